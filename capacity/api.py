@@ -1,0 +1,245 @@
+"""The calls that read well in a notebook cell: `open_history`, `forecast`, `recommend`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from pydantic import ValidationError
+
+from capacity import sizing
+from capacity.errors import InputError
+from capacity.forecasting import Forecaster
+from capacity.history.archive import Archive
+from capacity.history.fetch import fetch, load
+from capacity.history.prometheus import PrometheusSource
+from capacity.history.sample import SAMPLE_END, load_sample
+from capacity.history.transport import plain_address
+from capacity.model import Resource, Signal
+from capacity.settings import Settings, load_settings, override
+from capacity.units import MIB, format_cores, format_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from matplotlib.axes import Axes
+
+    from capacity.history import History
+    from capacity.progress import Progress
+
+__all__ = ["Forecast", "Recommendations", "forecast", "open_history", "parse_time", "recommend"]
+
+
+def open_history(
+    source: str | None = None,
+    *,
+    as_of: str | pd.Timestamp | None = None,
+    window: str | None = None,
+    services: str | Iterable[str] | None = None,
+    signals: Iterable[Signal | str] = tuple(Signal),
+    offline: bool = False,
+    refresh: bool = False,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> History:
+    """The history of a fleet over a window.
+
+    Args:
+        source: `sample`, the address of a metrics server, the name of a source in the archive, or None for `prometheus.url` of
+            the settings (offline: for the only source there is).
+        as_of: end of the window, UTC unless it says otherwise; default now (for the sample its end).
+        window: length of the window such as `28D`; default from the settings.
+        services: globs such as `shop/*`; default all.
+        signals: which signals; default all.
+        offline: use the archive alone.
+        refresh: ask the server again for days that are there.
+        settings: default `capacity.toml` and the environment.
+        progress: told about each fetched day.
+
+    Raises:
+        UsageError, SourceError, StorageError, NoHistory: see `capacity.errors`.
+    """
+    settings = settings or load_settings()
+    end = parse_time(as_of) if as_of is not None else None
+    span = _span(window or f"{settings.report.window_days}D")
+    if source == "sample":
+        end = end or SAMPLE_END
+        history = load_sample(end - span, end)
+        return history.select(services) if services else history
+
+    now = pd.Timestamp.now(tz="UTC")
+    end = (end or now).floor(pd.Timedelta(seconds=settings.report.step))
+    if end > now:
+        raise InputError(
+            f"{end:%Y-%m-%d %H:%M} UTC is in the future", "Give an --as-of that has passed; mind this machine's clock"
+        )
+    wanted = tuple(Signal(signal) for signal in signals)
+    archive = Archive(settings.archive.path)
+    if offline or (source is not None and "://" not in source):
+        record, notes = archive.find(source or _configured(settings)), list[str]()
+    else:
+        if source is not None:
+            settings = _with_address(settings, source)
+        server = PrometheusSource(settings.prometheus)
+        done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
+        record, notes = done.source, [f"The server has no metrics for {signal}." for signal in done.missing]
+    history = load(archive, record, settings, start=end - span, end=end, signals=wanted, notes=notes)
+    return history.select(services) if services else history
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast of one signal.
+
+    Attributes:
+        usage: the past it was made from, UTC grid x services.
+        bands: future grid x (service, quantile).
+        peaks: service x quantile of the maximum over the horizon.
+        signal: `cpu` (cores) or `memory` (bytes).
+        skipped: service -> why there is no forecast.
+    """
+
+    usage: pd.DataFrame
+    bands: pd.DataFrame
+    peaks: pd.DataFrame
+    signal: Resource
+    skipped: dict[str, str]
+
+    def plot(self, service: str, axes: Axes | None = None, limit: float | None = None) -> Axes:
+        """Past and forecast of one service."""
+        from capacity.plotting import plot_bands
+
+        if service not in self.peaks.index:
+            reason = self.skipped.get(service, "no such service")
+            raise InputError(f"There is no forecast of {service}: {reason}", "`peaks` lists the services that have one")
+        past = self.usage[service]
+        bands: pd.DataFrame = self.bands.xs(service, axis=1, level="service")  # type: ignore[assignment]  # a frame, level by level
+        return plot_bands(past, bands, signal=self.signal.usage, limit=limit, axes=axes)
+
+    def _repr_html_(self) -> str:
+        text = _printer(self.signal)
+        return self.peaks.head(30).map(text).to_html(escape=True) + f"<p>{len(self.peaks)} services, peak quantiles</p>"
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Proposed limits of one resource: `table` is what `capacity.sizing.recommend` returns."""
+
+    table: pd.DataFrame
+    signal: Resource
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """Only the rows that propose a change."""
+        return self.table[self.table["limit"].notna()]
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Limits in force and proposed, side by side for each service with a proposal."""
+        from capacity.plotting import plot_limits
+
+        return plot_limits(self.changes, signal=self.signal.usage, axes=axes)
+
+    def _repr_html_(self) -> str:
+        text = _printer(self.signal)
+        shown = self.table[["action", "reason"]].copy()
+        for name in ("current", "limit", "peak_high", "observed_peak"):
+            shown[name] = self.table[name].map(text)
+        return shown.head(60).to_html(escape=True)
+
+
+def forecast(
+    history: History, signal: Resource | str = Resource.MEMORY, horizon: str = "7D", every: str | None = "1h"
+) -> Forecast:
+    """What each service will need.
+
+    Args:
+        history: from `open_history`.
+        signal: `cpu` or `memory`.
+        horizon: how far ahead.
+        every: thin the future grid to these steps; None = the history's own.
+    """
+    resource = _resource(signal)
+    usage = history[resource.usage]
+    model = Forecaster(quantiles=sizing.PEAK_QUANTILES).fit(usage)
+    return Forecast(usage, model.predict(horizon, every=every), model.predict_peak(horizon), resource, dict(model.skipped_))
+
+
+def recommend(
+    history: History,
+    signal: Resource | str = Resource.MEMORY,
+    *,
+    horizon: str = "7D",
+    settings: Settings | None = None,
+    forecaster: Forecaster | None = None,
+) -> Recommendations:
+    """What each service's limit should be, with all that the history knows: limits in force, throttling, kills, host size."""
+    settings = settings or load_settings()
+    resource = _resource(signal)
+    rules = settings.sizing
+    context = sizing.Context(
+        forecaster=forecaster,
+        throttled=history[Signal.THROTTLED],
+        oom_kills=history[Signal.OOM_KILLS],
+        running=history.running(),
+        headroom=rules.headroom,
+        tolerance=rules.tolerance,
+        floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
+    )
+    table = sizing.recommend(
+        history[resource.usage].reindex(columns=history.services),
+        signal=resource,
+        current=history.limits(resource),
+        ceiling=history.host_size(resource),
+        horizon=horizon,
+        risk=rules.risk,
+        context=context,
+    )
+    return Recommendations(table, resource)
+
+
+def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:
+    """A moment in UTC; text without a zone is UTC.
+
+    Raises:
+        InputError: not a time.
+    """
+    try:
+        time = pd.Timestamp(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00") from error
+    if pd.isna(time):
+        raise InputError(f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00")
+    return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
+
+
+def _span(text: str) -> pd.Timedelta:
+    try:
+        span = pd.Timedelta(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is no length of time", "Write it as 28D or 12h") from error
+    if not span > pd.Timedelta(0):
+        raise InputError(f"The window {text!r} is empty", "Write it as 28D")
+    return span
+
+
+def _resource(signal: Resource | str) -> Resource:
+    try:
+        return Resource(signal)
+    except ValueError as error:
+        raise InputError(f"{signal!r} is neither cpu nor memory", "Only these two are forecast and limited") from error
+
+
+def _configured(settings: Settings) -> str | None:
+    return plain_address(str(settings.prometheus.url)) if settings.prometheus.url else None
+
+
+def _with_address(settings: Settings, address: str) -> Settings:
+    try:
+        return override(settings, "prometheus__url", address)
+    except ValidationError as error:
+        raise InputError(f"{address!r} is no address", "Write it as http://host:9090") from error
+
+
+def _printer(resource: Resource) -> Callable[[float], str]:
+    return format_cores if resource is Resource.CPU else format_memory

@@ -1,0 +1,107 @@
+"""Everything the library raises, in one tree.
+
+Each message names the thing, the cause and the next step. Libraries raise, the command line prints.
+
+::
+
+    CapacityError
+    ├── UsageError                 what was asked for cannot be: a wrong name, value, file or setting   (exit 2)
+    │   ├── SettingsError          capacity.toml or the environment
+    │   └── InputError             a file or a frame given by the user
+    └── WorkError                  the question was fine, the work failed                               (exit 1)
+        ├── SourceError            the metrics server
+        │   ├── Unreachable        refused, unknown host, TLS, timeout
+        │   ├── Denied             401, 403
+        │   ├── QueryRefused       the server understood and said no: bad query, limits, query timeout
+        │   └── BadAnswer          not a Prometheus answer: HTML, cut short, unreadable
+        ├── NoHistory              nothing to work on in the window
+        ├── StorageError           archive or output folder: unwritable, full, damaged
+        └── ReportError            a notebook failed, timed out or was interrupted
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadAnswer",
+    "CapacityError",
+    "Denied",
+    "InputError",
+    "NoHistory",
+    "QueryRefused",
+    "ReportError",
+    "SettingsError",
+    "SourceError",
+    "StorageError",
+    "Unreachable",
+    "UsageError",
+    "WorkError",
+]
+
+
+class CapacityError(Exception):
+    """Base of everything raised on purpose.
+
+    Args:
+        message: one line: the thing and the cause.
+        hint: one line: the next step.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class UsageError(CapacityError):
+    """What was asked for cannot be."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """capacity.toml or the environment holds something unusable."""
+
+
+class InputError(UsageError):
+    """A file or a frame given by the user is unusable."""
+
+
+class WorkError(CapacityError):
+    """The question was fine, the work failed."""
+
+
+class SourceError(WorkError):
+    """The metrics server did not give what was asked for."""
+
+
+class Unreachable(SourceError):
+    """No answer: refused, unknown host, TLS failure, timeout."""
+
+
+class Denied(SourceError):
+    """The server wants other credentials (401, 403)."""
+
+
+class QueryRefused(SourceError):
+    """The server understood the query and refused or gave up on it."""
+
+
+class BadAnswer(SourceError):
+    """What came back is no Prometheus answer."""
+
+
+class NoHistory(WorkError):
+    """The window holds no samples to work on."""
+
+
+class StorageError(WorkError):
+    """The archive or an output folder cannot be read or written."""
+
+
+class ReportError(WorkError):
+    """A report's notebook failed, timed out or was interrupted."""

@@ -1,0 +1,170 @@
+"""History on disk: Parquet, partitioned by source, signal and UTC day.
+
+::
+
+    <archive>/<source>/source.json                   what the source is
+    <archive>/<source>/<signal>-<step>s-<query>/2026-11-22.parquet
+
+A day is final when it is over (and the server has had an hour to settle), was answered completely and without warnings, and is
+not empty; a final day is never asked for again. Days outlive the server's own retention: nothing here deletes one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from capacity.errors import InputError
+from capacity.history.blocks import Damaged, read_block, storage_error, write_atomically, write_block
+from capacity.history.merge import Block
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from capacity.model import Signal
+
+__all__ = ["SETTLE", "Archive", "SourceRecord", "StoredDay"]
+
+SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
+_FORMAT = 1
+
+_log = logging.getLogger("capacity")
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """What an archive knows of a source, enough to work without it.
+
+    Attributes:
+        name: folder in the archive.
+        url: address without credentials; empty for imported history.
+        kind: prometheus, victoriametrics, thanos, mimir or import.
+        scrape_interval: seconds between scrapes, which sets how far rates look back.
+        queries: signal -> PromQL text used last.
+    """
+
+    name: str
+    url: str
+    kind: str
+    scrape_interval: int
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredDay:
+    """A day as it lies in the archive."""
+
+    block: Block
+    final: bool
+    warnings: tuple[str, ...]
+
+
+class Archive:
+    """A folder of history. Safe for several runs at once: every write is a rename of a finished file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def sources(self) -> list[SourceRecord]:
+        """All sources, by name."""
+        records = [self._read_record(file) for file in sorted(self.path.glob("*/source.json"))]
+        return [record for record in records if record is not None]
+
+    def source(self, name: str) -> SourceRecord | None:
+        """The source called `name`."""
+        return self._read_record(self.path / name / "source.json")
+
+    def find(self, wanted: str | None) -> SourceRecord:
+        """The source of that name or address; without either the only one there is.
+
+        Raises:
+            InputError: none or several fit.
+        """
+        records = self.sources()
+        address = wanted.rstrip("/") if wanted else None
+        fitting = [record for record in records if wanted is None or record.name == wanted or record.url == address]
+        if len(fitting) == 1:
+            return fitting[0]
+        names = ", ".join(record.name for record in records) or "nothing"
+        if not fitting:
+            what = f"No history of {wanted} is" if wanted else "No history is"
+            raise InputError(f"{what} in the archive {self.path} (it holds {names})", "Run `capacity fetch` first")
+        raise InputError(f"The archive {self.path} holds {names}", "Name one with --source")
+
+    def record(self, source: SourceRecord) -> None:
+        """Keep what is known of a source."""
+        text = json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True) + "\n"
+        if self.source(source.name) != source:
+            write_atomically(self.path / source.name / "source.json", lambda path: path.write_text(text, encoding="utf-8"))
+
+    def read(self, source: str, signal: Signal, query: str, step: int, day: date) -> StoredDay | None:
+        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and counts as not there."""
+        path = self._file(source, signal, query, step, day)
+        try:
+            block, meta = read_block(path)
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            aside = path.with_name(path.name + ".damaged")
+            _log.warning("%s is damaged (%s); set aside as %s", path, error, aside.name)
+            try:
+                path.replace(aside)
+            except FileNotFoundError:
+                return None  # another run was quicker
+            except OSError as failure:
+                raise storage_error(path, failure) from failure
+            return None
+        return StoredDay(block, bool(meta.get("final")), tuple(meta.get("warnings", ())))
+
+    def write(self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay) -> None:
+        """Store a day, whole or not at all.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        meta = {
+            "format": _FORMAT,
+            "signal": str(signal),
+            "query": query,
+            "step": step,
+            "day": day.isoformat(),
+            "final": stored.final,
+            "warnings": list(stored.warnings),
+        }
+        write_block(self._file(source, signal, query, step, day), stored.block, meta)
+
+    def days(self, source: str, signal: Signal, query: str, step: int) -> list[str]:
+        """ISO dates of the days stored."""
+        return sorted(path.stem for path in self._folder(source, signal, query, step).glob("????-??-??.parquet"))
+
+    def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
+        return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
+
+    def _folder(self, source: str, signal: Signal, query: str, step: int) -> Path:
+        digest = hashlib.sha256(f"{_FORMAT} {query}".encode()).hexdigest()[:8]
+        return self.path / source / f"{signal}-{step}s-{digest}"
+
+    def _read_record(self, file: Path) -> SourceRecord | None:
+        try:
+            fields = json.loads(file.read_text(encoding="utf-8"))
+            fields.pop("format")
+            return SourceRecord(**fields)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise storage_error(file, error) from error
+        except (ValueError, TypeError, KeyError, AttributeError, OSError):
+            _log.warning("%s is unreadable; the source counts as new", file)
+            return None
+
+
+def source_name(address: str, kind: str) -> str:
+    """Folder name of a source: readable, and different for each address and kind of server."""
+    digest = hashlib.sha256(f"{kind} {address}".encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-zA-Z0-9.-]+", "-", address.partition("://")[2]).strip("-.")[:60]
+    return f"{readable}-{kind}-{digest}"

@@ -1,0 +1,137 @@
+"""The nouns every room shares: plain enums and frozen dataclasses, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Action", "Change", "Limits", "Reason", "Resource", "ServiceKey", "Signal"]
+
+
+class Signal(StrEnum):
+    """What is measured; `capacity.history.catalogue` says how, in which unit and of what."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    CPU_LIMIT = "cpu_limit"
+    MEMORY_LIMIT = "memory_limit"
+    THROTTLED = "throttled"
+    OOM_KILLS = "oom_kills"
+    RESTARTS = "restarts"
+    HOST_CPU = "host_cpu"
+    HOST_CORES = "host_cores"
+    HOST_MEMORY = "host_memory"
+    HOST_MEMORY_TOTAL = "host_memory_total"
+    CORE_BUSY = "core_busy"
+    UP = "up"
+
+
+class Resource(StrEnum):
+    """What a limit is set on: CPU in cores, memory in bytes."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+
+    @property
+    def usage(self) -> Signal:
+        """The signal that measures use of this resource."""
+        return Signal(self.value)
+
+    @property
+    def limit(self) -> Signal:
+        """The signal that measures the limit in force."""
+        return Signal(f"{self.value}_limit")
+
+
+@dataclass(frozen=True, order=True)
+class ServiceKey:
+    """A service of a Compose project; a container outside Compose has the project `standalone`."""
+
+    project: str
+    service: str
+
+    STANDALONE = "standalone"
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.service}"
+
+    @classmethod
+    def parse(cls, text: str) -> ServiceKey:
+        """Read `project/service`; only the first slash separates."""
+        project, slash, service = text.partition("/")
+        return cls(project, service) if slash else cls(cls.STANDALONE, text)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one container: CPU in cores, memory in bytes; None is unlimited."""
+
+    cpu: float | None = None
+    memory: float | None = None
+
+
+class Action(StrEnum):
+    """What a recommendation does to the limit in force."""
+
+    SET = "set"
+    RAISE = "raise"
+    LOWER = "lower"
+    KEEP = "keep"
+    NONE = "none"
+
+
+class Reason(StrEnum):
+    """Why a limit should change, or why not: a closed list."""
+
+    UNLIMITED = "unlimited"
+    BREACH_EXPECTED = "breach-expected"
+    OOM_KILLED = "oom-killed"
+    THROTTLED = "throttled"
+    OVERSIZED = "oversized"
+    WITHIN_TOLERANCE = "within-tolerance"
+    CENSORED = "censored"
+    HOST_CEILING = "host-ceiling"
+    NOT_ENOUGH_HISTORY = "not-enough-history"
+    NO_DATA = "no-data"
+    STOPPED = "stopped"
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        return _REASON_TEXTS[self]
+
+
+_REASON_TEXTS = {
+    Reason.UNLIMITED: "No limit is set, so this service can starve its host.",
+    Reason.BREACH_EXPECTED: "Next week's peak is expected to reach the limit.",
+    Reason.OOM_KILLED: "The kernel killed it for memory under the present limit.",
+    Reason.THROTTLED: "It was held back by its CPU limit for a notable share of the time.",
+    Reason.OVERSIZED: "The limit is far above anything that past or forecast asks for.",
+    Reason.WITHIN_TOLERANCE: "The limit fits; a change would be smaller than the tolerance.",
+    Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is not lowered.",
+    Reason.HOST_CEILING: "The need is more than the host has; the limit stops at the host's size.",
+    Reason.NOT_ENOUGH_HISTORY: "Too few samples to say anything.",
+    Reason.NO_DATA: "No sample of this signal in the window.",
+    Reason.STOPPED: "It was not running at the end of the window.",
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One proposed limit change; sizing, compliance and operations return these, `changes` carries them out.
+
+    Attributes:
+        service: `project/service`.
+        resource: what is limited.
+        before: limit in force, cores or bytes; None is unlimited.
+        after: limit proposed, cores or bytes.
+        reason: why.
+        evidence: numbers that support it, in the units of the resource.
+    """
+
+    service: str
+    resource: Resource
+    before: float | None
+    after: float
+    reason: Reason
+    evidence: dict[str, float] = field(default_factory=dict)

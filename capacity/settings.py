@@ -1,0 +1,204 @@
+"""Settings from `capacity.toml` and the environment, validated.
+
+The file is `capacity.toml` in the working directory unless another is named. A variable
+`CAPACITY_PROMETHEUS__URL` overrides `url` in the table `[prometheus]`.
+Unknown names are errors: a misspelt setting must not be ignored in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from capacity.errors import SettingsError
+
+__all__ = ["DEFAULT_FILE", "ArchiveSettings", "IdentitySettings", "PrometheusSettings", "ReportSettings", "Settings"]
+__all__ += ["SizingSettings", "load_settings", "override"]
+
+DEFAULT_FILE = Path("capacity.toml")
+_SECONDS_A_DAY = 86_400
+_SHORTEST_STEP = 8  # a UTC day at 8 s is 10,800 points: under the server's limit of 11,000
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrometheusSettings(_Table):
+    """How to reach the metrics server."""
+
+    url: AnyHttpUrl | None = Field(None, description="Address of Prometheus, VictoriaMetrics, Thanos or Mimir")
+    verify: bool = Field(default=True, description="Check the server's TLS certificate")
+    ca_file: Path | None = Field(None, description="Certificate authority to trust instead of the system's")
+    client_cert: Path | None = Field(None, description="Client certificate, PEM")
+    client_key: Path | None = Field(None, description="Key of the client certificate, PEM")
+    bearer_token: SecretStr | None = Field(None, description="Token sent as Authorization: Bearer")
+    bearer_token_file: Path | None = Field(None, description="File the token is read from at every request")
+    username: str | None = Field(None, description="User for basic authentication")
+    password: SecretStr | None = Field(None, description="Password for basic authentication")
+    headers: dict[str, SecretStr] = Field({}, description="Headers added to every request, such as X-Scope-OrgID")
+    connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection")
+    read_timeout: float = Field(180.0, gt=0, description="Seconds to wait for an answer")
+    max_in_flight: int = Field(2, ge=1, le=8, description="Range queries the server may have to work on at once")
+    attempts: int = Field(4, ge=1, le=10, description="How often a request is tried when the network or a proxy fails")
+    query_budget: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the time a connection may keep the server busy; 0.5 rests as long as it asked",
+    )
+    compress: bool = Field(default=False, description="Ask for gzip: pays only on links slower than about 90 Mbit/s")
+    rate_window: int | None = Field(None, ge=1, description="Seconds a rate looks back; default the step, at least four scrapes")
+
+
+class IdentitySettings(_Table):
+    """Which labels say what service a container belongs to."""
+
+    project: str = Field("container_label_com_docker_compose_project", description="Label with the Compose project")
+    service: str = Field("container_label_com_docker_compose_service", description="Label with the Compose service")
+    number: str = Field("container_label_com_docker_compose_container_number", description="Label with the replica's number")
+    oneoff: str = Field("container_label_com_docker_compose_oneoff", description="Label that marks `compose run`")
+    name: str = Field("name", description="Label with the container's name, used where the Compose labels are missing")
+    host: str = Field("instance", description="Label with the scraped address; its part before the colon is the host")
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_label(cls, label: str) -> str:
+        if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label):
+            raise ValueError(f"{label!r} is no Prometheus label name")
+        return label
+
+
+class ArchiveSettings(_Table):
+    """Where history is kept."""
+
+    path: Path = Field(user_data_path("capacity") / "archive", description="Folder of the Parquet archive")
+
+
+class SizingSettings(_Table):
+    """How limits are chosen."""
+
+    risk: float = Field(0.02, gt=0, lt=1, description="Accepted chance that next week's peak passes a limit")
+    headroom: float = Field(0.1, ge=0, description="Share added on top of the forecast peak")
+    tolerance: float = Field(0.15, ge=0, description="Changes smaller than this share of the limit are not proposed")
+    min_memory_mib: int = Field(32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6")
+    min_cores: float = Field(0.1, gt=0, description="No CPU limit below this many cores")
+
+
+class ReportSettings(_Table):
+    """What the weekly report looks at."""
+
+    window_days: int = Field(28, ge=7, le=400, description="Days of history the report looks at")
+    horizon_days: int = Field(7, ge=1, le=28, description="Days ahead it forecasts")
+    step: int = Field(300, description="Seconds between samples; divides a day, at least 8")
+    timeout: float = Field(1800.0, gt=0, description="Seconds a whole report run may take")
+
+    @field_validator("step")
+    @classmethod
+    def _divides_a_day(cls, step: int) -> int:
+        if step < _SHORTEST_STEP or _SECONDS_A_DAY % step:
+            raise ValueError(f"{step} does not divide a day of 86400 seconds, or is under {_SHORTEST_STEP}")
+        return step
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, in the tables of `capacity.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CAPACITY_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+    identity: IdentitySettings = IdentitySettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    sizing: SizingSettings = SizingSettings()
+    report: ReportSettings = ReportSettings()
+    metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the file: secrets and addresses belong to the place of deployment."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    def fingerprint(self) -> str:
+        """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
+        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics"})
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from `file` (default `capacity.toml` if it is there), the environment and `overrides`, the last winning.
+
+    Args:
+        file: a TOML file; must exist when given.
+        overrides: values by dotted path with double underscores, such as `prometheus__url`; None is ignored.
+
+    Raises:
+        SettingsError: unreadable file, unknown name or impossible value.
+    """
+    if file is None and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
+    try:
+        settings = Settings(**_read(file) if file else {})
+        for dotted, value in overrides.items():
+            if value is not None:
+                settings = override(settings, dotted, value)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file), "See docs/reference/settings.md for every setting") from error
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"Cannot read {file}: {error.strerror}", "Name a readable file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is no valid TOML: {error}", "Correct the line named above") from error
+    return _absolute_paths(tables, file.resolve().parent)
+
+
+def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths in a settings file are relative to that file, not to where the scheduler happens to start."""
+    for table, keys in {
+        "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
+        "archive": ("path",),
+    }.items():
+        entries = tables.get(table)
+        if isinstance(entries, dict):
+            for key in keys:
+                if isinstance(entries.get(key), str):
+                    entries[key] = folder / os.path.expandvars(Path(entries[key]).expanduser())
+    return tables
+
+
+def override(settings: Settings, dotted: str, value: Any) -> Settings:
+    """The same settings with one value changed, named by its path such as `prometheus__url`; pydantic validates it."""
+    table, _, key = dotted.partition("__")
+    part = getattr(settings, table)
+    changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
+    return settings.model_copy(update={table: changed})
+
+
+def _explain(error: ValidationError, file: Path | None) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    cause = "is no setting" if first["type"] == "extra_forbidden" else first["msg"][:1].lower() + first["msg"][1:]
+    where = f" (in {file} or the environment)" if file else " (from the environment or the command line)"
+    return f"Setting {name}{where}: {cause}"

@@ -1,0 +1,42 @@
+"""From a table of recommendations to the shared noun `Change`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from capacity.model import Action, Change, Reason, Resource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["changes_from"]
+
+_EVIDENCE: tuple[str, ...] = (
+    "peak",
+    "peak_high",
+    "observed_peak",
+    "p99",
+    "breach_now",
+    "breach_after",
+    "breaches",
+    "breach_minutes",
+    "throttled",
+)
+_EVIDENCE += ("oom_kills", "confidence")
+
+
+def changes_from(table: pd.DataFrame, resource: Resource | str) -> list[Change]:
+    """The changes that a table of `recommend` proposes, by service."""
+    proposed = table[table["action"].isin([Action.SET, Action.RAISE, Action.LOWER])].sort_index()
+    return [
+        Change(
+            service=str(service),
+            resource=Resource(resource),
+            before=None if math.isnan(row["current"]) else float(row["current"]),
+            after=float(row["limit"]),
+            reason=Reason(row["reason"]),
+            evidence={name: round(float(row[name]), 6) for name in _EVIDENCE if math.isfinite(row[name])},
+        )
+        for service, row in proposed.iterrows()
+    ]

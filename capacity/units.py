@@ -1,0 +1,90 @@
+"""Bytes and cores: read them as Docker does, print them for people.
+
+The memory grammar is that of Docker's go-units `RAMInBytes`: a decimal number, at most one space, an optional unit of
+b, k, m, g, t or p with an optional `b` or `ib` behind it, in any case. Every unit is a power of 1024, also `kb`.
+`2Gi`, a Kubernetes unit, is refused by Docker and therefore here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from capacity.errors import InputError
+
+__all__ = ["MIB", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_memory"]
+
+MIB = 1024**2
+_EXPONENTS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of a Docker memory size such as `512m`, `1.5g` or `2 GiB`.
+
+    Raises:
+        InputError: the text is no size that Docker accepts.
+    """
+    match = _MEMORY.fullmatch(text)
+    if match is None:
+        raise InputError(f"{text!r} is no memory size", _memory_hint(text))
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** _EXPONENTS[(unit or "b").lower()])
+
+
+def _memory_hint(text: str) -> str:
+    kubernetes = re.fullmatch(r"(\d+)([KMGT])i", text)
+    if kubernetes:
+        number, unit = kubernetes.groups()
+        return f"That is a Kubernetes unit; Docker reads {number}{unit.lower()}"
+    return "Write it as Docker does, for example 512m or 2g"
+
+
+def parse_cores(text: str) -> float:
+    """Cores of a Docker `cpus` value such as `1.5`.
+
+    Raises:
+        InputError: not a positive finite number.
+    """
+    try:
+        cores = float(text)
+    except ValueError:
+        cores = math.nan
+    if not (math.isfinite(cores) and cores > 0):
+        raise InputError(f"{text!r} is no number of cores", "Write a positive number, for example 1.5")
+    return cores
+
+
+def memory_for_compose(size: float) -> str:
+    """Bytes as a whole number of mebibytes that Compose and `docker update` accept, rounded up: `2048m`."""
+    return f"{math.ceil(size / MIB)}m"
+
+
+def format_memory(size: float | None) -> str:
+    """Bytes for people, three significant digits, powers of 1024: `1.46 GiB`; `-` for None and NaN."""
+    if size is None or math.isnan(size):
+        return "-"
+    if math.isinf(size):
+        return "∞"
+    sign, size = ("-" if size < 0 else ""), abs(size)
+    units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
+    index = 0
+    while round(size, 1) >= 1000 and index < len(units) - 1:  # noqa: PLR2004 - four digits are one too many to read
+        size /= 1024
+        index += 1
+    return f"{sign}{_three_digits(size)} {units[index]}"
+
+
+def format_cores(cores: float | None) -> str:
+    """Cores for people: `1.85`; `-` for None and NaN."""
+    if cores is None or math.isnan(cores):
+        return "-"
+    if math.isinf(cores):
+        return "∞"
+    return _three_digits(cores) if abs(cores) >= 1 else f"{cores:.2f}"
+
+
+def _three_digits(value: float) -> str:
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004 - decimal places by size
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
