@@ -37,7 +37,15 @@ def load(name: str, step: str) -> pd.DataFrame:
     raw.index = pd.to_datetime(raw.index * 60, unit="s", utc=True)
     groups = raw.resample(step)
     frame = groups.max() if name.endswith("memory") and step != "1h" else groups.mean()
-    return frame.asfreq(step)
+    return aligned(frame.asfreq(step), step)
+
+
+def aligned(frame: pd.DataFrame, step: str) -> pd.DataFrame:
+    """Series that end early (NAB's are weeks apart) moved later by whole weeks, so that all end in the last week."""
+    a_week = round(HORIZON / pd.Timedelta(step))
+    last = len(frame) - 1 - frame.notna().to_numpy()[::-1].argmax(axis=0)
+    weeks = (len(frame) - 1 - last) // a_week
+    return pd.DataFrame({c: frame[c].shift(int(w) * a_week) for c, w in zip(frame.columns, weeks, strict=True)}).asfreq(step)
 
 
 def windows(name: str, step: str, origins: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -45,8 +53,7 @@ def windows(name: str, step: str, origins: int) -> list[tuple[pd.DataFrame, pd.D
     frame = load(name, step)
     a_week = round(HORIZON / pd.Timedelta(step))
     out = []
-    count = 8 if name.startswith("nab") else origins
-    for back in range(count, 0, -1):
+    for back in range(origins, 0, -1):
         cut = len(frame) - back * a_week
         if cut < a_week:
             continue

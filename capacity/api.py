@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from capacity import sizing
-from capacity.errors import InputError
+from capacity.errors import InputError, NoHistory
 from capacity.forecasting import Forecaster
 from capacity.history.archive import Archive
 from capacity.history.fetch import fetch, load
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.progress import Progress
 
-__all__ = ["Forecast", "Recommendations", "forecast", "open_history", "parse_time", "recommend"]
+__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_time", "prepare", "recommend"]
+
+SAMPLE = "sample"
 
 
 def open_history(
@@ -61,31 +63,94 @@ def open_history(
         UsageError, SourceError, StorageError, NoHistory: see `capacity.errors`.
     """
     settings = settings or load_settings()
-    end = parse_time(as_of) if as_of is not None else None
-    span = _span(window or f"{settings.report.window_days}D")
-    if source == "sample":
-        end = end or SAMPLE_END
-        history = load_sample(end - span, end)
-        return history.select(services) if services else history
+    window_of = prepare(
+        settings,
+        source=source,
+        as_of=as_of,
+        window=window,
+        signals=signals,
+        offline=offline,
+        refresh=refresh,
+        progress=progress,
+    )
+    return window_of.load(settings, signals=signals, services=services)
 
+
+@dataclass(frozen=True)
+class Window:
+    """A window whose history is at hand: in the archive, or in the sample.
+
+    Attributes:
+        source: `sample`, or the source's name in the archive.
+        start: first moment, UTC.
+        end: the moment after the last step, UTC.
+        notes: what the reader should know.
+    """
+
+    source: str
+    start: pd.Timestamp
+    end: pd.Timestamp
+    notes: tuple[str, ...] = ()
+
+    def load(
+        self,
+        settings: Settings,
+        *,
+        signals: Iterable[Signal | str] = tuple(Signal),
+        services: str | Iterable[str] | None = None,
+    ) -> History:
+        """The history of this window.
+
+        Raises:
+            NoHistory: there are no samples in it, or no service matches `services`.
+        """
+        if self.source == SAMPLE:
+            history = load_sample(self.start, self.end)
+        else:
+            archive = Archive(settings.archive.path)
+            record = archive.find(self.source)
+            wanted = [Signal(signal) for signal in signals]
+            history = load(archive, record, settings, start=self.start, end=self.end, signals=wanted, notes=self.notes)
+        if not services:
+            return history
+        chosen = history.select(services)
+        if not chosen.services:
+            names = ", ".join(history.services[:3])
+            raise NoHistory(f"No service matches {services!r}", f"A glob such as shop/* fits names such as {names}")
+        return chosen
+
+
+def prepare(
+    settings: Settings,
+    *,
+    source: str | None = None,
+    as_of: str | pd.Timestamp | None = None,
+    window: str | None = None,
+    signals: Iterable[Signal | str] = tuple(Signal),
+    offline: bool = False,
+    refresh: bool = False,
+    progress: Progress | None = None,
+) -> Window:
+    """Bring the history of a window into the archive, as far as it is not there; arguments as of `open_history`."""
+    span = _span(window or f"{settings.report.window_days}D")
+    end = parse_time(as_of) if as_of is not None else None
+    if source == SAMPLE:
+        end = end or SAMPLE_END
+        return Window(SAMPLE, end - span, end)
     now = pd.Timestamp.now(tz="UTC")
     end = (end or now).floor(pd.Timedelta(seconds=settings.report.step))
     if end > now:
-        raise InputError(
-            f"{end:%Y-%m-%d %H:%M} UTC is in the future", "Give an --as-of that has passed; mind this machine's clock"
-        )
-    wanted = tuple(Signal(signal) for signal in signals)
+        hint = "Give an --as-of that has passed; mind this machine's clock"
+        raise InputError(f"{end:%Y-%m-%d %H:%M} UTC is in the future", hint)
     archive = Archive(settings.archive.path)
     if offline or (source is not None and "://" not in source):
-        record, notes = archive.find(source or _configured(settings)), list[str]()
-    else:
-        if source is not None:
-            settings = _with_address(settings, source)
-        server = PrometheusSource(settings.prometheus)
-        done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
-        record, notes = done.source, [f"The server has no metrics for {signal}." for signal in done.missing]
-    history = load(archive, record, settings, start=end - span, end=end, signals=wanted, notes=notes)
-    return history.select(services) if services else history
+        return Window(archive.find(source or _configured(settings)).name, end - span, end)
+    if source is not None:
+        settings = _with_address(settings, source)
+    server = PrometheusSource(settings.prometheus)
+    wanted = [Signal(signal) for signal in signals]
+    done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
+    return Window(done.source.name, end - span, end, tuple(f"The server has no metrics for {name}." for name in done.missing))
 
 
 @dataclass(frozen=True)
@@ -98,6 +163,7 @@ class Forecast:
         peaks: service x quantile of the maximum over the horizon.
         signal: `cpu` (cores) or `memory` (bytes).
         skipped: service -> why there is no forecast.
+        model: the fitted forecaster.
     """
 
     usage: pd.DataFrame
@@ -105,6 +171,7 @@ class Forecast:
     peaks: pd.DataFrame
     signal: Resource
     skipped: dict[str, str]
+    model: Forecaster
 
     def plot(self, service: str, axes: Axes | None = None, limit: float | None = None) -> Axes:
         """Past and forecast of one service."""
@@ -162,7 +229,9 @@ def forecast(
     resource = _resource(signal)
     usage = history[resource.usage]
     model = Forecaster(quantiles=sizing.PEAK_QUANTILES).fit(usage)
-    return Forecast(usage, model.predict(horizon, every=every), model.predict_peak(horizon), resource, dict(model.skipped_))
+    return Forecast(
+        usage, model.predict(horizon, every=every), model.predict_peak(horizon), resource, dict(model.skipped_), model
+    )
 
 
 def recommend(

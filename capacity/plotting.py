@@ -152,13 +152,21 @@ def _limit_line(axes: Axes, limit: float | None) -> None:
         axes.axhline(limit, color=COLOURS["limit"], linewidth=1.2, linestyle=(0, (4, 3)))
 
 
+def _binary_ticks(top: float) -> list[float]:
+    """Three to six ticks at a power of two: 8 GiB reads better than 9.31 GiB."""
+    step = 2.0 ** np.ceil(np.log2(max(top, 1.0) / 6))
+    return list(np.arange(0, top + step / 2, step))
+
+
 def _dress(axes: Axes, signal: Signal) -> None:
     """Quiet axes in the signal's unit, from zero."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
     text = printer(signal)
-    axes.yaxis.set_major_formatter(lambda value, _: text(value))
     axes.set_ylim(bottom=0)
+    if text is format_memory:
+        axes.set_yticks([tick for tick in _binary_ticks(axes.get_ylim()[1]) if tick <= axes.get_ylim()[1]])
+    axes.yaxis.set_major_formatter(lambda value, _: text(value) if value else "0")
     axes.margins(x=0.01)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
     axes.set_axisbelow(True)

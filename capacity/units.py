@@ -12,7 +12,7 @@ import re
 
 from capacity.errors import InputError
 
-__all__ = ["MIB", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_memory"]
+__all__ = ["MIB", "count_cores", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_memory"]
 
 MIB = 1024**2
 _EXPONENTS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
@@ -82,6 +82,12 @@ def format_cores(cores: float | None) -> str:
     if math.isinf(cores):
         return "∞"
     return _three_digits(cores) if abs(cores) >= 1 else f"{cores:.2f}"
+
+
+def count_cores(cores: float | None) -> str:
+    """Cores with their noun: `1 core`, `1.85 cores`."""
+    number = format_cores(cores)
+    return f"{number} core" if number == "1" else f"{number} cores"
 
 
 def _three_digits(value: float) -> str:

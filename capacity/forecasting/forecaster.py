@@ -2,169 +2,252 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from capacity.errors import InputError, WorkError
+from capacity.forecasting import ahead, learn, scores, store, structure
+from capacity.forecasting.calibrate import GROUPS, kinds
+from capacity.forecasting.candidates import CANDIDATES
+from capacity.forecasting.grid import check, masked, read_grid, scale
+from capacity.forecasting.peaks import peak_quantiles
+from capacity.forecasting.quantiles import Floats, Singles, check_levels
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_HARMONICS = ((1.0, 4), (7.0, 3))
 _LEAST_DAYS = 1.0
-Floats = NDArray[np.float64]
+Span = tuple[str, object, object]
+Change = tuple[str, object]
 
 
 class Forecaster:
-    """Quantile forecasts for every service of a usage frame.
+    """Quantile forecasts for every service of a usage frame, learned in one pass over all of them.
 
     Args:
         quantiles: increasing levels between 0 and 1.
-        random_state: seed; the same input gives the same bytes.
+        random_state: seed of the draw that thins samples; the same input gives the same bytes.
+        ignore: `(service, start, end)` windows left out of learning; `"*"` names every service.
+        change_points: `(service, when)`: what lies before is left out once a day of samples follows.
+        holidays: `(start, end)` calendar windows, past and coming: past ones teach only coming ones.
+        exclude: services not to forecast; they are listed in `skipped_` as `excluded`.
 
     Attributes:
-        services_: services that are forecast.
-        skipped_: service -> `not-enough-history` or `no-data`.
+        services_: services that are forecast, in the order of the frame.
+        skipped_: service -> `no-data`, `not-enough-history` or `excluded`.
+        step_: step of the usage.
+        end_: last timestamp of the usage; forecasts begin one step later.
+        data_hash_: hash of what was learned from.
     """
 
-    def __init__(self, quantiles: tuple[float, ...] = DEFAULT_QUANTILES, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        quantiles: tuple[float, ...] = DEFAULT_QUANTILES,
+        random_state: int = 0,
+        ignore: tuple[Span, ...] = (),
+        change_points: tuple[Change, ...] = (),
+        holidays: tuple[tuple[object, object], ...] = (),
+        exclude: tuple[str, ...] = (),
+    ) -> None:
         self.quantiles = quantiles
         self.random_state = random_state
+        self.ignore = ignore
+        self.change_points = change_points
+        self.holidays = holidays
+        self.exclude = exclude
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - scikit-learn's signature
         """Constructor parameters."""
-        return {"quantiles": self.quantiles, "random_state": self.random_state}
+        return {name: getattr(self, name) for name in _PARAMETERS}
 
     def set_params(self, **params: Any) -> Self:
         """Change constructor parameters."""
         for name, value in params.items():
-            if name not in self.get_params():
-                raise InputError(f"Forecaster has no parameter {name!r}", f"It has: {', '.join(self.get_params())}")
+            if name not in _PARAMETERS:
+                raise InputError(f"Forecaster has no parameter {name!r}", f"It has: {', '.join(_PARAMETERS)}")
             setattr(self, name, value)
         return self
 
+    def __repr__(self) -> str:
+        return f"Forecaster({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+
     def fit(self, usage: pd.DataFrame) -> Self:
         """Learn from a usage frame: UTC grid x services, NaN = no sample."""
-        index = _grid(usage)
-        values = usage.to_numpy(np.float64, copy=True)
-        values[~np.isfinite(values)] = np.nan
-        step = pd.Timedelta(index[1] - index[0]) if len(index) > 1 else pd.Timedelta("5min")
-        present = np.isfinite(values).sum(axis=0)
-        enough = present * (step / pd.Timedelta("1D")) >= _LEAST_DAYS
-        self.skipped_ = {
-            str(name): "no-data" if count == 0 else "not-enough-history"
-            for name, count, ok in zip(usage.columns, present, enough, strict=True)
-            if not ok
-        }
-        self.services_ = usage.columns[enough]
-        self.step_, self.end_ = step, index[-1] if len(index) else None
-        values = values[:, enough]
-        self._origin = index[0] if len(index) else None
-        if values.size == 0:  # nobody to learn from: predictions have no columns
-            values = np.zeros((max(1, len(index)), 0))
-            self._coefficients, self._errors = np.zeros((0, 0)), np.zeros((len(self.quantiles), 0))
-        else:
-            self._coefficients, self._errors = _regress(_design(index, self._origin, index), values, self.quantiles)
-        self._daily = _block_max(values, max(1, round(pd.Timedelta("1D") / step)))
+        levels = self._levels()
+        grid = read_grid(check(usage))
+        self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
+        names = [str(name) for name in usage.columns]
+        offered, self.skipped_ = _offered(usage, grid.step, names, set(self.exclude))
+        self.services_ = usage.columns[offered]
+        self.data_hash_ = store.hash_of(usage)
+        known = [names[i] for i in offered]
+        prepared, holiday = [], []
+        for start in range(0, len(offered), learn.CHUNK):
+            chosen = offered[start : start + learn.CHUNK]
+            values = usage.iloc[:, chosen].to_numpy(np.float64)
+            values = masked(values, grid, [names[i] for i in chosen], self.ignore, self.change_points)
+            values, special = ahead.without_holidays(values, grid, self.holidays, levels)
+            holiday.append(special)
+            prepared.append(learn.prepare(scale(values, grid, self.random_state), levels))
+        self._state = _state(prepared, levels, holiday)
+        assert len(known) == len(self._state["centre"])
         return self
 
     def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
 
         Args:
-            horizon: how far, such as `7D`.
-            every: keep one timestamp in this many of the future grid, such as `1h`.
+            horizon: how far, such as `7D`. Beyond seven days the last forecast week repeats, its spread growing with the root of the lead.
+            every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
         """
-        future = self._future(horizon, every)
-        if len(self.services_) == 0:
-            return pd.DataFrame(index=future, columns=_columns(self.services_, self.quantiles), dtype=np.float64)
-        middle = _design(future, self._origin, None, self.end_) @ self._coefficients
-        out = np.maximum(middle[:, :, None] + self._errors.T[None, :, :], 0.0)
-        return pd.DataFrame(
-            out.reshape(len(future), -1), index=future, columns=_columns(self.services_, self.quantiles)
-        )
+        future, lead = self._future(horizon, every)
+        columns = pd.MultiIndex.from_product([self.services_, list(self.quantiles)], names=["service", "quantile"])
+        out = ahead.on_grid(self._state, lead, future, self.holidays)
+        return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
     def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
         """Quantiles of the maximum over the horizon: service x quantile, in the unit of the usage."""
-        self._future(horizon, None)
-        days = max(1, round(pd.Timedelta(horizon) / pd.Timedelta("1D")))
-        peaks = _block_max(self._daily, days)
-        last = peaks[-1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.log(peaks[1:] / peaks[:-1])
-        pool = ratios[np.isfinite(ratios)]
-        levels = np.asarray(self.quantiles)
-        spread = np.quantile(pool, levels) if pool.size >= 20 else np.log1p(0.1) * (levels - 0.5) * 4  # noqa: PLR2004
-        out = last[:, None] * np.exp(spread)[None, :]
+        steps = self._steps(horizon)
+        hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
+        state = self._state
+        scaled = peak_quantiles(state["tops"], hours, state["kind"], self._levels()) if len(self.services_) else np.zeros((0, len(self.quantiles)))
+        unit = np.where(state["spread"] > 0, state["spread"], 0.0)
         return pd.DataFrame(
-            out,
+            np.maximum(state["centre"][:, None] + scaled * unit[:, None], 0.0),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )
 
-    def _future(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None) -> pd.DatetimeIndex:
-        if not hasattr(self, "services_"):
+    def backtest(self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4) -> pd.DataFrame:
+        """Scores of forecasts made at past origins, each fitted on what was known then: one row a service and origin.
+
+        Columns: `mase`, `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|), `coverage_0.9` and so on (share of samples
+        at or below the quantile), `peak` and `peak_0.9` and so on (was the peak within), `model` (the candidate with most weight).
+        """
+        return scores.backtest(self, usage, pd.Timedelta(horizon), origins)
+
+    def explain(self, service: str) -> dict[str, Any]:
+        """What was chosen for a service and why, as plain data; see `structure.explain`."""
+        number = self._number(service)
+        return structure.explain(self._state, number, self.services_[number], self.end_)
+
+    def time_to_limit(
+        self, limits: Mapping[str, float] | pd.Series, horizon: str | pd.Timedelta = "28D", band: float = 0.95
+    ) -> pd.DataFrame:
+        """When use first reaches a limit: service x (`upper`, `median`), NaT where it does not within the horizon.
+
+        Args:
+            limits: service -> limit in the unit of the usage; services without one are left out.
+            horizon: how far to look.
+            band: level of the upper band; the nearest trained level is used.
+        """
+        return ahead.time_to_limit(self, limits, horizon, band)
+
+    def save(self, path: str | Path) -> None:
+        """Keep the trained model in a folder: arrays as `.npz`, the rest as JSON."""
+        self._trained()
+        store.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, data_hash: str | None = None) -> Forecaster:
+        """Read a trained model; an old, foreign or damaged one is refused by name.
+
+        Args:
+            path: folder written by `save`.
+            data_hash: refuse a model learned from other data than this.
+        """
+        return store.load(cls, Path(path), data_hash)
+
+    def _levels(self) -> Floats:
+        try:
+            return check_levels(self.quantiles)
+        except (TypeError, ValueError) as bad:
+            raise InputError(f"Quantiles {self.quantiles!r} cannot be forecast: {bad}", "Give e.g. (0.5, 0.9, 0.99)") from None
+
+    def _trained(self) -> None:
+        if not hasattr(self, "_state"):
             raise WorkError("The forecaster has learned nothing yet", "Call fit(usage) first")
+
+    def _number(self, service: str) -> int:
+        self._trained()
+        if service in self.skipped_:
+            raise InputError(f"{service} has no forecast: {self.skipped_[service]}", "Ask for a service of services_")
+        found = np.flatnonzero([str(name) == service for name in self.services_])
+        if not len(found):
+            raise InputError(f"{service} was not in the usage frame", "Ask for a service of services_")
+        return int(found[0])
+
+    def _steps(self, horizon: str | pd.Timedelta) -> int:
+        self._trained()
         steps = int(pd.Timedelta(horizon) / self.step_)
         if steps < 1:
             raise InputError(f"A horizon of {horizon} is shorter than the step {self.step_}", "Ask for a longer one")
+        return steps
+
+    def _future(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None) -> tuple[pd.DatetimeIndex, Floats]:
+        """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour 0."""
+        steps = self._steps(horizon)
         stride = 1 if every is None else max(1, round(pd.Timedelta(every) / self.step_))
-        if self.end_ is None:
-            return pd.DatetimeIndex([], tz="UTC")
-        return pd.date_range(self.end_ + self.step_ * stride, periods=steps // stride, freq=self.step_ * stride)
+        number = np.arange(stride, steps + 1, stride)
+        start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
+        future = pd.date_range(start + self.step_ * stride, periods=len(number), freq=self.step_ * stride)
+        return future, (number - 1) * (self.step_ / pd.Timedelta("1h"))
 
 
-def _columns(services: pd.Index, quantiles: tuple[float, ...]) -> pd.MultiIndex:
-    return pd.MultiIndex.from_product([services, list(quantiles)], names=["service", "quantile"])
+_PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
 
 
-def _grid(usage: pd.DataFrame) -> pd.DatetimeIndex:
-    index = usage.index
-    if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
-        raise InputError("A usage frame needs a UTC DatetimeIndex", "Build it with usage.index.tz_localize('UTC')")
-    return index
+def _offered(
+    usage: pd.DataFrame, step: pd.Timedelta, names: list[str], exclude: set[str]
+) -> tuple[list[int], dict[str, str]]:
+    """Columns to forecast, and why the others are not."""
+    offered, skipped = [], {}
+    least = min(_LEAST_DAYS * pd.Timedelta("1D") / step, 1e9)
+    for start in range(0, len(names), 1024):
+        part = usage.iloc[:, start : start + 1024].to_numpy(np.float64)
+        present = np.isfinite(part).sum(axis=0) if len(part) else np.zeros(part.shape[1])
+        for number, count in enumerate(present, start):
+            if names[number] in exclude:
+                skipped[names[number]] = "excluded"
+            elif count == 0:
+                skipped[names[number]] = "no-data"
+            elif count < least:
+                skipped[names[number]] = "not-enough-history"
+            else:
+                offered.append(number)
+    return offered, skipped
 
 
-def _design(index: pd.DatetimeIndex, origin: Any, known: pd.DatetimeIndex | None, end: Any = None) -> Floats:
-    """Level, trend that stops at the end of the history, Fourier terms of the day and the week: times x terms."""
-    days = np.asarray((index - origin) / pd.Timedelta("1D"), np.float64)
-    clock = np.asarray((index - pd.Timestamp(0, tz="UTC")) / pd.Timedelta("1D"), np.float64)
-    trend = days if known is not None else np.minimum(days, np.asarray((end - origin) / pd.Timedelta("1D")))
-    waves = [
-        wave(2 * np.pi * k * clock / period)
-        for period, count in _HARMONICS
-        for k in range(1, count + 1)
-        for wave in (np.sin, np.cos)
-    ]
-    return np.column_stack([np.ones_like(days), trend, *waves])
+def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats | None]) -> dict[str, Any]:
+    """Everything a trained model knows, as arrays."""
+    if not prepared:
+        empty: Singles = np.zeros((0, learn.WEEK, len(levels)), np.float32)
+        return {
+            "forecast": empty, "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32), "kind": np.zeros(0, np.intp),
+            "means": np.zeros((0, 0), np.float32), "tops": np.zeros((0, 0), np.float32), "centre": np.zeros(0), "spread": np.zeros(0),
+            "slope": np.zeros(0), "levels": levels,
+        }
+    learned = learn.learn(prepared, levels, prepared[0].scaled.means.shape[1])
+    scaled = [p.scaled for p in prepared]
+    out = {
+        "forecast": np.concatenate([part.forecast for part in learned]),
+        "share": np.concatenate([part.share for part in learned]),
+        "kind": np.concatenate([part.kind for part in learned]),
+        "means": np.concatenate([s.means for s in scaled]),
+        "tops": np.concatenate([s.tops for s in scaled]),
+        "centre": np.concatenate([s.centre for s in scaled]),
+        "spread": np.concatenate([s.spread for s in scaled]),
+        "levels": levels,
+    }
+    out["slope"] = structure.slopes(out["means"])[0]
+    if any(special is not None for special in holiday):
+        out["holiday"] = np.concatenate([special for special in holiday if special is not None])
+    return out
 
 
-def _regress(design: Floats, values: Floats, quantiles: tuple[float, ...]) -> tuple[Floats, Floats]:
-    """Ridge for all services at once, missing samples left out; and the residuals' quantiles, quantile x service."""
-    there = np.isfinite(values)
-    filled = np.where(there, values, 0.0)
-    terms = design.shape[1]
-    products = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
-    gram = (there.T.astype(np.float64) @ products).reshape(-1, terms, terms)
-    ridge = np.eye(terms) * (1e-3 * len(design))
-    ridge[0, 0] = 1e-9
-    right = (design.T @ filled).T
-    coefficients = np.linalg.solve(gram + ridge, right[:, :, None])[:, :, 0].T
-    residuals = np.sort(np.where(there, values - design @ coefficients, np.nan), axis=0)
-    last = there.sum(axis=0) - 1
-    at = np.clip(np.rint(np.asarray(quantiles)[:, None] * last).astype(int), 0, None)
-    return coefficients, np.take_along_axis(residuals, at, axis=0) if values.size else np.zeros((len(quantiles), 0))
-
-
-def _block_max(values: Floats, size: int) -> Floats:
-    """Maximum of blocks of `size` rows counted from the end; a block without samples takes the service's maximum."""
-    size = min(size, len(values))
-    blocks = max(1, len(values) // size)
-    tail = values[-blocks * size :]
-    tail = np.where(np.isfinite(tail), tail, -np.inf)
-    peaks = tail.reshape(blocks, size, values.shape[1]).max(axis=1)
-    whole = np.where(np.isfinite(values), values, -np.inf).max(axis=0, initial=-np.inf)
-    return np.where(np.isfinite(peaks), peaks, whole)
+assert GROUPS
+assert kinds is not None

@@ -50,54 +50,73 @@ def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
     Raises:
         BadAnswer: not JSON, cut short, or not a matrix.
     """
-    numbers, envelope = _split(body)
     try:
-        if envelope["status"] != "success" or envelope["data"]["resultType"] != "matrix":
-            raise BadAnswer(f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix")
-        result = envelope["data"]["result"]
-        labels = [row["metric"] for row in result]
-        values = np.full((len(result), points), np.nan)
-        for row, series in zip(values, result, strict=True):
-            # a series of native histograms has no values
-            _place(_samples(series.get("values", []), numbers), row, start, step)
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+        answer = _read(*_cut(body), start, step, points)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"The server's answer is not readable as JSON ({error})", _PROXY_HINT) from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise BadAnswer(f"The server's answer is no Prometheus matrix ({error!r})", _PROXY_HINT) from error
+    return answer
+
+
+def _cut(body: bytes) -> tuple[list[NDArray[np.float64]], Any]:
+    """The samples of all value lists that are written as Prometheus writes them, and the rest of the body, read as JSON.
+
+    In the rest each list is replaced by its number. A quote within a JSON string is escaped, so what looks like a value list
+    is none of a label. Whatever is written in another way (white space, for instance) is left to json.
+    """
+    head, *parts = body.split(_OPEN)
+    samples: list[NDArray[np.float64]] = []
+    rest = [head]
+    for part in parts:
+        text, close, tail = part.partition(_CLOSE)
+        if not close:
+            raise ValueError("it ends in the middle")
+        try:
+            samples.append(_numbers(text))
+        except ValueError:
+            return [], json.loads(body)
+        rest += [b'"values":%d' % (len(samples) - 1), tail]
+    return samples, json.loads(b"".join(rest))
+
+
+def _numbers(text: bytes) -> NDArray[np.float64]:
+    """Times and values, shape (samples, 2), of `t,"v"],[t,"v"`.
+
+    Raises:
+        ValueError: it is written in another way.
+    """
+    if text.count(b'"') != 2 * (text.count(b"],[") + 1):
+        raise ValueError("not one quoted value a sample")
+    flat = np.fromstring(text.translate(None, b'[]"'), sep=",")
+    if flat.size != text.count(b'"'):
+        raise ValueError("not two numbers a sample")
+    return flat.reshape(-1, 2)
+
+
+def _read(samples: list[NDArray[np.float64]], envelope: Any, start: int, step: int, points: int) -> Answer:
+    """The answer of an envelope whose `values` may be numbers of `samples`."""
+    if envelope["status"] != "success" or envelope["data"]["resultType"] != "matrix":
+        raise BadAnswer(f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix")
+    result = envelope["data"]["result"]
+    labels = [dict(row["metric"].items()) for row in result]
+    values = np.full((len(result), points), np.nan)
+    for row, series in zip(values, result, strict=True):
+        listed = series.get("values", [])  # a series of native histograms has none
+        # the text of a value may be any that Python reads as a number
+        pairs = samples[listed] if isinstance(listed, int) else np.array([(float(at), float(value)) for at, value in listed])
+        if len(pairs):
+            _place(pairs, row, start, step)
     warnings = [str(text) for text in envelope.get("warnings") or ()]
     if envelope.get("isPartial"):
         warnings.append("partial answer: a storage node did not respond")
     return Answer(labels, values, tuple(warnings))
 
 
-def _split(body: bytes) -> tuple[list[bytes], dict[str, Any]]:
-    """The texts of all value lists, and the rest of the body as JSON with each list replaced by its number."""
-    head, *parts = body.split(_OPEN)
-    numbers, rest = [], [head]
-    for index, part in enumerate(parts):
-        text, close, tail = part.partition(_CLOSE)
-        if not close:
-            raise BadAnswer("The server's answer ends in the middle", "Check the proxy in between, then run it again")
-        numbers.append(text)
-        rest += [b'"values":%d' % index, tail]
-    try:
-        envelope = json.loads(b"".join(rest))
-    except ValueError as error:
-        raise BadAnswer(f"The server's answer is not readable as JSON ({error})", _PROXY_HINT) from error
-    if not isinstance(envelope, dict):
-        raise BadAnswer("The server's answer is no JSON object", _PROXY_HINT)
-    return numbers, envelope
-
-
-def _samples(values: int | list[Any], numbers: list[bytes]) -> NDArray[np.float64]:
-    """Times and values, shape (samples, 2), from a cut-out list or from one that json has read (other white space)."""
-    if isinstance(values, int):
-        return np.fromstring(numbers[values].translate(None, b'[]" \n'), sep=",").reshape(-1, 2)
-    return np.array(values, dtype=np.float64).reshape(-1, 2)
-
-
 def _place(samples: NDArray[np.float64], row: NDArray[np.float64], start: int, step: int) -> None:
-    slots = np.rint((samples[:, 0] - start) / step).astype(np.int64)
+    slots = np.rint((samples[:, 0] - start) / step)
     good = (slots >= 0) & (slots < row.size) & np.isfinite(samples[:, 1])
-    row[slots[good]] = samples[good, 1]
+    row[slots[good].astype(np.int64)] = samples[good, 1]
 
 
 _PROXY_HINT = "Check that the address is the metrics server's own and not a login page or a proxy's"

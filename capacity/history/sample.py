@@ -111,7 +111,9 @@ def _signals() -> dict[Signal, dict[str, Array]]:
     for values in (cpu, memory, throttled):
         for key in values:
             values[key] = np.where(alive[key], values[key], np.nan)
-    total = np.minimum(np.nansum(list(cpu.values()), axis=0) + 0.4, 0.985 * CORES)
+    wanted = np.nansum(list(cpu.values()), axis=0) + 0.4
+    total = np.minimum(wanted, 0.985 * CORES)  # an overloaded host gives everyone less
+    cpu = {key: row * total / wanted for key, row in cpu.items()}
     used = np.nansum(list(memory.values()), axis=0) + 1800 * MIB
     hourly = {key: np.asarray(row.reshape(len(hours), -1).any(axis=1)) for key, row in alive.items()}
     seen = (index < _HOLE[0]) | (index >= _HOLE[1])
@@ -174,7 +176,7 @@ def _activity(service: SampleService, index: pd.DatetimeIndex, rng: np.random.Ge
         case "nightly":
             night = np.floor(np.arange(len(index)) / 288).astype(int)
             length = 1.2 + 0.9 * rng.random(night.max() + 1)[night]
-            return 0.05 + 0.95 * ((hour >= 1.5) & (hour < 1.5 + length))
+            return np.asarray(0.05 + 0.95 * ((hour >= 1.5) & (hour < 1.5 + length)))
         case _:
             return np.ones(len(index))
 

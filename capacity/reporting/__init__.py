@@ -1,1 +1,1 @@
-"""."""
+"""Reports: notebooks run by papermill, rendered to one self-contained page."""

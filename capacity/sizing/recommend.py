@@ -80,7 +80,8 @@ def recommend(
         One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`, `reason`, `breach_now`,
         `breach_after`
         (chance that the horizon's peak passes the limit in force / the proposed one; NaN = unknown), `confidence` (0 to 1), and the
-        evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak`, `p95`, `p99`, `slack`
+        evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak`, `mean`,
+        `p95`, `p99`, `slack`
         (share of the
         limit in force that the 99th percentile leaves free), `breaches`, `breach_minutes` (of the proposed limit in the
         window),
@@ -109,7 +110,19 @@ def recommend(
 
 
 _COLUMNS = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
-_COLUMNS += ["peak", "peak_high", "observed_peak", "p95", "p99", "slack", "breaches", "breach_minutes", "throttled", "oom_kills"]
+_COLUMNS += [
+    "peak",
+    "peak_high",
+    "observed_peak",
+    "mean",
+    "p95",
+    "p99",
+    "slack",
+    "breaches",
+    "breach_minutes",
+    "throttled",
+    "oom_kills",
+]
 
 
 def _resource(signal: Resource | str) -> Resource:
@@ -133,6 +146,7 @@ def _add_evidence(
     end = usage.index.max()
     recent = usage.loc[usage.index > end - _RECENT] if len(usage) else usage
     table["observed_peak"] = recent.max()
+    table["mean"] = usage.mean()
     table["p95"], table["p99"] = usage.quantile(0.95), usage.quantile(0.99)
     table["slack"] = 1 - table["p99"] / table["current"]
     table["throttled"] = _column_stat(context.throttled if resource is Resource.CPU else None, table.index, "quantile")

@@ -1,0 +1,227 @@
+"""The candidates: many simple forecasts of the next week, each for all services in one pass.
+
+A candidate gives quantiles on a short table that repeats: one row (a level), 24 rows (a day), 168 rows (a week), and so on;
+`LEADS[name]` says which row each of the 168 lead hours uses. All work on `Scaled` units, services x hours x samples, and
+see nothing after the last hour given.
+
+Sources: profiles and level models are the empirical-quantile baselines of Hong et al., "Probabilistic energy forecasting:
+GEFCom2014" (IJF 32, 2016); the Fourier regression is Hyndman and Athanasopoulos, FPP3, chapter 10; the damped trend Gardner
+and McKenzie (Management Science 31, 1985).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.forecasting.grid import DAY, WEEK
+from capacity.forecasting.quantiles import Floats, Singles, row_quantiles
+
+__all__ = ["CANDIDATES", "LEADS", "TRENDING", "expand", "forecast_all", "since_change"]
+
+_HOURS = np.arange(WEEK)
+_ONE, _DAILY, _WEEKLY = np.zeros(WEEK, int), _HOURS % DAY, _HOURS
+_BY_DAY, _BY_QUARTER = _HOURS // DAY, _HOURS // 6
+_LEVELLED = np.digitize(_HOURS, [DAY, 3 * DAY]) * DAY + _HOURS % DAY
+_DAMPING = 0.9  # of the trend, a day
+_RIDGE = 5.0  # pulls Fourier terms towards zero like five hours without them
+
+TRENDING = ("line", "fourier")
+
+
+def level(samples: Singles, levels: Floats, days: float) -> Singles:
+    """Quantiles of the last `days`: (services, 1, quantiles)."""
+    last = samples[:, -int(days * DAY) :]
+    return row_quantiles(last.reshape(len(last), -1), levels)[:, None]
+
+
+def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
+    """Quantiles of the history whose weight halves every `half_life` days: (services, 1, quantiles).
+
+    Hours are drawn by the weights, the same for all services: a plain sort then replaces a weighted one.
+    """
+    hours = samples.shape[1]
+    known = 1 - 0.5 ** (hours / DAY / half_life)
+    ages = -half_life * DAY * np.log2(1 - (np.arange(256) + 0.5) / 256 * known)
+    drawn = np.clip(hours - 1 - ages.astype(int), 0, hours - 1)
+    chosen = samples[:, drawn, np.arange(256) % samples.shape[2]]
+    return row_quantiles(chosen, levels)[:, None]
+
+
+def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: int) -> Singles:
+    """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period, quantiles)."""
+    count, hours, width = samples.shape
+    cycles = min(cycles, hours // period)
+    table = samples[:, hours - cycles * period :].reshape(count, cycles, period, width)
+    out = np.empty((count, period, len(levels)), np.float32)
+    table = np.ascontiguousarray(table.transpose(0, 2, 1, 3)).reshape(count, period, cycles * width)
+    for hour in range(period):
+        near = np.arange(hour - around, hour + around + 1) % period
+        out[:, hour] = row_quantiles(table[:, near].reshape(count, -1), levels)
+    return out
+
+
+def moved_profile(samples: Singles, means: Singles, levels: Floats, days: int) -> Singles:
+    """Hour-of-day profile around yesterday's level; the spread grows with lead: (services, 72, quantiles)."""
+    count, hours, width = samples.shape
+    days = min(days, hours // DAY - 1)
+    daily = _mean(means[:, hours - (days + 1) * DAY :].reshape(count, days + 1, DAY))
+    now = daily[:, -1]
+    table = samples[:, hours - days * DAY :].reshape(count, days, DAY, width)
+    out = []
+    for lag in (1, 2, 4):
+        lag = min(lag, days)  # noqa: PLW2901 - short histories know short lags only
+        away = table[:, lag - 1 :] - daily[:, : days + 1 - lag, None, None]
+        flat = np.ascontiguousarray(away.transpose(0, 2, 1, 3)).reshape(count, DAY, -1)
+        out.append(now[:, None, None] + row_quantiles(flat, levels))
+    return np.concatenate(out, axis=1).astype(np.float32)
+
+
+def random_walk(means: Singles, levels: Floats) -> Singles:
+    """The last hours' level plus empirical increments of each lead day: (services, 7, quantiles)."""
+    hours = means.shape[1]
+    last = row_quantiles(means[:, -3:], np.array([0.5], np.float64))
+    out = []
+    for day in range(1, 8):
+        lag = day * DAY if hours >= (day + 1) * DAY else DAY
+        out.append(last + row_quantiles(means[:, lag:] - means[:, :-lag], levels))
+    return np.stack(out, axis=1)
+
+
+def line(samples: Singles, means: Singles, levels: Floats) -> Singles:
+    """The seed plan's straight line (ordinary least squares on time) with the quantiles of its errors: (services, 28, quantiles)."""
+    hours = means.shape[1]
+    time = np.column_stack([np.ones(hours + WEEK), (np.arange(hours + WEEK) - hours) / WEEK])
+    return _regression(samples, means, levels, time[:hours], time[hours:].reshape(28, 6, 2).mean(axis=1), 1e-6)
+
+
+def fourier(samples: Singles, means: Singles, levels: Floats) -> Singles:
+    """Day and week Fourier terms with a damped trend, all services in one solve: (services, 168, quantiles)."""
+    hours = means.shape[1]
+    time = (np.arange(hours + WEEK) - hours) / WEEK
+    ahead = np.arange(1, WEEK + 1) / DAY
+    damped = (1 - _DAMPING**ahead) / (1 - _DAMPING) / 7 * _DAMPING
+    trend = np.where(time < 0, time, np.concatenate([np.zeros(hours), damped]))
+    clock = np.arange(hours + WEEK) - hours
+    waves = [
+        wave(2 * np.pi * k * clock / period)
+        for period, most in ((DAY, 3), (WEEK, 2))
+        if hours >= 2 * period
+        for k in range(1, most + 1)
+        for wave in (np.sin, np.cos)
+    ]
+    design = np.column_stack([np.ones(hours + WEEK), trend, *waves])
+    return _regression(samples, means, levels, design[:hours], design[hours:], _RIDGE)
+
+
+def _regression(samples: Singles, means: Singles, levels: Floats, past: Floats, ahead: Floats, ridge: float) -> Singles:
+    """Ridge on hourly means, gaps left out, plus the quantiles of its errors."""
+    there = np.isfinite(means)
+    terms = past.shape[1]
+    products = (past[:, :, None] * past[:, None, :]).reshape(len(past), -1)
+    gram = (there.astype(np.float64) @ products).reshape(-1, terms, terms)
+    right = np.where(there, np.clip(means, -20, 20), 0).astype(np.float64) @ past
+    pull = np.eye(terms) * ridge
+    pull[0, 0] = 1e-6
+    solved = np.linalg.solve(gram + pull, right[:, :, None])[:, :, 0]
+    fitted = (solved @ past.T).astype(np.float32)
+    errors = row_quantiles((samples - fitted[:, :, None]).reshape(len(samples), -1), levels)
+    return np.asarray((solved @ ahead.T).astype(np.float32)[:, :, None] + errors[:, None], np.float32)
+
+
+def since_change(means: Singles) -> NDArray[np.intp]:
+    """First hour of the present regime of each service, 0 where the history is one regime: (services,).
+
+    The strongest shift of the mean between any two parts of at least a day, in units of what the day's means vary by from one
+    day to the next (a two-sample statistic; Page, Biometrika 41, 1954, for the idea). A shift must be several times that.
+    """
+    count, hours = means.shape
+    blocks = hours // 6
+    start = np.zeros(count, np.intp)
+    if blocks < 12:  # noqa: PLR2004 - three days
+        return start
+    table = _mean(means[:, hours - blocks * 6 :].reshape(count, blocks, 6))
+    table = np.clip(table, -3, 3).astype(np.float64)
+    there = np.isfinite(table)
+    filled = np.where(there, table, 0)
+    left_n, left = np.cumsum(there, axis=1), np.cumsum(filled, axis=1)
+    square = np.cumsum(filled**2, axis=1)
+    right_n, right = left_n[:, -1:] - left_n, left[:, -1:] - left
+    able = (left_n >= 4) & (right_n >= 4)  # noqa: PLR2004 - a day on both sides
+    with np.errstate(invalid="ignore", divide="ignore"):
+        gap = right / right_n - left / left_n
+        within = square[:, -1:] - right**2 / right_n - left**2 / left_n
+        noise = np.maximum(within / np.maximum(left_n[:, -1:] - 2, 1), 1e-8)
+        strength = np.where(able, gap**2 * left_n * right_n / (left_n + right_n) / noise, -np.inf)
+    best = strength.argmax(axis=1)
+    row = np.arange(count)
+    enough = (strength[row, best] > 60) & (gap[row, best] ** 2 > 4 * noise[row, best])  # noqa: PLR2004 - two deviations
+    return np.where(enough, hours - blocks * 6 + (best + 1) * 6, start).astype(np.intp)
+
+
+def _mean(table: Singles) -> Singles:
+    there = np.isfinite(table)
+    count = there.sum(axis=-1)
+    total = np.where(there, table, np.float32(0)).sum(axis=-1, dtype=np.float32)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def _regime(samples: Singles, means: Singles, levels: Floats) -> Singles:
+    first = since_change(means)
+    kept = np.where(np.arange(samples.shape[1])[None, :, None] >= first[:, None, None], samples, np.float32(np.nan))
+    return level(kept, levels, 28)
+
+
+_Maker = Callable[[Singles, Singles, Floats], Singles]
+_MAKERS: dict[str, tuple[_Maker, NDArray[np.intp], int]] = {
+    # name: how, which row a lead hour uses, hours of history it needs
+    "level 28d": (lambda y, _, q: level(y, q, 28), _ONE, 1),
+    "level 1d": (lambda y, _, q: level(y, q, 1), _ONE, DAY),
+    "level 4d": (lambda y, _, q: level(y, q, 4), _ONE, DAY),
+    "level 7d": (lambda y, _, q: level(y, q, 7), _ONE, DAY),
+    "level 14d": (lambda y, _, q: level(y, q, 14), _ONE, WEEK),
+    "fading 2d": (lambda y, _, q: fading(y, q, 2), _ONE, DAY),
+    "regime": (_regime, _ONE, 3 * DAY),
+    "random walk": (lambda _, m, q: random_walk(m, q), _BY_DAY, 2 * DAY),
+    "hour of day 7d": (lambda y, _, q: profile(y, q, 7, DAY, 0), _DAILY, 3 * DAY),
+    "hour of day 7d wide": (lambda y, _, q: profile(y, q, 7, DAY, 3), _DAILY, 2 * DAY),
+    "hour of day 14d": (lambda y, _, q: profile(y, q, 14, DAY, 1), _DAILY, 3 * DAY),
+    "hour of day 28d": (lambda y, _, q: profile(y, q, 28, DAY, 0), _DAILY, 10 * DAY),
+    "hour of day 28d wide": (lambda y, _, q: profile(y, q, 28, DAY, 3), _DAILY, 10 * DAY),
+    "hour of day moved": (lambda y, m, q: moved_profile(y, m, q, 28), _LEVELLED, 4 * DAY),
+    "hour of week": (lambda y, _, q: profile(y, q, 4, WEEK, 1), _WEEKLY, 2 * WEEK),
+    "hour of week wide": (lambda y, _, q: profile(y, q, 4, WEEK, 3), _WEEKLY, 2 * WEEK),
+    "line": (line, _BY_QUARTER, 2 * DAY),
+    "fourier": (fourier, _WEEKLY, 4 * DAY),
+}
+CANDIDATES = tuple(_MAKERS)
+LEADS = {name: rows for name, (_, rows, _) in _MAKERS.items()}
+
+
+def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, Singles]:
+    """Every candidate's table, those that the history is too short for left out, gaps filled from the whole level.
+
+    Args:
+        samples: (services, hours, samples).
+        means: (services, hours).
+        levels: (quantiles,).
+    """
+    hours = samples.shape[1]
+    out: dict[str, Singles] = {}
+    for name, (make, _, least) in _MAKERS.items():
+        if hours < least:
+            continue
+        table = make(samples, means, levels)
+        if not out:
+            whole = row_quantiles(samples.reshape(len(samples), -1), levels)[:, None]
+            out[name] = np.where(np.isfinite(table), table, np.where(np.isfinite(whole), whole, np.float32(0)))
+        else:
+            out[name] = np.where(np.isfinite(table), table, out["level 28d"])
+    return out
+
+
+def expand(name: str, table: Singles) -> Singles:
+    """A candidate's table on all lead hours: (services, 168, quantiles)."""
+    return table[:, LEADS[name]]

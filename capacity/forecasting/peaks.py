@@ -1,0 +1,124 @@
+"""The maximum over the horizon, modelled directly.
+
+The maximum of marginal quantiles is not the quantile of the maximum, so past maxima are forecast as such: the peak of a window is
+a base (an earlier peak) plus a multiple of the height of that peak over the usual level. The multiples of all services
+and past windows form one pool: with three to eight past weeks a service cannot show its own 0.99 quantile, a fleet can.
+Regional frequency analysis does the same with floods (Hosking and Wallis, 1997: the index-flood method).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.forecasting import blend
+from capacity.forecasting.grid import DAY
+from capacity.forecasting.quantiles import Floats, Singles, row_quantiles, weighted_quantiles
+
+__all__ = ["peak_quantiles"]
+
+_BASES = ("last window", "last two windows", "highest", "mean of windows")
+_MOST_ORIGINS = 15
+_GROUP_PEAKS = 60.0  # the fleet weighs like this many services of the same kind
+_PRIOR_PEAKS = 12  # and the prior like this many past peaks
+# Multiples assumed before a fleet has shown its own: a Gumbel law with a tenth of the height as its scale.
+_PRIOR = -0.1 * np.log(-np.log((np.arange(_PRIOR_PEAKS) + 0.5) / _PRIOR_PEAKS)) - 0.05
+
+
+def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: Floats) -> Floats:
+    """Quantiles of the maximum over the next `window` hours, in the units of `tops`: (services, quantiles).
+
+    Args:
+        tops: (services, hours) hourly maxima, NaN where nothing was seen.
+        window: hours ahead.
+        group: (services,) kind of each service.
+        levels: (quantiles,).
+    """
+    hours = tops.shape[1]
+    window = max(1, min(window, hours // 2 if hours > 1 else 1))
+    backs = _origins(hours, window)
+    bases_now, height_now = _bases(tops, window)
+    errors = np.full((len(backs), len(tops), len(_BASES)), np.nan)
+    for number, back in enumerate(backs):
+        bases, height = _bases(tops[:, : hours - back], window)
+        actual = _top(tops[:, hours - back : hours - back + window])
+        errors[number] = (actual[:, None] - bases) / height
+    steps = _pooled(errors, group, levels)
+    share = _shares(errors, height_now, steps, levels)
+    each = bases_now[:, :, None] + height_now[:, :, None] * steps
+    out = (each * share).sum(axis=1)
+    return np.sort(out, axis=1)
+
+
+def _origins(hours: int, window: int) -> list[int]:
+    """Hours before the end at which a past peak is forecast: apart by a seventh of the window, a day at least half a day of history."""
+    apart = max(window // 7, 1)
+    least = max(window, min(DAY, hours // 2))
+    every = list(range(window, hours - least + 1, apart))
+    return every[:_MOST_ORIGINS] if len(every) <= _MOST_ORIGINS else [every[i] for i in _spaced(len(every))]
+
+
+def _spaced(count: int) -> NDArray[np.intp]:
+    return np.unique(np.linspace(0, count - 1, _MOST_ORIGINS).round().astype(np.intp))
+
+
+def _top(rows: Singles) -> Floats:
+    there = np.isfinite(rows)
+    return np.where(there.any(axis=1), np.where(there, rows, -np.inf).max(axis=1, initial=-np.inf), np.nan).astype(np.float64)
+
+
+def _bases(tops: Singles, window: int) -> tuple[Floats, Floats]:
+    """Earlier peaks to start from, (services, bases), and the height of the last over the usual level, (services, bases)."""
+    hours = tops.shape[1]
+    count = max(1, min(4, hours // window))
+    highest = _top(tops[:, -4 * max(window, 7 * DAY) :])
+    whole = _top(tops)
+    parts = np.stack([_top(tops[:, max(0, hours - (k + 1) * window) : hours - k * window]) for k in range(count)], axis=1)
+    highest = np.where(np.isfinite(highest), highest, whole)
+    parts = np.where(np.isfinite(parts), parts, highest[:, None])
+    bases = np.stack([parts[:, 0], parts[:, :2].max(axis=1), highest, parts.mean(axis=1)], axis=1)
+    recent = row_quantiles(tops[:, -max(window, DAY) :], np.array([0.25, 0.5, 0.9]))
+    all_of_it = row_quantiles(tops, np.array([0.25, 0.5, 0.9]))
+    recent = np.where(np.isfinite(recent), recent, all_of_it)
+    height = 0.7 * (bases - recent[:, 1:2]) + 0.3 * (recent[:, 2:] - recent[:, :1])
+    wander = parts.std(axis=1, keepdims=True)
+    return bases, np.maximum(height, 0) + 0.3 * wander + 1e-6
+
+
+def _pooled(errors: Floats, group: NDArray[np.intp], levels: Floats) -> Floats:
+    """Quantiles of the multiples, by kind of service shrunk to the fleet: (services, bases, quantiles)."""
+    services = errors.shape[1]
+    out = np.zeros((services, errors.shape[2], len(levels)))
+    for base in range(errors.shape[2]):
+        table = errors[:, :, base]
+        there = np.isfinite(table)
+        fleet = _with_prior(table[there], int(there.any(axis=0).sum()), levels)
+        for kind in np.unique(group):
+            of_kind = group == kind
+            members = int((there.any(axis=0) & of_kind).sum())
+            mine = _with_prior(table[:, of_kind][there[:, of_kind]], members, levels)
+            out[of_kind, base] = (members * mine + _GROUP_PEAKS * fleet) / (members + _GROUP_PEAKS)
+    return out
+
+
+def _with_prior(values: Floats, members: int, levels: Floats) -> Floats:
+    """Conformal quantiles of past multiples; overlapping windows of one service count as about three apart."""
+    each = 3.0 * members / len(values) if len(values) else 0.0
+    sample = np.concatenate([values, _PRIOR])
+    return weighted_quantiles(sample, np.concatenate([np.full(len(values), each), np.ones(len(_PRIOR))]), levels)
+
+
+def _shares(errors: Floats, height: Floats, steps: Floats, levels: Floats) -> Floats:
+    """Weights of the bases, (services, bases, quantiles), from their past pinball losses as for all candidates."""
+    services, bases = errors.shape[1:]
+    losses = np.full((len(errors), services, len(levels), bases), np.nan)
+    for number, level in enumerate(levels):
+        gap = (errors - steps[None, :, :, number]) * height
+        losses[:, :, number] = np.where(gap > 0, level * gap, (level - 1) * gap)
+    if len(errors):
+        relative, count = blend.own_losses(losses.mean(axis=0, keepdims=True), np.ones(1))
+        count = count * 3.0
+    else:
+        relative, count = np.full((services, len(levels), bases), np.nan), np.zeros(services)
+    fleet = blend.fleet_losses(relative, np.ones(bases))
+    return blend.weights(relative, count, fleet, np.ones(bases, np.float32)).transpose(0, 2, 1)

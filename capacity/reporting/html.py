@@ -1,0 +1,126 @@
+"""Small pieces of HTML: escaped text, tables for people and screen readers, sparklines. No scripts, no addresses."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+
+__all__ = ["Column", "Html", "badge", "code", "details", "join", "sparkline", "table", "text"]
+
+
+@dataclass(frozen=True)
+class Html:
+    """HTML that is already safe; shows itself in a notebook."""
+
+    source: str
+
+    def __str__(self) -> str:
+        return self.source
+
+    def _repr_html_(self) -> str:
+        return self.source
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its heading, whether it holds numbers, and a longer explanation of the heading."""
+
+    name: str
+    number: bool = False
+    help: str = ""
+
+
+Cell = str | Html
+
+
+def text(value: object) -> Html:
+    """Any value as escaped text; what is Html already stays as it is."""
+    return value if isinstance(value, Html) else Html(html.escape(str(value)))
+
+
+def join(parts: Iterable[object], tag: str = "", css: str = "") -> Html:
+    """Parts one after the other, wrapped in `tag` if given."""
+    inner = "".join(text(part).source for part in parts)
+    attribute = f' class="{html.escape(css)}"' if css else ""
+    return Html(f"<{tag}{attribute}>{inner}</{tag}>" if tag else inner)
+
+
+def code(value: str) -> Html:
+    """A command or query, in its own scrollable line."""
+    return Html(f"<pre><code>{html.escape(value)}</code></pre>")
+
+
+def badge(value: str, level: str) -> Html:
+    """A word in a coloured lozenge; `level` is bad, warn, good or quiet."""
+    return Html(f'<span class="badge {html.escape(level)}">{html.escape(value)}</span>')
+
+
+def details(summary: str, body: Html) -> Html:
+    """A part that opens on request."""
+    return Html(f"<details><summary>{html.escape(summary)}</summary>{body}</details>")
+
+
+def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, more: str = "") -> Html:
+    """A table with a caption; on a phone each row becomes a card, which is what the labels are for.
+
+    Args:
+        caption: what the table shows.
+        columns: headings; the first column names the row.
+        rows: cells, text (escaped here) or Html.
+        more: a line below, for instance how many rows were left out.
+    """
+    head = "".join(f'<th scope="col"{_number(column)}{_title(column)}>{html.escape(column.name)}</th>' for column in columns)
+    body = "".join(_row(columns, row) for row in rows)
+    foot = f'<p class="more">{html.escape(more)}</p>' if more else ""
+    return Html(
+        f'<div class="scroll"><table><caption>{html.escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{foot}"
+    )
+
+
+def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
+    first, *rest = (text(cell).source for cell in row)
+    cells = "".join(
+        f'<td data-label="{html.escape(column.name)}"{_number(column)}>{cell}</td>'
+        for column, cell in zip(columns[1:], rest, strict=True)
+    )
+    return f'<tr><th scope="row">{first}</th>{cells}</tr>'
+
+
+def _number(column: Column) -> str:
+    return ' class="number"' if column.number else ""
+
+
+def _title(column: Column) -> str:
+    return f' title="{html.escape(column.help)}"' if column.help else ""
+
+
+def sparkline(values: pd.Series[float], *, limit: float | None = None, label: str = "") -> Html:
+    """A line of the last values, 120 x 28, with the limit dashed; `label` is read to those who cannot see it."""
+    width, height, points = 120, 28, 60
+    groups = np.arange(len(values)) * points // max(len(values), 1)
+    peaks = values.groupby(groups).max()
+    top = np.nanmax([*peaks.to_numpy(), limit if limit is not None and np.isfinite(limit) else np.nan, 1e-9])
+    lines, pen = [], "M"
+    for position, value in peaks.items():
+        if np.isnan(value):
+            pen = "M"
+            continue
+        lines.append(f"{pen}{float(str(position)) / points * width:.1f},{height - 2 - value / top * (height - 4):.1f}")
+        pen = "L"
+    dashed = ""
+    if limit is not None and np.isfinite(limit):
+        level = height - 2 - limit / top * (height - 4)
+        dashed = f'<path class="limit" d="M0,{level:.1f}L{width},{level:.1f}"/>'
+    return Html(
+        f'<svg class="spark" role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}">{dashed}<path d="{"".join(lines)}"/></svg>'
+    )

@@ -1,0 +1,109 @@
+"""One report from end to end: fetch, run the notebook, render the page, put the files in place."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+
+from capacity import api
+from capacity.bundled import bundled
+from capacity.errors import ReportError
+from capacity.history.blocks import storage_error, write_atomically
+from capacity.reporting.notebook import run_notebook
+from capacity.reporting.page import index_page, render_page
+from capacity.reporting.runs import iso_week, list_runs, make_folder, write_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capacity.progress import Progress
+    from capacity.settings import Settings
+
+__all__ = ["Finished", "weekly_resources"]
+
+_REPORT = "weekly-resources"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished report: its page, the folder it is in, and how long it took in seconds."""
+
+    page: Path
+    folder: Path
+    seconds: float
+
+
+def weekly_resources(
+    settings: Settings,
+    *,
+    source: str | None,
+    as_of: str | pd.Timestamp | None = None,
+    out: Path = Path("reports"),
+    services: str = "",
+    offline: bool = False,
+    refresh: bool = False,
+    config: Path | None = None,
+    progress: Progress | None = None,
+) -> Finished:
+    """Render the weekly resource report into `out/<ISO week>/`.
+
+    The history is fetched first, so that the notebook works from the archive and a server's failure is told as such.
+    Everything is made in a temporary folder beside its place and moved there when it is whole.
+
+    Raises:
+        CapacityError: see the error tree; a failed run leaves `weekly-resources.failed.ipynb` in the week's folder.
+    """
+    began = time.monotonic()
+    make_folder(out)
+    window = api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
+    place = out / iso_week(window.end)
+    failed = place / f"{_REPORT}.failed.ipynb"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
+            folder = Path(temporary)
+            parameters = {
+                "source": window.source,
+                "as_of": window.end.isoformat(),
+                "services": services,
+                "offline": window.source != "sample",
+                "config": str(config.resolve()) if config else "",
+                "output": str(folder.resolve()),
+                "reports": str(out.resolve()),
+            }
+            notebook = bundled("notebooks/weekly_resources.ipynb")
+            executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
+            nbformat.write(executed, folder / f"{_REPORT}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
+            page = render_page(executed, f"Weekly resources {iso_week(window.end)}")
+            (folder / f"{_REPORT}.html").write_text(page, encoding="utf-8")
+            _put_in_place(folder, place)
+    except OSError as error:
+        if error.errno is None:  # no failure of the system, but a library's own error in that class
+            raise
+        raise storage_error(place, error) from error
+    failed.unlink(missing_ok=True)
+    write_atomically(out / "index.html", lambda path: path.write_text(index_page(list_runs(out, _REPORT)), encoding="utf-8"))
+    return Finished(place / f"{_REPORT}.html", place, time.monotonic() - began)
+
+
+def _put_in_place(made: Path, place: Path) -> None:
+    """Move the finished files, the page last: where the page is, everything is."""
+    import json
+
+    facts_file = made / "run.json"
+    if not facts_file.is_file():
+        raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][_REPORT]
+    place.mkdir(parents=True, exist_ok=True)
+    write_run(place, _REPORT, facts)
+    facts_file.unlink()
+    for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):
+        if file.is_file():
+            file.replace(place / file.name)
+        else:
+            shutil.rmtree(file)

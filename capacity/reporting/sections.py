@@ -1,0 +1,489 @@
+"""The parts of the weekly page, each a function of the review: what to show and in which words, nothing computed anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capacity import __version__
+from capacity.model import Action, Reason, Resource, Signal
+from capacity.plotting import plot_bands, plot_heatmap, plot_stack
+from capacity.reporting.figures import figure
+from capacity.reporting.html import Column, Html, badge, code, details, join, sparkline, table, text
+from capacity.reporting.risks import UPPER
+from capacity.units import count_cores, format_cores, format_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from capacity.reporting.scorecard import Scorecard
+    from capacity.reporting.weekly import Weekly
+
+__all__ = ["appendix", "changes_since", "decisions", "fleet", "forecasts", "header", "heatmap", "oversized"]
+__all__ += ["risks", "scorecards", "undersized", "unlimited"]
+
+_MOST_ROWS = 15
+_MOST_FIGURES = 8
+_NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
+_PRINT: dict[Resource, Callable[[float], str]] = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
+_LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
+
+
+def header(week: Weekly) -> Html:
+    """Fleet, window, coverage, and whether the data is good enough."""
+    history = week.history
+    quality = history.coverage()
+    running = int(history.running().sum())
+    facts = [
+        ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
+        ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {_step(history.step)}"),
+        ("Source", history.source),
+        ("Coverage", f"{quality['alive'].median():.1%} of the samples of a typical service while it lived"),
+    ]
+    verdict = {"good": "Data good enough", "fair": "Use with care", "poor": "Not good enough to act on"}[week.verdict.level]
+    reasons = "; ".join(week.verdict.reasons) or "complete, fresh and long enough"
+    return Html(
+        f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
+        f"<p>{badge(verdict, _LEVELS[week.verdict.level])} {text(reasons[:1].upper() + reasons[1:])}.</p>"
+        f'<dl class="facts">{_pairs(facts)}</dl>' + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
+    )
+
+
+def decisions(week: Weekly) -> Html:
+    """What to decide this week, the most urgent first."""
+    if not week.decisions:
+        return Html("<p>Nothing needs a decision: every limit fits what is expected.</p>")
+    cards = []
+    for number, decision in enumerate(week.decisions, 1):
+        facts = _pairs([("Why", decision.why), ("Effect", decision.effect)])
+        cards.append(
+            f'<li class="{decision.level}"><h3><span class="rank">{number}</span> {text(decision.service)}'
+            f" {badge(decision.by, decision.level)}</h3>"
+            f'<p class="what">{text(decision.what)}</p><dl>{facts}</dl>{code(decision.command)}</li>'
+        )
+    return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
+
+
+def risks(week: Weekly) -> Html:
+    """Limits that the forecast reaches, soonest first."""
+    rest = " and ".join(f"{count} {_NAMES[resource]} limits" for resource, count in week.unthreatened.items())
+    no_crossing = f"No crossing within {_days(week.horizon)}: {rest}."
+    if not week.risks:
+        return Html(f"<p>{text(no_crossing)}</p>")
+    rows = []
+    for risk in week.risks[:_MOST_ROWS]:
+        usage = week.history[risk.resource.usage][risk.service]
+        label = f"{_NAMES[risk.resource]} of {risk.service} over the window, limit {_PRINT[risk.resource](risk.limit)}"
+        rows.append(
+            (
+                risk.service,
+                _NAMES[risk.resource],
+                _PRINT[risk.resource](risk.limit),
+                _PRINT[risk.resource](risk.peak),
+                f"{risk.upper:%a %d %b %H:%M}",
+                f"{risk.median:%a %d %b %H:%M}" if risk.median else "no crossing",
+                sparkline(usage, limit=risk.limit, label=label),
+            )
+        )
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        Column("Limit", number=True),
+        Column("Expected peak", number=True),
+        Column("Upper band reaches it", help=f"First time the {UPPER:.0%} quantile is at the limit, UTC"),
+        Column("Median reaches it"),
+        Column("Window"),
+    ]
+    return table("Limits that the forecast reaches, soonest first (UTC)", columns, rows, more=no_crossing)
+
+
+def changes_since(week: Weekly) -> Html:
+    """What is different from the last run."""
+    if week.previous is None:
+        return Html("<p>This is the first run of this source: the next one will be compared with it.</p>")
+    then, now = (state.get("services", {}) for state in (week.previous.state, week.state))
+    items = [
+        ("New services", sorted(set(now) - set(then))),
+        ("No longer seen", sorted(set(then) - set(now))),
+        ("Stopped", [name for name in sorted(set(now) & set(then)) if then[name]["running"] and not now[name]["running"]]),
+        ("Limits changed", _limit_changes(then, now)),
+        ("Proposals closed", _proposals(then, now)),
+        ("New proposals", _proposals(now, then)),
+    ]
+    return Html(
+        f"<p>Since {text(week.previous.facts.get('name', ''))} ({week.previous.as_of:%d %b %Y}):</p>"
+        f'<dl class="facts">{_pairs([(name, _few(names)) for name, names in items])}</dl>'
+    )
+
+
+def scorecards(week: Weekly) -> Html:
+    """Whether last week's forecast held."""
+    rows, notes = [], set()
+    for resource, card in week.scorecards.items():
+        if not card.samples:
+            notes.add(f"No {_NAMES[resource]} forecast could be compared.")
+            continue
+        notes.add(
+            f"Compared with the forecast stored on {card.made:%d %b %Y}."
+            if card.stored
+            else f"There is no earlier run: the forecast was made again from the history before {card.made:%d %b %Y}."
+        )
+        worst = card.services.sort_values("wql").index[-1] if card.services["wql"].notna().any() else "-"
+        rows.append(
+            (
+                _NAMES[resource],
+                f"{card.samples:,}",
+                *(_held(card, level) for level in (0.5, 0.9, 0.95)),
+                f"{card.wql:.3f}",
+                f"{card.rival_wql:.3f}",
+                str(worst),
+            )
+        )
+    columns = [
+        Column("Resource"),
+        Column("Samples", number=True),
+        *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
+        Column("Error", number=True, help="Mean weighted quantile loss; smaller is better"),
+        Column("Naive error", number=True, help="The same loss of a forecast that repeats the week before"),
+        Column("Largest miss"),
+    ]
+    shown = (
+        table("Share of samples under each line, and the error (WQL) beside that of repeating the week before", columns, rows)
+        if rows
+        else Html("")
+    )
+    return join([shown, *(join([note], "p") for note in sorted(notes))])
+
+
+def fleet(week: Weekly) -> Html:
+    """Fleet total against the hosts and the sum of limits."""
+    history = week.history
+    rows = []
+    for host in sorted(history[Signal.HOST_MEMORY_TOTAL].columns.union(history[Signal.HOST_CORES].columns)):
+        on_host = [name for name in history.services if host in history.hosts.get(name, "").split(",")]
+        running = history.running()
+        on_host = [name for name in on_host if running[name]]
+        rows += [(host, *_host_row(week, str(host), resource, on_host)) for resource in Resource]
+    columns = [
+        Column("Host"),
+        Column("Resource"),
+        Column("Size", number=True),
+        Column("Used, p95", number=True),
+        Column("Used, peak", number=True),
+        Column("Sum of limits", number=True),
+        Column(
+            "Limits over size", number=True, help="Sum of the limits over the host's size; above 100 % the host is overcommitted"
+        ),
+        Column("Running without limit", number=True),
+    ]
+    known = table("Hosts: use, size and what the limits add up to", columns, rows) if rows else Html("<p>No host metrics.</p>")
+    return join([known, *(_stack(week, resource) for resource in Resource)])
+
+
+def oversized(week: Weekly) -> Html:
+    """Limits far above the need, with what a lower one frees."""
+    rows = week.proposals(Action.LOWER)
+    freed = {resource: _freed(rows, resource) for resource in Resource}
+    if rows.empty:
+        return Html("<p>No limit is far above its need.</p>")
+    rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values("share", ascending=False)
+    total = f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} reclaimable."
+    cells = [
+        (
+            str(service),
+            _NAMES[resource],
+            *(_PRINT[resource](row[name]) for name in ("current", "p95", "p99", "observed_peak", "limit")),
+            _PRINT[resource](row["current"] - row["limit"]),
+            f"{row['breach_after']:.0%}",
+            f"{row['confidence']:.0%}",
+        )
+        for service, resource, row in _rows(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")),
+        Column("Breach risk", number=True, help="Chance that next week's peak passes the proposed limit"),
+        Column("Confidence", number=True, help="How much of two weeks of samples there is"),
+    ]
+    return _long_table("Limits that could be lower, the largest share first", columns, cells, total)
+
+
+def undersized(week: Weekly) -> Html:
+    """Limits that are too low: about to be reached, throttling, or killing."""
+    rows = pd.concat([week.proposals(Action.RAISE), week.without(Reason.CENSORED)])
+    if rows.empty:
+        return Html("<p>No service is short of CPU or memory.</p>")
+    cells = [
+        (
+            str(service),
+            _NAMES[resource],
+            _PRINT[resource](row["current"]),
+            _PRINT[resource](row["observed_peak"]),
+            f"{row['throttled']:.0%}" if resource is Resource.CPU else "-",
+            f"{row['oom_kills']:.0f}" if resource is Resource.MEMORY else "-",
+            f"{row['breach_now']:.0%}" if np.isfinite(row["breach_now"]) else "-",
+            _PRINT[resource](row["limit"]),
+            Reason(row["reason"]).text,
+        )
+        for service, resource, row in _rows(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("Limit", "Recent peak")),
+        Column("Throttled", number=True, help="Share of throttled periods, 95th percentile"),
+        Column("OOM kills", number=True),
+        Column("Breach risk", number=True, help="Chance that next week's peak passes the limit in force"),
+        Column("Proposed", number=True),
+        Column("Why"),
+    ]
+    return _long_table("Limits that hold a service back", columns, cells)
+
+
+def unlimited(week: Weekly) -> Html:
+    """Services without a limit and the one proposed."""
+    rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING)
+    if rows.empty:
+        return Html("<p>Every running service has its limits.</p>")
+    sizes = {resource: week.history.host_size(resource) for resource in Resource}
+    weight = [row["observed_peak"] / sizes[resource].get(service, np.nan) for service, resource, row in _rows(rows)]
+    rows = rows.assign(weight=weight).sort_values("weight", ascending=False, na_position="last")
+    cells = [
+        (
+            str(service),
+            _NAMES[resource],
+            *(_PRINT[resource](row[name]) for name in ("p95", "observed_peak", "peak_high", "limit")),
+            f"{row['breach_after']:.0%}",
+        )
+        for service, resource, row in _rows(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")),
+        Column("Breach risk", number=True),
+    ]
+    return _long_table("Services without a limit, the largest share of their host first", columns, cells)
+
+
+def forecasts(week: Weekly) -> Html:
+    """Forecasts with bands for the services that matter most."""
+    chosen: list[tuple[str, Resource]] = [(risk.service, risk.resource) for risk in week.risks]
+    chosen += [(decision.service, Resource.MEMORY) for decision in week.decisions]
+    for resource in Resource:
+        largest = week.tables[resource]["observed_peak"].sort_values(ascending=False)
+        chosen += [(str(service), resource) for service in largest.index[:3]]
+    unique = [pair for pair in dict.fromkeys(chosen) if pair[0] in week.forecasts[pair[1]].peaks.index]
+    return join([_forecast(week, *pair) for pair in unique[:_MOST_FIGURES]], "div", "grid")
+
+
+def heatmap(week: Weekly) -> Html:
+    """When the fleet is busy."""
+    usage = week.history.cpu.sum(axis=1, min_count=1)
+    index = pd.DatetimeIndex(usage.index)
+    hours = usage.groupby([index.dayofweek, index.hour]).mean().unstack().reindex(index=range(7), columns=range(24))  # noqa: PD010 - a week as a table
+    if hours.isna().to_numpy().all():
+        return Html("<p>No CPU samples.</p>")
+    day, hour = np.unravel_index(np.nanargmax(hours.to_numpy()), hours.shape)
+    names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+    busiest = f"{names[day]} {hour:02d}:00 UTC with {count_cores(float(hours.to_numpy()[day, hour]))} on average"
+    return figure(
+        lambda axes: plot_heatmap(hours, signal=Signal.CPU, axes=axes),
+        alt=f"Mean CPU of the fleet by hour of the week; busiest on {busiest}.",
+        caption=f"Mean CPU of all services together. Busiest: {busiest}.",
+    )
+
+
+def appendix(week: Weekly) -> Html:
+    """Method, excluded services, data quality, queries."""
+    return join([_method(week), _excluded(week), _quality(week), _queries(week)])
+
+
+def _method(week: Weekly) -> Html:
+    rules = week.settings.sizing
+    lines = (
+        f"Forecast: {_days(week.horizon)} ahead for every service, quantiles corrected by what was missed on held-out days.",
+        f"Limit: the forecast peak at a risk of {rules.risk:.0%} or the peak of the last 14 days, and {rules.headroom:.0%} headroom.",
+        f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, was throttled or killed.",
+        "The worst replica stands for its service. Memory is the working set's maximum within each step.",
+    )
+    return Html(
+        f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity {text(__version__)}</p>"
+    )
+
+
+def _excluded(week: Weekly) -> Html:
+    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED)
+    cells = [(str(service), _NAMES[resource], Reason(row["reason"]).text) for service, resource, row in _rows(rows)]
+    if not cells:
+        return Html("<h3>Excluded services</h3><p>None.</p>")
+    columns = [Column("Service"), Column("Resource"), Column("Why")]
+    return join([Html("<h3>Excluded services</h3>"), _long_table("No proposal is made for these", columns, cells)])
+
+
+def _quality(week: Weekly) -> Html:
+    quality = week.history.coverage().sort_values(["alive", "coverage"])
+    cells = [
+        (
+            str(service),
+            f"{row['alive']:.1%}",
+            f"{row['coverage']:.1%}",
+            f"{row['first']:%d %b %H:%M}" if not pd.isna(row["first"]) else "-",
+            f"{row['last']:%d %b %H:%M}" if not pd.isna(row["last"]) else "-",
+            _step(row["longest_gap"]) if row["longest_gap"] else "none",
+            str(row["host"]),
+            str(row["replicas"]),
+        )
+        for service, row in quality.to_dict("index").items()
+    ]
+    columns = [
+        Column("Service"),
+        Column("While alive", number=True),
+        Column("Of the window", number=True),
+        Column("First sample"),
+        Column("Last sample"),
+        Column("Longest gap"),
+        Column("Host"),
+        Column("Replicas", number=True),
+    ]
+    return details(
+        f"Data quality of {len(cells)} services", table("Samples of each service, the poorest first (UTC)", columns, cells)
+    )
+
+
+def _queries(week: Weekly) -> Html:
+    rows = [(str(signal), Html(f"<code>{text(query)}</code>")) for signal, query in sorted(week.history.queries.items())]
+    return details("PromQL used", table("How each signal was asked for", [Column("Signal"), Column("Query")], rows))
+
+
+def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
+    forecast = week.forecasts[resource]
+    limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
+    bands: Any = forecast.bands.xs(service, axis=1, level="service")
+    peak, high = (_PRINT[resource](forecast.peaks[level][service]) for level in (0.5, 0.95))
+    ends = f"limit {_PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
+    words = f"{_NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
+    past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
+    return figure(
+        lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, axes=axes),
+        alt=f"Forecast of {words}.",
+        caption=words[:1].upper() + words[1:],
+        size=(5.2, 2.3),
+    )
+
+
+def _stack(week: Weekly, resource: Resource) -> Html:
+    """The largest services and the rest, stacked, against the hosts' size."""
+    usage = week.history[resource.usage]
+    if usage.empty:
+        return Html(f"<p>No {_NAMES[resource]} samples.</p>")
+    largest = list(usage.mean().sort_values(ascending=False).index[:5])
+    parts = usage[largest].copy()
+    parts["all others"] = usage.drop(columns=largest).sum(axis=1)
+    signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+    sizes = week.history[signal].max()
+    total = float(sizes.sum()) if len(sizes) else None
+    top = _PRINT[resource](float(usage.sum(axis=1).max()))
+    of = f" of {_PRINT[resource](total)}" if total else ""
+    return figure(
+        lambda axes: plot_stack(parts, signal=resource.usage, total=total, axes=axes),
+        alt=f"Stacked {_NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: {', '.join(largest)}.",
+        caption=f"Fleet {_NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts have.",
+        size=(9, 3.2),
+    )
+
+
+def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) -> tuple[str, ...]:
+    history, show = week.history, _PRINT[resource]
+    size_signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+    use_signal = Signal.HOST_CPU if resource is Resource.CPU else Signal.HOST_MEMORY
+    size = float(history[size_signal][host].max()) if host in history[size_signal] else np.nan
+    used = history[use_signal][host] if host in history[use_signal] else pd.Series(dtype=float)
+    limits = week.tables[resource]["current"].reindex(services)
+    replicas = pd.Series({name: history.replicas.get(name, 1) for name in services}, dtype=float)
+    total = float((limits * replicas).sum())
+    return (
+        _NAMES[resource],
+        show(size),
+        show(float(used.quantile(0.95))),
+        show(float(used.max())),
+        show(total),
+        f"{total / size:.0%}" if np.isfinite(size) else "-",
+        str(int(limits.isna().sum())),
+    )
+
+
+def _rows(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
+    for service, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        yield str(service), Resource(str(row["resource"])), row
+
+
+def _long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "") -> Html:
+    """The first rows in sight, the others on request."""
+    shown = table(caption, columns, rows[:_MOST_ROWS], more=more)
+    if len(rows) <= _MOST_ROWS:
+        return shown
+    rest = table(f"{caption} (continued)", columns, rows[_MOST_ROWS:])
+    return join([shown, details(f"{len(rows) - _MOST_ROWS} more", rest)])
+
+
+def _held(card: Scorecard, level: float) -> str:
+    value = card.coverage.get(level, np.nan)
+    return f"{value:.1%}" if np.isfinite(value) else "-"
+
+
+def _freed(rows: pd.DataFrame, resource: Resource) -> float:
+    part = rows[rows["resource"] == str(resource)]
+    return float((part["current"] - part["limit"]).sum())
+
+
+def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    found = []
+    for service in sorted(set(then) & set(now)):
+        for resource in Resource:
+            before, after = then[service][str(resource)][0], now[service][str(resource)][0]
+            if before != after:
+                show = _PRINT[resource]
+                old, new = (show(value) if value is not None else "unlimited" for value in (before, after))
+                found.append(f"{service} {_NAMES[resource]} {old} → {new}")
+    return found
+
+
+def _proposals(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """Proposals that stand in one state and not in the other."""
+    return [
+        f"{service} {_NAMES[resource]}"
+        for service in sorted(here)
+        for resource in Resource
+        if here[service][str(resource)][1] is not None and there.get(service, {}).get(str(resource), (None, None))[1] is None
+    ]
+
+
+def _pairs(facts: Iterable[tuple[str, str]]) -> Html:
+    """Terms and their values for a `dl`."""
+    return join(join((join([name], "dt"), join([value], "dd")), "div") for name, value in facts)
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _hosts(week: Weekly) -> str:
+    names = sorted({host for hosts in week.history.hosts.values() for host in hosts.split(",") if host})
+    return names[0] if len(names) == 1 else f"{len(names)} hosts"
+
+
+def _step(step: pd.Timedelta) -> str:
+    seconds = int(pd.Timedelta(step).total_seconds())
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {name}"
+    return f"{seconds / 60:.0f} min" if seconds > 60 else f"{seconds} s"  # noqa: PLR2004 - seconds a minute
+
+
+def _days(horizon: str) -> str:
+    return f"{pd.Timedelta(horizon).days} days"
