@@ -35,6 +35,8 @@ sample_app = typer.Typer(help="The bundled sample fleet.", no_args_is_help=True)
 app.add_typer(report_app, name="report")
 app.add_typer(sample_app, name="sample")
 
+_INTERRUPTED = 130
+
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default capacity.toml if it is there.")]
 Source = Annotated[str | None, typer.Option("--source", help="Address of a metrics server, or a source's name in the archive.")]
 Sample = Annotated[bool, typer.Option("--sample", help="Use the bundled sample fleet.")]
@@ -59,14 +61,16 @@ def main() -> None:
     except typer.Exit as error:
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        _say("capacity: interrupted; what was finished is kept, run it again to go on")
-        _leave(130)
+        code = _INTERRUPTED
     except TyperException as error:  # a wrong option or argument
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         _say(f"capacity: {message.rstrip('.')}. See capacity --help")
         code = 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
+        _say("capacity: interrupted; what was finished is kept, run it again to go on")
+        _leave(_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

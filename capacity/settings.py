@@ -17,6 +17,7 @@ from typing import Any
 from platformdirs import user_data_path
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from capacity.errors import SettingsError
 
@@ -24,18 +25,20 @@ __all__ = ["DEFAULT_FILE", "ArchiveSettings", "IdentitySettings", "PrometheusSet
 __all__ += ["SizingSettings", "load_settings", "override"]
 
 DEFAULT_FILE = Path("capacity.toml")
+_PREFIX = "CAPACITY_"
 _SECONDS_A_DAY = 86_400
 _SHORTEST_STEP = 8  # a UTC day at 8 s is 10,800 points: under the server's limit of 11,000
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # the text of a validation error may end in a log, so it must not show what was typed
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class PrometheusSettings(_Table):
     """How to reach the metrics server."""
 
-    url: AnyHttpUrl | None = Field(None, description="Address of Prometheus, VictoriaMetrics, Thanos or Mimir")
+    url: AnyHttpUrl | None = Field(None, repr=False, description="Address of Prometheus, VictoriaMetrics, Thanos or Mimir")
     verify: bool = Field(default=True, description="Check the server's TLS certificate")
     ca_file: Path | None = Field(None, description="Certificate authority to trust instead of the system's")
     client_cert: Path | None = Field(None, description="Client certificate, PEM")
@@ -113,7 +116,12 @@ class Settings(BaseSettings):
     """Everything that can be set, in the tables of `capacity.toml`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CAPACITY_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
     )
 
     prometheus: PrometheusSettings = PrometheusSettings()
@@ -154,14 +162,29 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     """
     if file is None and DEFAULT_FILE.is_file():
         file = DEFAULT_FILE
+    _refuse_unknown_variables()
+    table = ""
     try:
         settings = Settings(**_read(file) if file else {})
         for dotted, value in overrides.items():
+            table = dotted.partition("__")[0]
             if value is not None:
                 settings = override(settings, dotted, value)
     except ValidationError as error:
-        raise SettingsError(_explain(error, file), "See docs/reference/settings.md for every setting") from error
+        raise SettingsError(_explain(error, file, table), "See docs/reference/settings.md for every setting") from error
+    except EnvironmentSettingsError as error:
+        hint = f"Its value must be JSON; {_PREFIX}PROMETHEUS__URL sets one key of a table"
+        raise SettingsError(f"A variable {_PREFIX}... cannot be read: {error}", hint) from None  # the cause holds its value
     return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings passes over variables of tables that it does not know."""
+    for variable in sorted(os.environ):
+        table, nested, _ = variable.upper().removeprefix(_PREFIX).partition("__")
+        if variable.upper().startswith(_PREFIX) and nested and table.lower() not in Settings.model_fields:
+            hint = f"The tables are {', '.join(Settings.model_fields)}; see docs/reference/settings.md"
+            raise SettingsError(f"The variable {variable} names no setting: there is no table {table.lower()}", hint)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -184,7 +207,7 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(entries, dict):
             for key in keys:
                 if isinstance(entries.get(key), str):
-                    entries[key] = folder / os.path.expandvars(Path(entries[key]).expanduser())
+                    entries[key] = folder / os.path.expanduser(os.path.expandvars(entries[key]))  # noqa: PTH111 - Path's raises
     return tables
 
 
@@ -196,9 +219,11 @@ def override(settings: Settings, dotted: str, value: Any) -> Settings:
     return settings.model_copy(update={table: changed})
 
 
-def _explain(error: ValidationError, file: Path | None) -> str:
+def _explain(error: ValidationError, file: Path | None, table: str) -> str:
+    """One line on the first fault; `table` is the one that an override changes."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
-    cause = "is no setting" if first["type"] == "extra_forbidden" else first["msg"][:1].lower() + first["msg"][1:]
-    where = f" (in {file} or the environment)" if file else " (from the environment or the command line)"
+    name = ".".join(str(part) for part in ([table] if table else []) + [*first["loc"]])
+    said = first["msg"].removeprefix("Value error, ")
+    cause = "is no setting" if first["type"] == "extra_forbidden" else said[:1].lower() + said[1:]
+    where = f" (in {file} or the environment)" if file and not table else " (from the environment or the command line)"
     return f"Setting {name}{where}: {cause}"

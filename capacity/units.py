@@ -16,7 +16,9 @@ __all__ = ["MIB", "count_cores", "format_cores", "format_memory", "memory_for_co
 
 MIB = 1024**2
 _EXPONENTS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE | re.ASCII)
+_CORES = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_LARGEST = 2**63  # Docker keeps sizes in a signed 64-bit number
 
 
 def parse_memory(text: str) -> int:
@@ -29,7 +31,10 @@ def parse_memory(text: str) -> int:
     if match is None:
         raise InputError(f"{text!r} is no memory size", _memory_hint(text))
     number, unit = match.groups()
-    return int(float(number) * 1024 ** _EXPONENTS[(unit or "b").lower()])
+    size = float(number) * 1024 ** _EXPONENTS[(unit or "b").lower()]
+    if size >= _LARGEST:
+        raise InputError(f"{text!r} is more than Docker can count", _memory_hint(text))
+    return int(size)
 
 
 def _memory_hint(text: str) -> str:
@@ -46,10 +51,7 @@ def parse_cores(text: str) -> float:
     Raises:
         InputError: not a positive finite number.
     """
-    try:
-        cores = float(text)
-    except ValueError:
-        cores = math.nan
+    cores = float(text) if _CORES.fullmatch(text) else math.nan
     if not (math.isfinite(cores) and cores > 0):
         raise InputError(f"{text!r} is no number of cores", "Write a positive number, for example 1.5")
     return cores

@@ -66,7 +66,7 @@ def prior(names: tuple[str, ...] = CANDIDATES) -> Floats:
     return np.array([_PRIOR.get(name, 1.0) for name in names])
 
 
-def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles) -> Singles:
+def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles, sharpness: float = 0.0) -> Singles:
     """Weight of each candidate: (services, quantiles, candidates), summing to one.
 
     Args:
@@ -78,7 +78,7 @@ def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles) -> 
     trust = (count / (count + _FLEET_ORIGINS))[:, None, None]
     score = np.where(np.isfinite(relative), trust * relative + (1 - trust) * fleet, fleet)
     score = np.where(usable > 0, score, np.inf)
-    out = np.exp(-_SHARPNESS * (score - score.min(axis=-1, keepdims=True)))
+    out = np.exp(-(sharpness or _SHARPNESS) * (score - score.min(axis=-1, keepdims=True)))
     return np.asarray(out / out.sum(axis=-1, keepdims=True), np.float32)
 
 

@@ -18,8 +18,9 @@ __all__ = ["GROUPS", "LEAD_PARTS", "kinds", "lead_part", "offsets", "uncertainty
 
 GROUPS = ("idle", "bursty", "seasonal", "steady")
 LEAD_PARTS = (DAY, 3 * DAY)  # the first day, the next two, the rest
-_GROUP_SERVICES = 60.0  # the fleet weighs like this many services of the same kind
-_OWN_MISSES = 40.0  # the group weighs like this many independent misses of a service's own
+_GROUP_SERVICES = 200.0  # the fleet weighs like this many services of the same kind
+_OWN_MISSES = 400.0  # the group weighs like this many independent misses of a service's own
+_PRIOR_SERVICES = 10.0  # the prior weighs like this many services of the fleet
 _LEAD_SHARE = 0.5  # how much a lead part is heard against all leads together
 _LEAST_UNIT = 0.02  # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
 
@@ -107,9 +108,12 @@ def _pooled(rows: Singles, group: NDArray[np.intp], asked: float, apart: float) 
     """The asked quantile of each service's misses, shrunk to its group's and the group's to the fleet's: (services,)."""
     there = np.isfinite(rows)
     seen = there.sum(axis=1)
+    # Before a fleet has shown its own: past-data quantiles are always too narrow, the more so in the tails.
+    prior = 0.007 / (1 - asked) - 0.004 / asked
     if not seen.any():
-        return np.zeros(len(rows))
-    fleet = _quantile(rows[there], asked)
+        return np.full(len(rows), prior)
+    having = int((seen > 0).sum())
+    fleet = (having * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (having + _PRIOR_SERVICES)
     out = np.full(len(rows), fleet)
     for kind in range(len(GROUPS)):
         of_kind = group == kind

@@ -114,7 +114,11 @@ class Forecaster:
         steps = self._steps(horizon)
         hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
         state = self._state
-        scaled = peak_quantiles(state["tops"], hours, state["kind"], self._levels()) if len(self.services_) else np.zeros((0, len(self.quantiles)))
+        scaled = (
+            peak_quantiles(state["tops"], hours, state["kind"], self._levels())
+            if len(self.services_)
+            else np.zeros((0, len(self.quantiles)))
+        )
         unit = np.where(state["spread"] > 0, state["spread"], 0.0)
         return pd.DataFrame(
             np.maximum(state["centre"][:, None] + scaled * unit[:, None], 0.0),
@@ -201,9 +205,7 @@ class Forecaster:
 _PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
 
 
-def _offered(
-    usage: pd.DataFrame, step: pd.Timedelta, names: list[str], exclude: set[str]
-) -> tuple[list[int], dict[str, str]]:
+def _offered(usage: pd.DataFrame, step: pd.Timedelta, names: list[str], exclude: set[str]) -> tuple[list[int], dict[str, str]]:
     """Columns to forecast, and why the others are not."""
     offered, skipped = [], {}
     least = min(_LEAST_DAYS * pd.Timedelta("1D") / step, 1e9)
@@ -227,9 +229,15 @@ def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats 
     if not prepared:
         empty: Singles = np.zeros((0, learn.WEEK, len(levels)), np.float32)
         return {
-            "forecast": empty, "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32), "kind": np.zeros(0, np.intp),
-            "means": np.zeros((0, 0), np.float32), "tops": np.zeros((0, 0), np.float32), "centre": np.zeros(0), "spread": np.zeros(0),
-            "slope": np.zeros(0), "levels": levels,
+            "forecast": empty,
+            "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32),
+            "kind": np.zeros(0, np.intp),
+            "means": np.zeros((0, 0), np.float32),
+            "tops": np.zeros((0, 0), np.float32),
+            "centre": np.zeros(0),
+            "spread": np.zeros(0),
+            "slope": np.zeros(0),
+            "levels": levels,
         }
     learned = learn.learn(prepared, levels, prepared[0].scaled.means.shape[1])
     scaled = [p.scaled for p in prepared]

@@ -20,6 +20,10 @@ __all__ = ["peak_quantiles"]
 _BASES = ("last window", "last two windows", "highest", "mean of windows")
 _MOST_ORIGINS = 15
 _GROUP_PEAKS = 60.0  # the fleet weighs like this many services of the same kind
+_CAUTION = 0.25
+_SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
+_LEAST_UNIT = 0.02  # of a service's whole spread
+_FARTHEST = 60.0  # a multiple beyond says no more than this
 _PRIOR_PEAKS = 12  # and the prior like this many past peaks
 # Multiples assumed before a fleet has shown its own: a Gumbel law with a tenth of the height as its scale.
 _PRIOR = -0.1 * np.log(-np.log((np.arange(_PRIOR_PEAKS) + 0.5) / _PRIOR_PEAKS)) - 0.05
@@ -39,15 +43,41 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
     backs = _origins(hours, window)
     bases_now, height_now = _bases(tops, window)
     errors = np.full((len(backs), len(tops), len(_BASES)), np.nan)
+    heights = np.full_like(errors, np.nan)
     for number, back in enumerate(backs):
         bases, height = _bases(tops[:, : hours - back], window)
         actual = _top(tops[:, hours - back : hours - back + window])
-        errors[number] = (actual[:, None] - bases) / height
+        errors[number] = np.clip((actual[:, None] - bases) / height, -_FARTHEST, _FARTHEST)
+        heights[number] = height
     steps = _pooled(errors, group, levels)
     share = _shares(errors, height_now, steps, levels)
-    each = bases_now[:, :, None] + height_now[:, :, None] * steps
-    out = (each * share).sum(axis=1)
-    return np.sort(out, axis=1)
+    blended = ((bases_now[:, :, None] + height_now[:, :, None] * steps) * share).sum(axis=1)
+    unit = height_now.mean(axis=1)
+    moved = _correction(errors, heights, steps, group, levels, hours / window - 1)
+    return np.sort(blended + moved * unit[:, None], axis=1)
+
+
+def _correction(errors: Floats, heights: Floats, steps: Floats, group: NDArray[np.intp], levels: Floats, weeks: float) -> Floats:
+    """What the choice among bases made too narrow, measured where it was not made: (services, quantiles).
+
+    Weights from the older half of the origins are judged on the recent half, and the other way round.
+    """
+    count = len(errors)
+    if count < 4:  # noqa: PLR2004 - two halves of two
+        return np.zeros((errors.shape[1], len(levels)))
+    missed = np.full((count, errors.shape[1], len(levels)), np.nan)
+    halves = (np.arange(count) < count // 2, np.arange(count) >= count // 2)
+    for learned, judged in (halves, halves[::-1]):
+        share = _shares(errors[learned], heights[learned].mean(axis=0), steps, levels)
+        unit = heights[judged].mean(axis=2)[:, :, None]
+        # errors * height = actual - base; the blend is a weighted mean of base + height * step
+        gap = (errors[judged] * heights[judged])[:, :, :, None] - heights[judged][:, :, :, None] * steps
+        missed[judged] = (gap * share).sum(axis=2) / unit
+    inflated = 1 - (1 - levels) ** (1 + _CAUTION / max(weeks, 1.0))
+    out = np.zeros((errors.shape[1], len(levels)))
+    for number in range(len(levels)):
+        out[:, number] = _pooled(missed[:, :, number : number + 1], group, inflated[number : number + 1])[:, 0, 0]
+    return out
 
 
 def _origins(hours: int, window: int) -> list[int]:
@@ -82,7 +112,7 @@ def _bases(tops: Singles, window: int) -> tuple[Floats, Floats]:
     recent = np.where(np.isfinite(recent), recent, all_of_it)
     height = 0.7 * (bases - recent[:, 1:2]) + 0.3 * (recent[:, 2:] - recent[:, :1])
     wander = parts.std(axis=1, keepdims=True)
-    return bases, np.maximum(height, 0) + 0.3 * wander + 1e-6
+    return bases, np.maximum(height, 0) + 0.3 * wander + _LEAST_UNIT
 
 
 def _pooled(errors: Floats, group: NDArray[np.intp], levels: Floats) -> Floats:
@@ -121,4 +151,4 @@ def _shares(errors: Floats, height: Floats, steps: Floats, levels: Floats) -> Fl
     else:
         relative, count = np.full((services, len(levels), bases), np.nan), np.zeros(services)
     fleet = blend.fleet_losses(relative, np.ones(bases))
-    return blend.weights(relative, count, fleet, np.ones(bases, np.float32)).transpose(0, 2, 1)
+    return blend.weights(relative, count, fleet, np.ones(bases, np.float32), _SHARPNESS).transpose(0, 2, 1)

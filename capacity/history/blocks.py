@@ -1,8 +1,7 @@
 """A block of history as one Parquet file: one row a service, its samples as one list.
 
 The list keeps a file small and quick to read (no index a sample), and any Parquet reader shows which service it is. Page
-checksums
-find a damaged file; a temporary file and a rename make sure that nobody reads half of one.
+checksums find a damaged file; a temporary file and a rename make sure that nobody reads half of one.
 """
 
 from __future__ import annotations
@@ -78,17 +77,20 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, page_checksum_verification=True, partitioning=None)
+        data = path.read_bytes()  # so that an error of the disk is told from a damaged file
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
         meta = json.loads((table.schema.metadata or {})[_META])
         lists = table.column("values").combine_chunks()
         values = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
         names, hosts, replicas = (table.column(name).to_pylist() for name in ("name", "host", "replicas"))
-    except FileNotFoundError:
-        raise
-    except PermissionError as error:
-        raise storage_error(path, error) from error
-    except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError) as error:
-        raise Damaged(str(error)) from error
+    except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError, TypeError, MemoryError) as error:
+        raise Damaged(" ".join(str(error).split())) from error
     return Block(names, hosts, replicas, values), meta
 
 

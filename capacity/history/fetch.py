@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +15,7 @@ import pandas as pd
 
 from capacity.errors import NoHistory
 from capacity.history.archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
-from capacity.history.catalogue import CATALOGUE, HOUR, Scope, choose_query, render
+from capacity.history.catalogue import CATALOGUE, Scope, choose_query, render
 from capacity.history.frames import History, usage_frame
 from capacity.history.merge import Block, merge
 from capacity.history.parse import parse_matrix
@@ -31,6 +33,9 @@ __all__ = ["Fetched", "fetch", "load", "remember_source"]
 _DAY = 86_400
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
 _USUAL_SCRAPE = 60
+_CLOCKS_APART = 120  # seconds that two clocks may differ before it matters
+
+_log = logging.getLogger("capacity")
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,15 @@ def fetch(
         StorageError: the archive cannot be written.
     """
     progress = progress or Silent()
-    record, missing = remember_source(source, archive, settings, start=start, end=end, signals=signals)
-    tasks, kept = _tasks(archive, record, settings, start, end, refresh=refresh, now=now())
-    asked = {task.asked: task for task in tasks}
+    wanted = tuple(signals)
+    record, missing = remember_source(source, archive, settings, start=start, end=end, signals=wanted)
+    ahead = _clock_ahead(source)
     warnings: set[str] = set()
+    if ahead:
+        warnings.add(f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which days are over.")
+        _log.warning("This machine's clock is %+.0f s off that of %s", ahead, source.address)
+    tasks, kept = _tasks(archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead)
+    asked = {task.asked: task for task in tasks}
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
         for query, body in source.ranges(task.asked for task in tasks):
@@ -93,8 +103,12 @@ def fetch(
             answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
             block = _whole_day(merge(answer, CATALOGUE[task.signal], settings.identity), query.step)
             warnings.update(answer.warnings)
-            final = task.final and not answer.warnings and bool(block.names)
-            archive.write(record.name, task.signal, query.query, query.step, task.day, StoredDay(block, final, answer.warnings))
+            if block.names:
+                final = task.final and not answer.warnings
+                key = _key(record, query.query, task.signal, settings)
+                known = archive.read(record.name, task.signal, key, query.step, task.day)
+                day = StoredDay(combine(block, known.block) if known else block, final, answer.warnings)
+                archive.write(record.name, task.signal, key, query.step, task.day, day)
             progress.advance(f"{task.signal} {task.day}")
     finally:
         progress.finish()
@@ -115,7 +129,7 @@ def remember_source(
     name = source_name(source.address, kind)
     known = archive.source(name)
     present = source.metric_names(_unix(start), _unix(end))
-    interval = known.scrape_interval if known else _scrape_interval(source, settings, _unix(end))
+    interval = (known.scrape_interval if known else 0) or _scrape_interval(source, settings, _unix(end))
     queries: dict[str, str] = dict(known.queries) if known else {}
     missing = []
     for signal in signals:
@@ -124,11 +138,9 @@ def remember_source(
         if chosen is None:
             missing.append(signal)
             continue
-        window = HOUR if entry.hourly and "[$window]" in chosen.expression else _window(settings, interval)
+        window = entry.step(settings.report.step) if entry.hourly else _window(settings, interval or _USUAL_SCRAPE)
         queries[str(signal)] = render(chosen, settings.identity, settings.metrics, window)
-    record = SourceRecord(name, source.address, kind, interval, queries)
-    archive.record(record)
-    return record, tuple(missing)
+    return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(missing)
 
 
 def load(
@@ -157,14 +169,14 @@ def load(
         step = CATALOGUE[signal].step(settings.report.step)
         days = []
         for day in _days(start, end):
-            stored = archive.read(record.name, signal, query, step, day)
+            stored = archive.read(record.name, signal, _key(record, query, signal, settings), step, day)
             if stored is not None and stored.block.names:
                 days.append((day, stored.block))
                 all_notes.update(stored.warnings)
         if not days:
             continue
         frames[signal] = _assemble(days, step, start, end)
-        if CATALOGUE[signal].scope is Scope.SERVICE:
+        if signal in {Signal.CPU, Signal.MEMORY}:  # other signals may end before a service moved or was scaled
             for _, block in days:
                 hosts.update(zip(block.names, block.hosts, strict=True))
                 replicas.update(zip(block.names, block.replicas, strict=True))
@@ -190,6 +202,7 @@ def _tasks(
     archive: Archive,
     record: SourceRecord,
     settings: Settings,
+    wanted: Iterable[Signal],
     start: pd.Timestamp,
     end: pd.Timestamp,
     *,
@@ -197,24 +210,56 @@ def _tasks(
     now: float,
 ) -> tuple[list[_Task], int]:
     tasks, kept = [], 0
-    for name, query in record.queries.items():
-        signal = Signal(name)
+    for signal in wanted:
+        query = record.queries.get(str(signal))
+        if query is None:
+            continue
         step = CATALOGUE[signal].step(settings.report.step)
         for day in _days(start, end):
             midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
             points = min(_DAY // step, (int(now) - midnight) // step + 1)
             if points <= 0:
                 continue
-            if not refresh and _is_final(archive, record.name, signal, query, step, day):
+            stored = None if refresh else archive.read(record.name, signal, _key(record, query, signal, settings), step, day)
+            if stored is not None and stored.final:
                 kept += 1
                 continue
             tasks.append(_Task(signal, day, Range(query, midnight, step, points), now >= midnight + _DAY + SETTLE))
     return tasks, kept
 
 
-def _is_final(archive: Archive, source: str, signal: Signal, query: str, step: int, day: date) -> bool:
-    stored = archive.read(source, signal, query, step, day)
-    return stored is not None and stored.final
+def combine(new: Block, old: Block) -> Block:
+    """`new` with what only `old` has: a server that has forgotten the beginning of a day does not take it from the archive."""
+    if new.names == old.names and not (np.isnan(new.values) & ~np.isnan(old.values)).any():
+        return new
+    names = sorted({*new.names, *old.names})
+    place = {name: index for index, name in enumerate(names)}
+    values = np.full((len(names), new.values.shape[1]), np.nan)
+    hosts, replicas = [""] * len(names), [0] * len(names)
+    for block in (old, new):
+        rows = [place[name] for name in block.names]
+        values[rows] = np.where(np.isnan(block.values), values[rows], block.values)
+        for row, host, count in zip(rows, block.hosts, block.replicas, strict=True):
+            hosts[row], replicas[row] = host, count
+    return Block(names, hosts, replicas, values)
+
+
+def _key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:
+    """What days are kept under: the query, and the labels that decided which service a container belongs to."""
+    if record.kind == "import" or CATALOGUE[signal].scope is not Scope.SERVICE:
+        return query
+    labels = settings.identity.model_dump(exclude_defaults=True)
+    return query if not labels else f"{query} # {json.dumps(labels, sort_keys=True)}"
+
+
+def _clock_ahead(source: PrometheusSource) -> float:
+    """Seconds this machine's clock is ahead of the server's; 0 if close enough."""
+    before = time.time()
+    answer = source.instant("vector(time())")
+    if not answer:
+        return 0.0
+    ahead = (before + time.time()) / 2 - answer[0][1]
+    return ahead if abs(ahead) > _CLOCKS_APART else 0.0
 
 
 def _days(start: pd.Timestamp, end: pd.Timestamp) -> Iterator[date]:
@@ -248,13 +293,13 @@ def _assemble(days: list[tuple[date, Block]], step: int, start: pd.Timestamp, en
 
 
 def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> int:
-    """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes hold."""
+    """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes hold; 0 if none do."""
     metric = settings.metrics.get("container_memory_working_set_bytes", "container_memory_working_set_bytes")
     for moment in (at - 60, at - _DAY, at - 7 * _DAY):
         counts = source.instant(f'max(count_over_time({metric}{{{settings.identity.name}!=""}}[10m]))', moment)
         if counts and counts[0][1] > 0:
             return max(1, round(600 / counts[0][1]))
-    return _USUAL_SCRAPE
+    return 0
 
 
 def _window(settings: Settings, interval: int) -> int:

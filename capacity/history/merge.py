@@ -117,13 +117,17 @@ def _host(labels: Mapping[str, str], identity: IdentitySettings) -> str:
 
 
 def _over_cpus(answer: Answer, indices: list[int]) -> NDArray[np.float64]:
-    """One container's sum over its CPUs; a series that came twice counts once, and `total` already is the sum."""
+    """One container's sum over its CPUs; a series that came twice counts once, and where there is a `total` it is the sum."""
     by_cpu: dict[str, NDArray[np.float64]] = {}
     for index in indices:
         cpu = answer.labels[index].get("cpu", "total")
         row = answer.values[index]
         by_cpu[cpu] = np.fmax(by_cpu[cpu], row) if cpu in by_cpu else row
-    return by_cpu["total"] if "total" in by_cpu else _sum_known(np.stack(list(by_cpu.values())))
+    total = by_cpu.pop("total", None)
+    if total is not None and not by_cpu:
+        return total
+    added = _sum_known(np.stack(list(by_cpu.values())))
+    return added if total is None else np.where(np.isnan(total), added, total)
 
 
 def _sum_known(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ class PrometheusSource:
             info = self._data("/api/v1/status/buildinfo", {})
         except (BadAnswer, QueryRefused):  # Thanos and some proxies lack it; whether the server works shows elsewhere
             return "compatible"
+        if not isinstance(info, dict):
+            return "compatible"
         if "mimir" in str(info.get("application", "")).lower():
             return "mimir"
         # VictoriaMetrics answers {} or a bare version; Prometheus always names its revision
@@ -75,7 +78,10 @@ class PrometheusSource:
 
     def metric_names(self, start: int, end: int) -> frozenset[str]:
         """Names of the metrics with samples between two times (Unix seconds)."""
-        return frozenset(self._data("/api/v1/label/__name__/values", {"start": start, "end": end}))
+        names = self._data("/api/v1/label/__name__/values", {"start": start, "end": end})
+        if not isinstance(names, list):
+            raise BadAnswer(f"{self.address} gave no list of metrics", "Is it a Prometheus server?")
+        return frozenset(str(name) for name in names)
 
     def instant(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each series of an instant query at `at` (Unix seconds; default the server's now)."""
@@ -90,21 +96,33 @@ class PrometheusSource:
     def ranges(self, asked: Iterable[Range]) -> Iterator[tuple[Range, bytes]]:
         """Bodies of range queries, in the order asked, fetched by threads; parsing is the caller's.
 
+        The threads are daemons: after Ctrl-C nobody waits for an answer that the server still owes.
+
         Raises:
             SourceError: the first failure; what was yielded before stays good.
         """
         waiting: list[tuple[Range, Future[bytes]]] = []
-        pool = ThreadPoolExecutor(self._in_flight, thread_name_prefix="capacity-fetch")
+        turn, stopped = threading.Semaphore(self._in_flight), threading.Event()
+
+        def work(query: Range, future: Future[bytes]) -> None:
+            with turn:
+                try:
+                    future.set_result(b"" if stopped.is_set() else self._range(query))
+                except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
+                    future.set_exception(error)
+
         try:
             for query in asked:
-                waiting.append((query, pool.submit(self._range, query)))
+                future: Future[bytes] = Future()
+                threading.Thread(target=work, args=(query, future), name="capacity-fetch", daemon=True).start()
+                waiting.append((query, future))
                 if len(waiting) > self._in_flight:
                     done, future = waiting.pop(0)
                     yield done, future.result()
             for done, future in waiting:
                 yield done, future.result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stopped.set()
 
     def _range(self, asked: Range) -> bytes:
         params = {"query": asked.query, "start": asked.start, "end": asked.end, "step": asked.step}

@@ -7,16 +7,18 @@ same again. A read timeout is not repeated either, since the server may still be
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
+from capacity.history.archive import plain_address
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,14 +29,23 @@ __all__ = ["Transport", "plain_address"]
 
 _AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_BODY = 200  # characters of a foreign answer that are worth showing
+_LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
 
 
 class _Passing(Exception):
-    """May go away by itself; carries the error to raise when it does not."""
+    """May go away by itself; carries the error to raise when it does not, and how long the server wants to be left alone."""
 
-    def __init__(self, error: SourceError) -> None:
+    def __init__(self, error: SourceError, after: float = 0.0) -> None:
         super().__init__(str(error))
         self.error = error
+        self.after = after
+
+
+class _NoCredentials(AuthBase):
+    """Adds nothing; without it requests would look into ~/.netrc and override a configured header with what it finds."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
 
 
 class _BearerFile(AuthBase):
@@ -48,24 +59,19 @@ class _BearerFile(AuthBase):
             token = self.path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"Cannot read the bearer token from {self.path}: {error}", "Check the path") from error
-        request.headers["Authorization"] = f"Bearer {token}"
+        if not token:
+            raise SettingsError(f"The bearer token file {self.path} is empty", "Check what writes it")
+        request.headers["Authorization"] = f"Bearer {_sendable(token, f'the bearer token in {self.path}')}"
         return request
 
 
 class _Bearer(AuthBase):
     def __init__(self, token: str) -> None:
-        self.token = token
+        self.token = _sendable(token.strip(), "prometheus.bearer_token")
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self.token}"
         return request
-
-
-def plain_address(url: str) -> str:
-    """The address without credentials, query and trailing slash: fit for messages and file names."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
 
 
 class Transport:
@@ -76,6 +82,7 @@ class Transport:
         self.address = plain_address(str(settings.url))
         self.session = _session(settings)
         self.sent = 0
+        self._numbers = itertools.count(1)  # counts right when threads share it
 
     def get(self, path: str, params: dict[str, Any]) -> bytes:
         """Body of a successful `GET address + path`.
@@ -83,7 +90,12 @@ class Transport:
         Raises:
             Unreachable, Denied, QueryRefused, BadAnswer: as their docstrings say.
         """
-        waiting = wait_exponential_jitter(initial=0.2, max=10.0, jitter=0.2)
+        growing = wait_exponential_jitter(initial=0.2, max=10.0, jitter=0.2)
+
+        def waiting(state: RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            return max(growing(state), failure.after if isinstance(failure, _Passing) else 0.0)
+
         attempts = stop_after_attempt(self.settings.attempts)
         try:
             for attempt in Retrying(retry=retry_if_exception_type(_Passing), wait=waiting, stop=attempts, reraise=True):
@@ -95,7 +107,7 @@ class Transport:
 
     def _once(self, path: str, params: dict[str, Any]) -> bytes:
         began = time.monotonic()
-        self.sent += 1
+        self.sent = next(self._numbers)
         try:
             response = self.session.get(
                 self.address + path,
@@ -104,9 +116,10 @@ class Transport:
                 # said at the call: from the session they would lose against REQUESTS_CA_BUNDLE
                 verify=self.session.verify,
                 cert=self.session.cert,
+                allow_redirects=False,  # the headers that were configured are for this server alone
             )
             body = response.content
-        except requests.RequestException as error:
+        except OSError as error:  # requests' own errors are OSErrors, those of unreadable certificates are plain ones
             raise self._explain(error) from error
         self._rest(time.monotonic() - began)
         if response.status_code == requests.codes.ok:
@@ -119,7 +132,7 @@ class Transport:
         budget = self.settings.query_budget
         time.sleep(spent * (1 - budget) / budget)
 
-    def _explain(self, error: requests.RequestException) -> Exception:
+    def _explain(self, error: OSError) -> Exception:
         where = self.address
         if isinstance(error, requests.exceptions.SSLError):
             return Unreachable(
@@ -139,7 +152,7 @@ class Transport:
         if isinstance(error, requests.ConnectionError):
             hint = "Is it running, and is the address right? `capacity doctor` looks closer"
             return _Passing(Unreachable(f"Cannot connect to {where}: {_innermost(error)}", hint))
-        return Unreachable(f"Cannot ask {where}: {error}", "Correct prometheus.url")
+        return Unreachable(f"Cannot ask {where}: {_innermost(error)}", "Correct the settings in the table [prometheus]")
 
     def _refusal(self, response: requests.Response) -> Exception:
         status, where = response.status_code, self.address
@@ -156,8 +169,12 @@ class Transport:
             return QueryRefused(f"{where} refused the query ({status}): {reason}", hint)
         if status in _AGAIN:
             error = Unreachable(f"{where} is not available ({status} {response.reason})", "Try again when the server is up")
-            return _Passing(error)
-        shown = re.sub(r"\s+", " ", response.text)[:_LONGEST_BODY]
+            return _Passing(error, _retry_after(response))
+        if response.is_redirect:
+            target = response.headers["Location"].partition("?")[0]
+            hint = "If that is the metrics server, set prometheus.url to it; if it is a login page, name the server behind it"
+            return BadAnswer(f"{where} redirects to {target}", hint)
+        shown = _shown(response)
         return BadAnswer(f"{where} answered {status}: {shown}", "prometheus.url must be the server's base address")
 
 
@@ -165,7 +182,8 @@ def _session(settings: PrometheusSettings) -> requests.Session:
     session = requests.Session()
     # gzip costs the server four times the wall time on a fast link
     session.headers["Accept-Encoding"] = "gzip" if settings.compress else "identity"
-    session.headers.update({name: value.get_secret_value() for name, value in settings.headers.items()})
+    for name, value in settings.headers.items():
+        session.headers[name] = _sendable(value.get_secret_value(), f"prometheus.headers.{name}")
     session.verify = str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
     if settings.client_cert:
         key = settings.client_key or settings.client_cert
@@ -177,7 +195,7 @@ def _session(settings: PrometheusSettings) -> requests.Session:
     return session
 
 
-def _credentials(settings: PrometheusSettings) -> AuthBase | None:
+def _credentials(settings: PrometheusSettings) -> AuthBase:
     if settings.bearer_token_file:
         return _BearerFile(settings.bearer_token_file)
     if settings.bearer_token:
@@ -187,8 +205,28 @@ def _credentials(settings: PrometheusSettings) -> AuthBase | None:
         return HTTPBasicAuth(settings.username.encode(), password.encode())
     url = urlsplit(str(settings.url))
     if url.username:
-        return HTTPBasicAuth(url.username, url.password or "")
-    return None
+        return HTTPBasicAuth(unquote(url.username).encode(), unquote(url.password or "").encode())
+    return _NoCredentials()
+
+
+def _sendable(value: str, what: str) -> str:
+    """`value` if HTTP can carry it; the message of an error must not show it."""
+    if not value.isprintable() or not value.isascii() or value != value.strip():
+        hint = "Only printable ASCII without white space around it can be sent; look for a line break or a quotation mark"
+        raise SettingsError(f"The value of {what} cannot be sent in an HTTP header", hint)
+    return value
+
+
+def _retry_after(response: requests.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", seconds) else 0.0
+
+
+def _shown(response: requests.Response) -> str:
+    """The beginning of a foreign answer on one line."""
+    text = response.content[: 10 * _LONGEST_BODY].decode("utf-8", "replace")
+    text = re.sub(r"<[^>]*>", " ", text) if "html" in response.headers.get("Content-Type", "") else text
+    return " ".join(text.split())[:_LONGEST_BODY] or str(response.reason)
 
 
 def _api_error(response: requests.Response) -> str | None:

@@ -143,7 +143,9 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
             environment = settings.get("env") or os.environ
             # no history file in a scheduler's home, no window system for figures
             settings["env"] = {**environment, "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": "agg"}
-            await super().start_kernel(**settings)
+            # what the kernel itself says when it is interrupted or killed is no message for the user
+            with (folder / "kernel.log").open("wb") as log:
+                await super().start_kernel(**settings, stdout=log, stderr=log)
 
     return PinnedKernelManager
 

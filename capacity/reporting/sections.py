@@ -7,27 +7,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capacity import __version__
 from capacity.model import Action, Reason, Resource, Signal
 from capacity.plotting import plot_bands, plot_heatmap, plot_stack
 from capacity.reporting.figures import figure
-from capacity.reporting.html import Column, Html, badge, code, details, join, sparkline, table, text
+from capacity.reporting.html import Column, Html, badge, code, join, sparkline, table, text
 from capacity.reporting.risks import UPPER
-from capacity.units import count_cores, format_cores, format_memory
+from capacity.reporting.words import NAMES, PRINT, days, length, long_table, pairs, rows_of
+from capacity.units import count_cores, format_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from capacity.reporting.scorecard import Scorecard
     from capacity.reporting.weekly import Weekly
 
-__all__ = ["appendix", "changes_since", "decisions", "fleet", "forecasts", "header", "heatmap", "oversized"]
+__all__ = ["changes_since", "decisions", "fleet", "forecasts", "header", "heatmap", "oversized"]
 __all__ += ["risks", "scorecards", "undersized", "unlimited"]
 
-_MOST_ROWS = 15
 _MOST_FIGURES = 8
-_NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
-_PRINT: dict[Resource, Callable[[float], str]] = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
+_MOST_RISKS = 15
 _LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
 
 
@@ -38,7 +34,7 @@ def header(week: Weekly) -> Html:
     running = int(history.running().sum())
     facts = [
         ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
-        ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {_step(history.step)}"),
+        ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}"),
         ("Source", history.source),
         ("Coverage", f"{quality['alive'].median():.1%} of the samples of a typical service while it lived"),
     ]
@@ -47,7 +43,7 @@ def header(week: Weekly) -> Html:
     return Html(
         f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
         f"<p>{badge(verdict, _LEVELS[week.verdict.level])} {text(reasons[:1].upper() + reasons[1:])}.</p>"
-        f'<dl class="facts">{_pairs(facts)}</dl>' + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
+        f'<dl class="facts">{pairs(facts)}</dl>' + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
     )
 
 
@@ -57,7 +53,7 @@ def decisions(week: Weekly) -> Html:
         return Html("<p>Nothing needs a decision: every limit fits what is expected.</p>")
     cards = []
     for number, decision in enumerate(week.decisions, 1):
-        facts = _pairs([("Why", decision.why), ("Effect", decision.effect)])
+        facts = pairs([("Why", decision.why), ("Effect", decision.effect)])
         cards.append(
             f'<li class="{decision.level}"><h3><span class="rank">{number}</span> {text(decision.service)}'
             f" {badge(decision.by, decision.level)}</h3>"
@@ -68,20 +64,20 @@ def decisions(week: Weekly) -> Html:
 
 def risks(week: Weekly) -> Html:
     """Limits that the forecast reaches, soonest first."""
-    rest = " and ".join(f"{count} {_NAMES[resource]} limits" for resource, count in week.unthreatened.items())
-    no_crossing = f"No crossing within {_days(week.horizon)}: {rest}."
+    rest = " and ".join(f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items())
+    no_crossing = f"No crossing within {days(week.horizon)}: {rest}."
     if not week.risks:
         return Html(f"<p>{text(no_crossing)}</p>")
     rows = []
-    for risk in week.risks[:_MOST_ROWS]:
+    for risk in week.risks[:_MOST_RISKS]:
         usage = week.history[risk.resource.usage][risk.service]
-        label = f"{_NAMES[risk.resource]} of {risk.service} over the window, limit {_PRINT[risk.resource](risk.limit)}"
+        label = f"{NAMES[risk.resource]} of {risk.service} over the window, limit {PRINT[risk.resource](risk.limit)}"
         rows.append(
             (
                 risk.service,
-                _NAMES[risk.resource],
-                _PRINT[risk.resource](risk.limit),
-                _PRINT[risk.resource](risk.peak),
+                NAMES[risk.resource],
+                PRINT[risk.resource](risk.limit),
+                PRINT[risk.resource](risk.peak),
                 f"{risk.upper:%a %d %b %H:%M}",
                 f"{risk.median:%a %d %b %H:%M}" if risk.median else "no crossing",
                 sparkline(usage, limit=risk.limit, label=label),
@@ -114,7 +110,7 @@ def changes_since(week: Weekly) -> Html:
     ]
     return Html(
         f"<p>Since {text(week.previous.facts.get('name', ''))} ({week.previous.as_of:%d %b %Y}):</p>"
-        f'<dl class="facts">{_pairs([(name, _few(names)) for name, names in items])}</dl>'
+        f'<dl class="facts">{pairs([(name, _few(names)) for name, names in items])}</dl>'
     )
 
 
@@ -123,7 +119,7 @@ def scorecards(week: Weekly) -> Html:
     rows, notes = [], set()
     for resource, card in week.scorecards.items():
         if not card.samples:
-            notes.add(f"No {_NAMES[resource]} forecast could be compared.")
+            notes.add(f"No {NAMES[resource]} forecast could be compared.")
             continue
         notes.add(
             f"Compared with the forecast stored on {card.made:%d %b %Y}."
@@ -133,7 +129,7 @@ def scorecards(week: Weekly) -> Html:
         worst = card.services.sort_values("wql").index[-1] if card.services["wql"].notna().any() else "-"
         rows.append(
             (
-                _NAMES[resource],
+                NAMES[resource],
                 f"{card.samples:,}",
                 *(_held(card, level) for level in (0.5, 0.9, 0.95)),
                 f"{card.wql:.3f}",
@@ -193,13 +189,13 @@ def oversized(week: Weekly) -> Html:
     cells = [
         (
             str(service),
-            _NAMES[resource],
-            *(_PRINT[resource](row[name]) for name in ("current", "p95", "p99", "observed_peak", "limit")),
-            _PRINT[resource](row["current"] - row["limit"]),
+            NAMES[resource],
+            *(PRINT[resource](row[name]) for name in ("current", "p95", "p99", "observed_peak", "limit")),
+            PRINT[resource](row["current"] - row["limit"]),
             f"{row['breach_after']:.0%}",
             f"{row['confidence']:.0%}",
         )
-        for service, resource, row in _rows(rows)
+        for service, resource, row in rows_of(rows)
     ]
     columns = [
         Column("Service"),
@@ -208,7 +204,7 @@ def oversized(week: Weekly) -> Html:
         Column("Breach risk", number=True, help="Chance that next week's peak passes the proposed limit"),
         Column("Confidence", number=True, help="How much of two weeks of samples there is"),
     ]
-    return _long_table("Limits that could be lower, the largest share first", columns, cells, total)
+    return long_table("Limits that could be lower, the largest share first", columns, cells, total)
 
 
 def undersized(week: Weekly) -> Html:
@@ -219,16 +215,16 @@ def undersized(week: Weekly) -> Html:
     cells = [
         (
             str(service),
-            _NAMES[resource],
-            _PRINT[resource](row["current"]),
-            _PRINT[resource](row["observed_peak"]),
+            NAMES[resource],
+            PRINT[resource](row["current"]),
+            PRINT[resource](row["observed_peak"]),
             f"{row['throttled']:.0%}" if resource is Resource.CPU else "-",
             f"{row['oom_kills']:.0f}" if resource is Resource.MEMORY else "-",
             f"{row['breach_now']:.0%}" if np.isfinite(row["breach_now"]) else "-",
-            _PRINT[resource](row["limit"]),
+            PRINT[resource](row["limit"]),
             Reason(row["reason"]).text,
         )
-        for service, resource, row in _rows(rows)
+        for service, resource, row in rows_of(rows)
     ]
     columns = [
         Column("Service"),
@@ -240,7 +236,7 @@ def undersized(week: Weekly) -> Html:
         Column("Proposed", number=True),
         Column("Why"),
     ]
-    return _long_table("Limits that hold a service back", columns, cells)
+    return long_table("Limits that hold a service back", columns, cells)
 
 
 def unlimited(week: Weekly) -> Html:
@@ -249,16 +245,16 @@ def unlimited(week: Weekly) -> Html:
     if rows.empty:
         return Html("<p>Every running service has its limits.</p>")
     sizes = {resource: week.history.host_size(resource) for resource in Resource}
-    weight = [row["observed_peak"] / sizes[resource].get(service, np.nan) for service, resource, row in _rows(rows)]
+    weight = [row["observed_peak"] / sizes[resource].get(service, np.nan) for service, resource, row in rows_of(rows)]
     rows = rows.assign(weight=weight).sort_values("weight", ascending=False, na_position="last")
     cells = [
         (
             str(service),
-            _NAMES[resource],
-            *(_PRINT[resource](row[name]) for name in ("p95", "observed_peak", "peak_high", "limit")),
+            NAMES[resource],
+            *(PRINT[resource](row[name]) for name in ("p95", "observed_peak", "peak_high", "limit")),
             f"{row['breach_after']:.0%}",
         )
-        for service, resource, row in _rows(rows)
+        for service, resource, row in rows_of(rows)
     ]
     columns = [
         Column("Service"),
@@ -266,7 +262,7 @@ def unlimited(week: Weekly) -> Html:
         *(Column(name, number=True) for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")),
         Column("Breach risk", number=True),
     ]
-    return _long_table("Services without a limit, the largest share of their host first", columns, cells)
+    return long_table("Services without a limit, the largest share of their host first", columns, cells)
 
 
 def forecasts(week: Weekly) -> Html:
@@ -297,75 +293,13 @@ def heatmap(week: Weekly) -> Html:
     )
 
 
-def appendix(week: Weekly) -> Html:
-    """Method, excluded services, data quality, queries."""
-    return join([_method(week), _excluded(week), _quality(week), _queries(week)])
-
-
-def _method(week: Weekly) -> Html:
-    rules = week.settings.sizing
-    lines = (
-        f"Forecast: {_days(week.horizon)} ahead for every service, quantiles corrected by what was missed on held-out days.",
-        f"Limit: the forecast peak at a risk of {rules.risk:.0%} or the peak of the last 14 days, and {rules.headroom:.0%} headroom.",
-        f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, was throttled or killed.",
-        "The worst replica stands for its service. Memory is the working set's maximum within each step.",
-    )
-    return Html(
-        f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity {text(__version__)}</p>"
-    )
-
-
-def _excluded(week: Weekly) -> Html:
-    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED)
-    cells = [(str(service), _NAMES[resource], Reason(row["reason"]).text) for service, resource, row in _rows(rows)]
-    if not cells:
-        return Html("<h3>Excluded services</h3><p>None.</p>")
-    columns = [Column("Service"), Column("Resource"), Column("Why")]
-    return join([Html("<h3>Excluded services</h3>"), _long_table("No proposal is made for these", columns, cells)])
-
-
-def _quality(week: Weekly) -> Html:
-    quality = week.history.coverage().sort_values(["alive", "coverage"])
-    cells = [
-        (
-            str(service),
-            f"{row['alive']:.1%}",
-            f"{row['coverage']:.1%}",
-            f"{row['first']:%d %b %H:%M}" if not pd.isna(row["first"]) else "-",
-            f"{row['last']:%d %b %H:%M}" if not pd.isna(row["last"]) else "-",
-            _step(row["longest_gap"]) if row["longest_gap"] else "none",
-            str(row["host"]),
-            str(row["replicas"]),
-        )
-        for service, row in quality.to_dict("index").items()
-    ]
-    columns = [
-        Column("Service"),
-        Column("While alive", number=True),
-        Column("Of the window", number=True),
-        Column("First sample"),
-        Column("Last sample"),
-        Column("Longest gap"),
-        Column("Host"),
-        Column("Replicas", number=True),
-    ]
-    return details(
-        f"Data quality of {len(cells)} services", table("Samples of each service, the poorest first (UTC)", columns, cells)
-    )
-
-
-def _queries(week: Weekly) -> Html:
-    rows = [(str(signal), Html(f"<code>{text(query)}</code>")) for signal, query in sorted(week.history.queries.items())]
-    return details("PromQL used", table("How each signal was asked for", [Column("Signal"), Column("Query")], rows))
-
-
 def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
     forecast = week.forecasts[resource]
     limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
     bands: Any = forecast.bands.xs(service, axis=1, level="service")
-    peak, high = (_PRINT[resource](forecast.peaks[level][service]) for level in (0.5, 0.95))
-    ends = f"limit {_PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
-    words = f"{_NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
+    peak, high = (PRINT[resource](forecast.peaks[level][service]) for level in (0.5, 0.95))
+    ends = f"limit {PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
+    words = f"{NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
     past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
     return figure(
         lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, axes=axes),
@@ -379,25 +313,25 @@ def _stack(week: Weekly, resource: Resource) -> Html:
     """The largest services and the rest, stacked, against the hosts' size."""
     usage = week.history[resource.usage]
     if usage.empty:
-        return Html(f"<p>No {_NAMES[resource]} samples.</p>")
+        return Html(f"<p>No {NAMES[resource]} samples.</p>")
     largest = list(usage.mean().sort_values(ascending=False).index[:5])
     parts = usage[largest].copy()
     parts["all others"] = usage.drop(columns=largest).sum(axis=1)
     signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
     sizes = week.history[signal].max()
     total = float(sizes.sum()) if len(sizes) else None
-    top = _PRINT[resource](float(usage.sum(axis=1).max()))
-    of = f" of {_PRINT[resource](total)}" if total else ""
+    top = PRINT[resource](float(usage.sum(axis=1).max()))
+    of = f" of {PRINT[resource](total)}" if total else ""
     return figure(
         lambda axes: plot_stack(parts, signal=resource.usage, total=total, axes=axes),
-        alt=f"Stacked {_NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: {', '.join(largest)}.",
-        caption=f"Fleet {_NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts have.",
+        alt=f"Stacked {NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: {', '.join(largest)}.",
+        caption=f"Fleet {NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts have.",
         size=(9, 3.2),
     )
 
 
 def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) -> tuple[str, ...]:
-    history, show = week.history, _PRINT[resource]
+    history, show = week.history, PRINT[resource]
     size_signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
     use_signal = Signal.HOST_CPU if resource is Resource.CPU else Signal.HOST_MEMORY
     size = float(history[size_signal][host].max()) if host in history[size_signal] else np.nan
@@ -406,7 +340,7 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
     replicas = pd.Series({name: history.replicas.get(name, 1) for name in services}, dtype=float)
     total = float((limits * replicas).sum())
     return (
-        _NAMES[resource],
+        NAMES[resource],
         show(size),
         show(float(used.quantile(0.95))),
         show(float(used.max())),
@@ -414,20 +348,6 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
         f"{total / size:.0%}" if np.isfinite(size) else "-",
         str(int(limits.isna().sum())),
     )
-
-
-def _rows(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
-    for service, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        yield str(service), Resource(str(row["resource"])), row
-
-
-def _long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "") -> Html:
-    """The first rows in sight, the others on request."""
-    shown = table(caption, columns, rows[:_MOST_ROWS], more=more)
-    if len(rows) <= _MOST_ROWS:
-        return shown
-    rest = table(f"{caption} (continued)", columns, rows[_MOST_ROWS:])
-    return join([shown, details(f"{len(rows) - _MOST_ROWS} more", rest)])
 
 
 def _held(card: Scorecard, level: float) -> str:
@@ -446,25 +366,20 @@ def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for resource in Resource:
             before, after = then[service][str(resource)][0], now[service][str(resource)][0]
             if before != after:
-                show = _PRINT[resource]
+                show = PRINT[resource]
                 old, new = (show(value) if value is not None else "unlimited" for value in (before, after))
-                found.append(f"{service} {_NAMES[resource]} {old} → {new}")
+                found.append(f"{service} {NAMES[resource]} {old} → {new}")
     return found
 
 
 def _proposals(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
     """Proposals that stand in one state and not in the other."""
     return [
-        f"{service} {_NAMES[resource]}"
+        f"{service} {NAMES[resource]}"
         for service in sorted(here)
         for resource in Resource
         if here[service][str(resource)][1] is not None and there.get(service, {}).get(str(resource), (None, None))[1] is None
     ]
-
-
-def _pairs(facts: Iterable[tuple[str, str]]) -> Html:
-    """Terms and their values for a `dl`."""
-    return join(join((join([name], "dt"), join([value], "dd")), "div") for name, value in facts)
 
 
 def _few(names: list[str], most: int = 8) -> str:
@@ -475,15 +390,3 @@ def _few(names: list[str], most: int = 8) -> str:
 def _hosts(week: Weekly) -> str:
     names = sorted({host for hosts in week.history.hosts.values() for host in hosts.split(",") if host})
     return names[0] if len(names) == 1 else f"{len(names)} hosts"
-
-
-def _step(step: pd.Timedelta) -> str:
-    seconds = int(pd.Timedelta(step).total_seconds())
-    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size} {name}"
-    return f"{seconds / 60:.0f} min" if seconds > 60 else f"{seconds} s"  # noqa: PLR2004 - seconds a minute
-
-
-def _days(horizon: str) -> str:
-    return f"{pd.Timedelta(horizon).days} days"

@@ -1,0 +1,124 @@
+"""From a warm archive to a finished weekly page: wall time and memory of the whole process tree, by number of services.
+
+Run it with `python benchmarks/report.py [--services 100,300,1000,3000]`. The archive is made first, day by day, and not counted.
+Targets for 1,000 services on 2 cores: at most 40 s and 1.5 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from capacity.history.archive import Archive, SourceRecord, StoredDay
+from capacity.history.catalogue import CATALOGUE
+from capacity.history.merge import Block
+from capacity.model import Signal
+
+DAYS = 28
+STEP = 300
+START = pd.Timestamp("2026-10-26", tz="UTC")
+END = START + pd.Timedelta(days=DAYS)
+TARGETS = {1000: (40.0, 1.5e9)}
+SIGNALS = (Signal.CPU, Signal.MEMORY, Signal.CPU_LIMIT, Signal.MEMORY_LIMIT, Signal.HOST_CORES, Signal.HOST_MEMORY_TOTAL)
+
+
+def make_archive(folder: Path, services: int) -> None:
+    """Simulated usage of `services` services on hosts of 100, as a fetch would have left it."""
+    archive = Archive(folder)
+    archive.record(SourceRecord("bench", "", "import", 60, {str(signal): "benchmark" for signal in SIGNALS}))
+    rng = np.random.default_rng(1)
+    names = [f"project{index // 10:03d}/service{index:05d}" for index in range(services)]
+    hosts = [f"host{index // 100:02d}" for index in range(services)]
+    host_names = sorted(set(hosts))
+    base = rng.lognormal(-2, 1, services)
+    size = rng.lognormal(19.5, 1, services)
+    limited = rng.random(services) < 0.5  # the others have no limit
+    for day in range(DAYS):
+        hours = np.arange(0, 24, STEP / 3600)
+        rhythm = 1 + 0.6 * np.sin((hours - 9) / 24 * 2 * np.pi)
+        cpu = base[:, None] * rhythm * rng.lognormal(0, 0.25, (services, len(hours)))
+        memory = size[:, None] * (1 + 0.1 * rhythm) * rng.lognormal(0, 0.03, (services, len(hours)))
+        flat = np.ones((services, 24))
+        values = {
+            Signal.CPU: cpu,
+            Signal.MEMORY: memory,
+            Signal.CPU_LIMIT: np.where(limited, base * 4, np.nan)[:, None] * flat,
+            Signal.MEMORY_LIMIT: np.where(limited, size * 1.5, np.nan)[:, None] * flat,
+            Signal.HOST_CORES: np.full((len(host_names), 24), 64.0),
+            Signal.HOST_MEMORY_TOTAL: np.full((len(host_names), 24), 256 * 1024.0**3),
+        }
+        date = (START + pd.Timedelta(days=day)).date()
+        for signal, rows in values.items():
+            whose = host_names if len(rows) == len(host_names) and "host" in signal else names
+            block = Block(whose, whose if "host" in signal else hosts, [1] * len(whose), rows)
+            archive.write("bench", signal, "benchmark", CATALOGUE[signal].step(STEP), date, StoredDay(block, True, ()))
+
+
+def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Wall seconds of a command, and the largest resident size of its process tree, bytes."""
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    peak, done = 0.0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.05):
+            peak = max(peak, tree_size(process.pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    code = process.wait()
+    wall = time.monotonic() - began
+    done.set()
+    watcher.join()
+    if code:
+        sys.exit(f"{' '.join(command)} ended with {code}")
+    return wall, peak
+
+
+def tree_size(pid: int) -> float:
+    """Resident bytes of a process and its children; 0 once it has ended."""
+    try:
+        root = psutil.Process(pid)
+        return float(sum(each.memory_info().rss for each in (root, *root.children(recursive=True))))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def main() -> None:
+    """Print one row a fleet size, with the growth from the row before."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--services", default="100,300,1000,3000")
+    sizes = [int(text) for text in parser.parse_args().services.split(",")]
+    print(f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores")
+    print(f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} {'x memory':>9}  target")
+    last: tuple[int, float, float] | None = None
+    for services in sizes:
+        with tempfile.TemporaryDirectory(prefix="capacity-bench-") as folder:
+            make_archive(Path(folder) / "archive", services)
+            environment = {**os.environ, "CAPACITY_ARCHIVE__PATH": str(Path(folder) / "archive")}
+            command = [sys.executable, "-m", "capacity", "report", "weekly", "--offline", "--source", "bench", "--quiet"]
+            command += ["--as-of", END.isoformat(), "--out", str(Path(folder) / "reports")]
+            wall, peak = measure(command, environment)
+        growth = f"{services / last[0]:>11.1f} {wall / last[1]:>7.1f} {peak / last[2]:>9.1f}" if last else " " * 29
+        target = ""
+        if services in TARGETS:
+            most_wall, most_peak = TARGETS[services]
+            met = wall <= most_wall and peak <= most_peak
+            target = f"{most_wall:.0f} s, {most_peak / 1e6:.0f} MB: {'met' if met else 'MISSED'}"
+        print(f"{services:>9} {wall:>8.1f} {peak / 1e6:>8.0f} {growth}  {target}", flush=True)
+        last = (services, wall, peak)
+
+
+if __name__ == "__main__":
+    main()

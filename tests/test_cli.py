@@ -1,0 +1,100 @@
+"""Every command answers: exit codes, one line on failure, JSON that parses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import capacity
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("nonsense",), 2, "No such command"),
+        (("report", "weekly", "--sampl"), 2, "No such option"),
+        (("report", "weekly", "--sample", "--offline"), 2, "--sample goes alone"),
+        (("recommend", "--sample", "--signal", "disk"), 2, "neither cpu nor memory"),
+        (("recommend", "--sample", "--as-of", "yesterday"), 2, "is no time"),
+        (("recommend", "--sample", "--as-of", "2020-01-01"), 1, "covers 2026-10-19"),
+        (("forecast", "--sample", "--horizon", "soon"), 2, "no length of time"),
+        (("forecast", "--sample", "--horizon", "-7D"), 2, "no length of time ahead"),
+        (("recommend", "--sample", "--services", "none/*"), 1, "No service matches"),
+        (("recommend",), 2, "No metrics server is named"),
+        (("recommend", "--offline"), 2, "capacity fetch"),
+        (("recommend", "--source", "ftp://host"), 2, "is no address"),
+        (("recommend", "--source", "http://127.0.0.1:9", "--as-of", "2100-01-01"), 2, "in the future"),
+        (("recommend", "--source", "http://127.0.0.1:9"), 1, "Connection refused"),
+        (("recommend", "--sample", "--config", "missing.toml"), 2, "Cannot read missing.toml"),
+        (("fetch", "--import", "missing.csv"), 2, "missing.csv"),
+        (("fetch", "--import", "missing.csv", "--signal", "disk"), 2, "no signal"),
+    ],
+)
+def test_failures_are_one_line_with_the_next_step(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
+    """Exit 2 for what was asked wrongly, 1 for work that failed; never a traceback."""
+    done = capacity(*arguments, folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", [("recommend",), ("recommend", "--signal", "cpu"), ("forecast",)])
+def test_tables_also_come_as_json(command: tuple[str, ...], tmp_path: Path) -> None:
+    """`--json` prints one object a service with raw numbers, and nothing else."""
+    done = capacity(*command, "--sample", "--json", "--services", "shop/*", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {"shop/catalog", "shop/search"} <= {row["service"] for row in rows}
+
+
+def test_recommend_prints_reasons_for_everyone(tmp_path: Path) -> None:
+    """Every service has an action and a typed reason, also where nothing is proposed."""
+    rows = json.loads(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
+    reasons = {row["service"]: (row["action"], row["reason"]) for row in rows}
+    assert len(reasons) == 45
+    assert reasons["ai/ollama"] == ("set", "unlimited")
+    assert reasons["shop/thumbnailer"] == ("raise", "oom-killed")
+    assert reasons["shop/ab-testing"] == ("none", "not-enough-history")
+    assert reasons["data/exporter-old"] == ("none", "stopped")
+    assert reasons["data/warehouse"] == ("lower", "oversized")
+
+
+def test_sample_lists_services_and_makes_itself_again(tmp_path: Path) -> None:
+    """45 services, and files equal to the bundled ones."""
+    assert len(json.loads(capacity("sample", "services", "--json", folder=tmp_path).stdout)) == 45
+    assert capacity("sample", "make", "made", folder=tmp_path).returncode == 0
+    bundled = Path(__file__).parents[1] / "data" / "sample"
+    made = {path.relative_to(tmp_path / "made"): path.read_bytes() for path in (tmp_path / "made").rglob("*") if path.is_file()}
+    kept = {path.relative_to(bundled): path.read_bytes() for path in bundled.rglob("*") if path.is_file()}
+    assert made == kept
+    assert sum(len(content) for content in kept.values()) < 6e6
+
+
+def test_doctor_without_a_server_says_what_to_do(tmp_path: Path) -> None:
+    """Nothing set is a warning; a server that does not answer is a failure."""
+    done = capacity("doctor", "--json", folder=tmp_path)
+    assert done.returncode == 0
+    assert [check["status"] for check in json.loads(done.stdout)] == ["ok", "warn"]
+    done = capacity("doctor", "--source", "http://127.0.0.1:9", "--json", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stdout
+
+
+def test_help_waits_for_no_heavy_library() -> None:
+    """Importing the command line loads neither pandas nor numpy nor the settings."""
+    code = (
+        "import sys, capacity.cli; print([name for name in ('pandas', 'numpy', 'pydantic', 'matplotlib') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
+    """`capacity ... | head -1` ends quietly."""
+    command = f"{sys.executable} -m capacity sample services | head -1"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
