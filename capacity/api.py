@@ -150,7 +150,7 @@ def prepare(
     server = PrometheusSource(settings.prometheus)
     wanted = [Signal(signal) for signal in signals]
     done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
-    return Window(done.source.name, end - span, end, tuple(f"The server has no metrics for {name}." for name in done.missing))
+    return Window(done.source.name, end - span, end, done.warnings)
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # a bool in truth: keep the order of the fields
     yaml.width = 1000
+    yaml.allow_unicode = False  # line separators beyond ASCII do not survive a plain scalar
     text = io.StringIO()
     yaml.dump(json.loads(plan.model_dump_json()), text)
     try:

@@ -22,7 +22,7 @@ _GROUP_SERVICES = 200.0  # the fleet weighs like this many services of the same 
 _OWN_MISSES = 400.0  # the group weighs like this many independent misses of a service's own
 _PRIOR_SERVICES = 10.0  # the prior weighs like this many services of the fleet
 _LEAD_SHARE = 0.5  # how much a lead part is heard against all leads together
-_LEAST_UNIT = 0.02  # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
+_LEAST_UNIT = 0.01  # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
 
 
 def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -56,76 +56,77 @@ def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
 def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats) -> Singles:
     """The unit a service's misses are measured in, by lead hour: (services, 168).
 
-    The forecast's own width there, the history's width, the spread of its daily levels and the typical past loss: the last two grow when
-    levels wander from day to day, which is what a width alone does not see.
+    Its own typical past loss, which grows when levels wander from week to week as a width alone does not, and a part of the forecast's width
+    at that hour.
 
     Args:
         forecast: (services, 168, quantiles).
-        samples: (services, hours, samples) up to the origin.
+        samples: (services, hours, samples) up to the origin, for services without a past loss.
         own: (services,) mean past pinball loss of the median, NaN when unknown.
         levels: (quantiles,).
     """
     low, high = level_index(levels, 0.1), level_index(levels, 0.9)
     local = forecast[:, :, high] - forecast[:, :, low]
-    recent = samples[:, -14 * DAY :]
-    wide = _width(recent.reshape(len(recent), -1), 0.1)
-    days = recent.shape[1] // DAY
-    table = recent[:, recent.shape[1] - days * DAY :].reshape(len(recent), days, -1)
-    by_day = row_quantiles(table, np.array([0.5]))[:, :, 0] if days else np.zeros((len(recent), 1), np.float32)
-    drift = _width(by_day, 0.05)
-    past = np.where(np.isfinite(own), own, wide / 4)
-    return np.asarray(0.7 * local + (0.3 * wide + 0.3 * drift + past + _LEAST_UNIT)[:, None], np.float32)
+    past = own.astype(np.float64)
+    if not np.isfinite(past).all():
+        recent = samples[:, -7 * DAY :].reshape(len(samples), -1)
+        ends = row_quantiles(recent, np.array([0.1, 0.9]))
+        past = np.where(np.isfinite(past), past, np.nan_to_num(ends[:, 1] - ends[:, 0]) / 4)
+    return np.asarray(0.2 * local + (past + _LEAST_UNIT)[:, None], np.float32)
 
 
-def _width(rows: Singles, tail: float) -> Floats:
-    low, high = np.moveaxis(row_quantiles(rows, np.array([tail, 1 - tail])), -1, 0)
-    return np.nan_to_num(high - low).astype(np.float64)
-
-
-def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, samples_apart: float) -> Singles:
+def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float) -> Singles:
     """How far to move each quantile, in units of the uncertainty: (services, lead parts, quantiles).
 
     Args:
-        misses: (services, origins, 168, samples, ) scaled `actual - forecast` for one quantile after another is asked through
-            `levels`; shape (services, origins, 168, samples, quantiles).
+        misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN where nothing was seen.
         group: (services,) index into `GROUPS`.
         levels: (quantiles,).
+        every: lead hours between two that are given.
         samples_apart: samples that count as one independent miss, since neighbours are alike.
     """
     services, parts, count = len(misses), len(LEAD_PARTS) + 1, len(levels)
-    part = lead_part(np.arange(misses.shape[2]))
+    part = lead_part(np.arange(misses.shape[2]) * every)
     out = np.zeros((services, parts, count), np.float32)
     for number, asked in enumerate(levels):
-        table = misses[..., number]
-        whole = _pooled(table.reshape(services, -1), group, asked, samples_apart)
+        table = np.ascontiguousarray(misses[..., number])
+        rows = table.reshape(services, -1)
+        pooled = _pooled(rows, group, asked)
         for which in range(parts):
-            own = _pooled(table[:, :, part == which].reshape(services, -1), group, asked, samples_apart)
-            out[:, which, number] = _LEAD_SHARE * own + (1 - _LEAD_SHARE) * whole
+            there = _pooled(table[:, :, part == which].reshape(services, -1), group, asked)
+            out[:, which, number] = _LEAD_SHARE * there + (1 - _LEAD_SHARE) * pooled
+        trust, own = _own(rows, asked, samples_apart)
+        out[:, :, number] += (trust * (own - pooled))[:, None]
     return out
 
 
-def _pooled(rows: Singles, group: NDArray[np.intp], asked: float, apart: float) -> Floats:
-    """The asked quantile of each service's misses, shrunk to its group's and the group's to the fleet's: (services,)."""
-    there = np.isfinite(rows)
-    seen = there.sum(axis=1)
-    # Before a fleet has shown its own: past-data quantiles are always too narrow, the more so in the tails.
+def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
+    """How far a service's own misses are trusted, and their asked quantile: two (services,)."""
+    seen = np.isfinite(rows).sum(axis=1)
+    # An extreme quantile needs more misses than a middle one to be seen at all.
+    independent = seen / apart * min(1.0, 4 * asked * (1 - asked))
+    own = row_quantiles(rows, np.array([asked]))[:, 0]
+    return independent / (independent + _OWN_MISSES), np.nan_to_num(own).astype(np.float64)
+
+
+def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
+    """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the prior: (services,)."""
+    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in the tails.
     prior = 0.007 / (1 - asked) - 0.004 / asked
-    if not seen.any():
+    there = np.isfinite(rows)
+    having = there.any(axis=1)
+    if not having.any():
         return np.full(len(rows), prior)
-    having = int((seen > 0).sum())
-    fleet = (having * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (having + _PRIOR_SERVICES)
+    count = int(having.sum())
+    fleet = (count * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (count + _PRIOR_SERVICES)
     out = np.full(len(rows), fleet)
     for kind in range(len(GROUPS)):
         of_kind = group == kind
-        members = int((of_kind & (seen > 0)).sum())
+        members = int((of_kind & having).sum())
         if members:
             mine = _quantile(rows[of_kind][there[of_kind]], asked)
             out[of_kind] = (members * mine + _GROUP_SERVICES * fleet) / (members + _GROUP_SERVICES)
-    own = row_quantiles(rows, np.array([asked]))[:, 0]
-    # An extreme quantile needs more misses than a middle one to be seen at all.
-    independent = seen / apart * min(1.0, 4 * asked * (1 - asked))
-    trust = independent / (independent + _OWN_MISSES)
-    return np.asarray(np.where(seen > 0, trust * np.nan_to_num(own) + (1 - trust) * out, out), np.float64)
+    return out
 
 
 def _quantile(values: Singles, asked: float) -> float:

@@ -23,9 +23,11 @@ __all__ = ["CANDIDATES", "LEADS", "TRENDING", "expand", "forecast_all", "since_c
 
 _HOURS = np.arange(WEEK)
 _ONE, _DAILY, _WEEKLY = np.zeros(WEEK, int), _HOURS % DAY, _HOURS
-_BY_DAY, _BY_QUARTER = _HOURS // DAY, _HOURS // 6
+_WALKED, _BY_QUARTER = np.digitize(_HOURS // DAY, [1, 2, 4]), _HOURS // 6
+_DAILY_PAIRS, _WEEKLY_PAIRS = _DAILY // 2, _HOURS // 2
 _LEVELLED = np.digitize(_HOURS, [DAY, 3 * DAY]) * DAY + _HOURS % DAY
 _DAMPING = 0.9  # of the trend, a day
+_HOURS_AT_ONCE = 24  # keeps pooled samples in the processor's cache
 _RIDGE = 5.0  # pulls Fourier terms towards zero like five hours without them
 
 TRENDING = ("line", "fourier")
@@ -50,16 +52,24 @@ def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
     return row_quantiles(chosen, levels)[:, None]
 
 
-def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: int) -> Singles:
-    """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period, quantiles)."""
+def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: int, every: int = 1) -> Singles:
+    """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period / every, quantiles).
+
+    With `every` 2 a row stands for two hours, `around` hours on either side of both.
+    """
     count, hours, width = samples.shape
     cycles = min(cycles, hours // period)
     table = samples[:, hours - cycles * period :].reshape(count, cycles, period, width)
-    out = np.empty((count, period, len(levels)), np.float32)
     table = np.ascontiguousarray(table.transpose(0, 2, 1, 3)).reshape(count, period, cycles * width)
-    for hour in range(period):
-        near = np.arange(hour - around, hour + around + 1) % period
-        out[:, hour] = row_quantiles(table[:, near].reshape(count, -1), levels)
+    if around == 0:
+        return row_quantiles(table, levels)
+    rows = period // every
+    out = np.empty((count, rows, len(levels)), np.float32)
+    near = (np.arange(0, period, every)[:, None] + np.arange(-around, around + every)) % period
+    for start in range(0, rows, _HOURS_AT_ONCE):
+        now = near[start : start + _HOURS_AT_ONCE]
+        pooled = table[:, now].reshape(count, len(now), -1)
+        out[:, start : start + _HOURS_AT_ONCE] = row_quantiles(pooled, levels)
     return out
 
 
@@ -80,13 +90,13 @@ def moved_profile(samples: Singles, means: Singles, levels: Floats, days: int) -
 
 
 def random_walk(means: Singles, levels: Floats) -> Singles:
-    """The last hours' level plus empirical increments of each lead day: (services, 7, quantiles)."""
+    """The last hours' level plus empirical increments over one, two, four and seven days: (services, 4, quantiles)."""
     hours = means.shape[1]
     last = row_quantiles(means[:, -3:], np.array([0.5], np.float64))
     out = []
-    for day in range(1, 8):
+    for day in (1, 2, 4, 7):
         lag = day * DAY if hours >= (day + 1) * DAY else DAY
-        out.append(last + row_quantiles(means[:, lag:] - means[:, :-lag], levels))
+        out.append(last + row_quantiles((means[:, lag:] - means[:, :-lag])[:, ::3], levels))
     return np.stack(out, axis=1)
 
 
@@ -184,15 +194,14 @@ _MAKERS: dict[str, tuple[_Maker, NDArray[np.intp], int]] = {
     "level 14d": (lambda y, _, q: level(y, q, 14), _ONE, WEEK),
     "fading 2d": (lambda y, _, q: fading(y, q, 2), _ONE, DAY),
     "regime": (_regime, _ONE, 3 * DAY),
-    "random walk": (lambda _, m, q: random_walk(m, q), _BY_DAY, 2 * DAY),
+    "random walk": (lambda _, m, q: random_walk(m, q), _WALKED, 2 * DAY),
     "hour of day 7d": (lambda y, _, q: profile(y, q, 7, DAY, 0), _DAILY, 3 * DAY),
-    "hour of day 7d wide": (lambda y, _, q: profile(y, q, 7, DAY, 3), _DAILY, 2 * DAY),
+    "hour of day 7d wide": (lambda y, _, q: profile(y, q, 7, DAY, 2, 2), _DAILY_PAIRS, 2 * DAY),
     "hour of day 14d": (lambda y, _, q: profile(y, q, 14, DAY, 1), _DAILY, 3 * DAY),
     "hour of day 28d": (lambda y, _, q: profile(y, q, 28, DAY, 0), _DAILY, 10 * DAY),
-    "hour of day 28d wide": (lambda y, _, q: profile(y, q, 28, DAY, 3), _DAILY, 10 * DAY),
+    "hour of day 28d wide": (lambda y, _, q: profile(y, q, 28, DAY, 2, 2), _DAILY_PAIRS, 10 * DAY),
     "hour of day moved": (lambda y, m, q: moved_profile(y, m, q, 28), _LEVELLED, 4 * DAY),
-    "hour of week": (lambda y, _, q: profile(y, q, 4, WEEK, 1), _WEEKLY, 2 * WEEK),
-    "hour of week wide": (lambda y, _, q: profile(y, q, 4, WEEK, 3), _WEEKLY, 2 * WEEK),
+    "hour of week": (lambda y, _, q: profile(y, q, 4, WEEK, 1, 2), _WEEKLY_PAIRS, 2 * WEEK),
     "line": (line, _BY_QUARTER, 2 * DAY),
     "fourier": (fourier, _WEEKLY, 4 * DAY),
 }
@@ -222,6 +231,6 @@ def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, 
     return out
 
 
-def expand(name: str, table: Singles) -> Singles:
-    """A candidate's table on all lead hours: (services, 168, quantiles)."""
-    return table[:, LEADS[name]]
+def expand(name: str, table: Singles, every: int = 1) -> Singles:
+    """A candidate's table on every lead hour, or each second, third and so on: (services, 168 / every, quantiles)."""
+    return table[:, LEADS[name][::every]]

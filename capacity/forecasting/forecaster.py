@@ -121,7 +121,7 @@ class Forecaster:
         )
         unit = np.where(state["spread"] > 0, state["spread"], 0.0)
         return pd.DataFrame(
-            np.maximum(state["centre"][:, None] + scaled * unit[:, None], 0.0),
+            np.maximum(state["centre"][:, None] + scaled * state["spread"][:, None], 0.0),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )

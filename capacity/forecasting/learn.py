@@ -1,6 +1,6 @@
 """What `fit` does: candidates at past origins, their losses, weights, calibration, and the forecast of the coming week.
 
-Two passes over the services in chunks: the first makes every candidate at four past origins and keeps losses and compact
+Two passes over the services in chunks: the first makes every candidate at past origins and keeps losses and compact
 tables; the second, when the fleet's losses are known, blends and calibrates. Nothing loops over services.
 """
 
@@ -20,6 +20,7 @@ __all__ = ["Learned", "Prepared", "learn", "prepare"]
 
 CHUNK = 256
 _FARTHEST = 20.0  # a miss by more units says no more than this
+_EVERY = 1  # losses look at every second hour
 _SCORED = 2  # samples an hour that losses look at: neighbours say the same
 
 
@@ -55,16 +56,21 @@ class Learned:
 
 
 def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Past origins in hours before the end, and which of them calibrate; fewer and nearer for a short history."""
+    """Past origins in hours before the end, and which of them calibrate; nearer ones for a short history.
+
+    The first two see less than a week ahead of them, but say which candidate fits the present state of a service.
+    """
     days = hours // DAY
+    if days >= 28:  # noqa: PLR2004
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY), (2, 3)
     if days >= 21:  # noqa: PLR2004
-        return (7 * DAY, 10 * DAY, 14 * DAY, 21 * DAY if days >= 28 else 17 * DAY), (0, 2)  # noqa: PLR2004
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY), (2, 3)
     if days >= 14:  # noqa: PLR2004
-        return (7 * DAY, 5 * DAY, 3 * DAY, 10 * DAY), (0, 3)
+        return (DAY, 3 * DAY, 5 * DAY, 7 * DAY, 10 * DAY), (3, 4)
     if days >= 4:  # noqa: PLR2004
-        return (days * DAY // 2, days * DAY // 3, days * DAY // 4), (0,)
+        return (DAY, days * DAY // 3, days * DAY // 2), (2,)
     if days >= 2:  # noqa: PLR2004
-        return (hours // 2, hours // 3), (0,)
+        return (hours // 3, hours // 2), (1,)
     return (), ()
 
 
@@ -78,10 +84,10 @@ def prepare(scaled: Scaled, levels: Floats) -> Prepared:
     for number, back in enumerate(backs):
         cut = hours - back
         made = forecast_all(samples[:, :cut], means[:, :cut], levels)
-        actual = samples[:, cut : cut + WEEK, :: max(1, samples.shape[2] // _SCORED)]
+        actual = samples[:, cut : cut + WEEK : _EVERY, :: max(1, samples.shape[2] // _SCORED)]
         seen_before = np.isfinite(means[:, :cut]).sum(axis=1) >= DAY // 2
         for name, table in made.items():
-            loss = pinball(actual, expand(name, table)[:, : actual.shape[1]], levels)
+            loss = pinball(actual, expand(name, table, _EVERY)[:, : actual.shape[1]], levels)
             losses[number, :, :, CANDIDATES.index(name)] = np.where(seen_before[:, None], loss, np.nan)
         if number in kept:
             tables.append(made)
@@ -92,9 +98,9 @@ def prepare(scaled: Scaled, levels: Floats) -> Prepared:
 def learn(chunks: list[Prepared], levels: Floats, hours: int) -> list[Learned]:
     """Blend and calibrate all chunks with what the fleet as a whole shows."""
     backs, kept = origins(hours)
-    origin_weights = np.array((*blend.ORIGIN_WEIGHTS, 0.6))[: len(backs)]
+    origin_weights = np.array(blend.ORIGIN_WEIGHTS[: len(backs)])
     middle = level_index(levels, 0.5)
-    parts = [_weigh(chunks, levels, origin_weights * mask) for mask in _masks(len(backs), kept)]
+    parts = [_weigh(chunks, levels, origin_weights * mask) for mask in _masks(backs, kept)]
     group = [calibrate.kinds(c.scaled.means, c.scaled.centre, c.scaled.spread) for c in chunks]
     finals, units, misses = [], [], []
     for number, chunk in enumerate(chunks):
@@ -121,15 +127,17 @@ def learn(chunks: list[Prepared], levels: Floats, hours: int) -> list[Learned]:
     return out
 
 
-def _masks(count: int, kept: tuple[int, ...]) -> list[Floats]:
-    """Origins to learn weights from: all but the one calibrated on, then all."""
+def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
+    """Origins to learn weights from: those whose week ended before the one calibrated on began, then all.
+
+    Where there are none, those that began earlier; where there are none either, all others.
+    """
     masks = []
-    for left_out in kept:
-        mask = np.ones(count)
-        if count > 1:
-            mask[left_out] = 0
-        masks.append(mask)
-    return [*masks, np.ones(count)]
+    ages = np.array(backs)
+    for judged in kept:
+        choices = (ages >= ages[judged] + WEEK, ages > ages[judged], ages != ages[judged], ages > 0)
+        masks.append(next(choice for choice in choices if choice.any()).astype(np.float64))
+    return [*masks, np.ones(len(backs))]
 
 
 def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats) -> list[tuple[Singles, Floats]]:
@@ -155,9 +163,10 @@ def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats) -> li
 
 
 def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
-    """Scaled misses: (services, 168, samples, quantiles), NaN where nothing was seen; a short origin is padded."""
-    thin = actual[:, :, :: max(1, actual.shape[2] // _SCORED)]
-    out = np.full((len(thin), WEEK, thin.shape[2], forecast.shape[2]), np.nan, np.float32)
+    """Scaled misses: (services, 168 / every, samples, quantiles), NaN where nothing was seen; a short origin is padded."""
+    thin = actual[:, ::_EVERY, :: max(1, actual.shape[2] // _SCORED)]
+    forecast, unit = forecast[:, ::_EVERY], unit[:, ::_EVERY]
+    out = np.full((len(thin), forecast.shape[1], thin.shape[2], forecast.shape[2]), np.nan, np.float32)
     seen = thin.shape[1]
     scaled = (thin[..., None] - forecast[:, :seen, None]) / unit[:, :seen, None, None]
     out[:, :seen] = np.clip(scaled, -_FARTHEST, _FARTHEST)
@@ -169,4 +178,4 @@ def _offsets(misses: list[Singles | None], group: NDArray[np.intp], levels: Floa
     if not kept:
         return np.zeros((len(group), len(calibrate.LEAD_PARTS) + 1, len(levels)), np.float32)
     table = np.concatenate(kept)
-    return calibrate.offsets(table, group, levels, samples_apart=12.0 * table.shape[3])
+    return calibrate.offsets(table, group, levels, every=_EVERY, samples_apart=12.0 / _EVERY * table.shape[3])

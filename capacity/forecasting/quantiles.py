@@ -39,13 +39,25 @@ def row_quantiles(rows: Singles, levels: Floats) -> Singles:
         (..., quantiles), the dtype of `rows`.
     """
     ordered = np.sort(rows, axis=-1)
-    last = np.maximum(np.isfinite(ordered).sum(axis=-1, keepdims=True) - 1, 0)
-    place = last * levels
-    below = np.floor(place).astype(np.intp)
-    part = (place - below).astype(rows.dtype)
-    low = np.take_along_axis(ordered, below, axis=-1)
-    high = np.take_along_axis(ordered, np.minimum(below + 1, last), axis=-1)
-    return np.asarray(low + (high - low) * part, rows.dtype)
+    width = ordered.shape[-1]
+    if width == 0:
+        return np.full((*rows.shape[:-1], len(levels)), np.nan, rows.dtype)
+    ends = ordered[..., -1]
+    if np.isfinite(ends).all():  # no gaps: the same places in every row
+        place = (width - 1) * levels
+        below = np.floor(place).astype(np.intp)
+        part = (place - below).astype(rows.dtype)
+        low, high = ordered[..., below], ordered[..., np.minimum(below + 1, width - 1)]
+        return np.asarray(low + (high - low) * part, rows.dtype)
+    last = np.maximum(np.isfinite(ordered).sum(axis=-1).reshape(-1, 1) - 1, 0)
+    places = last * levels
+    belows = np.floor(places).astype(np.intp)
+    parts = (places - belows).astype(rows.dtype)
+    flat = ordered.reshape(-1)
+    start = np.arange(len(last))[:, None] * width
+    low = flat.take(start + belows)
+    high = flat.take(start + np.minimum(belows + 1, last))
+    return np.asarray(low + (high - low) * parts, rows.dtype).reshape(*rows.shape[:-1], len(levels))
 
 
 def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
@@ -69,13 +81,16 @@ def pinball(actual: Singles, forecast: Singles, levels: Floats) -> Singles:
     Returns:
         (series, quantiles); NaN where a series has no sample.
     """
+    # max(q g, (q - 1) g) = |g| / 2 + (q - 1/2) g, and the sum of the second term needs no look at single samples.
     there = np.isfinite(actual)
-    count = there.sum(axis=(1, 2))
+    by_hour = there.sum(axis=2, dtype=np.float32)
+    count = by_hour.sum(axis=1)[:, None]
+    mask = there.astype(np.float32)
     filled = np.where(there, actual, np.float32(0))
-    out = np.empty((len(actual), len(levels)), np.float32)
-    for number, level in enumerate(levels):
-        gap = filled - forecast[:, :, number, None]
-        loss = np.where(gap > 0, np.float32(level) * gap, np.float32(level - 1) * gap)
-        loss *= there
-        out[:, number] = np.where(count > 0, loss.sum(axis=(1, 2), dtype=np.float32) / np.maximum(count, 1), np.nan)
-    return out
+    gap = filled[:, :, :, None] - forecast[:, :, None, :]
+    plain = filled.sum(axis=(1, 2), dtype=np.float32)[:, None] - np.einsum("sh,shq->sq", by_hour, forecast)
+    np.abs(gap, out=gap)
+    rows = gap.reshape(len(gap), -1, gap.shape[3])
+    distance = np.matmul(mask.reshape(len(gap), 1, -1), rows)[:, 0]
+    loss = 0.5 * distance + (levels - 0.5).astype(np.float32) * plain
+    return np.where(count > 0, loss / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -165,6 +165,7 @@ def load(
     for signal in signals:
         query = record.queries.get(str(signal))
         if query is None:
+            all_notes.add(f"The source has no metrics for {signal}.")
             continue
         step = CATALOGUE[signal].step(settings.report.step)
         days = []

@@ -66,32 +66,41 @@ def _cut(body: bytes) -> tuple[list[NDArray[np.float64]], Any]:
     is none of a label. Whatever is written in another way (white space, for instance) is left to json.
     """
     head, *parts = body.split(_OPEN)
-    samples: list[NDArray[np.float64]] = []
-    rest = [head]
-    for part in parts:
+    texts, rest = [], [head]
+    for number, part in enumerate(parts):
         text, close, tail = part.partition(_CLOSE)
         if not close:
             raise ValueError("it ends in the middle")
-        try:
-            samples.append(_numbers(text))
-        except ValueError:
-            return [], json.loads(body)
-        rest += [b'"values":%d' % (len(samples) - 1), tail]
-    return samples, json.loads(b"".join(rest))
+        texts.append(text)
+        rest += [b'"values":%d' % number, tail]
+    try:
+        return _numbers(texts), json.loads(b"".join(rest))
+    except ValueError:
+        return [], json.loads(body)
 
 
-def _numbers(text: bytes) -> NDArray[np.float64]:
-    """Times and values, shape (samples, 2), of `t,"v"],[t,"v"`.
+def _numbers(texts: list[bytes]) -> list[NDArray[np.float64]]:
+    """Times and values, shape (samples, 2), of each text `t,"v"],[t,"v"`: nearly CSV, so Arrow's reader takes it, which is
+    three times as fast as numpy's.
 
     Raises:
-        ValueError: it is written in another way.
+        ValueError: a text is written in another way.
     """
-    if text.count(b'"') != 2 * (text.count(b"],[") + 1):
-        raise ValueError("not one quoted value a sample")
-    flat = np.fromstring(text.translate(None, b'[]"'), sep=",")
-    if flat.size != text.count(b'"'):
-        raise ValueError("not two numbers a sample")
-    return flat.reshape(-1, 2)
+    from pyarrow import BufferReader, csv, float64
+
+    if not texts:
+        return []
+    lines = b"\n".join(texts).replace(b"],[", b"\n").replace(b"+Inf", b"Inf")
+    table = csv.read_csv(
+        BufferReader(lines),
+        read_options=csv.ReadOptions(use_threads=False, column_names=["time", "value"], block_size=len(lines) + 1),
+        convert_options=csv.ConvertOptions(column_types={"time": float64(), "value": float64()}, null_values=[]),
+    )
+    counts = [text.count(b"],[") + 1 for text in texts]
+    if len(table) != sum(counts):
+        raise ValueError("not one line a sample")
+    samples = np.stack([table["time"].to_numpy(), table["value"].to_numpy()], axis=1)
+    return np.split(samples, np.cumsum(counts)[:-1])
 
 
 def _read(samples: list[NDArray[np.float64]], envelope: Any, start: int, step: int, points: int) -> Answer:

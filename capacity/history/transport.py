@@ -90,7 +90,7 @@ class Transport:
         Raises:
             Unreachable, Denied, QueryRefused, BadAnswer: as their docstrings say.
         """
-        growing = wait_exponential_jitter(initial=0.2, max=10.0, jitter=0.2)
+        growing = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
 
         def waiting(state: RetryCallState) -> float:
             failure = state.outcome.exception() if state.outcome else None
