@@ -1,7 +1,17 @@
-"""What will happen: calibrated forecasts for a whole fleet at once. Frames in, frames out."""
+"""What will happen: calibrated forecasts for a whole fleet at once. Frames in, frames out.
+
+::
+
+    f = Forecaster().fit(usage)          # usage: UTC grid x services, NaN = no sample
+    f.predict("7D", every="1h")          # future grid x (service, quantile)
+    f.predict_peak("7D")                 # service x quantile, of the maximum
+    totals(f, {"project/service": "host"})
+"""
 
 from __future__ import annotations
 
-from capacity.forecasting.forecaster import Forecaster
+from capacity.forecasting.forecaster import DEFAULT_QUANTILES, Forecaster
+from capacity.forecasting.store import hash_of
+from capacity.forecasting.totals import totals
 
-__all__ = ["Forecaster"]
+__all__ = ["DEFAULT_QUANTILES", "Forecaster", "hash_of", "totals"]

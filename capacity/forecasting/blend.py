@@ -76,7 +76,8 @@ def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles, sha
         usable: (candidates,) 1 for those that exist at this origin, else 0.
     """
     trust = (count / (count + _FLEET_ORIGINS))[:, None, None]
-    score = np.where(np.isfinite(relative), trust * relative + (1 - trust) * fleet, fleet)
+    own = np.log(np.maximum(np.where(np.isfinite(relative), relative, 1.0), _BEST))
+    score = np.where(np.isfinite(relative), trust * own + (1 - trust) * np.log(fleet), np.log(fleet))
     score = np.where(usable > 0, score, np.inf)
     out = np.exp(-(sharpness or _SHARPNESS) * (score - score.min(axis=-1, keepdims=True)))
     return np.asarray(out / out.sum(axis=-1, keepdims=True), np.float32)

@@ -162,12 +162,13 @@ def _demand(service: SampleService, index: pd.DatetimeIndex) -> tuple[Array, Arr
 def _activity(service: SampleService, index: pd.DatetimeIndex, rng: np.random.Generator) -> Array:
     """Share of the busy level, around 0 to 1.2, over day and week."""
     hour = np.asarray(index.hour + index.minute / 60, dtype=float)
-    weekend = np.asarray(index.dayofweek >= 5)
+    weekend = np.asarray(index.day_of_week >= 5)
     match service.shape:
         case "office" | "llm":
             day = 0.12 + 0.88 * _bump(hour, 8.5, 18.0)
-            quiet = 0.14 if service.shape == "office" else 0.35
-            return np.asarray(np.where(weekend, quiet, np.minimum(day, 1.0)))
+            if service.shape == "llm":  # saturated as long as people work
+                return np.asarray(np.where(weekend, 0.35, np.minimum(1.4 * day, 1.0)))
+            return np.asarray(np.where(weekend, 0.14, np.minimum(day, 1.0)))
         case "evening" | "leak" | "step":
             day = 0.28 + 0.72 * _bump(hour, 16.0, 23.5) + 0.25 * _bump(hour, 9.0, 16.0)
             return np.asarray(day * np.where(weekend, 1.12, 1.0))

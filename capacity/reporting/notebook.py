@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["parameter_names", "run_notebook"]
 
 _LONGEST_CAUSE = 400
+_INLINE = "module://matplotlib_inline.backend_inline"
 
 
 def parameter_names(notebook: Path) -> dict[str, str]:
@@ -141,8 +142,8 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
 
         async def start_kernel(self, **settings: Any) -> None:  # type: ignore[override]  # a coroutine in truth
             environment = settings.get("env") or os.environ
-            # no history file in a scheduler's home, no window system for figures
-            settings["env"] = {**environment, "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": "agg"}
+            # no history file in a scheduler's home; figures go into the notebook, whatever the caller had set
+            settings["env"] = {**environment, "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": _INLINE}
             # what the kernel itself says when it is interrupted or killed is no message for the user
             with (folder / "kernel.log").open("wb") as log:
                 await super().start_kernel(**settings, stdout=log, stderr=log)

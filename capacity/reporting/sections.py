@@ -280,7 +280,7 @@ def heatmap(week: Weekly) -> Html:
     """When the fleet is busy."""
     usage = week.history.cpu.sum(axis=1, min_count=1)
     index = pd.DatetimeIndex(usage.index)
-    hours = usage.groupby([index.dayofweek, index.hour]).mean().unstack().reindex(index=range(7), columns=range(24))  # noqa: PD010 - a week as a table
+    hours = usage.groupby([index.day_of_week, index.hour]).mean().unstack().reindex(index=range(7), columns=range(24))  # noqa: PD010 - a week as a table
     if hours.isna().to_numpy().all():
         return Html("<p>No CPU samples.</p>")
     day, hour = np.unravel_index(np.nanargmax(hours.to_numpy()), hours.shape)

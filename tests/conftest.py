@@ -1,0 +1,24 @@
+"""What holds for every test: no settings of the person at the keyboard, and properties without a stopwatch."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "here",
+    deadline=None,  # machines are shared
+    max_examples=60,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("here")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove settings and proxies that would reach the code under test through the environment."""
+    for name in list(os.environ):
+        if name.startswith("CAPACITY_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "requests_ca_bundle"}:
+            monkeypatch.delenv(name)

@@ -1,0 +1,121 @@
+"""The calls of a notebook cell: what they return, how it shows itself, and what they refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+
+import capacity
+from capacity import api, forecast, open_history, recommend
+from capacity.bundled import bundled
+from capacity.errors import InputError, NoHistory
+from capacity.model import Signal
+from capacity.reporting.notebook import run_notebook
+from capacity.settings import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_window() -> Iterator[None]:
+    """Figures are drawn into memory and closed."""
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context({"backend": "agg"}):
+        yield
+        plt.close("all")
+
+
+def test_the_package_exports_three_calls() -> None:
+    """`from capacity import *` is the calls and the version, and an unknown name is an AttributeError."""
+    assert set(capacity.__all__) == {"__version__", "forecast", "open_history", "recommend"}
+    with pytest.raises(AttributeError, match="forcast"):
+        _ = capacity.forcast
+
+
+def test_from_history_to_limits_in_three_lines() -> None:
+    """Each result is plain frames, shows itself as a table, and plots onto matplotlib axes."""
+    history = open_history("sample", services="shop/*")
+    assert set(history.services) == {name for name in history.services if name.startswith("shop/")}
+    needs, limits = forecast(history, "memory"), recommend(history, "memory")
+    assert needs.bands.columns.names == ["service", "quantile"]
+    assert needs.bands.index[0] > history.memory.index[-1]
+    assert limits.changes["limit"].notna().all()
+    for shown in (history, needs, limits):
+        assert "<table" in shown._repr_html_()
+    for axes in (
+        history.plot("shop/catalog"),
+        history.plot("shop/search", signal="throttled"),
+        needs.plot("shop/catalog"),
+        limits.plot(),
+    ):
+        assert isinstance(axes, Axes)
+    assert repr(history).startswith("<History sample:")
+
+
+def test_plots_land_on_the_axes_given() -> None:
+    """A caller's own axes are used and returned."""
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    assert open_history("sample").plot("ai/ollama", axes=axes, signal="cpu") is axes
+    assert axes.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "cause"),
+    [
+        (lambda: open_history("sample", window="soon"), "no length of time"),
+        (lambda: open_history("sample", window="0D"), "is empty"),
+        (lambda: open_history("sample", as_of="now-ish"), "is no time"),
+        (lambda: open_history("no-such-source", settings=_settings()), "No history of no-such-source"),
+        (lambda: forecast(open_history("sample"), "disk"), "neither cpu nor memory"),
+        (lambda: forecast(open_history("sample")).plot("shop/none"), "no forecast of shop/none"),
+    ],
+)
+def test_wrong_questions_are_input_errors(call: object, cause: str) -> None:
+    """The message names what was wrong."""
+    with pytest.raises(InputError, match=cause):
+        call()  # type: ignore[operator]
+
+
+def _settings() -> Settings:
+    return load_settings(archive__path=Path("/nonexistent-archive"))
+
+
+def test_a_glob_that_fits_nothing_is_said() -> None:
+    """It is no empty report."""
+    with pytest.raises(NoHistory, match="No service matches"):
+        open_history("sample", services="none/*")
+
+
+def test_times_are_utc_unless_they_say_otherwise() -> None:
+    """Naive text is UTC, an offset is honoured."""
+    assert api.parse_time("2026-11-23T06:00") == pd.Timestamp("2026-11-23 06:00", tz="UTC")
+    assert api.parse_time("2026-11-23T06:00+02:00") == pd.Timestamp("2026-11-23 04:00", tz="UTC")
+
+
+def test_history_reads_limits_as_they_were_last() -> None:
+    """A lifted limit does not linger, and a stopped service is told from a silent fleet."""
+    history = open_history("sample")
+    frames = dict(history.frames)
+    lifted = frames[Signal.MEMORY_LIMIT].copy()
+    lifted.loc[history.end - pd.Timedelta("1D") :, "shop/redis"] = float("nan")
+    frames[Signal.MEMORY_LIMIT] = lifted
+    changed = type(history)(**{**history.__dict__, "frames": frames})
+    assert pd.notna(history.limits("memory")["shop/redis"])
+    assert pd.isna(changed.limits("memory")["shop/redis"])
+    assert not history.running()["data/exporter-old"]
+    assert history.running().sum() == 44
+    assert history.fingerprint() != changed.fingerprint()
+    assert history.fingerprint() == open_history("sample").fingerprint()
+
+
+def test_the_explore_notebook_runs(tmp_path: Path) -> None:
+    """Run all works from top to bottom, and a figure comes out."""
+    done = run_notebook(bundled("notebooks/explore.ipynb"), {}, failed=tmp_path / "failed.ipynb", timeout=120)
+    pictures = [output for cell in done.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    assert len(pictures) == 3

@@ -1,0 +1,121 @@
+"""`capacity.settings`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity.errors import SettingsError
+from capacity.settings import Settings, load_settings
+
+SECRET = "hunter2-and-more"
+
+
+def written(folder: Path, text: str) -> Path:
+    """A settings file with this text."""
+    file = folder / "capacity.toml"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[prometheus]\nulr = 'x'", "prometheus.ulr"),
+        ("[promethues]\nurl = 'x'", "promethues"),
+        ("colour = 1", "colour"),
+        ("[identity]\nservice = 'a-b'", "identity.service"),
+        ("[report]\nstep = 7", "report.step"),
+        ("[report]\nstep = 'often'", "report.step"),
+        ("[prometheus]\nurl = 'host'", "prometheus.url"),
+        ("[prometheus]\nquery_budget = 0", "prometheus.query_budget"),
+    ],
+)
+def test_a_wrong_name_or_value_is_named(tmp_path: Path, text: str, named: str) -> None:
+    """Unknown names and impossible values are errors on one line that names the setting and the file."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(written(tmp_path, text))
+    assert f"Setting {named} " in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CAPACITY_PROMETHEUS__ULR", "x"),
+        ("CAPACITY_PROMETHUES__URL", "http://x"),
+        ("CAPACITY_REPORT__STEP", "seven"),
+        ("CAPACITY_PROMETHEUS__HEADERS", SECRET),
+        ("CAPACITY_METRICS", SECRET),
+    ],
+)
+def test_a_wrong_variable_is_an_error_that_does_not_show_its_value(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """A misspelt variable must not be ignored in silence, and a value that cannot be read may be a secret."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert SECRET not in repr(caught.value) + repr(caught.value.__cause__) + str(caught.value.__cause__)
+
+
+def test_the_environment_wins_over_the_file_and_overrides_over_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses and secrets belong to the place of deployment; a command line's option is nearest."""
+    file = written(tmp_path, "[report]\nstep = 60\nwindow_days = 14\n[prometheus]\nconnect_timeout = 9\n")
+    monkeypatch.setenv("CAPACITY_REPORT__STEP", "120")
+    monkeypatch.setenv("CAPACITY_REPORT__WINDOW_DAYS", "21")
+    settings = load_settings(file, report__window_days=28, prometheus__url=None)
+    assert (settings.report.step, settings.report.window_days, settings.prometheus.connect_timeout) == (120, 28, 9)
+
+
+def test_paths_are_relative_to_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scheduler may start anywhere; `~` and variables are resolved, an unknown user's home stays as it is."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("PLACE", "/srv/there")
+    text = "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
+    settings = load_settings(written(tmp_path, text))
+    assert settings.archive.path == tmp_path / "history"
+    assert settings.prometheus.ca_file == Path("/home/someone/ca.pem")
+    assert settings.prometheus.client_cert == Path("/srv/there/c.pem")
+    assert settings.prometheus.client_key == tmp_path / "~nobody-at-all/k"
+
+
+@pytest.mark.parametrize("make", ["missing", "folder", "no toml", "binary"])
+def test_an_unreadable_file_is_one_line(tmp_path: Path, make: str) -> None:
+    """A file that is not there, no file or no TOML says so."""
+    file = tmp_path / "own.toml"
+    if make == "folder":
+        file.mkdir()
+    elif make == "no toml":
+        file.write_text("[prometheus\n")
+    elif make == "binary":
+        file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match=r"own\.toml"):
+        load_settings(file)
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6).filter(lambda text: text not in repr(Settings())))
+def test_secrets_are_never_shown(secret: str) -> None:
+    """Neither repr nor str nor the fingerprint's input show a token, a password, a header or a password in the address."""
+    user = {"bearer_token": secret, "password": secret, "headers": {"X-Key": secret}, "url": "http://me:hunter2@host"}
+    settings = Settings(prometheus=user)
+    assert secret not in repr(settings) + str(settings) + repr(settings.prometheus)
+    assert "hunter2" not in repr(settings) + str(settings) + repr(settings.prometheus)
+    assert settings.fingerprint() == Settings().fingerprint()
+
+
+def test_the_fingerprint_changes_with_what_changes_results() -> None:
+    """Sizing, report, identity and metric names count; addresses do not."""
+    base = Settings()
+    others = [
+        Settings(sizing={"risk": 0.1}),
+        Settings(report={"step": 60}),
+        Settings(identity={"host": "node"}),
+        Settings(metrics={"up": "alive"}),
+    ]
+    assert len({settings.fingerprint() for settings in [base, *others]}) == 5
+    assert load_settings(prometheus__url="http://other").fingerprint() == base.fingerprint()
