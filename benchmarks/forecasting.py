@@ -1,13 +1,11 @@
 """Forecasts against the field on real traces: rolling origins, 7 days ahead, history of 28 days.
 
-    python benchmarks/forecasting.py accuracy [--step 1h|5min] [--peers fast|all|none]
-    python benchmarks/forecasting.py scale
+python benchmarks/forecasting.py accuracy [--step 1h|5min] [--peers fast|all|none]
+python benchmarks/forecasting.py scale
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -78,7 +76,9 @@ def pinball(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
 def in_sample(history: np.ndarray, period: int) -> np.ndarray:
     """Scale of a series: mean |y(t) - y(t - period)| over the history; a day's period where a week's is not there."""
     with np.errstate(all="ignore"):
-        week = _nanmean(np.abs(history[period:] - history[:-period])) if len(history) > period else np.full(history.shape[1], np.nan)
+        week = (
+            _nanmean(np.abs(history[period:] - history[:-period])) if len(history) > period else np.full(history.shape[1], np.nan)
+        )
         day = _nanmean(np.abs(history[period // 7 :] - history[: -(period // 7)]))
     return np.where(np.isfinite(week), week, day)
 
@@ -97,9 +97,14 @@ def score(history: pd.DataFrame, future: pd.DataFrame, forecast: np.ndarray) -> 
     count = there.sum(axis=0)
     loss = pinball(actual, forecast)
     absolute = np.nanmean(np.abs(actual - forecast[:, :, QUANTILES.index(0.5)]), axis=0)
-    out = pd.DataFrame({"loss": loss, "mae": absolute, "scale": scale, "weight": np.nansum(np.abs(actual), axis=0), "count": count}, index=history.columns)
+    out = pd.DataFrame(
+        {"loss": loss, "mae": absolute, "scale": scale, "weight": np.nansum(np.abs(actual), axis=0), "count": count},
+        index=history.columns,
+    )
     for number, level in enumerate(QUANTILES):
-        out[f"c{level}"] = ((actual <= forecast[:, :, number] + 1e-9 * np.abs(forecast[:, :, number])) & there).sum(axis=0) / count
+        out[f"c{level}"] = ((actual <= forecast[:, :, number] + 1e-9 * np.abs(forecast[:, :, number])) & there).sum(
+            axis=0
+        ) / count
     out["group"] = groups(past)
     return out
 
@@ -161,7 +166,7 @@ def worker(model: str, source: str, length: int, step: str, target: str) -> None
 
 
 def _statsforecast(model: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
-    from statsforecast import StatsForecast, models  # noqa: PLC0415
+    from statsforecast import StatsForecast, models
 
     day = round(pd.Timedelta("1D") / pd.Timedelta(step))
     made = {
@@ -184,9 +189,9 @@ def _statsforecast(model: str, frame: pd.DataFrame, length: int, step: str) -> n
 
 
 def _prophet(model: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
-    import logging  # noqa: PLC0415
+    import logging
 
-    from prophet import Prophet  # noqa: PLC0415
+    from prophet import Prophet
 
     logging.getLogger("cmdstanpy").disabled = True
     logging.getLogger("prophet").setLevel(logging.ERROR)

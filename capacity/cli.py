@@ -64,7 +64,8 @@ def main() -> None:
         code = _INTERRUPTED
     except TyperException as error:  # a wrong option or argument
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        _say(f"capacity: {message.rstrip('.')}. See capacity --help")
+        # a group called without a command answers with its help
+        _say(message if "\n" in message else f"capacity: {message.rstrip('.')}. See capacity --help")
         code = 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)

@@ -59,21 +59,23 @@ def plot_bands(
     *,
     signal: Signal,
     limit: float | None = None,
+    top: float = 0.95,
     axes: Axes | None = None,
 ) -> Axes:
-    """Past usage, then the forecast's median and its band from the lowest to the highest quantile.
+    """Past usage, then the forecast's median and its band from the lowest quantile to the one nearest `top`.
 
     Args:
         usage: past, UTC index.
         bands: future times x quantile levels (float columns).
         signal: which unit to print.
         limit: in force; None or NaN = no limit.
+        top: upper edge of the band.
         axes: to draw on; new ones by default.
     """
     axes = _axes(axes)
     thin = _thin(usage)
     axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.0)
-    low, high = bands.columns.min(), bands.columns.max()
+    low, high = bands.columns.min(), min(bands.columns, key=lambda level: abs(float(level) - top))
     axes.fill_between(bands.index, bands[low], bands[high], color=COLOURS["band"], alpha=0.45, linewidth=0)
     middle = min(bands.columns, key=lambda level: abs(float(level) - 0.5))
     axes.plot(bands.index, bands[middle], color=COLOURS["second"], linewidth=1.2)

@@ -76,7 +76,9 @@ def test_paths_are_relative_to_their_file(tmp_path: Path, monkeypatch: pytest.Mo
     """A scheduler may start anywhere; `~` and variables are resolved, an unknown user's home stays as it is."""
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("PLACE", "/srv/there")
-    text = "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
+    text = (
+        "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
+    )
     settings = load_settings(written(tmp_path, text))
     assert settings.archive.path == tmp_path / "history"
     assert settings.prometheus.ca_file == Path("/home/someone/ca.pem")

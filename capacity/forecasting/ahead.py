@@ -99,7 +99,7 @@ def _inside(index: pd.DatetimeIndex, holidays: Windows) -> NDArray[np.bool_]:
 
 def _on_holidays(out: Floats, special: Floats, future: pd.DatetimeIndex, holidays: Windows) -> None:
     for row in np.flatnonzero(_inside(future, holidays)):
-        known = special[:, future[row].hour]
+        known = special[:, future[int(row)].hour]
         out[row] = np.where(np.isfinite(known), np.maximum(known, 0.0), out[row])
 
 

@@ -74,6 +74,7 @@ def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles, sha
         count: origins they rest on.
         fleet: the fleet's relative losses.
         usable: (candidates,) 1 for those that exist at this origin, else 0.
+        sharpness: how fast weights fall with the loss; 0 is the usual.
     """
     trust = (count / (count + _FLEET_ORIGINS))[:, None, None]
     own = np.log(np.maximum(np.where(np.isfinite(relative), relative, 1.0), _BEST))

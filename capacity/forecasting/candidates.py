@@ -59,8 +59,8 @@ def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: 
     """
     count, hours, width = samples.shape
     cycles = min(cycles, hours // period)
-    table = samples[:, hours - cycles * period :].reshape(count, cycles, period, width)
-    table = np.ascontiguousarray(table.transpose(0, 2, 1, 3)).reshape(count, period, cycles * width)
+    by_cycle = samples[:, hours - cycles * period :].reshape(count, cycles, period, width)
+    table = np.ascontiguousarray(by_cycle.transpose(0, 2, 1, 3)).reshape(count, period, cycles * width)
     if around == 0:
         return row_quantiles(table, levels)
     rows = period // every

@@ -11,11 +11,10 @@ import pandas as pd
 
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import ahead, learn, scores, store, structure
-from capacity.forecasting.calibrate import GROUPS, kinds
 from capacity.forecasting.candidates import CANDIDATES
-from capacity.forecasting.grid import check, masked, read_grid, scale
+from capacity.forecasting.grid import WEEK, Grid, check, latest, masked, read_grid, scale
 from capacity.forecasting.peaks import peak_quantiles
-from capacity.forecasting.quantiles import Floats, Singles, check_levels
+from capacity.forecasting.quantiles import Floats, check_levels
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
@@ -80,28 +79,33 @@ class Forecaster:
         levels = self._levels()
         grid = read_grid(check(usage))
         self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
-        names = [str(name) for name in usage.columns]
-        offered, self.skipped_ = _offered(usage, grid.step, names, set(self.exclude))
-        self.services_ = usage.columns[offered]
         self.data_hash_ = store.hash_of(usage)
-        known = [names[i] for i in offered]
+        recent, grid = latest(usage, grid)
+        names = [str(name) for name in usage.columns]
+        self.skipped_: dict[str, str] = {}
+        offered: list[int] = []
         prepared, holiday = [], []
-        for start in range(0, len(offered), learn.CHUNK):
-            chosen = offered[start : start + learn.CHUNK]
-            values = usage.iloc[:, chosen].to_numpy(np.float64)
-            values = masked(values, grid, [names[i] for i in chosen], self.ignore, self.change_points)
-            values, special = ahead.without_holidays(values, grid, self.holidays, levels)
-            holiday.append(special)
-            prepared.append(learn.prepare(scale(values, grid, self.random_state), levels))
+        for start in range(0, len(names), learn.CHUNK):
+            part = names[start : start + learn.CHUNK]
+            values = recent.iloc[:, start : start + learn.CHUNK].to_numpy(np.float64)
+            values = masked(values, grid, part, self.ignore, self.change_points)
+            reasons = _reasons(values, part, grid, set(self.exclude))
+            self.skipped_ |= reasons
+            kept = [number for number, name in enumerate(part) if name not in reasons]
+            if kept:
+                offered += [start + number for number in kept]
+                ordinary, special = ahead.without_holidays(values[:, kept], grid, self.holidays, levels)
+                holiday.append(special)
+                prepared.append(learn.prepare(scale(ordinary, grid, self.random_state), levels))
+        self.services_ = usage.columns[offered]
         self._state = _state(prepared, levels, holiday)
-        assert len(known) == len(self._state["centre"])
         return self
 
     def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
 
         Args:
-            horizon: how far, such as `7D`. Beyond seven days the last forecast week repeats, its spread growing with the root of the lead.
+            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread growing with the root of the lead.
             every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
         """
         future, lead = self._future(horizon, every)
@@ -114,12 +118,11 @@ class Forecaster:
         steps = self._steps(horizon)
         hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
         state = self._state
-        scaled = (
-            peak_quantiles(state["tops"], hours, state["kind"], self._levels())
-            if len(self.services_)
-            else np.zeros((0, len(self.quantiles)))
-        )
-        unit = np.where(state["spread"] > 0, state["spread"], 0.0)
+        scaled = np.zeros((0, len(self.quantiles)))
+        if len(self.services_):
+            scaled = peak_quantiles(state["tops"], hours, state["kind"], state["levels"])
+            # A maximum is at least each of its parts: its quantiles cannot lie below theirs.
+            scaled = np.maximum(scaled, state["forecast"][:, :hours].max(axis=1))
         return pd.DataFrame(
             np.maximum(state["centre"][:, None] + scaled * state["spread"][:, None], 0.0),
             index=pd.Index(self.services_, name="service"),
@@ -129,8 +132,9 @@ class Forecaster:
     def backtest(self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4) -> pd.DataFrame:
         """Scores of forecasts made at past origins, each fitted on what was known then: one row a service and origin.
 
-        Columns: `mase`, `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|), `coverage_0.9` and so on (share of samples
-        at or below the quantile), `peak` and `peak_0.9` and so on (was the peak within), `model` (the candidate with most weight).
+        Columns: `mase`; `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|); `coverage_0.9` and so on
+        (share of samples at or below the quantile); `peak`, `peak_0.9` and so on (was the peak within); `model` (the
+        candidate with most weight).
         """
         return scores.backtest(self, usage, pd.Timedelta(horizon), origins)
 
@@ -199,45 +203,39 @@ class Forecaster:
         number = np.arange(stride, steps + 1, stride)
         start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
         future = pd.date_range(start + self.step_ * stride, periods=len(number), freq=self.step_ * stride)
-        return future, (number - 1) * (self.step_ / pd.Timedelta("1h"))
+        return future, np.asarray((number - 1) * (self.step_ / pd.Timedelta("1h")), np.float64)
 
 
 _PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
 
 
-def _offered(usage: pd.DataFrame, step: pd.Timedelta, names: list[str], exclude: set[str]) -> tuple[list[int], dict[str, str]]:
-    """Columns to forecast, and why the others are not."""
-    offered, skipped = [], {}
-    least = min(_LEAST_DAYS * pd.Timedelta("1D") / step, 1e9)
-    for start in range(0, len(names), 1024):
-        part = usage.iloc[:, start : start + 1024].to_numpy(np.float64)
-        present = np.isfinite(part).sum(axis=0) if len(part) else np.zeros(part.shape[1])
-        for number, count in enumerate(present, start):
-            if names[number] in exclude:
-                skipped[names[number]] = "excluded"
-            elif count == 0:
-                skipped[names[number]] = "no-data"
-            elif count < least:
-                skipped[names[number]] = "not-enough-history"
-            else:
-                offered.append(number)
-    return offered, skipped
+def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
+    """Services that cannot be forecast, and why."""
+    present = np.isfinite(values).sum(axis=0)
+    least = _LEAST_DAYS * pd.Timedelta("1D") / grid.step
+    out = {}
+    for name, count in zip(names, present, strict=True):
+        if name in exclude:
+            out[name] = "excluded"
+        elif count == 0:
+            out[name] = "no-data"
+        elif count < least:
+            out[name] = "not-enough-history"
+    return out
 
 
 def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats | None]) -> dict[str, Any]:
     """Everything a trained model knows, as arrays."""
     if not prepared:
-        empty: Singles = np.zeros((0, learn.WEEK, len(levels)), np.float32)
+        nothing = np.zeros(0)
         return {
-            "forecast": empty,
+            "forecast": np.zeros((0, WEEK, len(levels)), np.float32),
             "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32),
-            "kind": np.zeros(0, np.intp),
             "means": np.zeros((0, 0), np.float32),
             "tops": np.zeros((0, 0), np.float32),
-            "centre": np.zeros(0),
-            "spread": np.zeros(0),
-            "slope": np.zeros(0),
+            "kind": np.zeros(0, np.intp),
             "levels": levels,
+            **dict.fromkeys(("centre", "spread", "slope"), nothing),
         }
     learned = learn.learn(prepared, levels, prepared[0].scaled.means.shape[1])
     scaled = [p.scaled for p in prepared]
@@ -255,7 +253,3 @@ def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats 
     if any(special is not None for special in holiday):
         out["holiday"] = np.concatenate([special for special in holiday if special is not None])
     return out
-
-
-assert GROUPS
-assert kinds is not None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from capacity.errors import InputError
 from capacity.forecasting.quantiles import Floats, Singles, row_quantiles
 
-__all__ = ["DAY", "KEPT", "WEEK", "Grid", "Scaled", "check", "hours_of", "masked", "read_grid", "scale"]
+__all__ = ["DAY", "KEPT", "WEEK", "Grid", "Scaled", "check", "hours_of", "latest", "masked", "read_grid", "scale"]
 
 KEPT = 4
 DAY, WEEK = 24, 168
@@ -85,6 +85,12 @@ def read_grid(usage: pd.DataFrame) -> Grid:
     if not pd.Timedelta("1s") <= step <= pd.Timedelta("1D"):
         raise InputError(f"A step of {step} cannot be forecast", "Use steps between 1 second and 1 day")
     return Grid(index, step)
+
+
+def latest(usage: pd.DataFrame, grid: Grid) -> tuple[pd.DataFrame, Grid]:
+    """The part of a frame that is learned from: its last eight weeks."""
+    rows = int(pd.Timedelta(days=_LONGEST_DAYS) / grid.step)
+    return usage.iloc[-rows:], Grid(grid.index[-rows:], grid.step)
 
 
 def hours_of(grid: Grid) -> tuple[NDArray[np.intp], int]:

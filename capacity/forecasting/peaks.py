@@ -20,7 +20,7 @@ __all__ = ["peak_quantiles"]
 _BASES = ("last window", "last two windows", "highest", "mean of windows")
 _MOST_ORIGINS = 15
 _GROUP_PEAKS = 60.0  # the fleet weighs like this many services of the same kind
-_CAUTION = 0.3  # a few weeks do not show the tail: it is asked for a little further out
+_CAUTION = 0.35  # a few weeks do not show the tail: it is asked for a little further out
 _SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
 _LEAST_UNIT = 0.02  # of a service's whole spread
 _FARTHEST = 60.0  # a multiple beyond says no more than this
@@ -73,7 +73,7 @@ def _correction(errors: Floats, heights: Floats, steps: Floats, group: NDArray[n
         # errors * height = actual - base; the blend is a weighted mean of base + height * step
         gap = (errors[judged] * heights[judged])[:, :, :, None] - heights[judged][:, :, :, None] * steps
         missed[judged] = (gap * share).sum(axis=2) / unit
-    inflated = 1 - (1 - levels) ** (1 + _CAUTION * levels**8 / max(weeks, 1.0))
+    inflated = 1 - (1 - levels) ** (1 + _CAUTION * levels**6 / max(weeks, 1.0))
     out = np.zeros((errors.shape[1], len(levels)))
     for number in range(len(levels)):
         out[:, number] = _pooled(missed[:, :, number : number + 1], group, inflated[number : number + 1])[:, 0, 0]
@@ -151,4 +151,5 @@ def _shares(errors: Floats, height: Floats, steps: Floats, levels: Floats) -> Fl
     else:
         relative, count = np.full((services, len(levels), bases), np.nan), np.zeros(services)
     fleet = blend.fleet_losses(relative, np.ones(bases))
-    return blend.weights(relative, count, fleet, np.ones(bases, np.float32), _SHARPNESS).transpose(0, 2, 1)
+    share = blend.weights(relative, count, fleet, np.ones(bases, np.float32), _SHARPNESS)
+    return share.transpose(0, 2, 1).astype(np.float64)

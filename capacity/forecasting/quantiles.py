@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ __all__ = ["Floats", "Singles", "check_levels", "level_index", "pinball", "row_q
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 def check_levels(levels: tuple[float, ...]) -> Floats:
@@ -24,7 +27,7 @@ def level_index(levels: Floats, level: float) -> int:
     return int(np.argmin(np.abs(levels - level)))
 
 
-def row_quantiles(rows: Singles, levels: Floats) -> Singles:
+def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
     """Quantiles along the last axis, gaps (NaN) left out; a row of gaps gives NaN.
 
     Linear interpolation between order statistics, definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def leak(level: Floats) -> dict[str, Any]:
     low, high = np.quantile(values, (0.02, 0.98))
     resets = [0, *(np.flatnonzero(np.diff(values) < -0.5 * (high - low)) + 1), len(values)] if high > low else [0, len(values)]
     explained = around = climbed = hours = growth = gain = 0.0
-    for start, stop in zip(resets[:-1], resets[1:], strict=True):
+    for start, stop in pairwise(resets):
         if stop - start < DAY // 2:
             continue
         time, part = where[start:stop] / DAY, values[start:stop]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,8 +113,12 @@ def _namers(
 
 def _host(labels: Mapping[str, str], identity: IdentitySettings) -> str:
     """Address without its port: cAdvisor and node_exporter of one host differ only there."""
-    address = labels.get(identity.host, "")
-    return re.sub(r":\d+$", "", address) or "unknown"
+    return _without_port(labels.get(identity.host, "")) or "unknown"
+
+
+@lru_cache(maxsize=4096)
+def _without_port(address: str) -> str:
+    return re.sub(r":\d+$", "", address)
 
 
 def _over_cpus(answer: Answer, indices: list[int]) -> NDArray[np.float64]:

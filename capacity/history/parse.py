@@ -59,7 +59,19 @@ def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
     return answer
 
 
-def _cut(body: bytes) -> tuple[list[NDArray[np.float64]], Any]:
+@dataclass(frozen=True)
+class _Samples:
+    """All samples of a body: their times, their values, and which value list each is of."""
+
+    times: NDArray[np.float64]
+    values: NDArray[np.float64]
+    lists: NDArray[np.int64]
+
+
+_NONE = _Samples(np.empty(0), np.empty(0), np.empty(0, np.int64))
+
+
+def _cut(body: bytes) -> tuple[_Samples, Any]:
     """The samples of all value lists that are written as Prometheus writes them, and the rest of the body, read as JSON.
 
     In the rest each list is replaced by its number. A quote within a JSON string is escaped, so what looks like a value list
@@ -76,14 +88,14 @@ def _cut(body: bytes) -> tuple[list[NDArray[np.float64]], Any]:
     try:
         return _numbers(texts), json.loads(b"".join(rest))
     except ValueError:
-        return [], json.loads(body)
+        return _NONE, json.loads(body)
 
 
-def _numbers(texts: list[bytes]) -> list[NDArray[np.float64]]:
-    """Times and values, shape (samples, 2), of each text `t,"v"],[t,"v"`.
+def _numbers(texts: list[bytes]) -> _Samples:
+    """Times and values of each text `t,"v"],[t,"v"`.
 
-    That is nearly CSV, so Arrow's reader takes it, which is
-    three times as fast as numpy's.
+    That is nearly CSV, so Arrow's reader takes it, which is three times as fast as numpy's. A line without a time stands
+    between the texts.
 
     Raises:
         ValueError: a text is written in another way.
@@ -91,43 +103,55 @@ def _numbers(texts: list[bytes]) -> list[NDArray[np.float64]]:
     from pyarrow import BufferReader, csv, float64
 
     if not texts:
-        return []
-    lines = b"\n".join(texts).replace(b"],[", b"\n").replace(b"+Inf", b"Inf")
+        return _NONE
+    lines = b"\nNaN,0\n".join(texts).replace(b"],[", b"\n")
     table = csv.read_csv(
         BufferReader(lines),
         read_options=csv.ReadOptions(use_threads=False, column_names=["time", "value"], block_size=len(lines) + 1),
         convert_options=csv.ConvertOptions(column_types={"time": float64(), "value": float64()}, null_values=[]),
     )
-    counts = [text.count(b"],[") + 1 for text in texts]
-    if len(table) != sum(counts):
-        raise ValueError("not one line a sample")
-    samples = np.stack([table["time"].to_numpy(), table["value"].to_numpy()], axis=1)
-    return np.split(samples, np.cumsum(counts)[:-1])
+    times, values = table["time"].to_numpy(), table["value"].to_numpy()
+    between = np.isnan(times)
+    lists = np.cumsum(between)
+    if lists[-1] != len(texts) - 1:
+        raise ValueError("not one line between two lists")
+    return _Samples(times[~between], values[~between], lists[~between])
 
 
-def _read(samples: list[NDArray[np.float64]], envelope: Any, start: int, step: int, points: int) -> Answer:
-    """The answer of an envelope whose `values` may be numbers of `samples`."""
+def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) -> Answer:
+    """The answer of an envelope whose `values` may be numbers of lists in `samples`."""
     if envelope["status"] != "success" or envelope["data"]["resultType"] != "matrix":
         raise BadAnswer(f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix")
     result = envelope["data"]["result"]
-    labels = [dict(row["metric"].items()) for row in result]
+    labels = [dict(series["metric"].items()) for series in result]
     values = np.full((len(result), points), np.nan)
-    for row, series in zip(values, result, strict=True):
+    rows = np.full(samples.lists[-1] + 1 if len(samples.lists) else 0, -1)  # a list that stands elsewhere has none
+    for row, series in enumerate(result):
         listed = series.get("values", [])  # a series of native histograms has none
-        # the text of a value may be any that Python reads as a number
-        pairs = samples[listed] if isinstance(listed, int) else np.array([(float(at), float(value)) for at, value in listed])
-        if len(pairs):
-            _place(pairs, row, start, step)
+        if isinstance(listed, int):
+            rows[listed] = row
+        elif len(listed):
+            pairs = np.array([(float(at), float(value)) for at, value in listed])
+            _place(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), values, start, step)
+    _place(samples.times, samples.values, rows[samples.lists], values, start, step)
     warnings = [str(text) for text in envelope.get("warnings") or ()]
     if envelope.get("isPartial"):
         warnings.append("partial answer: a storage node did not respond")
     return Answer(labels, values, tuple(warnings))
 
 
-def _place(samples: NDArray[np.float64], row: NDArray[np.float64], start: int, step: int) -> None:
-    slots = np.rint((samples[:, 0] - start) / step)
-    good = (slots >= 0) & (slots < row.size) & np.isfinite(samples[:, 1])
-    row[slots[good].astype(np.int64)] = samples[good, 1]
+def _place(
+    times: NDArray[np.float64],
+    values: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    into: NDArray[np.float64],
+    start: int,
+    step: int,
+) -> None:
+    """Put finite values at `rows` and the grid points of their times."""
+    slots = np.rint((times - start) / step)
+    good = (rows >= 0) & (slots >= 0) & (slots < into.shape[1]) & np.isfinite(values)
+    into[rows[good], slots[good].astype(np.int64)] = values[good]
 
 
 _PROXY_HINT = "Check that the address is the metrics server's own and not a login page or a proxy's"

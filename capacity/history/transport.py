@@ -8,6 +8,7 @@ same again. A read timeout is not repeated either, since the server may still be
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ class Transport:
         began = time.monotonic()
         self.sent = next(self._numbers)
         try:
-            response = self.session.get(
+            with self.session.get(
                 self.address + path,
                 params=params,
                 timeout=(self.settings.connect_timeout, self.settings.read_timeout),
@@ -117,15 +118,17 @@ class Transport:
                 verify=self.session.verify,
                 cert=self.session.cert,
                 allow_redirects=False,  # the headers that were configured are for this server alone
-            )
-            body = response.content
+                stream=True,
+            ) as response:
+                # `content` reads 10 KiB at a time, and each read waits for the interpreter's lock while another body is parsed
+                body = b"".join(response.iter_content(None))
         except OSError as error:  # requests' own errors are OSErrors, those of unreadable certificates are plain ones
             raise self._explain(error) from error
         self._rest(time.monotonic() - began)
         if response.status_code == requests.codes.ok:
             _refuse_html(response, self.address)
             return body
-        raise self._refusal(response)
+        raise self._refusal(response, body)
 
     def _rest(self, spent: float) -> None:
         """Leave the server alone for a while, as the query budget says."""
@@ -154,9 +157,9 @@ class Transport:
             return _Passing(Unreachable(f"Cannot connect to {where}: {_innermost(error)}", hint))
         return Unreachable(f"Cannot ask {where}: {_innermost(error)}", "Correct the settings in the table [prometheus]")
 
-    def _refusal(self, response: requests.Response) -> Exception:
+    def _refusal(self, response: requests.Response, body: bytes) -> Exception:
         status, where = response.status_code, self.address
-        reason = _api_error(response)
+        reason = _api_error(body)
         if status in {401, 403}:
             hint = "Set prometheus.bearer_token_file, username and password, or the headers it wants"
             return Denied(f"{where} refused these credentials ({status})", hint)
@@ -174,7 +177,7 @@ class Transport:
             target = response.headers["Location"].partition("?")[0]
             hint = "If that is the metrics server, set prometheus.url to it; if it is a login page, name the server behind it"
             return BadAnswer(f"{where} redirects to {target}", hint)
-        shown = _shown(response)
+        shown = _shown(response, body)
         return BadAnswer(f"{where} answered {status}: {shown}", "prometheus.url must be the server's base address")
 
 
@@ -222,17 +225,17 @@ def _retry_after(response: requests.Response) -> float:
     return min(float(seconds), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", seconds) else 0.0
 
 
-def _shown(response: requests.Response) -> str:
+def _shown(response: requests.Response, body: bytes) -> str:
     """The beginning of a foreign answer on one line."""
-    text = response.content[: 10 * _LONGEST_BODY].decode("utf-8", "replace")
+    text = body[: 10 * _LONGEST_BODY].decode("utf-8", "replace")
     text = re.sub(r"<[^>]*>", " ", text) if "html" in response.headers.get("Content-Type", "") else text
     return " ".join(text.split())[:_LONGEST_BODY] or str(response.reason)
 
 
-def _api_error(response: requests.Response) -> str | None:
+def _api_error(body: bytes) -> str | None:
     """The server's own words on a query; None when the answer is not in the API's format."""
     try:
-        envelope = response.json()
+        envelope = json.loads(body)
         return str(envelope["error"]) if envelope["status"] == "error" else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -15,6 +15,7 @@ from capacity import api
 from capacity.bundled import bundled
 from capacity.errors import ReportError
 from capacity.history.blocks import storage_error, write_atomically
+from capacity.model import Resource
 from capacity.reporting.notebook import run_notebook
 from capacity.reporting.page import index_page, render_page
 from capacity.reporting.runs import iso_week, list_runs, make_folder, write_run
@@ -62,6 +63,7 @@ def weekly_resources(
     began = time.monotonic()
     make_folder(out)
     window = api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
+    window.load(settings, signals=[resource.usage for resource in Resource], services=services)  # is there anything at all?
     place = out / iso_week(window.end)
     failed = place / f"{_REPORT}.failed.ipynb"
     try:

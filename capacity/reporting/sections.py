@@ -302,7 +302,7 @@ def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
     words = f"{NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
     past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
     return figure(
-        lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, axes=axes),
+        lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, top=UPPER, axes=axes),
         alt=f"Forecast of {words}.",
         caption=words[:1].upper() + words[1:],
         size=(5.2, 2.3),

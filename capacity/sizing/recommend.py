@@ -77,15 +77,11 @@ def recommend(
         context: events, the forecaster, house rules.
 
     Returns:
-        One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`, `reason`, `breach_now`,
-        `breach_after`
-        (chance that the horizon's peak passes the limit in force / the proposed one; NaN = unknown), `confidence` (0 to 1), and the
-        evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak`, `mean`,
-        `p95`, `p99`, `slack`
-        (share of the
-        limit in force that the 99th percentile leaves free), `breaches`, `breach_minutes` (of the proposed limit in the
-        window),
-        `throttled` (95th percentile), `oom_kills`.
+        One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`, `reason`, `breach_now`, `breach_after`
+        (chance that the horizon's peak passes the limit in force, and the proposed one; NaN = unknown), `confidence` (0 to 1).
+        The evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak` (last 14 days), `mean`,
+        `p95`, `p99`, `slack` (share of the limit in force that the 99th percentile leaves free), `breaches`, `breach_minutes`
+        (of the proposed limit in the window), `throttled` (95th percentile), `oom_kills`.
 
     Raises:
         InputError: impossible `risk` or `signal`.

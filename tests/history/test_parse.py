@@ -16,9 +16,13 @@ from capacity.history.parse import parse_matrix
 
 START, STEP, POINTS = 1_767_571_200, 300, 12
 
-numbers = st.one_of(st.floats().map(repr), st.floats(0, 1e12).map(lambda value: f"{value:f}"), st.sampled_from(["NaN", "+Inf", "-Inf"]))
+numbers = st.one_of(
+    st.floats().map(repr), st.floats(0, 1e12).map(lambda value: f"{value:f}"), st.sampled_from(["NaN", "+Inf", "-Inf"])
+)
 times = st.integers(-3, POINTS + 3).map(lambda slot: START + slot * STEP)
-texts = st.one_of(st.text(max_size=20), st.sampled_from(['"values":[[', '"values":[[1,"2"]]', "]]", '\\"', "</script>", "\u2028é"]))
+texts = st.one_of(
+    st.text(max_size=20), st.sampled_from(['"values":[[', '"values":[[1,"2"]]', "]]", '\\"', "</script>", "\u2028é"])
+)
 labels = st.dictionaries(texts, texts, max_size=4)
 series = st.fixed_dictionaries(
     {"metric": labels},
@@ -34,7 +38,9 @@ def written(result: list[Any], *, style: tuple[str, str] | None = (",", ":"), tu
     """An answer as bytes; `style` None indents, `turned` has the keys of each series in the other order."""
     rows = [dict(reversed(row.items())) for row in result] if turned else result
     answer = {"status": "success", "data": {"resultType": "matrix", "result": rows}, **more}
-    text = json.dumps(answer, indent=2) if style is None else json.dumps(answer, separators=style, ensure_ascii=len(rows) % 2 == 0)
+    text = (
+        json.dumps(answer, indent=2) if style is None else json.dumps(answer, separators=style, ensure_ascii=len(rows) % 2 == 0)
+    )
     return text.encode()
 
 
@@ -108,7 +114,9 @@ def test_what_is_no_matrix_is_a_bad_answer(body: bytes) -> None:
 
 def test_strange_times_are_no_samples() -> None:
     """Times far off the grid or not finite are passed over without a warning."""
-    body = b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1e300,"1"],[NaN,"2"],[-5,"3"]]}]}}'
+    body = (
+        b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1e300,"1"],[NaN,"2"],[-5,"3"]]}]}}'
+    )
     assert np.isnan(parse_matrix(body, start=START, step=STEP, points=POINTS).values).all()
 
 

@@ -192,13 +192,21 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) 
     assert not list((tmp_path / "reports").glob(".making-*"))
 
 
-def test_a_failed_cell_leaves_the_notebook_and_a_line(tmp_path: Path) -> None:
-    """Settings that the notebook cannot work with end in one line that names the cell."""
+def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> None:
+    """The whole run's time limit ends in one line, exit code 1 and the notebook as far as it came."""
+    done = capacity("report", "weekly", "--sample", folder=tmp_path, CAPACITY_REPORT__TIMEOUT="1.2")
+    assert done.returncode == 1
+    assert "not done after 1.2 s" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path.name for path in (tmp_path / "reports").rglob("*")} <= {"2026-W48", "weekly-resources.failed.ipynb"}
+
+
+def test_a_window_without_samples_is_refused_before_the_notebook(tmp_path: Path) -> None:
+    """Nothing to report on is one line that names the cause, and nothing is left behind."""
     done = capacity("report", "weekly", "--sample", "--services", "nothing/*", folder=tmp_path)
     assert done.returncode == 1
-    assert "cell 3: NoHistory" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert (tmp_path / "reports" / "2026-W48" / "weekly-resources.failed.ipynb").is_file()
+    assert done.stderr.startswith("capacity: No service matches 'nothing/*'")
+    assert list((tmp_path / "reports").iterdir()) == []
 
 
 def test_chromium_shows_the_page_without_a_network(reports: Path, tmp_path: Path) -> None:
