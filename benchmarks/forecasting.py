@@ -6,16 +6,22 @@ python benchmarks/forecasting.py scale
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 import venv
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+if len(sys.argv) > 1 and sys.argv[1] != "worker":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tree this file is in
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 TRACES = Path(os.environ.get("CAPACITY_TRACES", "traces"))
@@ -205,6 +211,205 @@ def _prophet(model: str, frame: pd.DataFrame, length: int, step: str) -> np.ndar
     return out
 
 
+# ---------------------------------------------------------------- empirical profiles and the seed plan's baseline
+
+
+def _sample_quantiles(rows: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.moveaxis(np.nanquantile(rows, QUANTILES, axis=-1), 0, -1)
+
+
+def profiles(past: np.ndarray, length: int) -> dict[str, np.ndarray]:
+    """The single empirical profiles of the issue, and LinearRegression: times x series x quantiles each."""
+    hour = length // 168
+    series = past.T
+    week = series[:, -length:]
+    level = np.repeat(_sample_quantiles(week)[None], length, axis=0)
+    by_hour = week.reshape(len(series), 7, 24, hour).transpose(2, 0, 1, 3).reshape(24, len(series), -1)
+    out = {"last week": level, "hour of day": np.repeat(np.tile(_sample_quantiles(by_hour), (7, 1, 1)), hour, axis=0)}
+    weeks = len(past) // length
+    table = series[:, len(past) - weeks * length :].reshape(len(series), weeks, 168, hour)
+    out["hour of week"] = np.repeat(_sample_quantiles(table.transpose(2, 0, 1, 3).reshape(168, len(series), -1)), hour, axis=0)
+    last = np.nanmedian(series[:, -3 * hour :], axis=1)
+    last = np.where(np.isfinite(last), last, np.nanmedian(week, axis=1))
+    walk = [
+        last[:, None] + _sample_quantiles((series[:, d * 24 * hour :] - series[:, : -d * 24 * hour])[:, ::hour])
+        for d in range(1, 8)
+    ]
+    out["random walk"] = np.repeat(np.stack(walk), 24 * hour, axis=0)
+    out["LinearRegression"] = _linear(past, length)
+    return {name: np.maximum(np.where(np.isfinite(made), made, level), 0) for name, made in out.items()}
+
+
+def _linear(past: np.ndarray, length: int) -> np.ndarray:
+    """The seed plan's straight line with the quantiles of its residuals."""
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
+
+    time_, filled = np.arange(len(past))[:, None], pd.DataFrame(past).interpolate(limit_direction="both").to_numpy()
+    fitted = LinearRegression().fit(time_, filled)
+    ahead = fitted.predict(np.arange(len(past), len(past) + length)[:, None])
+    return ahead[:, :, None] + _sample_quantiles((past - fitted.predict(time_)).T)[None]
+
+
+# ---------------------------------------------------------------- runs
+
+
+def ours(history: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float]:
+    """Forecast (times x series x quantiles), peaks (series x quantiles) and seconds, fit included."""
+    from capacity.forecasting import Forecaster  # noqa: PLC0415
+
+    began = time.perf_counter()
+    fitted = Forecaster(quantiles=QUANTILES).fit(history)
+    forecast, peaks = fitted.predict(HORIZON), fitted.predict_peak(HORIZON)
+    seconds = time.perf_counter() - began
+    where = [list(fitted.services_).index(name) for name in history.columns]
+    return forecast.to_numpy().reshape(len(forecast), -1, 7)[:, where], peaks.to_numpy()[where], seconds
+
+
+def accuracy(step: str, which: str, origins: int, half: str) -> None:
+    """Run everything on all windows and print the tables."""
+    rows, peaks, seconds = [], [], {}
+    names = {"none": (), "fast": FAST, "all": (*FAST, *SLOW, "Prophet")}[which]
+    if step != "1h":
+        names = tuple(n for n in names if n != "AutoETS")  # its seasons end at 24 steps
+    for trace in NAMES:
+        for number, (history, future) in enumerate(windows(trace, step, origins)):
+            every = 1 if step == "1h" or not names else (10 if trace.startswith("bitbrains") else 3)
+            history, future = history.iloc[:, ::every], future.iloc[:, ::every]  # noqa: PLW2901
+            made = profiles(history.to_numpy(), len(future))
+            made["capacity"], peak, took = ours(history)
+            times = {"capacity": took}
+            for name in names:
+                made[name], times[name] = peer(name, trace, step, number, history, len(future))
+            if len(names) > 4:
+                field = [made[n] for n in names if n != "Prophet"]
+                made["median of StatsForecast"] = np.median(field, axis=0)
+            for name, forecast in made.items():
+                rows.append(score(history, future, forecast).assign(trace=trace, origin=number, model=name))
+            for name, value in times.items():
+                if trace.startswith("bitbrains"):
+                    total = seconds.setdefault(name, [0.0, 0])
+                    total[0], total[1] = total[0] + value, total[1] + history.shape[1]
+            top = future.max().to_numpy()
+            peaks.append(
+                pd.DataFrame((top[:, None] <= peak * (1 + 1e-9)).astype(float), columns=QUANTILES, index=history.columns).assign(
+                    group=groups(history.to_numpy()), trace=trace
+                )
+            )
+    table, peak_table = pd.concat(rows), pd.concat(peaks)
+    if half != "all":
+        chosen = table.index.to_series().map(lambda name: sum(map(ord, str(name))) % 2 == (half == "odd")).to_numpy()
+        table = table[chosen]
+    _report(table, peak_table, seconds, step)
+
+
+def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], step: str) -> None:
+    table = table.assign(
+        scaled=table["loss"] / table["scale"], mase=table["mae"] / table["scale"], absolute=table["loss"] * table["count"]
+    )
+    by_series = table.groupby(["model", "trace", table.index.rename("series")])[["scaled", "mase"]].mean()
+    naive = by_series.loc["SeasonalNaive168"] if "SeasonalNaive168" in by_series.index else by_series.loc["hour of week"]
+    print(f"\n### {step}: {len(by_series.loc['capacity'])} series, {len(table[table.model == 'capacity'])} series-origins\n")
+    print(
+        "scaled = mean pinball over 7 quantiles / in-sample MAE of the weekly seasonal naive; geometric mean over series, floor 0.001"
+    )
+    lines = []
+    for model, part in by_series.groupby(level=0):
+        own = part.loc[model]
+        all_rows = table[table.model == model]
+        wql = (all_rows.groupby("trace")["absolute"].sum() / all_rows.groupby("trace")["weight"].sum()).to_dict()
+        line = {
+            "model": model,
+            "scaled": geometric(own.scaled),
+            "median": own.scaled.median(),
+            "MASE geo": geometric(own.mase),
+            "MASE median": own.mase.median(),
+        }
+        line["MASE mean"] = own.mase.clip(upper=100).mean()
+        line["scaled/SN168"] = geometric(own.scaled) / geometric(naive.scaled)
+        line["capacity better on"] = float((by_series.loc["capacity"].scaled < own.scaled).mean())
+        line |= {f"WQL {t}": v for t, v in wql.items()}
+        line |= {f"cov {q}": all_rows[f"c{q}"].mean() for q in (0.5, 0.9, 0.95, 0.99)}
+        line["series/s"] = seconds[model][1] / seconds[model][0] if model in seconds else np.nan
+        lines.append(line)
+    summary = pd.DataFrame(lines).set_index("model").sort_values("scaled")
+    print(_markdown(summary.round(3)))
+    mine = table[table.model == "capacity"]
+    print("\nCoverage of capacity by group (use / peak):\n")
+    by_group = mine.groupby("group")[[f"c{q}" for q in (0.5, 0.9, 0.95, 0.99)]].mean()
+    by_group.loc["pooled"] = mine[[f"c{q}" for q in (0.5, 0.9, 0.95, 0.99)]].mean()
+    of_peaks = peaks.groupby("group")[[0.5, 0.9, 0.95, 0.99]].mean().add_prefix("peak ")
+    of_peaks.loc["pooled"] = peaks[[0.5, 0.9, 0.95, 0.99]].mean().to_numpy()
+    print(_markdown(by_group.join(of_peaks).round(3)))
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    head = [str(frame.index.name or ""), *map(str, frame.columns)]
+    body = [[str(i), *(f"{v:g}" for v in row)] for i, row in zip(frame.index, frame.to_numpy(), strict=True)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
+
+
+def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
+    """Seconds and peak memory of fit + predict (full grid) + predict_peak on 28 days of 5 minutes, each size in a process of its own."""
+    times = []
+    for size in sizes:
+        said = subprocess.run(
+            [sys.executable, __file__, "one-size", str(size)], check=True, capture_output=True, text=True
+        ).stdout
+        answer = json.loads(said)
+        times.append(answer["seconds"])
+        print(
+            f"{size:6d} services: {answer['seconds']:6.1f} s, {answer['gigabytes']:.2f} GB, {size / answer['seconds']:.0f} series/s",
+            flush=True,
+        )
+    slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+    print(f"slope of log(seconds) over log(services): {slope:.2f} (1 is linear)")
+
+
+def one_size(size: int) -> None:
+    """One run of `scale`; prints JSON."""
+    import resource  # noqa: PLC0415
+
+    from capacity.forecasting import Forecaster  # noqa: PLC0415
+
+    index = pd.date_range("2026-01-05", periods=8064, freq="5min", tz="UTC")
+    draw = np.random.default_rng(0)
+    values = np.empty((8064, size))
+    day = np.arange(8064)[:, None] / 288 * 2 * np.pi
+    for start in range(0, size, 500):
+        count = min(500, size - start)
+        noise = draw.normal(1, 0.2, (8064, count))
+        values[:, start : start + count] = np.abs(noise + draw.random(count) * np.sin(day)) * 10 ** draw.uniform(-3, 9, count)
+    usage = pd.DataFrame(values, index=index, columns=[f"p/s{i}" for i in range(size)], copy=False)
+    began = time.perf_counter()
+    fitted = Forecaster().fit(usage)
+    fitted.predict_peak("7D")
+    fitted.predict("7D")
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}))
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("accuracy", "scale"))
+    parser.add_argument("--step", default="1h", choices=("1h", "5min"))
+    parser.add_argument("--peers", default="all", choices=("none", "fast", "all"))
+    parser.add_argument("--origins", type=int, default=3)
+    parser.add_argument("--half", default="all", choices=("all", "odd", "even"), help="only half of the series")
+    asked = parser.parse_args()
+    if asked.what == "scale":
+        scale()
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # numpy's all-NaN slices of the profiles
+            accuracy(asked.step, asked.peers, asked.origins, asked.half)
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["worker"]:
         worker(sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5], sys.argv[6])
+    elif sys.argv[1:2] == ["one-size"]:
+        one_size(int(sys.argv[2]))
+    else:
+        main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +23,7 @@ from capacity.units import MIB, format_cores, format_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from matplotlib.axes import Axes
 
@@ -216,7 +218,12 @@ class Recommendations:
 
 
 def forecast(
-    history: History, signal: Resource | str = Resource.MEMORY, horizon: str = "7D", every: str | None = "1h"
+    history: History,
+    signal: Resource | str = Resource.MEMORY,
+    horizon: str = "7D",
+    every: str | None = "1h",
+    *,
+    settings: Settings | None = None,
 ) -> Forecast:
     """What each service will need.
 
@@ -225,13 +232,47 @@ def forecast(
         signal: `cpu` or `memory`.
         horizon: how far ahead.
         every: thin the future grid to these steps; None = the history's own.
+        settings: holidays, and what is known of single services; default `capacity.toml` and the environment.
     """
     resource = _resource(signal)
     usage = history[resource.usage]
-    model = Forecaster(quantiles=sizing.PEAK_QUANTILES).fit(usage)
+    model = _forecaster(settings or load_settings(), usage)
     return Forecast(
         usage, model.predict(horizon, every=every), model.predict_peak(horizon), resource, dict(model.skipped_), model
     )
+
+
+def predict_with(
+    folder: Path, signal: Resource | str, horizon: str = "7D", services: str | None = None
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Peak quantiles (service x quantile) and skipped services of the model that `capacity forecast --train` kept in `folder`.
+
+    Raises:
+        InputError: no model of this signal there, or an old, foreign or damaged one; it is refused by name.
+    """
+    model = Forecaster.load(folder / _resource(signal).value)
+    peaks = model.predict_peak(horizon)
+    if services:
+        peaks = peaks[[fnmatchcase(str(name), services) for name in peaks.index]]
+    return peaks, dict(model.skipped_)
+
+
+def _forecaster(settings: Settings, usage: pd.DataFrame) -> Forecaster:
+    """A fitted forecaster that knows what people know about services and the calendar."""
+    ignore, change_points, exclude = [], [], []
+    for name in map(str, usage.columns):
+        for glob, known in settings.services.items():
+            if fnmatchcase(name, glob):
+                ignore += [(name, start, end) for start, end in known.ignore]
+                change_points += [(name, when) for when in known.change_points]
+                exclude += [name] if known.exclude else []
+    return Forecaster(
+        quantiles=sizing.PEAK_QUANTILES,
+        ignore=tuple(ignore),
+        change_points=tuple(change_points),
+        holidays=tuple(settings.forecast.holidays),
+        exclude=tuple(exclude),
+    ).fit(usage)
 
 
 def recommend(
@@ -246,6 +287,8 @@ def recommend(
     settings = settings or load_settings()
     resource = _resource(signal)
     rules = settings.sizing
+    usage = history[resource.usage].reindex(columns=history.services)
+    forecaster = forecaster or _forecaster(settings, usage)
     context = sizing.Context(
         forecaster=forecaster,
         throttled=history[Signal.THROTTLED],
@@ -256,7 +299,7 @@ def recommend(
         floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
     )
     table = sizing.recommend(
-        history[resource.usage].reindex(columns=history.services),
+        usage,
         signal=resource,
         current=history.limits(resource),
         ceiling=history.host_size(resource),

@@ -52,7 +52,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
 def main() -> None:
     """Run the command line; every expected failure is one line on standard error."""
-    logging.basicConfig(level=logging.WARNING, format="capacity: %(message)s", stream=sys.stderr)
+    _log_to_stderr()
     try:
         code = app(standalone_mode=False)
     except CapacityError as error:
@@ -153,18 +153,31 @@ def forecast(
     services: Services = None,
     signal: Resource_ = "memory",
     horizon: Horizon = "7D",
+    train: Annotated[Path | None, typer.Option("--train", help="Keep the trained model in this folder.")] = None,
+    trained: Annotated[
+        Path | None, typer.Option("--from", help="Train nothing: predict with the model kept in this folder.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the distribution of each service's peak over the horizon."""
     from capacity import api
 
+    length = _length(horizon)
     settings = _settings(config, None)
-    history = _history(settings, source, sample, offline, as_of, services, quiet=as_json)
-    made = api.forecast(history, signal, _length(horizon))
-    table = made.peaks.rename(columns=lambda level: f"p{float(level) * 100:g}")
-    _print_table(table, made.signal.value, as_json=as_json, title=f"Peak {signal} over {horizon}")
+    if trained is not None:
+        if train is not None or source is not None or sample or offline or as_of is not None:
+            raise InputError("--from reads a trained model alone", "Leave out --train and everything that chooses history")
+        peaks, skipped = api.predict_with(trained, signal, length, services)
+    else:
+        history = _history(settings, source, sample, offline, as_of, services, quiet=as_json)
+        made = api.forecast(history, signal, length, settings=settings)
+        peaks, skipped = made.peaks, made.skipped
+        if train is not None:
+            made.model.save(train / made.signal.value)
+    table = peaks.rename(columns=lambda level: f"p{float(level) * 100:g}")
+    _print_table(table, signal, as_json=as_json, title=f"Peak {signal} over {horizon}")
     if not as_json:
-        for service, reason in made.skipped.items():
+        for service, reason in skipped.items():
             typer.echo(f"{service}: {reason}")
 
 
@@ -382,6 +395,14 @@ def _print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> Non
     console = Console()
     wide = console if console.is_terminal else Console(width=200)
     wide.print(table)
+
+
+def _log_to_stderr() -> None:
+    """Only our own log lines: what libraries log of a failure is told once, by the error itself."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("capacity: %(message)s"))
+    logging.getLogger("capacity").addHandler(handler)
 
 
 def _say(line: str) -> None:

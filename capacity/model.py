@@ -94,6 +94,7 @@ class Reason(StrEnum):
     NOT_ENOUGH_HISTORY = "not-enough-history"
     NO_DATA = "no-data"
     STOPPED = "stopped"
+    EXCLUDED = "excluded"
 
     @property
     def text(self) -> str:
@@ -113,6 +114,7 @@ _REASON_TEXTS = {
     Reason.NOT_ENOUGH_HISTORY: "Too few samples to say anything.",
     Reason.NO_DATA: "No sample of this signal in the window.",
     Reason.STOPPED: "It was not running at the end of the window.",
+    Reason.EXCLUDED: "The settings leave it out.",
 }
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,16 @@ from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from capacity.errors import SettingsError
 
-__all__ = ["DEFAULT_FILE", "ArchiveSettings", "IdentitySettings", "PrometheusSettings", "ReportSettings", "Settings"]
-__all__ += ["SizingSettings", "load_settings", "override"]
+__all__ = [
+    "DEFAULT_FILE",
+    "ArchiveSettings",
+    "ForecastSettings",
+    "IdentitySettings",
+    "PrometheusSettings",
+    "ReportSettings",
+    "Settings",
+]
+__all__ += ["ServiceSettings", "SizingSettings", "load_settings", "override"]
 
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
@@ -112,6 +121,50 @@ class ReportSettings(_Table):
         return step
 
 
+Moments = tuple[datetime, datetime]
+
+
+def _utc(when: datetime) -> datetime:
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+class ForecastSettings(_Table):
+    """What people know of the calendar."""
+
+    holidays: list[Moments] = Field([], description="Pairs of first and last moment of days unlike others, past and coming")
+
+    @field_validator("holidays")
+    @classmethod
+    def _in_order(cls, spans: list[Moments]) -> list[Moments]:
+        return _ordered(spans)
+
+
+class ServiceSettings(_Table):
+    """What people know of the services that fit a glob: the table `[services."shop/*"]`."""
+
+    ignore: list[Moments] = Field([], description="Pairs of first and last moment that teach nothing: incidents, load tests")
+    change_points: list[datetime] = Field([], description="Moments after which older history counts no more: deploys, moves")
+    exclude: bool = Field(default=False, description="Make no forecast and no proposal")
+
+    @field_validator("ignore")
+    @classmethod
+    def _in_order(cls, spans: list[Moments]) -> list[Moments]:
+        return _ordered(spans)
+
+    @field_validator("change_points")
+    @classmethod
+    def _with_zone(cls, moments: list[datetime]) -> list[datetime]:
+        return [_utc(moment) for moment in moments]
+
+
+def _ordered(spans: list[Moments]) -> list[Moments]:
+    """Spans in UTC; a moment without a zone is UTC."""
+    for first, last in spans:
+        if _utc(first) >= _utc(last):
+            raise ValueError(f"{first} is not before {last}")
+    return [(_utc(first), _utc(last)) for first, last in spans]
+
+
 class Settings(BaseSettings):
     """Everything that can be set, in the tables of `capacity.toml`."""
 
@@ -129,6 +182,8 @@ class Settings(BaseSettings):
     archive: ArchiveSettings = ArchiveSettings()
     sizing: SizingSettings = SizingSettings()
     report: ReportSettings = ReportSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    services: dict[str, ServiceSettings] = Field({}, description="What is known of single services: glob = a table")
     metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
 
     @classmethod
@@ -146,7 +201,7 @@ class Settings(BaseSettings):
 
     def fingerprint(self) -> str:
         """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
-        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics"})
+        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics", "forecast", "services"})
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 

@@ -119,3 +119,34 @@ def test_the_explore_notebook_runs(tmp_path: Path) -> None:
     done = run_notebook(bundled("notebooks/explore.ipynb"), {}, failed=tmp_path / "failed.ipynb", timeout=120)
     pictures = [output for cell in done.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
     assert len(pictures) == 3
+
+
+def test_what_people_know_reaches_the_forecaster() -> None:
+    """Globs in the settings become the forecaster's arguments, service by service, and exclusion is a reason."""
+    known = Settings.model_validate(
+        {
+            "forecast": {"holidays": [["2026-11-11T00:00:00Z", "2026-11-12T00:00:00Z"]]},
+            "services": {
+                "shop/c*": {
+                    "change_points": ["2026-11-10T10:00:00"],
+                    "ignore": [["2026-11-03T04:00:00Z", "2026-11-03T06:00:00Z"]],
+                },
+                "data/exporter-old": {"exclude": True},
+            },
+        }
+    )
+    history = open_history("sample", services=["shop/*", "data/*"])
+    made = forecast(history, "memory", settings=known)
+    assert {name for name, _ in made.model.change_points} == {"shop/cart", "shop/catalog", "shop/checkout"}
+    assert {name for name, _, _ in made.model.ignore} == {"shop/cart", "shop/catalog", "shop/checkout"}
+    assert made.skipped["data/exporter-old"] == "excluded"
+    assert len(made.model.holidays) == 1
+    assert recommend(history, "memory", settings=known).table.loc["data/exporter-old", "reason"] == "excluded"
+
+
+def test_a_known_deploy_narrows_the_peak() -> None:
+    """Naming checkout's deploy makes the forecast forget the level before it."""
+    history = open_history("sample", services="shop/*", as_of="2026-11-16")
+    known = Settings.model_validate({"services": {"shop/checkout": {"change_points": ["2026-11-10T10:00:00Z"]}}})
+    plain, told = (forecast(history, "memory", settings=each).peaks.loc["shop/checkout"] for each in (Settings(), known))
+    assert told[0.99] - told[0.1] <= plain[0.99] - plain[0.1]

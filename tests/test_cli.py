@@ -75,6 +75,20 @@ def test_sample_lists_services_and_makes_itself_again(tmp_path: Path) -> None:
     assert sum(len(content) for content in kept.values()) < 6e6
 
 
+def test_a_trained_model_predicts_without_history(tmp_path: Path) -> None:
+    """`--train` keeps a model, `--from` gives the same numbers from it alone, and refuses what is no model."""
+    trained = capacity("forecast", "--sample", "--json", "--train", "models", folder=tmp_path)
+    again = capacity("forecast", "--from", "models", "--json", folder=tmp_path)
+    assert trained.returncode == again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads(trained.stdout)
+    for arguments in (("--from", "nowhere"), ("--from", "models", "--signal", "cpu"), ("--from", "models", "--sample")):
+        refused = capacity("forecast", *arguments, folder=tmp_path)
+        assert refused.returncode == 2
+        assert refused.stderr.count("\n") == 1
+    (tmp_path / "models" / "memory" / "model.npz").write_bytes(b"not arrays")
+    assert capacity("forecast", "--from", "models", folder=tmp_path).returncode == 2
+
+
 def test_doctor_without_a_server_says_what_to_do(tmp_path: Path) -> None:
     """Nothing set is a warning; a server that does not answer is a failure."""
     done = capacity("doctor", "--json", folder=tmp_path)

@@ -13,7 +13,7 @@ from capacity import errors
 from capacity.cli import app
 from capacity.history.catalogue import CATALOGUE
 from capacity.model import Reason
-from capacity.settings import Settings
+from capacity.settings import ServiceSettings, Settings
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -43,11 +43,13 @@ def settings() -> dict[str, tuple[str, str]]:
                 found[f"{table}.{name}"] = (_default(part.default), str(part.description))
         else:
             found[table] = (_default(field.default), str(field.description))
+    for name, part in ServiceSettings.model_fields.items():
+        found[f'services."GLOB".{name}'] = (_default(part.default), str(part.description))
     return found
 
 
 def _default(value: Any) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, []):
         return "-"
     if isinstance(value, Path):
         return "the user's data folder"

@@ -56,8 +56,9 @@ def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
 def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats) -> Singles:
     """The unit a service's misses are measured in, by lead hour: (services, 168).
 
-    Its own typical past loss, which grows when levels wander from week to week as a width alone does not, and a part of the forecast's width
-    at that hour.
+    The root of its own typical past loss (in scaled units, so free of a scale), and a little of the forecast's width at that
+    hour. The loss grows when levels wander from week to week, which a width alone does not see; the root, because quiet
+    services are surprised by larger multiples of their usual loss than busy ones.
 
     Args:
         forecast: (services, 168, quantiles).
@@ -72,7 +73,7 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
         recent = samples[:, -7 * DAY :].reshape(len(samples), -1)
         ends = row_quantiles(recent, np.array([0.1, 0.9]))
         past = np.where(np.isfinite(past), past, np.nan_to_num(ends[:, 1] - ends[:, 0]) / 4)
-    return np.asarray(0.2 * local + (past + _LEAST_UNIT)[:, None], np.float32)
+    return np.asarray(0.05 * local + (0.3 * np.sqrt(past) + _LEAST_UNIT)[:, None], np.float32)
 
 
 def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float) -> Singles:

@@ -101,7 +101,7 @@ def review(history: History, settings: Settings, reports: Path | None = None) ->
         reports: folder of earlier runs, for the comparison.
     """
     horizon = f"{settings.report.horizon_days}D"
-    forecasts = {resource: api.forecast(history, resource, horizon) for resource in Resource}
+    forecasts = {resource: api.forecast(history, resource, horizon, settings=settings) for resource in Resource}
     tables = {
         resource: api.recommend(history, resource, horizon=horizon, settings=settings, forecaster=forecasts[resource].model).table
         for resource in Resource
@@ -125,7 +125,7 @@ def review(history: History, settings: Settings, reports: Path | None = None) ->
         risks=risks,
         unthreatened=unthreatened,
         previous=last,
-        scorecards={resource: _scorecard(history, resource, last, horizon) for resource in Resource},
+        scorecards={resource: _scorecard(history, resource, last, horizon, settings) for resource in Resource},
         state=_state(history, tables),
     )
 
@@ -159,7 +159,7 @@ def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
         "changes": len(plan.changes),
         "plan_id": plan.plan_id,
         "made_from": made_from.model_dump(),
-        "settings": settings.model_dump(mode="json", include={"sizing", "report", "identity", "metrics"}),
+        "settings": settings.model_dump(mode="json", include={"sizing", "report", "identity", "metrics", "forecast", "services"}),
         "versions": {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")},
         "python": platform.python_version(),
         "seconds": round(seconds, 3),
@@ -190,7 +190,7 @@ def _verdict(history: History) -> Verdict:
     return Verdict("poor" if poor else "fair" if reasons else "good", tuple(reasons))
 
 
-def _scorecard(history: History, resource: Resource, last: Run | None, horizon: str) -> Scorecard:
+def _scorecard(history: History, resource: Resource, last: Run | None, horizon: str, settings: Settings) -> Scorecard:
     """How the stored forecast held; without one, how a forecast made a horizon ago would have."""
     stored = read_forecast(last) if last else None
     if last is not None and stored is not None:
@@ -198,7 +198,8 @@ def _scorecard(history: History, resource: Resource, last: Run | None, horizon: 
         return score(mine, history[resource.usage], made=last.as_of, stored=True)
     cut = history.end - pd.Timedelta(horizon)
     past = history.between(history.start, cut)
-    return score(forecast_rows(api.forecast(past, resource, horizon)), history[resource.usage], made=cut, stored=False)
+    again = api.forecast(past, resource, horizon, settings=settings)
+    return score(forecast_rows(again), history[resource.usage], made=cut, stored=False)
 
 
 def _state(history: History, tables: dict[Resource, pd.DataFrame]) -> dict[str, Any]:

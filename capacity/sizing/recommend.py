@@ -183,6 +183,7 @@ def _decide(
     running = pd.Series(True, index=services) if context.running is None else context.running.reindex(services).fillna(False)
     has_samples = usage.notna().any().reindex(services)
     offered = pd.Series([str(name) not in skipped for name in services], index=services) & table["peak_high"].notna()
+    excluded = pd.Series([skipped.get(str(name)) == "excluded" for name in services], index=services)
     unlimited = current.isna()
     recent_peak = table["observed_peak"]
     censored = (
@@ -190,6 +191,7 @@ def _decide(
     )
     up, down = limit > current * (1 + context.tolerance / 3), limit < current * (1 - context.tolerance)
     rules: list[tuple[Any, Action, Reason]] = [
+        (excluded, Action.NONE, Reason.EXCLUDED),
         (~has_samples, Action.NONE, Reason.NO_DATA),
         (~running, Action.NONE, Reason.STOPPED),
         (~offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
