@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _LEAST_DAYS = 1.0
+_THREADS = 2
 Span = tuple[str, object, object]
 Change = tuple[str, object]
 
@@ -82,24 +84,32 @@ class Forecaster:
         self.data_hash_ = store.hash_of(usage)
         recent, grid = latest(usage, grid)
         names = [str(name) for name in usage.columns]
-        self.skipped_: dict[str, str] = {}
-        offered: list[int] = []
-        prepared, holiday = [], []
-        for start in range(0, len(names), learn.CHUNK):
-            part = names[start : start + learn.CHUNK]
-            values = recent.iloc[:, start : start + learn.CHUNK].to_numpy(np.float64)
-            values = masked(values, grid, part, self.ignore, self.change_points)
-            reasons = _reasons(values, part, grid, set(self.exclude))
-            self.skipped_ |= reasons
-            kept = [number for number, name in enumerate(part) if name not in reasons]
-            if kept:
-                offered += [start + number for number in kept]
-                ordinary, special = ahead.without_holidays(values[:, kept], grid, self.holidays, levels)
-                holiday.append(special)
-                prepared.append(learn.prepare(scale(ordinary, grid, self.random_state), levels))
-        self.services_ = usage.columns[offered]
-        self._state = _state(prepared, levels, holiday)
+        size = int(np.clip(-(-len(names) // _THREADS), 32, learn.CHUNK))
+
+        def work(start: int) -> tuple[dict[str, str], list[int], learn.Prepared | None, Floats | None]:
+            return self._prepare(recent.iloc[:, start : start + size], grid, start, levels)
+
+        with ThreadPoolExecutor(_THREADS) as pool:  # numpy sorts without holding the interpreter's lock
+            parts = list(pool.map(work, range(0, len(names), size)))
+        self.skipped_: dict[str, str] = {name: why for reasons, *_ in parts for name, why in reasons.items()}
+        self.services_ = usage.columns[[number for _, numbers, *_ in parts for number in numbers]]
+        prepared = [made for _, _, made, _ in parts if made is not None]
+        self._state = _state(prepared, levels, [special for *_, special in parts])
         return self
+
+    def _prepare(
+        self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats
+    ) -> tuple[dict[str, str], list[int], learn.Prepared | None, Floats | None]:
+        """First pass over some columns: why some are skipped, the numbers of the others, what they prepared, their holidays."""
+        names = [str(name) for name in part.columns]
+        values = masked(part.to_numpy(np.float64), grid, names, self.ignore, self.change_points)
+        reasons = _reasons(values, names, grid, set(self.exclude))
+        kept = [number for number, name in enumerate(names) if name not in reasons]
+        if not kept:
+            return reasons, [], None, None
+        ordinary, special = ahead.without_holidays(values[:, kept], grid, self.holidays, levels)
+        prepared = learn.prepare(scale(ordinary, grid, self.random_state), levels)
+        return reasons, [start + number for number in kept], prepared, special
 
     def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Scorecard", "forecast_rows", "score"]
 
 _WEEK = pd.Timedelta("7D")
+_UPPER = 0.95
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Scorecard:
         coverage: asked quantile level -> share of those samples at or below the forecast.
         wql: mean weighted quantile loss: twice the pinball loss over the sum of what was measured, averaged over the levels.
         rival_wql: the same of the seasonal naive rival, which repeats the week before `made`.
-        services: one row a service: samples, coverage of the highest level, wql, rival_wql.
+        services: one row a service: samples, coverage of the level nearest 0.95, wql, rival_wql.
     """
 
     made: pd.Timestamp
@@ -94,7 +95,7 @@ def score(rows: pd.DataFrame, usage: pd.DataFrame, *, made: pd.Timestamp, stored
             "loss": loss,
             "shared_actual": np.where(both, np.abs(actual), np.nan),
             "rival_loss": rival_loss,
-            "covered": actual <= bands[:, -1],
+            "covered": actual <= bands[:, int(np.abs(levels - _UPPER).argmin())],
         }
     )
     groups = each.groupby(service)

@@ -8,22 +8,17 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Action, Reason, Resource, Signal
-from capacity.plotting import plot_bands, plot_heatmap, plot_stack
+from capacity.plotting import plot_heatmap, plot_stack
 from capacity.reporting.figures import figure
-from capacity.reporting.html import Column, Html, badge, code, join, sparkline, table, text
-from capacity.reporting.risks import UPPER
-from capacity.reporting.words import NAMES, PRINT, days, length, long_table, pairs, rows_of
+from capacity.reporting.html import Column, Html, badge, code, join, table, text
+from capacity.reporting.words import NAMES, PRINT, length, long_table, pairs, rows_of
 from capacity.units import count_cores, format_memory
 
 if TYPE_CHECKING:
-    from capacity.reporting.scorecard import Scorecard
     from capacity.reporting.weekly import Weekly
 
-__all__ = ["changes_since", "decisions", "fleet", "forecasts", "header", "heatmap", "oversized"]
-__all__ += ["risks", "scorecards", "undersized", "unlimited"]
+__all__ = ["changes_since", "decisions", "fleet", "header", "heatmap", "oversized", "undersized", "unlimited"]
 
-_MOST_FIGURES = 8
-_MOST_RISKS = 15
 _LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
 
 
@@ -62,39 +57,6 @@ def decisions(week: Weekly) -> Html:
     return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
 
 
-def risks(week: Weekly) -> Html:
-    """Limits that the forecast reaches, soonest first."""
-    rest = " and ".join(f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items())
-    no_crossing = f"No crossing within {days(week.horizon)}: {rest}."
-    if not week.risks:
-        return Html(f"<p>{text(no_crossing)}</p>")
-    rows = []
-    for risk in week.risks[:_MOST_RISKS]:
-        usage = week.history[risk.resource.usage][risk.service]
-        label = f"{NAMES[risk.resource]} of {risk.service} over the window, limit {PRINT[risk.resource](risk.limit)}"
-        rows.append(
-            (
-                risk.service,
-                NAMES[risk.resource],
-                PRINT[risk.resource](risk.limit),
-                PRINT[risk.resource](risk.peak),
-                f"{risk.upper:%a %d %b %H:%M}",
-                f"{risk.median:%a %d %b %H:%M}" if risk.median else "no crossing",
-                sparkline(usage, limit=risk.limit, label=label),
-            )
-        )
-    columns = [
-        Column("Service"),
-        Column("Resource"),
-        Column("Limit", number=True),
-        Column("Expected peak", number=True),
-        Column("Upper band reaches it", help=f"First time the {UPPER:.0%} quantile is at the limit, UTC"),
-        Column("Median reaches it"),
-        Column("Window"),
-    ]
-    return table("Limits that the forecast reaches, soonest first (UTC)", columns, rows, more=no_crossing)
-
-
 def changes_since(week: Weekly) -> Html:
     """What is different from the last run."""
     if week.previous is None:
@@ -112,45 +74,6 @@ def changes_since(week: Weekly) -> Html:
         f"<p>Since {text(week.previous.facts.get('name', ''))} ({week.previous.as_of:%d %b %Y}):</p>"
         f'<dl class="facts">{pairs([(name, _few(names)) for name, names in items])}</dl>'
     )
-
-
-def scorecards(week: Weekly) -> Html:
-    """Whether last week's forecast held."""
-    rows, notes = [], set()
-    for resource, card in week.scorecards.items():
-        if not card.samples:
-            notes.add(f"No {NAMES[resource]} forecast could be compared.")
-            continue
-        notes.add(
-            f"Compared with the forecast stored on {card.made:%d %b %Y}."
-            if card.stored
-            else f"There is no earlier run: the forecast was made again from the history before {card.made:%d %b %Y}."
-        )
-        worst = card.services.sort_values("wql").index[-1] if card.services["wql"].notna().any() else "-"
-        rows.append(
-            (
-                NAMES[resource],
-                f"{card.samples:,}",
-                *(_held(card, level) for level in (0.5, 0.9, 0.95)),
-                f"{card.wql:.3f}",
-                f"{card.rival_wql:.3f}",
-                str(worst),
-            )
-        )
-    columns = [
-        Column("Resource"),
-        Column("Samples", number=True),
-        *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
-        Column("Error", number=True, help="Mean weighted quantile loss; smaller is better"),
-        Column("Naive error", number=True, help="The same loss of a forecast that repeats the week before"),
-        Column("Largest miss"),
-    ]
-    shown = (
-        table("Share of samples under each line, and the error (WQL) beside that of repeating the week before", columns, rows)
-        if rows
-        else Html("")
-    )
-    return join([shown, *(join([note], "p") for note in sorted(notes))])
 
 
 def fleet(week: Weekly) -> Html:
@@ -265,17 +188,6 @@ def unlimited(week: Weekly) -> Html:
     return long_table("Services without a limit, the largest share of their host first", columns, cells)
 
 
-def forecasts(week: Weekly) -> Html:
-    """Forecasts with bands for the services that matter most."""
-    chosen: list[tuple[str, Resource]] = [(risk.service, risk.resource) for risk in week.risks]
-    chosen += [(decision.service, Resource.MEMORY) for decision in week.decisions]
-    for resource in Resource:
-        largest = week.tables[resource]["observed_peak"].sort_values(ascending=False)
-        chosen += [(str(service), resource) for service in largest.index[:3]]
-    unique = [pair for pair in dict.fromkeys(chosen) if pair[0] in week.forecasts[pair[1]].peaks.index]
-    return join([_forecast(week, *pair) for pair in unique[:_MOST_FIGURES]], "div", "grid")
-
-
 def heatmap(week: Weekly) -> Html:
     """When the fleet is busy."""
     usage = week.history.cpu.sum(axis=1, min_count=1)
@@ -290,22 +202,6 @@ def heatmap(week: Weekly) -> Html:
         lambda axes: plot_heatmap(hours, signal=Signal.CPU, axes=axes),
         alt=f"Mean CPU of the fleet by hour of the week; busiest on {busiest}.",
         caption=f"Mean CPU of all services together. Busiest: {busiest}.",
-    )
-
-
-def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
-    forecast = week.forecasts[resource]
-    limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
-    bands: Any = forecast.bands.xs(service, axis=1, level="service")
-    peak, high = (PRINT[resource](forecast.peaks[level][service]) for level in (0.5, 0.95))
-    ends = f"limit {PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
-    words = f"{NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
-    past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
-    return figure(
-        lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, top=UPPER, axes=axes),
-        alt=f"Forecast of {words}.",
-        caption=words[:1].upper() + words[1:],
-        size=(5.2, 2.3),
     )
 
 
@@ -348,11 +244,6 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
         f"{total / size:.0%}" if np.isfinite(size) else "-",
         str(int(limits.isna().sum())),
     )
-
-
-def _held(card: Scorecard, level: float) -> str:
-    value = card.coverage.get(level, np.nan)
-    return f"{value:.1%}" if np.isfinite(value) else "-"
 
 
 def _freed(rows: pd.DataFrame, resource: Resource) -> float:
