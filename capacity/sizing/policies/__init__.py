@@ -1,0 +1,25 @@
+"""Policies by name: rules that turn the past into limits. Ours is beside its rivals, each with the constants it ships with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from capacity.sizing.policies.autopilot import Autopilot
+from capacity.sizing.policies.base import Past, Policy
+from capacity.sizing.policies.krr import Krr
+from capacity.sizing.policies.seed import Seed
+from capacity.sizing.policies.vpa import Vpa
+
+__all__ = ["RIVALS", "Past", "Policy"]
+
+RIVALS: dict[str, Callable[[], Policy]] = {
+    "krr": lambda: Krr("krr", 0.95),
+    "krr-limit": lambda: Krr("krr-limit", 0.96),
+    "vpa": lambda: Vpa("vpa"),
+    "vpa-lower": lambda: Vpa("vpa-lower", "lower"),
+    "vpa-upper": lambda: Vpa("vpa-upper", "upper"),
+    "autopilot": lambda: Autopilot("autopilot"),
+    "autopilot-low": lambda: Autopilot("autopilot-low", "low"),
+    "autopilot-intermediate": lambda: Autopilot("autopilot-intermediate", "intermediate"),
+    "seed": Seed,
+}

@@ -1,0 +1,67 @@
+"""What a policy sees and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.model import Resource
+
+__all__ = ["Floats", "Past", "Policy", "column_max", "column_quantile"]
+
+Floats = NDArray[np.float64]
+_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Past:
+    """Usage up to the moment of a decision.
+
+    Attributes:
+        values: samples x services, cores or bytes, NaN = no sample.
+        step: seconds between samples.
+        resource: which limit is asked for.
+        current: limit in force by service; NaN = none.
+    """
+
+    values: Floats
+    step: int
+    resource: Resource
+    current: Floats
+
+    def last(self, days: float) -> Floats:
+        """The samples of the last `days`."""
+        return self.values[-max(1, round(days * _DAY / self.step)) :]
+
+
+class Policy(Protocol):
+    """A rule that turns the past into limits."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    def limits(self, past: Past, risk: float) -> Floats:
+        """Limit of each service, cores or bytes; NaN = no answer. Policies without a risk of their own ignore `risk`."""
+
+
+def column_max(values: Floats) -> Floats:
+    """Maximum of each column; NaN for one without samples."""
+    known = np.isfinite(values)
+    highest = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(known.any(axis=0), highest, np.nan)
+
+
+def column_quantile(values: Floats, level: float) -> Floats:
+    """Linearly interpolated quantile of each column's samples (numpy's default method); NaN for one without samples."""
+    ordered = np.sort(values, axis=0)  # NaN goes last
+    count = np.isfinite(ordered).sum(axis=0)
+    position = level * np.maximum(count - 1, 0)
+    below = np.floor(position).astype(np.intp)
+    above = np.minimum(below + 1, np.maximum(count - 1, 0))
+    columns = np.arange(values.shape[1])
+    low, high = ordered[below, columns], ordered[above, columns]
+    return np.where(count > 0, low + (position - below) * (high - low), np.nan)
