@@ -263,10 +263,10 @@ def compare(server: Server, rounds: int, scratch: Path) -> str:
         for way in WAYS[number % len(WAYS) :] + WAYS[: number % len(WAYS)]:
             results[way].append(run(way, server, scratch / f"archive{number}"))
     lines = [
-        f"{PROJECTS * SERVICES} containers x {DAYS} days at {SCRAPE} s, CPU and memory at {STEP} s; {rounds} interleaved rounds,"
-        f" medians (spread), {os.cpu_count()} cores shared by client and server",
+        f"{PROJECTS * SERVICES} containers x {DAYS} days at {SCRAPE} s, CPU and memory at {STEP} s",
+        f"{rounds} interleaved rounds, medians (spread); {os.cpu_count()} cores shared by client and server",
         "",
-        f"{'way':<34}{'wall s':>16}{'client CPU s':>14}{'server CPU s':>14}{'added peak MB':>15}{'range queries':>15}",
+        f"{'way':<36}{'wall s':>20}{'client CPU s':>14}{'server CPU s':>14}{'added peak MB':>15}{'range queries':>15}",
     ]
     names = {
         "a": "a  prometheus-api-client, DataFrame",
@@ -282,7 +282,7 @@ def compare(server: Server, rounds: int, scratch: Path) -> str:
         walls, shown = [row["wall"] for row in results[way]], middle[way]
         wall = f"{shown['wall']:.2f} ({min(walls):.2f}-{max(walls):.2f})"
         lines.append(
-            f"{names[way]:<34}{wall:>17}{shown['cpu']:>13.2f}{shown['server']:>14.2f}{shown['memory']:>15.0f}{shown['ranges']:>15.0f}"
+            f"{names[way]:<36}{wall:>20}{shown['cpu']:>14.2f}{shown['server']:>14.2f}{shown['memory']:>15.0f}{shown['ranges']:>15.0f}"
         )
     loading = statistics.median(row["load"] for row in results["b"])
     lines += [

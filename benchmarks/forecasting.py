@@ -194,7 +194,7 @@ def _statsforecast(model: str, frame: pd.DataFrame, length: int, step: str) -> n
     return values.reshape(frame.shape[1], length, 7).transpose(1, 0, 2)
 
 
-def _prophet(model: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
+def _prophet(_: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
     import logging
 
     from prophet import Prophet
@@ -243,7 +243,7 @@ def profiles(past: np.ndarray, length: int) -> dict[str, np.ndarray]:
 
 def _linear(past: np.ndarray, length: int) -> np.ndarray:
     """The seed plan's straight line with the quantiles of its residuals."""
-    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
+    from sklearn.linear_model import LinearRegression
 
     time_, filled = np.arange(len(past))[:, None], pd.DataFrame(past).interpolate(limit_direction="both").to_numpy()
     fitted = LinearRegression().fit(time_, filled)
@@ -256,7 +256,7 @@ def _linear(past: np.ndarray, length: int) -> np.ndarray:
 
 def ours(history: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float]:
     """Forecast (times x series x quantiles), peaks (series x quantiles) and seconds, fit included."""
-    from capacity.forecasting import Forecaster  # noqa: PLC0415
+    from capacity.forecasting import Forecaster
 
     began = time.perf_counter()
     fitted = Forecaster(quantiles=QUANTILES).fit(history)
@@ -300,6 +300,7 @@ def accuracy(step: str, which: str, origins: int, half: str) -> None:
     if half != "all":
         chosen = table.index.to_series().map(lambda name: sum(map(ord, str(name))) % 2 == (half == "odd")).to_numpy()
         table = table[chosen]
+        peak_table = peak_table[[sum(map(ord, str(name))) % 2 == (half == "odd") for name in peak_table.index]]
     _report(table, peak_table, seconds, step)
 
 
@@ -311,7 +312,8 @@ def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], 
     naive = by_series.loc["SeasonalNaive168"] if "SeasonalNaive168" in by_series.index else by_series.loc["hour of week"]
     print(f"\n### {step}: {len(by_series.loc['capacity'])} series, {len(table[table.model == 'capacity'])} series-origins\n")
     print(
-        "scaled = mean pinball over 7 quantiles / in-sample MAE of the weekly seasonal naive; geometric mean over series, floor 0.001"
+        "scaled = mean pinball over 7 quantiles / in-sample MAE of the weekly seasonal naive; "
+        "geometric mean over series, floor 0.001"
     )
     lines = []
     for model, part in by_series.groupby(level=0):
@@ -349,8 +351,30 @@ def _markdown(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
 
 
+def speed(count: int = 40) -> None:
+    """Series per second of fit and predict on hourly windows, one after the other on this machine: ours, MSTL, AutoETS."""
+    history, future = windows("bitbrains_cpu", "1h", 1)[-1]
+    many = pd.concat([history.add_suffix(f"-{i}") for i in range(4)], axis=1)
+    ours(history.iloc[:, :5])  # imports
+    rates = {"capacity": many.shape[1] / ours(many)[2]}
+    for model in ("MSTL", "AutoETS"):
+        few = history.iloc[:, : count // 2]
+        # Twice the series in one run less once: what starting costs is left out.
+        twice = pd.concat([few, few.add_suffix("-again")], axis=1)
+        once_, twice_ = (_fresh(model, frame, len(future)) for frame in (few, twice))
+        rates[model] = few.shape[1] / max(twice_ - once_, 1e-3)
+    for model, rate in rates.items():
+        print(f"{model}: {rate:.1f} series/s, capacity is {rates['capacity'] / rate:.0f} times as fast")
+
+
+def _fresh(model: str, frame: pd.DataFrame, length: int) -> float:
+    key = CACHE / f"speed-{model}-{frame.shape[1]}-1h-0-{frame.shape[1]}-{model}.npz"
+    key.unlink(missing_ok=True)
+    return peer(model, f"speed-{model}-{frame.shape[1]}", "1h", 0, frame, length)[1]
+
+
 def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
-    """Seconds and peak memory of fit + predict (full grid) + predict_peak on 28 days of 5 minutes, each size in a process of its own."""
+    """Seconds and peak memory of fit, predict (full grid) and predict_peak on 28 days of 5 minutes, a process for each size."""
     times = []
     for size in sizes:
         said = subprocess.run(
@@ -359,7 +383,8 @@ def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
         answer = json.loads(said)
         times.append(answer["seconds"])
         print(
-            f"{size:6d} services: {answer['seconds']:6.1f} s, {answer['gigabytes']:.2f} GB, {size / answer['seconds']:.0f} series/s",
+            f"{size:6d} services: {answer['seconds']:6.1f} s, {answer['gigabytes']:.2f} GB, "
+            f"{size / answer['seconds']:.0f} series/s",
             flush=True,
         )
     slope = np.polyfit(np.log(sizes), np.log(times), 1)[0]
@@ -368,9 +393,9 @@ def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
 
 def one_size(size: int) -> None:
     """One run of `scale`; prints JSON."""
-    import resource  # noqa: PLC0415
+    import resource
 
-    from capacity.forecasting import Forecaster  # noqa: PLC0415
+    from capacity.forecasting import Forecaster
 
     index = pd.date_range("2026-01-05", periods=8064, freq="5min", tz="UTC")
     draw = np.random.default_rng(0)
@@ -392,7 +417,7 @@ def one_size(size: int) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "scale"))
+    parser.add_argument("what", choices=("accuracy", "scale", "speed"))
     parser.add_argument("--step", default="1h", choices=("1h", "5min"))
     parser.add_argument("--peers", default="all", choices=("none", "fast", "all"))
     parser.add_argument("--origins", type=int, default=3)
@@ -400,6 +425,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.what == "scale":
         scale()
+    elif asked.what == "speed":
+        speed()
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # numpy's all-NaN slices of the profiles

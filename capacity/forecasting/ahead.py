@@ -106,7 +106,7 @@ def _on_holidays(out: Floats, special: Floats, future: pd.DatetimeIndex, holiday
 def time_to_limit(
     forecaster: Forecaster, limits: Mapping[str, float] | pd.Series, horizon: str | pd.Timedelta, band: float
 ) -> pd.DataFrame:
-    """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`), NaT when not within the horizon."""
+    """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`), NaT when it does not."""
     wanted = dict(limits)
     every = max(pd.Timedelta("1h"), forecaster.step_)
     future, lead = forecaster._future(horizon, every)  # noqa: SLF001 - one package, one grid

@@ -33,8 +33,8 @@ def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
 def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
     """Kind of each service as an index into `GROUPS`, from its history alone: (services,).
 
-    Idle: varies by less than 2 % of its level. Bursty: deviates by more than its mean, or the 99 % quantile is above four times the median.
-    Seasonal: the hour of the day explains 30 % of the variance. Steady: the rest.
+    Idle: varies by less than 2 % of its level. Bursty: deviates by more than its mean, or the 99 % quantile is above four
+    times the median. Seasonal: the hour of the day explains 30 % of the variance. Steady: the rest.
     """
     level = means.astype(np.float64) * spread[:, None] + centre[:, None]
     there = np.isfinite(level)
@@ -98,7 +98,8 @@ def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, every: int
             out[:, which, number] = _LEAD_SHARE * there + (1 - _LEAD_SHARE) * pooled
         trust, own = _own(rows, asked, samples_apart)
         out[:, :, number] += (trust * (own - pooled))[:, None]
-    return out
+    # Past misses say how far to open the fan. Which way levels will move on the whole they cannot say: the median stays.
+    return np.asarray(out * np.minimum(np.abs(levels - 0.5) / 0.4, 1.0), np.float32)
 
 
 def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
@@ -113,7 +114,7 @@ def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
 def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
     """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the prior: (services,)."""
     # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in the tails.
-    prior = 0.007 / (1 - asked) - 0.004 / asked
+    prior = 0.04 / (1 - asked) - 0.025 / asked
     there = np.isfinite(rows)
     having = there.any(axis=1)
     if not having.any():

@@ -101,7 +101,7 @@ def random_walk(means: Singles, levels: Floats) -> Singles:
 
 
 def line(samples: Singles, means: Singles, levels: Floats) -> Singles:
-    """The seed plan's straight line (ordinary least squares on time) with the quantiles of its errors: (services, 28, quantiles)."""
+    """The seed plan's straight line, least squares on time, with the quantiles of its errors: (services, 28, quantiles)."""
     hours = means.shape[1]
     time = np.column_stack([np.ones(hours + WEEK), (np.arange(hours + WEEK) - hours) / WEEK])
     return _regression(samples, means, levels, time[:hours], time[hours:].reshape(28, 6, 2).mean(axis=1), 1e-6)
@@ -144,8 +144,9 @@ def _regression(samples: Singles, means: Singles, levels: Floats, past: Floats, 
 def since_change(means: Singles) -> NDArray[np.intp]:
     """First hour of the present regime of each service, 0 where the history is one regime: (services,).
 
-    The strongest shift of the mean between any two parts of at least a day, in units of what the day's means vary by from one
-    day to the next (a two-sample statistic; Page, Biometrika 41, 1954, for the idea). A shift must be several times that.
+    The split whose two sides, each of a day at least, differ most in their mean, by the two-sample statistic: gap squared over
+    the variance left within the sides (binary segmentation; Scott and Knott, Biometrics 30, 1974). Six-hour means are
+    alike from one to the next, so the statistic must be far beyond its usual bounds and the gap two deviations.
     """
     count, hours = means.shape
     blocks = hours // 6

@@ -12,7 +12,7 @@ import pandas as pd
 
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import ahead, learn, scores, store, structure
-from capacity.forecasting.candidates import CANDIDATES
+from capacity.forecasting.candidates import CANDIDATES, since_change
 from capacity.forecasting.grid import WEEK, Grid, check, latest, masked, read_grid, scale
 from capacity.forecasting.peaks import peak_quantiles
 from capacity.forecasting.quantiles import Floats, check_levels
@@ -115,7 +115,8 @@ class Forecaster:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
 
         Args:
-            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread growing with the root of the lead.
+            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread growing with the root of
+                the lead and its level with the trend where trending candidates hold most of the weight.
             every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
         """
         future, lead = self._future(horizon, every)
@@ -213,7 +214,9 @@ class Forecaster:
         number = np.arange(stride, steps + 1, stride)
         start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
         future = pd.date_range(start + self.step_ * stride, periods=len(number), freq=self.step_ * stride)
-        return future, np.asarray((number - 1) * (self.step_ / pd.Timedelta("1h")), np.float64)
+        step, hour = self.step_ // pd.Timedelta("1ns"), pd.Timedelta("1h") // pd.Timedelta("1ns")
+        # The last sample closes the last hour of the history, so an hour later is lead hour 0; whole numbers divide exactly.
+        return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)
 
 
 _PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
@@ -259,6 +262,9 @@ def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats 
         "spread": np.concatenate([s.spread for s in scaled]),
         "levels": levels,
     }
+    # Peaks from before a lasting change of level say nothing about peaks after it.
+    known = np.arange(out["tops"].shape[1]) >= since_change(out["means"])[:, None]
+    out["tops"] = np.where(known, out["tops"], np.float32(np.nan))
     out["slope"] = structure.slopes(out["means"])[0]
     if any(special is not None for special in holiday):
         out["holiday"] = np.concatenate([special for special in holiday if special is not None])

@@ -19,14 +19,17 @@ __all__ = ["peak_quantiles"]
 
 _BASES = ("last window", "last two windows", "highest", "mean of windows")
 _MOST_ORIGINS = 15
+_LATEST_DAYS = 28  # older peaks, and how peaks followed on one another then, mislead more than they help
 _GROUP_PEAKS = 60.0  # the fleet weighs like this many services of the same kind
 _CAUTION = 0.35  # a few weeks do not show the tail: it is asked for a little further out
 _SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
 _LEAST_UNIT = 0.02  # of a service's whole spread
 _FARTHEST = 60.0  # a multiple beyond says no more than this
-_PRIOR_PEAKS = 12  # and the prior like this many past peaks
-# Multiples assumed before a fleet has shown its own: a Gumbel law with a tenth of the height as its scale.
-_PRIOR = -0.1 * np.log(-np.log((np.arange(_PRIOR_PEAKS) + 0.5) / _PRIOR_PEAKS)) - 0.05
+_PRIOR_PEAKS = 12.0  # and the prior like this many past peaks
+# Multiples assumed before a fleet has shown its own: heavy tails on both sides, the middle at the base. Peaks of services are
+# much like Pareto's law: at one chance in n the next peak is a tenth of n times the height above.
+_CHANCES = (np.arange(200) + 0.5) / 200
+_PRIOR = 0.1 / (1 - _CHANCES) - 0.1 / _CHANCES
 
 
 def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: Floats) -> Floats:
@@ -38,6 +41,7 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
         group: (services,) kind of each service.
         levels: (quantiles,).
     """
+    tops = tops[:, -max(_LATEST_DAYS * DAY, 4 * window) :]
     hours = tops.shape[1]
     window = max(1, min(window, hours // 2 if hours > 1 else 1))
     backs = _origins(hours, window)
@@ -53,7 +57,7 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
     share = _shares(errors, height_now, steps, levels)
     blended = ((bases_now[:, :, None] + height_now[:, :, None] * steps) * share).sum(axis=1)
     unit = height_now.mean(axis=1)
-    moved = _correction(errors, heights, steps, group, levels, hours / window - 1)
+    moved = _correction(errors, heights, steps, group, levels, min(hours / window - 1, 3.0))
     return np.sort(blended + moved * unit[:, None], axis=1)
 
 
@@ -81,7 +85,7 @@ def _correction(errors: Floats, heights: Floats, steps: Floats, group: NDArray[n
 
 
 def _origins(hours: int, window: int) -> list[int]:
-    """Hours before the end at which a past peak is forecast: apart by a seventh of the window, a day at least half a day of history."""
+    """Hours before the end at which a past peak is forecast: a seventh of the window apart, with some history before each."""
     apart = max(window // 7, 1)
     least = max(window, min(DAY, hours // 2))
     every = list(range(window, hours - least + 1, apart))
@@ -135,7 +139,9 @@ def _with_prior(values: Floats, members: int, levels: Floats) -> Floats:
     """Conformal quantiles of past multiples; overlapping windows of one service count as about three apart."""
     each = 3.0 * members / len(values) if len(values) else 0.0
     sample = np.concatenate([values, _PRIOR])
-    return weighted_quantiles(sample, np.concatenate([np.full(len(values), each), np.ones(len(_PRIOR))]), levels)
+    return weighted_quantiles(
+        sample, np.concatenate([np.full(len(values), each), np.full(len(_PRIOR), _PRIOR_PEAKS / len(_PRIOR))]), levels
+    )
 
 
 def _shares(errors: Floats, height: Floats, steps: Floats, levels: Floats) -> Floats:

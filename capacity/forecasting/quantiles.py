@@ -66,9 +66,10 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
 def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
     """Quantiles of a weighted sample: (samples,) and (samples,) -> (quantiles,)."""
     order = np.argsort(values, kind="stable")
-    heap = np.cumsum(weights[order])
-    place = np.searchsorted(heap, levels * heap[-1], side="left")
-    return np.asarray(values[order][np.minimum(place, len(values) - 1)], np.float64)
+    part = weights[order]
+    heap = np.cumsum(part)
+    # Between samples on a straight line: a step would jump with the last digit of a sample.
+    return np.asarray(np.interp(levels * heap[-1], heap - part / 2, values[order]), np.float64)
 
 
 def pinball(actual: Singles, forecast: Singles, levels: Floats) -> Singles:

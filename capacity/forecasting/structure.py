@@ -79,8 +79,8 @@ def change_points(means: Singles, deepest: int = 3) -> list[int]:
 def leak(level: Floats) -> dict[str, Any]:
     """Monotone growth with resets at restarts.
 
-    A reset is a fall by half of the history's range within two hours. A leak grows along a line between resets: the line explains most
-    of the variance there, climbs on most days and gains a tenth of the level over a segment.
+    A reset is a fall by half of the history's range from one hour to the next. A leak grows along a line between resets: the
+    line explains most of the variance there, use climbs on most half days and gains a tenth of the level over a segment.
 
     Returns:
         verdict: `leak`, `leak with resets` or `none`; growth: units a day; resets: hours at which use fell.
@@ -125,8 +125,8 @@ def starts(level: Floats) -> dict[str, float]:
 def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp | None) -> dict[str, Any]:
     """Everything about one service as plain data, in the unit of its usage.
 
-    Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons, trend (per_day, error), change_points,
-    leak (verdict, growth, resets), starts.
+    Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons, trend (per_day, error),
+    change_points, leak (verdict, growth, resets), starts.
     """
     spread, centre = float(state["spread"][number]), float(state["centre"][number])
     means = state["means"][number]

@@ -1,9 +1,9 @@
 """Host and fleet totals that agree with the services' forecasts.
 
-The quantile of a sum is not the sum of quantiles: services that peak together need more room than services that do not. Past hours say
-who peaks with whom. Each past hour becomes a scenario in which every service takes the quantile of its forecast that it had in its own past
-at that hour (the Schaake shuffle; Clark et al., Journal of Hydrometeorology 5, 2004). Services keep their own forecasts exactly, and
-in every scenario the fleet is the sum of its hosts and a host the sum of its services.
+The quantile of a sum is not the sum of quantiles: services that peak together need more room than services that do not.
+Past hours say who peaks with whom. Each past hour becomes a scenario in which every service takes the quantile of its
+forecast that it had in its own past at that hour (the Schaake shuffle; Clark et al., Journal of Hydrometeorology 5, 2004).
+Services keep their own forecasts, and in every scenario the fleet is the sum of its hosts and a host of its services.
 """
 
 from __future__ import annotations

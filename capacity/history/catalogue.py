@@ -39,8 +39,8 @@ class Scope(StrEnum):
 class Query:
     """A PromQL template and the metrics it cannot do without.
 
-    `$name` of a metric becomes its name on this server, `$containers` the selector of containers, `$window` the look-back
-    and `$identity` the labels that say which container it is.
+    `$name` of a metric becomes its name on this server, `$containers` the selector of containers, `$window` the look-back,
+    `$twice` two of them and `$identity` the labels that say which container it is.
     """
 
     expression: str
@@ -131,11 +131,15 @@ _ENTRIES = (
         Signal.RESTARTS,
         "events",
         Scope.SERVICE,
-        # a restart in place resets the counters of a series, a re-creation (or another restartcount label) starts a new one
+        # A restart in place resets the counters of a series, a re-creation (or another restartcount label) starts a new one.
+        # Both show between two scrapes that may lie in two hours, so each hour is what two hours hold less the first of them.
         (
             Query(
-                f"sum by ($identity) (max without (cpu) (resets(${_CPU}{{$containers}}[$window])))"
-                f" + (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) - 1)",
+                f"sum by ($identity) (max without (cpu) (resets(${_CPU}{{$containers}}[$twice])"
+                f" - (resets(${_CPU}{{$containers}}[$window] offset $window) or resets(${_CPU}{{$containers}}[$twice]) * 0)))"
+                f" + (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$twice]))"
+                f" - (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window] offset $window))"
+                f" or count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) * 0 + 1))",
                 (_CPU, _MEMORY),
             ),
         ),
@@ -243,6 +247,7 @@ def render(query: Query, identity: IdentitySettings, renamed: Mapping[str, str],
     words["identity"] = ",".join(labels)
     words["host"] = identity.host
     words["window"] = f"{window}s"
+    words["twice"] = f"{2 * window}s"
     return Template(query.expression).substitute(words)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -98,21 +99,34 @@ def fetch(
     asked = {task.asked: task for task in tasks}
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
-        for query, body in source.ranges(task.asked for task in tasks):
-            task = asked[query]
-            answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
-            block = _whole_day(merge(answer, CATALOGUE[task.signal], settings.identity), query.step)
-            warnings.update(answer.warnings)
-            if block.names:
-                final = task.final and not answer.warnings
-                key = _key(record, query.query, task.signal, settings)
-                known = archive.read(record.name, task.signal, key, query.step, task.day)
-                day = StoredDay(combine(block, known.block) if known else block, final, answer.warnings)
-                archive.write(record.name, task.signal, key, query.step, task.day, day)
-            progress.advance(f"{task.signal} {task.day}")
+        # While a day is written the next one is parsed. Leaving the block waits for the last write, also after Ctrl-C.
+        with ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer:
+            writing: Future[None] | None = None
+            for query, body in source.ranges(task.asked for task in tasks):
+                task = asked[query]
+                answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
+                block = _whole_day(merge(answer, CATALOGUE[task.signal], settings.identity), query.step)
+                warnings.update(answer.warnings)
+                if writing:
+                    writing.result()
+                day = StoredDay(block, task.final and not answer.warnings, answer.warnings)
+                writing = writer.submit(_store, archive, record.name, task, _key(record, query.query, task.signal, settings), day)
+                progress.advance(f"{task.signal} {task.day}")
+            if writing:
+                writing.result()
     finally:
         progress.finish()
     return Fetched(record, len(tasks), kept, missing, tuple(sorted(warnings)))
+
+
+def _store(archive: Archive, source: str, task: _Task, key: str, day: StoredDay) -> None:
+    """Add what has come to what is there; an empty answer changes nothing."""
+    if not day.block.names:
+        return
+    known = archive.read(source, task.signal, key, task.asked.step, task.day)
+    if known:
+        day = dataclasses.replace(day, block=combine(day.block, known.block))
+    archive.write(source, task.signal, key, task.asked.step, task.day, day)
 
 
 def remember_source(
@@ -297,7 +311,9 @@ def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> i
     """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes hold; 0 if none do."""
     metric = settings.metrics.get("container_memory_working_set_bytes", "container_memory_working_set_bytes")
     for moment in (at - 60, at - _DAY, at - 7 * _DAY):
-        counts = source.instant(f'max(count_over_time({metric}{{{settings.identity.name}!=""}}[10m]))', moment)
+        samples = f'{metric}{{{settings.identity.name}!=""}}[10m]'
+        # only a container that was there before fills its ten minutes
+        counts = source.instant(f"max(count_over_time({samples}) and count_over_time({samples} offset 10m))", moment)
         if counts and counts[0][1] > 0:
             return max(1, round(600 / counts[0][1]))
     return 0

@@ -100,13 +100,18 @@ def _read(file: Path) -> pd.DataFrame:
         if start == b"PAR1":
             frame = pd.read_parquet(file)
             return frame if type(frame.index) is pd.RangeIndex else frame.reset_index()
-        return pd.read_csv(file, encoding="utf-8-sig", skipinitialspace=True)
+        reading: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True}
+        table: pd.DataFrame = pd.read_csv(file, **reading)
+        first = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False, **reading)
+        if len(first.columns) == len(table.columns):  # pandas has renamed the second of two equal names
+            table.columns = pd.Index(first.iloc[0], dtype=object)
     except OSError as error:
         if error.errno is None:  # pyarrow's own
-            raise InputError(f"{file} is no readable Parquet file: {_line(error)}", _HINT) from error
+            raise InputError(f"{file} is no usage frame: {_line(error)}", _HINT) from error
         raise InputError(f"Cannot read {file}: {error.strerror}", "Name a readable Parquet or CSV file") from error
     except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise InputError(f"{file} is no usage frame: {_line(error)}", _HINT) from error
+    return table
 
 
 def _with_times(table: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:

@@ -53,10 +53,14 @@ def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[S
     Compose names containers `project-service-1` (`project_service_1` before v2); that is read back where the labels were not
     stored. Any other name is a service of its own in the project `standalone`.
     """
-    name = labels.get(identity.name, "")
-    service = labels.get(identity.service)
+    kept = (identity.project, identity.service, identity.number, identity.name)
+    return _service(*(labels.get(label, "") for label in kept))
+
+
+@lru_cache(maxsize=65_536)  # every day brings the same containers
+def _service(project: str, service: str, number: str, name: str) -> tuple[ServiceKey, str]:
     if service:
-        return ServiceKey(labels.get(identity.project) or ServiceKey.STANDALONE, service), labels.get(identity.number) or name
+        return ServiceKey(project or ServiceKey.STANDALONE, service), number or name
     match = _COMPOSE_NAME.fullmatch(name)
     if match:
         project, service, number = match.group(1, 2, 3) if match.group(1) else match.group(4, 5, 6)

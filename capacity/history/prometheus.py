@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from prometheus_api_client.prometheus_connect import PrometheusConnect
@@ -102,20 +103,14 @@ class PrometheusSource:
             SourceError: the first failure; what was yielded before stays good.
         """
         waiting: list[tuple[Range, Future[bytes]]] = []
-        turn, stopped = threading.Semaphore(self._in_flight), threading.Event()
-
-        def work(query: Range, future: Future[bytes]) -> None:
-            with turn:
-                try:
-                    future.set_result(b"" if stopped.is_set() else self._range(query))
-                except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
-                    future.set_exception(error)
-
+        work: SimpleQueue[tuple[Range, Future[bytes]] | None] = SimpleQueue()
+        stopped = threading.Event()
+        for _ in range(self._in_flight):
+            threading.Thread(target=self._work, args=(work, stopped), name="capacity-fetch", daemon=True).start()
         try:
             for query in asked:
-                future: Future[bytes] = Future()
-                threading.Thread(target=work, args=(query, future), name="capacity-fetch", daemon=True).start()
-                waiting.append((query, future))
+                waiting.append((query, Future()))
+                work.put(waiting[-1])
                 if len(waiting) > self._in_flight:
                     done, future = waiting.pop(0)
                     yield done, future.result()
@@ -123,6 +118,18 @@ class PrometheusSource:
                 yield done, future.result()
         finally:
             stopped.set()
+            for _ in range(self._in_flight):
+                work.put(None)
+
+    def _work(self, work: SimpleQueue[tuple[Range, Future[bytes]] | None], stopped: threading.Event) -> None:
+        while (task := work.get()) is not None:
+            query, future = task
+            if stopped.is_set():
+                continue
+            try:
+                future.set_result(self._range(query))
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
+                future.set_exception(error)
 
     def _range(self, asked: Range) -> bytes:
         params = {"query": asked.query, "start": asked.start, "end": asked.end, "step": asked.step}

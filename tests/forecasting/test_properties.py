@@ -48,11 +48,11 @@ def test_scale_equivariance(usage: pd.DataFrame) -> None:
 
 
 def test_shift_equivariance() -> None:
-    """A constant on top of steady use moves the forecast by that constant."""
-    quiet = fleet() + 50.0
-    before, after = Forecaster().fit(quiet), Forecaster().fit(quiet + 32.0)
-    np.testing.assert_allclose(after.predict("7D"), before.predict("7D") + 32, rtol=1e-4)
-    np.testing.assert_allclose(after.predict_peak("7D"), before.predict_peak("7D") + 32, atol=0.05)  # pooled steps jump
+    """A constant on top of use moves the forecast by that constant, as long as the kind of the service stays the same."""
+    busy = fleet() * 20.0 + 50.0
+    before, after = Forecaster().fit(busy), Forecaster().fit(busy + 8.0)
+    np.testing.assert_allclose(after.predict("7D"), before.predict("7D") + 8, atol=0.05)
+    np.testing.assert_allclose(after.predict_peak("7D"), before.predict_peak("7D") + 8, atol=0.05)
 
 
 def test_permuting_columns_permutes_results(usage: pd.DataFrame) -> None:
@@ -166,3 +166,14 @@ def test_coverage_on_noise() -> None:
     for number, level in enumerate(fitted.quantiles):
         assert (future.to_numpy() <= forecast[:, :, number]).mean() == pytest.approx(level, abs=0.02)
     assert (future.max() <= peak[0.9]).mean() == pytest.approx(0.9, abs=0.08)
+
+
+@pytest.mark.parametrize("step", ["10min", "1h", "6h"])
+def test_phase_is_kept_at_any_step(step: str) -> None:
+    """A daily pattern is forecast at the hours it had, whatever the step."""
+    index = grid(35, step)
+    hours = np.asarray((index - index[0]) / pd.Timedelta("1h"), float)
+    usage = one(10 + 5 * np.cos(2 * np.pi * hours / 24), index)
+    cut = len(usage) * 28 // 35
+    middle = Forecaster().fit(usage.iloc[:cut]).predict("7D")["shop/it", 0.5]
+    assert np.abs(middle.to_numpy() - usage["shop/it"].to_numpy()[cut:]).mean() < 0.5

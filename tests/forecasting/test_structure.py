@@ -168,7 +168,7 @@ def test_totals_are_coherent(usage: pd.DataFrame) -> None:
     assert (sums["fleet", 0.99] <= upper * (1 + 1e-6)).all()
     middle = parts.xs(0.5, axis=1, level="quantile").sum(axis=1)
     np.testing.assert_allclose(sums["fleet", 0.5], middle, rtol=0.05)
-    assert (sums["fleet", 0.9] <= sums["host0", 0.9] + sums["host1", 0.9] + 1e-9).mean() > 0.9
+    assert (sums["fleet", 0.9] <= (sums["host0", 0.9] + sums["host1", 0.9]) * 1.02).mean() > 0.95
     assert (np.diff(sums.to_numpy().reshape(72, 3, 7), axis=2) >= 0).all()
 
 
