@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.progress import Progress
 
-__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_time", "prepare", "recommend"]
+__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time", "prepare", "recommend"]
 
 SAMPLE = "sample"
 
@@ -134,7 +134,7 @@ def prepare(
     progress: Progress | None = None,
 ) -> Window:
     """Bring the history of a window into the archive, as far as it is not there; arguments as of `open_history`."""
-    span = _span(window or f"{settings.report.window_days}D")
+    span = parse_length(window or f"{settings.report.window_days}D")
     end = parse_time(as_of) if as_of is not None else None
     if source == SAMPLE:
         end = end or SAMPLE_END
@@ -325,14 +325,19 @@ def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:
     return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
 
 
-def _span(text: str) -> pd.Timedelta:
+def parse_length(text: str) -> pd.Timedelta:
+    """A length of time such as `28D` or `36h`.
+
+    Raises:
+        InputError: not a length, or not longer than nothing.
+    """
     try:
-        span = pd.Timedelta(text)
+        length = pd.Timedelta(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no length of time", "Write it as 28D or 12h") from error
-    if not span > pd.Timedelta(0):
-        raise InputError(f"The window {text!r} is empty", "Write it as 28D")
-    return span
+        raise InputError(f"{text!r} is no length of time", "Write it as 28D or 36h") from error
+    if not length > pd.Timedelta(0):
+        raise InputError(f"{text!r} is no length of time above zero", "Write it as 28D or 36h")
+    return length
 
 
 def _resource(signal: Resource | str) -> Resource:

@@ -162,15 +162,15 @@ def forecast(
     """Print the distribution of each service's peak over the horizon."""
     from capacity import api
 
-    length = _length(horizon)
+    api.parse_length(horizon)
     settings = _settings(config, None)
     if trained is not None:
         if train is not None or source is not None or sample or offline or as_of is not None:
             raise InputError("--from reads a trained model alone", "Leave out --train and everything that chooses history")
-        peaks, skipped = api.predict_with(trained, signal, length, services)
+        peaks, skipped = api.predict_with(trained, signal, horizon, services)
     else:
         history = _history(settings, source, sample, offline, as_of, services, quiet=as_json)
-        made = api.forecast(history, signal, length, settings=settings)
+        made = api.forecast(history, signal, horizon, settings=settings)
         peaks, skipped = made.peaks, made.skipped
         if train is not None:
             made.model.save(train / made.signal.value)
@@ -196,9 +196,10 @@ def recommend(
     """Print the proposed limit of each service, or the reason why there is none."""
     from capacity import api
 
+    api.parse_length(horizon)
     settings = _settings(config, None)
     history = _history(settings, source, sample, offline, as_of, services, quiet=as_json)
-    made = api.recommend(history, signal, horizon=_length(horizon), settings=settings)
+    made = api.recommend(history, signal, horizon=horizon, settings=settings)
     shown = (
         made.table
         if as_json
@@ -312,18 +313,6 @@ def _signal(text: str) -> Any:
         return Signal(text)
     except ValueError as error:
         raise InputError(f"{text!r} is no signal", f"Use one of {', '.join(Signal)}") from error
-
-
-def _length(text: str) -> str:
-    import pandas as pd
-
-    try:
-        length = pd.Timedelta(text)
-    except ValueError as error:
-        raise InputError(f"{text!r} is no length of time", "Write it as 7D or 36h") from error
-    if not length > pd.Timedelta(0):
-        raise InputError(f"{text!r} is no length of time ahead", "Write it as 7D or 36h")
-    return text
 
 
 def _progress(*, quiet: bool) -> Progress | None:

@@ -69,7 +69,7 @@ def test_plots_land_on_the_axes_given() -> None:
     ("call", "cause"),
     [
         (lambda: open_history("sample", window="soon"), "no length of time"),
-        (lambda: open_history("sample", window="0D"), "is empty"),
+        (lambda: open_history("sample", window="0D"), "above zero"),
         (lambda: open_history("sample", as_of="now-ish"), "is no time"),
         (lambda: open_history("no-such-source", settings=_settings()), "No history of no-such-source"),
         (lambda: forecast(open_history("sample"), "disk"), "neither cpu nor memory"),

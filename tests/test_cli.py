@@ -22,7 +22,7 @@ from tests.commands import capacity
         (("recommend", "--sample", "--as-of", "yesterday"), 2, "is no time"),
         (("recommend", "--sample", "--as-of", "2020-01-01"), 1, "covers 2026-10-19"),
         (("forecast", "--sample", "--horizon", "soon"), 2, "no length of time"),
-        (("forecast", "--sample", "--horizon", "-7D"), 2, "no length of time ahead"),
+        (("forecast", "--sample", "--horizon", "-7D"), 2, "no length of time above zero"),
         (("recommend", "--sample", "--services", "none/*"), 1, "No service matches"),
         (("recommend",), 2, "No metrics server is named"),
         (("recommend", "--offline"), 2, "capacity fetch"),

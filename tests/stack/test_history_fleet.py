@@ -11,6 +11,7 @@ import pytest
 
 from capacity.history import catalogue
 from capacity.history.archive import Archive
+from capacity.history.doctor import examine
 from capacity.history.fetch import fetch, load
 from capacity.history.prometheus import PrometheusSource
 from capacity.model import Signal
@@ -67,6 +68,7 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         source, archive = PrometheusSource(settings.prometheus), Archive(tmp_path / "archive")
         done = fetch(source, archive, settings, **window)
         history = load(archive, done.source, settings, **window)
+        checks = {check.what: check for check in examine(settings)}
 
     assert done.missing == (Signal.OOM_KILLS,)  # cAdvisor counts them since 0.40
     assert done.source.scrape_interval == 0  # a minute of data is too short to tell
@@ -87,3 +89,9 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
     assert history.host_size("memory").notna().all()
     assert 0.15 < history["core_busy"].max().max() <= 1
     assert history["up"].iloc[-2].to_list() == [1, 1]
+
+    assert [what for what, check in checks.items() if check.status == "fail"] == []
+    assert checks["containers"].status == "warn"  # one has no Compose labels
+    assert "1 of 4 containers" in checks["containers"].seen
+    assert checks["signal oom_kills"].advice == "cAdvisor has it from 0.40 on, and needs /dev/kmsg"
+    assert checks["history"].status == "warn"
