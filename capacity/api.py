@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.progress import Progress
 
-__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time", "prepare", "recommend"]
+__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time"]
+__all__ += ["predict_with", "prepare", "recommend"]
 
 SAMPLE = "sample"
 
@@ -304,7 +305,7 @@ def recommend(
         current=history.limits(resource),
         ceiling=history.host_size(resource),
         horizon=horizon,
-        risk=rules.risk,
+        risk=rules.risk if resource is Resource.MEMORY else rules.cpu_risk,
         context=context,
     )
     return Recommendations(table, resource)

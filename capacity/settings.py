@@ -98,7 +98,8 @@ class ArchiveSettings(_Table):
 class SizingSettings(_Table):
     """How limits are chosen."""
 
-    risk: float = Field(0.02, gt=0, lt=1, description="Accepted chance that next week's peak passes a limit")
+    risk: float = Field(0.02, gt=0, lt=1, description="Accepted chance that next week's peak passes a memory limit: a kill")
+    cpu_risk: float = Field(0.1, gt=0, lt=1, description="The same for a CPU limit: a slower service")
     headroom: float = Field(0.1, ge=0, description="Share added on top of the forecast peak")
     tolerance: float = Field(0.15, ge=0, description="Changes smaller than this share of the limit are not proposed")
     min_memory_mib: int = Field(32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6")

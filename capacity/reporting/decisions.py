@@ -126,11 +126,11 @@ def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) 
         case Reason.OOM_KILLED:
             return float(90.0 + min(row["oom_kills"], 100) / 25)
         case Reason.BREACH_EXPECTED:
-            return 75.0 + (10.0 if risk and risk.median else 0.0)
+            return 75.0 + (10.0 if risk.median else 0.0) if risk else 30.0 + 100 * float(row["breach_now"])
         case Reason.THROTTLED:
             return float(65.0 + 10 * row["throttled"])
         case Reason.UNLIMITED | Reason.HOST_CEILING:
-            return 20.0 + 60 * min(pressure, 1.0)
+            return 30.0 + 60 * min(pressure, 1.0)
         case _:
             return 10.0 + (40.0 * (row["current"] - row["limit"]) / host if host else 0.0)
 
