@@ -25,11 +25,11 @@ _CAUTION = 0.35  # a few weeks do not show the tail: it is asked for a little fu
 _SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
 _LEAST_UNIT = 0.02  # of a service's whole spread
 _FARTHEST = 60.0  # a multiple beyond says no more than this
-_PRIOR_PEAKS = 12.0  # and the prior like this many past peaks
+_PRIOR_PEAKS = 3.0  # and the prior like this many past peaks
 # Multiples assumed before a fleet has shown its own: heavy tails on both sides, the middle at the base. Peaks of services are
-# much like Pareto's law: at one chance in n the next peak is a tenth of n times the height above.
+# much like Pareto's law: at one chance in n the next peak is n times 3 % of the height above.
 _CHANCES = (np.arange(200) + 0.5) / 200
-_PRIOR = 0.1 / (1 - _CHANCES) - 0.1 / _CHANCES
+_PRIOR = 0.03 / (1 - _CHANCES) - 0.03 / _CHANCES
 
 
 def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: Floats) -> Floats:

@@ -26,7 +26,7 @@ def _method(week: Weekly) -> Html:
     rules = week.settings.sizing
     lines = (
         f"Forecast: {days(week.horizon)} ahead for every service, quantiles corrected by what was missed on held-out days.",
-        f"Limit: the forecast peak at a risk of {rules.risk:.0%} (CPU {rules.cpu_risk:.0%}) or the recent peak, plus {rules.headroom:.0%}.",
+        f"Limit: peak at a risk of {rules.risk:.0%}, CPU {rules.cpu_risk:.0%}, or the recent peak, plus {rules.headroom:.0%}.",
         f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, was throttled or killed.",
         "The worst replica stands for its service. Memory is the working set's maximum within each step.",
     )
