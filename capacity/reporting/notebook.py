@@ -6,13 +6,14 @@ without an execution count.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import signal
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def run_notebook(notebook: Path, parameters: Mapping[str, Any], *, failed: Path,
         kernels: list[Any] = []
         watch = _Watch(kernels, timeout)
         try:
-            with watch:
+            with _own_loop(), watch:
                 papermill.execute_notebook(
                     _literal(notebook),
                     _literal(output),
@@ -91,6 +92,24 @@ def _all_ran(output: Path, failed: Path) -> NotebookNode:
     if skipped:
         raise ReportError(f"{output.name} stopped early: {len(skipped)} cells did not run", _left(failed))
     return executed
+
+
+@contextmanager
+def _own_loop() -> Iterator[None]:
+    """Jupyter keeps an event loop a thread and never closes it; close it with the run, unless somebody else is running it."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    try:
+        yield
+    finally:
+        if not loop.is_running() and not loop.is_closed():
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
 
 
 class _Watch:
