@@ -1,6 +1,8 @@
 """What the limits should be, with the reason and the evidence for each service."""
 
+from capacity.sizing.policies import POLICIES
 from capacity.sizing.recommend import PEAK_QUANTILES, Context, recommend
+from capacity.sizing.replay import replay
 from capacity.sizing.to_changes import changes_from
 
-__all__ = ["PEAK_QUANTILES", "Context", "changes_from", "recommend"]
+__all__ = ["PEAK_QUANTILES", "POLICIES", "Context", "changes_from", "recommend", "replay"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.model import Resource
-from capacity.sizing.policies import RIVALS
+from capacity.sizing.policies import POLICIES
 from capacity.sizing.policies.autopilot import load_adjusted, margin
 from capacity.sizing.policies.base import Past, column_quantile
 from capacity.sizing.policies.histogram import CPU_BUCKETS, MEMORY_BUCKETS, Buckets, decay, exponential, linear, percentile, weigh
@@ -57,7 +57,7 @@ def test_krr_memory_is_the_maximum_and_its_buffer() -> None:
     values = np.full(20 * day, 400.0 * MIB)
     values[-day] = 500 * MIB
     values[0] = 5000 * MIB
-    limit = RIVALS["krr"]().limits(past(values, Resource.MEMORY), 0.1)
+    limit = POLICIES["krr"]().limits(past(values, Resource.MEMORY), (0.1,))[0]
     assert limit[0] == 575 * MIB
     assert with_oom(limit, np.array([512.0 * MIB]))[0] == 640 * MIB
     assert with_oom(limit, np.array([NAN]))[0] == 575 * MIB
@@ -66,13 +66,13 @@ def test_krr_memory_is_the_maximum_and_its_buffer() -> None:
 def test_krr_cpu_is_a_percentile_and_needs_a_hundred_samples() -> None:
     """95 for the request of `simple`, 96 for the limit of `simple_limit`, linear between samples."""
     values = np.arange(1.0, 201.0) / 100
-    assert RIVALS["krr"]().limits(past(values, Resource.CPU), 0.1)[0] == pytest.approx(
+    assert POLICIES["krr"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
         np.ceil(np.percentile(values, 95) * 1000) / 1000
     )
-    assert RIVALS["krr-limit"]().limits(past(values, Resource.CPU), 0.1)[0] == pytest.approx(
+    assert POLICIES["krr-limit"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
         np.ceil(np.percentile(values, 96) * 1000) / 1000
     )
-    assert np.isnan(RIVALS["krr"]().limits(past(values[:99], Resource.CPU), 0.1)[0])
+    assert np.isnan(POLICIES["krr"]().limits(past(values[:99], Resource.CPU), (0.1,))[0, 0])
 
 
 @given(st.lists(st.floats(0, 1e6) | st.just(NAN), min_size=1, max_size=40), st.floats(0, 1))
@@ -219,27 +219,27 @@ def test_vpa_whole() -> None:
     cpu, memory = np.full(8 * 1440, 0.2), np.full(8 * 1440, 400 * MB)
     expected = {"vpa": (0.247, 476450463), "vpa-lower": (0.246, 476331362), "vpa-upper": (0.277, 536011941)}
     for name, (cores, size) in expected.items():
-        assert RIVALS[name]().limits(past(cpu, Resource.CPU, 60), 0.1)[0] == pytest.approx(cores, abs=1e-9)
-        assert RIVALS[name]().limits(past(memory, Resource.MEMORY, 60), 0.1)[0] == pytest.approx(size, rel=1e-5)
+        assert POLICIES[name]().limits(past(cpu, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(cores, abs=1e-9)
+        assert POLICIES[name]().limits(past(memory, Resource.MEMORY, 60), (0.1,))[0, 0] == pytest.approx(size, rel=1e-5)
 
 
 @pytest.mark.parametrize(("busy", "idle", "millicores"), [(6, 2, 1168), (4, 4, 126)])
 def test_vpa_forgets_in_a_few_idle_days(busy: int, idle: int, millicores: int) -> None:
     """Two idle days after six busy ones keep the busy level, four after four lose it."""
     values = np.concatenate([np.full(busy * 1440, 1.0), np.full(idle * 1440, 0.1)])
-    assert RIVALS["vpa"]().limits(past(values, Resource.CPU, 60), 0.1)[0] == pytest.approx(millicores / 1000, abs=1e-9)
+    assert POLICIES["vpa"]().limits(past(values, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(millicores / 1000, abs=1e-9)
 
 
 def test_vpa_does_not_see_a_short_daily_burst() -> None:
     """2.4 hours a day at ten times the base are invisible to the target."""
     day = np.where(np.arange(1440) < 143, 1.0, 0.1)
-    assert RIVALS["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), 0.1)[0] == pytest.approx(0.126)
+    assert POLICIES["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(0.126)
 
 
 def test_vpa_floors() -> None:
     """25 millicores and 250 MiB, whatever was used."""
-    assert RIVALS["vpa"]().limits(past(np.full(2000, 0.001), Resource.CPU), 0.1)[0] == 0.025
-    assert RIVALS["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), 0.1)[0] == 262144000
+    assert POLICIES["vpa"]().limits(past(np.full(2000, 0.001), Resource.CPU), (0.1,))[0, 0] == 0.025
+    assert POLICIES["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), (0.1,))[0, 0] == 262144000
 
 
 def test_vpa_daily_peaks() -> None:
@@ -263,7 +263,9 @@ def test_autopilot_memory_by_tolerance() -> None:
     """Minimal takes the maximum, intermediate at least half of it, and the margin falls from 15 to 10 %."""
     values = np.full((288 * 14, 1), 100.0 * MIB)
     values[100] = 1000 * MIB
-    limits = {name: RIVALS[name]().limits(past(values, Resource.MEMORY), 0.1)[0] for name in RIVALS if name.startswith("auto")}
+    limits = {
+        name: POLICIES[name]().limits(past(values, Resource.MEMORY), (0.1,))[0, 0] for name in POLICIES if name.startswith("auto")
+    }
     assert limits["autopilot"] == pytest.approx(1000 * MIB * (1 + margin(np.array(1000.0 * MIB), Resource.MEMORY)))
     assert limits["autopilot-intermediate"] == pytest.approx(500 * MIB * 1.15, rel=0.01)
     assert limits["autopilot-low"] < 150 * MIB
@@ -285,22 +287,22 @@ def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
     day = np.where(np.arange(288) < 200, 800.0 * MB, 50.0 * MB)
     policy, limit = Seed(), 1000 * MB
     for _ in range(4):
-        limit = policy.limits(past(np.tile(day, 7), Resource.MEMORY, current=1000 * MB), 0.1)[0]
+        limit = policy.limits(past(np.tile(day, 7), Resource.MEMORY, current=1000 * MB), (0.1,))[0, 0]
     assert limit < 800 * MB
 
 
 # --- all of them ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("resource", Resource)
 def test_one_service_does_not_change_another(name: str, resource: Resource) -> None:
     """Answers are by column: beside others, without samples, and in any order."""
     rng = np.random.default_rng(1)
     values = rng.lognormal(0, 0.5, (288 * 15, 4)) * (1.0 if resource is Resource.CPU else 1e9)
     values[:, 2] = NAN
-    whole = RIVALS[name]().limits(Past(values, 300, resource, np.full(4, NAN)), 0.1)
+    whole = POLICIES[name]().limits(Past(values, 300, resource, np.full(4, NAN)), (0.1,))[0]
     assert np.isnan(whole[2])
     assert np.isfinite(whole[[0, 1, 3]]).all()
-    turned = RIVALS[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), 0.1)
+    turned = POLICIES[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), (0.1,))[0]
     assert turned[::-1].tolist() == pytest.approx(whole.tolist(), nan_ok=True)

@@ -10,9 +10,9 @@ from capacity.sizing.policies.krr import Krr
 from capacity.sizing.policies.seed import Seed
 from capacity.sizing.policies.vpa import Vpa
 
-__all__ = ["RIVALS", "Past", "Policy"]
+__all__ = ["POLICIES", "Past", "Policy"]
 
-RIVALS: dict[str, Callable[[], Policy]] = {
+POLICIES: dict[str, Callable[[], Policy]] = {
     "krr": lambda: Krr("krr", 0.95),
     "krr-limit": lambda: Krr("krr-limit", 0.96),
     "vpa": lambda: Vpa("vpa"),

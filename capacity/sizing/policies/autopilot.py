@@ -7,13 +7,14 @@ margin, less for large limits, and the maximum of what was recommended in the la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from capacity.model import Resource
-from capacity.sizing.policies.base import Floats, Past, column_max
+from capacity.sizing.policies.base import Floats, Past, at_any_risk, column_max
 
 __all__ = ["Autopilot", "load_adjusted", "margin"]
 
@@ -31,9 +32,8 @@ class Autopilot:
     name: str
     tolerance: Tolerance = "minimal"
 
-    def limits(self, past: Past, risk: float) -> Floats:
-        """What the moving window would set; `risk` is not a notion it has, the tolerance class is."""
-        del risk
+    def limits(self, past: Past, risks: Sequence[float]) -> Floats:
+        """What the moving window would set; the tolerance class stands for a risk."""
         window = past.last(_WINDOW_DAYS[past.resource])
         half_life = _HALF_LIFE[past.resource]
         if past.resource is Resource.CPU:
@@ -44,7 +44,7 @@ class Autopilot:
             base = load_adjusted(window, 0.98, past.step, half_life)
         else:
             base = np.fmax(load_adjusted(window, 0.6, past.step, half_life), 0.5 * column_max(window))
-        return base * (1 + margin(base, past.resource))
+        return at_any_risk(base * (1 + margin(base, past.resource)), risks)
 
 
 def margin(limit: Floats, resource: Resource) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from capacity.model import Resource
 
-__all__ = ["Floats", "Past", "Policy", "column_max", "column_quantile"]
+__all__ = ["Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
 
 Floats = NDArray[np.float64]
 _DAY = 86_400
@@ -44,8 +45,16 @@ class Policy(Protocol):
     def name(self) -> str:
         """What it is called in tables."""
 
-    def limits(self, past: Past, risk: float) -> Floats:
-        """Limit of each service, cores or bytes; NaN = no answer. Policies without a risk of their own ignore `risk`."""
+    def limits(self, past: Past, risks: Sequence[float]) -> Floats:
+        """Limit at each risk for each service, shape (risks, services), cores or bytes; NaN = no answer.
+
+        Policies without a notion of risk answer the same at each.
+        """
+
+
+def at_any_risk(limit: Floats, risks: Sequence[float]) -> Floats:
+    """The answer of a policy that knows no risk, once for each."""
+    return np.tile(limit, (len(risks), 1))
 
 
 def column_max(values: Floats) -> Floats:

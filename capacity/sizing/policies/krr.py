@@ -7,12 +7,13 @@ least 100.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from capacity.model import Resource
-from capacity.sizing.policies.base import Floats, Past, column_max, column_quantile
+from capacity.sizing.policies.base import Floats, Past, at_any_risk, column_max, column_quantile
 from capacity.units import MIB
 
 __all__ = ["Krr", "round_up"]
@@ -32,16 +33,15 @@ class Krr:
     name: str
     cpu_quantile: float
 
-    def limits(self, past: Past, risk: float) -> Floats:
-        """Limits as KRR would print them; `risk` is not a notion it has."""
-        del risk
+    def limits(self, past: Past, risks: Sequence[float]) -> Floats:
+        """Limits as KRR would print them, whatever the risk."""
         recent = past.last(_DAYS)
         if past.resource is Resource.CPU:
             raw = column_quantile(recent, self.cpu_quantile)
         else:
             raw = column_max(recent) * (1 + _MEMORY_BUFFER)
         enough = np.isfinite(recent).sum(axis=0) >= _LEAST_SAMPLES
-        return np.where(enough, round_up(raw, past.resource), np.nan)
+        return at_any_risk(np.where(enough, round_up(raw, past.resource), np.nan), risks)
 
 
 def with_oom(limit: Floats, limit_at_kill: Floats) -> Floats:

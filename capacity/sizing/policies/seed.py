@@ -7,12 +7,13 @@ by day, and without a limit it measures itself against the host.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from capacity.model import Resource
-from capacity.sizing.policies.base import Floats, Past, column_max
+from capacity.sizing.policies.base import Floats, Past, at_any_risk, column_max
 
 __all__ = ["Seed", "adjusted"]
 
@@ -28,9 +29,8 @@ class Seed:
     name: str = "seed"
     _limits: Floats | None = field(default=None, repr=False)
 
-    def limits(self, past: Past, risk: float) -> Floats:
-        """The limits after one more look; `risk` is not a notion it has."""
-        del risk
+    def limits(self, past: Past, risks: Sequence[float]) -> Floats:
+        """The limits after one more look, whatever the risk."""
         first = np.where(np.isfinite(past.current), past.current, column_max(past.values) * _FIRST_LIMIT)
         seen = self._limits is not None and len(self._limits) == len(first)
         before = self._limits if seen and self._limits is not None else first
@@ -38,7 +38,7 @@ class Seed:
         moved = adjusted(past.values[-1], before, seen_before=seen)
         # the plan cuts to whole bytes
         self._limits = np.trunc(moved) if past.resource is Resource.MEMORY else moved
-        return self._limits
+        return at_any_risk(self._limits, risks)
 
 
 def adjusted(reading: Floats, limit: Floats, *, seen_before: bool) -> Floats:

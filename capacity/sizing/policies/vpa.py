@@ -7,13 +7,14 @@ confidence is days of history, at most samples / 1440.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from capacity.model import Resource
-from capacity.sizing.policies.base import Floats, Past, column_max
+from capacity.sizing.policies.base import Floats, Past, at_any_risk, column_max
 from capacity.sizing.policies.histogram import CPU_BUCKETS, MEMORY_BUCKETS, decay, percentile, weigh
 from capacity.units import MIB
 
@@ -38,9 +39,8 @@ class Vpa:
     name: str
     bound: Literal["target", "lower", "upper"] = "target"
 
-    def limits(self, past: Past, risk: float) -> Floats:
-        """What VPA would set; `risk` is not a notion it has."""
-        del risk
+    def limits(self, past: Past, risks: Sequence[float]) -> Floats:
+        """What VPA would set, whatever the risk."""
         values = past.last(_KEPT_DAYS)
         if past.resource is Resource.CPU:
             age = np.arange(len(values) - 1, -1, -1, dtype=np.float64)[:, None] * past.step
@@ -55,7 +55,7 @@ class Vpa:
             amount = scaled(amount, confidence(past.values, past.step), self.bound)
         amount = np.maximum(amount, _LEAST[past.resource])
         known = np.isfinite(values).any(axis=0)
-        return np.where(known, amount / _UNIT[past.resource], np.nan)
+        return at_any_risk(np.where(known, amount / _UNIT[past.resource], np.nan), risks)
 
 
 def with_margin(amount: Floats, margin: float = _MARGIN) -> Floats:
