@@ -64,9 +64,8 @@ def replay(
         return _table([])
     step = index[1] - index[0]
     values = usage.to_numpy(np.float64)
-    in_force = (pd.Series(np.nan, index=usage.columns) if current is None else current.reindex(usage.columns)).to_numpy(
-        np.float64
-    )
+    known = pd.Series(np.nan, index=usage.columns) if current is None else current.reindex(usage.columns)
+    in_force: Floats = np.asarray(known, dtype=np.float64)
     rules = {name: POLICIES[name]() for name in policies}
     before: dict[str, Floats] = {}
     parts = []
