@@ -153,6 +153,9 @@ def prepare(
     server = PrometheusSource(settings.prometheus)
     wanted = [Signal(signal) for signal in signals]
     done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
+    if {Signal.CPU, Signal.MEMORY} <= {*done.missing}:
+        hint = "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` shows what is there"
+        raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
     return Window(done.source.name, end - span, end, done.warnings)
 
 
@@ -236,11 +239,25 @@ def forecast(
         settings: holidays, and what is known of single services; default `capacity.toml` and the environment.
     """
     resource = _resource(signal)
+    model = _forecaster(settings or load_settings(), history.whole()[resource.usage])
     usage = history[resource.usage]
-    model = _forecaster(settings or load_settings(), usage)
-    return Forecast(
-        usage, model.predict(horizon, every=every), model.predict_peak(horizon), resource, dict(model.skipped_), model
-    )
+    peaks = model.predict_peak(horizon)
+    shown = [name for name in peaks.index if name in usage.columns]
+    bands = model.predict(horizon, every=every)
+    bands = bands if len(shown) == len(peaks) else bands.loc[:, shown]
+    skipped = {name: why for name, why in model.skipped_.items() if name in usage.columns}
+    return Forecast(usage, bands, peaks.loc[shown], resource, skipped, model)
+
+
+def _under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:
+    """Events since each service's present limit is in force: what an older limit did is no reason to raise this one again."""
+    events = history[signal]
+    since = history.limit_since(resource)
+    kept = {
+        name: events[name].where(events.index > since[name]) if since.get(name, history.start) > history.start else events[name]
+        for name in events.columns
+    }
+    return pd.DataFrame(kept, index=events.index)
 
 
 def predict_with(
@@ -288,19 +305,20 @@ def recommend(
     settings = settings or load_settings()
     resource = _resource(signal)
     rules = settings.sizing
-    usage = history[resource.usage].reindex(columns=history.services)
-    forecaster = forecaster or _forecaster(settings, usage)
+    forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
     context = sizing.Context(
         forecaster=forecaster,
-        throttled=history[Signal.THROTTLED],
-        oom_kills=history[Signal.OOM_KILLS],
+        throttled=_under_present_limit(history, Signal.THROTTLED, Resource.CPU),
+        oom_kills=_under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
         running=history.running(),
+        unstable=frozenset(map(str, history.restarting().index)),
+        limits_known=history.knows_limits(),
         headroom=rules.headroom,
         tolerance=rules.tolerance,
         floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
     )
     table = sizing.recommend(
-        usage,
+        history[resource.usage].reindex(columns=history.services),
         signal=resource,
         current=history.limits(resource),
         ceiling=history.host_size(resource),

@@ -91,6 +91,8 @@ class Reason(StrEnum):
     WITHIN_TOLERANCE = "within-tolerance"
     CENSORED = "censored"
     HOST_CEILING = "host-ceiling"
+    LIMIT_UNKNOWN = "limit-unknown"
+    UNSTABLE = "unstable"
     NOT_ENOUGH_HISTORY = "not-enough-history"
     NO_DATA = "no-data"
     STOPPED = "stopped"
@@ -104,13 +106,15 @@ class Reason(StrEnum):
 
 _REASON_TEXTS = {
     Reason.UNLIMITED: "No limit is set, so this service can starve its host.",
-    Reason.BREACH_EXPECTED: "Next week's peak is expected to reach the limit.",
+    Reason.BREACH_EXPECTED: "The chance that next week's peak reaches the limit is above the accepted risk.",
     Reason.OOM_KILLED: "The kernel killed it for memory under the present limit.",
     Reason.THROTTLED: "It was held back by its CPU limit for a notable share of the time.",
     Reason.OVERSIZED: "The limit is far above anything that past or forecast asks for.",
     Reason.WITHIN_TOLERANCE: "The limit fits; a change would be smaller than the tolerance.",
     Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is not lowered.",
     Reason.HOST_CEILING: "The need is more than the host has; the limit stops at the host's size.",
+    Reason.LIMIT_UNKNOWN: "The source does not say what limit is in force; this is what the usage asks for.",
+    Reason.UNSTABLE: "It restarts again and again; its usage is not that of a running service.",
     Reason.NOT_ENOUGH_HISTORY: "Too few samples to say anything.",
     Reason.NO_DATA: "No sample of this signal in the window.",
     Reason.STOPPED: "It was not running at the end of the window.",

@@ -150,3 +150,51 @@ def test_a_known_deploy_narrows_the_peak() -> None:
     known = Settings.model_validate({"services": {"shop/checkout": {"change_points": ["2026-11-10T10:00:00Z"]}}})
     plain, told = (forecast(history, "memory", settings=each).peaks.loc["shop/checkout"] for each in (Settings(), known))
     assert told[0.99] - told[0.1] <= plain[0.99] - plain[0.1]
+
+
+def test_a_choice_of_services_changes_no_answer() -> None:
+    """Forecasts learn from the whole fleet; a glob only chooses what is shown."""
+    whole, shop = open_history("sample"), open_history("sample", services="shop/*")
+    for signal in ("cpu", "memory"):
+        every, some = recommend(whole, signal).table, recommend(shop, signal).table
+        assert len(some) == 14
+        pd.testing.assert_frame_equal(every.loc[some.index], some)
+        pd.testing.assert_frame_equal(
+            forecast(whole, signal).peaks.loc[some.index.drop("shop/ab-testing")], forecast(shop, signal).peaks
+        )
+    assert shop.whole().services == whole.services
+
+
+def test_kills_under_an_older_limit_raise_nothing_again() -> None:
+    """Once the proposal is applied and holds, the next run does not ask for more: no ratchet."""
+    history = open_history("sample")
+    applied = history.end - pd.Timedelta("10D")
+    frames = {signal: frame.copy() for signal, frame in history.frames.items()}
+    proposed = recommend(history, "memory").table.loc["shop/thumbnailer", "limit"]
+    frames[Signal.MEMORY_LIMIT].loc[applied:, "shop/thumbnailer"] = proposed
+    frames[Signal.OOM_KILLS].loc[applied:, "shop/thumbnailer"] = 0.0
+    frames[Signal.CPU_LIMIT].loc[applied:, "shop/search"] = 1.5
+    frames[Signal.THROTTLED].loc[applied:, "shop/search"] = 0.0
+    changed = type(history)(**{**history.__dict__, "frames": frames})
+    assert recommend(history, "memory").table.loc["shop/thumbnailer", "reason"] == "oom-killed"
+    assert recommend(changed, "memory").table.loc["shop/thumbnailer", "reason"] != "oom-killed"
+    assert recommend(changed, "cpu").table.loc["shop/search", "reason"] != "throttled"
+
+
+def test_unknown_limits_are_not_called_missing() -> None:
+    """A source without limit metrics gets sizes, and no word about services without limits."""
+    history = open_history("sample")
+    queries = {signal: text for signal, text in history.queries.items() if "limit" not in signal}
+    frames = {signal: frame for signal, frame in history.frames.items() if "limit" not in signal}
+    imported = type(history)(**{**history.__dict__, "queries": queries, "frames": frames})
+    reasons = set(recommend(imported, "memory").table["reason"])
+    assert "limit-unknown" in reasons
+    assert "unlimited" not in reasons
+
+
+def test_a_service_in_a_restart_loop_is_not_sized() -> None:
+    """Its usage is not that of a running service, in both resources."""
+    for signal in ("cpu", "memory"):
+        row = recommend(open_history("sample"), signal).table.loc["platform/webhook-relay"]
+        assert (row["action"], row["reason"]) == ("none", "unstable")
+        assert pd.isna(row["limit"])

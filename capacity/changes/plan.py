@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from capacity.model import Change
 
-__all__ = ["MadeFrom", "Plan", "PlannedChange", "make_plan", "read_plan", "write_plan"]
+__all__ = ["MadeFrom", "Plan", "PlannedChange", "make_plan", "plan_id", "read_plan", "write_plan"]
 
 _HEADER = "# Proposed limit changes. Nothing here has been applied. Delete what you do not want.\n"
 
@@ -87,8 +87,13 @@ def make_plan(
         for change in sorted(changes, key=lambda change: (change.service, change.resource))
     ]
     unnamed = Plan(plan_id="", as_of=as_of, valid_until=valid_until, made_from=made_from, changes=planned)
-    digest = hashlib.sha256(unnamed.model_dump_json().encode()).hexdigest()[:12]
-    return unnamed.model_copy(update={"plan_id": digest})
+    return unnamed.model_copy(update={"plan_id": plan_id(unnamed)})
+
+
+def plan_id(plan: Plan) -> str:
+    """Hash of a plan's content; differs from the id it carries when somebody has edited it."""
+    unnamed = plan.model_copy(update={"plan_id": ""})
+    return hashlib.sha256(unnamed.model_dump_json().encode()).hexdigest()[:12]
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "usage_frame"]
 
 _HOUR = pd.Timedelta("1h")
+_LOOP = 12.0  # restarts in a day
 
 
 def usage_frame(values: np.ndarray, names: list[str], start: int, step: int) -> pd.DataFrame:
@@ -49,6 +50,7 @@ class History:
         replicas: service -> containers that stood for it.
         queries: signal -> PromQL it was asked with.
         notes: what the reader should know: warnings of the server, signals it lacks.
+        only: the services to look at; None = all. Frames keep the whole fleet, since forecasts learn from it.
     """
 
     frames: Mapping[Signal, pd.DataFrame]
@@ -60,12 +62,16 @@ class History:
     replicas: Mapping[str, int] = field(default_factory=dict)
     queries: Mapping[Signal, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
 
     def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
         """The frame of a signal; without columns when there is no sample of it."""
         signal = Signal(signal)
         if signal in self.frames:
-            return self.frames[signal]
+            frame = self.frames[signal]
+            if self.only is None or CATALOGUE[signal].scope is not Scope.SERVICE:
+                return frame
+            return frame.loc[:, [name in self.only for name in frame.columns]]
         step = _HOUR if CATALOGUE[signal].hourly else self.step
         index = pd.date_range(self.start, self.end, freq=step, inclusive="left")
         return pd.DataFrame(index=index, columns=pd.Index([], dtype=object), dtype=np.float64)
@@ -137,6 +143,25 @@ class History:
         }
         return pd.Series(smallest, dtype=np.float64, name=str(signal))
 
+    def knows_limits(self) -> bool:
+        """Whether the source measures limits at all; without that, no limit seen does not mean that there is none."""
+        return any(resource.limit in self.queries for resource in Resource)
+
+    def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
+        """Since when each service's present limit has been in force, as far as the window shows; NaT without a limit."""
+        limits, last = self[Resource(resource).limit], self.limits(resource)
+        found = {}
+        for service in limits.columns:
+            other = limits[service][limits[service].notna() & (limits[service] != last.get(service))]
+            found[service] = other.index[-1] if len(other) else self.start
+        return pd.Series(found, dtype="datetime64[s, UTC]")
+
+    def restarting(self) -> pd.Series[float]:
+        """Restarts in the last day of each service that restarts again and again: twelve times or more."""
+        restarts = self[Signal.RESTARTS]
+        last_day = restarts.loc[restarts.index >= self.end - pd.Timedelta("1D")].sum()
+        return last_day[last_day >= _LOOP]
+
     def running(self) -> pd.Series[bool]:
         """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
         newest = self.last_sample
@@ -147,19 +172,19 @@ class History:
         return last >= newest - max(_HOUR, 3 * self.step)
 
     def select(self, patterns: str | Iterable[str]) -> History:
-        """Only the services that match one of the globs (`shop/*`); hosts and targets stay."""
+        """A view of the services that match one of the globs (`shop/*`); hosts and targets stay."""
         globs = [patterns] if isinstance(patterns, str) else list(patterns)
-        keep = {name for name in self.services if any(fnmatchcase(name, glob) for glob in globs)}
-        frames = {
-            signal: frame[[name for name in frame.columns if name in keep]] if CATALOGUE[signal].scope is Scope.SERVICE else frame
-            for signal, frame in self.frames.items()
-        }
-        return History(**{**self.__dict__, "frames": frames})
+        chosen = frozenset(name for name in self.services if any(fnmatchcase(name, glob) for glob in globs))
+        return replace(self, only=chosen)
+
+    def whole(self) -> History:
+        """The whole fleet again."""
+        return replace(self, only=None)
 
     def between(self, start: pd.Timestamp, end: pd.Timestamp) -> History:
         """The part from `start` up to but without `end`."""
         frames = {signal: frame.loc[(frame.index >= start) & (frame.index < end)] for signal, frame in self.frames.items()}
-        return History(**{**self.__dict__, "frames": frames, "start": start, "end": end})
+        return replace(self, frames=frames, start=start, end=end)
 
     def fingerprint(self) -> str:
         """Hash of every sample, its time and its name: what a result was computed from."""

@@ -36,7 +36,7 @@ def _method(week: Weekly) -> Html:
 
 
 def _excluded(week: Weekly) -> Html:
-    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED)
+    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED, Reason.UNSTABLE)
     cells = [(str(service), NAMES[resource], Reason(row["reason"]).text) for service, resource, row in rows_of(rows)]
     if not cells:
         return Html("<h3>Excluded services</h3><p>None.</p>")

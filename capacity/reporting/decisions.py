@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from capacity.changes.commands import containers_of, update_command
-from capacity.model import Action, Reason, Resource, Signal
+from capacity.model import Action, Reason, Resource
 from capacity.units import count_cores, format_memory
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capacity.history import History
     from capacity.reporting.risks import Risk
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Decision", "decide"]
 
 MOST = 5
-_LOOP = 12.0  # restarts in the last day that make a loop
 _PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
 
 
@@ -65,8 +65,6 @@ def decide(history: History, tables: dict[Resource, pd.DataFrame], risks: list[R
 
 def _loops(history: History) -> list[Decision]:
     """Services that restart again and again."""
-    restarts = history[Signal.RESTARTS]
-    last_day = restarts.loc[restarts.index >= history.end - pd.Timedelta("1D")].sum()
     return [
         Decision(
             service=str(service),
@@ -77,7 +75,7 @@ def _loops(history: History) -> list[Decision]:
             command=f"docker logs --tail 50 {containers_of(str(service))}",
             urgency=95 + min(count, 400) / 100,
         )
-        for service, count in last_day[last_day >= _LOOP].items()
+        for service, count in history.restarting().items()
     ]
 
 
@@ -93,7 +91,7 @@ def _changes(history: History, tables: dict[Resource, pd.DataFrame], risks: list
         rated = [
             (_urgency(row, pressure, sizes[resource].get(service), crossing.get((service, resource))), resource)
             for resource, row in every.items()
-            if np.isfinite(row["limit"])
+            if np.isfinite(row["limit"]) and row["reason"] != Reason.LIMIT_UNKNOWN
         ]
         if not rated:
             continue
@@ -107,7 +105,7 @@ def _changes(history: History, tables: dict[Resource, pd.DataFrame], risks: list
                 what="; ".join(_what(part, together[part]) for part in Resource if part in together),
                 why=_why(resource, together, risk),
                 by=_by_when(row, risk),
-                effect=_effect(resource, row),
+                effect=_effects(resource, together),
                 command=update_command(service, {part: float(each["limit"]) for part, each in together.items()}),
                 urgency=urgency,
             )
@@ -154,6 +152,8 @@ def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) 
         case Reason.BREACH_EXPECTED:
             when = f"; the band reaches it on {risk.upper:%a %d %b %H:%M} UTC" if risk else ""
             return f"next week's peak is {show(row['peak'])}, in a bad week {show(row['peak_high'])}{when}"
+        case Reason.HOST_CEILING if np.isfinite(row["current"]):
+            return f"the need of {show(row['peak_high'])} is more than its host has"
         case Reason.UNLIMITED | Reason.HOST_CEILING:
             most = [_PRINT[part](together[part]["observed_peak"]) for part in Resource if part in together]
             return f"no limit; it has used up to {' and '.join(most)}"
@@ -173,11 +173,15 @@ def _by_when(row: _Row, risk: Risk | None) -> str:
             return "this week"
 
 
-def _effect(resource: Resource, row: _Row) -> str:
-    show = _PRINT[resource]
-    if row["action"] == Action.LOWER:
-        freed = show(row["current"] - row["limit"])
-        return f"frees {freed}; chance that next week's peak passes the new limit: {row['breach_after']:.0%}"
-    if row["action"] == Action.SET:
-        return f"it can no longer starve the host; chance that next week's peak passes the limit: {row['breach_after']:.0%}"
-    return f"chance that next week's peak passes the limit: {row['breach_now']:.0%} now, {row['breach_after']:.0%} after"
+def _effects(first: Resource, together: dict[Resource, _Row]) -> str:
+    """What changes, for every limit that is changed: one good number must not hide another."""
+    order = sorted(together, key=lambda part: part is not first)
+    freed = [_PRINT[part](row["current"] - row["limit"]) for part, row in together.items() if row["action"] == Action.LOWER]
+    gain = f"frees {' and '.join(freed)}; " if freed else ""
+    chances = "; ".join(f"{_chances(together[part])} ({'CPU' if part is Resource.CPU else 'memory'})" for part in order)
+    return f"{gain}chance that next week's peak passes the limit: {chances}"
+
+
+def _chances(row: _Row) -> str:
+    after = f"{row['breach_after']:.0%}"
+    return after if row["action"] == Action.SET else f"{row['breach_now']:.0%} now, {after} after"

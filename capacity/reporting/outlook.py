@@ -28,7 +28,7 @@ _MOST_RISKS = 15
 def risks(week: Weekly) -> Html:
     """Limits that the forecast reaches, soonest first."""
     rest = " and ".join(f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items())
-    no_crossing = f"No crossing within {days(week.horizon)}: {rest}."
+    no_crossing = f"The hourly band does not reach the other limits within {days(week.horizon)}: {rest}, no crossing."
     if not week.risks:
         return Html(f"<p>{text(no_crossing)}</p>")
     rows = []
@@ -85,7 +85,7 @@ def scorecards(week: Weekly) -> Html:
         notes.add(
             f"Compared with the forecast stored on {card.made:%d %b %Y}."
             if card.stored
-            else f"There is no earlier run: the forecast was made again from the history before {card.made:%d %b %Y}."
+            else f"{_why_again(week)}: the forecast was made again from the history before {card.made:%d %b %Y}."
         )
         worst = card.services.sort_values("wql").index[-1] if card.services["wql"].notna().any() else "-"
         rows.append(
@@ -112,6 +112,10 @@ def scorecards(week: Weekly) -> Html:
         else Html("")
     )
     return join([shown, *(join([note], "p") for note in sorted(notes)), _every_service(week)])
+
+
+def _why_again(week: Weekly) -> str:
+    return "The forecast of the last run cannot be read" if week.previous else "There is no earlier run"
 
 
 def _every_service(week: Weekly) -> Html:
@@ -153,9 +157,9 @@ def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
     forecast = week.forecasts[resource]
     limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
     bands: Any = forecast.bands.xs(service, axis=1, level="service")
-    peak, high = (PRINT[resource](forecast.peaks[level][service]) for level in (0.5, 0.95))
+    peak, high = (PRINT[resource](week.tables[resource][name][service]) for name in ("peak", "peak_high"))
     ends = f"limit {PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
-    words = f"{NAMES[resource]} of {service}: expected peak {peak}, high {high}, {ends}"
+    words = f"{NAMES[resource]} of {service}, hour by hour; the week's peak: {peak} expected, {high} in a bad week; {ends}"
     past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
     return figure(
         lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, top=UPPER, axes=axes),

@@ -13,12 +13,13 @@ import nbformat
 
 from capacity import api
 from capacity.bundled import bundled
-from capacity.errors import ReportError
+from capacity.changes import plan_id, read_plan
+from capacity.errors import InputError, ReportError
 from capacity.history.blocks import storage_error, write_atomically
 from capacity.model import Resource
 from capacity.reporting.notebook import run_notebook
 from capacity.reporting.page import index_page, render_page
-from capacity.reporting.runs import iso_week, list_runs, make_folder, write_run
+from capacity.reporting.runs import iso_week, list_runs, make_folder, run_folder, write_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +64,8 @@ def weekly_resources(
     began = time.monotonic()
     make_folder(out)
     window = api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
-    window.load(settings, signals=[resource.usage for resource in Resource], services=services)  # is there anything at all?
-    place = out / iso_week(window.end)
+    history = window.load(settings, signals=[resource.usage for resource in Resource], services=services)  # is there anything?
+    place = run_folder(out, _REPORT, window.end, history.source, services)
     failed = place / f"{_REPORT}.failed.ipynb"
     try:
         with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
@@ -93,6 +94,17 @@ def weekly_resources(
     return Finished(place / f"{_REPORT}.html", place, time.monotonic() - began)
 
 
+def _keep_edited(plan: Path) -> None:
+    """A plan that a person has edited is not overwritten: it moves aside as `plan.edited.yaml`."""
+    if plan.is_file():
+        try:
+            edited = plan_id(read_plan(plan)) != read_plan(plan).plan_id
+        except InputError:
+            edited = True
+        if edited:
+            plan.replace(plan.with_name("plan.edited.yaml"))
+
+
 def _put_in_place(made: Path, place: Path) -> None:
     """Move the finished files, the page last: where the page is, everything is."""
     import json
@@ -104,6 +116,7 @@ def _put_in_place(made: Path, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     write_run(place, _REPORT, facts)
     facts_file.unlink()
+    _keep_edited(place / "plan.yaml")
     for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):
         if file.is_file():
             file.replace(place / file.name)

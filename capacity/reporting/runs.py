@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from capacity.history.blocks import storage_error, write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Run", "iso_week", "list_runs", "make_folder", "previous_run", "read_forecast", "write_run"]
+__all__ = ["Run", "iso_week", "list_runs", "make_folder", "previous_run", "read_forecast", "run_folder", "write_run"]
 
 _log = logging.getLogger("capacity")
 _HALF_WEEK = pd.Timedelta("3.5D")
@@ -62,9 +64,35 @@ def list_runs(folder: Path, report: str) -> list[Run]:
     return sorted(runs, key=lambda run: run.as_of)
 
 
-def previous_run(folder: Path, report: str, as_of: pd.Timestamp, source: str) -> Run | None:
-    """The latest run of the same source that ended at least half a week before `as_of`."""
-    earlier = [run for run in list_runs(folder, report) if run.as_of <= as_of - _HALF_WEEK and run.facts.get("source") == source]
+def run_folder(folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str) -> Path:
+    """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second source of the week `2026-W48-lab`.
+
+    A run replaces an earlier one of the same week, source and choice, and never another.
+    """
+    name = iso_week(as_of) + (f"-{_slug(services)}" if services else "")
+    for run in list_runs(folder, report):
+        if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (source, services):
+            return folder / f"{name}-{_slug(source)}"
+    return folder / name
+
+
+def _slug(text: str) -> str:
+    readable = re.sub(r"[^a-zA-Z0-9.]+", "-", text.partition("://")[2] or text).strip("-.")[:40]
+    # two globs may read alike
+    return (
+        f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+        if re.search(r"[^a-zA-Z0-9./*-]", text)
+        else readable or "all"
+    )
+
+
+def previous_run(folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = "") -> Run | None:
+    """The latest run of the same source and choice of services that ended at least half a week before `as_of`."""
+    earlier = [
+        run
+        for run in list_runs(folder, report)
+        if run.as_of <= as_of - _HALF_WEEK and (run.facts.get("source"), run.facts.get("services", "")) == (source, services)
+    ]
     return earlier[-1] if earlier else None
 
 

@@ -29,6 +29,7 @@ def header(week: Weekly) -> Html:
     running = int(history.running().sum())
     facts = [
         ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
+        *([("Only", week.services)] if week.services else []),
         ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}"),
         ("Source", history.source),
         ("Coverage", f"{quality['alive'].median():.1%} of the samples of a typical service while it lived"),
@@ -92,10 +93,10 @@ def fleet(week: Weekly) -> Html:
         Column("Used, p95", number=True),
         Column("Used, peak", number=True),
         Column("Sum of limits", number=True),
-        Column(
-            "Limits over size", number=True, help="Sum of the limits over the host's size; above 100 % the host is overcommitted"
-        ),
-        Column("Running without limit", number=True),
+        Column("Over 90%", number=True, help="Share of the window in which more than nine tenths of the host were used"),
+        Column("Unlimited", number=True, help="Running services without a limit"),
+        Column("Limits/size", number=True, help="Sum of the limits in force over the host's size"),
+        Column("Proposed/size", number=True, help="The same once all proposals are applied; over 100 % is overcommitted"),
     ]
     known = table("Hosts: use, size and what the limits add up to", columns, rows) if rows else Html("<p>No host metrics.</p>")
     return join([known, *(_stack(week, resource) for resource in Resource)])
@@ -164,7 +165,8 @@ def undersized(week: Weekly) -> Html:
 
 def unlimited(week: Weekly) -> Html:
     """Services without a limit and the one proposed."""
-    rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING)
+    rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING, Reason.LIMIT_UNKNOWN)
+    rows = rows[rows["current"].isna()]
     if rows.empty:
         return Html("<p>Every running service has its limits.</p>")
     sizes = {resource: week.history.host_size(resource) for resource in Resource}
@@ -185,7 +187,8 @@ def unlimited(week: Weekly) -> Html:
         *(Column(name, number=True) for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")),
         Column("Breach risk", number=True),
     ]
-    return long_table("Services without a limit, the largest share of their host first", columns, cells)
+    known = "Services without a limit" if week.history.knows_limits() else "The source does not say which limits are in force"
+    return long_table(f"{known}, the largest share of their host first", columns, cells)
 
 
 def heatmap(week: Weekly) -> Html:
@@ -235,14 +238,17 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
     limits = week.tables[resource]["current"].reindex(services)
     replicas = pd.Series({name: history.replicas.get(name, 1) for name in services}, dtype=float)
     total = float((limits * replicas).sum())
+    proposed = week.tables[resource]["limit"].reindex(services)
+    then = float((proposed.fillna(limits) * replicas).sum())
     return (
         NAMES[resource],
         show(size),
         show(float(used.quantile(0.95))),
         show(float(used.max())),
         show(total),
-        f"{total / size:.0%}" if np.isfinite(size) else "-",
+        f"{(used > 0.9 * size).sum() / max(used.notna().sum(), 1):.0%}" if np.isfinite(size) else "-",
         str(int(limits.isna().sum())),
+        *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in (total, then)),
     )
 
 

@@ -48,6 +48,7 @@ class Weekly:
 
     Attributes:
         name: ISO week of its end.
+        services: glob of the services looked at; empty = all.
         history: the window it looks at.
         horizon: how far ahead it looks, such as `7D`.
         forecasts: by resource.
@@ -62,6 +63,7 @@ class Weekly:
     """
 
     name: str
+    services: str
     history: History
     settings: Settings
     horizon: str
@@ -92,13 +94,14 @@ class Weekly:
         return pd.concat([forecast_rows(self.forecasts[resource]) for resource in Resource], ignore_index=True)
 
 
-def review(history: History, settings: Settings, reports: Path | None = None) -> Weekly:
+def review(history: History, settings: Settings, reports: Path | None = None, services: str = "") -> Weekly:
     """The weekly review of a window.
 
     Args:
         history: the window; its end is the moment of the review.
         settings: horizon and house rules.
         reports: folder of earlier runs, for the comparison.
+        services: the glob that `history` was narrowed by, to be compared with runs of the same choice; empty = all.
     """
     horizon = f"{settings.report.horizon_days}D"
     forecasts = {resource: api.forecast(history, resource, horizon, settings=settings) for resource in Resource}
@@ -112,9 +115,10 @@ def review(history: History, settings: Settings, reports: Path | None = None) ->
         resource: int(tables[resource]["current"].notna().sum()) - sum(risk.resource is resource for risk in risks)
         for resource in Resource
     }
-    last = previous_run(reports, REPORT, history.end, history.source) if reports else None
+    last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
     return Weekly(
         name=iso_week(history.end),
+        services=services,
         history=history,
         settings=settings,
         horizon=horizon,
@@ -155,6 +159,7 @@ def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
         "name": week.name,
         "as_of": history.end.isoformat(),
         "source": history.source,
+        "services": week.services,
         "verdict": week.verdict.level,
         "changes": len(plan.changes),
         "plan_id": plan.plan_id,

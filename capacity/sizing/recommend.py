@@ -37,6 +37,8 @@ class Context:
         throttled: share of throttled periods, times x services.
         oom_kills: kills, times x services.
         running: service -> whether it ran at the window's end.
+        unstable: services in a restart loop.
+        limits_known: False when the source cannot tell which limits are in force.
         headroom: share added to the forecast peak.
         tolerance: changes smaller than this share of the limit are not proposed.
         floors: smallest limit of each resource, cores and bytes.
@@ -46,6 +48,8 @@ class Context:
     throttled: pd.DataFrame | None = None
     oom_kills: pd.DataFrame | None = None
     running: pd.Series[bool] | None = None
+    unstable: frozenset[str] = frozenset()
+    limits_known: bool = True
     headroom: float = 0.1
     tolerance: float = 0.15
     floors: dict[Resource, float] = field(default_factory=lambda: {Resource.CPU: 0.1, Resource.MEMORY: 32.0 * MIB})
@@ -184,6 +188,7 @@ def _decide(
     has_samples = usage.notna().any().reindex(services)
     offered = pd.Series([str(name) not in skipped for name in services], index=services) & table["peak_high"].notna()
     excluded = pd.Series([skipped.get(str(name)) == "excluded" for name in services], index=services)
+    unstable = pd.Series([str(name) in context.unstable for name in services], index=services)
     unlimited = current.isna()
     recent_peak = table["observed_peak"]
     censored = (
@@ -194,8 +199,11 @@ def _decide(
         (excluded, Action.NONE, Reason.EXCLUDED),
         (~has_samples, Action.NONE, Reason.NO_DATA),
         (~running, Action.NONE, Reason.STOPPED),
+        (unstable, Action.NONE, Reason.UNSTABLE),
         (~offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
-        (capped & (unlimited | (limit > current)), Action.SET, Reason.HOST_CEILING),
+        (unlimited & (not context.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
+        (capped & unlimited, Action.SET, Reason.HOST_CEILING),
+        (capped & up, Action.RAISE, Reason.HOST_CEILING),
         (unlimited, Action.SET, Reason.UNLIMITED),
         ((table["oom_kills"] > 0) & up, Action.RAISE, Reason.OOM_KILLED),
         ((table["throttled"] > _THROTTLED_TOO_MUCH) & up, Action.RAISE, Reason.THROTTLED),

@@ -18,7 +18,7 @@ from capacity.model import Resource, Signal
 from capacity.reporting.decisions import MOST, decide
 from capacity.reporting.html import Column, sparkline, table, text
 from capacity.reporting.risks import find_risks
-from capacity.reporting.runs import iso_week, list_runs, previous_run, write_run
+from capacity.reporting.runs import iso_week, list_runs, previous_run, run_folder, write_run
 from capacity.reporting.scorecard import forecast_rows, score
 from capacity.reporting.weekly import review
 from capacity.settings import Settings
@@ -168,3 +168,18 @@ def test_reports_share_a_weeks_facts(tmp_path: Path) -> None:
     write_run(tmp_path, "one", {"as_of": "x"})
     write_run(tmp_path, "two", {"as_of": "y"})
     assert set(json.loads((tmp_path / "run.json").read_text())["reports"]) == {"one", "two"}
+
+
+def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
+    """A choice of services and a second source get folders of their own; the same again gets the same."""
+    week = pd.Timestamp("2026-11-23", tz="UTC")
+
+    def place(source: str, services: str) -> str:
+        return run_folder(tmp_path, "weekly-resources", week, source, services).name
+
+    assert place("sample", "") == "2026-W48"
+    write_run(tmp_path / "2026-W48", "weekly-resources", {"as_of": week.isoformat(), "source": "sample", "services": ""})
+    assert place("sample", "") == "2026-W48"
+    assert place("http://prometheus:9090", "") == "2026-W48-prometheus-9090-" + place("http://prometheus:9090", "")[-4:]
+    assert place("sample", "shop/*") == "2026-W48-shop"
+    assert len({place("sample", glob) for glob in ("a b", "a?b", "a/b")}) == 3

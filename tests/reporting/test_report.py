@@ -63,7 +63,7 @@ def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
         for change in read_plan(reports / "2026-W48" / "plan.yaml").changes
         if change.resource == "memory" and change.before is None
     ]
-    assert len(without) == 34 - 2  # one has stopped, one is five hours old
+    assert len(without) == 34 - 3  # one has stopped, one is five hours old, one restarts all the time
 
 
 def test_asks_nothing_of_any_network(reports: Path) -> None:
@@ -96,6 +96,21 @@ def test_the_same_inputs_give_the_same_bytes(reports: Path, tmp_path: Path) -> N
     assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     for name in ("plan.yaml", "forecast.parquet"):
         assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (reports / "2026-W48" / name).read_bytes()
+
+
+def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(reports: Path, tmp_path: Path) -> None:
+    """A filtered run has its own folder and says its filter; a plan that a person has edited moves aside."""
+    shutil.copytree(reports / "2026-W48", tmp_path / "reports" / "2026-W48")
+    before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
+    assert capacity("report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path).returncode == 0
+    assert (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes() == before
+    assert "<dd>shop/*</dd>" in (tmp_path / "reports" / "2026-W48-shop" / "weekly-resources.html").read_text()
+    plan = tmp_path / "reports" / "2026-W48" / "plan.yaml"
+    edited = re.sub(r"after: [\d.]+", "after: 12345678.0", plan.read_text(), count=1)
+    plan.write_text(edited)
+    assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
+    assert plan.with_name("plan.edited.yaml").read_text() == edited
+    assert plan.read_bytes() == (reports / "2026-W48" / "plan.yaml").read_bytes()
 
 
 def test_runs_under_plain_papermill(tmp_path: Path) -> None:

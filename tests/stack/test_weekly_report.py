@@ -99,3 +99,11 @@ def test_doctor_knows_a_server_by_its_metrics(server: Server, place: Path) -> No
     assert checks["clock"]["status"] == "ok"
     assert checks["signal cpu"]["status"] == "fail"
     assert done.returncode == 1
+
+
+def test_a_server_without_containers_is_no_success(tmp_path: Path) -> None:
+    """`fetch` from a server that scrapes no container fails with the reason: a nightly job must not store nothing for months."""
+    with prometheus(tmp_path / "bare") as bare:
+        done = capacity("fetch", "--source", bare.url, "--window", "2D", folder=tmp_path)
+    assert done.returncode == 1
+    assert "no metrics of containers" in done.stderr

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from capacity.sizing.policies.autopilot import Autopilot
 from capacity.sizing.policies.base import Past, Policy
+from capacity.sizing.policies.capacity import Capacity
 from capacity.sizing.policies.krr import Krr
 from capacity.sizing.policies.seed import Seed
 from capacity.sizing.policies.vpa import Vpa
@@ -13,6 +14,7 @@ from capacity.sizing.policies.vpa import Vpa
 __all__ = ["POLICIES", "Past", "Policy"]
 
 POLICIES: dict[str, Callable[[], Policy]] = {
+    "capacity": Capacity,
     "krr": lambda: Krr("krr", 0.95),
     "krr-limit": lambda: Krr("krr-limit", 0.96),
     "vpa": lambda: Vpa("vpa"),

@@ -1,0 +1,99 @@
+"""Our policy: monotone in the risk, free of units, and no stranger to small fleets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capacity.model import Resource
+from capacity.sizing.policies import POLICIES, Past
+from capacity.sizing.policies.capacity import MARGINS, Capacity, allocate
+from capacity.sizing.policies.daily import FEATURES, days_of, features
+
+RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
+HOURS = 24 * 49
+
+
+def past(services: int, seed: int = 0, days: int = 49) -> Past:
+    """Hourly services, half of them calm and half of them wild."""
+    rng = np.random.default_rng(seed)
+    spread = np.where(np.arange(services) % 2, 0.6, 0.03)
+    values = 1e9 * rng.lognormal(0, spread, (24 * days, services))
+    return Past(values, 3600, Resource.MEMORY, np.full(services, np.nan))
+
+
+def test_limits_never_fall_as_the_risk_falls() -> None:
+    """For every service, also where the measured drift differs from risk to risk."""
+    limits = POLICIES["capacity"]().limits(past(40), RISKS)
+    assert (np.diff(limits, axis=0) >= 0).all()
+    assert np.isfinite(limits).all()
+
+
+def test_the_wild_get_the_margin() -> None:
+    """A calm service's limit stays near its peak, a wild one's goes further beyond."""
+    one = past(60)
+    limits = Capacity().limits(one, (0.05,))[0] / one.last(14).max(axis=0)
+    assert np.median(limits[1::2]) > 1.15 * np.median(limits[::2])
+
+
+def test_units_do_not_matter() -> None:
+    """A thousand times the usage is a thousand times the limit, to the last bits."""
+    one = past(30)
+    thousand = Past(one.values * 1024.0, one.step, one.resource, one.current)
+    assert Capacity().limits(thousand, RISKS) == pytest.approx(1024.0 * Capacity().limits(one, RISKS), rel=1e-6)
+
+
+def test_the_same_input_gives_the_same_limits() -> None:
+    """Two runs agree to the byte."""
+    assert Capacity().limits(past(20), RISKS).tobytes() == Capacity().limits(past(20), RISKS).tobytes()
+
+
+@pytest.mark.parametrize(("services", "days"), [(1, 2), (1, 60), (3, 10), (5, 28)])
+def test_small_fleets_and_short_histories_get_an_answer(services: int, days: int) -> None:
+    """Where there is little to learn from, the prior speaks: finite, above the median day, monotone."""
+    one = past(services, days=days)
+    limits = Capacity().limits(one, RISKS)
+    assert np.isfinite(limits).all()
+    assert (limits[-1] >= np.median(one.values, axis=0)).all()
+    assert (np.diff(limits, axis=0) >= 0).all()
+
+
+def test_services_without_samples_get_none() -> None:
+    """NaN for those never seen, and the others as if they were not there."""
+    one = past(30)
+    values = np.concatenate([one.values, np.full((len(one.values), 1), np.nan)], axis=1)
+    limits = Capacity().limits(Past(values, 3600, Resource.MEMORY, np.full(31, np.nan)), RISKS)
+    assert np.isnan(limits[:, -1]).all()
+    assert np.isfinite(limits[:, :-1]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 6), st.floats(0.005, 0.5), st.integers(0, 2**31))
+def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(services: int, risk: float, seed: int) -> None:
+    """The mean chance is at most the risk, and no single common margin that keeps it is cheaper."""
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.05, 1.0, services)
+    chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
+    peaks = rng.lognormal(0, 1, services)
+    chosen = allocate(chances, peaks, risk, most=1.0)
+    mean = chances[np.arange(services), chosen].mean()
+    cheapest_possible = chances[:, -1].mean()
+    assert mean <= max(risk, cheapest_possible) + 1e-12
+
+    def cost(margins: np.ndarray) -> float:
+        return float(0.5 * (np.exp(margins) * peaks).sum() / peaks.sum() + 0.5 * margins.mean())
+
+    if mean <= risk:
+        same = [margin for number, margin in enumerate(MARGINS) if chances[:, number].mean() <= mean]
+        assert cost(MARGINS[chosen]) <= cost(np.full(services, same[0])) + 1e-9
+
+
+def test_features_are_named_and_finite_for_a_whole_history() -> None:
+    """One column a name, in the order of the names."""
+    days = days_of(past(5).values, 3600)
+    table = features(days)
+    assert table.shape == (5, len(FEATURES))
+    assert np.isfinite(table).all()
+    assert table[:, FEATURES.index("spread of daily peaks")][1] > table[:, FEATURES.index("spread of daily peaks")][0]
