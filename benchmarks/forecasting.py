@@ -2,6 +2,8 @@
 
 python benchmarks/forecasting.py accuracy [--step 1h|5min] [--peers fast|all|none]
 python benchmarks/forecasting.py scale
+
+The traces are Parquet files in the folder that CAPACITY_TRACES names.
 """
 
 from __future__ import annotations
