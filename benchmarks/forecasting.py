@@ -222,7 +222,7 @@ def _sample_quantiles(rows: np.ndarray) -> np.ndarray:
 
 
 def profiles(past: np.ndarray, length: int) -> dict[str, np.ndarray]:
-    """The single empirical profiles of the issue, and LinearRegression: times x series x quantiles each."""
+    """The single empirical profiles and LinearRegression: times x series x quantiles each."""
     hour = length // 168
     series = past.T
     week = series[:, -length:]

@@ -187,7 +187,7 @@ def test_an_unusable_output_folder_is_refused_before_any_work(tmp_path: Path) ->
     assert "is a file, not a folder" in done.stderr
 
 
-@pytest.mark.parametrize("after", [0.5, 1.5, 3.0])
+@pytest.mark.parametrize("after", [1.0, 2.0, 3.5])
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) -> None:
     """Ctrl-C is one line and exit code 130; the last finished report stays as it was."""
     week = tmp_path / "reports" / "2026-W48"
