@@ -188,7 +188,7 @@ class History:
 
     def fingerprint(self) -> str:
         """Hash of every sample, its time and its name: what a result was computed from."""
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr(self.only and sorted(self.only)).encode())
         for signal in sorted(self.frames):
             frame = self.frames[signal]
             if frame.empty:
