@@ -401,5 +401,4 @@ def _say(line: str) -> None:
 
 def _leave(code: int) -> None:
     """End at once: a download that nobody waits for must not hold the exit up."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - the last thing this process does
     os._exit(code)
