@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .tools
+# Debian keeps venv in a package of its own, which takes root to install
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
 .PHONY: report test lint format lock clean
 
@@ -35,7 +37,7 @@ LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header 
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("capacity needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
-	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install the package python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $(ROOT) apt-get update -qq && $(ROOT) apt-get install -qq -y python3-venv >/dev/null 2>&1 && $(PYTHON) -m venv $(VENV); } || { echo "$(PYTHON) -m venv failed: install Debian's package python3-venv, then run make again"; exit 1; }
 
 $(VENV)/runtime: requirements/runtime.txt pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
