@@ -209,7 +209,7 @@ def way_c(url: str, days: int, at_once: int) -> None:
 def measure(way: str, url: str, folder: str, first: int, days: int) -> None:
     """Run one way and print wall, CPU and added peak memory as JSON."""
     import prometheus_api_client  # noqa: F401 - imports belong to the baseline
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet  # noqa: F401 - the same
 
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     baseline = _memory("VmRSS")

@@ -277,7 +277,7 @@ def accuracy(step: str, which: str, origins: int, half: str) -> None:
     for trace in NAMES:
         for number, (history, future) in enumerate(windows(trace, step, origins)):
             every = 1 if step == "1h" or not names else (10 if trace.startswith("bitbrains") else 3)
-            history, future = history.iloc[:, ::every], future.iloc[:, ::every]  # noqa: PLW2901
+            history, future = history.iloc[:, ::every], future.iloc[:, ::every]  # noqa: PLW2901 - thinned, otherwise the same
             made = profiles(history.to_numpy(), len(future))
             made["capacity"], peak, took = ours(history)
             times = {"capacity": took}

@@ -79,7 +79,7 @@ def test_plots_land_on_the_axes_given() -> None:
 def test_wrong_questions_are_input_errors(call: object, cause: str) -> None:
     """The message names what was wrong."""
     with pytest.raises(InputError, match=cause):
-        call()  # type: ignore[operator]
+        call()  # type: ignore[operator]  # parametrised with calls
 
 
 def _settings() -> Settings:

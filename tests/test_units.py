@@ -33,7 +33,7 @@ def test_a_size_for_people_is_itself_a_size_within_half_a_percent(size: int) -> 
     st.sampled_from(["", "b", "ib"]),
     st.booleans(),
 )
-def test_the_grammar_of_docker_is_accepted(number: int, space: str, unit: str, suffix: str, upper: bool) -> None:  # noqa: FBT001
+def test_the_grammar_of_docker_is_accepted(number: int, space: str, unit: str, suffix: str, upper: bool) -> None:
     """A number, at most one space, a unit with an optional b or ib in any case; every unit is a power of 1024."""
     text = f"{number}{space}{unit}{suffix}"
     if number * 1024 ** ("bkmgtp".index(unit)) >= 2**63:

@@ -91,7 +91,7 @@ def without_holidays(values: Floats, grid: Grid, holidays: Windows, levels: Floa
 def _inside(index: pd.DatetimeIndex, holidays: Windows) -> NDArray[np.bool_]:
     rows = np.zeros(len(index), bool)
     for start, end in holidays:
-        low, high = (pd.Timestamp(t) for t in (start, end))  # type: ignore[arg-type]
+        low, high = (pd.Timestamp(t) for t in (start, end))  # type: ignore[arg-type]  # any moment pandas can read
         low, high = (t.tz_localize("UTC") if t.tz is None else t.tz_convert("UTC") for t in (low, high))
         rows |= np.asarray((index >= low) & (index < high))
     return rows
@@ -109,13 +109,13 @@ def time_to_limit(
     """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`), NaT when it does not."""
     wanted = dict(limits)
     every = max(pd.Timedelta("1h"), forecaster.step_)
-    future, lead = forecaster._future(horizon, every)  # noqa: SLF001 - one package, one grid
-    levels = forecaster._state["levels"]  # noqa: SLF001
+    future, lead = forecaster._future(horizon, every)
+    levels = forecaster._state["levels"]
     numbers = [i for i, name in enumerate(forecaster.services_) if str(name) in wanted]
     out: dict[str, list[Any]] = {"upper": [], "median": []}
     for number in numbers:
         part = slice(number, number + 1)
-        use = on_grid(forecaster._state, lead, future, forecaster.holidays, part)  # noqa: SLF001
+        use = on_grid(forecaster._state, lead, future, forecaster.holidays, part)
         for name, level in (("upper", band), ("median", 0.5)):
             reached = np.flatnonzero(use[:, level_index(levels, level)] >= wanted[str(forecaster.services_[number])])
             out[name].append(future[reached[0]] if len(reached) else pd.NaT)

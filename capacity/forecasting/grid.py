@@ -130,7 +130,7 @@ def masked(
 
 
 def _utc(when: object) -> pd.Timestamp:
-    stamp = pd.Timestamp(when)  # type: ignore[arg-type]
+    stamp = pd.Timestamp(when)  # type: ignore[arg-type]  # any moment pandas can read
     return stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")
 
 

@@ -61,15 +61,15 @@ def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     The first two see less than a week ahead of them, but say which candidate fits the present state of a service.
     """
     days = hours // DAY
-    if days >= 28:  # noqa: PLR2004
+    if days >= 28:  # noqa: PLR2004 - what a history of that length can teach
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY), (2, 3)
-    if days >= 21:  # noqa: PLR2004
+    if days >= 21:  # noqa: PLR2004 - what a history of that length can teach
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY), (2, 3)
-    if days >= 14:  # noqa: PLR2004
+    if days >= 14:  # noqa: PLR2004 - what a history of that length can teach
         return (DAY, 3 * DAY, 5 * DAY, 7 * DAY, 10 * DAY), (3, 4)
-    if days >= 4:  # noqa: PLR2004
+    if days >= 4:  # noqa: PLR2004 - what a history of that length can teach
         return (DAY, days * DAY // 3, days * DAY // 2), (2,)
-    if days >= 2:  # noqa: PLR2004
+    if days >= 2:  # noqa: PLR2004 - what a history of that length can teach
         return (hours // 3, hours // 2), (1,)
     return (), ()
 

@@ -40,16 +40,16 @@ def backtest(forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta,
 
 
 def _origin(fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizon: pd.Timedelta) -> pd.DataFrame:
-    levels = fitted._state["levels"]  # noqa: SLF001 - one package
+    levels = fitted._state["levels"]
     middle = level_index(levels, 0.5)
     peaks = fitted.predict_peak(horizon).to_numpy()
-    times, lead = fitted._future(horizon, None)  # noqa: SLF001
+    times, lead = fitted._future(horizon, None)
     where = past.columns.get_indexer(fitted.services_)
     out = []
     for start in range(0, len(where), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         columns = where[part]
-        forecast = ahead.on_grid(fitted._state, lead, times, fitted.holidays, part)  # noqa: SLF001
+        forecast = ahead.on_grid(fitted._state, lead, times, fitted.holidays, part)
         forecast = forecast.reshape(len(times), -1, len(levels))
         actual = future.iloc[:, columns].to_numpy(np.float64)
         table: dict[str, Any] = {"service": fitted.services_[part], "origin": past.index[-1]}
@@ -58,7 +58,7 @@ def _origin(fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizo
         table["peak"] = top
         for number, level in enumerate(levels):
             table[f"peak_{level:g}"] = np.where(np.isfinite(top), (top <= peaks[part, number]).astype(float), np.nan)
-        share = fitted._state["share"][part].mean(axis=1)  # noqa: SLF001
+        share = fitted._state["share"][part].mean(axis=1)
         table["model"] = [CANDIDATES[i] for i in share.argmax(axis=1)]
         out.append(pd.DataFrame(table))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame({"service": [], "origin": []})

@@ -42,7 +42,7 @@ def code_version() -> str:
 
 def save(forecaster: Forecaster, folder: Path) -> None:
     """Write both files; the JSON comes last and names the hash of the arrays, so a half-written model is refused."""
-    state = forecaster._state  # noqa: SLF001 - this module is the forecaster's own
+    state = forecaster._state
     about = {
         "format": FORMAT,
         "code": code_version(),
@@ -84,7 +84,7 @@ def load(kind: type[Forecaster], folder: Path, data_hash: str | None) -> Forecas
             state = {name: kept[name] for name in kept.files}
         params = {name: _tuples(value) for name, value in about["params"].items()}
         out = kind(**params)
-        out._state = state  # noqa: SLF001 - this module is the forecaster's own
+        out._state = state
         out.services_ = pd.Index(about["services"], dtype="str")
         out.skipped_ = dict(about["skipped"])
         out.step_ = pd.Timedelta(about["step"])

@@ -107,7 +107,7 @@ def leak(level: Floats) -> dict[str, Any]:
         gain = max(gain, float(slope) * float(time[-1] - time[0]))
     if not hours or not around > 0:
         return nothing
-    leaking = explained / around > 0.6 and climbed / hours > 0.7 and gain > 0.1 * max(abs(float(np.median(values))), 1e-12)  # noqa: PLR2004
+    leaking = explained / around > 0.6 and climbed / hours > 0.7 and gain > 0.1 * max(abs(float(np.median(values))), 1e-12)  # noqa: PLR2004 - the thresholds of the docstring
     inner = [int(where[r]) for r in resets[1:-1]]
     verdict = ("leak with resets" if inner else "leak") if leaking else "none"
     return {"verdict": verdict, "growth": growth / hours if leaking else 0.0, "resets": inner if leaking else []}
@@ -133,7 +133,7 @@ def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp 
     level = means.astype(np.float64) * spread + centre
     share = state["share"][number].mean(axis=0)
     slope, error = slopes(means[None])
-    weights = {CANDIDATES[i]: float(share[i]) for i in np.argsort(-share, kind="stable") if share[i] >= 0.01}  # noqa: PLR2004
+    weights = {CANDIDATES[i]: float(share[i]) for i in np.argsort(-share, kind="stable") if share[i] >= 0.01}  # noqa: PLR2004 - less is noise
     verdict = leak(level)
     verdict["resets"] = [_time(hour, len(means), end) for hour in verdict["resets"]]
     return {

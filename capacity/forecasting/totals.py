@@ -43,7 +43,7 @@ def totals(
         horizon: how far.
         every: distance of the timestamps, at least the step of the usage.
     """
-    forecaster._trained()  # noqa: SLF001 - one package
+    forecaster._trained()
     if FLEET in placement.values():
         raise InputError(f"A host cannot be called {FLEET!r}", "That name stands for the sum of all hosts")
     where = {str(name): number for number, name in enumerate(forecaster.services_)}
@@ -51,8 +51,8 @@ def totals(
     for service, host in sorted(placement.items()):
         if service in where:
             hosts.setdefault(host, []).append(where[service])
-    future, lead = forecaster._future(horizon, max(pd.Timedelta(every), forecaster.step_))  # noqa: SLF001
-    levels = forecaster._state["levels"]  # noqa: SLF001
+    future, lead = forecaster._future(horizon, max(pd.Timedelta(every), forecaster.step_))
+    levels = forecaster._state["levels"]
     names = [*sorted(hosts), FLEET]
     out = np.zeros((len(future), len(names), len(levels)))
     whole: Floats | None = None
@@ -70,7 +70,7 @@ def totals(
 
 def _scenarios(forecaster: Forecaster, services: list[int], lead: Floats, future: pd.DatetimeIndex) -> Floats:
     """The sum over some services in each scenario: (times, scenarios)."""
-    state: dict[str, Any] = forecaster._state  # noqa: SLF001 - one package
+    state: dict[str, Any] = forecaster._state
     levels = state["levels"]
     total: Floats | None = None
     for start in range(0, len(services), 64):

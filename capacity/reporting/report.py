@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ from capacity.model import Resource
 from capacity.reporting.notebook import run_notebook
 from capacity.reporting.page import index_page, render_page
 from capacity.reporting.runs import iso_week, list_runs, make_folder, run_folder, write_run
+from capacity.reporting.weekly import REPORT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
     from capacity.settings import Settings
 
 __all__ = ["Finished", "weekly_resources"]
-
-_REPORT = "weekly-resources"
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ def weekly_resources(
     began = time.monotonic()
     make_folder(out)
     window = api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
-    history = window.load(settings, signals=[resource.usage for resource in Resource], services=services)  # is there anything?
-    place = run_folder(out, _REPORT, window.end, history.source, services)
-    failed = place / f"{_REPORT}.failed.ipynb"
+    # an empty window is told as such, and before a kernel starts; the frames themselves are the notebook's to hold
+    origin = window.load(settings, signals=[resource.usage for resource in Resource], services=services).source
+    place = run_folder(out, REPORT, window.end, origin, services)
+    failed = place / f"{REPORT}.failed.ipynb"
     try:
         with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
             folder = Path(temporary)
@@ -81,24 +82,25 @@ def weekly_resources(
             }
             notebook = bundled("notebooks/weekly_resources.ipynb")
             executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
-            nbformat.write(executed, folder / f"{_REPORT}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
+            nbformat.write(executed, folder / f"{REPORT}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
             page = render_page(executed, f"Weekly resources {iso_week(window.end)}")
-            (folder / f"{_REPORT}.html").write_text(page, encoding="utf-8")
+            (folder / f"{REPORT}.html").write_text(page, encoding="utf-8")
             _put_in_place(folder, place)
     except OSError as error:
         if error.errno is None:  # no failure of the system, but a library's own error in that class
             raise
         raise storage_error(place, error) from error
     failed.unlink(missing_ok=True)
-    write_atomically(out / "index.html", lambda path: path.write_text(index_page(list_runs(out, _REPORT)), encoding="utf-8"))
-    return Finished(place / f"{_REPORT}.html", place, time.monotonic() - began)
+    write_atomically(out / "index.html", lambda path: path.write_text(index_page(list_runs(out, REPORT)), encoding="utf-8"))
+    return Finished(place / f"{REPORT}.html", place, time.monotonic() - began)
 
 
 def _keep_edited(plan: Path) -> None:
     """A plan that a person has edited is not overwritten: it moves aside as `plan.edited.yaml`."""
     if plan.is_file():
         try:
-            edited = plan_id(read_plan(plan)) != read_plan(plan).plan_id
+            kept = read_plan(plan)
+            edited = plan_id(kept) != kept.plan_id
         except InputError:
             edited = True
         if edited:
@@ -107,14 +109,12 @@ def _keep_edited(plan: Path) -> None:
 
 def _put_in_place(made: Path, place: Path) -> None:
     """Move the finished files, the page last: where the page is, everything is."""
-    import json
-
     facts_file = made / "run.json"
     if not facts_file.is_file():
         raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][_REPORT]
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][REPORT]
     place.mkdir(parents=True, exist_ok=True)
-    write_run(place, _REPORT, facts)
+    write_run(place, REPORT, facts)
     facts_file.unlink()
     _keep_edited(place / "plan.yaml")
     for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):

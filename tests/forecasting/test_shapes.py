@@ -120,7 +120,7 @@ def test_unusable_frames_are_named() -> None:
     """A frame that is no usage frame is refused with what is wrong."""
     usage = fleet(2, 3)
     with pytest.raises(InputError, match="DataFrame"):
-        Forecaster().fit(usage.to_numpy())  # type: ignore[arg-type]
+        Forecaster().fit(usage.to_numpy())  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(InputError, match="DatetimeIndex"):
         Forecaster().fit(usage.reset_index(drop=True))
     with pytest.raises(InputError, match="UTC"):

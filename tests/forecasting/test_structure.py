@@ -87,13 +87,13 @@ def test_seasons_and_trend() -> None:
     hour, draw = np.arange(24 * 28), np.random.default_rng(2)
     seasonal = explained(10 + 5 * np.sin(2 * np.pi * hour / 24) + draw.normal(0, 0.5, len(hour)))
     noisy = explained(draw.normal(10, 1, len(hour)))
-    assert seasonal["seasons"]["day"] > 0.9  # type: ignore[index]
-    assert noisy["seasons"]["day"] < 0.1  # type: ignore[index]
+    assert seasonal["seasons"]["day"] > 0.9  # type: ignore[index]  # plain data of mixed types
+    assert noisy["seasons"]["day"] < 0.1  # type: ignore[index]  # plain data of mixed types
     assert seasonal["kind"] == "seasonal"
     assert noisy["kind"] == "steady"
     trend = noisy["trend"]
-    assert abs(trend["per_day"]) < 3 * trend["error"]  # type: ignore[index]
-    assert sum(seasonal["weights"].values()) == pytest.approx(1, abs=0.15)  # type: ignore[attr-defined]
+    assert abs(trend["per_day"]) < 3 * trend["error"]  # type: ignore[index]  # plain data of mixed types
+    assert sum(seasonal["weights"].values()) == pytest.approx(1, abs=0.15)  # type: ignore[attr-defined]  # plain data of mixed types
 
 
 def test_starts_are_told_apart() -> None:

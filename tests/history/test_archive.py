@@ -77,11 +77,11 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
     st.integers(0, 2**32),
     st.booleans(),
 )
-def test_a_day_reads_back_to_the_bit(tmp_path: Path, rows: list[tuple[str, str, int]], seed: int, final: bool) -> None:  # noqa: FBT001
+def test_a_day_reads_back_to_the_bit(tmp_path: Path, rows: list[tuple[str, str, int]], seed: int, final: bool) -> None:
     """Any names, any values, NaN and warnings included."""
     bits = np.random.default_rng(seed).integers(0, 2**63, (len(rows), 288)).view(np.float64)
     names, hosts, replicas = ([row[index] for row in rows] for index in range(3))
-    day = StoredDay(Block(names, hosts, replicas, bits), final, ("w",))  # type: ignore[arg-type]
+    day = StoredDay(Block(names, hosts, replicas, bits), final, ("w",))  # type: ignore[arg-type]  # hypothesis draws the right shape
     archive = Archive(tmp_path)
     archive.write(*KEY, day)
     assert same(archive.read(*KEY), day)

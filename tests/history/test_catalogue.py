@@ -28,8 +28,8 @@ def test_every_signal_has_an_entry() -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
     """What a query cannot do without is what it mentions, no more and no less."""
-    text = render(query, IDENTITY, {}, 300)  # type: ignore[arg-type]
-    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(query.metrics)  # type: ignore[attr-defined]
+    text = render(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
+    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(query.metrics)  # type: ignore[attr-defined]  # parametrised with queries
     assert "$" not in text
 
 

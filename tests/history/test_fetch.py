@@ -95,7 +95,7 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
 
 def test_an_empty_day_is_asked_again(tmp_path: Path) -> None:
     """What is empty today may come tomorrow: nothing is stored for it, and nothing stored is lost to it."""
-    empty = lambda envelope, number: envelope["data"].update(result=[]) if number in {0, 2} else None  # noqa: E731
+    empty = lambda envelope, number: envelope["data"].update(result=[]) if number in {0, 2} else None  # noqa: E731 - one line, used once
     with web(metrics_server(empty)) as server:
         settings = settings_for(server.url, tmp_path)
         assert (fetched(settings).asked, len(list(tmp_path.rglob("*.parquet")))) == (2, 1)

@@ -59,7 +59,7 @@ def expected(body: bytes) -> tuple[list[dict[str, str]], np.ndarray]:
 
 @given(st.lists(series, max_size=5), styles, st.booleans())
 @example([{"metric": {}, "values": [(START, "1")]}, {"metric": {}, "values": []}], (",", ":"), False)
-def test_any_matrix_is_read_as_json_and_float_would(result: list[Any], style: tuple[str, str] | None, turned: bool) -> None:  # noqa: FBT001
+def test_any_matrix_is_read_as_json_and_float_would(result: list[Any], style: tuple[str, str] | None, turned: bool) -> None:
     """Values equal to the bit, whatever the labels, gaps, white space, order of keys and special numbers."""
     body = written(result, style=style, turned=turned)
     answer = parse_matrix(body, start=START, step=STEP, points=POINTS)

@@ -128,7 +128,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_an_answer_that_breaks_off_is_asked_for_again(reset: bool) -> None:  # noqa: FBT001
+def test_an_answer_that_breaks_off_is_asked_for_again(reset: bool) -> None:
     """A short body or a reset in the middle is never taken for an answer; the next attempt may be whole."""
     broken = Answer(body=EMPTY[:20], declared=len(EMPTY), reset=reset)
     with web(lambda number, _: Answer() if number else broken) as server:
