@@ -16,10 +16,11 @@ from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_max, column_quantile
+from capacity.sizing.policies.daily import Days, days_of
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
-DEFAULT_POLICIES = ("krr", "vpa", "autopilot", "seed")
+DEFAULT_POLICIES = ("capacity", "krr", "vpa", "autopilot", "seed")
 DEFAULT_RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
 _FIRST = pd.Timedelta("28D")
 _DAY = 86_400
@@ -68,11 +69,15 @@ def replay(
     in_force: Floats = np.asarray(known, dtype=np.float64)
     rules = {name: POLICIES[name]() for name in policies}
     before: dict[str, Floats] = {}
+    length = max(1, round(_DAY / step.total_seconds()))
+    days = Days(days_of(values[: len(values) // length * length], round(step.total_seconds())))
     parts = []
     for position in _decisions(len(index), step, pd.Timedelta(every), pd.Timedelta(horizon)):
         ahead = values[position : position + round(pd.Timedelta(horizon) / step)]
         peak = column_max(ahead)
-        past = Past(values[:position], int(step.total_seconds()), resource, in_force)
+        # a decision within a day has days of its own
+        shared = days.until(position // length) if position % length == 0 else None
+        past = Past(values[:position], round(step.total_seconds()), resource, in_force, shared)
         seen = np.isfinite(column_max(past.last(7))) & np.isfinite(peak)
         for name, rule in rules.items():
             limits = rule.limits(past, risk)

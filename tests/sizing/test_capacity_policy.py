@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from capacity.model import Resource
 from capacity.sizing.policies import POLICIES, Past
-from capacity.sizing.policies.capacity import MARGINS, Capacity, allocate
+from capacity.sizing.policies.allocate import allocate, within_budget
+from capacity.sizing.policies.capacity import Capacity
 from capacity.sizing.policies.daily import FEATURES, days_of, features
+from capacity.sizing.policies.forest import MARGINS
 
 RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
 HOURS = 24 * 49
@@ -77,17 +79,46 @@ def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(servi
     scale = rng.uniform(0.05, 1.0, services)
     chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
     peaks = rng.lognormal(0, 1, services)
-    chosen = allocate(chances, peaks, risk, most=1.0)
+    chosen = allocate(chances, peaks, risk, 1.0)
     mean = chances[np.arange(services), chosen].mean()
     cheapest_possible = chances[:, -1].mean()
     assert mean <= max(risk, cheapest_possible) + 1e-12
 
     def cost(margins: np.ndarray) -> float:
-        return float(0.5 * (np.exp(margins) * peaks).sum() / peaks.sum() + 0.5 * margins.mean())
+        return float(0.4 * (np.exp(margins) * peaks).sum() / peaks.sum() + 0.6 * margins.mean())
 
     if mean <= risk:
         same = [margin for number, margin in enumerate(MARGINS) if chances[:, number].mean() <= mean]
         assert cost(MARGINS[chosen]) <= cost(np.full(services, same[0])) + 1e-9
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.floats(0.5, 6.0), st.integers(0, 2**31))
+def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: float, seed: int) -> None:
+    """Never over the budget; no choice of margins breaks less than one a thousandth richer, whether by table or by price."""
+    rng = np.random.default_rng(seed)
+    scale = rng.uniform(0.05, 1.0, services)
+    chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
+    peaks = rng.lognormal(0, 1, services)
+    budget = times * float(peaks.sum())
+    chosen = within_budget(chances, peaks, budget)
+    every = np.stack(np.meshgrid(*[np.arange(len(MARGINS))] * services, indexing="ij")).reshape(services, -1)
+    cost = (np.exp(MARGINS)[every] * peaks[:, None]).sum(axis=0)
+    broken = chances[np.arange(services)[:, None], every].sum(axis=0)
+    assert (np.exp(MARGINS)[chosen] * peaks).sum() <= budget * (1 + 1e-12)
+    assert chances[np.arange(services), chosen].sum() <= broken[cost <= budget * 0.999].min() + 1e-9
+
+
+def test_a_budget_for_a_large_fleet_beats_one_margin_for_all() -> None:
+    """Within the budget, and with fewer expected breaches than the same multiple everywhere."""
+    rng = np.random.default_rng(3)
+    scale = rng.uniform(0.05, 1.0, 500)
+    chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
+    peaks = rng.lognormal(0, 1, 500)
+    chosen = within_budget(chances, peaks, 1.5 * float(peaks.sum()))
+    same = np.flatnonzero(np.exp(MARGINS) <= 1.5)[-1]
+    assert (np.exp(MARGINS)[chosen] * peaks).sum() <= 1.5 * peaks.sum()
+    assert chances[np.arange(500), chosen].sum() < 0.9 * chances[:, same].sum()
 
 
 def test_features_are_named_and_finite_for_a_whole_history() -> None:

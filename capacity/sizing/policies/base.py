@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capacity.model import Resource
+
+if TYPE_CHECKING:
+    from capacity.sizing.policies.daily import Days
 
 __all__ = ["Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
 
@@ -26,12 +29,16 @@ class Past:
         step: seconds between samples.
         resource: which limit is asked for.
         current: limit in force by service; NaN = none.
+        days: daily summaries of these samples, when the caller keeps them.
+        forecast: services x `PEAK_LEVELS` of the coming peak, when the caller has it.
     """
 
     values: Floats
     step: int
     resource: Resource
     current: Floats
+    days: Days | None = None
+    forecast: Floats | None = None
 
     def last(self, days: float) -> Floats:
         """The samples of the last `days`."""

@@ -1,10 +1,11 @@
 """Our policy: put the margin where it buys the most.
 
-One model, trained on the fleet's own past weeks, says for each service how likely next week's peak is to pass any multiple
-of its trailing peak. Margins are then chosen so that the expected breaches of the fleet are what was asked for, at the
-least cost: a service whose peak is certain gets little, one that may double gets more, one that nothing would help does not
-get everything. No single service may run a risk far above the one asked. What the model was wrong by on the latest weeks it
-had not seen corrects the risk it is asked at.
+Three voices say how likely next week's peak is to pass any multiple of the trailing peak: a forest trained on the fleet's own
+past weeks, the forecaster's distribution of the peak, and a prior for fleets with little past. Margins are then chosen so that
+the expected breaches of the fleet are what was asked for, at the least cost: a service whose peak is certain gets little,
+one that may double gets more, one that nothing would help does not get everything. No single service may run a risk far above
+the one asked, nor get less than a peak it reaches again and again. What was wrong on the latest weeks, judged as if they were
+still to come, corrects the risk that is asked.
 """
 
 from __future__ import annotations
@@ -12,190 +13,203 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from capacity.sizing.policies.allocate import allocate, most, within_budget
 from capacity.sizing.policies.base import Floats, Past
-from capacity.sizing.policies.daily import FEATURES, base, days_of, features, next_peak
+from capacity.sizing.policies.daily import FEATURES, Days, days_of
+from capacity.sizing.policies.forest import MARGINS, learn
 
-__all__ = ["MARGINS", "Capacity", "allocate"]
+__all__ = ["PEAK_LEVELS", "Capacity", "Outlook"]
 
-MARGINS = np.concatenate(
-    [np.arange(-2.5, -0.5, 0.25), np.arange(-0.5, 0.6, 0.05), np.arange(0.6, 1.5, 0.1), np.arange(1.5, 4.1, 0.25)]
-)  # logarithms of the multiple of the trailing peak
+PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _FIRST_ORIGIN = 9  # days before a past week can be learned from
 _WEEK = 7
-_LEAST_ROWS = 60  # service-weeks below which the prior speaks alone
-_DRAWS = 16  # margins tried on each past week
-_MOST_ROWS = 400_000
-_HELD_OUT = 2  # weeks kept back to measure how wrong the model is
-_TOTAL, _TYPICAL = 0.5, 0.5  # how the cost counts: share of the fleet's total, and relative to each service
+_HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
+_JUDGED = 400  # services whose held-out weeks are looked at
+_FORECAST_DAYS = 28
+_FORECAST, _FORECAST_ALONE = 0.15, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
+_FLOOR = FEATURES.index("third highest day")
+_KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """How likely the coming peak is to pass any limit.
+
+    Attributes:
+        peaks: trailing 14-day peak of each service; NaN = never seen.
+        chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
+        floors: lowest margin of each service: a peak it reached on three of the last fourteen days.
+        weeks: service-weeks that were learned from.
+    """
+
+    peaks: Floats
+    chances: Floats
+    floors: Floats
+    weeks: float
+
+    def at(self, limits: Floats) -> Floats:
+        """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins it is the nearest one's."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margins = np.log(limits / self.peaks)
+        found = [np.interp(margin, MARGINS, row) for margin, row in zip(margins, self.chances, strict=True)]
+        quiet = (self.peaks == 0) & np.isfinite(limits)
+        return np.where(quiet, (limits <= 0) * 1.0, np.where(np.isfinite(margins), found, np.nan))
+
+
+@dataclass
 class Capacity:
-    """Learns anew at every decision; keeps nothing."""
+    """Learns anew at every decision; keeps only summaries of days and forecasts it has already made."""
 
     name: str = "capacity"
     seed: int = 0
-    prior: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.prior:
-            object.__setattr__(self, "prior", _prior())
+    forecasts: bool = True
+    _kept: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict, repr=False)
 
     def limits(self, past: Past, risks: Sequence[float]) -> Floats:
         """Limits at which the fleet's expected share of breaches is each risk; never lower at a lower risk."""
-        days = days_of(past.values, past.step)
-        peak = base(days) if len(days) else np.full(past.values.shape[1], np.nan)
-        known = np.isfinite(peak) & (peak > 0)
-        answer = np.where(np.isfinite(peak), np.maximum(peak, 0.0), np.nan) * np.ones((len(risks), 1))
+        outlook = self.outlook(past)
+        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan) * np.ones((len(risks), 1))
+        known = outlook.peaks > 0
         if not known.any():
             return answer
-        days, peak = days[:, known], peak[known]
-        chances = self._chances(self._learn(days, len(days) - _WEEK), days)
-        drift = self._drift(days, risks)
-        highest = np.full(len(peak), -np.inf)
+        chances, peaks, floors = outlook.chances[known], outlook.peaks[known], outlook.floors[known]
+        drift = self.drift(past, risks)
+        highest = np.full(len(peaks), -np.inf)
         for number in np.argsort(risks)[::-1]:
-            chosen = allocate(chances, peak, risks[number] / drift[number], _most(risks[number]))
+            chosen = allocate(chances, peaks, risks[number] / drift[number], most(risks[number]), floors)
             highest = np.maximum(highest, MARGINS[chosen])
-            answer[number, known] = np.exp(highest) * peak
+            answer[number, known] = np.exp(highest) * peaks
         return answer
 
-    def _learn(self, days: Floats, last: int) -> _Learned:
-        """What past weeks that began on day `last` at the latest teach."""
-        rows, outcomes = _training(days, range(_FIRST_ORIGIN, last + 1), np.random.default_rng(self.seed))
-        weeks = len(outcomes) / _DRAWS / _WEEK  # origins are a day apart, so seven of them are about one
-        if len(outcomes) < _LEAST_ROWS * _DRAWS or outcomes.min() == outcomes.max():
-            return _Learned([], 0.0)
-        return _Learned([_fit(rows, outcomes, self.seed + number) for number in range(2)], weeks)
+    def shared(self, past: Past, budget: float) -> Floats:
+        """Limits that add up to `budget` at most, with the least expected number of breaches."""
+        outlook = self.outlook(past)
+        known = outlook.peaks > 0
+        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
+        if known.any():
+            chosen = within_budget(outlook.chances[known], outlook.peaks[known], budget, outlook.floors[known])
+            answer[known] = np.exp(MARGINS[chosen]) * outlook.peaks[known]
+        return answer
 
-    def _chances(self, learned: _Learned, days: Floats) -> Floats:
-        """Chance that the peak of the week after `days` passes each margin: services x margins, never rising with the margin."""
-        now = features(days)
-        chances = self._assumed(now)
-        if learned.models:
-            asked = np.column_stack([np.tile(MARGINS, len(now)), np.repeat(now, len(MARGINS), axis=0)])
-            told = np.mean([model.predict_proba(asked)[:, 1] for model in learned.models], axis=0).reshape(chances.shape)
-            weight = self.prior["weight"]
-            chances = (learned.weeks * told + weight * chances) / (learned.weeks + weight)
-        return np.asarray(np.minimum.accumulate(chances, axis=1), np.float64)
+    def outlook(self, past: Past) -> Outlook:
+        """Chances for the week after `past`."""
+        days = _days(past)
+        return self._outlook(past, days, len(days), self._fit(days, len(days) - _WEEK))
 
-    def _assumed(self, now: Floats) -> Floats:
-        """The prior's chances."""
-        from scipy.stats import t
-
-        spread = np.nan_to_num(now[:, FEATURES.index("spread of daily peaks")], nan=0.5)
-        scale: Floats = self.prior["floor"] + self.prior["slope"] * spread
-        tail = t.sf((MARGINS - self.prior["location"]) / scale[:, None], self.prior["degrees"])
-        return np.asarray(tail, np.float64)
-
-    def _drift(self, days: Floats, risks: Sequence[float]) -> Floats:
-        """Realised over expected breaches on the latest weeks, by a model that had not seen them, shrunk to the prior."""
-        weight = self.prior["drift_weight"]
-        realised, expected = np.full(len(risks), weight * self.prior["drift"]), np.full(len(risks), weight)
+    def drift(self, past: Past, risks: Sequence[float]) -> Floats:
+        """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior."""
+        prior = _prior()["drift"]
+        weight = prior["weight"]
+        realised = weight * (prior["risk"] / np.asarray(risks)) ** prior["exponent"]
+        expected = np.full(len(risks), weight)
+        days = _days(past)
         cut = len(days) - _WEEK * (_HELD_OUT + 1)
         if cut < _FIRST_ORIGIN:
             return np.asarray(realised / expected)
-        learned = self._learn(days, cut)
+        model = self._fit(days, cut)
         for back in range(1, _HELD_OUT + 1):
             now = len(days) - _WEEK * back
-            peak, unit = next_peak(days, now), base(days[:now])
-            seen = np.isfinite(peak) & np.isfinite(unit) & (unit > 0)
-            if not seen.any():
+            judged = _some(np.flatnonzero(np.isfinite(days.next_peak(now)) & (days.base(now) > 0) & days.alive(now)), _JUDGED)
+            if not len(judged):
                 continue
-            chances = self._chances(learned, days[:now, seen])
+            outlook = self._outlook(past, days, now, model, judged)
+            peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
-                chosen = allocate(chances, unit[seen], risk, _most(risk))
-                realised[number] += (peak[seen] > np.exp(MARGINS[chosen]) * unit[seen]).sum()
-                expected[number] += chances[np.arange(len(chosen)), chosen].sum()
+                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors)
+                realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
+                expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
         return np.asarray(realised / expected)
 
+    def _fit(self, days: Days, last: int) -> Any:
+        """What past weeks that began on day `last` at the latest teach; None = too little."""
+        return learn(days, range(_FIRST_ORIGIN, last + 1), np.arange(days.table.shape[1]), self.seed)
 
-@dataclass(frozen=True)
-class _Learned:
-    """Models, and how many independent service-weeks they have seen."""
+    def _outlook(self, past: Past, days: Days, day: int, model: Any, chosen: NDArray[np.intp] | None = None) -> Outlook:
+        """Chances for the week that begins with `day`, for all services or the chosen ones."""
+        chosen = np.arange(days.table.shape[1]) if chosen is None else chosen
+        peaks, now = days.base(day)[chosen], days.features(day)[chosen]
+        weeks = len(chosen) * max(0, day - _WEEK - _FIRST_ORIGIN + 1) / _WEEK
+        prior = _prior()
+        trust = weeks / (weeks + prior["weight"]) if model is not None else 0.0
+        chances = assumed(now)
+        if model is not None:
+            chances = trust * model(now) + (1 - trust) * chances
+        if self.forecasts:
+            told = chances_from(self._forecast(past, days, day, chosen), peaks)
+            weight = trust * _FORECAST + (1 - trust) * _FORECAST_ALONE
+            chances = np.where(np.isfinite(told), weight * told + (1 - weight) * chances, chances)
+        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], weeks)
 
-    models: list[Any]
-    weeks: float
-
-
-def allocate(chances: Floats, peaks: Floats, risk: float, most: float) -> NDArray[np.intp]:
-    """Margin of each service with the least cost at which the mean chance is `risk` at most.
-
-    Minimises the sum of chances + price times cost, service by service; the price is found by bisection. A higher price never
-    raises a margin, so limits are monotone in the risk.
-
-    Args:
-        chances: services x margins, not rising along a row.
-        peaks: trailing peak of each service.
-        risk: mean chance wanted.
-        most: no service may have more, as far as any margin prevents it.
-
-    Returns:
-        index into `MARGINS` for each service.
-    """
-    count = len(peaks)
-    cost = _TOTAL * np.exp(MARGINS) * (peaks / peaks.sum())[:, None] + _TYPICAL * MARGINS / count
-    barred = np.where(chances > most, 1e6, 0.0)
-    barred[:, -1] = 0.0
-    rows = np.arange(count)
-    low, high = 1e-7, 1e4
-    chosen = np.full(count, len(MARGINS) - 1, np.intp)
-    for _ in range(48):
-        price = np.sqrt(low * high)
-        picked = (chances / count + price * cost + barred).argmin(axis=1)
-        if chances[rows, picked].mean() > risk:
-            high = price
-        else:
-            low, chosen = price, picked
-    return chosen
+    def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp]) -> Floats:
+        """Services x `PEAK_LEVELS` for the week that begins with `day`; NaN where the forecaster offers none."""
+        if past.forecast is not None and day == len(days):
+            return past.forecast[chosen]
+        kept, quantiles = self._kept.get(day, (np.zeros(0, np.intp), np.zeros((0, len(PEAK_LEVELS)))))
+        if not np.isin(chosen, kept).all():
+            kept, quantiles = chosen, _peak_quantiles(past, len(days) - day, chosen)
+            self._kept[day] = (kept, quantiles)
+        return quantiles[np.searchsorted(kept, chosen)]
 
 
-def _most(risk: float) -> float:
-    """No service may run more than this while the fleet runs `risk` on average."""
-    return min(0.6, 12 * risk)
+def _days(past: Past) -> Days:
+    return past.days if past.days is not None else Days(days_of(past.values, past.step))
 
 
-def _training(days: Floats, origins: range, random: np.random.Generator) -> tuple[Floats, NDArray[np.bool_]]:
-    """Past weeks as rows of (margin, features) and whether the peak passed that margin."""
-    rows, outcomes = [], []
-    stride = max(1, len(origins) * days.shape[1] * _DRAWS // _MOST_ROWS)
-    for origin in list(origins)[::-1][::stride]:
-        before, peak = days[:origin], next_peak(days, origin)
-        unit = base(before)
-        seen = np.isfinite(peak) & np.isfinite(unit) & (unit > 0)
-        if not seen.any():
-            continue
-        ratio = np.log(np.maximum(peak[seen], 1e-12) / unit[seen])
-        drawn = random.choice(MARGINS, size=(len(ratio), _DRAWS))
-        now = np.repeat(features(before[:, seen]), _DRAWS, axis=0)
-        rows.append(np.column_stack([drawn.ravel(), now]))
-        outcomes.append((ratio[:, None] > drawn).ravel())
-    if not rows:
-        return np.zeros((0, 1)), np.zeros(0, bool)
-    return np.concatenate(rows), np.concatenate(outcomes)
+def _some(services: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """At most `count` of them, evenly spread."""
+    return services[:: max(1, -(-len(services) // count))]
 
 
-def _fit(rows: Floats, outcomes: NDArray[np.bool_], seed: int) -> Any:
-    """Boosted trees for the chance of a breach, never rising with the margin."""
-    from sklearn.ensemble import HistGradientBoostingClassifier
+def _peak_quantiles(past: Past, days_ago: int, chosen: NDArray[np.intp]) -> Floats:
+    """The forecaster's distribution of the peak of the week that began `days_ago`, from the samples before."""
+    from capacity.forecasting import Forecaster
 
-    model = HistGradientBoostingClassifier(
-        max_iter=150,
-        learning_rate=0.06,
-        max_leaf_nodes=15,
-        min_samples_leaf=60,
-        l2_regularization=5.0,
-        max_features=0.5,
-        monotonic_cst=[-1] + [0] * (rows.shape[1] - 1),
-        random_state=seed,
-    )
-    return model.fit(rows, outcomes)
+    length = max(1, 86_400 // past.step)
+    end = len(past.values) - days_ago * length
+    values = past.values[max(0, end - _FORECAST_DAYS * length) : end, chosen]
+    index = pd.date_range("2000-01-03", periods=len(values), freq=pd.Timedelta(seconds=past.step), tz="UTC")
+    usage = pd.DataFrame(values, index=index, columns=[f"fleet/{number}" for number in range(len(chosen))])
+    peaks = Forecaster(quantiles=PEAK_LEVELS, random_state=0).fit(usage).predict_peak(f"{_WEEK}D")
+    return peaks.reindex(usage.columns).to_numpy(np.float64)
 
 
-def _prior() -> dict[str, float]:
-    return dict(json.loads((Path(__file__).parent / "prior.json").read_text(encoding="utf-8")))
+def chances_from(quantiles: Floats, peaks: Floats) -> Floats:
+    """Chance to pass each margin, from the peak's quantiles: services x `MARGINS`; exponential tails outside them."""
+    levels = np.asarray(PEAK_LEVELS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.maximum(quantiles, 1e-12) / peaks[:, None])
+    told = np.full((len(quantiles), len(MARGINS)), np.nan)
+    for row in np.flatnonzero(np.isfinite(logs).all(axis=1)):
+        low, high = logs[row, 0], logs[row, -1]
+        inside = 1 - np.interp(MARGINS, logs[row], levels)
+        below = 1 - levels[0] * np.exp(np.minimum(5 * (MARGINS - low), 0))
+        above = (1 - levels[-1]) * np.exp(np.minimum(-2 * (MARGINS - high), 0))
+        told[row] = np.where(low > MARGINS, below, np.where(high < MARGINS, above, inside))
+    return told
+
+
+def assumed(now: Floats) -> Floats:
+    """The prior's chances, services x `MARGINS`: by days of history and by how much daily peaks spread."""
+    told = np.empty((len(now), len(MARGINS)))
+    tables = _prior()["strata"]
+    for row, (days, spread) in enumerate(zip(now[:, _KNOWN_DAYS], now[:, _SPREAD], strict=True)):
+        entry = next(entry for entry in tables if days < entry["days_below"] and spread < entry["spread_below"])
+        told[row] = 1 - np.interp(MARGINS, entry["strays"], _prior()["levels"], left=0.0, right=1.0)
+    return told
+
+
+@cache
+def _prior() -> dict[str, Any]:
+    prior = json.loads((Path(__file__).parent / "prior.json").read_text(encoding="utf-8"))
+    for entry in prior["strata"]:
+        for bound in ("days_below", "spread_below"):
+            entry[bound] = np.inf if entry[bound] is None else entry[bound]
+    return dict(prior)

@@ -1,0 +1,116 @@
+"""Make `capacity/sizing/policies/prior.json` again: how far a week's peak strays, seen on real traces.
+
+    CAPACITY_TRACES=folder python benchmarks/prior.py
+
+For every trace, past morning and service: log(peak of the coming week / peak of the last 14 days), sorted into strata by
+days of history and by the spread of daily peaks. A trace weighs by the root of its rows. Histories are cut to 1, 3, 7 and all
+days, since a short past knows less.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from capacity.sizing.policies.daily import FEATURES, Days, days_of
+
+TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "policies" / "prior.json"
+LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, and the bound of the stratum
+SPREADS = (0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
+DRIFT = {"risk": 0.2, "exponent": 0.05, "weight": 15}
+WEIGHT = 40
+LEAST = 200
+WHAT = (
+    "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
+    " log(peak / trailing peak) at `levels`, by days of history and by the standard deviation of the log daily peaks. It weighs"
+    " as much as `weight` service-weeks and fades as a fleet shows its own. `drift`: realised over expected breaches is"
+    " assumed (risk / risk asked)^exponent, with the weight of that many expected breaches."
+)
+
+
+def main() -> None:
+    """Read the traces, write the prior."""
+    folder = os.environ.get("CAPACITY_TRACES")
+    if not folder:
+        sys.exit("Set CAPACITY_TRACES to the folder of the traces")
+    files = sorted(Path(folder).glob("*.parquet"))
+    seen: dict[tuple[int, int], list[np.ndarray]] = {}
+    for file in files:
+        for place, strays in _strays(file).items():
+            seen.setdefault(place, []).append(strays)
+    strata: list[dict[str, object]] = []
+    for length, (_, days_below) in enumerate(LENGTHS):
+        for spread, spread_below in enumerate(SPREADS):
+            parts = seen.get((length, spread), [])
+            count = sum(len(part) for part in parts)
+            if count >= LEAST:
+                row = {"days_below": days_below, "spread_below": spread_below, "weeks": count, "strays": _quantiles(parts)}
+                strata.append(row)
+        strata[-1]["spread_below"] = None
+    prior = {
+        "what": WHAT,
+        "provenance": f"Made by benchmarks/prior.py from {len(files)} traces ({', '.join(file.stem for file in files)}), each"
+        " weighing by the root of its rows; `weeks` counts overlapping service-weeks.",
+        "weight": WEIGHT,
+        "drift": DRIFT,
+        "levels": LEVELS,
+        "strata": strata,
+    }
+    TARGET.write_text(_readable(prior), encoding="utf-8")
+    print(f"{len(strata)} strata to {TARGET.name}")
+
+
+def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
+    """(length, spread) -> log strays of one trace."""
+    frame = pd.read_parquet(file)
+    step = int(frame.index[1] - frame.index[0])
+    whole = np.arange(frame.index[0] // 1440 * 1440, frame.index[-1] + 1, step)
+    values = frame.reindex(whole).to_numpy(np.float64)
+    days = Days(days_of(values[: len(values) // (1440 // step) * (1440 // step)], step * 60))
+    found: dict[tuple[int, int], list[np.ndarray]] = {}
+    for origin in range(1, len(days) - 6):
+        ahead = days.next_peak(origin)
+        for length, (span, _) in enumerate(LENGTHS):
+            past = Days(days.table[max(0, origin - span) : origin] if span else days.table[:origin])
+            if len(past) < (span or 10):
+                continue
+            base = past.base(len(past))
+            now = past.features(len(past))
+            ok = (
+                np.isfinite(ahead)
+                & np.isfinite(base)
+                & (base > 0)
+                & (now[:, FEATURES.index("days with samples")] >= len(past) / 2)
+            )
+            spread = now[:, FEATURES.index("spread of daily peaks")]
+            place = np.searchsorted(np.array([bound for bound in SPREADS if bound is not None]), spread, side="right")
+            for number in np.unique(place[ok]):
+                chosen = ok & (place == number)
+                found.setdefault((length, int(number)), []).append(np.log(np.maximum(ahead[chosen], 1e-12) / base[chosen]))
+    return {place: np.clip(np.concatenate(parts), -3, 4) for place, parts in found.items()}
+
+
+def _quantiles(parts: list[np.ndarray]) -> list[float]:
+    """Quantiles of all parts together; four times the rows count twice, so that no trace drowns the others."""
+    values = np.concatenate(parts)
+    weights = np.concatenate([np.full(len(part), len(part) ** -0.5) for part in parts])
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / weights.sum()
+    return [round(float(value), 3) for value in np.interp(LEVELS, share, values[order])]
+
+
+def _readable(prior: dict[str, object]) -> str:
+    """One line a stratum."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in prior.items() if name != "strata"]
+    strata = ",\n".join(f"    {json.dumps(entry)}" for entry in prior["strata"])  # type: ignore[attr-defined]
+    return "{\n" + ",\n".join(lines) + ',\n  "strata": [\n' + strata + "\n  ]\n}\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Margins for a fleet: the least cost at which it breaks no more than is asked, or the least breaches within a budget."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.sizing.policies.base import Floats
+from capacity.sizing.policies.forest import MARGINS
+
+__all__ = ["allocate", "most", "within_budget"]
+
+_TOTAL, _TYPICAL = 0.4, 0.6  # how the cost counts: share of the fleet's total, and relative to each service
+_STEPS = 48
+_BARRED = 1e6
+_UNITS, _MOST_CELLS = 10_000, 20_000_000  # of the exact budget solver, and where it stops being affordable
+
+Indices = NDArray[np.intp]
+
+
+def most(risk: float) -> float:
+    """The most that a single service may risk while the fleet runs `risk` on average."""
+    return min(0.8, 20 * risk)
+
+
+def allocate(chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None) -> Indices:
+    """Margin of each service with the least cost at which the mean chance is `risk` at most.
+
+    Minimises the sum of chances + price x cost, service by service; the price is found by bisection. A higher price never
+    raises a margin, so limits are monotone in the risk.
+
+    Args:
+        chances: services x `MARGINS`, not rising along a row.
+        peaks: trailing peak of each service.
+        risk: mean chance wanted.
+        cap: no service may have more, as far as any margin prevents it.
+        floor: lowest margin of each service (a logarithm).
+
+    Returns:
+        index into `MARGINS` for each service.
+    """
+    count = len(peaks)
+    cost = _TOTAL * np.exp(MARGINS) * (peaks / peaks.sum())[:, None] + _TYPICAL * MARGINS / count
+    bars = _barred(chances, cap, floor)
+    rows = np.arange(count)
+    low, high = 1e-7, 1e4
+    chosen = np.full(count, len(MARGINS) - 1, np.intp)
+    for _ in range(_STEPS):
+        price = np.sqrt(low * high)
+        picked = (chances / count + price * cost + bars).argmin(axis=1)
+        if chances[rows, picked].mean() > risk:
+            high = price
+        else:
+            low, chosen = price, picked
+    return chosen
+
+
+def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats | None = None) -> Indices:
+    """Margin of each service with the least expected breaches at which the limits add up to `budget` at most.
+
+    A multiple-choice knapsack: exact to a ten-thousandth of the budget for fleets up to about forty services, by the price of
+    a byte (Lagrange) beyond, where that is off by one service's step at most. Where even the lowest margins cost more, these.
+    """
+    cost = np.exp(MARGINS) * peaks[:, None]
+    if floor is not None:
+        lowest = np.minimum((floor[:, None] > MARGINS + 1e-9).sum(axis=1), len(MARGINS) - 1).astype(np.intp)
+    else:
+        lowest = np.zeros(len(peaks), np.intp)
+    cost = np.where(np.arange(len(MARGINS)) < lowest[:, None], np.inf, cost)
+    if cost[np.arange(len(peaks)), lowest].sum() > budget:
+        return np.asarray(lowest)
+    if cost.size * _UNITS <= _MOST_CELLS:
+        chosen = _by_table(chances, cost, budget, lowest)
+    else:
+        chosen = _by_price(chances, cost, budget, lowest)
+    return _spend_the_rest(chances, cost, chosen, budget)
+
+
+def _barred(chances: Floats, cap: float, floor: Floats | None) -> Floats:
+    """A prohibitive cost on margins that risk more than the cap or lie below the floor; the highest is always allowed."""
+    bars = np.where(chances > cap, _BARRED, 0.0)
+    if floor is not None:
+        bars += np.where(floor[:, None] > MARGINS + 1e-9, _BARRED, 0.0)
+    bars[:, -1] = 0.0
+    return bars
+
+
+def _by_table(chances: Floats, cost: Floats, budget: float, lowest: Indices) -> Indices:
+    """Dynamic programming over the services; `best[u]` is the least sum of chances that `u` units of the budget buy."""
+    units = np.where(np.isfinite(cost), np.ceil(np.minimum(cost / budget, 2.0) * _UNITS), 2 * _UNITS).astype(np.intp)
+    best = np.zeros(_UNITS + 1)
+    picks = []
+    for needs, risks in zip(units, chances, strict=True):
+        options = np.full((len(MARGINS), _UNITS + 1), np.inf)
+        for option, need in enumerate(needs):
+            if need <= _UNITS:
+                options[option, need:] = best[: _UNITS + 1 - need] + risks[option]
+        picks.append(options.argmin(axis=0))
+        best = options.min(axis=0)
+    if not np.isfinite(best[-1]):  # rounding up hides the one choice there is
+        return lowest
+    chosen = np.zeros(len(cost), np.intp)
+    left = _UNITS
+    for service in range(len(cost) - 1, -1, -1):
+        chosen[service] = picks[service][left]
+        left -= units[service, chosen[service]]
+    return chosen
+
+
+def _by_price(chances: Floats, cost: Floats, budget: float, lowest: Indices) -> Indices:
+    rows = np.arange(len(cost))
+    chosen = lowest
+    low, high = 1e-9 / budget, 1e9 / budget
+    for _ in range(2 * _STEPS):
+        price = np.sqrt(low * high)
+        picked = (chances + price * cost).argmin(axis=1)
+        if cost[rows, picked].sum() > budget:
+            low = price
+        else:
+            high, chosen = price, picked
+    return chosen
+
+
+def _spend_the_rest(chances: Floats, cost: Floats, chosen: Indices, budget: float) -> Indices:
+    """What is left over goes, step by step, where it prevents most for what it costs."""
+    rows = np.arange(len(chosen))
+    chosen = chosen.copy()
+    left = budget - cost[rows, chosen].sum()
+    while True:
+        dearer = cost - cost[rows, chosen][:, None]
+        gain = chances[rows, chosen][:, None] - chances
+        affordable = (dearer > 0) & (dearer <= left) & (gain > 0)
+        if not affordable.any():
+            return chosen
+        worth = np.divide(gain, dearer, out=np.zeros_like(gain), where=affordable)
+        service, margin = np.unravel_index(worth.argmax(), worth.shape)
+        left -= dearer[service, margin]
+        chosen[service] = margin
