@@ -8,6 +8,7 @@ Each message names the thing, the cause and the next step. Libraries raise, the 
     ├── UsageError                 what was asked for cannot be: a wrong name, value, file or setting   (exit 2)
     │   ├── SettingsError          capacity.toml or the environment
     │   └── InputError             a file or a frame given by the user
+    │       └── ComposeError       a compose file that Compose would refuse as well
     └── WorkError                  the question was fine, the work failed                               (exit 1)
         ├── SourceError            the metrics server
         │   ├── Unreachable        refused, unknown host, TLS, timeout
@@ -15,6 +16,7 @@ Each message names the thing, the cause and the next step. Libraries raise, the 
         │   ├── QueryRefused       the server understood and said no: bad query, limits, query timeout
         │   └── BadAnswer          not a Prometheus answer: HTML, cut short, unreadable
         ├── NoHistory              nothing to work on in the window
+        ├── EditRefused            an edit of a compose file that could not be made exactly
         ├── StorageError           archive or output folder: unwritable, full, damaged
         └── ReportError            a notebook failed, timed out or was interrupted
 """
@@ -24,7 +26,9 @@ from __future__ import annotations
 __all__ = [
     "BadAnswer",
     "CapacityError",
+    "ComposeError",
     "Denied",
+    "EditRefused",
     "InputError",
     "NoHistory",
     "QueryRefused",
@@ -71,6 +75,20 @@ class InputError(UsageError):
     """A file or a frame given by the user is unusable."""
 
 
+class ComposeError(InputError):
+    """A compose file that Compose would refuse as well.
+
+    Args:
+        message: one line: file, line and cause.
+        hint: one line: the next step.
+        origin: where it stands (`capacity.inventory.Origin`), if there is one place.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, origin: object = None) -> None:
+        super().__init__(message, hint)
+        self.origin = origin
+
+
 class WorkError(CapacityError):
     """The question was fine, the work failed."""
 
@@ -97,6 +115,22 @@ class BadAnswer(SourceError):
 
 class NoHistory(WorkError):
     """The window holds no samples to work on."""
+
+
+class EditRefused(WorkError):
+    """An edit of a compose file that could not be made exactly.
+
+    Args:
+        message: one line: the service and the cause.
+        hint: one line: the next step.
+        service: the service that was to be edited; empty when the file as a whole is meant.
+        reason: the cause as a `capacity.changes.EditReason`.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, service: str = "", reason: object = None) -> None:
+        super().__init__(message, hint)
+        self.service = service
+        self.reason = reason
 
 
 class StorageError(WorkError):

@@ -1,0 +1,100 @@
+"""Settings that are lists or mappings: environment, published ports, the health check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from capacity.changes.edit_place import Leaf, ListEdit
+from capacity.changes.edit_reasons import EditReason, refuse
+
+__all__ = ["STRUCTURED", "add_structured", "line_budget"]
+
+STRUCTURED = frozenset({"environment", "healthcheck", "ports"})
+_CHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
+_PUBLISHED = re.compile(r"(?P<before>(?:\[[0-9a-fA-F:.]+\]:|[0-9.]+:)?)(?P<port>[0-9]+)(?P<after>:[0-9]+(?:/[a-z]+)?)")
+
+
+def line_budget(wanted: Mapping[str, Any]) -> int:
+    """How many lines an edit may change: 4 for one limit, one more for each further value."""
+    sizes = (len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1 for name, value in wanted.items())
+    return 3 + sum(sizes)
+
+
+def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]) -> None:
+    """Add to `tree` what sets the environment, the health check and the ports of a service.
+
+    Args:
+        service: its name, for refusals.
+        model: what the service means at present.
+        wanted: settings of `STRUCTURED` with their values.
+        tree: what is to be put into the service, extended in place.
+
+    Raises:
+        EditRefused: a value of the wrong kind, or no such port.
+    """
+    for name, value in wanted.items():
+        if not isinstance(value, Mapping) or not value:
+            raise refuse(EditReason.BAD_VALUE, service, f"{name} must be a mapping with something in it")
+    if "environment" in wanted:
+        _environment(service, model.get("environment"), wanted["environment"], tree)
+    if "healthcheck" in wanted:
+        _healthcheck(service, wanted["healthcheck"], tree)
+    if "ports" in wanted:
+        _ports(service, model.get("ports"), wanted["ports"], tree)
+
+
+def _environment(service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+    texts = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[^\s=$]+", name) or not isinstance(value, (str, int, float)):
+            raise refuse(EditReason.BAD_VALUE, service, f"environment {name!r}: {value!r}")
+        text = ("true" if value else "false") if isinstance(value, bool) else str(value)
+        texts[name] = text.replace("$", "$$")  # Compose would put a variable in
+    if present is None or isinstance(present, dict):
+        tree["environment"] = {name: Leaf(text, _bare(text)) for name, text in texts.items() if (present or {}).get(name) != text}
+        return
+    if not isinstance(present, list):
+        raise refuse(EditReason.SHAPE, service, "environment")
+    places = {str(item).split("=", 1)[0]: index for index, item in enumerate(present)}
+    changed = {places[name]: f"{name}={text}" for name, text in texts.items() if name in places}
+    added = [f"{name}={text}" for name, text in texts.items() if name not in places]
+    tree["environment"] = ListEdit({index: Leaf(text) for index, text in changed.items() if present[index] != text}, added)
+
+
+def _bare(text: str) -> int | None:
+    """The number that stands for the text where the file writes such values without quotes."""
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,15}", text) else None
+
+
+def _healthcheck(service: str, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+    for name, value in values.items():
+        fits = isinstance(value, (str, int, bool)) or (name == "test" and isinstance(value, (list, tuple)))
+        if name not in _CHECK_KEYS or not fits:
+            raise refuse(EditReason.BAD_VALUE, service, f"healthcheck {name!r}: {value!r}")
+    tree["healthcheck"] = {name: Leaf(list(value) if isinstance(value, tuple) else value) for name, value in values.items()}
+
+
+def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str, Any]) -> None:
+    changed: dict[int, Any] = {}
+    for old, new in values.items():
+        if not all(str(port).isdecimal() and 0 < int(port) < 2**16 for port in (old, new)):
+            raise refuse(EditReason.BAD_VALUE, service, f"port {old!r} to {new!r}")
+        found = {
+            index: _moved(item, str(old), int(new)) for index, item in enumerate(present if isinstance(present, list) else [])
+        }
+        moved = {index: item for index, item in found.items() if item is not None}
+        if len(moved) != 1:
+            raise refuse(EditReason.SHAPE, service, f"{len(moved)} ports are published as {old} in so many words")
+        changed.update(moved)
+    tree["ports"] = ListEdit(changed, [])
+
+
+def _moved(item: Any, old: str, new: int) -> Any:
+    """The item with another published port, None when it is not published as `old`."""
+    if isinstance(item, dict):
+        published = item.get("published")
+        return {"published": Leaf(str(new) if isinstance(published, str) else new)} if str(published) == old else None
+    match = _PUBLISHED.fullmatch(str(item))
+    return Leaf(f"{match['before']}{new}{match['after']}") if match and match["port"] == old else None

@@ -1,0 +1,115 @@
+"""A compose project as one object: `load_project("shop/")`."""
+
+from __future__ import annotations
+
+import collections.abc
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capacity.errors import ComposeError
+from capacity.inventory.compose.check import check_consistency
+from capacity.inventory.compose.dotenv import read_env_file
+from capacity.inventory.compose.interpolate import interpolate
+from capacity.inventory.compose.load import Settings, load_model, read_text
+from capacity.inventory.compose.nodes import Mapping, Origin, Scalar, parse_documents, target
+from capacity.inventory.compose.render import render
+from capacity.inventory.compose.service import Service, make_service
+from capacity.inventory.compose.settle import settle
+from capacity.inventory.compose.tree import Map, where
+
+__all__ = ["Project", "find_files", "load_project"]
+
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = ("compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a set of compose files declares.
+
+    Attributes:
+        name: the project's name.
+        files: the files, in the order in which they were laid on each other.
+        services: the services of the profiles asked for, by name.
+        model: the whole as `docker compose config --format json` prints it, with every dollar sign single.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    services: dict[str, Service]
+    model: dict[str, Any] = field(repr=False)
+    _tree: Map = field(repr=False, compare=False)
+
+    def where(self, path: str) -> Origin | None:
+        """Where a value such as `networks.front.driver` stands; None when no file says it."""
+        return where(self._tree, path.split("."))
+
+
+def load_project(
+    files: str | Path | Iterable[str | Path],
+    *,
+    environment: collections.abc.Mapping[str, str] | None = None,
+    profiles: Iterable[str] = (),
+    name: str | None = None,
+    folder: str | Path | None = None,
+) -> Project:
+    """Read compose files as Compose v2 does.
+
+    Args:
+        files: a folder, in which the files have Compose's own names, or one file or several in the order of `-f`.
+        environment: variables for interpolation; those of this process by default. `.env` beside the first file comes below them.
+        profiles: profiles to switch on; `*` for all.
+        name: the project's name; from the files or the folder by default.
+        folder: what relative paths start from; the folder of the first file by default.
+
+    Raises:
+        ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and next step.
+    """
+    paths = find_files(Path(files)) if isinstance(files, (str, Path)) else [Path(file).absolute() for file in files]
+    home = Path(folder).absolute() if folder is not None else paths[0].parent
+    outside = dict(os.environ if environment is None else environment)
+    dotenv = read_env_file(home / ".env", outside) if (home / ".env").is_file() else {}
+    variables = {**dotenv, **outside}
+    project = name or variables.get("COMPOSE_PROJECT_NAME") or _declared_name(paths, variables) or _plain_name(home.name)
+    if not project:
+        raise ComposeError(f"{home}: no project name can be made of this folder's name", "Give a name")
+    variables["COMPOSE_PROJECT_NAME"] = project
+    tree = settle(load_model(paths, Settings(home, variables)), project, variables, tuple(profiles))
+    model = render(tree)
+    check_consistency(tree, model)
+    services = {service: make_service(service, tree, model["services"][service]) for service in model["services"]}
+    return Project(project, tuple(paths), services, model, tree)
+
+
+def find_files(place: Path) -> list[Path]:
+    """The compose files of a folder: the first of Compose's names and its override. A file stands for itself.
+
+    Raises:
+        ComposeError: there is none.
+    """
+    place = place.absolute()
+    if not place.is_dir():
+        return [place]
+    found = [place / name for name in _NAMES if (place / name).is_file()]
+    if not found:
+        raise ComposeError(f"{place} holds no compose file", f"Name a file, or create {_NAMES[0]}")
+    overrides = [place / name for name in _OVERRIDES if (place / name).is_file()]
+    return [found[0], *overrides[:1]]
+
+
+def _declared_name(files: list[Path], variables: collections.abc.Mapping[str, str]) -> str:
+    name = ""
+    for file in files:
+        for node in parse_documents(read_text(file), str(file)):
+            root = target(node)
+            found = target(root.get("name")) if isinstance(root, Mapping) else None
+            name = (found.text if isinstance(found, Scalar) else "") or name
+    return _plain_name(str(interpolate(name, variables, ("name",))))
+
+
+def _plain_name(name: str) -> str:
+    return "".join(re.findall(r"[a-z0-9_-]", name.lower())).lstrip("_-")

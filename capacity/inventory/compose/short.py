@@ -1,0 +1,176 @@
+"""The short spellings: `127.0.0.1:8080-8081:80-81/tcp`, `./data:/data:ro`, `/dev/a:/dev/b:rw`, `1m30s`."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from decimal import Decimal
+from typing import Any
+
+from capacity.errors import ComposeError
+
+__all__ = ["parse_device", "parse_duration", "parse_ports", "parse_volume", "split_words"]
+
+_LARGEST_PORT = 65535
+_PROPAGATIONS = {"rprivate", "private", "rshared", "shared", "rslave", "slave"}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "μs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86400 * 10**9,
+    "w": 7 * 86400 * 10**9,
+}
+
+
+def parse_ports(spec: str) -> list[dict[str, Any]]:
+    """A short port as long ones, one for each port of a range.
+
+    Raises:
+        ComposeError: no port, or ranges of different lengths.
+    """
+    rest, _, protocol = spec.partition("/")
+    protocol = (protocol or "tcp").lower()
+    *address, container = rest.split(":")
+    published = address.pop() if address else ""
+    host = ":".join(address).removeprefix("[").removesuffix("]")
+    if protocol not in {"tcp", "udp", "sctp"}:
+        raise _bad_port(spec, f"invalid protocol {protocol!r}")
+    if host:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            raise _bad_port(spec, f"invalid IP address {host!r}") from error
+    inside, outside = _range(spec, container), _range(spec, published) if published else None
+    if outside is not None and len(inside) != len(outside) and len(inside) != 1:
+        raise _bad_port(spec, "ranges of different lengths")
+    result = []
+    for number, target in enumerate(inside):
+        port: dict[str, Any] = {"mode": "ingress", "target": target, "protocol": protocol}
+        if host:
+            port["host_ip"] = host
+        if outside is not None:
+            port["published"] = str(outside[number]) if len(inside) == len(outside) else f"{outside[0]}-{outside[-1]}"
+        result.append(port)
+    return sorted(result, key=lambda port: str(port["target"]))
+
+
+def _range(spec: str, text: str) -> range:
+    first, _, last = text.partition("-")
+    if not re.fullmatch(r"[0-9]+(-[0-9]+)?", text) or int(last or first) > _LARGEST_PORT or int(last or first) < int(first):
+        raise _bad_port(spec, f"invalid port {text!r}")
+    return range(int(first), int(last or first) + 1)
+
+
+def _bad_port(spec: str, cause: str) -> ComposeError:
+    return ComposeError(f"port {spec!r}: {cause}", "Write [IP:][HOST:]CONTAINER[/PROTOCOL], for example 127.0.0.1:8080:80")
+
+
+def parse_volume(spec: str) -> dict[str, Any]:
+    """A short volume as a long one, relative sources still relative.
+
+    Raises:
+        ComposeError: no volume.
+    """
+    if len(spec) in {1, 2}:
+        return {"type": "volume", "target": spec}
+    parts = re.split(r":(?![/\\])|(?<![:/]\b[A-Za-z]):", spec) if re.match(r"[A-Za-z]:[/\\]", spec) else spec.split(":")
+    if not all(parts) or len(parts) > 3:  # noqa: PLR2004 - source, target and options
+        raise ComposeError(f"volume {spec!r}: empty section between colons or too many of them", "Write SOURCE:TARGET[:OPTIONS]")
+    volume: dict[str, Any] = {"type": "volume", "target": parts[-1] if len(parts) == 1 else parts[1]}
+    if len(parts) > 1:
+        volume["source"] = parts[0]
+    bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")  # noqa: PLR2004 - as above
+    if len(parts) > 1 and _is_path(parts[0]):
+        volume.update(type="bind", bind={**bind, "create_host_path": True})
+    else:
+        volume["volume"] = inner
+        if bind:
+            volume["bind"] = bind
+    if volume["target"]:
+        volume["target"] = posixpath.normpath(volume["target"]).replace("//", "/")
+    return volume
+
+
+def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the options of a short volume say of its bind and of its volume; Compose ignores those it does not know."""
+    bind: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
+    for option in text.split(","):
+        if option == "ro":
+            volume["read_only"] = True
+        elif option == "nocopy":
+            inner["nocopy"] = True
+        elif option in _PROPAGATIONS:
+            bind["propagation"] = option
+        elif option in {"z", "Z"}:
+            bind["selinux"] = option
+    return bind, inner
+
+
+def _is_path(source: str) -> bool:
+    return source.startswith((".", "/", "~", "\\\\")) or re.match(r"[A-Za-z]:", source) is not None
+
+
+def parse_device(spec: str) -> dict[str, Any]:
+    """`SOURCE[:TARGET[:PERMISSIONS]]` as a mapping.
+
+    Raises:
+        ComposeError: more than three parts.
+    """
+    parts = spec.split(":")
+    if len(parts) > 3:  # noqa: PLR2004 - source, target, permissions
+        raise ComposeError(f"device {spec!r}: confusing device mapping", "Use the long syntax")
+    target = parts[1] if len(parts) > 1 else ""
+    permissions = parts[2] if len(parts) > 2 else "rwm"  # noqa: PLR2004 - as above
+    return {"source": parts[0], "target": target or parts[0], "permissions": permissions}
+
+
+def parse_duration(text: str) -> str:
+    """A duration as Go prints it: `90s` becomes `1m30s`.
+
+    Raises:
+        ComposeError: no duration.
+    """
+    matches = list(_DURATION.finditer(text))
+    if "".join(match.group() for match in matches) != text.lstrip("+-") and text != "0":
+        raise ComposeError(f"{text!r} is no duration", "Write for example 1m30s")
+    nanoseconds = int(sum(Decimal(match[1]) * _NANOSECONDS[match[2]] for match in matches))
+    return "0s" if nanoseconds == 0 else ("-" if text.startswith("-") else "") + _go_duration(nanoseconds)
+
+
+def _go_duration(nanoseconds: int) -> str:
+    for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if nanoseconds < size * 1000:
+            return _decimal(Decimal(nanoseconds) / size) + unit
+    minutes, rest = divmod(nanoseconds, 60 * 10**9)
+    seconds = _decimal(Decimal(rest) / 10**9) + "s"
+    if minutes == 0:
+        return seconds
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours}h" if hours else "") + f"{minutes}m{seconds}"
+
+
+def _decimal(number: Decimal) -> str:
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def split_words(text: str) -> list[str]:
+    """A command line as a shell would split it.
+
+    Raises:
+        ComposeError: a quote that is not closed.
+    """
+    import shlex
+
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ComposeError(f"command {text!r}: {error}", "Close the quote") from error

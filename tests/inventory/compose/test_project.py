@@ -1,0 +1,114 @@
+"""`capacity.inventory.load_project`: typed services and the place of every value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capacity.errors import ComposeError
+from capacity.inventory import Port, load_project
+from capacity.inventory.compose.interpolate import substitute
+
+ROOT = Path(__file__).parents[2] / "compose"
+
+
+def test_typed_fields() -> None:
+    """Sizes are bytes, CPU is cores, ports know their address."""
+    service = load_project(ROOT / "single" / "service_keys.yaml", environment={}).services["a"]
+    resources = service.resources
+    assert (resources.memory, resources.memory_swap, resources.memory_reservation) == (512 * 2**20, 2 * 2**30, 100_000_000)
+    assert (resources.cpus, resources.pids, service.cpuset, service.replicas) == (0.5, 200, "0,1", 1)
+    ports = load_project(ROOT / "single" / "ports.yaml", environment={}).services["web"].ports
+    assert Port(8001, "8001", "127.0.0.1") in ports
+    assert Port(6060, "6060", protocol="udp") in ports
+
+
+def test_where_names_file_line_and_column() -> None:
+    """An override's value has the override's place, what it leaves alone the base's."""
+    service = load_project(ROOT / "projects" / "override", environment={}).services["web"]
+    places = {path: service.where(path) for path in ("image", "deploy.resources.limits.memory", "deploy.replicas", "ports.1")}
+    assert {path: (Path(origin.file).name, origin.line) for path, origin in places.items() if origin} == {
+        "image": ("compose.override.yaml", 3),
+        "deploy.resources.limits.memory": ("compose.yaml", 23),
+        "deploy.replicas": ("compose.override.yaml", 24),
+        "ports.1": ("compose.yaml", 10),
+    }
+    assert service.where("deploy.resources.limits.pids") is None
+    assert service.where() is not None
+
+
+def test_a_merged_value_has_the_place_of_its_anchor() -> None:
+    """What a merge key brings stands where the anchor's mapping says it."""
+    origin = load_project(ROOT / "single" / "merge_of_an_extension.yaml", environment={}).services["a"].where("restart")
+    assert origin is not None
+    assert origin.line == 3
+
+
+def test_profiles_switch_services_on() -> None:
+    """Without a profile only services without one; a star stands for all."""
+    path = ROOT / "single" / "profiles.yaml"
+    found = {
+        profiles: set(load_project(path, environment={}, profiles=profiles).services) for profiles in ((), ("tools",), ("*",))
+    }
+    assert found == {(): {"always"}, ("tools",): {"always", "tools"}, ("*",): {"always", "debug", "tools"}}
+
+
+def test_the_environment_of_the_caller_alone_counts() -> None:
+    """Variables are those given, and `.env` below them."""
+    folder = ROOT / "projects" / "dotenv"
+    assert load_project(folder, environment={}).services["a"].image == "a:3.1"
+    assert load_project(folder, environment={"TAG": "4"}).services["a"].image == "a:4"
+
+
+def test_an_error_names_place_cause_and_next_step() -> None:
+    """File, line and column stand in front, and the origin is there for programs."""
+    with pytest.raises(ComposeError) as refused:
+        load_project(ROOT / "refused" / "unknown_key.yaml", environment={})
+    assert refused.value.message.endswith("unknown_key.yaml:4:13: services.a.imagee is no key that Compose knows")
+    assert refused.value.hint
+    assert refused.value.origin is not None
+
+
+def test_a_kubernetes_unit_is_explained() -> None:
+    """`2Gi` is corrected to what Docker reads."""
+    from capacity.units import parse_memory
+
+    with pytest.raises(Exception, match="Docker reads 2g"):
+        parse_memory("2Gi")
+
+
+def test_a_folder_without_files(tmp_path: Path) -> None:
+    """The error says what to create."""
+    with pytest.raises(ComposeError, match=r"compose\.yaml"):
+        load_project(tmp_path, environment={})
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("$A", "a"),
+        ("${A}b", "ab"),
+        ("$$A", "$A"),
+        ("${N:-d}", "d"),
+        ("${E:-d}${E-d}", "d"),
+        ("${N:-${M:-${A}}}", "a"),
+        ("${A:+x}${N:+x}${E+x}", "xx"),
+        ("${A:?no}", "a"),
+        ("a $ b", "a $ b"),
+        ("${N:-$$x}", "$x"),
+    ],
+)
+def test_substitution(template: str, value: str) -> None:
+    """Defaults, alternatives and demands, nested."""
+    assert substitute(template, {"A": "a", "E": ""}) == value
+
+
+def test_aliases_without_end_are_refused(tmp_path: Path) -> None:
+    """Nine lines that stand for a billion nodes are refused at once; Compose itself takes minutes over them."""
+    lines = ["x-0: &a0 [a, b, c, d, e, f, g, h, i]"]
+    lines += [f"x-{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)]
+    file = tmp_path / "compose.yaml"
+    file.write_text("\n".join([*lines, "services:", "  a: {image: a}", ""]))
+    with pytest.raises(ComposeError, match="aliases"):
+        load_project(file, environment={})
