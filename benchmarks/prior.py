@@ -22,13 +22,13 @@ from capacity.sizing.policies.daily import FEATURES, Days, days_of
 TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "policies" / "prior.json"
 LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, and the bound of the stratum
-SPREADS = (0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
+SPREADS = (0.01, 0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
 DRIFT = {"risk": 0.2, "exponent": 0.05, "weight": 15}
-WEIGHT = 40
-LEAST = 200
+WEIGHT = 15
+LEAST, LEAST_OF_ONE = 200, 30
 WHAT = (
     "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
-    " log(peak / trailing peak) at `levels`, by days of history and by the standard deviation of the log daily peaks. It weighs"
+    " log(peak / trailing peak) at `levels`, by resource, days of history and by the standard deviation of the log daily peaks. It weighs"
     " as much as `weight` service-weeks and fades as a fleet shows its own. `drift`: realised over expected breaches is"
     " assumed (risk / risk asked)^exponent, with the weight of that many expected breaches."
 )
@@ -40,19 +40,13 @@ def main() -> None:
     if not folder:
         sys.exit("Set CAPACITY_TRACES to the folder of the traces")
     files = sorted(Path(folder).glob("*.parquet"))
-    seen: dict[tuple[int, int], list[np.ndarray]] = {}
+    seen: dict[tuple[str, int, int], list[np.ndarray]] = {}
     for file in files:
-        for place, strays in _strays(file).items():
-            seen.setdefault(place, []).append(strays)
-    strata: list[dict[str, object]] = []
-    for length, (_, days_below) in enumerate(LENGTHS):
-        for spread, spread_below in enumerate(SPREADS):
-            parts = seen.get((length, spread), [])
-            count = sum(len(part) for part in parts)
-            if count >= LEAST:
-                row = {"days_below": days_below, "spread_below": spread_below, "weeks": count, "strays": _quantiles(parts)}
-                strata.append(row)
-        strata[-1]["spread_below"] = None
+        resource = "memory" if "memory" in file.stem else "cpu"
+        for (length, spread), strays in _strays(file).items():
+            if len(strays) >= LEAST_OF_ONE:
+                seen.setdefault((resource, length, spread), []).append(strays)
+    strata = {resource: _strata(resource, seen) for resource in ("cpu", "memory")}
     prior = {
         "what": WHAT,
         "provenance": f"Made by benchmarks/prior.py from {len(files)} traces ({', '.join(file.stem for file in files)}), each"
@@ -63,7 +57,21 @@ def main() -> None:
         "strata": strata,
     }
     TARGET.write_text(_readable(prior), encoding="utf-8")
-    print(f"{len(strata)} strata to {TARGET.name}")
+    print(f"{sum(map(len, strata.values()))} strata to {TARGET.name}")
+
+
+def _strata(resource: str, seen: dict[tuple[str, int, int], list[np.ndarray]]) -> list[dict[str, object]]:
+    """Rows of one resource; the last of each length of history has no bound."""
+    strata: list[dict[str, object]] = []
+    for length, (_, days_below) in enumerate(LENGTHS):
+        for spread, spread_below in enumerate(SPREADS):
+            parts = seen.get((resource, length, spread), [])
+            count = sum(len(part) for part in parts)
+            if count >= LEAST:
+                row = {"days_below": days_below, "spread_below": spread_below, "weeks": count, "strays": _quantiles(parts)}
+                strata.append(row)
+        strata[-1]["spread_below"] = None
+    return strata
 
 
 def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
@@ -108,8 +116,11 @@ def _quantiles(parts: list[np.ndarray]) -> list[float]:
 def _readable(prior: dict[str, object]) -> str:
     """One line a stratum."""
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in prior.items() if name != "strata"]
-    strata = ",\n".join(f"    {json.dumps(entry)}" for entry in prior["strata"])  # type: ignore[attr-defined]
-    return "{\n" + ",\n".join(lines) + ',\n  "strata": [\n' + strata + "\n  ]\n}\n"
+    tables = []
+    for resource, rows in prior["strata"].items():  # type: ignore[attr-defined]
+        strata = ",\n".join(f"      {json.dumps(row)}" for row in rows)
+        tables.append(f'    "{resource}": [\n{strata}\n    ]')
+    return "{\n" + ",\n".join(lines) + ',\n  "strata": {\n' + ",\n".join(tables) + "\n  }\n}\n"
 
 
 if __name__ == "__main__":

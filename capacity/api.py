@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from capacity.progress import Progress
 
 __all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time"]
-__all__ += ["predict_with", "prepare", "recommend"]
+__all__ += ["predict_with", "prepare", "recommend", "service_rules", "service_types", "sizing_context"]
 
 SAMPLE = "sample"
 
@@ -300,33 +300,94 @@ def recommend(
     horizon: str = "7D",
     settings: Settings | None = None,
     forecaster: Forecaster | None = None,
+    policy: str = "capacity",
+    risk: float | None = None,
+    budget: float | None = None,
 ) -> Recommendations:
-    """What each service's limit should be, with all that the history knows: limits in force, throttling, kills, host size."""
+    """What each service's limit should be, with all that the history knows: limits in force, throttling, kills, host size.
+
+    Args:
+        history: from `open_history`.
+        signal: `cpu` or `memory`.
+        horizon: how far ahead the limits must hold.
+        settings: house rules; default `capacity.toml` and the environment.
+        forecaster: one fitted on this history.
+        policy: name in `capacity.sizing.POLICIES`.
+        risk: accepted share of services whose peak passes its limit; default from the settings.
+        budget: what all limits may add up to, cores or bytes.
+    """
     settings = settings or load_settings()
     resource = _resource(signal)
     rules = settings.sizing
     forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
-    context = sizing.Context(
-        forecaster=forecaster,
-        throttled=_under_present_limit(history, Signal.THROTTLED, Resource.CPU),
-        oom_kills=_under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
-        running=history.running(),
-        unstable=frozenset(map(str, history.restarting().index)),
-        limits_known=history.knows_limits(),
-        headroom=rules.headroom,
-        tolerance=rules.tolerance,
-        floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
-    )
     table = sizing.recommend(
         history[resource.usage].reindex(columns=history.services),
         signal=resource,
         current=history.limits(resource),
         ceiling=history.host_size(resource),
         horizon=horizon,
-        risk=rules.risk if resource is Resource.MEMORY else rules.cpu_risk,
-        context=context,
+        risk=risk or (rules.risk if resource is Resource.MEMORY else rules.cpu_risk),
+        policy=policy,
+        budget=budget,
+        context=sizing_context(history, resource, settings, forecaster),
     )
     return Recommendations(table, resource)
+
+
+def sizing_context(history: History, resource: Resource, settings: Settings, forecaster: Forecaster) -> sizing.Context:
+    """All that the history and the settings know beside usage."""
+    rules = settings.sizing
+    return sizing.Context(
+        forecaster=forecaster,
+        throttled=_under_present_limit(history, Signal.THROTTLED, Resource.CPU),
+        oom_kills=_under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
+        restarts=history[Signal.RESTARTS],
+        running=history.running(),
+        unstable=frozenset(map(str, history.restarting().index)),
+        limits_known=history.knows_limits(),
+        limit_since=history.limit_since(resource),
+        rules=service_rules(settings, history.services),
+        types=service_types(settings),
+        headroom=rules.headroom,
+        tolerance=rules.tolerance,
+        cooldown=pd.Timedelta(days=rules.cooldown_days),
+        largest_step_down=rules.largest_step_down,
+        throttle_target=rules.throttle_target,
+        floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
+    )
+
+
+def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizing.ServiceRule]:
+    """What people decided for single services; of several globs that fit the last says what it says."""
+    found = {}
+    for name in services:
+        said: dict[str, Any] = {}
+        for glob, known in settings.services.items():
+            if fnmatchcase(name, glob):
+                said |= known.model_dump(exclude_unset=True)
+        bounds = {
+            which: {
+                resource: value * unit
+                for resource, key, unit in ((Resource.MEMORY, "memory_mib", MIB), (Resource.CPU, "cores", 1))
+                if (value := said.get(f"{which}_{key}")) is not None
+            }
+            for which in ("min", "max")
+        }
+        plain = {key: said[key] for key in ("risk_class", "never_lower", "pinned", "business_hours") if key in said}
+        if plain or any(bounds.values()):
+            found[name] = sizing.ServiceRule(least=bounds["min"], most=bounds["max"], **plain)
+    return found
+
+
+def service_types(settings: Settings) -> tuple[sizing.ServiceType, ...]:
+    """The types of the settings, then the built-in ones that they do not replace."""
+    own = tuple(
+        sizing.ServiceType(
+            name, tuple(glob.lower() for glob in kind.patterns), float(kind.memory_mib * MIB), kind.cores, kind.category
+        )
+        for name, kind in settings.types.items()
+    )
+    return own + tuple(kind for kind in sizing.TYPES if kind.name not in settings.types)
 
 
 def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:

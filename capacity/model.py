@@ -97,6 +97,15 @@ class Reason(StrEnum):
     NO_DATA = "no-data"
     STOPPED = "stopped"
     EXCLUDED = "excluded"
+    LEAK = "leak"
+    REGIME_CHANGE = "regime-change"
+    COOLDOWN = "cooldown"
+    STARTUP_PEAK = "startup-peak"
+    TYPE_DEFAULT = "type-default"
+    PINNED = "pinned"
+    NEVER_LOWER = "never-lower"
+    OWN_BOUNDS = "own-bounds"
+    BUDGET = "budget"
 
     @property
     def text(self) -> str:
@@ -119,6 +128,15 @@ _REASON_TEXTS = {
     Reason.NO_DATA: "No sample of this signal in the window.",
     Reason.STOPPED: "It was not running at the end of the window.",
     Reason.EXCLUDED: "The settings leave it out.",
+    Reason.LEAK: "Its memory grows without end: a higher limit only delays the kill, so the raise is small; look for the leak.",
+    Reason.REGIME_CHANGE: "Its level moved for good in the last days; the limit is not lowered before a week of the new level.",
+    Reason.COOLDOWN: "Its limit was changed a short while ago; it is lowered one step at a time.",
+    Reason.STARTUP_PEAK: "It needs more while it starts than when it runs; the limit must let it start.",
+    Reason.TYPE_DEFAULT: "There is too little history to size it; this is the default for its type.",
+    Reason.PINNED: "The settings pin its limits.",
+    Reason.NEVER_LOWER: "A lower limit would do, but the settings forbid to lower this one.",
+    Reason.OWN_BOUNDS: "The limit in force is outside the bounds that the settings give this service.",
+    Reason.BUDGET: "The limits of all services together must fit the budget.",
 }
 
 

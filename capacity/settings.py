@@ -13,7 +13,7 @@ import re
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -31,7 +31,15 @@ __all__ = [
     "ReportSettings",
     "Settings",
 ]
-__all__ += ["ServiceSettings", "SizingSettings", "load_settings", "override"]
+__all__ += [
+    "MoneySettings",
+    "PlacementSettings",
+    "ServiceSettings",
+    "SizingSettings",
+    "TypeSettings",
+    "load_settings",
+    "override",
+]
 
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
@@ -100,10 +108,40 @@ class SizingSettings(_Table):
 
     risk: float = Field(0.02, gt=0, lt=1, description="Accepted chance that next week's peak passes a memory limit: a kill")
     cpu_risk: float = Field(0.1, gt=0, lt=1, description="The same for a CPU limit: a slower service")
-    headroom: float = Field(0.1, ge=0, description="Share added on top of the forecast peak")
+    headroom: float = Field(0.0, ge=0, description="Share added on top of what the risk asks for")
     tolerance: float = Field(0.15, ge=0, description="Changes smaller than this share of the limit are not proposed")
+    cooldown_days: float = Field(7.0, ge=0, description="A limit changed less than this many days ago is not lowered")
+    largest_step_down: float = Field(0.5, gt=0, lt=1, description="Share of a limit that one change takes away at most")
+    throttle_target: float = Field(0.05, gt=0, lt=1, description="Share of throttled periods a CPU limit may have at busy times")
     min_memory_mib: int = Field(32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6")
     min_cores: float = Field(0.1, gt=0, description="No CPU limit below this many cores")
+
+
+class TypeSettings(_Table):
+    """Defaults for services without history: the table `[types.NAME]`, in order before the built-in ones."""
+
+    patterns: list[str] = Field(description="Globs of service names, matched in lower case")
+    memory_mib: int = Field(1024, ge=6, description="Default memory limit, MiB")
+    cores: float | None = Field(None, gt=0, description="Default CPU limit, cores; none without")
+    category: Literal["infrastructure", "critical", "standard"] = Field("standard", description="Which cores it belongs on")
+
+
+class MoneySettings(_Table):
+    """What resources cost a month; without prices waste is shown in bytes and cores alone."""
+
+    memory_gib: float | None = Field(None, ge=0, description="Price of a GiB of memory a month")
+    core: float | None = Field(None, ge=0, description="Price of a core a month")
+    currency: str = Field("EUR", description="What it is paid in")
+
+
+class PlacementSettings(_Table):
+    """Which cores the categories of services may use; ranges as Docker's cpuset writes them, such as 0-3,8."""
+
+    infrastructure: str | None = Field(
+        None, description="Cores of databases, caches and monitoring; default a quarter, the first"
+    )
+    critical: str | None = Field(None, description="Cores of gateways and whatever is critical; default the next quarter")
+    standard: str | None = Field(None, description="Cores of all others; default the rest")
 
 
 class ReportSettings(_Table):
@@ -146,6 +184,18 @@ class ServiceSettings(_Table):
     ignore: list[Moments] = Field([], description="Pairs of first and last moment that teach nothing: incidents, load tests")
     change_points: list[datetime] = Field([], description="Moments after which older history counts no more: deploys, moves")
     exclude: bool = Field(default=False, description="Make no forecast and no proposal")
+    risk_class: Literal["critical", "standard", "batch"] = Field(
+        "standard", description="Risk it may run: a quarter of the risk set under sizing, that risk, four times as much"
+    )
+    min_memory_mib: int | None = Field(None, ge=6, description="No memory limit below")
+    max_memory_mib: int | None = Field(None, ge=6, description="No memory limit above")
+    min_cores: float | None = Field(None, gt=0, description="No CPU limit below")
+    max_cores: float | None = Field(None, gt=0, description="No CPU limit above")
+    never_lower: bool = Field(default=False, description="Raise its limits only")
+    pinned: bool = Field(default=False, description="Leave its limits and its cores as they are")
+    business_hours: tuple[int, int] | None = Field(
+        None, description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized for these alone"
+    )
 
     @field_validator("ignore")
     @classmethod
@@ -184,6 +234,9 @@ class Settings(BaseSettings):
     sizing: SizingSettings = SizingSettings()
     report: ReportSettings = ReportSettings()
     forecast: ForecastSettings = ForecastSettings()
+    types: dict[str, TypeSettings] = Field({}, description="Types of services: name = a table")
+    money: MoneySettings = MoneySettings()
+    placement: PlacementSettings = PlacementSettings()
     services: dict[str, ServiceSettings] = Field({}, description="What is known of single services: glob = a table")
     metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
 
@@ -202,7 +255,7 @@ class Settings(BaseSettings):
 
     def fingerprint(self) -> str:
         """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
-        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics", "forecast", "services"})
+        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics", "forecast", "services", "types"})
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 

@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
-from capacity.model import Action, Reason, Resource
-from capacity.units import MIB
+from capacity.model import Resource
+from capacity.sizing.context import GRAIN, RISK_CLASSES, Context
+from capacity.sizing.decide import decide
+from capacity.sizing.defaults import type_of
+from capacity.sizing.evidence import judge, others
+from capacity.sizing.policies import POLICIES, Past
+from capacity.sizing.policies.base import Floats
+from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
+from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
+from capacity.sizing.signs import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
+from capacity.sizing.throttling import learn_curve, predicted_share, smallest_limit
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["PEAK_QUANTILES", "recommend"]
 
-__all__ = ["PEAK_QUANTILES", "Context", "recommend"]
-
-PEAK_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
-_CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
+PEAK_QUANTILES = PEAK_LEVELS
 _THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
-_THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
-_GRAIN = {Resource.CPU: 0.05, Resource.MEMORY: 16 * MIB}
+_URGENT = 2.0  # times the risk: below it a limit in force stays
+_SAFE = 1.25  # times the risk: no limit is lowered to run more
+_LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 _RECENT = pd.Timedelta("14D")
 
-
-@dataclass(frozen=True)
-class Context:
-    """What else is known beside usage.
-
-    Attributes:
-        forecaster: one already fitted on the same usage with `PEAK_QUANTILES`; fitted here when absent.
-        throttled: share of throttled periods, times x services.
-        oom_kills: kills, times x services.
-        running: service -> whether it ran at the window's end.
-        unstable: services in a restart loop.
-        limits_known: False when the source cannot tell which limits are in force.
-        headroom: share added to the forecast peak.
-        tolerance: changes smaller than this share of the limit are not proposed.
-        floors: smallest limit of each resource, cores and bytes.
-    """
-
-    forecaster: Forecaster | None = None
-    throttled: pd.DataFrame | None = None
-    oom_kills: pd.DataFrame | None = None
-    running: pd.Series[bool] | None = None
-    unstable: frozenset[str] = frozenset()
-    limits_known: bool = True
-    headroom: float = 0.1
-    tolerance: float = 0.15
-    floors: dict[Resource, float] = field(default_factory=lambda: {Resource.CPU: 0.1, Resource.MEMORY: 32.0 * MIB})
+_FIRST = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
+_EVIDENCE = ["peak", "peak_high", "observed_peak", "startup_peak", "mean", "p95", "p99", "slack", "slack_after", "breaches"]
+_EVIDENCE += ["breach_minutes", "breaches_now", "breach_minutes_now", "throttled", "throttled_after", "oom_kills"]
+_EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
 
 
 def recommend(
@@ -63,13 +45,16 @@ def recommend(
     ceiling: pd.Series[float] | float | None = None,
     horizon: str = "7D",
     risk: float = 0.02,
+    policy: str = "capacity",
+    budget: float | None = None,
     context: Context | None = None,
 ) -> pd.DataFrame:
     """A proposed limit, or the reason why there is none, for every column of `usage`.
 
-    The limit is the forecast peak's (1 - risk) quantile, or the recent observed peak where that is higher, plus the headroom.
-    It is
-    never lowered from a window in which usage was held back by the limit (throttled, killed, or within 5 % of it).
+    The policy `capacity` chooses limits so that the expected share of services whose coming peak passes its limit is `risk`, at
+    the least cost; see `capacity.sizing.policies.capacity`. On top of any policy: a limit is at least the startup peak, a CPU
+    limit keeps throttling under its target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a
+    window in which usage was held back by its limit, within a cooldown, or shortly after the level moved.
 
     Args:
         usage: UTC grid x services; cores or bytes; NaN = no sample.
@@ -77,52 +62,59 @@ def recommend(
         current: limit in force by service; NaN or absent = unlimited.
         ceiling: the most a limit may be, for instance the host's size; by service or for all.
         horizon: how far ahead the limit must hold.
-        risk: accepted chance that the horizon's peak passes the limit.
+        risk: accepted share of services whose peak passes the limit within the horizon.
+        policy: name in `POLICIES`.
+        budget: what all limits may add up to, cores or bytes; then the expected number of breaches is the least it can be, and
+            `risk` only judges. Only for the policy `capacity`.
         context: events, the forecaster, house rules.
 
     Returns:
         One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`, `reason`, `breach_now`, `breach_after`
         (chance that the horizon's peak passes the limit in force, and the proposed one; NaN = unknown), `confidence` (0 to 1).
-        The evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak` (last 14 days), `mean`,
-        `p95`, `p99`, `slack` (share of the limit in force that the 99th percentile leaves free), `breaches`, `breach_minutes`
-        (of the proposed limit in the window), `throttled` (95th percentile), `oom_kills`.
+        The evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak` (last 14 days),
+        `startup_peak`, `mean`, `p95`, `p99`, `slack` (share of the limit in force that the 95th percentile leaves free) and
+        `slack_after`, `breaches` and `breach_minutes` (of the proposed limit in the window; `_now`: of the limit in force),
+        `throttled` (share of periods at the 95th percentile) and `throttled_after` (predicted), `oom_kills`, `days_to_limit` (of
+        a leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what these would set).
 
     Raises:
-        InputError: impossible `risk` or `signal`.
+        InputError: impossible `risk`, `signal`, `policy` or `budget`.
     """
     resource = _resource(signal)
-    if not 0 < risk < 1:
-        raise InputError(f"risk {risk} is not between 0 and 1", "Use a share such as 0.02")
+    _check(risk, policy, budget)
     context = context or Context()
     services = pd.Index(usage.columns, name="service", dtype=object)
     table = pd.DataFrame(index=services)
-    table["current"] = _by_service(current, services)
+    table["current"] = by_service(current, services)
+    if resource is Resource.CPU:
+        usage = in_business_hours(usage, context)
     forecaster = context.forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
     peaks = forecaster.predict_peak(horizon).reindex(services)
-    _add_evidence(table, usage, peaks, risk, resource, context)
-    table["limit"] = _needed(table, resource, context)
-    _decide(table, usage, ceiling, resource, context, forecaster.skipped_)
-    step_minutes = _step_minutes(usage)
-    table["breaches"], table["breach_minutes"] = _replay(usage, table["limit"], step_minutes)
-    table["breach_now"] = _chance_above(peaks, table["current"])
-    table["breach_after"] = _chance_above(peaks, table["limit"].fillna(table["current"]))
-    return table[_COLUMNS]
+    past = _past(usage, resource, table["current"], peaks)
+    risks = pd.Series([min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services], index=services)
+    asked = sorted({risk, *risks}, reverse=True)
+    study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
+    _describe(table, usage, peaks, risk, resource, context)
+    chosen = _chosen(policy, study, past, asked, risks, budget)
+    chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
+    curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
+    table["limit"] = _needed(table, usage, chosen, resource, context, curve, within_budget=budget is not None)
+    _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
+    table["urgent"] = (table["breach_now"] > _URGENT * risks) if policy == "capacity" else True
+    table["safe"] = _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
+    decide(table, usage, ceiling, resource, context, forecaster.skipped_, regime_since(usage), within_budget=budget is not None)
+    _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk))
+    _add_evidence(table, usage, resource, curve)
+    return table[_FIRST + _EVIDENCE]
 
 
-_COLUMNS = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
-_COLUMNS += [
-    "peak",
-    "peak_high",
-    "observed_peak",
-    "mean",
-    "p95",
-    "p99",
-    "slack",
-    "breaches",
-    "breach_minutes",
-    "throttled",
-    "oom_kills",
-]
+def _check(risk: float, policy: str, budget: float | None) -> None:
+    if not 0 < risk < 1:
+        raise InputError(f"risk {risk} is not between 0 and 1", "Use a share such as 0.02")
+    if policy not in POLICIES:
+        raise InputError(f"There is no policy {policy!r}", f"Known are {', '.join(POLICIES)}")
+    if budget is not None and (policy != "capacity" or not budget > 0):
+        raise InputError(f"A budget of {budget:g} for the policy {policy}", "Give a size above zero, and the policy capacity")
 
 
 def _resource(signal: Resource | str) -> Resource:
@@ -132,27 +124,45 @@ def _resource(signal: Resource | str) -> Resource:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory") from error
 
 
-def _by_service(values: pd.Series[float] | float | None, services: pd.Index[Any]) -> pd.Series[float]:
-    if isinstance(values, pd.Series):
-        return values.reindex(services).astype(float)
-    return pd.Series(math.nan if values is None else float(values), index=services)
+def _past(usage: pd.DataFrame, resource: Resource, current: pd.Series[float], peaks: pd.DataFrame) -> Past:
+    step = max(1, round(step_of(usage).total_seconds()))
+    known = all(level in peaks.columns for level in PEAK_LEVELS)
+    forecast = peaks[list(PEAK_LEVELS)].to_numpy(np.float64) if known else None
+    return Past(usage.to_numpy(np.float64), step, resource, np.asarray(current, np.float64), forecast=forecast)
 
 
-def _add_evidence(
+def _chosen(
+    policy: str, study: Study | None, past: Past, asked: list[float], risks: pd.Series[float], budget: float | None
+) -> Floats:
+    """The policy's limit of each service at its own risk."""
+    if study is None:
+        return np.full(len(risks), np.nan)
+    if budget is not None:
+        return study.within(budget)
+    limits = study.limits if policy == "capacity" else POLICIES[policy]().limits(past, asked)
+    return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
+
+
+def _describe(
     table: pd.DataFrame, usage: pd.DataFrame, peaks: pd.DataFrame, risk: float, resource: Resource, context: Context
 ) -> None:
+    """What was seen and what is forecast."""
     table["peak"] = peaks[0.5]
     table["peak_high"] = _quantile(peaks, 1 - risk)
     end = usage.index.max()
     recent = usage.loc[usage.index > end - _RECENT] if len(usage) else usage
     table["observed_peak"] = recent.max()
+    table["startup_peak"] = startup_peaks(usage, context.restarts)
     table["mean"] = usage.mean()
     table["p95"], table["p99"] = usage.quantile(0.95), usage.quantile(0.99)
-    table["slack"] = 1 - table["p99"] / table["current"]
     table["throttled"] = _column_stat(context.throttled if resource is Resource.CPU else None, table.index, "quantile")
     table["oom_kills"] = _column_stat(context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum")
+    leaks = find_leaks(usage) if resource is Resource.MEMORY else {}
+    table["growth"] = pd.Series(leaks, dtype=np.float64).reindex(table.index)
+    table["uneven"] = np.nan if context.uneven is None else context.uneven.reindex(table.index)
+    table["type"] = [type_of(str(name), context.types).name for name in table.index]
     known = usage.notna().sum()
-    table["confidence"] = (known * _step_minutes(usage) / (14 * 24 * 60)).clip(upper=1.0).round(2)
+    table["confidence"] = (known * (step_of(usage) / pd.Timedelta("14D"))).clip(upper=1.0).round(2)
 
 
 def _column_stat(frame: pd.DataFrame | None, services: pd.Index[Any], what: str) -> pd.Series[float]:
@@ -162,68 +172,62 @@ def _column_stat(frame: pd.DataFrame | None, services: pd.Index[Any], what: str)
     return stat.reindex(services).fillna(0.0)
 
 
-def _needed(table: pd.DataFrame, resource: Resource, context: Context) -> pd.Series[float]:
-    """The limit before it is compared with anything: forecast peak or recent peak, plus headroom, rounded up."""
-    need = table[["peak_high", "observed_peak"]].max(axis=1) * (1 + context.headroom)
-    hidden = (table["oom_kills"] > 0) | (table["throttled"] > _THROTTLED_TOO_MUCH)
-    need = need.where(~hidden, pd.concat([need, table["current"] * _AFTER_A_KILL], axis=1).max(axis=1))
-    return _round_up(need.clip(lower=context.floors[resource]), _GRAIN[resource])
-
-
-def _decide(
+def _needed(
     table: pd.DataFrame,
     usage: pd.DataFrame,
-    ceiling: pd.Series[float] | float | None,
+    chosen: Floats,
     resource: Resource,
     context: Context,
-    skipped: dict[str, str],
-) -> None:
-    """Action and reason of each row; the first matching line wins."""
-    services = table.index
-    top = _by_service(ceiling, services)
-    capped = table["limit"] > top
-    table["limit"] = np.fmin(table["limit"], (top / _GRAIN[resource]).apply(np.floor) * _GRAIN[resource])
-    limit, current = table["limit"], table["current"]
-    running = pd.Series(True, index=services) if context.running is None else context.running.reindex(services).fillna(False)
-    has_samples = usage.notna().any().reindex(services)
-    offered = pd.Series([str(name) not in skipped for name in services], index=services) & table["peak_high"].notna()
-    excluded = pd.Series([skipped.get(str(name)) == "excluded" for name in services], index=services)
-    unstable = pd.Series([str(name) in context.unstable for name in services], index=services)
-    unlimited = current.isna()
-    recent_peak = table["observed_peak"]
-    censored = (
-        (recent_peak >= current * (1 - _CENSORED_WITHIN)) | (table["throttled"] > _THROTTLED_AT_ALL) | (table["oom_kills"] > 0)
-    )
-    up, down = limit > current * (1 + context.tolerance / 3), limit < current * (1 - context.tolerance)
-    rules: list[tuple[Any, Action, Reason]] = [
-        (excluded, Action.NONE, Reason.EXCLUDED),
-        (~has_samples, Action.NONE, Reason.NO_DATA),
-        (~running, Action.NONE, Reason.STOPPED),
-        (unstable, Action.NONE, Reason.UNSTABLE),
-        (~offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
-        (unlimited & (not context.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
-        (capped & unlimited, Action.SET, Reason.HOST_CEILING),
-        (capped & up, Action.RAISE, Reason.HOST_CEILING),
-        (unlimited, Action.SET, Reason.UNLIMITED),
-        ((table["oom_kills"] > 0) & up, Action.RAISE, Reason.OOM_KILLED),
-        ((table["throttled"] > _THROTTLED_TOO_MUCH) & up, Action.RAISE, Reason.THROTTLED),
-        (up & (table["peak_high"] > current), Action.RAISE, Reason.BREACH_EXPECTED),
-        (down & censored, Action.KEEP, Reason.CENSORED),
-        (down, Action.LOWER, Reason.OVERSIZED),
-    ]
-    conditions = [np.asarray(condition, dtype=bool) for condition, _, _ in rules]
-    table["action"] = np.select(conditions, [str(action) for _, action, _ in rules], str(Action.KEEP))
-    table["reason"] = np.select(conditions, [str(reason) for _, _, reason in rules], str(Reason.WITHIN_TOLERANCE))
-    changes = table["action"].isin([Action.SET, Action.RAISE, Action.LOWER])
-    table["limit"] = limit.where(changes)
-    floor = context.floors[resource]
-    table["reservation"] = np.fmin(
-        (table["p95"].clip(lower=floor) / _GRAIN[resource]).apply(np.ceil) * _GRAIN[resource], table["limit"]
-    )
+    curve: Floats,
+    *,
+    within_budget: bool,
+) -> pd.Series[float]:
+    """The limit before it is compared with the one in force: the policy's, and what events ask for; whole units."""
+    grain = GRAIN[resource]
+    need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
+    table["hard"] = np.nan
+    if within_budget:  # a budget is not exceeded by rounding
+        return round_down(need, grain).clip(lower=context.floors[resource])
+    hard = table["startup_peak"]
+    if resource is Resource.CPU:
+        hard = at_least(hard, smallest_limit(usage, context.throttled, curve, context.throttle_target))
+    hidden = (table["oom_kills"] > 0) | (table["throttled"] > _THROTTLED_TOO_MUCH)
+    hard = at_least(hard, (table["current"] * _AFTER_A_KILL).where(hidden))
+    table["hard"] = hard
+    need = at_least(need, hard)
+    room = at_least(table["current"], table["observed_peak"]) * _LEAK_ROOM
+    need = need.where(table["growth"].isna(), at_most(need, room))
+    return round_up(need.clip(lower=context.floors[resource]), grain).where(np.isfinite(chosen))
 
 
-def _round_up(values: pd.Series[float], grain: float) -> pd.Series[float]:
-    return (values / grain).apply(np.ceil).mul(grain).round(6)
+def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
+    """The lowest limit of each service that runs no more than the risk itself, whatever others run; what lowering stops at."""
+    limits = np.full(len(risks), np.nan)
+    for row, risk in enumerate(risks):
+        drift = study.drift[asked.index(risk)]
+        limits[row] = study.outlook.limit(row, _SAFE * risk / drift)
+    return pd.Series(limits, index=risks.index)
+
+
+def _add_chances(table: pd.DataFrame, name: str, limits: pd.Series[float], study: Study | None, risk: int) -> None:
+    """Chance that the coming peak passes each limit, corrected by what such chances were wrong by."""
+    table[name] = np.nan
+    if study is not None:
+        table[name] = np.minimum(study.outlook.at(np.asarray(limits, np.float64)) * study.drift[risk], 1.0)
+
+
+def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats) -> None:
+    """What limits did and will do."""
+    after = table["limit"].fillna(table["current"])
+    for each in (judge(usage, table["limit"]), judge(usage, table["current"], "_now")):
+        table[list(each.columns)] = each
+    table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
+    table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
+    table["throttled_after"] = np.nan
+    if resource is Resource.CPU:
+        table["throttled_after"] = predicted_share(usage.to_numpy(np.float64), np.asarray(after, np.float64), curve)
+    rivals = others(usage, resource, np.asarray(table["current"], np.float64))
+    table[list(rivals.columns)] = rivals
 
 
 def _quantile(peaks: pd.DataFrame, level: float) -> pd.Series[float]:
@@ -234,32 +238,3 @@ def _quantile(peaks: pd.DataFrame, level: float) -> pd.Series[float]:
     values = peaks.to_numpy()
     mixed = values[:, below] + (position - below) * (values[:, above] - values[:, below])
     return pd.Series(mixed, index=peaks.index)
-
-
-def _chance_above(peaks: pd.DataFrame, limit: pd.Series[float]) -> NDArray[np.float64]:
-    """Chance that the peak passes the limit, from its quantiles; NaN without a limit or a forecast.
-
-    Outside the outermost quantiles it is that quantile's own chance: nothing is claimed about a tail that was not estimated.
-    """
-    levels = peaks.columns.to_numpy(dtype=float)
-    values, bounds = peaks.to_numpy(), limit.to_numpy(dtype=float)
-    chances = np.full(len(values), np.nan)
-    for row in np.flatnonzero(np.isfinite(bounds) & np.isfinite(values).all(axis=1)):
-        chances[row] = 1 - np.interp(bounds[row], values[row], levels)
-    return chances
-
-
-def _replay(
-    usage: pd.DataFrame, limits: pd.Series[float], step_minutes: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How often (episodes) and how long (minutes) past usage was above the proposed limits."""
-    above = usage.to_numpy() > limits.to_numpy()
-    starts = above[:1].sum(axis=0) + (above[1:] & ~above[:-1]).sum(axis=0)
-    unknown = limits.isna().to_numpy()
-    return np.where(unknown, np.nan, starts), np.where(unknown, np.nan, above.sum(axis=0) * step_minutes)
-
-
-def _step_minutes(usage: pd.DataFrame) -> float:
-    if len(usage.index) < 2:  # noqa: PLR2004 - a step needs two times
-        return 0.0
-    return float((usage.index[1] - usage.index[0]) / pd.Timedelta("1min"))

@@ -10,6 +10,7 @@ still to come, corrects the risk that is asked.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capacity.model import Resource
 from capacity.sizing.policies.allocate import allocate, most, within_budget
 from capacity.sizing.policies.base import Floats, Past
 from capacity.sizing.policies.daily import FEATURES, Days, days_of
 from capacity.sizing.policies.forest import MARGINS, learn
 
-__all__ = ["PEAK_LEVELS", "Capacity", "Outlook"]
+__all__ = ["PEAK_LEVELS", "Capacity", "Outlook", "Study"]
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _FIRST_ORIGIN = 9  # days before a past week can be learned from
@@ -63,6 +65,37 @@ class Outlook:
         quiet = (self.peaks == 0) & np.isfinite(limits)
         return np.where(quiet, (limits <= 0) * 1.0, np.where(np.isfinite(margins), found, np.nan))
 
+    def limit(self, service: int, chance: float) -> float:
+        """The lowest limit that the peak of a service passes with at most this chance; NaN where it is unknown."""
+        # the chances fall along a row, so they are read backwards; the last of equal ones is the lowest margin
+        margin = np.interp(-chance, -self.chances[service], MARGINS)
+        return float(np.exp(margin) * self.peaks[service])
+
+
+@dataclass(frozen=True)
+class Study:
+    """One decision.
+
+    Attributes:
+        limits: risks x services; NaN = no answer.
+        outlook: the chances for the coming week.
+        drift: realised over expected breaches, by risk.
+    """
+
+    limits: Floats
+    outlook: Outlook
+    drift: Floats
+
+    def within(self, budget: float) -> Floats:
+        """Limits that add up to `budget` at most, with the least expected number of breaches."""
+        outlook = self.outlook
+        known = outlook.peaks > 0
+        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
+        if known.any():
+            chosen = within_budget(outlook.chances[known], outlook.peaks[known], budget, outlook.floors[known])
+            answer[known] = np.exp(MARGINS[chosen]) * outlook.peaks[known]
+        return answer
+
 
 @dataclass
 class Capacity:
@@ -75,29 +108,21 @@ class Capacity:
 
     def limits(self, past: Past, risks: Sequence[float]) -> Floats:
         """Limits at which the fleet's expected share of breaches is each risk; never lower at a lower risk."""
+        return self.study(past, risks).limits
+
+    def study(self, past: Past, risks: Sequence[float]) -> Study:
+        """The limits, and the chances they were chosen by."""
         outlook = self.outlook(past)
         answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan) * np.ones((len(risks), 1))
         known = outlook.peaks > 0
-        if not known.any():
-            return answer
+        drift = self.drift(past, risks) if known.any() else np.ones(len(risks))
         chances, peaks, floors = outlook.chances[known], outlook.peaks[known], outlook.floors[known]
-        drift = self.drift(past, risks)
         highest = np.full(len(peaks), -np.inf)
-        for number in np.argsort(risks)[::-1]:
+        for number in np.argsort(risks)[::-1] if known.any() else ():
             chosen = allocate(chances, peaks, risks[number] / drift[number], most(risks[number]), floors)
             highest = np.maximum(highest, MARGINS[chosen])
             answer[number, known] = np.exp(highest) * peaks
-        return answer
-
-    def shared(self, past: Past, budget: float) -> Floats:
-        """Limits that add up to `budget` at most, with the least expected number of breaches."""
-        outlook = self.outlook(past)
-        known = outlook.peaks > 0
-        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
-        if known.any():
-            chosen = within_budget(outlook.chances[known], outlook.peaks[known], budget, outlook.floors[known])
-            answer[known] = np.exp(MARGINS[chosen]) * outlook.peaks[known]
-        return answer
+        return Study(answer, outlook, drift)
 
     def outlook(self, past: Past) -> Outlook:
         """Chances for the week after `past`."""
@@ -139,7 +164,7 @@ class Capacity:
         weeks = len(chosen) * max(0, day - _WEEK - _FIRST_ORIGIN + 1) / _WEEK
         prior = _prior()
         trust = weeks / (weeks + prior["weight"]) if model is not None else 0.0
-        chances = assumed(now)
+        chances = assumed(now, past.resource)
         if model is not None:
             chances = trust * model(now) + (1 - trust) * chances
         if self.forecasts:
@@ -196,10 +221,10 @@ def chances_from(quantiles: Floats, peaks: Floats) -> Floats:
     return told
 
 
-def assumed(now: Floats) -> Floats:
+def assumed(now: Floats, resource: Resource) -> Floats:
     """The prior's chances, services x `MARGINS`: by days of history and by how much daily peaks spread."""
     told = np.empty((len(now), len(MARGINS)))
-    tables = _prior()["strata"]
+    tables = _prior()["strata"][resource]
     for row, (days, spread) in enumerate(zip(now[:, _KNOWN_DAYS], now[:, _SPREAD], strict=True)):
         entry = next(entry for entry in tables if days < entry["days_below"] and spread < entry["spread_below"])
         told[row] = 1 - np.interp(MARGINS, entry["strays"], _prior()["levels"], left=0.0, right=1.0)
@@ -209,7 +234,7 @@ def assumed(now: Floats) -> Floats:
 @cache
 def _prior() -> dict[str, Any]:
     prior = json.loads((Path(__file__).parent / "prior.json").read_text(encoding="utf-8"))
-    for entry in prior["strata"]:
+    for entry in itertools.chain(*prior["strata"].values()):
         for bound in ("days_below", "spread_below"):
             entry[bound] = np.inf if entry[bound] is None else entry[bound]
     return dict(prior)
