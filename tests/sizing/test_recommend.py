@@ -66,7 +66,11 @@ def test_never_lowers_a_limit_that_was_touched() -> None:
     frame = usage(throttled=100, quiet=100) / MIB / 100
     throttled = pd.DataFrame({"throttled": np.full(len(INDEX), 0.1)}, index=INDEX)
     table = recommend(
-        frame, signal=Resource.CPU, current=pd.Series({"throttled": 8.0, "quiet": 8.0}), context=Context(throttled=throttled)
+        frame,
+        signal=Resource.CPU,
+        risk=0.1,
+        current=pd.Series({"throttled": 8.0, "quiet": 8.0}),
+        context=Context(throttled=throttled),
     )
     assert table["action"].to_dict() == {"throttled": Action.KEEP, "quiet": Action.LOWER}
     assert table.loc["quiet", "reason"] == Reason.OVERSIZED
