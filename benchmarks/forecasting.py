@@ -1,6 +1,7 @@
 """Forecasts against the field on real traces: rolling origins, 7 days ahead, history of 28 days.
 
-python benchmarks/forecasting.py accuracy [--step 1h|5min] [--peers fast|all|none]
+python benchmarks/forecasting.py accuracy [--step 1h|5min] [--peers fast|all|none] [--weeks 4]
+python benchmarks/forecasting.py small
 python benchmarks/forecasting.py scale
 
 The traces are Parquet files in the folder that CAPACITY_TRACES names.
@@ -264,7 +265,7 @@ def ours(history: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float]:
     fitted = Forecaster(quantiles=QUANTILES).fit(history)
     forecast, peaks = fitted.predict(HORIZON), fitted.predict_peak(HORIZON)
     seconds = time.perf_counter() - began
-    where = [list(fitted.services_).index(name) for name in history.columns]
+    where = fitted.services_.get_indexer(history.columns)
     return forecast.to_numpy().reshape(len(forecast), -1, 7)[:, where], peaks.to_numpy()[where], seconds
 
 
@@ -358,7 +359,7 @@ def speed(count: int = 40) -> None:
     history, future = windows("bitbrains_cpu", "1h", 1)[-1]
     many = pd.concat([history.add_suffix(f"-{i}") for i in range(4)], axis=1)
     ours(history.iloc[:, :5])  # imports
-    rates = {"capacity": many.shape[1] / ours(many)[2]}
+    rates = {"capacity": many.shape[1] / float(np.median([ours(many)[2] for _ in range(5)]))}
     for model in ("MSTL", "AutoETS"):
         few = history.iloc[:, : count // 2]
         # Twice the series in one run less once: what starting costs is left out.
@@ -366,13 +367,28 @@ def speed(count: int = 40) -> None:
         once_, twice_ = (_fresh(model, frame, len(future)) for frame in (few, twice))
         rates[model] = few.shape[1] / max(twice_ - once_, 1e-3)
     for model, rate in rates.items():
-        print(f"{model}: {rate:.1f} series/s, capacity is {rates['capacity'] / rate:.0f} times as fast")
+        print(f"{model}: {rate:.1f} series/s" + ("" if model == "capacity" else f", {rates['capacity'] / rate:.0f} times slower"))
 
 
 def _fresh(model: str, frame: pd.DataFrame, length: int) -> float:
     key = CACHE / f"speed-{model}-{frame.shape[1]}-1h-0-{frame.shape[1]}-{model}.npz"
     key.unlink(missing_ok=True)
     return peer(model, f"speed-{model}-{frame.shape[1]}", "1h", 0, frame, length)[1]
+
+
+def small(sizes: tuple[int, ...] = (1, 5, 20)) -> None:
+    """Coverage of use and of peaks when machines are split into small fleets: Bitbrains, hourly, three origins."""
+    for size in sizes:
+        use, peaks = [], []
+        for trace in ("bitbrains_cpu", "bitbrains_memory"):
+            for history, future in windows(trace, "1h", 3):
+                for start in range(0, history.shape[1], size):
+                    past, coming = history.iloc[:, start : start + size], future.iloc[:, start : start + size]
+                    forecast, peak, _ = ours(past)
+                    use.append(score(past, coming, forecast)[[f"c{q}" for q in (0.9, 0.95, 0.99)]].to_numpy())
+                    peaks.append(coming.max().to_numpy()[:, None] <= peak[:, 4:] * (1 + 1e-9))
+        means = (np.concatenate(part).mean(axis=0) * 100 for part in (use, peaks))
+        print(f"fleets of {size}: use and peaks at or below 90/95/99:", *(" ".join(f"{v:.1f}" for v in part) for part in means))
 
 
 def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
@@ -419,14 +435,19 @@ def one_size(size: int) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("accuracy", "scale", "speed"))
+    parser.add_argument("what", choices=("accuracy", "small", "scale", "speed"))
     parser.add_argument("--step", default="1h", choices=("1h", "5min"))
     parser.add_argument("--peers", default="all", choices=("none", "fast", "all"))
     parser.add_argument("--origins", type=int, default=3)
+    parser.add_argument("--weeks", type=int, default=4, help="history before each origin")
     parser.add_argument("--half", default="all", choices=("all", "odd", "even"), help="only half of the series")
     asked = parser.parse_args()
+    global HISTORY  # noqa: PLW0603 - one setting of a script
+    HISTORY = pd.Timedelta(weeks=asked.weeks)
     if asked.what == "scale":
         scale()
+    elif asked.what == "small":
+        small()
     elif asked.what == "speed":
         speed()
     else:

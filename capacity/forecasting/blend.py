@@ -14,14 +14,14 @@ from capacity.forecasting.quantiles import Floats, Singles
 
 __all__ = ["ORIGIN_WEIGHTS", "blended", "fleet_losses", "own_losses", "weights"]
 
-ORIGIN_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6)  # nearest first
+ORIGIN_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6, 0.5)  # nearest first
 _SHARPNESS = 40.0  # a candidate 5 % worse than the best weighs e^-2 of it
 _FLEET_ORIGINS = 6.0  # the fleet's losses weigh like this many origins of the service's own
 _PRIOR_SERVICES = 20.0  # the prior weighs like this many services
 _WORST, _BEST = 4.0, 0.05  # relative losses beyond these say "bad" and "good", not how much
 
 # Relative loss assumed before a fleet has shown its own: plain levels and daily profiles are safe, the rest must earn trust.
-_PRIOR = {"random walk": 1.15, "line": 1.3, "fourier": 1.1, "hour of week": 1.1, "level 28d": 1.02}
+_PRIOR = {"random walk": 1.15, "line": 1.3, "fourier": 1.1, "hour of week": 1.1, "boosted": 1.05, "level 28d": 1.02}
 _PRIOR |= {"hour of day moved": 1.05}
 
 

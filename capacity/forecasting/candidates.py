@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from capacity.forecasting.grid import DAY, WEEK
 from capacity.forecasting.quantiles import Floats, Singles, row_quantiles
 
-__all__ = ["CANDIDATES", "LEADS", "TRENDING", "expand", "forecast_all", "since_change"]
+__all__ = ["BOOSTED", "CANDIDATES", "LEADS", "TRENDING", "expand", "forecast_all", "rows_of", "since_change"]
 
 _HOURS = np.arange(WEEK)
 _ONE, _DAILY, _WEEKLY = np.zeros(WEEK, int), _HOURS % DAY, _HOURS
 _WALKED, _BY_QUARTER = np.digitize(_HOURS // DAY, [1, 2, 4]), _HOURS // 6
-_DAILY_PAIRS, _WEEKLY_PAIRS = _DAILY // 2, _HOURS // 2
 _LEVELLED = np.digitize(_HOURS, [DAY, 3 * DAY]) * DAY + _HOURS % DAY
 _DAMPING = 0.9  # of the trend, a day
 _HOURS_AT_ONCE = 24  # keeps pooled samples in the processor's cache
+_ERRORS_APART = 5  # hours; shares no factor with a day, so every hour of the day is heard
 _RIDGE = 5.0  # pulls Fourier terms towards zero like five hours without them
 
 TRENDING = ("line", "fourier")
@@ -36,7 +36,7 @@ TRENDING = ("line", "fourier")
 def level(samples: Singles, levels: Floats, days: float) -> Singles:
     """Quantiles of the last `days`: (services, 1, quantiles)."""
     last = samples[:, -int(days * DAY) :]
-    return row_quantiles(last.reshape(len(last), -1), levels)[:, None]
+    return row_quantiles(last.reshape(len(last), last.shape[1] * last.shape[2]), levels)[:, None]
 
 
 def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
@@ -137,7 +137,7 @@ def _regression(samples: Singles, means: Singles, levels: Floats, past: Floats, 
     pull[0, 0] = 1e-6
     solved = np.linalg.solve(gram + pull, right[:, :, None])[:, :, 0]
     fitted = (solved @ past.T).astype(np.float32)
-    errors = row_quantiles((samples - fitted[:, :, None]).reshape(len(samples), -1), levels)
+    errors = row_quantiles((samples - fitted[:, :, None])[:, ::_ERRORS_APART].reshape(len(samples), -1), levels)
     return np.asarray((solved @ ahead.T).astype(np.float32)[:, :, None] + errors[:, None], np.float32)
 
 
@@ -181,8 +181,11 @@ def _mean(table: Singles) -> Singles:
 
 def _regime(samples: Singles, means: Singles, levels: Floats) -> Singles:
     first = since_change(means)
-    kept = np.where(np.arange(samples.shape[1])[None, :, None] >= first[:, None, None], samples, np.float32(np.nan))
-    return level(kept, levels, 28)
+    moved = np.flatnonzero(first)  # the others are one regime: NaN, where the level over everything stands in
+    known = np.arange(samples.shape[1])[None, :, None] >= first[moved, None, None]
+    out = np.full((len(samples), 1, len(levels)), np.nan, np.float32)
+    out[moved] = level(np.where(known, samples[moved], np.float32(np.nan)), levels, 28)
+    return out
 
 
 _Maker = Callable[[Singles, Singles, Floats], Singles]
@@ -190,24 +193,20 @@ _MAKERS: dict[str, tuple[_Maker, NDArray[np.intp], int]] = {
     # name: how, which row a lead hour uses, hours of history it needs
     "level 28d": (lambda y, _, q: level(y, q, 28), _ONE, 1),
     "level 1d": (lambda y, _, q: level(y, q, 1), _ONE, DAY),
-    "level 4d": (lambda y, _, q: level(y, q, 4), _ONE, DAY),
     "level 7d": (lambda y, _, q: level(y, q, 7), _ONE, DAY),
-    "level 14d": (lambda y, _, q: level(y, q, 14), _ONE, WEEK),
     "fading 2d": (lambda y, _, q: fading(y, q, 2), _ONE, DAY),
     "regime": (_regime, _ONE, 3 * DAY),
     "random walk": (lambda _, m, q: random_walk(m, q), _WALKED, 2 * DAY),
     "hour of day 7d": (lambda y, _, q: profile(y, q, 7, DAY, 0), _DAILY, 3 * DAY),
-    "hour of day 7d wide": (lambda y, _, q: profile(y, q, 7, DAY, 2, 2), _DAILY_PAIRS, 2 * DAY),
-    "hour of day 14d": (lambda y, _, q: profile(y, q, 14, DAY, 1), _DAILY, 3 * DAY),
     "hour of day 28d": (lambda y, _, q: profile(y, q, 28, DAY, 0), _DAILY, 10 * DAY),
-    "hour of day 28d wide": (lambda y, _, q: profile(y, q, 28, DAY, 2, 2), _DAILY_PAIRS, 10 * DAY),
     "hour of day moved": (lambda y, m, q: moved_profile(y, m, q, 28), _LEVELLED, 4 * DAY),
-    "hour of week": (lambda y, _, q: profile(y, q, 4, WEEK, 1, 2), _WEEKLY_PAIRS, 2 * WEEK),
+    "hour of week": (lambda y, _, q: profile(y, q, 4, WEEK, 0), _WEEKLY, 2 * WEEK),
     "line": (line, _BY_QUARTER, 2 * DAY),
     "fourier": (fourier, _WEEKLY, 4 * DAY),
 }
-CANDIDATES = tuple(_MAKERS)
-LEADS = {name: rows for name, (_, rows, _) in _MAKERS.items()}
+BOOSTED = "boosted"  # made by `boost` from what the others say, for the whole fleet at once
+CANDIDATES = (*_MAKERS, BOOSTED)
+LEADS = {name: rows for name, (_, rows, _) in _MAKERS.items()} | {BOOSTED: _WEEKLY}
 
 
 def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, Singles]:
@@ -230,6 +229,13 @@ def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, 
         else:
             out[name] = np.where(np.isfinite(table), table, out["level 28d"])
     return out
+
+
+def rows_of(name: str, table: Singles, hours: int) -> Singles:
+    """A candidate's table on the first lead hours, (services, quantiles, rows), hour h in row h modulo rows."""
+    turned = table.transpose(0, 2, 1)
+    whole_days = table.shape[1] == 1 or (LEADS[name] is _DAILY and hours % DAY == 0)
+    return np.ascontiguousarray(turned if whole_days else turned[:, :, LEADS[name][:hours]])
 
 
 def expand(name: str, table: Singles, every: int = 1) -> Singles:

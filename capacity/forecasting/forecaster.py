@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,17 +12,17 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError, WorkError
-from capacity.forecasting import ahead, learn, scores, store, structure
+from capacity.forecasting import ahead, learn, scores, startups, store, structure
 from capacity.forecasting.candidates import CANDIDATES, since_change
 from capacity.forecasting.grid import WEEK, Grid, check, latest, masked, read_grid, scale
 from capacity.forecasting.peaks import peak_quantiles
 from capacity.forecasting.quantiles import Floats, check_levels
+from capacity.progress import Progress, Silent
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _LEAST_DAYS = 1.0
-_THREADS = 2
 Span = tuple[str, object, object]
 Change = tuple[str, object]
 
@@ -76,40 +77,53 @@ class Forecaster:
     def __repr__(self) -> str:
         return f"Forecaster({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
 
-    def fit(self, usage: pd.DataFrame) -> Self:
-        """Learn from a usage frame: UTC grid x services, NaN = no sample."""
+    def fit(self, usage: pd.DataFrame, y: object = None, *, progress: Progress | None = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+        """Learn from a usage frame: UTC grid x services, NaN = no sample.
+
+        Args:
+            usage: what to learn from.
+            y: ignored; scikit-learn's pipelines pass it.
+            progress: told about each part of the fleet.
+        """
         levels = self._levels()
         grid = read_grid(check(usage))
         self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
         self.data_hash_ = store.hash_of(usage)
         recent, grid = latest(usage, grid)
         names = [str(name) for name in usage.columns]
-        size = int(np.clip(-(-len(names) // _THREADS), 32, learn.CHUNK))
+        size = int(np.clip(-(-len(names) // learn.THREADS), 32, learn.CHUNK))
 
-        def work(start: int) -> tuple[dict[str, str], list[int], learn.Prepared | None, Floats | None]:
-            return self._prepare(recent.iloc[:, start : start + size], grid, start, levels)
-
-        with ThreadPoolExecutor(_THREADS) as pool:  # numpy sorts without holding the interpreter's lock
-            parts = list(pool.map(work, range(0, len(names), size)))
-        self.skipped_: dict[str, str] = {name: why for reasons, *_ in parts for name, why in reasons.items()}
-        self.services_ = usage.columns[[number for _, numbers, *_ in parts for number in numbers]]
-        prepared = [made for _, _, made, _ in parts if made is not None]
-        self._state = _state(prepared, levels, [special for *_, special in parts])
+        progress = progress or Silent()
+        begins = range(0, len(names), size)
+        progress.start("Learning forecasts", len(begins) + 1)
+        try:
+            with ThreadPoolExecutor(learn.THREADS) as pool:
+                parts = []
+                for part in pool.map(lambda at: self._prepare(recent.iloc[:, at : at + size], grid, at, levels), begins):
+                    parts.append(part)
+                    progress.advance(f"{len(parts)} of {len(begins)} parts of the fleet")
+            self.skipped_: dict[str, str] = {name: why for part in parts for name, why in part.skipped.items()}
+            self.services_ = usage.columns[[number for part in parts for number in part.kept]]
+            self._state = _state(parts, levels, self.random_state)
+            progress.advance("the fleet as a whole")
+        finally:
+            progress.finish()
         return self
 
-    def _prepare(
-        self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats
-    ) -> tuple[dict[str, str], list[int], learn.Prepared | None, Floats | None]:
-        """First pass over some columns: why some are skipped, the numbers of the others, what they prepared, their holidays."""
+    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _Part:
+        """First pass over some columns."""
         names = [str(name) for name in part.columns]
         values = masked(part.to_numpy(np.float64), grid, names, self.ignore, self.change_points)
         reasons = _reasons(values, names, grid, set(self.exclude))
         kept = [number for number, name in enumerate(names) if name not in reasons]
         if not kept:
-            return reasons, [], None, None
-        ordinary, special = ahead.without_holidays(values[:, kept], grid, self.holidays, levels)
-        prepared = learn.prepare(scale(ordinary, grid, self.random_state), levels)
-        return reasons, [start + number for number in kept], prepared, special
+            return _Part(reasons, [], None, None, None)
+        values = values[:, kept]
+        found = startups.find(values, grid.an_hour)
+        steady, special = ahead.without_holidays(startups.without(values, found), grid, self.holidays, levels)
+        scaled = scale(steady, grid, self.random_state)
+        startups.keep_peaks(scaled, values, found, grid)
+        return _Part(reasons, [start + number for number in kept], learn.prepare(scaled, levels), special, found.table)
 
     def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
@@ -219,6 +233,25 @@ class Forecaster:
         return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What the first pass says about some columns.
+
+    Attributes:
+        skipped: service -> why it has no forecast.
+        kept: numbers of the other columns.
+        prepared: their candidates.
+        holidays: what their holidays looked like.
+        starts: their startups.
+    """
+
+    skipped: dict[str, str]
+    kept: list[int]
+    prepared: learn.Prepared | None
+    holidays: Floats | None
+    starts: Floats | None
+
+
 _PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
 
 
@@ -237,8 +270,10 @@ def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) ->
     return out
 
 
-def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats | None]) -> dict[str, Any]:
+def _state(parts: list[_Part], levels: Floats, seed: int) -> dict[str, Any]:
     """Everything a trained model knows, as arrays."""
+    prepared = [part.prepared for part in parts if part.prepared is not None]
+    holidays = [part.holidays for part in parts if part.holidays is not None]
     if not prepared:
         nothing = np.zeros(0)
         return {
@@ -247,10 +282,11 @@ def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats 
             "means": np.zeros((0, 0), np.float32),
             "tops": np.zeros((0, 0), np.float32),
             "kind": np.zeros(0, np.intp),
+            "starts": np.zeros((0, len(startups.COLUMNS))),
             "levels": levels,
             **dict.fromkeys(("centre", "spread", "slope"), nothing),
         }
-    learned = learn.learn(prepared, levels, prepared[0].scaled.means.shape[1])
+    learned = learn.learn(prepared, levels, seed)
     scaled = [p.scaled for p in prepared]
     out = {
         "forecast": np.concatenate([part.forecast for part in learned]),
@@ -260,12 +296,13 @@ def _state(prepared: list[learn.Prepared], levels: Floats, holiday: list[Floats 
         "tops": np.concatenate([s.tops for s in scaled]),
         "centre": np.concatenate([s.centre for s in scaled]),
         "spread": np.concatenate([s.spread for s in scaled]),
+        "starts": np.concatenate([part.starts for part in parts if part.starts is not None]),
         "levels": levels,
     }
     # Peaks from before a lasting change of level say nothing about peaks after it.
     known = np.arange(out["tops"].shape[1]) >= since_change(out["means"])[:, None]
     out["tops"] = np.where(known, out["tops"], np.float32(np.nan))
     out["slope"] = structure.slopes(out["means"])[0]
-    if any(special is not None for special in holiday):
-        out["holiday"] = np.concatenate([special for special in holiday if special is not None])
+    if holidays:
+        out["holiday"] = np.concatenate(holidays)
     return out

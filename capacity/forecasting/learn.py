@@ -6,21 +6,23 @@ tables; the second, when the fleet's losses are known, blends and calibrates. No
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity.forecasting import blend, calibrate
-from capacity.forecasting.candidates import CANDIDATES, expand, forecast_all
+from capacity.forecasting import blend, boost, calibrate
+from capacity.forecasting.candidates import BOOSTED, CANDIDATES, forecast_all, rows_of
 from capacity.forecasting.grid import DAY, WEEK, Scaled
-from capacity.forecasting.quantiles import Floats, Singles, level_index, pinball
+from capacity.forecasting.quantiles import Floats, Singles, level_index, pinball, seen
 
 __all__ = ["Learned", "Prepared", "learn", "prepare"]
 
 CHUNK = 256
+THREADS = 2  # numpy sorts without holding the interpreter's lock
 _FARTHEST = 20.0  # a miss by more units says no more than this
-_EVERY = 1  # losses look at every second hour
+_EVERY = 2  # misses look at every second hour
 _SCORED = 2  # samples an hour that losses look at: neighbours say the same
 
 
@@ -30,14 +32,15 @@ class Prepared:
 
     Attributes:
         losses: (origins, services, quantiles, candidates), NaN where a candidate did not exist or nothing was seen.
-        tables: for the origins calibrated on, then for the end of the history: candidate -> table.
-        actual: for the origins calibrated on: (services, 168, samples).
-        before: for the same origins and the end: an `uncertainty` needs the samples up to there.
+        tables: for the origins calibrated on, in hours before the end, and for the end (0): candidate -> table.
+        scaled: the services' past.
+        asked: what the boosted model is told, by origin; empty for a history too short for it.
     """
 
     losses: Floats
-    tables: list[dict[str, Singles]]
+    tables: dict[int, dict[str, Singles]]
     scaled: Scaled
+    asked: dict[int, boost.Asked]
 
 
 @dataclass
@@ -46,7 +49,6 @@ class Learned:
 
     Attributes:
         forecast: (services, 168, quantiles) calibrated.
-        raw: (services, 168, quantiles) before calibration.
         share: (services, quantiles, candidates) weights.
     """
 
@@ -61,6 +63,8 @@ def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     The first two see less than a week ahead of them, but say which candidate fits the present state of a service.
     """
     days = hours // DAY
+    if hours >= boost.LEAST_HOURS:
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY, 28 * DAY), (2, 3)
     if days >= 28:  # noqa: PLR2004 - what a history of that length can teach
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY), (2, 3)
     if days >= 21:  # noqa: PLR2004 - what a history of that length can teach
@@ -80,51 +84,78 @@ def prepare(scaled: Scaled, levels: Floats) -> Prepared:
     hours = means.shape[1]
     backs, kept = origins(hours)
     losses = np.full((len(backs), len(samples), len(levels), len(CANDIDATES)), np.nan)
-    tables: list[dict[str, Singles]] = []
-    for number, back in enumerate(backs):
+    out = Prepared(losses, {}, scaled, {})
+    for number, back in enumerate((*backs, 0)):
         cut = hours - back
         made = forecast_all(samples[:, :cut], means[:, :cut], levels)
-        actual = samples[:, cut : cut + WEEK : _EVERY, :: max(1, samples.shape[2] // _SCORED)]
-        seen_before = np.isfinite(means[:, :cut]).sum(axis=1) >= DAY // 2
-        for name, table in made.items():
-            loss = pinball(actual, expand(name, table, _EVERY)[:, : actual.shape[1]], levels)
-            losses[number, :, :, CANDIDATES.index(name)] = np.where(seen_before[:, None], loss, np.nan)
-        if number in kept:
-            tables.append(made)
-    tables.append(forecast_all(samples, means, levels))
-    return Prepared(losses, tables, scaled)
+        if back:
+            for name, loss in _losses(scaled, back, made, levels).items():
+                losses[number, :, :, CANDIDATES.index(name)] = loss
+        if number in kept or not back:
+            out.tables[back] = made
+        if hours >= boost.LEAST_HOURS and cut >= boost.SEEN_HOURS and (back in boost.TAUGHT or not back):
+            out.asked[back] = boost.asked(made, means[:, cut:], levels)
+    return out
 
 
-def learn(chunks: list[Prepared], levels: Floats, hours: int) -> list[Learned]:
+def _losses(scaled: Scaled, back: int, made: dict[str, Singles], levels: Floats) -> dict[str, Singles]:
+    """Pinball losses of candidates over the week after an origin; NaN for services not yet there at the origin."""
+    samples, cut = scaled.samples, scaled.means.shape[1] - back
+    actual = seen(samples[:, cut : cut + WEEK, :: max(1, samples.shape[2] // _SCORED)])
+    absent = np.isfinite(scaled.means[:, :cut]).sum(axis=1) < DAY // 2
+    out = {name: pinball(actual, rows_of(name, table, min(back, WEEK)), levels) for name, table in made.items()}
+    for loss in out.values():
+        loss[absent] = np.nan
+    return out
+
+
+def _add_boosted(chunks: list[Prepared], levels: Floats, seed: int) -> None:
+    """Give every chunk the boosted model's table for the coming week, and its loss where that can be judged."""
+    if not all(chunk.asked for chunk in chunks):
+        return
+    backs, _ = origins(chunks[0].scaled.means.shape[1])
+    for back, number, table in boost.teach(chunks, seed):
+        chunk = chunks[number]
+        chunk.tables[back][BOOSTED] = table
+        if back:
+            loss = _losses(chunk.scaled, back, {BOOSTED: table}, levels)
+            chunk.losses[backs.index(back), :, :, CANDIDATES.index(BOOSTED)] = loss[BOOSTED]
+
+
+def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
     """Blend and calibrate all chunks with what the fleet as a whole shows."""
-    backs, kept = origins(hours)
+    _add_boosted(chunks, levels, seed)
+    backs, kept = origins(chunks[0].scaled.means.shape[1])
     origin_weights = np.array(blend.ORIGIN_WEIGHTS[: len(backs)])
-    middle = level_index(levels, 0.5)
-    parts = [_weigh(chunks, levels, origin_weights * mask) for mask in _masks(backs, kept)]
+    ends = [*(backs[origin] for origin in kept), 0]
+    weighed = [_weigh(chunks, levels, origin_weights * mask, end) for mask, end in zip(_masks(backs, kept), ends, strict=True)]
     group = [calibrate.kinds(c.scaled.means, c.scaled.centre, c.scaled.spread) for c in chunks]
-    finals, units, misses = [], [], []
-    for number, chunk in enumerate(chunks):
-        missed = []
-        for which, origin in enumerate(kept):
-            cut = hours - backs[origin]
-            share, own = parts[which][number]
-            forecast = blend.blended(chunk.tables[which], share)
-            unit = calibrate.uncertainty(forecast, chunk.scaled.samples[:, :cut], own[:, middle], levels)
-            missed.append(_misses(chunk.scaled.samples[:, cut : cut + WEEK], forecast, unit))
-        share, own = parts[-1][number]
-        finals.append((blend.blended(chunk.tables[-1], share), share))
-        units.append(calibrate.uncertainty(finals[-1][0], chunk.scaled.samples, own[:, middle], levels))
-        misses.append(np.stack(missed, axis=1) if missed else None)
-        chunk.tables.clear()
-    offset = _offsets(misses, np.concatenate(group), levels)
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = list(pool.map(lambda n: _blends(chunks[n], [w[n] for w in weighed], ends, levels), range(len(chunks))))
+    offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels)
     part = calibrate.lead_part(np.arange(WEEK))
     out, start = [], 0
-    for (forecast, share), unit, kind in zip(finals, units, group, strict=True):
+    for (forecast, unit, _), (share, _), kind in zip(made, weighed[-1], group, strict=True):
         stop = start + len(forecast)
         moved = forecast + offset[start:stop][:, part] * unit[:, :, None]
         out.append(Learned(np.sort(moved, axis=-1), share, kind))
         start = stop
     return out
+
+
+def _blends(
+    chunk: Prepared, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
+) -> tuple[Singles, Singles, Singles | None]:
+    """The coming week's blend, the unit of its misses, and the misses of past blends: (services, origins, ...)."""
+    middle, hours = level_index(levels, 0.5), chunk.scaled.means.shape[1]
+    missed: list[Singles] = []
+    for end, (share, own) in zip(ends, weighed, strict=True):
+        cut = hours - end
+        forecast = blend.blended(chunk.tables.pop(end), share)
+        unit = calibrate.uncertainty(forecast, chunk.scaled.samples[:, :cut], own[:, middle], levels)
+        if end:
+            missed.append(_misses(chunk.scaled.samples[:, cut : cut + WEEK], forecast, unit))
+    return forecast, unit, np.stack(missed, axis=1) if missed else None
 
 
 def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
@@ -140,8 +171,8 @@ def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
     return [*masks, np.ones(len(backs))]
 
 
-def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats) -> list[tuple[Singles, Floats]]:
-    """Weights of each chunk, and each service's own past loss by quantile under them."""
+def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int) -> list[tuple[Singles, Floats]]:
+    """Weights of each chunk's candidates for the week after `end`, and each service's past loss by quantile under them."""
     used = origin_weights > 0
     if not used.any():
         relative = [np.full((len(c.scaled.means), len(levels), len(CANDIDATES)), np.nan) for c in chunks]
@@ -152,14 +183,23 @@ def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats) -> li
     fleet = blend.fleet_losses(np.concatenate(relative), blend.prior())
     out = []
     for chunk, own, count in zip(chunks, relative, counts, strict=True):
-        exists = np.array([name in chunk.tables[0] for name in CANDIDATES], np.float32)
+        exists = np.array([name in chunk.tables[end] for name in CANDIDATES], np.float32)
         share = blend.weights(own, count, fleet, exists)
-        losses = chunk.losses[used]
-        there = np.isfinite(losses).any(axis=(0,))
-        mean = np.where(there, np.nan_to_num(losses).sum(axis=0) / np.maximum(np.isfinite(losses).sum(axis=0), 1), 0)
-        past = (mean * share).sum(axis=-1) / np.maximum((share * there).sum(axis=-1), 1e-9)
-        out.append((share, np.where(there.any(axis=-1), past, np.nan)))
+        out.append((share, _past_loss(chunk.losses[used], share)))
     return out
+
+
+def _past_loss(losses: Floats, share: Singles) -> Floats:
+    """Typical loss of a blend over origins, by service and quantile; NaN without evidence.
+
+    The mean of roots: one bad week long ago must not make a quiet service look restless.
+    """
+    there = np.isfinite(losses)
+    heard = np.maximum((share * there).sum(axis=-1), 1e-9)
+    at_origin = (np.nan_to_num(losses) * share).sum(axis=-1) / heard
+    origins_seen = there.any(axis=-1)
+    roots = (np.sqrt(np.maximum(at_origin, 0)) * origins_seen).sum(axis=0) / np.maximum(origins_seen.sum(axis=0), 1)
+    return np.where(origins_seen.any(axis=0), roots**2, np.nan)
 
 
 def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "Singles", "check_levels", "level_index", "pinball", "row_quantiles", "weighted_quantiles"]
+__all__ = [
+    "Floats",
+    "Seen",
+    "Singles",
+    "check_levels",
+    "level_index",
+    "pinball",
+    "row_quantiles",
+    "seen",
+    "weighted_quantiles",
+]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)
+_NARROW = 32  # samples in a short row
 
 
 def check_levels(levels: tuple[float, ...]) -> Floats:
@@ -50,6 +62,9 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
         place = (width - 1) * levels
         below = np.floor(place).astype(np.intp)
         part = (place - below).astype(rows.dtype)
+        if width <= _NARROW:
+            flat = ordered.reshape(-1, width) @ _between(below, part, width)
+            return np.asarray(flat, rows.dtype).reshape(*rows.shape[:-1], len(levels))
         low, high = ordered[..., below], ordered[..., np.minimum(below + 1, width - 1)]
         return np.asarray(low + (high - low) * part, rows.dtype)
     last = np.maximum(np.isfinite(ordered).sum(axis=-1).reshape(-1, 1) - 1, 0)
@@ -63,6 +78,15 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
     return np.asarray(low + (high - low) * parts, rows.dtype).reshape(*rows.shape[:-1], len(levels))
 
 
+def _between(below: NDArray[np.intp], part: NDArray[Real], width: int) -> NDArray[Real]:
+    """The interpolation as a matrix: one product is faster than two gathers where rows are short."""
+    out = np.zeros((width, len(below)), part.dtype)
+    column = np.arange(len(below))
+    out[below, column] = 1 - part
+    out[np.minimum(below + 1, width - 1), column] += part
+    return out
+
+
 def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
     """Quantiles of a weighted sample: (samples,) and (samples,) -> (quantiles,)."""
     order = np.argsort(values, kind="stable")
@@ -72,29 +96,55 @@ def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Float
     return np.asarray(np.interp(levels * heap[-1], heap - part / 2, values[order]), np.float64)
 
 
-def pinball(actual: Singles, forecast: Singles, levels: Floats) -> Singles:
+@dataclass(frozen=True)
+class Seen:
+    """What happened after an origin, laid out for many losses in a row.
+
+    Attributes:
+        samples: (samples an hour, series, hours), gaps filled with 0.
+        there: the same shape, 1 where there is a sample, else 0.
+        whole: whether there are no gaps.
+    """
+
+    samples: Singles
+    there: Singles
+    whole: bool
+
+
+def seen(actual: Singles) -> Seen:
+    """Samples with gaps, (series, hours, samples an hour), as `pinball` takes them."""
+    there = np.isfinite(actual)
+    filled = np.where(there, actual, np.float32(0))
+    samples, mask = (np.ascontiguousarray(np.moveaxis(table, 2, 0), np.float32) for table in (filled, there))
+    return Seen(samples, mask, bool(there.all()))
+
+
+def pinball(actual: Seen, forecast: Singles, levels: Floats) -> Singles:
     """Mean pinball loss a series and level, gaps left out.
 
     Koenker and Bassett, "Regression quantiles" (Econometrica 46, 1978).
 
     Args:
-        actual: (series, times, samples) with NaN.
-        forecast: (series, times, quantiles).
+        actual: what happened.
+        forecast: (series, quantiles, rows); hour h is forecast by row h modulo rows, which divide the hours.
         levels: (quantiles,).
 
     Returns:
         (series, quantiles); NaN where a series has no sample.
     """
     # max(q g, (q - 1) g) = |g| / 2 + (q - 1/2) g, and the sum of the second term needs no look at single samples.
-    there = np.isfinite(actual)
-    by_hour = there.sum(axis=2, dtype=np.float32)
-    count = by_hour.sum(axis=1)[:, None]
-    mask = there.astype(np.float32)
-    filled = np.where(there, actual, np.float32(0))
-    gap = filled[:, :, :, None] - forecast[:, :, None, :]
-    plain = filled.sum(axis=(1, 2), dtype=np.float32)[:, None] - np.einsum("sh,shq->sq", by_hour, forecast)
-    np.abs(gap, out=gap)
-    rows = gap.reshape(len(gap), -1, gap.shape[3])
-    distance = np.matmul(mask.reshape(len(gap), 1, -1), rows)[:, 0]
+    series, hours = actual.there.shape[1:]
+    rows = forecast.shape[2]
+    shape = (series, 1, hours) if rows == 1 else (series, 1, hours // rows, rows)
+    against = forecast if rows == 1 else forecast[:, :, None]
+    distance = np.zeros(forecast.shape[:2], np.float32)
+    for sample, there in zip(actual.samples, actual.there, strict=True):
+        gap = sample.reshape(shape) - against
+        np.abs(gap, out=gap)
+        flat = gap.reshape(series, -1, hours)
+        distance += flat.sum(axis=2) if actual.whole else np.matmul(flat, there[:, :, None])[:, :, 0]
+    by_row = actual.there.sum(axis=0).reshape(series, -1, rows).sum(axis=1)
+    plain = actual.samples.sum(axis=(0, 2))[:, None] - np.matmul(forecast, by_row[:, :, None])[:, :, 0]
+    count = by_row.sum(axis=1)[:, None]
     loss = 0.5 * distance + (levels - 0.5).astype(np.float32) * plain
     return np.where(count > 0, loss / np.maximum(count, 1), np.nan).astype(np.float32)

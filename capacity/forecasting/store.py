@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "code_version", "hash_of", "load", "save"]
 
 FORMAT = "capacity-forecaster"
-_FILES = ("candidates", "blend", "calibrate", "grid", "learn", "peaks", "ahead", "quantiles", "structure")
-_ARRAYS = {"forecast", "share", "kind", "means", "tops", "centre", "spread", "slope", "levels"}
+_FILES = ("candidates", "blend", "boost", "calibrate", "grid", "learn", "peaks", "ahead", "quantiles", "startups", "structure")
+_ARRAYS = {"forecast", "share", "kind", "means", "tops", "centre", "spread", "slope", "starts", "levels"}
 
 
 def hash_of(usage: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capacity.forecasting import startups
 from capacity.forecasting.calibrate import GROUPS
 from capacity.forecasting.candidates import CANDIDATES, since_change
 from capacity.forecasting.grid import DAY, WEEK
@@ -113,20 +114,16 @@ def leak(level: Floats) -> dict[str, Any]:
     return {"verdict": verdict, "growth": growth / hours if leaking else 0.0, "resets": inner if leaking else []}
 
 
-def starts(level: Floats) -> dict[str, float]:
-    """Starts seen (first sample after a gap) and how their first hour compares with the usual level: count and ratio."""
-    there = np.isfinite(level)
-    first = np.flatnonzero(there[1:] & ~there[:-1]) + 1
-    usual = float(np.median(level[there])) if there.any() else 0.0
-    ratio = float(np.median(level[first])) / usual if len(first) and usual > 0 else 1.0
-    return {"count": float(len(first)), "first_hour_ratio": ratio}
+def starts(row: Floats) -> dict[str, float | None]:
+    """A row of `startups.find` by name; length and peak are None without a startup."""
+    return {name: float(value) if np.isfinite(value) else None for name, value in zip(startups.COLUMNS, row, strict=True)}
 
 
 def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp | None) -> dict[str, Any]:
     """Everything about one service as plain data, in the unit of its usage.
 
     Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons, trend (per_day, error),
-    change_points, leak (verdict, growth, resets), starts.
+    change_points, leak (verdict, growth, resets), starts (count, startups, the longest in hours, their peak).
     """
     spread, centre = float(state["spread"][number]), float(state["centre"][number])
     means = state["means"][number]
@@ -144,7 +141,7 @@ def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp 
         "trend": {"per_day": float(slope[0]) * spread, "error": float(error[0]) * spread if spread else 0.0},
         "change_points": [_time(hour, len(means), end) for hour in change_points(means)],
         "leak": verdict,
-        "starts": starts(level),
+        "starts": starts(state["starts"][number]),
     }
 
 

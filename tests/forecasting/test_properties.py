@@ -177,3 +177,41 @@ def test_phase_is_kept_at_any_step(step: str) -> None:
     cut = len(usage) * 28 // 35
     middle = Forecaster().fit(usage.iloc[:cut]).predict("7D")["shop/it", 0.5]
     assert np.abs(middle.to_numpy() - usage["shop/it"].to_numpy()[cut:]).mean() < 0.5
+
+
+class Counting:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def start(self, what: str, total: int) -> None:
+        """The beginning."""
+        self.said.append((what, total))
+
+    def advance(self, note: str = "") -> None:
+        """A step."""
+        self.said.append(note)
+
+    def finish(self) -> None:
+        """The end."""
+        self.said.append("end")
+
+
+class Interrupted(Counting):
+    """Ctrl-C at the first step."""
+
+    def advance(self, note: str = "") -> None:
+        """A step."""
+        raise KeyboardInterrupt(note)
+
+
+def test_progress_is_told(usage: pd.DataFrame) -> None:
+    """Each part of the fleet and the fleet as a whole are a step, and the end is told whatever happens."""
+    told = Counting()
+    Forecaster().fit(usage, progress=told)
+    assert told.said == [("Learning forecasts", 2), "1 of 1 parts of the fleet", "the fleet as a whole", "end"]
+    interrupted = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        Forecaster().fit(usage, progress=interrupted)
+    assert interrupted.said[-1] == "end"

@@ -97,13 +97,12 @@ def test_seasons_and_trend() -> None:
 
 
 def test_starts_are_told_apart() -> None:
-    """Starts after a gap are counted and their first hour compared with the usual level."""
+    """Starts after a gap are counted, with the length and the peak of their startups."""
     values = np.random.default_rng(0).normal(10, 0.1, 24 * 14)
     for at in (50, 100, 200):
         values[at : at + 3] = np.nan
         values[at + 3] = 20
-    starts = explained(values)["starts"]
-    assert starts == {"count": 3.0, "first_hour_ratio": pytest.approx(2, rel=0.05)}
+    assert explained(values)["starts"] == {"count": 3.0, "startups": 3.0, "hours": 1.0, "peak": 20.0}
 
 
 def test_time_to_limit_of_a_ramp() -> None:
