@@ -19,7 +19,7 @@ from capacity.history.sample import SAMPLE_END, load_sample
 from capacity.history.transport import plain_address
 from capacity.model import Resource, Signal
 from capacity.settings import Settings, load_settings, override
-from capacity.units import MIB, format_cores, format_memory
+from capacity.units import MIB, format_cores, format_memory, parse_cores, parse_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -418,6 +418,19 @@ def parse_length(text: str) -> pd.Timedelta:
     if not length > pd.Timedelta(0):
         raise InputError(f"{text!r} is no length of time above zero", "Write it as 28D or 36h")
     return length
+
+
+def parse_amount(text: str | None, signal: Resource | str) -> float | None:
+    """An amount of a resource: `64g` as Docker writes memory, a number of cores for cpu; None stays None.
+
+    Raises:
+        InputError: not an amount.
+    """
+    if text is None:
+        return None
+    if _resource(signal) is Resource.MEMORY:
+        return float(parse_memory(text))
+    return parse_cores(text)
 
 
 def _resource(signal: Resource | str) -> Resource:

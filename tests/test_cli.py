@@ -59,7 +59,7 @@ def test_recommend_prints_reasons_for_everyone(tmp_path: Path) -> None:
     assert len(reasons) == 45
     assert reasons["ai/ollama"] == ("set", "unlimited")
     assert reasons["shop/thumbnailer"] == ("raise", "oom-killed")
-    assert reasons["shop/ab-testing"] == ("none", "not-enough-history")
+    assert reasons["shop/ab-testing"] == ("set", "type-default")
     assert reasons["data/exporter-old"] == ("none", "stopped")
     assert reasons["data/warehouse"] == ("lower", "oversized")
 

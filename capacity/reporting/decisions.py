@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Decision", "decide"]
 
 MOST = 5
+_SOON = 14  # days until a leak is full
 _PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
 
 
@@ -125,6 +126,8 @@ def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) 
             return float(90.0 + min(row["oom_kills"], 100) / 25)
         case Reason.BREACH_EXPECTED:
             return 75.0 + (10.0 if risk.median else 0.0) if risk else 30.0 + 100 * float(row["breach_now"])
+        case Reason.LEAK:
+            return 72.0 if row["days_to_limit"] < _SOON else 45.0
         case Reason.THROTTLED:
             return float(65.0 + 10 * row["throttled"])
         case Reason.UNLIMITED | Reason.HOST_CEILING:
@@ -152,6 +155,15 @@ def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) 
         case Reason.BREACH_EXPECTED:
             when = f"; the band reaches it on {risk.upper:%a %d %b %H:%M} UTC" if risk else ""
             return f"next week's peak is {show(row['peak'])}, in a bad week {show(row['peak_high'])}{when}"
+        case Reason.LEAK:
+            daily = (row["limit"] - row["observed_peak"]) / row["days_to_limit"] if row["days_to_limit"] else math.nan
+            return f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} days, mend the leak meanwhile"
+        case Reason.STARTUP_PEAK:
+            return f"it needs {show(row['startup_peak'])} to start"
+        case Reason.TYPE_DEFAULT:
+            return f"too little history; the default for its type, {row['type']}"
+        case Reason.OWN_BOUNDS | Reason.BUDGET:
+            return Reason(row["reason"]).text
         case Reason.HOST_CEILING if np.isfinite(row["current"]):
             return f"the need of {show(row['peak_high'])} is more than its host has"
         case Reason.UNLIMITED | Reason.HOST_CEILING:

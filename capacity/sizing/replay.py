@@ -22,7 +22,6 @@ __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
 DEFAULT_POLICIES = ("capacity", "krr", "vpa", "autopilot", "seed")
 DEFAULT_RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
-_FIRST = pd.Timedelta("28D")
 _DAY = 86_400
 _SAME = 1e-9
 
@@ -36,8 +35,9 @@ def replay(
     horizon: str = "7D",
     risk: Sequence[float] = DEFAULT_RISKS,
     current: pd.Series[float] | None = None,
+    first: str = "28D",
 ) -> pd.DataFrame:
-    """Limits and their outcomes at past moments of decision, the first after four weeks.
+    """Limits and their outcomes at past moments of decision.
 
     Args:
         usage: UTC grid x services, cores or bytes, NaN = no sample.
@@ -47,6 +47,7 @@ def replay(
         horizon: how long each limit is judged.
         risk: risks to ask at.
         current: limit in force before the first decision, by service; NaN or absent = none.
+        first: how much past the first decision has.
 
     Returns:
         One row a policy, risk, time and service that had samples before and after: `limit`, `peak` (of the horizon), `breached`,
@@ -72,7 +73,7 @@ def replay(
     length = max(1, round(_DAY / step.total_seconds()))
     days = Days(days_of(values[: len(values) // length * length], round(step.total_seconds())))
     parts = []
-    for position in _decisions(len(index), step, pd.Timedelta(every), pd.Timedelta(horizon)):
+    for position in _decisions(len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)):
         ahead = values[position : position + round(pd.Timedelta(horizon) / step)]
         peak = column_max(ahead)
         # a decision within a day has days of its own
@@ -88,9 +89,9 @@ def replay(
     return _table(parts)
 
 
-def _decisions(points: int, step: pd.Timedelta, every: pd.Timedelta, horizon: pd.Timedelta) -> range:
+def _decisions(points: int, step: pd.Timedelta, every: pd.Timedelta, horizon: pd.Timedelta, first: pd.Timedelta) -> range:
     """Positions of the first sample after each decision whose whole horizon is known."""
-    return range(round(_FIRST / step), points - round(horizon / step) + 1, max(1, round(every / step)))
+    return range(round(first / step), points - round(horizon / step) + 1, max(1, round(every / step)))
 
 
 def _outcome(limits: Floats, before: Floats | None, ahead: Floats, peak: Floats, step: pd.Timedelta) -> dict[str, Any]:

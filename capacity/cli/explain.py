@@ -1,0 +1,93 @@
+"""`capacity recommend SERVICE --why`: the evidence on one screen."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from capacity.cli.printing import print_rows
+
+if TYPE_CHECKING:
+    from capacity.history import History
+    from capacity.reporting.why import Why
+    from capacity.settings import Settings
+
+__all__ = ["print_why"]
+
+
+def print_why(history: History, service: str, settings: Settings, *, as_json: bool) -> None:
+    """Both resources of one service."""
+    from capacity.model import Resource
+    from capacity.reporting.why import why
+
+    found = [why(history, service, resource, settings) for resource in Resource]
+    if as_json:
+        typer.echo(json.dumps([_plain(each) for each in found], indent=1))
+        return
+    for each in found:
+        _show(each)
+
+
+def _show(each: Why) -> None:
+    from capacity.model import Reason
+    from capacity.reporting.why import chart
+    from capacity.reporting.words import NAMES, PRINT
+
+    show, row = PRINT[each.resource], each.row
+    now = show(row["current"]) if math.isfinite(row["current"]) else "no limit"
+    then = f" -> {show(row['limit'])}" if math.isfinite(row["limit"]) else ""
+    typer.echo(f"\n{each.service}, {NAMES[each.resource]}: {row['action']} {now}{then}")
+    typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
+    typer.echo(f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}")
+    quantiles = "  ".join(f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN)
+    typer.echo(f"  next week's peak  {quantiles or 'too little history'}")
+    chances = [("now", row["breach_now"]), ("after", row["breach_after"])]
+    known = ", ".join(f"{value:.1%} {name}" for name, value in chances if math.isfinite(value))
+    typer.echo(f"  chance that it passes the limit  {known or 'unknown'}")
+    events = each.events
+    typer.echo(
+        f"  in the window  {events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts,"
+        f" throttled in {events['throttled']:.0%} of the periods at busy times"
+    )
+    rows = []
+    for name, limit in each.policies.items():
+        past = each.replay.loc[name] if name in each.replay.index else None
+        rows.append(
+            {
+                "policy": name,
+                "would set": show(limit),
+                f"breached in {each.weeks} weeks": "-" if past is None else f"{past['breached']:.0f}",
+                "minutes": "-" if past is None else f"{past['breach_minutes']:.0f}",
+                "slack": "-" if past is None else f"{past['slack']:.0%}",
+            }
+        )
+    print_rows(rows, as_json=False, title="")
+
+
+_SHOWN = (0.5, 0.9, 0.95, 0.99)
+
+
+def _plain(each: Why) -> dict[str, Any]:
+    return {
+        "service": each.service,
+        "resource": str(each.resource),
+        "recommendation": {name: _number(value) for name, value in each.row.items()},
+        "daily_peaks": {f"{day:%Y-%m-%d}": _number(value) for day, value in each.days.items()},
+        "peak_quantiles": {f"{level:g}": _number(value) for level, value in each.peaks.items()},
+        "events": each.events,
+        "policies": {name: _number(value) for name, value in each.policies.items()},
+        "replay": {
+            str(name): {str(column): _number(value) for column, value in row.items()} for name, row in each.replay.iterrows()
+        },
+        "weeks": each.weeks,
+    }
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    return number if math.isfinite(number) else None

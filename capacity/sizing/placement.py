@@ -1,0 +1,159 @@
+"""Which cores each service runs on: by category, packed by forecast load, so that no core is far busier than the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from capacity.errors import InputError
+
+__all__ = ["CATEGORIES", "Placement", "core_ranges", "format_cores_list", "imbalance", "parse_cores", "place"]
+
+CATEGORIES = ("infrastructure", "critical", "standard")
+_BUSY = 0.7  # share of a core that is planned for; a service that needs more gets more cores
+_MOST_CORES = 1024
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A proposed assignment.
+
+    Attributes:
+        table: one row a service: `category`, `load` (cores), `cpuset` (as Docker writes it), `pinned` (was it left alone).
+        load: predicted busy share of each core, index = core.
+        imbalance: index of the proposal, see `imbalance`.
+        round_robin: index if services were dealt out one core after the other.
+    """
+
+    table: pd.DataFrame
+    load: pd.Series[float]
+    imbalance: float
+    round_robin: float
+
+
+def parse_cores(text: str) -> tuple[int, ...]:
+    """Cores of a cpuset such as `0-3,8`, in order.
+
+    Raises:
+        InputError: not a cpuset.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if (
+            not first.isdigit()
+            or (dash and not last.isdigit())
+            or int(last or first) < int(first)
+            or int(last or first) > _MOST_CORES
+        ):
+            raise InputError(f"{text!r} is no list of cores", "Write it as 0-3,8")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))
+
+
+def format_cores_list(cores: Sequence[int]) -> str:
+    """A cpuset as Docker writes it: runs joined by a dash."""
+    runs: list[list[int]] = []
+    for core in sorted(cores):
+        if runs and core == runs[-1][-1] + 1:
+            runs[-1].append(core)
+        else:
+            runs.append([core])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> dict[str, tuple[int, ...]]:
+    """Cores of each category; by default a quarter for infrastructure, a quarter for what is critical, the rest for all others.
+
+    With fewer than four cores all categories share all of them.
+
+    Raises:
+        InputError: a range names a core that the host does not have.
+    """
+    if cores < 1:
+        raise InputError(f"A host with {cores} cores", "Give the number of its cores")
+    every = tuple(range(cores))
+    quarter = cores // 4
+    standing = {"infrastructure": every[:quarter], "critical": every[quarter : 2 * quarter], "standard": every[2 * quarter :]}
+    ranges = standing if quarter else dict.fromkeys(CATEGORIES, every)
+    for category, text in (wanted or {}).items():
+        if text is not None:
+            ranges[category] = parse_cores(text)
+            if ranges[category][-1] >= cores:
+                raise InputError(f"{category} is to use core {ranges[category][-1]}", f"The host has cores 0 to {cores - 1}")
+    return ranges
+
+
+def place(
+    load: pd.Series[float],
+    category: Mapping[str, str],
+    cores: int,
+    *,
+    ranges: Mapping[str, str | None] | None = None,
+    pinned: Mapping[str, str] | None = None,
+) -> Placement:
+    """Cores for every service, the busiest first, each onto the least busy cores of its category (Graham, 1969, LPT rule).
+
+    Args:
+        load: forecast busy cores of each service; NaN counts as none.
+        category: service -> name in `CATEGORIES`; `standard` where nothing is said.
+        cores: how many the host has.
+        ranges: cpuset of a category, as far as it is not the default.
+        pinned: service -> cpuset that stays as it is.
+
+    Raises:
+        InputError: impossible cores.
+    """
+    allowed = core_ranges(cores, ranges)
+    pinned = pinned or {}
+    needs = load.fillna(0.0).sort_values(ascending=False, kind="stable")
+    busy = np.zeros(cores)
+    chosen: dict[str, tuple[int, ...]] = {}
+    for fixed, cpuset in pinned.items():
+        if fixed in needs.index:
+            chosen[fixed] = tuple(core for core in parse_cores(cpuset) if core < cores) or allowed["standard"]
+            busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
+    for name, need in needs.items():
+        if name in chosen:
+            continue
+        mine = allowed[category.get(str(name), "standard")]
+        width = min(len(mine), max(1, math.ceil(need / _BUSY)))
+        best = sorted(mine, key=lambda core: (busy[core], core))[:width]
+        chosen[str(name)] = tuple(best)
+        busy[best] += need / width
+    table = pd.DataFrame(
+        {
+            "category": [category.get(str(name), "standard") for name in load.index],
+            "load": load.to_numpy(),
+            "cpuset": [format_cores_list(chosen[str(name)]) for name in load.index],
+            "pinned": [str(name) in pinned for name in load.index],
+        },
+        index=load.index,
+    )
+    return Placement(
+        table, pd.Series(busy, name="busy"), imbalance(busy), imbalance(_round_robin(load, category, allowed, cores))
+    )
+
+
+def imbalance(busy: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    """Standard deviation of the cores' load over their mean: 0 is even; 0 for idle cores."""
+    mean = float(np.mean(busy)) if len(busy) else 0.0
+    return float(np.std(busy) / mean) if mean > 0 else 0.0
+
+
+def _round_robin(
+    load: pd.Series[float], category: Mapping[str, str], allowed: Mapping[str, tuple[int, ...]], cores: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Load of each core if each category deals its services out one core after the other."""
+    busy = np.zeros(cores)
+    dealt = dict.fromkeys(CATEGORIES, 0)
+    for name, need in load.fillna(0.0).items():
+        kind = category.get(str(name), "standard")
+        mine = allowed[kind]
+        busy[mine[dealt[kind] % len(mine)]] += need
+        dealt[kind] += 1
+    return busy
