@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "plot_bands", "plot_heatmap", "plot_limits", "plot_stack", "plot_usage", "printer"]
+__all__ = ["COLOURS", "plot_bands", "plot_frontier", "plot_heatmap", "plot_limits", "plot_stack", "plot_usage", "printer"]
 
 COLOURS = {
     "ink": "#1f2937",
@@ -111,6 +111,34 @@ def plot_limits(table: pd.DataFrame, *, signal: Signal, axes: Axes | None = None
     text = printer(signal)
     axes.xaxis.set_major_formatter(lambda value, _: text(value))
     axes.legend(frameon=False)
+    return axes
+
+
+def plot_frontier(points: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
+    """Breach share against total cost: a line for `capacity` over its risks, a named mark for each other policy.
+
+    Args:
+        points: from `capacity.sizing.frontier`.
+        axes: where to draw.
+    """
+    axes = _axes(axes)
+    ours = pd.DataFrame(points.xs("capacity", level="policy")).sort_values(by="total")
+    axes.plot(ours["total"], 100 * ours["breached"], "o-", color=COLOURS["usage"], linewidth=2, markersize=5, label="capacity")
+    for risk, row in ours.iterrows():
+        axes.annotate(f"{float(str(risk)):.0%}", (row["total"], 100 * row["breached"]), textcoords="offset points", xytext=(5, 5))
+    others = points.drop(index="capacity", level="policy").groupby(level="policy", sort=False).first()
+    for name, row in others.iterrows():
+        axes.plot(row["total"], 100 * row["breached"], "s", color=COLOURS["limit"], markersize=6)
+        axes.annotate(str(name), (row["total"], 100 * row["breached"]), textcoords="offset points", xytext=(7, -3))
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.12)
+    axes.set_xlabel("cost: sum of limits over sum of trailing peaks")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
+    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(length=0)
     return axes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -23,6 +23,9 @@ from capacity.cli.options import (
 )
 from capacity.cli.printing import print_rows
 
+Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the server again for days that are final.")]
+
 
 def report_weekly(
     config: Config = None,
@@ -31,29 +34,64 @@ def report_weekly(
     offline: Offline = False,
     as_of: AsOf = None,
     services: Services = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of all reports.")] = Path("reports"),
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask the server again for days that are final.")] = False,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Render the weekly resource report with proposed limit changes."""
-    from capacity.reporting.report import weekly_resources
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    _render("WEEKLY", asked)
 
-    settings = settings_of(config, None)
-    done = weekly_resources(
-        settings,
-        source=one_source(source, sample=sample, offline=offline),
-        as_of=as_of,
-        out=out,
-        services=services or "",
-        offline=offline,
-        refresh=refresh,
-        config=config,
-        progress=progress_of(quiet=quiet or as_json),
+
+def report_monthly(
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the monthly optimization review: promises kept, the month's plan, what-if scenarios."""
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    _render("MONTHLY", asked)
+
+
+class _Asked(NamedTuple):
+    config: Path | None
+    source: str | None
+    sample: bool
+    offline: bool
+    as_of: str | None
+    services: str | None
+    out: Path
+    refresh: bool
+    quiet: bool
+    as_json: bool
+
+
+def _render(kind: str, asked: _Asked) -> None:
+    from capacity.reporting import report
+
+    done = report.render(
+        getattr(report, kind),
+        settings_of(asked.config, None),
+        source=one_source(asked.source, sample=asked.sample, offline=asked.offline),
+        as_of=asked.as_of,
+        out=asked.out,
+        services=asked.services or "",
+        offline=asked.offline,
+        refresh=asked.refresh,
+        config=asked.config,
+        progress=progress_of(quiet=asked.quiet or asked.as_json),
     )
-    if as_json:
+    if asked.as_json:
         typer.echo(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
-    elif not quiet:
+    elif not asked.quiet:
         typer.echo(str(done.page.resolve()))
 
 
@@ -89,6 +127,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     report = typer.Typer(help="Render a report.", no_args_is_help=True)
     report.command("weekly")(report_weekly)
+    report.command("monthly")(report_monthly)
     app.add_typer(report, name="report")
     sample = typer.Typer(help="The bundled sample fleet.", no_args_is_help=True)
     sample.command("make")(sample_make)

@@ -38,11 +38,11 @@ def index_page(runs: list[Run]) -> str:
     """The page that lists all runs, newest first."""
     rows = "".join(
         f'<tr><th scope="row"><a href="{_link(run)}">{html.escape(run.folder.name)}</a></th>'
-        f"<td>{run.as_of:%d %b %Y}</td><td>{html.escape(str(run.facts.get('source', '')))}</td>"
+        f"<td>{html.escape(run.report)}</td><td>{run.as_of:%d %b %Y}</td><td>{html.escape(str(run.facts.get('source', '')))}</td>"
         f"<td>{html.escape(str(run.facts.get('verdict', '')))}</td><td class='number'>{run.facts.get('changes', '')}</td></tr>"
-        for run in reversed(runs)
+        for run in sorted(runs, key=lambda run: run.as_of, reverse=True)
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Week", "As of", "Source", "Data", "Proposed changes"))
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", "Report", "As of", "Source", "Data", "Proposed changes"))
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Capacity reports</title>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"

@@ -18,18 +18,34 @@ from capacity.changes import plan_id, read_plan
 from capacity.errors import InputError, ReportError
 from capacity.history.blocks import storage_error, write_atomically
 from capacity.model import Resource
+from capacity.reporting import monthly, weekly
 from capacity.reporting.notebook import run_notebook
 from capacity.reporting.page import index_page, render_page
 from capacity.reporting.runs import iso_week, list_runs, make_folder, run_folder, write_run
-from capacity.reporting.weekly import REPORT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from capacity.progress import Progress
     from capacity.settings import Settings
 
-__all__ = ["Finished", "weekly_resources"]
+__all__ = ["MONTHLY", "WEEKLY", "Finished", "Kind", "render"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A report: its name in files, its notebook, its title, and how a run is named after its end."""
+
+    report: str
+    notebook: str
+    title: str
+    name: Callable[[pd.Timestamp], str]
+
+
+WEEKLY = Kind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
+MONTHLY = Kind(monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name)
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,8 @@ class Finished:
     seconds: float
 
 
-def weekly_resources(
+def render(
+    kind: Kind,
     settings: Settings,
     *,
     source: str | None,
@@ -53,21 +70,21 @@ def weekly_resources(
     config: Path | None = None,
     progress: Progress | None = None,
 ) -> Finished:
-    """Render the weekly resource report into `out/<ISO week>/`.
+    """Render a report into `out/<ISO week or month>/`.
 
     The history is fetched first, so that the notebook works from the archive and a server's failure is told as such.
     Everything is made in a temporary folder beside its place and moved there when it is whole.
 
     Raises:
-        CapacityError: see the error tree; a failed run leaves `weekly-resources.failed.ipynb` in the week's folder.
+        CapacityError: see the error tree; a failed run leaves `<report>.failed.ipynb` in the run's folder.
     """
     began = time.monotonic()
     make_folder(out)
     window = api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
     # an empty window is told as such, and before a kernel starts; the frames themselves are the notebook's to hold
     origin = window.load(settings, signals=[resource.usage for resource in Resource], services=services).source
-    place = run_folder(out, REPORT, window.end, origin, services)
-    failed = place / f"{REPORT}.failed.ipynb"
+    place = run_folder(out, kind.report, kind.name(window.end), origin, services)
+    failed = place / f"{kind.report}.failed.ipynb"
     try:
         with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
             folder = Path(temporary)
@@ -80,19 +97,24 @@ def weekly_resources(
                 "output": str(folder.resolve()),
                 "reports": str(out.resolve()),
             }
-            notebook = bundled("notebooks/weekly_resources.ipynb")
+            notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
             executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
-            nbformat.write(executed, folder / f"{REPORT}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
-            page = render_page(executed, f"Weekly resources {iso_week(window.end)}")
-            (folder / f"{REPORT}.html").write_text(page, encoding="utf-8")
-            _put_in_place(folder, place)
+            nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
+            page = render_page(executed, f"{kind.title} {kind.name(window.end)}")
+            (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
+            _put_in_place(kind, folder, place)
     except OSError as error:
         if error.errno is None:  # no failure of the system, but a library's own error in that class
             raise
         raise storage_error(place, error) from error
     failed.unlink(missing_ok=True)
-    write_atomically(out / "index.html", lambda path: path.write_text(index_page(list_runs(out, REPORT)), encoding="utf-8"))
-    return Finished(place / f"{REPORT}.html", place, time.monotonic() - began)
+    write_atomically(
+        out / "index.html",
+        lambda path: path.write_text(
+            index_page([run for each in (WEEKLY, MONTHLY) for run in list_runs(out, each.report)]), encoding="utf-8"
+        ),
+    )
+    return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)
 
 
 def _keep_edited(plan: Path) -> None:
@@ -107,14 +129,14 @@ def _keep_edited(plan: Path) -> None:
             plan.replace(plan.with_name("plan.edited.yaml"))
 
 
-def _put_in_place(made: Path, place: Path) -> None:
+def _put_in_place(kind: Kind, made: Path, place: Path) -> None:
     """Move the finished files, the page last: where the page is, everything is."""
     facts_file = made / "run.json"
     if not facts_file.is_file():
         raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
-    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][REPORT]
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][kind.report]
     place.mkdir(parents=True, exist_ok=True)
-    write_run(place, REPORT, facts)
+    write_run(place, kind.report, facts)
     facts_file.unlink()
     _keep_edited(place / "plan.yaml")
     for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):

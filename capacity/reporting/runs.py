@@ -64,12 +64,12 @@ def list_runs(folder: Path, report: str) -> list[Run]:
     return sorted(runs, key=lambda run: run.as_of)
 
 
-def run_folder(folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str) -> Path:
+def run_folder(folder: Path, report: str, period: str, source: str, services: str) -> Path:
     """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second source of the week `2026-W48-lab`.
 
-    A run replaces an earlier one of the same week, source and choice, and never another.
+    A run replaces an earlier one of the same period, source and choice, and never another.
     """
-    name = iso_week(as_of) + (f"-{_slug(services)}" if services else "")
+    name = period + (f"-{_slug(services)}" if services else "")
     for run in list_runs(folder, report):
         if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (source, services):
             return folder / f"{name}-{_slug(source)}"

@@ -13,14 +13,16 @@ import pandas as pd
 from capacity import __version__, api
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.history.blocks import write_atomically
-from capacity.model import Action, Reason, Resource, Signal
+from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting.decisions import Decision, decide
+from capacity.reporting.proof import fleet_frontier
 from capacity.reporting.risks import Risk, find_risks
 from capacity.reporting.runs import Run, iso_week, make_folder, previous_run, read_forecast, write_run
 from capacity.reporting.scorecard import Scorecard, forecast_rows, score
 from capacity.sizing import changes_from
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from capacity.history import History
@@ -59,6 +61,7 @@ class Weekly:
         unthreatened: limits that the forecast does not reach, by resource.
         previous: the last run before this one.
         scorecards: how the last forecast held, by resource.
+        frontiers: breaches against cost of every policy on this fleet's past, by resource.
         state: what the next run compares itself with.
     """
 
@@ -75,6 +78,7 @@ class Weekly:
     unthreatened: dict[Resource, int]
     previous: Run | None
     scorecards: dict[Resource, Scorecard]
+    frontiers: dict[Resource, pd.DataFrame]
     state: dict[str, Any]
 
     def proposals(self, *actions: Action) -> pd.DataFrame:
@@ -130,14 +134,33 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
         unthreatened=unthreatened,
         previous=last,
         scorecards={resource: _scorecard(history, resource, last, horizon, settings) for resource in Resource},
+        frontiers={resource: fleet_frontier(history, resource) for resource in Resource},
         state=_state(history, tables),
     )
 
 
-def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
+def save(
+    week: Weekly,
+    folder: Path,
+    *,
+    seconds: float = 0.0,
+    report: str = REPORT,
+    name: str = "",
+    only: Mapping[str, pd.DataFrame] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Plan:
     """Write `plan.yaml`, `forecast.parquet` and `run.json` of a review.
 
     Plan and forecast hold nothing but what follows from the inputs: the same history and settings give the same bytes.
+
+    Args:
+        week: the review.
+        folder: where to.
+        seconds: how long it took.
+        report: whose facts these are.
+        name: of the run; default the ISO week.
+        only: plan these proposals alone: rows with a column `resource`.
+        extra: more facts.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -145,7 +168,7 @@ def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
     history, settings = week.history, week.settings
     made_from = MadeFrom(history=history.fingerprint(), settings=settings.fingerprint(), code=__version__)
     plan = make_plan(
-        [change for resource in Resource for change in changes_from(week.tables[resource], resource)],
+        _chosen_changes(week, only),
         hosts=dict(history.hosts),
         as_of=history.end.to_pydatetime(),
         valid_until=(history.end + pd.Timedelta(week.horizon)).to_pydatetime(),
@@ -155,8 +178,9 @@ def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
     write_plan(plan, folder / "plan.yaml")
     rows = week.forecast_frame()
     write_atomically(folder / "forecast.parquet", lambda path: rows.to_parquet(path, compression="zstd", index=False))
+    told = {"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
     facts = {
-        "name": week.name,
+        "name": name or week.name,
         "as_of": history.end.isoformat(),
         "source": history.source,
         "services": week.services,
@@ -164,14 +188,24 @@ def save(week: Weekly, folder: Path, *, seconds: float = 0.0) -> Plan:
         "changes": len(plan.changes),
         "plan_id": plan.plan_id,
         "made_from": made_from.model_dump(),
-        "settings": settings.model_dump(mode="json", include={"sizing", "report", "identity", "metrics", "forecast", "services"}),
+        "settings": settings.model_dump(mode="json", include=told),
         "versions": {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")},
         "python": platform.python_version(),
         "seconds": round(seconds, 3),
         "state": week.state,
+        **(extra or {}),
     }
-    write_run(folder, REPORT, facts)
+    write_run(folder, report, facts)
     return plan
+
+
+def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
+    """All proposed changes, or those of the rows given."""
+    if only is None:
+        return [change for resource in Resource for change in changes_from(week.tables[resource], resource)]
+    parts = [rows[rows["resource"] == str(resource)] for rows in only.values() for resource in Resource]
+    named = [Resource(part["resource"].iloc[0]) if len(part) else Resource.MEMORY for part in parts]
+    return [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
 
 
 def _verdict(history: History) -> Verdict:

@@ -11,14 +11,14 @@ import pandas as pd
 from capacity import api, sizing
 from capacity.errors import InputError
 from capacity.model import Resource, Signal
+from capacity.reporting.proof import COMPARED
 from capacity.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from capacity.history import History
 
-__all__ = ["COMPARED", "Why", "chart", "why"]
+__all__ = ["Why", "chart", "why"]
 
-COMPARED = ("capacity", "krr", "vpa", "autopilot", "seed")
 _MOST_PEERS = 200  # services that the replayed policy learns from
 _FIRST = "14D"
 _BLOCKS = "▁▂▃▄▅▆▇█"

@@ -175,7 +175,7 @@ def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
     week = pd.Timestamp("2026-11-23", tz="UTC")
 
     def place(source: str, services: str) -> str:
-        return run_folder(tmp_path, "weekly-resources", week, source, services).name
+        return run_folder(tmp_path, "weekly-resources", iso_week(week), source, services).name
 
     assert place("sample", "") == "2026-W48"
     write_run(tmp_path / "2026-W48", "weekly-resources", {"as_of": week.isoformat(), "source": "sample", "services": ""})
