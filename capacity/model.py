@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Action", "Change", "Limits", "Reason", "Resource", "ServiceKey", "Signal"]
+__all__ = ["Action", "Change", "Limits", "Reason", "Resource", "ServiceKey", "Signal", "Value", "What"]
 
 
 class Signal(StrEnum):
@@ -106,6 +106,7 @@ class Reason(StrEnum):
     NEVER_LOWER = "never-lower"
     OWN_BOUNDS = "own-bounds"
     BUDGET = "budget"
+    REQUESTED = "requested"
 
     @property
     def text(self) -> str:
@@ -137,7 +138,38 @@ _REASON_TEXTS = {
     Reason.NEVER_LOWER: "A lower limit would do, but the settings forbid to lower this one.",
     Reason.OWN_BOUNDS: "The limit in force is outside the bounds that the settings give this service.",
     Reason.BUDGET: "The limits of all services together must fit the budget.",
+    Reason.REQUESTED: "A person asked for it.",
 }
+
+
+class What(StrEnum):
+    """What of a service a change sets; the Engine changes some of it live, the rest takes a new container."""
+
+    MEMORY = "memory"
+    MEMORY_SWAP = "memory-swap"
+    CPUS = "cpus"
+    CPUSET = "cpuset"
+    RESERVATION = "reservation"
+    CPU_RESERVATION = "cpu-reservation"
+    PIDS = "pids"
+    RESTART_POLICY = "restart-policy"
+    HOST_PORT = "host-port"
+    ENVIRONMENT = "environment"
+    HEALTH_CHECK = "health-check"
+
+    @classmethod
+    def of(cls, thing: Resource | What) -> What:
+        """The setting that limits a resource; a setting stands for itself."""
+        return cls.CPUS if thing is Resource.CPU else cls(thing.value)
+
+    @property
+    def resource(self) -> Resource | None:
+        """The resource that this limits, None for all else."""
+        return {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(self)
+
+
+Value = float | str | dict[str, object] | None
+"""Bytes, cores, a count or a port; text; or a mapping for environment and health check. None is unlimited or unset."""
 
 
 @dataclass(frozen=True)
@@ -146,16 +178,16 @@ class Change:
 
     Attributes:
         service: `project/service`.
-        resource: what is limited.
-        before: limit in force, cores or bytes; None is unlimited.
-        after: limit proposed, cores or bytes.
+        resource: what is limited, or what else is set.
+        before: limit in force, cores or bytes; None is unlimited or not set.
+        after: limit proposed, cores or bytes; text or a mapping for what is no number.
         reason: why.
         evidence: numbers that support it, in the units of the resource.
     """
 
     service: str
-    resource: Resource
-    before: float | None
-    after: float
+    resource: Resource | What
+    before: Value
+    after: Value
     reason: Reason
     evidence: dict[str, float] = field(default_factory=dict)

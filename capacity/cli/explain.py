@@ -39,7 +39,8 @@ def _show(each: Why) -> None:
     show, row = PRINT[each.resource], each.row
     now = show(row["current"]) if math.isfinite(row["current"]) else "no limit"
     then = f" -> {show(row['limit'])}" if math.isfinite(row["limit"]) else ""
-    typer.echo(f"\n{each.service}, {NAMES[each.resource]}: {row['action']} {now}{then}")
+    worst = f" (the worst of {each.replicas} replicas)" if each.replicas > 1 else ""
+    typer.echo(f"\n{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}")
     typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
     typer.echo(f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}")
     quantiles = "  ".join(f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN)
@@ -83,6 +84,7 @@ def _plain(each: Why) -> dict[str, Any]:
             str(name): {str(column): _number(value) for column, value in row.items()} for name, row in each.replay.iterrows()
         },
         "weeks": each.weeks,
+        "replicas": each.replicas,
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["header", "misses", "packing", "plan", "promises", "savings", "scorecards", "what_if"]
 
 _WORST = 3
+_SHOWN = 12  # lines of a column before the rest is folded
 _TITLES = {"raise": "Raise or set now", "lower": "Lower safely", "decide": "Decide"}
 _NOTES = {
     "raise": "More room, or a first limit, on at least most of two weeks of samples; in the plan.",
@@ -155,8 +156,10 @@ def plan(month: Monthly) -> Html:
     """The month's plan in three columns."""
     parts = []
     for name, rows in month.columns.items():
-        items = "".join(f"<li>{line}</li>" for line in _lines(rows))
-        body = f"<ul>{items}</ul>" if items else "<p>Nothing.</p>"
+        lines = [f"<li>{line}</li>" for line in _lines(rows)]
+        shown, rest = "".join(lines[:_SHOWN]), "".join(lines[_SHOWN:])
+        more = f"<details><summary>{len(lines) - _SHOWN} more</summary><ul>{rest}</ul></details>" if rest else ""
+        body = f"<ul>{shown}</ul>{more}" if lines else "<p>Nothing.</p>"
         parts.append(
             f'<section class="column"><h3>{_TITLES[name]} <span class="rank">{len(rows)}</span></h3>'
             f"<p>{_NOTES[name]}</p>{body}</section>"

@@ -38,6 +38,7 @@ class Why:
         policies: policy -> the limit it would set now.
         replay: policy x (`breached`, `breach_minutes`, `slack`, `limit`), over past weeks.
         weeks: how many past weeks were judged.
+        replicas: containers behind the service; the numbers are the worst one's.
     """
 
     service: str
@@ -49,6 +50,7 @@ class Why:
     policies: dict[str, float]
     replay: pd.DataFrame
     weeks: int
+    replicas: int
 
 
 def why(history: History, service: str, resource: Resource, settings: Settings | None = None) -> Why:
@@ -81,6 +83,7 @@ def why(history: History, service: str, resource: Resource, settings: Settings |
         policies=_now(usage[chosen], resource, limits, risk, service),
         replay=table,
         weeks=int(mine["time"].nunique()),
+        replicas=history.replicas.get(service, 1),
     )
 
 

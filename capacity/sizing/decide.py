@@ -12,7 +12,7 @@ from capacity.sizing.context import GRAIN, Context
 from capacity.sizing.defaults import type_of
 from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
 
-__all__ = ["decide"]
+__all__ = ["decide", "type_defaults"]
 
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
 _THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
@@ -48,9 +48,8 @@ def decide(
     """
     services = table.index
     grain = GRAIN[resource]
-    defaults = _defaults(table, usage, resource, context)
     offered = table["limit"].notna()
-    table["limit"] = table["limit"].where(offered, defaults)
+    table["limit"] = table["limit"].where(offered, table["default"])
     least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
     table["limit"] = at_most(at_least(table["limit"], least), most).where(table["limit"].notna())
     top = round_down(by_service(ceiling, services), grain)
@@ -144,7 +143,7 @@ def _flags(
     }
 
 
-def _defaults(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, context: Context) -> pd.Series[float]:
+def type_defaults(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, context: Context) -> pd.Series[float]:
     """The default by type, and half more than was ever seen where that is more; NaN where the type has none."""
     found = pd.Series([type_of(str(name), context.types).limit(resource) for name in table.index], index=table.index, dtype=float)
     seen = round_up(usage.max().reindex(table.index) * 1.5, GRAIN[resource])

@@ -11,7 +11,7 @@ from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Resource
 from capacity.sizing.context import GRAIN, RISK_CLASSES, Context
-from capacity.sizing.decide import decide
+from capacity.sizing.decide import decide, type_defaults
 from capacity.sizing.defaults import type_of
 from capacity.sizing.evidence import judge, others
 from capacity.sizing.policies import POLICIES, Past
@@ -95,6 +95,12 @@ def recommend(
     asked = sorted({risk, *risks}, reverse=True)
     study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
+    table["default"] = type_defaults(table, usage, resource, context)
+    if budget is not None:  # what services without history get is no longer there for the others
+        unseen = float(table["default"].where(table["peak_high"].isna()).sum())
+        if unseen >= budget:
+            raise InputError(f"A budget of {budget:g} is spent by the defaults of services without history", "Raise it")
+        budget -= unseen
     chosen = _chosen(policy, study, past, asked, risks, budget)
     chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)

@@ -176,6 +176,8 @@ def test_a_budget_is_kept_and_shared() -> None:
     assert rich["limit"].sum() <= 3 * GIB
     assert rich["breach_after"].sum() < poor["breach_after"].sum()
     assert set(poor["reason"]) == {Reason.BUDGET}
+    starved = recommend(usage, budget=0.1 * GIB)
+    assert starved["limit"].sum() <= 0.1 * GIB
     with pytest.raises(InputError, match="budget"):
         recommend(usage, budget=1e9, policy="krr")
 

@@ -92,8 +92,12 @@ class Study:
         known = outlook.peaks > 0
         answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
         if known.any():
-            chosen = within_budget(outlook.chances[known], outlook.peaks[known], budget, outlook.floors[known])
-            answer[known] = np.exp(MARGINS[chosen]) * outlook.peaks[known]
+            chances, peaks = outlook.chances[known], outlook.peaks[known]
+            chosen = within_budget(chances, peaks, budget, outlook.floors[known])
+            if (np.exp(MARGINS[chosen]) * peaks).sum() > budget:  # a budget below what is used again and again has no floors
+                chosen = within_budget(chances, peaks, budget)
+            share = min(1.0, budget / float((np.exp(MARGINS[chosen]) * peaks).sum()))
+            answer[known] = np.exp(MARGINS[chosen]) * peaks * share
         return answer
 
 
