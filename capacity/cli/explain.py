@@ -39,7 +39,8 @@ def _show(each: Why) -> None:
     show, row = PRINT[each.resource], each.row
     now = show(row["current"]) if math.isfinite(row["current"]) else "no limit"
     then = f" -> {show(row['limit'])}" if math.isfinite(row["limit"]) else ""
-    worst = f" (the worst of {each.replicas} replicas)" if each.replicas > 1 else ""
+    uneven = f", {row['uneven']:.1f} times the mean one" if math.isfinite(row["uneven"]) else ""
+    worst = f" (the worst of {each.replicas} replicas{uneven})" if each.replicas > 1 else ""
     typer.echo(f"\n{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}")
     typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
     typer.echo(f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}")

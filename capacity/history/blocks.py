@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Damaged", "read_block", "storage_error", "write_atomically", "write_block"]
 
 _META = b"capacity"
+_UNEVEN = "uneven"
 
 
 class Damaged(Exception):
@@ -40,6 +41,7 @@ def write_block(path: Path, block: Block, meta: Mapping[str, Any]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    told = {**meta, **({_UNEVEN: dict(block.uneven)} if block.uneven else {})}
     points = block.values.shape[1]
     flat = pa.array(np.ascontiguousarray(block.values).reshape(-1), type=pa.float64())
     table = pa.table(
@@ -49,7 +51,7 @@ def write_block(path: Path, block: Block, meta: Mapping[str, Any]) -> None:
             "replicas": pa.array(block.replicas, pa.int32()),
             "values": pa.FixedSizeListArray.from_arrays(flat, points),
         }
-    ).replace_schema_metadata({_META: json.dumps(dict(meta), sort_keys=True).encode()})
+    ).replace_schema_metadata({_META: json.dumps(told, sort_keys=True).encode()})
 
     def write(temporary: Path) -> None:
         pq.write_table(
@@ -88,10 +90,11 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
         meta = json.loads((table.schema.metadata or {})[_META])
         lists = table.column("values").combine_chunks()
         values = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
+        uneven = {str(name): float(ratio) for name, ratio in meta.pop(_UNEVEN, {}).items()}
         names, hosts, replicas = (table.column(name).to_pylist() for name in ("name", "host", "replicas"))
     except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError, TypeError, MemoryError) as error:
         raise Damaged(" ".join(str(error).split())) from error
-    return Block(names, hosts, replicas, values), meta
+    return Block(names, hosts, replicas, values, uneven), meta
 
 
 def write_atomically(path: Path, write: Any) -> None:

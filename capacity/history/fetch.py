@@ -175,6 +175,7 @@ def load(
     frames: dict[Signal, pd.DataFrame] = {}
     hosts: dict[str, str] = {}
     replicas: dict[str, int] = {}
+    uneven: dict[str, float] = {}
     all_notes = set(notes)
     for signal in signals:
         query = record.queries.get(str(signal))
@@ -195,6 +196,7 @@ def load(
             for _, block in days:
                 hosts.update(zip(block.names, block.hosts, strict=True))
                 replicas.update(zip(block.names, block.replicas, strict=True))
+                uneven.update({name: max(ratio, uneven.get(name, 1.0)) for name, ratio in block.uneven.items()})
     if not any(signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)):
         raise NoHistory(
             f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
@@ -208,6 +210,7 @@ def load(
         source=record.url or record.name,
         hosts=hosts,
         replicas=replicas,
+        uneven=uneven,
         queries={Signal(name): text for name, text in record.queries.items()},
         notes=tuple(sorted(all_notes)),
     )
@@ -256,7 +259,7 @@ def combine(new: Block, old: Block) -> Block:
         values[rows] = np.where(np.isnan(block.values), values[rows], block.values)
         for row, host, count in zip(rows, block.hosts, block.replicas, strict=True):
             hosts[row], replicas[row] = host, count
-    return Block(names, hosts, replicas, values)
+    return Block(names, hosts, replicas, values, {**old.uneven, **new.uneven})
 
 
 def _key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:

@@ -48,6 +48,7 @@ class History:
         source: where it came from.
         hosts: service -> host, several joined by a comma.
         replicas: service -> containers that stood for it.
+        uneven: service -> mean use of its busiest replica over that of all, of CPU or memory, of its most uneven day.
         queries: signal -> PromQL it was asked with.
         notes: what the reader should know: warnings of the server, signals it lacks.
         only: the services to look at; None = all. Frames keep the whole fleet, since forecasts learn from it.
@@ -60,6 +61,7 @@ class History:
     source: str
     hosts: Mapping[str, str] = field(default_factory=dict)
     replicas: Mapping[str, int] = field(default_factory=dict)
+    uneven: Mapping[str, float] = field(default_factory=dict)
     queries: Mapping[Signal, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     only: frozenset[str] | None = None

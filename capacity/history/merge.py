@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,14 @@ class Block:
         hosts: host of each name; several are joined by a comma.
         replicas: containers merged into each row.
         values: float64, names x points; NaN = no sample.
+        uneven: name -> mean of its busiest replica over the mean of all, of those with several replicas.
     """
 
     names: list[str]
     hosts: list[str]
     replicas: list[int]
     values: NDArray[np.float64]
+    uneven: Mapping[str, float] = field(default_factory=dict)
 
 
 def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[ServiceKey, str]:
@@ -82,6 +84,7 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
     rows: dict[str, NDArray[np.float64]] = {}
     hosts: dict[str, set[str]] = defaultdict(set)
     replicas: dict[str, set[str]] = defaultdict(set)
+    means: dict[str, dict[str, float]] = defaultdict(dict)
     add = np.fmax if entry.combine == "max" else _add_known
     for indices in containers.values():
         labels = answer.labels[indices[0]]
@@ -90,10 +93,19 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
         rows[name] = add(rows[name], row) if name in rows else row
         hosts[name].add(_host(labels, identity))
         replicas[name].add(replica(labels))
+        if entry.scope is Scope.SERVICE and np.isfinite(row).any():
+            means[name][replica(labels)] = max(means[name].get(replica(labels), 0.0), float(np.nanmean(row)))
 
     names = sorted(rows)
     values = np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
-    return Block(names, [",".join(sorted(hosts[name])) for name in names], [len(replicas[name]) for name in names], values)
+    hosts_of = [",".join(sorted(hosts[name])) for name in names]
+    return Block(names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means))
+
+
+def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Busiest replica over the mean one, of what has several."""
+    several = {name: list(each.values()) for name, each in means.items() if len(each) > 1 and sum(each.values()) > 0}
+    return {name: round(max(each) * len(each) / sum(each), 3) for name, each in several.items()}
 
 
 def _namers(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "Decision", "decide"]
 
 MOST = 5
+_UNEVEN = 1.5  # worst replica over the mean one, from which it is worth a word
 _SOON = 14  # days until a leak is full
 _PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
 
@@ -146,6 +147,12 @@ def _what(resource: Resource, row: _Row) -> str:
 
 
 def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
+    uneven = together[resource]["uneven"]
+    beside = f"; sized for its worst replica, which uses {uneven:.1f} times the mean one" if uneven > _UNEVEN else ""
+    return _cause(resource, together, risk) + beside
+
+
+def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
     row, show = together[resource], _PRINT[resource]
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:

@@ -69,6 +69,14 @@ def test_a_recreated_container_counts_once_while_both_ids_are_seen() -> None:
     assert block.replicas == [1]
 
 
+def test_uneven_replicas_are_told_apart_from_even_ones() -> None:
+    """The busiest replica's mean over the mean of all; one replica, or idle ones, are not uneven."""
+    block = merged([container(1), container(2)], [[6, 6, 6, np.nan, 6, 6], [2, 2, 2, 2, 2, 2]])
+    assert block.uneven == {"shop/web": 1.5}
+    assert not merged([container(1), container(2)], [[0.0] * 6, [0.0] * 6]).uneven
+    assert not merged([container(1)], [[5.0] * 6]).uneven
+
+
 @given(rows)
 def test_cpu_is_added_up_over_the_cores_of_one_container(values: np.ndarray) -> None:
     """Without a total, the per-CPU counters of one container are its use; cores unknown at a moment are left out."""

@@ -63,7 +63,7 @@ def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
         for change in read_plan(reports / "2026-W48" / "plan.yaml").changes
         if change.resource == "memory" and change.before is None
     ]
-    assert len(without) == 34 - 3  # one has stopped, one is five hours old, one restarts all the time
+    assert len(without) == 34 - 2  # one has stopped, one restarts all the time
 
 
 def test_asks_nothing_of_any_network(reports: Path) -> None:
