@@ -228,6 +228,7 @@ def forecast(
     every: str | None = "1h",
     *,
     settings: Settings | None = None,
+    progress: Progress | None = None,
 ) -> Forecast:
     """What each service will need.
 
@@ -237,9 +238,10 @@ def forecast(
         horizon: how far ahead.
         every: thin the future grid to these steps; None = the history's own.
         settings: holidays, and what is known of single services; default `capacity.toml` and the environment.
+        progress: told about each part of the fleet.
     """
     resource = _resource(signal)
-    model = _forecaster(settings or load_settings(), history.whole()[resource.usage])
+    model = _forecaster(settings or load_settings(), history.whole()[resource.usage], progress)
     usage = history[resource.usage]
     peaks = model.predict_peak(horizon)
     shown = [name for name in peaks.index if name in usage.columns]
@@ -275,7 +277,7 @@ def predict_with(
     return peaks, dict(model.skipped_)
 
 
-def _forecaster(settings: Settings, usage: pd.DataFrame) -> Forecaster:
+def _forecaster(settings: Settings, usage: pd.DataFrame, progress: Progress | None = None) -> Forecaster:
     """A fitted forecaster that knows what people know about services and the calendar."""
     ignore, change_points, exclude = [], [], []
     for name in map(str, usage.columns):
@@ -290,7 +292,7 @@ def _forecaster(settings: Settings, usage: pd.DataFrame) -> Forecaster:
         change_points=tuple(change_points),
         holidays=tuple(settings.forecast.holidays),
         exclude=tuple(exclude),
-    ).fit(usage)
+    ).fit(usage, progress=progress)
 
 
 def recommend(

@@ -107,7 +107,7 @@ def forecast(
         peaks, skipped = api.predict_with(trained, signal, horizon, services)
     else:
         history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
-        made = api.forecast(history, signal, horizon, settings=settings)
+        made = api.forecast(history, signal, horizon, settings=settings, progress=progress_of(quiet=as_json))
         peaks, skipped = made.peaks, made.skipped
         if train is not None:
             made.model.save(train / made.signal.value)
