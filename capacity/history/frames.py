@@ -125,15 +125,23 @@ class History:
         A limit that was lifted must not linger: only the last two hours of a service's own life count.
         """
         resource = Resource(resource)
-        limits = self[resource.limit]
+        frame = self[resource.limit]
+        limits = frame.reindex(columns=self.services)
         last = _last_seen(self[resource.usage]).reindex(self.services)
-        found = {}
-        for service, time in last.items():
-            if service in limits.columns and not pd.isna(time):
-                recent = limits[service].loc[time - 2 * _HOUR : time].dropna()
-                if len(recent):
-                    found[service] = float(recent.iloc[-1])
-        return pd.Series(found, dtype=np.float64, name=str(resource.limit)).reindex(self.services)
+        index = pd.DatetimeIndex(limits.index)
+        known = last.notna().to_numpy()
+        moments = pd.DatetimeIndex(last.fillna(self.start))
+        place = index.searchsorted(moments, side="right") - 1
+        values, columns = limits.to_numpy(np.float64), np.arange(len(self.services))
+        found = np.full(len(columns), np.nan)
+        back = max(1, round(2 * _HOUR / (index[1] - index[0]))) if len(index) > 1 else 1
+        for steps in range(back, -1, -1):  # from the oldest on, so that the newest known one stays
+            row = place - steps
+            inside = known & (row >= 0)
+            inside[inside] &= index[row[inside]] >= moments[inside] - 2 * _HOUR
+            seen = np.where(inside, values[np.where(inside, row, 0), columns] if len(values) else np.nan, np.nan)
+            found = np.where(np.isfinite(seen), seen, found)
+        return pd.Series(found, index=pd.Index(self.services, dtype=object), dtype=np.float64, name=str(resource.limit))
 
     def host_size(self, resource: Resource | str) -> pd.Series[float]:
         """Cores or bytes of the host each service runs on (of the smallest, if several); NaN = unknown."""
@@ -152,11 +160,11 @@ class History:
     def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
         """Since when each service's present limit has been in force, as far as the window shows; NaT without a limit."""
         limits, last = self[Resource(resource).limit], self.limits(resource)
-        found = {}
-        for service in limits.columns:
-            other = limits[service][limits[service].notna() & (limits[service] != last.get(service))]
-            found[service] = other.index[-1] if len(other) else self.start
-        return pd.Series(found, dtype="datetime64[s, UTC]")
+        values = limits.to_numpy(np.float64)
+        other = np.isfinite(values) & (values != last.reindex(limits.columns).to_numpy()[None, :])
+        newest = len(values) - 1 - other[::-1].argmax(axis=0) if len(values) else np.zeros(len(limits.columns), np.intp)
+        moments = [limits.index[row] if was else self.start for row, was in zip(newest, other.any(axis=0), strict=True)]
+        return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
 
     def restarting(self) -> pd.Series[float]:
         """Restarts in the last day of each service that restarts again and again: twelve times or more."""

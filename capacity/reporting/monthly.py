@@ -265,7 +265,9 @@ def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]
         mine = _on_host(week, str(host))
         kinds = {name: type_of(name, types).category for name in mine}
         ranges = settings.placement.model_dump()
-        found[str(host)] = sizing.place(load.reindex(mine), kinds, int(cores), ranges=ranges)
+        # which cores a pinned service has is not in the metrics: it counts on all of them
+        pinned = {name: f"0-{int(cores) - 1}" for name, rule in api.service_rules(settings, mine).items() if rule.pinned}
+        found[str(host)] = sizing.place(load.reindex(mine), kinds, int(cores), ranges=ranges, pinned=pinned)
     return found
 
 

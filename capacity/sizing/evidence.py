@@ -15,8 +15,8 @@ from capacity.sizing.signs import step_of
 __all__ = ["judge", "others"]
 
 
-def judge(usage: pd.DataFrame, limits: pd.Series[float], suffix: str = "") -> pd.DataFrame:
-    """The window replayed under each limit.
+def judge(usage: pd.DataFrame, limits: pd.Series[float], busy: pd.Series[float], suffix: str = "") -> pd.DataFrame:
+    """The window replayed under each limit; `busy` is the 95th percentile of each service's usage.
 
     Returns:
         one row a service: `breaches` (episodes above the limit), `breach_minutes`, `slack` (share of the limit that the
@@ -26,7 +26,6 @@ def judge(usage: pd.DataFrame, limits: pd.Series[float], suffix: str = "") -> pd
     above = usage.to_numpy() > limits.reindex(usage.columns).to_numpy()
     starts = above[:1].sum(axis=0) + (above[1:] & ~above[:-1]).sum(axis=0)
     unknown = limits.reindex(usage.columns).isna().to_numpy()
-    busy = usage.quantile(0.95)
     return pd.DataFrame(
         {
             f"breaches{suffix}": np.where(unknown, np.nan, starts),

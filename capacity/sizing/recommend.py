@@ -15,7 +15,7 @@ from capacity.sizing.decide import decide, type_defaults
 from capacity.sizing.defaults import type_of
 from capacity.sizing.evidence import judge, others
 from capacity.sizing.policies import POLICIES, Past
-from capacity.sizing.policies.base import Floats
+from capacity.sizing.policies.base import Floats, column_quantile
 from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
 from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
 from capacity.sizing.signs import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
@@ -160,7 +160,9 @@ def _describe(
     table["observed_peak"] = recent.max()
     table["startup_peak"] = startup_peaks(usage, context.restarts)
     table["mean"] = usage.mean()
-    table["p95"], table["p99"] = usage.quantile(0.95), usage.quantile(0.99)
+    values = usage.to_numpy(np.float64)
+    for name, level in (("p95", 0.95), ("p99", 0.99)):
+        table[name] = column_quantile(values, level)
     table["throttled"] = _column_stat(context.throttled if resource is Resource.CPU else None, table.index, "quantile")
     table["oom_kills"] = _column_stat(context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum")
     leaks = find_leaks(usage) if resource is Resource.MEMORY else {}
@@ -225,7 +227,7 @@ def _add_chances(table: pd.DataFrame, name: str, limits: pd.Series[float], study
 def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats) -> None:
     """What limits did and will do."""
     after = table["limit"].fillna(table["current"])
-    for each in (judge(usage, table["limit"]), judge(usage, table["current"], "_now")):
+    for each in (judge(usage, table["limit"], table["p95"]), judge(usage, table["current"], table["p95"], "_now")):
         table[list(each.columns)] = each
     table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
     table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
