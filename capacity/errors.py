@@ -17,19 +17,35 @@ Each message names the thing, the cause and the next step. Libraries raise, the 
         │   └── BadAnswer          not a Prometheus answer: HTML, cut short, unreadable
         ├── NoHistory              nothing to work on in the window
         ├── EditRefused            an edit of a compose file that could not be made exactly
+        ├── EngineError            a Docker Engine
+        │   ├── EngineUnreachable  no socket, refused, TLS, timeout, gone in the middle
+        │   ├── EngineRefused      the Engine understood and said no: conflict, bad value, its own failure
+        │   └── ContainerGone      no such container any more
+        ├── ChangeRefused          a plan or a change that must not be applied now
+        ├── ApplyFailed            a run that stopped; its journal says where, and how to go on or back
+        ├── Locked                 somebody else is applying a plan
         ├── StorageError           archive or output folder: unwritable, full, damaged
+        │   └── JournalLost        the journal of changes cannot be written, so nothing more may be changed
         └── ReportError            a notebook failed, timed out or was interrupted
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "ApplyFailed",
     "BadAnswer",
     "CapacityError",
+    "ChangeRefused",
     "ComposeError",
+    "ContainerGone",
     "Denied",
     "EditRefused",
+    "EngineError",
+    "EngineRefused",
+    "EngineUnreachable",
     "InputError",
+    "JournalLost",
+    "Locked",
     "NoHistory",
     "QueryRefused",
     "ReportError",
@@ -133,8 +149,50 @@ class EditRefused(WorkError):
         self.reason = reason
 
 
+class EngineError(WorkError):
+    """A Docker Engine did not do what was asked for."""
+
+
+class EngineUnreachable(EngineError):
+    """No answer: no socket, refused, unknown host, TLS failure, timeout, or gone in the middle."""
+
+
+class EngineRefused(EngineError):
+    """The Engine understood and said no, or failed at it (400, 403, 409, 500).
+
+    Args:
+        message: one line: the host, the container and the cause.
+        hint: one line: the next step.
+        status: the HTTP status of its answer.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, status: int = 0) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class ContainerGone(EngineError):
+    """There is no such container any more (404)."""
+
+
+class ChangeRefused(WorkError):
+    """A plan or a change that must not be applied now."""
+
+
+class ApplyFailed(WorkError):
+    """A run stopped; its journal says where, and how to go on or back."""
+
+
+class Locked(WorkError):
+    """Somebody else is applying a plan; the message names the owner."""
+
+
 class StorageError(WorkError):
     """The archive or an output folder cannot be read or written."""
+
+
+class JournalLost(StorageError):
+    """The journal of changes cannot be written, so nothing more may be changed."""
 
 
 class ReportError(WorkError):

@@ -32,11 +32,16 @@ __all__ = [
     "Settings",
 ]
 __all__ += [
+    "ApplySettings",
+    "ComplianceSettings",
+    "EngineSettings",
     "MoneySettings",
+    "MonitorSettings",
     "PlacementSettings",
     "ServiceSettings",
     "SizingSettings",
     "TypeSettings",
+    "UnattendedSettings",
     "load_settings",
     "override",
 ]
@@ -144,6 +149,84 @@ class PlacementSettings(_Table):
     standard: str | None = Field(None, description="Cores of all others; default the rest")
 
 
+class EngineSettings(_Table):
+    """Which Docker Engines there are and how to reach them."""
+
+    hosts: dict[str, str] = Field(
+        {}, description="Engines: name = unix://, tcp:// or ssh:// address, or a docker context; default the current one"
+    )
+    ca_file: Path | None = Field(None, description="Certificate authority of engines behind TLS, PEM")
+    client_cert: Path | None = Field(None, description="Client certificate for engines behind TLS, PEM")
+    client_key: Path | None = Field(None, description="Key of that certificate, PEM")
+    timeout: float = Field(60.0, gt=0, description="Seconds to wait for an engine's answer")
+    in_flight: int = Field(16, ge=1, le=64, description="Questions an engine may have to answer at once")
+
+
+class ApplySettings(_Table):
+    """How plans are applied."""
+
+    journal: Path = Field(user_data_path("capacity") / "journal", description="Folder of the journal, one folder a run")
+    observe: float = Field(60.0, ge=0, description="Seconds to watch changed services before a change counts as good")
+    cooldown_hours: float = Field(72.0, ge=0, description="Hours for which a service is held back after a failed change")
+    margin: float = Field(0.1, ge=0, description="Share by which a lowered memory limit must stay above present and recent use")
+    recreate: bool = Field(default=True, description="Replace containers for what the Engine cannot change live")
+    windows: list[str] = Field([], description="When plans may be applied, UTC, such as Mon-Fri 22:00-04:00; default always")
+    most_per_hour: int | None = Field(None, ge=1, description="Services that may be changed in an hour")
+    projects: dict[str, Path] = Field({}, description="Where the compose file of a project lies on this machine: project = file")
+    live_only: bool = Field(default=False, description="Change containers although their compose file is not on this machine")
+
+
+class UnattendedSettings(_Table):
+    """Which changes a scheduled run may apply by itself; everything else waits for a person."""
+
+    enabled: bool = Field(default=False, description="Whether `capacity apply --unattended` may change anything")
+    actions: list[Literal["raise", "set", "lower"]] = Field(["raise"], description="Kinds of change")
+    reasons: list[str] = Field(["breach-expected", "oom-killed", "throttled"], description="Reason codes")
+    largest: float = Field(0.5, gt=0, description="Largest change, as a share of the limit in force")
+    confidence: float = Field(0.8, ge=0, le=1, description="Least confidence in the evidence of a change")
+    services: list[str] = Field(["*"], description="Globs of services")
+
+
+class ComplianceSettings(_Table):
+    """Which rules the house keeps, and how alert delivery is proved."""
+
+    rules: list[str] = Field(["house"], description="Rule books, Markdown files; `house` is the one that comes with capacity")
+    waivers: Path | None = Field(None, description="File with the waivers")
+    record: Path = Field(user_data_path("capacity") / "compliance.jsonl", description="File that keeps the scores of past weeks")
+    alertmanager: AnyHttpUrl | None = Field(None, repr=False, description="Address of Alertmanager")
+    receiver: str = Field(
+        "", description="host:port where a probe alert is awaited, such as 127.0.0.1:10498; default none is sent"
+    )
+    wait: float = Field(
+        60.0, gt=0, le=600, description="Seconds a probe alert may take; the group_wait of its route is part of it"
+    )
+
+
+class MonitorSettings(_Table):
+    """The compliance monitor."""
+
+    host: str = Field("127.0.0.1", description="Address to listen at; any other than the loopback asks for a token or a password")
+    port: int = Field(10499, ge=1, le=65535, description="Port to listen at")
+    interval: float = Field(60.0, ge=1, description="Seconds between evaluations; events of the engines ask for more")
+    token: SecretStr | None = Field(None, description="Token that clients send as Authorization: Bearer")
+    username: str | None = Field(None, description="User for basic authentication, beside the token")
+    password: SecretStr | None = Field(None, description="Password for basic authentication")
+    webhook: SecretStr | None = Field(
+        None,
+        validate_default=True,
+        description="Where changes of state are posted in Alertmanager's format; default the variable ALERT_WEBHOOK",
+    )
+    external_url: str = Field("", description="Address under which people reach the monitor, for links")
+    most_in_flight: int = Field(64, ge=1, description="Requests that may be worked on at once; the others are told to come back")
+    probe: bool = Field(default=True, description="Prove alert delivery, where an Alertmanager is named whose route leads here")
+    probe_interval: float = Field(900.0, ge=10, description="Seconds between probe alerts")
+
+    @field_validator("webhook", mode="before")
+    @classmethod
+    def _from_the_environment(cls, webhook: Any) -> Any:
+        return webhook if webhook is not None else os.environ.get("ALERT_WEBHOOK") or None
+
+
 class ReportSettings(_Table):
     """What the weekly report looks at."""
 
@@ -232,12 +315,17 @@ class Settings(BaseSettings):
     identity: IdentitySettings = IdentitySettings()
     archive: ArchiveSettings = ArchiveSettings()
     sizing: SizingSettings = SizingSettings()
+    monitor: MonitorSettings = MonitorSettings()
     report: ReportSettings = ReportSettings()
     forecast: ForecastSettings = ForecastSettings()
     types: dict[str, TypeSettings] = Field({}, description="Types of services: name = a table")
     money: MoneySettings = MoneySettings()
     placement: PlacementSettings = PlacementSettings()
     services: dict[str, ServiceSettings] = Field({}, description="What is known of single services: glob = a table")
+    engine: EngineSettings = EngineSettings()
+    apply: ApplySettings = ApplySettings()
+    unattended: UnattendedSettings = UnattendedSettings()
+    compliance: ComplianceSettings = ComplianceSettings()
     metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
 
     @classmethod
@@ -311,12 +399,18 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     for table, keys in {
         "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
         "archive": ("path",),
+        "engine": ("ca_file", "client_cert", "client_key"),
+        "apply": ("journal",),
+        "compliance": ("waivers", "record"),
     }.items():
         entries = tables.get(table)
         if isinstance(entries, dict):
             for key in keys:
                 if isinstance(entries.get(key), str):
                     entries[key] = folder / os.path.expanduser(os.path.expandvars(entries[key]))  # noqa: PTH111 - Path's raises
+    books = tables.get("compliance")
+    if isinstance(books, dict) and isinstance(books.get("rules"), list):
+        books["rules"] = [book if book == "house" or not isinstance(book, str) else str(folder / book) for book in books["rules"]]
     return tables
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -61,6 +61,29 @@ def report_monthly(
     _render("MONTHLY", asked)
 
 
+def report_compliance(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")] = None,
+    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the weekly compliance report: score and trend, checklist, broken rules with evidence, timeline."""
+    from capacity.bundled import bundled
+
+    files = paths or ([bundled("data/sample/compose")] if sample else [])
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    live = not (sample or offline or (source is not None and "://" not in source))
+    _render("COMPLIANCE", asked, {"paths": [str(path.resolve()) for path in files], "engine": engine, "live": live})
+
+
 class _Asked(NamedTuple):
     config: Path | None
     source: str | None
@@ -74,7 +97,7 @@ class _Asked(NamedTuple):
     as_json: bool
 
 
-def _render(kind: str, asked: _Asked) -> None:
+def _render(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
     from capacity.reporting import report
 
     done = report.render(
@@ -88,6 +111,7 @@ def _render(kind: str, asked: _Asked) -> None:
         refresh=asked.refresh,
         config=asked.config,
         progress=progress_of(quiet=asked.quiet or asked.as_json),
+        more=more,
     )
     if asked.as_json:
         typer.echo(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
@@ -128,6 +152,7 @@ def register(app: typer.Typer) -> None:
     report = typer.Typer(help="Render a report.", no_args_is_help=True)
     report.command("weekly")(report_weekly)
     report.command("monthly")(report_monthly)
+    report.command("compliance")(report_compliance)
     app.add_typer(report, name="report")
     sample = typer.Typer(help="The bundled sample fleet.", no_args_is_help=True)
     sample.command("make")(sample_make)

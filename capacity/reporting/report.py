@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 
@@ -18,20 +18,20 @@ from capacity.changes import plan_id, read_plan
 from capacity.errors import InputError, ReportError
 from capacity.history.blocks import storage_error, write_atomically
 from capacity.model import Resource
-from capacity.reporting import monthly, weekly
+from capacity.reporting import compliance, monthly, weekly
 from capacity.reporting.notebook import run_notebook
 from capacity.reporting.page import index_page, render_page
 from capacity.reporting.runs import iso_week, list_runs, make_folder, run_folder, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
 
     from capacity.progress import Progress
     from capacity.settings import Settings
 
-__all__ = ["MONTHLY", "WEEKLY", "Finished", "Kind", "render"]
+__all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "Kind", "render"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Kind:
 
 WEEKLY = Kind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
 MONTHLY = Kind(monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name)
+COMPLIANCE = Kind(compliance.REPORT, "weekly_compliance", "Weekly compliance", iso_week)
+KINDS = (WEEKLY, COMPLIANCE, MONTHLY)
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,25 @@ def render(
     refresh: bool = False,
     config: Path | None = None,
     progress: Progress | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Finished:
     """Render a report into `out/<ISO week or month>/`.
 
     The history is fetched first, so that the notebook works from the archive and a server's failure is told as such.
     Everything is made in a temporary folder beside its place and moved there when it is whole.
+
+    Args:
+        kind: which report.
+        settings: house rules, and where history comes from.
+        source: `sample`, an address, or a source of the archive; None = of the settings.
+        as_of: end of the window; default now.
+        out: folder of all reports.
+        services: glob; empty = all.
+        offline: use the archive alone.
+        refresh: ask the server again for days that are final.
+        config: the settings file, for the notebook.
+        progress: told about each fetched day.
+        more: further parameters of the notebook.
 
     Raises:
         CapacityError: see the error tree; a failed run leaves `<report>.failed.ipynb` in the run's folder.
@@ -96,6 +112,7 @@ def render(
                 "config": str(config.resolve()) if config else "",
                 "output": str(folder.resolve()),
                 "reports": str(out.resolve()),
+                **(more or {}),
             }
             notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
             executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
@@ -111,7 +128,7 @@ def render(
     write_atomically(
         out / "index.html",
         lambda path: path.write_text(
-            index_page([run for each in (WEEKLY, MONTHLY) for run in list_runs(out, each.report)]), encoding="utf-8"
+            index_page([run for each in KINDS for run in list_runs(out, each.report)]), encoding="utf-8"
         ),
     )
     return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)

@@ -26,13 +26,13 @@ def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
         yield str(service), Resource(str(row["resource"])), row
 
 
-def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "") -> Html:
+def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "", most: int = _MOST_ROWS) -> Html:
     """The first rows in sight, the others on request."""
-    shown = table(caption, columns, rows[:_MOST_ROWS], more=more)
-    if len(rows) <= _MOST_ROWS:
+    shown = table(caption, columns, rows[:most], more=more)
+    if len(rows) <= most:
         return shown
-    rest = table(f"{caption} (continued)", columns, rows[_MOST_ROWS:])
-    return join([shown, details(f"{len(rows) - _MOST_ROWS} more", rest)])
+    rest = table(f"{caption} (continued)", columns, rows[most:])
+    return join([shown, details(f"{len(rows) - most} more", rest)])
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> Html:

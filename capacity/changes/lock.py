@@ -1,0 +1,44 @@
+"""One apply at a time: a lock that ends with its process, and says whose it is."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from capacity.changes.journal import owner
+from capacity.errors import Locked, StorageError
+
+__all__ = ["apply_lock"]
+
+
+@contextmanager
+def apply_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a journal folder.
+
+    Raises:
+        Locked: somebody else holds it; the message names the owner.
+        StorageError: the folder cannot be written.
+    """
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            held = handle.read().strip() or "an unknown process"
+            raise Locked(f"A plan is being applied by {held}", "Wait for it, or end that process") from error
+        handle.truncate(0)
+        try:
+            handle.write(owner())
+            handle.flush()
+        except OSError as error:
+            raise StorageError(f"Cannot write {path}: {error.strerror}", "Free the disk and try again") from error
+        yield
+        handle.truncate(0)

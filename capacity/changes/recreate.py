@@ -1,0 +1,65 @@
+"""New containers for a service through Compose itself: what the Engine cannot change live comes from the edited file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from capacity.changes.journal import Entry
+from capacity.errors import EngineRefused, InputError
+from capacity.inventory.engine import Engine
+from capacity.model import ServiceKey
+
+__all__ = ["compose_program", "recreate", "recreate_command"]
+
+_SECONDS = 600
+
+
+def compose_program() -> list[str]:
+    """The words that start Compose v2: `docker compose` where the plugin is there, else `docker-compose`.
+
+    Raises:
+        InputError: neither is there.
+    """
+    docker = shutil.which("docker")
+    if docker:
+        asked = subprocess.run([docker, "compose", "version"], capture_output=True, check=False, timeout=60)  # noqa: S603 - found by name
+        if asked.returncode == 0:
+            return [docker, "compose"]
+    alone = shutil.which("docker-compose")
+    if alone:
+        return [alone]
+    raise InputError("Compose is not installed", "Install the docker compose plugin, or set apply.recreate = false")
+
+
+def recreate_command(intent: Entry, *, force: bool = False) -> list[str]:
+    """The words after the program that bring a service in line with its files, and nothing else."""
+    project = intent.detail["project"]
+    files = [word for file in project["files"] for word in ("--file", file)]
+    service = ServiceKey.parse(intent.service).service
+    where = ["--project-name", project["name"], "--project-directory", project["folder"]]
+    return [*where, *files, "up", "--detach", "--no-deps", "--no-build", *(["--force-recreate"] if force else []), service]
+
+
+def recreate(intent: Entry, engine: Engine, *, force: bool = False) -> None:
+    """Have Compose replace the containers of a step's service where they differ from the files, or all of them.
+
+    Raises:
+        EngineRefused: Compose failed; the message holds its last line.
+        InputError: Compose is not installed.
+    """
+    environment = {**os.environ, "DOCKER_HOST": engine.host.address}
+    environment.pop("DOCKER_CONTEXT", None)  # it would win over the host
+    command = [*compose_program(), *recreate_command(intent, force=force)]
+    try:
+        done = subprocess.run(  # noqa: S603 - words, no shell
+            command, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineRefused(f"{intent.service}: Compose did not finish in {_SECONDS} s", "Look at the service") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise EngineRefused(
+            f"{intent.service}: Compose could not replace it: {said[-1] if said else 'no reason'}", "Correct that"
+        )

@@ -1,0 +1,101 @@
+"""Go on with a run that a crash, a full disk or a lost Engine interrupted."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+from capacity.changes.apply import Clock, choose, prepare, utc_now
+from capacity.changes.execute import Outcome, redo
+from capacity.changes.journal import Entry, Kind, find_run, list_runs, open_journal, owner
+from capacity.changes.lock import apply_lock
+from capacity.changes.plan_file import read_plan
+from capacity.changes.run import Result, Work, carry_out, stopped
+from capacity.changes.safety import Peaks
+from capacity.changes.undo import undo
+from capacity.errors import EngineError, InputError, StorageError
+from capacity.inventory.engine import connect_all
+from capacity.progress import Progress, Silent
+from capacity.settings import Settings
+
+__all__ = ["resume"]
+
+
+def resume(
+    settings: Settings, run: str = "", *, peaks: Peaks | None = None, progress: Progress | None = None, clock: Clock = utc_now
+) -> Result:
+    """Go on with a run that did not come to its end, from the very move it was at.
+
+    Args:
+        settings: as for `apply_plan`.
+        run: its name or the beginning of it; default the last unfinished one.
+        peaks: recent peak of a service.
+        progress: told of every step.
+        clock: the time.
+
+    Raises:
+        InputError: there is none to go on with.
+        ApplyFailed: it stopped again.
+        EngineError: no Engine answers.
+    """
+    rules = settings.apply
+    with apply_lock(rules.journal):
+        name = find_run(rules.journal, run) if run else _unfinished(settings)
+        journal = open_journal(rules.journal, name)
+        with closing(journal.handle), connect_all(settings.engine) as connected:
+            entries = journal.entries()
+            if entries and entries[-1].kind is Kind.FINISHED:
+                raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
+            if any(entry.kind is Kind.ROLLBACK for entry in entries):
+                raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name}`")
+            plan = read_plan(journal.folder / "plan.yaml")
+            work = Work(connected[0], journal, settings, peaks, progress or Silent())
+            journal.write(Kind.RESUMED, who=owner())
+            try:
+                done, outcomes = _recover(work, entries)
+            except (EngineError, StorageError) as error:
+                raise stopped(name, error) from error
+            touched = {
+                (entry.service, entry.host, change["what"]) for entry in entries for change in entry.detail.get("changes", [])
+            }
+            started = entries[0].detail if entries else {}
+            glob = str(started.get("services", "*"))
+            chosen, refused = choose(plan, settings, clock(), glob, unattended=bool(started.get("unattended")))
+            steps, more = prepare(plan, chosen, connected, settings)
+            first = max((entry.step or 0 for entry in entries), default=0)
+            steps = [
+                replace(step, number=first + number)
+                for number, step in enumerate(steps, start=1)
+                if not all((step.service, step.host.name, change.what) in touched for change in step.changes)
+            ]
+            more = [one for one in more if not any(one.change.service == t[0] and one.change.what == t[2] for t in touched)]
+            result = carry_out(work, steps, refused + more, int(started.get("canary", 0)), done)
+            return replace(result, outcomes=outcomes + result.outcomes)
+
+
+def _unfinished(settings: Settings) -> str:
+    runs = [run for run, entries in list_runs(settings.apply.journal) if entries[-1].kind is not Kind.FINISHED]
+    if not runs:
+        raise InputError("Every run came to its end", "`capacity journal` lists them")
+    return runs[-1]
+
+
+def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcome]]:
+    """Finish the steps that a crash interrupted: forward where nothing had failed, else back."""
+    watched: list[Entry] = []
+    outcomes: list[Outcome] = []
+    for intent in [entry for entry in entries if entry.kind is Kind.INTENT]:
+        kinds = [entry.kind for entry in entries if entry.step == intent.step]
+        engine = work.engines[intent.host]
+        if Kind.UNDONE in kinds or Kind.VERIFIED in kinds:
+            state = "failed" if Kind.UNDONE in kinds else "done"
+            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
+        elif {Kind.FAILED, Kind.BAD, Kind.UNDOING} & set(kinds):
+            undo(intent, engine, work.journal)
+            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
+        else:
+            outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None
+            if outcome is None or outcome.state == "done":
+                watched.append(intent)
+            outcomes.append(outcome or Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent))
+    return watched, outcomes

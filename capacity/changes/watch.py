@@ -1,0 +1,157 @@
+"""After a change: watch the service for the time of observation, and name the first thing that went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from capacity.changes.journal import Entry
+from capacity.changes.plan import is_lowering
+from capacity.changes.undo import containers_now
+from capacity.errors import ChangeRefused, ContainerGone
+from capacity.inventory.containers import Container
+from capacity.inventory.engine import Engine, Usage, engine_time, inspect, memory_kills, usage
+from capacity.model import What
+
+__all__ = ["MEASURED", "Watched", "begin", "watch"]
+
+_POLL = 0.5  # seconds
+MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
+_PERIOD = 0.1  # seconds, of the kernel's CPU accounting
+_FEWEST_PERIODS = 20  # less is no evidence of throttling
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A changed service under observation: its containers and their CPU periods when it began."""
+
+    intent: Entry
+    engine: Engine
+    containers: tuple[Container, ...]
+    promise: float | None
+    before: dict[str, Usage] = field(default_factory=dict)
+
+
+def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watched:
+    """Start to observe a step's service.
+
+    Args:
+        intent: the step.
+        engine: where it runs.
+        target: share of throttled periods that a CPU limit may have where the change itself promises none.
+        seconds: how long it will be watched; too short a time tells nothing about throttling.
+    """
+    containers = tuple(containers_now(intent, engine))
+    promise = None
+    for change in intent.detail["changes"] if seconds >= _FEWEST_PERIODS * _PERIOD else []:
+        # a raise cannot make it worse, and taking it back would
+        if change["what"] == What.CPUS and is_lowering(What.CPUS, change["from"], change["to"]):
+            promise = max(change["evidence"].get("throttled_after", target), change["evidence"].get("throttled", 0.0))
+    before = {}
+    if promise is not None:
+        before = {one.id: usage(engine, one.id) for one in containers if one.running}
+    return Watched(intent, engine, containers, promise, before)
+
+
+def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]) -> list[Watched]:
+    """Look at all of them until the time is over.
+
+    Args:
+        watched: from `begin`.
+        seconds: how long.
+        failed: called at once with whatever went wrong; it is not watched any longer.
+
+    Returns:
+        Those with which nothing went wrong.
+
+    Raises:
+        EngineUnreachable: an Engine is gone.
+    """
+    left = list(watched)
+    ahead = {
+        name: engine_time(engine) - time.time() for name, engine in {one.engine.host.name: one.engine for one in left}.items()
+    }
+    end = time.monotonic() + seconds
+    with ThreadPoolExecutor(max(min(len(left), MEASURED), 1)) as pool:
+        while left:
+            last = time.monotonic() >= end
+            killed = _killed(left, ahead)
+            reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
+            if last:
+                at_end = pool.map(_throttled, left)
+                reasons = [reason or late for reason, late in zip(reasons, at_end, strict=True)]
+            for one, reason in zip(left, reasons, strict=True):
+                if reason:
+                    failed(one, reason)
+            left = [one for one, reason in zip(left, reasons, strict=True) if not reason]
+            if last:
+                break
+            time.sleep(min(_POLL, max(end - time.monotonic(), 0)))
+    return left
+
+
+def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None, str]:
+    """Step -> what was killed for memory since its change."""
+    found: dict[int | None, str] = {}
+    for name, offset in ahead.items():
+        here = [one for one in left if one.intent.host == name]
+        if not here:
+            continue
+        since = min(one.intent.time.timestamp() for one in here) + offset
+        for container, when in memory_kills(here[0].engine, since, time.time() + offset):
+            for one in here:
+                names = {known.id: known.name for known in one.containers}
+                if container in names and when >= one.intent.time.timestamp() + offset:
+                    found[one.intent.step] = f"{names[container]} was killed for memory"
+    return found
+
+
+def wrong(one: Watched) -> str:
+    """What went wrong since the change, empty if nothing."""
+    live = one.intent.detail["mode"] == "live"
+    seen: Mapping[str, Mapping[str, object]] = {was["id"]: was["seen"] for was in one.intent.detail["containers"]} if live else {}
+    try:
+        now = containers_now(one.intent, one.engine) if live else _same(one)
+    except (ChangeRefused, ContainerGone) as error:
+        return error.message
+    for was, container in zip(one.containers, now, strict=False):
+        reason = _sick(was, container, seen.get(was.id))
+        if reason:
+            return f"{container.name} {reason}"
+    return ""
+
+
+def _same(one: Watched) -> list[Container]:
+    return [inspect(one.engine, container.id) for container in one.containers]
+
+
+def _sick(was: Container, now: Container, seen: Mapping[str, object] | None) -> str:
+    before = seen or {"oom_killed": False, "restart_count": was.restart_count, "started_at": was.started_at, "health": None}
+    ran = (seen or {"state": "running"})["state"] == "running"
+    if now.oom_killed and not before["oom_killed"]:
+        return "was killed for memory"
+    if now.restart_count > int(str(before["restart_count"])):
+        return f"restarted (exit code {now.exit_code})"
+    if ran and not now.running:
+        return f"stopped (exit code {now.exit_code})"
+    if now.started_at != before["started_at"]:
+        return "was started again"
+    if now.health == "unhealthy" and before["health"] != "unhealthy":
+        return "became unhealthy"
+    return ""
+
+
+def _throttled(one: Watched) -> str:
+    """Whether a CPU limit holds the service back more than promised; asked once, at the end."""
+    for container in one.containers:
+        start = one.before.get(container.id)
+        if start is None or one.promise is None:
+            continue
+        now = usage(one.engine, container.id)
+        periods = now.periods - start.periods
+        share = (now.throttled - start.throttled) / periods if periods >= _FEWEST_PERIODS else 0.0
+        if share > one.promise:
+            return f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were at most {one.promise:.0%}"
+    return ""

@@ -1,0 +1,1 @@
+"""The checks of this house: every module here registers its own."""

@@ -1,0 +1,61 @@
+"""A report as JSON, everything in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from typing import Any
+
+from capacity.compliance.evaluate import Finding, Report
+from capacity.compliance.formats.places import shown
+from capacity.compliance.moves import PortMove
+from capacity.compliance.verdicts import Evidence
+from capacity.compliance.waivers import Waiver
+
+__all__ = ["as_json"]
+
+
+def as_json(report: Report, moves: Iterable[PortMove] = ()) -> str:
+    """One JSON object; `format` changes when its meaning does."""
+    said = {
+        "format": 1,
+        "day": report.today.isoformat(),
+        "score": report.score,
+        "counts": {str(status): count for status, count in report.counts.items()},
+        "findings": [_finding(one) for one in report.findings],
+        "port_moves": [{**asdict(move), "file": shown(move.file) if move.file else ""} for move in moves],
+        "waivers": {
+            "expired": [_waiver(one) for one in report.expired],
+            "expiring": [_waiver(one) for one in report.expiring],
+            "unused": [_waiver(one) for one in report.unused],
+        },
+        "notes": list(report.notes),
+    }
+    return json.dumps(said, indent=1) + "\n"
+
+
+_EVIDENCE = [part.name for part in fields(Evidence)]
+
+
+def _finding(one: Finding) -> dict[str, Any]:
+    rule, evidence = one.rule, {name: getattr(one.verdict.evidence, name) for name in _EVIDENCE}
+    return {
+        "rule": rule.id,
+        "slug": rule.slug,
+        "title": rule.title,
+        "severity": str(rule.severity),
+        "category": rule.category,
+        "subject": one.subject,
+        "status": str(one.status),
+        "message": one.verdict.message,
+        "file": shown(one.file) if one.file else "",
+        "line": one.line,
+        "evidence": {name: shown(value) if name == "file" else value for name, value in evidence.items() if value},
+        "remediation": rule.remediation if one.failing else "",
+        "waiver": _waiver(one.waiver) if one.waiver else None,
+    }
+
+
+def _waiver(one: Waiver) -> dict[str, Any]:
+    return {**asdict(one), "expires": one.expires.isoformat(), "file": shown(one.file)}

@@ -1,0 +1,224 @@
+"""Everything the weekly compliance report says, computed: no display here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capacity.compliance import (
+    Facts,
+    Finding,
+    PortMove,
+    Report,
+    Severity,
+    evaluate,
+    gather,
+    load_rules,
+    load_waivers,
+    propose_moves,
+)
+from capacity.errors import CapacityError
+from capacity.reporting.runs import iso_week, list_runs, make_folder, previous_run, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capacity.history import History
+    from capacity.settings import Settings
+
+__all__ = ["CHECKLIST", "DEADLINES", "REPORT", "Item", "Review", "review", "save"]
+
+REPORT = "weekly-compliance"
+_TREND_WEEKS = 12
+DEADLINES = {
+    Severity.CRITICAL: "within 24 hours",
+    Severity.HIGH: "within 48 hours",
+    Severity.MEDIUM: "within a week",
+    Severity.LOW: "when there is time",
+}
+CHECKLIST = (
+    ("No container above 80 % of its CPU", ("cpu-share",)),
+    ("Every container has a memory limit", ("memory-limit-declared", "memory-limit-live")),
+    ("No host port conflicts", ("port-conflicts",)),
+    ("Health checks present and passing", ("health-check", "health-passing")),
+    ("No restart loops", ("restart-loop",)),
+    ("CPU cores evenly used", ("cores-balanced",)),
+    ("Monitoring green", ("targets-up",)),
+    ("Alerts configured and working", ("alert-rules", "alertmanager", "alert-delivery")),
+)
+"""The eight points of the validation checklist, and the checks that answer each."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A point of the checklist: `verdict` is pass, fail, waived or not-evaluated; `evidence` says why."""
+
+    point: str
+    verdict: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Review:
+    """The review of one week.
+
+    Attributes:
+        name: ISO week.
+        history: the window.
+        report: findings and score.
+        moves: ports that would end conflicts.
+        checklist: the eight points.
+        trend: (week, score or None, failing) of the last twelve runs, this one last.
+        new: rule and subject of what fails now and did not in the last run; None without one.
+        mended: what no longer fails.
+        worse: rules that more subjects break than before: rule id -> (then, now).
+        errors: sources that could not be asked.
+        services: the glob looked at.
+    """
+
+    name: str
+    history: History
+    report: Report
+    moves: tuple[PortMove, ...]
+    checklist: tuple[Item, ...]
+    trend: tuple[tuple[str, float | None, int], ...]
+    new: tuple[tuple[str, str], ...] | None
+    mended: tuple[tuple[str, str], ...]
+    worse: dict[str, tuple[int, int]]
+    errors: tuple[str, ...]
+    services: str
+
+
+def review(
+    history: History,
+    settings: Settings,
+    paths: Sequence[str] = (),
+    *,
+    engine: bool = False,
+    live: bool = False,
+    reports: Path | None = None,
+    services: str = "",
+) -> Review:
+    """The compliance of a fleet.
+
+    Args:
+        history: the window; its end is the moment of the review.
+        settings: rule books, waivers, engines, metrics server.
+        paths: compose files or folders.
+        engine: ask the Engines.
+        live: ask the metrics server and Alertmanager about themselves.
+        reports: folder of earlier runs.
+        services: the glob that `history` was narrowed by; empty = all.
+
+    Raises:
+        InputError: an unreadable rule book, waivers or compose file.
+    """
+    facts, errors = _facts(history, settings, paths, engine=engine, live=live)
+    book = load_rules(settings.compliance.rules)
+    waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
+    report = evaluate(book, facts, waivers, today=history.end.date())
+    last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
+    before = {(str(rule), str(subject)) for rule, subject in last.facts.get("failing", [])} if last else set()
+    now = set(report.failing_pairs())
+    counts, then = Counter(rule for rule, _ in now), Counter(rule for rule, _ in before)
+    return Review(
+        name=iso_week(history.end),
+        history=history,
+        report=report,
+        moves=tuple(propose_moves(facts, book)),
+        checklist=tuple(_item(point, checks, report) for point, checks in CHECKLIST),
+        trend=_trend(reports, history, services, report),
+        new=tuple(sorted(now - before)) if last else None,
+        mended=tuple(sorted(before - now)),
+        worse={rule: (then[rule], count) for rule, count in sorted(counts.items()) if last and 0 < then[rule] < count},
+        errors=errors,
+        services=services,
+    )
+
+
+def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
+    """Write `compliance.json`, `compliance.sarif` and `run.json`.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    from capacity.compliance.formats import as_json, as_sarif
+    from capacity.history.blocks import write_atomically
+
+    make_folder(folder)
+    texts = {"compliance.json": as_json(week.report, week.moves), "compliance.sarif": as_sarif(week.report)}
+    for name, text in texts.items():
+        write_atomically(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    failing = week.report.failing_pairs()
+    facts: dict[str, Any] = {
+        "name": week.name,
+        "as_of": week.history.end.isoformat(),
+        "source": week.history.source,
+        "services": week.services,
+        "verdict": "unknown" if week.report.score is None else f"{week.report.score:.0%}",
+        "changes": len(failing),
+        "score": week.report.score,
+        "counts": {str(status): count for status, count in week.report.counts.items()},
+        "failing": [list(pair) for pair in failing],
+        "seconds": round(seconds, 3),
+    }
+    write_run(folder, REPORT, facts)
+
+
+def _facts(
+    history: History, settings: Settings, paths: Sequence[str], *, engine: bool, live: bool
+) -> tuple[Facts, tuple[str, ...]]:
+    """What can be known; what cannot be asked is told, and its rules are not evaluated."""
+    from capacity.compliance import probes
+    from capacity.compliance.monitoring import Monitoring
+
+    facts, errors = replace(gather.from_files(paths), history=history), []
+    if engine:
+        try:
+            facts = gather.from_engines(facts, settings.engine)
+        except CapacityError as error:
+            errors.append(str(error))
+    if live:
+        try:
+            monitoring, notes = probes.probe_prometheus(settings)
+            facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
+        except CapacityError as error:
+            errors.append(str(error))
+        chosen = settings.compliance
+        if chosen.alertmanager is not None:
+            delivery = probes.probe_delivery(str(chosen.alertmanager), chosen.receiver, chosen.wait)
+            facts = replace(facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery))
+    return facts, tuple(" ".join(error.split()) for error in errors)
+
+
+def _item(point: str, checks: tuple[str, ...], report: Report) -> Item:
+    """The worst of what the checks of a point say: a failure, then missing data, then a waiver, then a pass."""
+    found = [one for one in report.findings if one.rule.check in checks]
+    for status in ("fail", "not-evaluated", "waived", "pass"):
+        part = [one for one in found if str(one.status) == status]
+        if part:
+            subjects = len({one.subject for one in part})
+            return Item(point, status, _evidence(part[0], subjects))
+    return Item(point, "not-evaluated", "no rule of the book asks for it")
+
+
+def _evidence(one: Finding, subjects: int) -> str:
+    more = f", and {subjects - 1} more" if subjects > 1 else ""
+    said = one.verdict.evidence.text()
+    return f"{one.subject}{more}: {one.verdict.message}" + (f" ({said})" if said else "")
+
+
+def _trend(reports: Path | None, history: History, services: str, report: Report) -> tuple[tuple[str, float | None, int], ...]:
+    same = (history.source, services)
+    runs = [
+        run
+        for run in (list_runs(reports, REPORT) if reports else [])
+        if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end - pd.Timedelta("1D")
+    ]
+    past = [(str(run.facts.get("name", "")), run.facts.get("score"), len(run.facts.get("failing", []))) for run in runs]
+    now = (iso_week(history.end), report.score, len(report.failing_pairs()))
+    return tuple([*past, now][-_TREND_WEEKS:])
