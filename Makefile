@@ -31,6 +31,7 @@ format: $(VENV)/dev
 lock: $(VENV)/dev
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml $(LOCK) --output-file requirements/runtime.txt
+	$(BIN)/uv pip compile pyproject.toml --extra monitor $(LOCK) --output-file requirements/monitor.txt
 	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCK) --output-file requirements/dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from capacity.changes.plan import Plan
-from capacity.history.catalogue import CATALOGUE, render
 from capacity.model import Resource, ServiceKey, Signal
 from capacity.settings import Settings
 from capacity.units import count_cores, format_memory
@@ -109,6 +108,8 @@ def _rule(alert: str, expression: str, labels: dict[str, str], summary: str, wai
 
 def _usage(one: Outlook, settings: Settings) -> str:
     """The worst replica's use now."""
+    from capacity.history.catalogue import CATALOGUE, render
+
     identity, key = settings.identity, ServiceKey.parse(one.service)
     signal = Signal.CPU if one.resource is Resource.CPU else Signal.MEMORY
     query = render(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)

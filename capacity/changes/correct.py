@@ -28,7 +28,7 @@ _SHARED = re.compile(r"\$\{[^}]*\d[KMGTP]i\}")
 
 @dataclass(frozen=True)
 class Correction:
-    """A size that Compose does not read; `new` is empty where a person has to put it right."""
+    """A size that Compose may not read; `new` is empty where a person has to put it right."""
 
     line: int
     service: str
@@ -39,7 +39,7 @@ class Correction:
     @property
     def text(self) -> str:
         """What is wrong, for people."""
-        what = f"line {self.line}: {self.service} {self.setting}: {self.old!r} is a Kubernetes unit, which Compose refuses"
+        what = f"line {self.line}: {self.service} {self.setting}: {self.old!r} is a Kubernetes unit, which most builds of Compose refuse"
         return f"{what}; {self.new!r} is the same size" if self.new else f"{what}; correct the variable by hand"
 
 

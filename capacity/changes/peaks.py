@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from capacity.changes.safety import Peaks
-from capacity.history.catalogue import CATALOGUE, render
-from capacity.history.prometheus import PrometheusSource
 from capacity.model import ServiceKey, Signal
 from capacity.settings import Settings
 
@@ -21,6 +19,9 @@ def peaks_from(settings: Settings) -> Peaks | None:
     """
     if settings.prometheus.url is None:
         return None
+    from capacity.history.catalogue import CATALOGUE, render
+    from capacity.history.prometheus import PrometheusSource
+
     identity = settings.identity
     query = render(CATALOGUE[Signal.MEMORY].queries[0], identity, settings.metrics, _DAY)
     answer = PrometheusSource(settings.prometheus).instant(

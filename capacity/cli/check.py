@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from capacity.cli.options import AsOf, Config, Offline, Quiet, Sample, Source, o
 from capacity.errors import CapacityError, InputError, NoHistory
 
 if TYPE_CHECKING:
-    from capacity.compliance import Facts, PortMove, Report, Severity
+    from capacity.compliance import Facts, PortMove, Report, Rule, Severity
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -76,6 +77,8 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or data error."""
+    from capacity.compliance import load_rules
+
     try:
         threshold = _threshold(fail_on)
         if form not in _FORMS:
@@ -93,7 +96,8 @@ def check(
             as_of=as_of,
             quiet=quiet or form != "table",
         )
-        report, moves = _evaluated(_facts(asked, settings, alertmanager), settings, rules, waivers)
+        book = load_rules(rules or settings.compliance.rules)
+        report, moves = _evaluated(_facts(asked, settings, alertmanager, book), settings, book, waivers)
         if record:
             from capacity.compliance import trend
 
@@ -123,30 +127,32 @@ def _settings(config: Path | None, source: str | None, alertmanager: str | None,
     return settings
 
 
-def _facts(asked: _Asked, settings: Settings, alertmanager: str | None) -> Facts:
+def _facts(asked: _Asked, settings: Settings, alertmanager: str | None, book: Sequence[Rule]) -> Facts:
     from capacity.compliance import gather
 
+    asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
+    minutes = next(asked_for, None) or 10
     facts = gather.from_files(asked.files)
     if asked.snapshot is not None:
         facts = gather.from_snapshot(facts, asked.snapshot)
     if asked.engine:
         if asked.snapshot is not None:
             raise InputError("--engine and --snapshot both say what runs", "Leave one of them out")
-        facts = gather.from_engines(facts, settings.engine, progress_of(quiet=asked.quiet))
+        facts = gather.from_engines(facts, settings.engine, progress_of(quiet=asked.quiet), minutes=minutes)
     if asked.history:
-        facts = _with_history(facts, asked, settings)
+        facts = _with_history(facts, asked, settings, minutes)
     if alertmanager is not None or (asked.history and settings.compliance.alertmanager is not None):
         facts = _with_delivery(facts, settings)
     return facts
 
 
-def _with_history(facts: Facts, asked: _Asked, settings: Settings) -> Facts:
+def _with_history(facts: Facts, asked: _Asked, settings: Settings, minutes: int) -> Facts:
     from capacity import api
     from capacity.compliance import probes
 
     is_live = not asked.offline and (asked.source is None or "://" in asked.source)
     if is_live:
-        monitoring, notes = probes.probe_prometheus(settings)
+        monitoring, notes = probes.probe_prometheus(settings, minutes=minutes)
         facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
     try:
         history = api.open_history(
@@ -167,11 +173,10 @@ def _with_delivery(facts: Facts, settings: Settings) -> Facts:
 
 
 def _evaluated(
-    facts: Facts, settings: Settings, rules: list[str] | None, waivers: Path | None
+    facts: Facts, settings: Settings, book: Sequence[Rule], waivers: Path | None
 ) -> tuple[Report, tuple[PortMove, ...]]:
-    from capacity.compliance import Status, evaluate, load_rules, load_waivers, propose_moves
+    from capacity.compliance import Status, evaluate, load_waivers, propose_moves
 
-    book = load_rules(rules or settings.compliance.rules)
     file = waivers or settings.compliance.waivers
     report = evaluate(book, facts, load_waivers(file) if file else (), today=datetime.now(UTC).date())
     if report.score is None and not report.counts[Status.WAIVED]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["show"]
 
+_MOST_ROWS = 200
+
 
 def show(report: Report, moves: tuple[PortMove, ...]) -> None:
     """Failures as a table; below it port moves, waivers, what is missing, the score."""
@@ -20,7 +22,9 @@ def show(report: Report, moves: tuple[PortMove, ...]) -> None:
 
     failing = [one for one in report.findings if one.failing]
     if failing:
-        print_rows([_row(one) for one in failing], as_json=False, title="Broken rules")
+        print_rows([_row(one) for one in failing[:_MOST_ROWS]], as_json=False, title="Broken rules")
+    if len(failing) > _MOST_ROWS:
+        typer.echo(f"and {len(failing) - _MOST_ROWS} more, none of them worse; --format markdown lists all")
     for move in moves:
         new = f"move to {move.new}" if move.new is not None else "no port of the range is free"
         typer.echo(f"{move.service}: host port {move.old}/{move.protocol}: {new} ({move.reason})")

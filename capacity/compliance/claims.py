@@ -36,6 +36,7 @@ class Claim:
     target: int
     running: bool
     replicas: int = 1
+    profiles: tuple[str, ...] = ()
     origin: Origin | None = None
     container: str = ""
 
@@ -91,6 +92,7 @@ def _declared(facts: Facts) -> Iterator[Claim]:
                         target=port.target,
                         running=False,
                         replicas=one.service.replicas,
+                        profiles=one.service.profiles,
                         origin=origin,
                     )
 
@@ -151,6 +153,7 @@ def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
         for other in others
         if other is not claim
         and not _same_thing(claim, other)
+        and not _alternatives(claim, other)
         and (claim.host == other.host or ANY_HOST in {claim.host, other.host})
         and overlap(claim.address, other.address)
     ]
@@ -159,6 +162,13 @@ def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
 def _same_thing(claim: Claim, other: Claim) -> bool:
     """A declared port and the container that has it; or the containers of a service that the Engine already lets run."""
     return claim.service == other.service and (claim.running or other.running or claim.target == other.target)
+
+
+def _alternatives(claim: Claim, other: Claim) -> bool:
+    """Services of one project that no profile starts together."""
+    same_project = claim.service.partition("/")[0] == other.service.partition("/")[0]
+    both = bool(claim.profiles and other.profiles)
+    return same_project and both and not {*claim.profiles} & {*other.profiles}
 
 
 @cache

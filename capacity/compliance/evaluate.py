@@ -10,7 +10,7 @@ from datetime import date
 from capacity.compliance.collector import paused_collection
 from capacity.compliance.facts import Facts
 from capacity.compliance.rules import Rule
-from capacity.compliance.verdicts import Severity, Status, Verdict, unknown
+from capacity.compliance.verdicts import Evidence, Severity, Status, Verdict, unknown
 from capacity.compliance.waivers import Waiver, first_fitting
 from capacity.errors import CapacityError, InputError
 
@@ -57,7 +57,7 @@ class Report:
         rules: all rules evaluated, by id.
         findings: by severity, rule and subject; a subject that breaks a rule in several places has several.
         waivers: all waivers given.
-        unused: those that fit no failing finding.
+        unused: those that fit neither a failing finding nor one that could not be evaluated.
         today: the day for which waivers were judged, UTC.
         notes: what the reader should know about the facts.
     """
@@ -129,9 +129,22 @@ def _evaluated(rules: tuple[Rule, ...], facts: Facts, waivers: tuple[Waiver, ...
             statuses[rule.id, subject] = (rule.severity, found[0].status)
             findings += found
     findings.sort(key=_place)
-    used = {one.waiver for one in findings if one.waiver is not None}
-    unused = tuple(waiver for waiver in waivers if waiver not in used)
+    unused = _without_use(waivers, findings)
     return Report(rules, tuple(findings), waivers, unused, today, facts.notes, statuses)
+
+
+def _without_use(waivers: Iterable[Waiver], findings: Iterable[Finding]) -> tuple[Waiver, ...]:
+    """Waivers that fit no failure, nor anything that could not be evaluated and may fail another time."""
+    open_ones: dict[str, list[Finding]] = {}
+    for one in findings:
+        if one.status is not Status.PASS:
+            for name in (one.rule.id, one.rule.slug):
+                open_ones.setdefault(name, []).append(one)
+    return tuple(waiver for waiver in waivers if not any(_may_fit(waiver, one) for one in open_ones.get(waiver.rule, ())))
+
+
+def _may_fit(waiver: Waiver, finding: Finding) -> bool:
+    return finding.subject == FLEET or waiver.fits(finding.rule, finding.subject)
 
 
 def _place(finding: Finding) -> tuple[object, ...]:
@@ -156,10 +169,18 @@ def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
 
 def _in_scope(rule: Rule, facts: Facts) -> Iterator[Verdict]:
     for verdict in _verdicts(rule, facts):
-        if not isinstance(verdict, Verdict) or verdict.status is Status.WAIVED:
+        if not _is_verdict(verdict):
             raise InputError(f"The check {rule.check!r} of {rule.id} gave {verdict!r:.80}, no verdict", "Correct its package")
         if rule.scope.covers(verdict.subject, facts.labels(verdict.subject) if rule.scope.labels else {}):
             yield verdict
+
+
+def _is_verdict(verdict: object) -> bool:
+    """Whether another package's check gave what it should: the text `fail` for the status would pass for no failure."""
+    if not isinstance(verdict, Verdict) or not isinstance(verdict.evidence, Evidence):
+        return False
+    texts = isinstance(verdict.subject, str) and isinstance(verdict.message, str)
+    return texts and isinstance(verdict.status, Status) and verdict.status is not Status.WAIVED
 
 
 def _verdicts(rule: Rule, facts: Facts) -> Sequence[Verdict]:

@@ -11,7 +11,10 @@ from capacity.inventory import Origin, Project, Service
 from capacity.model import ServiceKey
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from capacity.compliance.claims import Claim
+    from capacity.compliance.events import Ends
     from capacity.compliance.monitoring import Monitoring
     from capacity.compliance.posture import Posture
     from capacity.history import History
@@ -52,6 +55,8 @@ class Facts:
         postures: container id -> how it is locked down.
         history: what Prometheus remembers.
         monitoring: what Prometheus and Alertmanager answered just now.
+        at: when the containers were looked at, UTC.
+        ends: host -> which containers ended in the last minutes.
         notes: what the reader should know about how it was gathered.
     """
 
@@ -60,6 +65,8 @@ class Facts:
     postures: Mapping[str, Posture] = field(default_factory=dict)
     history: History | None = None
     monitoring: Monitoring | None = None
+    at: datetime | None = None
+    ends: Mapping[str, Ends] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @cached_property

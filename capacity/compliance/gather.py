@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from capacity.compliance.collector import paused_collection
+from capacity.compliance.events import recent_ends
 from capacity.compliance.facts import Facts
 from capacity.compliance.posture import Posture, read_posture
 from capacity.errors import ContainerGone, EngineError, InputError
@@ -70,29 +72,31 @@ def _of_file(file: Path) -> tuple[Path, ...]:
 
 
 def from_files(paths: Iterable[str | Path]) -> Facts:
-    """What compose files declare.
+    """What compose files declare, services of all profiles included.
 
     Raises:
         ComposeError: a file that Compose would refuse too.
         InputError: a folder without any compose file.
     """
     with paused_collection():
-        return Facts(projects=tuple(load_project(files) for files in find_projects(paths)))
+        return Facts(projects=tuple(load_project(files, profiles="*") for files in find_projects(paths)))
 
 
-def from_engines(facts: Facts, settings: EngineSettings, progress: Progress | None = None) -> Facts:
-    """The facts with what runs on all Engines of the settings.
+def from_engines(facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10) -> Facts:
+    """The facts with what runs on all Engines of the settings, and what ended there in the last minutes.
 
     Raises:
         EngineError: no Engine answers, or one stops answering.
     """
+    now = datetime.now(UTC)
     with connect_all(settings) as (engines, unreachable):
         inventory = _surveyed(engines, unreachable, progress)
         asked = [(engines[one.host], one.id) for one in inventory.containers]
         with ThreadPoolExecutor(max(sum(engine.in_flight for engine in engines.values()), 1)) as pool:
             postures = {name: posture for name, posture in pool.map(_posture, asked) if posture is not None}
+        ends = {engine.host.name: recent_ends(engine, now, minutes) for engine in engines.values()}
     silent = tuple(f"Engine {name} did not answer: {cause}" for name, cause in sorted(unreachable.items()))
-    return replace(facts, inventory=inventory, postures=postures, notes=(*facts.notes, *silent))
+    return replace(facts, inventory=inventory, postures=postures, at=now, ends=ends, notes=(*facts.notes, *silent))
 
 
 def _surveyed(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None) -> Inventory:

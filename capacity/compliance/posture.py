@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,5 +62,6 @@ def _secrets(environment: Iterable[str]) -> tuple[str, ...]:
 
 def is_docker_socket(path: str) -> bool:
     """Whether mounting this path of the host gives the Engine away: its socket, or a folder with the socket in it."""
+    path = "/" + posixpath.normpath(path).strip("/")
     folder = path.rstrip("/") + "/"
-    return any(socket == path.rstrip("/") or socket.startswith(folder) for socket in _SOCKETS) or path.endswith("/docker.sock")
+    return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith("/docker.sock")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from types import SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
 from capacity.compliance.verdicts import Verdict
@@ -99,13 +100,21 @@ def read_parameters(function: Check, values: Mapping[str, Any]) -> dict[str, Any
     return {name: getattr(model, name) for name in values}
 
 
+def _kind(function: Check, name: str) -> Any:
+    """The annotation of one parameter; those of others, such as `facts`, may be there for a type checker alone."""
+    annotation = inspect.signature(function).parameters[name].annotation
+    if annotation is inspect.Parameter.empty:
+        raise ValueError(f"the parameter {name} has no annotation to check its value against")
+    alone = SimpleNamespace(__annotations__={name: annotation})
+    try:
+        return get_type_hints(alone, globalns=getattr(function, "__globals__", {}), include_extras=True)[name]
+    except Exception as error:  # whatever stands in an annotation is evaluated
+        raise ValueError(f"the annotation of the parameter {name} cannot be read: {error}") from error
+
+
 @cache
 def _model(function: Check) -> Any:
     from pydantic import ConfigDict, create_model
 
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError:  # annotations that only a type checker can see
-        hints = {}
-    fields: dict[str, Any] = {name: (hints.get(name, Any), default) for name, default in parameters_of(function).items()}
+    fields: dict[str, Any] = {name: (_kind(function, name), default) for name, default in parameters_of(function).items()}
     return create_model("Parameters", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def _current_context() -> str:
     """The name of the context that `docker context use` chose."""
     if name := os.environ.get("DOCKER_CONTEXT"):
         return name
-    file = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
+    file = _folder() / "config.json"
     try:
         return str(json.loads(file.read_text(encoding="utf-8")).get("currentContext") or "default")
     except FileNotFoundError:
@@ -46,16 +47,34 @@ def _current_context() -> str:
         raise InputError(f"Cannot read {file}: {error}", "Correct it, or name the engines in the settings") from error
 
 
+def _folder() -> Path:
+    return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+
+
 def _context(name: str) -> Address:
+    """A docker context; docker-py looks for contexts in the wrong place where there is no config.json."""
     if name == "default":
         return Address(_SOCKET)
-    from docker.context import ContextAPI
-    from docker.errors import DockerException
-
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    file = _folder() / "contexts" / "meta" / digest / "meta.json"
     try:
-        context = ContextAPI.get_context(name)
-    except DockerException as error:
-        raise InputError(f"The docker context {name!r} cannot be read: {error}", "`docker context ls` lists them") from error
-    if context is None or not context.Host:
-        raise InputError(f"There is no docker context {name!r}", "`docker context ls` lists them; an address has :// in it")
-    return Address(str(context.Host), context.TLSConfig)
+        endpoint = json.loads(file.read_text(encoding="utf-8"))["Endpoints"]["docker"]
+        host = str(endpoint["Host"])
+    except FileNotFoundError as error:
+        hint = "`docker context ls` lists them; an address has :// in it"
+        raise InputError(f"There is no docker context {name!r}", hint) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The docker context {name!r} cannot be read: {error}", "Look at it with `docker context inspect`"
+        ) from error
+    return Address(host, _tls(_folder() / "contexts" / "tls" / digest / "docker", verify=not endpoint.get("SkipTLSVerify")))
+
+
+def _tls(folder: Path, *, verify: bool) -> object:
+    if not folder.is_dir():
+        return None
+    from docker.tls import TLSConfig
+
+    authority, certificate, key = (folder / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    pair = (str(certificate), str(key)) if certificate.is_file() and key.is_file() else None
+    return TLSConfig(client_cert=pair, ca_cert=str(authority) if authority.is_file() else None, verify=verify)

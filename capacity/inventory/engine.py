@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from typing import Any
 from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, SettingsError
 from capacity.inventory.addresses import Address, addresses
 from capacity.inventory.containers import Container, Host, Inventory, read_container
+from capacity.inventory.ssh import tunnel
 from capacity.progress import Progress, Silent
 from capacity.settings import EngineSettings
 
 __all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
 __all__ += ["memory_kills", "snapshot", "survey", "usage"]
 
+_OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
 _GONE = 404
 _CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
 
@@ -83,18 +85,23 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
     from docker import APIClient
 
     tls = _tls(settings) if address.url.startswith(("tcp://", "https://")) else None
+    if address.url.startswith("ssh://"):
+        with tunnel(address.url) as near, connect(name, Address(near), settings) as engine:
+            yield replace(engine, host=replace(engine.host, address=address.url))
+        return
     with engine_errors(name, f"connect to {address.url}"):
         _knock(address.url, settings.timeout)
         api = APIClient(
             base_url=address.url,
-            version="auto",
+            version=_OLDEST,
             timeout=settings.timeout,
             tls=address.tls or tls or False,
-            use_ssh_client=True,
             max_pool_size=_CONNECTIONS,
         )
+    api.trust_env = False  # certificates and proxies meant for others must not come between us and the Engine
     try:
-        with engine_errors(name, "describe itself"):
+        with engine_errors(name, f"connect to {address.url}"):
+            api._version = api._retrieve_server_version()  # noqa: SLF001 - what "auto" does, before trust_env can be set
             info = api.info()
         host = Host(
             name,

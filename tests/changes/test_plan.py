@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.changes import MadeFrom, make_plan, read_plan, write_plan
+from capacity.changes import MadeFrom, is_edited, make_plan, plan_id, plan_schema, plan_text, read_plan, write_plan
 from capacity.errors import InputError, StorageError
-from capacity.model import Change, Reason, Resource
+from capacity.model import Change, Reason, Resource, What
 
 MADE = MadeFrom(history="h", settings="s", code="1")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -21,7 +22,7 @@ CHANGES = st.lists(
         service=st.text(min_size=1, max_size=40).map(lambda name: f"p/{name}"),
         resource=st.sampled_from(Resource),
         before=st.none() | st.floats(1, 1e12),
-        after=st.floats(0.01, 1e12),
+        after=st.floats(6 * 2**20, 1e12),
         reason=st.sampled_from(Reason),
         evidence=st.dictionaries(st.sampled_from(["peak", "p99"]), st.floats(0, 1e12)),
     ),
@@ -73,3 +74,87 @@ def test_an_unwritable_place_is_said(tmp_path: Path) -> None:
     plan = make_plan([], hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
     with pytest.raises(StorageError, match=r"Cannot write .*plan\.yaml"):
         write_plan(plan, tmp_path / "missing" / "plan.yaml")
+
+
+ONE = make_plan(
+    [Change("a/b", Resource.MEMORY, None, 64 * 2.0**20, Reason.UNLIMITED, {"peak": 1.0})],
+    hosts={"a/b": "here"},
+    as_of=NOW,
+    valid_until=NOW,
+    made_from=MADE,
+)
+
+
+def test_the_published_schema_is_that_of_the_model() -> None:
+    """docs/reference/plan.schema.json is what `plan_schema` gives; `python -m tests.changes.test_plan` writes it."""
+    assert json.loads(SCHEMA.read_text()) == plan_schema()
+
+
+def test_a_person_may_edit_and_delete(tmp_path: Path) -> None:
+    """The plan still reads, says that it was edited, and its id is no longer that of its content."""
+    path = tmp_path / "plan.yaml"
+    path.write_text(plan_text(ONE).replace("to: 67108864.0", "to: 134217728"))
+    edited = read_plan(path)
+    assert edited.changes[0].after == 128 * 2**20
+    assert is_edited(edited)
+    assert plan_id(edited) != ONE.plan_id
+    path.write_text(plan_text(ONE).replace("67108864.0", "67108864"))
+    assert not is_edited(read_plan(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ("to: 67108864.0", "to: -1", "above zero"),
+        ("to: 67108864.0", "to: 1024", "6 MiB"),
+        ("to: 67108864.0", "to: .nan", "must be a number"),
+        ("to: 67108864.0", "to: true", "true and false"),
+        ("to: 67108864.0", "to: 64m", "must be a number"),
+        ("what: memory", "what: cpuset", "no cpuset"),
+        ("what: memory", "what: speed", r"changes\.0\.what \(service a/b\)"),
+        ("reason: unlimited", "reason: because", r"changes\.0\.reason"),
+        ("  from:", "  before:", r"changes\.0\.(from|before)"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_service(tmp_path: Path, old: str, new: str, cause: str) -> None:
+    """Where it stands, which service, and what is wrong with it."""
+    path = tmp_path / "plan.yaml"
+    text = plan_text(ONE)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=cause):
+        read_plan(path)
+
+
+def test_a_change_twice_is_refused(tmp_path: Path) -> None:
+    """Two values for one thing cannot both be meant."""
+    path = tmp_path / "plan.yaml"
+    head, _, change = plan_text(ONE).partition("changes:\n")
+    path.write_text(f"{head}changes:\n{change}{change}")
+    with pytest.raises(InputError, match="stands twice"):
+        read_plan(path)
+
+
+def test_every_kind_of_value_survives_the_file(tmp_path: Path) -> None:
+    """Numbers, texts and mappings come back as they were, with the same id."""
+    values = {
+        What.CPUSET: "0-1",
+        What.PIDS: 40,
+        What.RESTART_POLICY: "on-failure:3",
+        What.HOST_PORT: 10001,
+        What.ENVIRONMENT: {"A": "1"},
+        What.HEALTH_CHECK: {"test": ["CMD", "true"], "retries": 3},
+        What.MEMORY_SWAP: -1,
+    }
+    changes = [Change("a/b", what, None, value, Reason.REQUESTED) for what, value in values.items()]
+    plan = make_plan(changes, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
+    path = tmp_path / "plan.yaml"
+    write_plan(plan, path)
+    assert read_plan(path) == plan
+    assert not is_edited(read_plan(path))
+
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "reference" / "plan.schema.json"
+
+if __name__ == "__main__":
+    SCHEMA.write_text(json.dumps(plan_schema(), indent=2) + "\n")

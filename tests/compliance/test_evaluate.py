@@ -46,6 +46,13 @@ def test_waivers_without_use_and_ending_soon(tmp_path: Path) -> None:
     assert [one.service for one in report.expiring] == ["shop/web"]
 
 
+def test_a_waiver_for_what_was_not_evaluated_is_not_without_use(tmp_path: Path) -> None:
+    """Without an Engine nobody knows whether the health checks pass."""
+    text = WAIVER.format(rule="health-passing", service="shop/web", expires="2027-06-01")
+    report = evaluate([rule("health-passing")], declared(tmp_path, shop=SERVICES), read_waivers(text, "w.yaml"), today=DAY)
+    assert report.unused == ()
+
+
 @pytest.mark.parametrize(
     ("text", "cause"),
     [

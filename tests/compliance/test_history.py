@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from capacity.compliance import Facts, Status
+from capacity.compliance.events import Ends
 from capacity.compliance.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
 from capacity.history import History
 from capacity.model import Signal
@@ -48,7 +50,7 @@ def test_share_of_the_limit_in_force() -> None:
     report = run("cpu-share", Facts(history=known))
     assert {one.subject: one.status for one in report.findings} == {"shop/web": Status.FAIL, "shop/db": Status.PASS}
     (failing,) = report.failing()
-    assert failing.verdict.evidence.value == "p95 83% of 0.60 cores, 2880 min above"
+    assert failing.verdict.evidence.value == "p95 83% of 0.60 cores, 2880 min above 80%"
     assert failing.verdict.evidence.query == "some_query"
 
 
@@ -111,6 +113,30 @@ def test_restarts_by_the_engine(count: int, state: str, started: str, status: St
     """Four within ten minutes of its making are a loop; four in four hours may be none."""
     facts = live(container("web", RestartCount=count, Status=state, StartedAt=started))
     assert found("restart-loop", facts) == {"shop/web": status}
+
+
+@pytest.mark.parametrize(
+    ("started", "ends", "status"),
+    [
+        ("2026-11-23T08:00:00Z", None, Status.PASS),  # it has run for an hour
+        ("2026-11-23T08:55:00Z", None, Status.NOT_EVALUATED),
+        ("2026-11-23T08:55:00Z", Ends(10, {"shop-web-1": 4}, complete=False), Status.FAIL),
+        ("2026-11-23T08:55:00Z", Ends(10, {"shop-web-1": 3}, complete=False), Status.NOT_EVALUATED),
+        ("2026-11-23T08:55:00Z", Ends(10, {"shop-web-1": 3}, complete=True), Status.PASS),
+        ("2026-11-23T08:55:00Z", Ends(5, {}, complete=True), Status.NOT_EVALUATED),
+    ],
+)
+def test_the_engines_events(started: str, ends: Ends | None, status: Status) -> None:
+    """They convict, and clear only where they reach back far enough."""
+    facts = live(container("web", RestartCount=9, StartedAt=started))
+    facts = replace(facts, at=datetime(2026, 11, 23, 9, tzinfo=UTC), ends={"snapshot": ends} if ends else {})
+    assert found("restart-loop", facts) == {"shop/web": status}
+
+
+def test_history_convicts_what_the_engine_clears() -> None:
+    """A container made anew counts no restarts; history remembers those of the one before it."""
+    known = history(restarts=frame("1h", shop__web=[0] * 40 + [30] + [0] * 7))
+    assert found("restart-loop", replace(live(container("web")), history=known))["shop/web"] is Status.FAIL
 
 
 def test_prometheus_settles_what_the_engine_cannot() -> None:

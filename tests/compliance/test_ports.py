@@ -61,6 +61,16 @@ def test_a_range_without_a_free_port_clashes(tmp_path: Path) -> None:
     assert found("port-conflicts", facts) == {"a/one": Status.FAIL, "b/two": Status.PASS}
 
 
+def test_profiles_are_looked_at_and_may_be_alternatives(tmp_path: Path) -> None:
+    """Services behind profiles count; two that no profile starts together may share a port."""
+    dev, test = "    profiles: [dev]\n", "    profiles: [test]\n"
+    facts = declared(tmp_path, a=service("one", "80:1", more=dev) + service("two", "80:1", more=test) + service("x", "81:1"))
+    assert set(found("port-conflicts", facts).values()) == {Status.PASS}
+    assert found("port-range", facts)["a/one"] is Status.FAIL
+    facts = declared(tmp_path, a=service("one", "80:1", more=dev) + service("two", "80:1"))
+    assert found("port-conflicts", facts) == {"a/one": Status.FAIL, "a/two": Status.FAIL}
+
+
 def test_replicas_fight_for_one_port(tmp_path: Path) -> None:
     """Two replicas cannot both publish one port; a range wide enough serves them."""
     replicas = "    deploy: {replicas: 2}\n"

@@ -147,15 +147,28 @@ def test_labels_choose(tmp_path: Path) -> None:
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installed package that brings the checks `own-good`, `own-bad` and `own-missing`."""
     (tmp_path / "own_checks.py").write_text(
-        "from capacity.compliance import failed\n"
-        "def good(facts, *, most: int = 3):\n    yield failed('shop/web', f'more than {most}')\n"
+        "from __future__ import annotations\n"
+        "from typing import TYPE_CHECKING, Annotated\n"
+        "from capacity.compliance import Verdict, failed\n"
+        "from pydantic import Field\n"
+        "if TYPE_CHECKING:\n    from capacity.compliance import Facts\n"
+        "def good(facts: Facts, *, most: Annotated[int, Field(le=9)] = 3):\n    yield failed('shop/web', f'more than {most}')\n"
         "def bad(facts):\n    raise ZeroDivisionError('x')\n"
         "def odd(facts):\n    return [True]\n"
+        "def text(facts):\n    return [Verdict('shop/web', 'fail', 'x')]\n"
+        "def bare(facts, *, most=3):\n    return []\n"
     )
     info = tmp_path / "own_checks-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: own-checks\nVersion: 1\n")
-    names = {"own-good": "good", "own-bad": "bad", "own-odd": "odd", "own-missing": "nothing"}
+    names = {
+        "own-good": "good",
+        "own-bad": "bad",
+        "own-odd": "odd",
+        "own-text": "text",
+        "own-bare": "bare",
+        "own-missing": "nothing",
+    }
     (info / "entry_points.txt").write_text(
         "[capacity.checks]\n" + "".join(f"{name} = own_checks:{item}\n" for name, item in names.items())
     )
@@ -174,9 +187,13 @@ def test_a_check_from_another_package(plugin: Path) -> None:
     report = evaluate(read_rules(own("own-good", "{most: 5}"), "book.md"), Facts(), today=DAY)
     assert [(one.subject, one.verdict.message) for one in report.failing()] == [("shop/web", "more than 5")]
     assert "most" in refusal(own("own-good", "{most: many}"))
+    assert "most" in refusal(own("own-good", "{most: 10}"))
+    assert "no annotation" in refusal(own("own-bare", "{most: 1}"))
 
 
-@pytest.mark.parametrize(("check", "cause"), [("own-bad", "ZeroDivisionError"), ("own-odd", "no verdict")])
+@pytest.mark.parametrize(
+    ("check", "cause"), [("own-bad", "ZeroDivisionError"), ("own-odd", "no verdict"), ("own-text", "no verdict")]
+)
 def test_a_check_that_breaks_is_an_error(plugin: Path, check: str, cause: str) -> None:
     """Never a pass, never a traceback."""
     del plugin

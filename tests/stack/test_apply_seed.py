@@ -48,6 +48,7 @@ class Asking(threading.Thread):
         self.url, self.good, self.bad, self.ended = url, 0, 0, threading.Event()
 
     def run(self) -> None:
+        """Ask and count."""
         while not self.ended.wait(0.1):
             try:
                 self.good += fetch(self.url) == b"{}\n"
@@ -179,11 +180,10 @@ services:
 
 
 def test_kubernetes_units_are_explained_and_corrected(tmp_path: Path) -> None:
-    """Compose refuses the snippet; corrected it reads it, and only the two sizes differ."""
+    """Refused as it is (some builds of Compose read it); corrected every build does, and only the two sizes differ."""
     file = tmp_path / "compose.yaml"
     file.write_text(SNIPPET)
     compose: Command = [require("docker-compose"), "--file", file, "config", "--quiet"]
-    assert subprocess.run(compose, capture_output=True, check=False).returncode != 0
     with pytest.raises(ComposeError):
         load_project(file)
     new, found = correct_units(SNIPPET)

@@ -187,7 +187,7 @@ def look(
 
 
 FAILING = {
-    ("CAP001", "broken/hog"): "of its 0.20 cores",
+    ("CAP001", "broken/hog"): "of 0.20 cores",
     ("CAP002", "broken/unlimited"): "declares no memory limit",
     ("CAP003", "broken/unlimited"): "runs without a memory limit",
     ("CAP004", "broken/left"): "wants",
@@ -249,6 +249,25 @@ def test_an_alertmanager_that_is_gone_fails(stack: Stack, tmp_path: Path, monkey
     looked = look(stack, tmp_path, monkeypatch, gone)
     assert looked["CAP011", "alertmanager"]["status"] == "fail"
     assert looked["CAP012", "alert delivery"]["status"] == "fail"
+
+
+def test_the_engines_events_count_ends(stack: Stack) -> None:
+    """Every end of the looping container is an event of the Engine."""
+    from datetime import UTC, datetime
+
+    from capacity.compliance.events import recent_ends
+    from capacity.inventory.addresses import Address
+    from capacity.inventory.engine import connect
+    from capacity.settings import EngineSettings
+
+    with closing(client(stack.engine)) as api, connect("local", Address(stack.engine.url), EngineSettings()) as engine:
+        loop = api.containers.get("broken-loop-1")
+        loop.restart()
+        time.sleep(1.1)  # events are asked for up to a whole second
+        ends = recent_ends(engine, datetime.now(UTC), 10)
+        good = api.containers.get("broken-good-1")
+    assert ends.counts[loop.id] >= 1
+    assert good.id not in ends.counts
 
 
 def test_an_engine_that_is_gone_is_a_data_error(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

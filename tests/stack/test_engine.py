@@ -132,6 +132,7 @@ def test_several_engines_at_once_and_one_that_is_away(shop: Fleet, certificates:
         client_key=certificates["client-key"],
     )
     inventory = snapshot(settings)
+    assert list(inventory.unreachable) == ["away"], inventory.unreachable
     assert sorted(one.host for one in inventory.containers) == ["socket", "tls"]
     assert "away" in inventory.unreachable["away"]
     assert len(inventory.of("standalone/one", "tls")) == 1

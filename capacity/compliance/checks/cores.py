@@ -23,11 +23,11 @@ def cores_balanced(
     days: Annotated[float, Field(gt=0)] = 7.0,
 ) -> Iterator[Verdict]:
     """The cores of each host are about equally busy: standard deviation over mean of their busy shares; an idle host is fine."""
-    import pandas as pd
-
     history = facts.history
     if history is None:
         return
+    import pandas as pd
+
     busy = history[Signal.CORE_BUSY]
     recent = busy.loc[busy.index >= history.end - pd.Timedelta(days=days)].mean().dropna()
     query = history.queries.get(Signal.CORE_BUSY, "")
@@ -71,6 +71,9 @@ def cpu_pinning(
 
 
 def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], evidence: Evidence) -> Verdict:
+    if _host_cores(facts, key) is None and not any(wanted.values()):  # files alone: a hook must not wait for heavy imports
+        unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
+        return unknown(key, unsure, evidence) if cpuset else failed(key, "is not pinned to the cores of its category", evidence)
     from capacity.sizing.defaults import type_of
     from capacity.sizing.placement import format_cores_list, parse_cores
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -35,7 +36,8 @@ def cpu_share(
     if history is None:
         return
     usage, running = history.cpu, history.running()
-    allocated = _allocated(facts, history)
+    limits = _limits(facts, history)
+    allocated = limits.fillna(history.host_size(Resource.CPU))
     names = [name for name in usage.columns if running.get(name, False)]
     high = usage[names].quantile(percentile / 100)
     samples = usage[names].count()
@@ -49,31 +51,26 @@ def cpu_share(
             yield unknown(name, cause, evidence)
             continue
         minutes = float(above[name]) * history.step.total_seconds() / 60
-        yield _judged(name, float(high[name]), whole, share, f"p{percentile:g}", minutes, evidence)
+        used = f"{float(high[name]) / whole:.0%}"
+        of = count_cores(whole) if limits[name] > 0 else f"its host's {count_cores(whole)}, having no limit"
+        shown = replace(
+            evidence, value=f"p{percentile:g} {used} of {of}, {minutes:.0f} min above {share:.0%}", threshold=f"{share:.0%}"
+        )
+        verdict = failed if float(high[name]) > share * whole else passed
+        yield verdict(name, f"uses {used} (p{percentile:g}) of {of}", shown)
 
 
-def _judged(name: str, high: float, whole: float, share: float, level: str, minutes: float, evidence: Evidence) -> Verdict:
-    shown = Evidence(
-        value=f"{level} {high / whole:.0%} of {count_cores(whole)}, {minutes:.0f} min above",
-        threshold=f"{share:.0%}",
-        window=evidence.window,
-        query=evidence.query,
-    )
-    if high > share * whole:
-        return failed(name, f"uses {high / whole:.0%} ({level}) of its {count_cores(whole)}", shown)
-    return passed(name, f"uses {high / whole:.0%} ({level}) of its {count_cores(whole)}", shown)
-
-
-def _allocated(facts: Facts, history: History) -> pd.Series[float]:
-    """Cores each service may use: the limit in force, else the declared one, else its host's cores; NaN where unknown."""
+def _limits(facts: Facts, history: History) -> pd.Series[float]:
+    """Cores each service may use: the limit in force, else the declared one; NaN without any."""
     allocated = history.limits(Resource.CPU)
     for key in allocated.index:
         live = [one.container.cpus for one in facts.running(key)]
-        if live and all(live):
-            allocated[key] = min(cpus for cpus in live if cpus)
+        if live:
+            known = [cpus for cpus in live if cpus]
+            allocated[key] = min(known) if len(known) == len(live) else float("nan")
         elif not allocated[key] > 0 and key in facts.declared and facts.declared[key].service.resources.cpus:
             allocated[key] = facts.declared[key].service.resources.cpus
-    return allocated.fillna(history.host_size(Resource.CPU))
+    return allocated
 
 
 @check("cpu-limit")

@@ -66,18 +66,21 @@ def restart_loop(
 ) -> Iterator[Verdict]:
     """No container restarts more often than so many times in so many minutes.
 
-    Three witnesses: Prometheus asked for this very window, the Engine's count of restarts, and the hourly counts of history. An
-    hour with few restarts clears a service and one with very many convicts it; in between, hourly counts alone cannot tell.
+    Three witnesses: Prometheus asked for this very window, the Engine with its count of restarts and its last events, and the
+    hourly counts of history. An hour with few restarts clears a service and one with very many convicts it; in between, hourly
+    counts alone cannot tell.
     """
     limit = f"{restarts} restarts in {minutes} min"
+    worst = _worst_hours(facts, days)
     for key in facts.keys:
         said = [
             *_probed(facts, key, restarts, minutes, limit),
-            *(_engine(one, restarts, minutes, limit) for one in facts.live.get(key, ())),
+            *(_engine(facts, one, restarts, minutes, limit) for one in facts.live.get(key, ())),
         ]
-        witnesses = [one for one in said if one is not None] or [*_history(facts, key, restarts, minutes, days, limit)]
+        remembered = [*_history(facts, key, worst, restarts, minutes, days, limit)]
+        witnesses = said or remembered
         clear = next((one for one in witnesses if one.status is Status.PASS), None)
-        guilty = [one for one in witnesses if one.status is Status.FAIL]
+        guilty = [one for one in (*said, *remembered) if one.status is Status.FAIL]
         if guilty:
             yield from guilty
         elif clear is not None and key not in _unclear(facts, witnesses):
@@ -103,7 +106,7 @@ def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> 
     yield failed(key, text, evidence) if most > restarts else passed(key, text, evidence)
 
 
-def _engine(one: Live, restarts: int, minutes: int, limit: str) -> Verdict:
+def _engine(facts: Facts, one: Live, restarts: int, minutes: int, limit: str) -> Verdict:
     container = one.container
     count, name = container.restart_count, container.name
     look = f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' {name}"
@@ -113,7 +116,20 @@ def _engine(one: Live, restarts: int, minutes: int, limit: str) -> Verdict:
         return passed(container.key, f"{name} was restarted {count} times in all", evidence)
     if container.state == "restarting" or _lives_shortly(one, minutes, count):
         return failed(container.key, f"{name} restarts again and again: {count} times so far", evidence)
+    ends = facts.ends.get(container.host)
+    recent = ends.counts.get(container.id, 0) if ends is not None and ends.minutes == minutes else 0
+    if recent > restarts:
+        return failed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
+    if container.running and _runs_since(one, facts.at, minutes):
+        return passed(container.key, f"{name} has run for more than {minutes} minutes", evidence)
+    if ends is not None and ends.minutes == minutes and ends.complete:
+        return passed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
     return unknown(container.key, f"{name} was restarted {count} times; the Engine does not say when", evidence)
+
+
+def _runs_since(one: Live, at: datetime | None, minutes: int) -> bool:
+    started = _moment(one.container.started_at)
+    return at is not None and started is not None and (at - started).total_seconds() > minutes * 60
 
 
 def _lives_shortly(one: Live, minutes: int, count: int) -> bool:
@@ -133,20 +149,29 @@ def _moment(text: str) -> datetime | None:
     return moment if moment.year > 1 else None
 
 
-def _history(facts: Facts, key: str, restarts: int, minutes: int, days: float, limit: str) -> Iterator[Verdict]:
-    import pandas as pd
-
+def _worst_hours(facts: Facts, days: float) -> dict[str, float | None]:
+    """Service -> most restarts in one hour of the last days; None where they were not counted."""
     history = facts.history
     if history is None:
-        return
+        return {}
+    import pandas as pd
+
     events = history[Signal.RESTARTS]
-    recent = events.loc[events.index >= history.end - pd.Timedelta(days=days)]
-    if key not in recent.columns or not recent[key].notna().any():
-        if key in history.services:
-            yield unknown(key, "history holds no count of its restarts", Evidence(threshold=limit))
+    most = events.loc[events.index >= history.end - pd.Timedelta(days=days)].max()
+    counted = {str(name): float(value) for name, value in most.dropna().items()}
+    return {name: counted.get(name) for name in (*history.services, *counted)}
+
+
+def _history(
+    facts: Facts, key: str, worst: dict[str, float | None], restarts: int, minutes: int, days: float, limit: str
+) -> Iterator[Verdict]:
+    if facts.history is None or key not in worst:
         return
-    most = float(recent[key].max())
-    query = history.queries.get(Signal.RESTARTS, "")
+    most = worst[key]
+    if most is None:
+        yield unknown(key, "history holds no count of its restarts", Evidence(threshold=limit))
+        return
+    query = facts.history.queries.get(Signal.RESTARTS, "")
     evidence = Evidence(value=f"{most:.0f} restarts in one hour", threshold=limit, window=f"the last {days:g} days", query=query)
     if most <= restarts:
         yield passed(key, f"restarted {most:.0f} times in its worst hour", evidence)

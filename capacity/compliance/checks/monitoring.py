@@ -36,11 +36,11 @@ def _instance(name: str) -> str:
 
 
 def _gaps(facts: Facts, answered: float, days: float, known: set[str] | None) -> Iterator[Verdict]:
-    import pandas as pd
-
     history = facts.history
     if history is None:
         return
+    import pandas as pd
+
     up = history[Signal.UP]
     recent = up.loc[up.index >= history.end - pd.Timedelta(days=days)]
     window = f"the last {days:g} days"
