@@ -24,6 +24,8 @@ Each message names the thing, the cause and the next step. Libraries raise, the 
         ├── ChangeRefused          a plan or a change that must not be applied now
         ├── ApplyFailed            a run that stopped; its journal says where, and how to go on or back
         ├── Locked                 somebody else is applying a plan
+        ├── PoolBusy               no instance of a pool was free in time
+        ├── PoolUnhealthy          an instance of a pool does not come up, or is not given back
         ├── StorageError           archive or output folder: unwritable, full, damaged
         │   └── JournalLost        the journal of changes cannot be written, so nothing more may be changed
         └── ReportError            a notebook failed, timed out or was interrupted
@@ -47,6 +49,8 @@ __all__ = [
     "JournalLost",
     "Locked",
     "NoHistory",
+    "PoolBusy",
+    "PoolUnhealthy",
     "QueryRefused",
     "ReportError",
     "SettingsError",
@@ -185,6 +189,14 @@ class ApplyFailed(WorkError):
 
 class Locked(WorkError):
     """Somebody else is applying a plan; the message names the owner."""
+
+
+class PoolBusy(WorkError):
+    """No instance of a pool was free in time."""
+
+
+class PoolUnhealthy(WorkError):
+    """An instance of a pool does not come up, or is not given back."""
 
 
 class StorageError(WorkError):

@@ -1,0 +1,74 @@
+"""Leases on numbered slots that die with their holder: one lock file a slot, held by the kernel for whoever opened it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from capacity.errors import PoolBusy, StorageError
+
+__all__ = ["exclusive", "lease", "leased"]
+
+_PAUSE = 0.01  # seconds before all slots are tried again
+
+
+@contextmanager
+def exclusive(file: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file alone; yields False where somebody else has it and `wait` is off.
+
+    A lock belongs to the open file: threads exclude each other, and the kernel frees it when its process dies, however it dies.
+    """
+    try:
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"Cannot use the lock {file}: {error.strerror}", "Choose another folder for the pool") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def lease(folder: Path, slots: int, timeout: float, usable: Callable[[int], bool]) -> Iterator[int]:
+    """The number of a slot that nobody else has until the block ends.
+
+    Args:
+        folder: where the lock files are.
+        slots: how many there are.
+        timeout: seconds to wait for a free one.
+        usable: whether a slot that is free can be used now; asked while it is held.
+
+    Raises:
+        PoolBusy: none was free in time.
+    """
+    end = time.monotonic() + timeout
+    while True:
+        order = list(range(slots))
+        random.shuffle(order)  # or all would fight for the first
+        for slot in order:
+            with exclusive(folder / f"slot-{slot}.lock", wait=False) as mine:
+                if mine and usable(slot):
+                    yield slot
+                    return
+        if time.monotonic() >= end:
+            raise PoolBusy(f"None of {slots} instances was free within {timeout:g} s", "Wait longer, or make the pool larger")
+        time.sleep(_PAUSE)
+
+
+def leased(folder: Path, slots: int) -> list[bool]:
+    """Which slots are held at this moment."""
+    found = []
+    for slot in range(slots):
+        with exclusive(folder / f"slot-{slot}.lock", wait=False) as free:
+            found.append(not free)
+    return found

@@ -1,0 +1,38 @@
+"""`python -m capacity.operations.watcher LOCK POOL ADDRESS`: removes a pool when its last user is gone, however that one went.
+
+The user holds the other end of this process's input and a shared lock on LOCK. When the input ends, the user has left or died;
+if nobody else holds the lock, the containers go.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Wait, look, remove."""
+    lock, name, address = sys.argv[1:4]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for the user, not for who cleans up after it
+    while os.read(0, 1024):
+        pass
+    from capacity.inventory.engine import connect_all
+    from capacity.operations.pool import remove_pool
+    from capacity.settings import EngineSettings
+
+    with Path(lock).open("a+b") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        with connect_all(EngineSettings(hosts={"pool": address})) as (engines, _):
+            remove_pool(engines["pool"], name)
+
+
+if __name__ == "__main__":
+    main()
