@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
@@ -51,12 +52,10 @@ def find_projects(paths: Iterable[str | Path]) -> list[tuple[Path, ...]]:
 def _below(folder: Path) -> list[tuple[Path, ...]]:
     if any((folder / name).is_file() for name in _NAMES):
         return [tuple(find_files(folder))]
-    homes = {
-        file.parent
-        for name in _NAMES
-        for file in folder.rglob(name)
-        if not any(part.startswith(".") or part in _SKIPPED for part in file.relative_to(folder).parts)
-    }
+    homes = []
+    for place, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in _SKIPPED]
+        homes += [Path(place)] if not {*_NAMES}.isdisjoint(files) else []
     if not homes:
         raise InputError(f"{folder} and its folders hold no compose file", f"Name a file, or a folder with a {_NAMES[0]} in it")
     return [tuple(find_files(home)) for home in sorted(homes)]

@@ -157,8 +157,9 @@ def judged(metrics: Server) -> bool:
     targets = json.loads(fetch(f"{metrics.url}/api/v1/targets"))["data"]["activeTargets"]
     groups = json.loads(fetch(f"{metrics.url}/api/v1/rules"))["data"]["groups"]
     managers = json.loads(fetch(f"{metrics.url}/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
-    health = [rule["health"] for group in groups for rule in group["rules"]]
-    return bool(managers) and "unknown" not in [*health, *(target["health"] for target in targets)] and bool(health)
+    health = {rule["health"] for group in groups for rule in group["rules"]}
+    # the broken rule fails once both twins have a sample
+    return bool(managers) and health == {"ok", "err"} and "unknown" not in {target["health"] for target in targets}
 
 
 @pytest.fixture
@@ -227,6 +228,18 @@ def test_every_fault_is_found_and_nothing_else_is_blamed(looked: dict[tuple[str,
 def looked_instance(looked: dict[tuple[str, str], dict[str, Any]]) -> str:
     """The instance of the target that is up."""
     return next(subject.partition("/")[2] for rule, subject in looked if rule == "CAP009" and subject.startswith("alerts/"))
+
+
+def test_running_containers_conflict_without_any_file(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Engine alone shows the port that two containers publish, and one of them is told to move."""
+    monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
+    outcome = check("--engine", "--format", "json")
+    said = json.loads(outcome.text)
+    assert outcome.code == 1
+    failing = {(one["rule"], one["subject"]) for one in said["findings"] if one["status"] == "fail"}
+    assert {("CAP004", "broken/left"), ("CAP004", "broken/right"), ("CAP022", "broken/left")} <= failing
+    (move,) = said["port_moves"]
+    assert (move["service"], move["old"]) == ("broken/right", 8080)
 
 
 def test_an_alert_that_arrives_passes(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

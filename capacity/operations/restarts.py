@@ -1,0 +1,142 @@
+"""Restart loops: who restarts again and again, why, and which change would mend it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from capacity.compliance import PortMove
+from capacity.inventory.containers import Container, Inventory
+from capacity.inventory.engine import Engine, engine_time, survey
+from capacity.inventory.logs import deaths, health_output, last_lines
+from capacity.model import Change, Reason, What
+from capacity.operations.causes import Cause, Diagnosis, diagnose
+
+__all__ = ["RestartLoop", "find_restart_loops", "propose"]
+
+_AFTER_A_KILL = 1.5
+_GRAIN = 1 << 20
+_RETRIES = "on-failure:3"
+
+
+@dataclass(frozen=True)
+class RestartLoop:
+    """A container that restarts again and again.
+
+    Attributes:
+        service: `project/service`.
+        host: its Engine.
+        container: its name.
+        restarts: deaths within the window as the Engine's events tell, at least; or the history's count where that is larger.
+        total: restarts since the container was made.
+        back_off: whether the Engine is waiting before the next try.
+        diagnosis: why.
+        changes: what would mend it; empty = by hand.
+        advice: what to do, in one line.
+    """
+
+    service: str
+    host: str
+    container: str
+    restarts: int
+    total: int
+    back_off: bool
+    diagnosis: Diagnosis
+    changes: tuple[Change, ...] = ()
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What else is known for proposals.
+
+    Attributes:
+        sized: service -> memory that sizing proposes, bytes.
+        moves: ports that the compliance plan moves.
+        restarts: service -> restarts that the metrics show within the window.
+    """
+
+    sized: Mapping[str, float] = field(default_factory=dict)
+    moves: Sequence[PortMove] = ()
+    restarts: Mapping[str, float] = field(default_factory=dict)
+
+
+def find_restart_loops(
+    engines: Mapping[str, Engine],
+    causes: Sequence[Cause],
+    *,
+    more_than: int = 3,
+    window: float = 600.0,
+    known: Known | None = None,
+) -> list[RestartLoop]:
+    """Containers that died more than so many times within the window, the worst first, with cause and proposed changes.
+
+    Args:
+        engines: open connections.
+        causes: from `load_causes`.
+        more_than: deaths that are still no loop.
+        window: seconds looked back.
+        known: what sizing, compliance and metrics say.
+
+    Raises:
+        EngineError: an Engine does not answer.
+    """
+    known = known or Known()
+    inventory = survey(engines, {})
+    died: dict[str, int] = {}
+    for engine in engines.values():
+        now = engine_time(engine)
+        died |= {container: len(times) for container, times in deaths(engine, now - window, now).items()}
+    found = []
+    for one in inventory.containers:
+        count = max(died.get(one.id, 0), math.floor(known.restarts.get(one.key, 0)))
+        if count > more_than or (one.state == "restarting" and one.restart_count > more_than):
+            found.append(_loop(one, max(count, more_than + 1), engines[one.host], causes, inventory, known))
+    return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
+
+
+def _loop(one: Container, count: int, engine: Engine, causes: Sequence[Cause], inventory: Inventory, known: Known) -> RestartLoop:
+    diagnosis = diagnose(
+        causes,
+        oom_killed=one.oom_killed,
+        exit_code=one.exit_code,
+        health=one.health,
+        log=last_lines(engine, one.id),
+        health_log=health_output(engine, one.id),
+    )
+    changes, advice = propose(one, diagnosis, inventory, known)
+    waiting = one.state == "restarting"
+    return RestartLoop(one.key, one.host, one.name, count, one.restart_count, waiting, diagnosis, tuple(changes), advice)
+
+
+def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+    """Changes that would mend a loop, and what to do in one line."""
+    if diagnosis.fix == "memory":
+        return _more_memory(one, inventory, known)
+    if diagnosis.fix == "port":
+        moves = [move.change() for move in known.moves if move.service == one.key]
+        changes = [change for change in moves if change is not None]
+        advice = "Move it to the free port" if changes else "Another process has its port: `ss -tlnp` on the host tells which"
+        return changes, advice
+    if diagnosis.fix == "wait":
+        change = Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE)
+        wanted = "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
+        return ([change] if one.restart_policy != _RETRIES else []), wanted
+    if diagnosis.fix == "health":
+        return [], "The process runs and its health check fails: look at the lines, then mend the check or the service"
+    return [], "By hand: the lines tell what is missing"
+
+
+def _more_memory(one: Container, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+    """Half more, or what sizing says where that is more; never more than the host has."""
+    if one.memory is None:
+        return [], "It has no limit: the host itself is out of memory"
+    top = inventory.host(one.host).memory
+    wanted = max(one.memory * _AFTER_A_KILL, known.sized.get(one.key, 0.0))
+    after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)
+    if after <= one.memory:
+        return [], "The host has no more memory to give: move it, or mend its use"
+    evidence = {"restarts": float(one.restart_count)}
+    change = Change(one.key, What.MEMORY, float(one.memory), float(after), Reason.OOM_KILLED, evidence)
+    return [change], "Raise its memory limit, then look again"
