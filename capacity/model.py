@@ -106,6 +106,8 @@ class Reason(StrEnum):
     NEVER_LOWER = "never-lower"
     OWN_BOUNDS = "own-bounds"
     BUDGET = "budget"
+    PORT_CONFLICT = "port-conflict"
+    CORE_BALANCE = "core-balance"
     REQUESTED = "requested"
 
     @property
@@ -137,6 +139,8 @@ _REASON_TEXTS = {
     Reason.PINNED: "The settings pin its limits.",
     Reason.NEVER_LOWER: "A lower limit would do, but the settings forbid to lower this one.",
     Reason.OWN_BOUNDS: "The limit in force is outside the bounds that the settings give this service.",
+    Reason.PORT_CONFLICT: "Two services want one port of the host, or a port that is not theirs.",
+    Reason.CORE_BALANCE: "Other cores would spread the load more evenly.",
     Reason.BUDGET: "The limits of all services together must fit the budget.",
     Reason.REQUESTED: "A person asked for it.",
 }

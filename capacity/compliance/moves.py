@@ -36,7 +36,7 @@ class PortMove:
         """The change of the plan; None without a free port."""
         if self.new is None:
             return None
-        return Change(self.service, What.HOST_PORT, float(self.old), float(self.new), Reason.REQUESTED, {})
+        return Change(self.service, What.HOST_PORT, float(self.old), float(self.new), Reason.PORT_CONFLICT, {})
 
 
 def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, ...]:

@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from capacity.compliance import (
-    Facts,
-    Finding,
-    PortMove,
-    Report,
-    Severity,
-    evaluate,
-    gather,
-    load_rules,
-    load_waivers,
-    propose_moves,
-)
+from capacity.compliance import Facts, PortMove, Report, Severity, evaluate, gather, load_rules, load_waivers, propose_moves
+from capacity.compliance.checklist import Point, checklist
 from capacity.errors import CapacityError
 from capacity.reporting.runs import iso_week, list_runs, make_folder, previous_run, write_run
 
@@ -30,7 +20,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["CHECKLIST", "DEADLINES", "REPORT", "Item", "Review", "review", "save"]
+__all__ = ["DEADLINES", "REPORT", "Item", "Review", "review", "save"]
 
 REPORT = "weekly-compliance"
 _TREND_WEEKS = 12
@@ -40,17 +30,6 @@ DEADLINES = {
     Severity.MEDIUM: "within a week",
     Severity.LOW: "when there is time",
 }
-CHECKLIST = (
-    ("No container above 80 % of its CPU", ("cpu-share",)),
-    ("Every container has a memory limit", ("memory-limit-declared", "memory-limit-live")),
-    ("No host port conflicts", ("port-conflicts",)),
-    ("Health checks present and passing", ("health-check", "health-passing")),
-    ("No restart loops", ("restart-loop",)),
-    ("CPU cores evenly used", ("cores-balanced",)),
-    ("Monitoring green", ("targets-up",)),
-    ("Alerts configured and working", ("alert-rules", "alertmanager", "alert-delivery")),
-)
-"""The eight points of the validation checklist, and the checks that answer each."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +109,7 @@ def review(
         history=history,
         report=report,
         moves=tuple(propose_moves(facts, book)),
-        checklist=tuple(_item(point, checks, report) for point, checks in CHECKLIST),
+        checklist=tuple(_item(point) for point in checklist(report)),
         trend=_trend(reports, history, services, report),
         new=tuple(sorted(now - before)) if last else None,
         mended=tuple(sorted(before - now)),
@@ -195,21 +174,15 @@ def _facts(
     return facts, tuple(" ".join(error.split()) for error in errors)
 
 
-def _item(point: str, checks: tuple[str, ...], report: Report) -> Item:
-    """The worst of what the checks of a point say: a failure, then missing data, then a waiver, then a pass."""
-    found = [one for one in report.findings if one.rule.check in checks]
-    for status in ("fail", "not-evaluated", "waived", "pass"):
-        part = [one for one in found if str(one.status) == status]
-        if part:
-            subjects = len({one.subject for one in part})
-            return Item(point, status, _evidence(part[0], subjects))
-    return Item(point, "not-evaluated", "no rule of the book asks for it")
-
-
-def _evidence(one: Finding, subjects: int) -> str:
+def _item(point: Point) -> Item:
+    """A point with the first of what says so."""
+    if not point.findings:
+        return Item(point.text, str(point.status), "no rule of the book asks for it")
+    one, subjects = point.findings[0], len({each.subject for each in point.findings})
     more = f", and {subjects - 1} more" if subjects > 1 else ""
     said = one.verdict.evidence.text()
-    return f"{one.subject}{more}: {one.verdict.message}" + (f" ({said})" if said else "")
+    evidence = f"{one.subject}{more}: {one.verdict.message}" + (f" ({said})" if said else "")
+    return Item(point.text, str(point.status), evidence)
 
 
 def _trend(reports: Path | None, history: History, services: str, report: Report) -> tuple[tuple[str, float | None, int], ...]:
