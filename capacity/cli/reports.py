@@ -28,6 +28,7 @@ Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the server again f
 
 
 def report_weekly(
+    engine: Annotated[bool, typer.Option("--engine", help="Say where limits in force differ from the compose files.")] = False,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -41,7 +42,7 @@ def report_weekly(
 ) -> None:
     """Render the weekly resource report with proposed limit changes."""
     asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
-    _render("WEEKLY", asked)
+    _render("WEEKLY", asked, {"engine": engine})
 
 
 def report_monthly(
