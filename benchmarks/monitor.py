@@ -88,9 +88,8 @@ def report(path: str, seconds: float) -> None:
         thread.join()
     took = time.monotonic() - began
     median, worst = np.quantile(times, [0.5, 0.99]) * 1000
-    print(
-        f"{path:10} {len(times) / took:6.0f} requests/s  {len(failures)} failures  median {median:.0f} ms  99 % under {worst:.0f} ms"
-    )
+    rate, latency = len(times) / took, f"median {median:.0f} ms  99 % under {worst:.0f} ms"
+    print(f"{path:10} {rate:6.0f} requests/s  {len(failures)} failures  {latency}")
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ WEIGHT = 15
 LEAST, LEAST_OF_ONE = 200, 30
 WHAT = (
     "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
-    " log(peak / trailing peak) at `levels`, by resource, days of history and by the standard deviation of the log daily peaks. It weighs"
-    " as much as `weight` service-weeks and fades as a fleet shows its own. `drift`: realised over expected breaches is"
+    " log(peak / trailing peak) at `levels`, by resource, days of history and the standard deviation of the log daily peaks."
+    " It weighs as much as `weight` service-weeks and fades as a fleet shows its own. `drift`: realised over expected breaches is"
     " assumed (risk / risk asked)^exponent, with the weight of that many expected breaches."
 )
 

@@ -154,7 +154,7 @@ def scale(folder: Path) -> None:
     index = pd.date_range("2026-01-01", periods=len(values), freq="5min", tz="UTC")
     wide = pd.DataFrame(values, index=index, columns=[f"fleet/{number}" for number in range(1000)])
     began = time.perf_counter()
-    rows = replay(wide, signal=resource, policies=list(POLICIES), risk=RISKS)
+    replay(wide, signal=resource, policies=list(POLICIES), risk=RISKS)
     took = time.perf_counter() - began
     memory = system.getrusage(system.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"1,000 services, 13 weeks, {len(POLICIES)} policies at {len(RISKS)} risks: {took:.0f} s, {memory:.1f} GB")

@@ -37,6 +37,7 @@ __all__ += [
     "EngineSettings",
     "MoneySettings",
     "MonitorSettings",
+    "OperationsSettings",
     "PlacementSettings",
     "ServiceSettings",
     "SizingSettings",
@@ -227,6 +228,18 @@ class MonitorSettings(_Table):
         return webhook if webhook is not None else os.environ.get("ALERT_WEBHOOK") or None
 
 
+class OperationsSettings(_Table):
+    """Restart loops and emergencies."""
+
+    critical: list[str] = Field(
+        [], description="Services, project/service, that must run: `capacity emergency restart` starts them in this order"
+    )
+    window_minutes: float = Field(10.0, gt=0, le=1440, description="Minutes in which restarts are counted")
+    more_than: int = Field(3, ge=0, description="Restarts within these minutes that are no loop yet")
+    causes: Path | None = Field(None, description="File with patterns of causes, as data/restart_causes.yaml; default that one")
+    timeline: Path = Field(Path("timeline.yaml"), description="File that keeps the remediation timeline")
+
+
 class ReportSettings(_Table):
     """What the weekly report looks at."""
 
@@ -326,6 +339,7 @@ class Settings(BaseSettings):
     apply: ApplySettings = ApplySettings()
     unattended: UnattendedSettings = UnattendedSettings()
     compliance: ComplianceSettings = ComplianceSettings()
+    operations: OperationsSettings = OperationsSettings()
     metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
 
     @classmethod
@@ -402,6 +416,7 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         "engine": ("ca_file", "client_cert", "client_key"),
         "apply": ("journal",),
         "compliance": ("waivers", "record"),
+        "operations": ("causes", "timeline"),
     }.items():
         entries = tables.get(table)
         if isinstance(entries, dict):

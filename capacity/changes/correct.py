@@ -39,8 +39,12 @@ class Correction:
     @property
     def text(self) -> str:
         """What is wrong, for people."""
-        what = f"line {self.line}: {self.service} {self.setting}: {self.old!r} is a Kubernetes unit, which most builds of Compose refuse"
-        return f"{what}; {self.new!r} is the same size" if self.new else f"{what}; correct the variable by hand"
+        what = f"line {self.line}: {self.service} {self.setting}: {self.old!r} is a Kubernetes unit"
+        return (
+            f"{what}, which most builds of Compose refuse; {self.new!r} is the same size"
+            if self.new
+            else f"{what}; correct the variable by hand"
+        )
 
 
 def correct_units(text: str) -> tuple[str, list[Correction]]:

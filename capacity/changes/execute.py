@@ -10,7 +10,7 @@ from typing import Any
 
 from capacity.changes.files import read_bytes, replace_file
 from capacity.changes.journal import Entry, Journal, Kind, digest
-from capacity.changes.limits import LIVE, in_force, limits_of, send_update, update_body
+from capacity.changes.limits import LIVE, limits_of, not_in_force, send_update, update_body
 from capacity.changes.recreate import recreate
 from capacity.changes.steps import Step, edited_files
 from capacity.changes.undo import undo
@@ -218,7 +218,7 @@ def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
     for container in intent.detail["containers"] if live else []:
         now = inspect(engine, container["id"], container["name"])
         send_update(engine, now, update_body(now, live, engine.host))
-        left = in_force(inspect(engine, container["id"], container["name"]), live, engine.host)
+        left = not_in_force(inspect(engine, container["id"], container["name"]), live, engine.host)
         if left:
             raise ChangeRefused(f"{now.name}: the Engine said yes, but did not set {', '.join(left)}", "See its log")
         journal.write(Kind.UPDATED, step=intent.step, service=intent.service, host=intent.host, container=now.name, id=now.id)

@@ -68,8 +68,8 @@ def undo_text(before: str, after: str, current: str) -> str:
     """
     if current == after:
         return before
-    models = [read(text).model["services"] for text in (before, after, current)]
-    if all(same(models[0].get(name), models[2].get(name)) for name in _touched(*models[:2])):
+    was, edited, present = (read(text).model["services"] for text in (before, after, current))
+    if all(same(was.get(name), present.get(name)) for name in _touched(was, edited)):
         return current  # the edit is not in it
     old, new, now = (text.splitlines(keepends=True) for text in (before, after, current))
     places = _places(new, now)
@@ -81,7 +81,7 @@ def undo_text(before: str, after: str, current: str) -> str:
             raise EditRefused("The edited lines of the compose file have changed since", "Put the former limit back by hand")
         now[start:end] = old[i1:i2]
     undone = "".join(now)
-    if not _undone(*models, read(undone).model["services"]):
+    if not _undone(was, edited, present, read(undone).model["services"]):
         raise EditRefused("The edit of the compose file cannot be taken back exactly", "Put the former limit back by hand")
     return undone
 

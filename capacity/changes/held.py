@@ -78,7 +78,7 @@ def _outcome(entries: list[Entry], last: Entry) -> tuple[str, str]:
     return ("failed", why) if why else ("done", "")
 
 
-def held_back(folder: Path, now: datetime, cooldown_hours: float) -> dict[str, str]:
+def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict[str, str]:
     """Service -> why it is left alone: its last change failed, and its cooldown is not over.
 
     Args:

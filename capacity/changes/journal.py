@@ -42,6 +42,9 @@ class Kind(StrEnum):
     RESUMED = "resumed"
     ROLLBACK = "rollback"
     FINISHED = "finished"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    STARTED_AGAIN = "started-again"
 
 
 class Entry(BaseModel):

@@ -9,7 +9,9 @@ from capacity.errors import ContainerGone
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, engine_errors, inspect
 
-__all__ = ["create", "remove", "start", "stop"]
+__all__ = ["create", "execute", "remove", "start", "stop"]
+
+_MOST_OUTPUT = 10_000
 
 
 def create(
@@ -98,3 +100,17 @@ def remove(engine: Engine, container: str, name: str = "") -> None:
             engine.api.remove_container(container, force=True, v=True)
     except ContainerGone:
         return
+
+
+def execute(engine: Engine, container: str, command: Sequence[str], name: str = "") -> tuple[int, str]:
+    """Run a command inside a running container; its exit code, and the beginning of what it said.
+
+    Raises:
+        ContainerGone: it does not exist.
+        EngineError: refused, or no answer.
+    """
+    with engine_errors(engine.host.name, f"run {command[0]} in {name or container[:12]}"):
+        made = engine.api.exec_create(container, list(command))
+        said = engine.api.exec_start(made["Id"])
+        code = engine.api.exec_inspect(made["Id"])["ExitCode"]
+    return int(code or 0), bytes(said)[:_MOST_OUTPUT].decode("utf-8", "replace").strip()

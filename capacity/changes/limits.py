@@ -12,7 +12,7 @@ from capacity.inventory.drift import cpus_of, live_value
 from capacity.inventory.engine import Engine, engine_errors
 from capacity.model import Value, What
 
-__all__ = ["LIVE", "in_force", "limits_of", "send_update", "swap_with", "update_body"]
+__all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
 
 LIVE = (What.MEMORY, What.MEMORY_SWAP, What.CPUS, What.CPUSET, What.RESERVATION, What.PIDS, What.RESTART_POLICY)
 """What the Engine changes on a container that runs."""
@@ -102,7 +102,7 @@ def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -
         api._result(response, True)  # noqa: SLF001
 
 
-def in_force(container: Container, wanted: Mapping[What, Value], host: Host) -> list[What]:
+def not_in_force(container: Container, wanted: Mapping[What, Value], host: Host) -> list[What]:
     """What of `wanted` a container does not have; empty when the Engine has really taken everything."""
     return [what for what, value in wanted.items() if not _has(container, what, value, host)]
 

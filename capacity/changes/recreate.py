@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 from capacity.changes.journal import Entry
 from capacity.errors import EngineRefused, InputError
@@ -49,9 +51,25 @@ def recreate(intent: Entry, engine: Engine, *, force: bool = False) -> None:
         EngineRefused: Compose failed; the message holds its last line.
         InputError: Compose is not installed.
     """
-    environment = {**os.environ, "DOCKER_HOST": engine.host.address}
-    environment.pop("DOCKER_CONTEXT", None)  # it would win over the host
     command = [*compose_program(), *recreate_command(intent, force=force)]
+    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
+        _run(intent, command, _environment(engine, Path(scratch)))
+
+
+def _environment(engine: Engine, scratch: Path) -> dict[str, str]:
+    """What points Compose at the same Engine that we talk to."""
+    ours = {name: value for name, value in os.environ.items() if name not in {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"}}
+    ours["DOCKER_HOST"] = engine.host.address
+    if engine.tls is not None:
+        certificate, key = engine.tls.cert or (None, None)
+        for name, file in (("ca.pem", engine.tls.ca_cert), ("cert.pem", certificate), ("key.pem", key)):
+            if file:
+                (scratch / name).symlink_to(Path(file).absolute())
+        ours |= {"DOCKER_CERT_PATH": str(scratch), "DOCKER_TLS_VERIFY": "1"}
+    return ours
+
+
+def _run(intent: Entry, command: list[str], environment: dict[str, str]) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - words, no shell
             command, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS, stdin=subprocess.DEVNULL

@@ -7,7 +7,7 @@ from typing import Any
 
 from capacity.changes.files import read_bytes, replace_file, undo_text
 from capacity.changes.journal import Entry, Journal, Kind, digest
-from capacity.changes.limits import in_force, send_update, update_body
+from capacity.changes.limits import not_in_force, send_update, update_body
 from capacity.changes.recreate import recreate
 from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineUnreachable
 from capacity.inventory.containers import Container
@@ -81,10 +81,10 @@ def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]
         wanted = {what: before[what] for what in touched}
         if What.MEMORY in wanted or What.MEMORY_SWAP in wanted:
             wanted |= {what: before[what] for what in (What.MEMORY, What.MEMORY_SWAP)}
-        if not in_force(now, wanted, engine.host):
+        if not not_in_force(now, wanted, engine.host):
             continue
         send_update(engine, now, update_body(now, wanted, engine.host))
-        missing = in_force(inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host)
+        missing = not_in_force(inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host)
         if missing:
             left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
     return left

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from capacity.cli import changes, check, look, monitor, reports
+from capacity.cli import changes, check, look, monitor, operations, reports
 from capacity.errors import CapacityError
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-for room in (look, reports, check, changes, monitor):
+for room in (look, reports, check, changes, monitor, operations):
     room.register(app)
 
 _INTERRUPTED = 130

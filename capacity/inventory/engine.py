@@ -29,11 +29,12 @@ _CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
 
 @dataclass(frozen=True)
 class Engine:
-    """An open connection; `api` is docker-py's low-level client."""
+    """An open connection; `api` is docker-py's low-level client, `tls` what secures it, for others who need the same."""
 
     host: Host
     api: Any
     in_flight: int = 16
+    tls: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
             info.get("ServerVersion") or "",
             info.get("CgroupVersion") or "1",
         )
-        yield Engine(host, api, settings.in_flight)
+        yield Engine(host, api, settings.in_flight, address.tls or tls)
     finally:
         api.close()
 

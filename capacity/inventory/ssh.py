@@ -73,7 +73,9 @@ def _serve(door: socket.socket, command: list[str], started: list[subprocess.Pop
         except OSError:  # the door is shut
             return
         with connection, suppress(OSError):  # without ssh the connection ends, and the caller says that nobody answers
-            started.append(subprocess.Popen(command, stdin=connection, stdout=connection, stderr=subprocess.DEVNULL))  # noqa: S603 - words, no shell
+            ends = connection.fileno()
+            process = subprocess.Popen(command, stdin=ends, stdout=ends, stderr=subprocess.DEVNULL)  # noqa: S603 - words, no shell
+            started.append(process)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from capacity import __version__, api
-from capacity.changes import MadeFrom, Plan, make_plan, write_plan
+from capacity.changes import MadeFrom, Plan, held_back, make_plan, write_plan
+from capacity.errors import InputError
 from capacity.history.blocks import write_atomically
 from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting.decisions import Decision, decide
@@ -201,11 +202,23 @@ def save(
 
 def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
     """All proposed changes, or those of the rows given."""
+    held = _held(week)
     if only is None:
-        return [change for resource in Resource for change in changes_from(week.tables[resource], resource)]
+        every = [change for resource in Resource for change in changes_from(week.tables[resource], resource)]
+        return [change for change in every if change.service not in held]
     parts = [rows[rows["resource"] == str(resource)] for rows in only.values() for resource in Resource]
     named = [Resource(part["resource"].iloc[0]) if len(part) else Resource.MEMORY for part in parts]
-    return [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
+    every = [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
+    return [change for change in every if change.service not in held]
+
+
+def _held(week: Weekly) -> frozenset[str]:
+    """Services that a failed change holds back; the page says so, and what it says of a damaged journal."""
+    rules = week.settings.apply
+    try:
+        return frozenset(held_back(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours))
+    except InputError:
+        return frozenset()
 
 
 def _verdict(history: History) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -82,6 +83,10 @@ def fleet(directory: Path) -> Iterator[Fleet]:
     with dockerd(directory / "docker") as engine:
         busybox_image(engine, "stack")
         yield Fleet(engine, directory)
+    # a daemon whose containers used the host's network leaves that mounted, and its folder behind
+    short = Path(engine.url.removeprefix("unix://")).parent
+    subprocess.run(["umount", short / "exec" / "netns" / "default"], check=False, capture_output=True)
+    shutil.rmtree(short, ignore_errors=True)
 
 
 def in_folder(whole: Fleet, folder: Path) -> Fleet:

@@ -68,7 +68,7 @@ def asking(url: str) -> Iterator[Asking]:
         thread.join()
 
 
-def cores_used(shop: Fleet, name: str, seconds: float = 2) -> float:
+def cores_used(shop: Fleet, name: str, seconds: float = 1.2) -> float:
     """CPU time a second of a container."""
     with connect_all(shop.settings().engine) as (engines, _):
         engine = engines["here"]
@@ -103,7 +103,7 @@ services:
         other("ai/ollama", What.CPU_RESERVATION, None, limit / 2),
     )
     with asking(url) as client:
-        result = apply_plan(live, shop.settings(observe=2))
+        result = apply_plan(live, shop.settings(observe=1))
     assert [outcome.reason for outcome in result.outcomes] == [""]
     assert client.bad == 0
     assert client.good > 5
@@ -119,7 +119,7 @@ services:
         ),
         other("ai/ollama", What.HEALTH_CHECK, None, {"test": ["CMD", "wget", "-q", "-O", "/dev/null", url], "interval": "1s"}),
     )
-    assert apply_plan(rest, shop.settings(observe=2)).state == "finished"
+    assert apply_plan(rest, shop.settings(observe=1)).state == "finished"
     wait_for(lambda: snapshot(shop.settings().engine).of("ai/ollama")[0].health == "healthy", "it is healthy")
     assert answers(url)
     (ollama,) = snapshot(shop.settings().engine).of("ai/ollama")

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from capacity.changes import apply_plan
 from capacity.errors import ContainerGone, EngineUnreachable, InputError, SettingsError
 from capacity.inventory import drift, snapshot
 from capacity.inventory.engine import connect_all, inspect, memory_kills
 from capacity.model import What
-from capacity.settings import EngineSettings
-from tests.changes.fleet import MIB, Fleet, in_folder, project
+from capacity.settings import EngineSettings, Settings
+from tests.changes.fleet import MIB, Fleet, in_folder, other, plan_of, project
 from tests.servers import free_port, require, wait_for
 from tests.servers_docker import Engine, busybox_image, client, dockerd
 
@@ -197,3 +198,17 @@ def test_a_container_that_is_gone_is_said(shop: Fleet) -> None:
         with pytest.raises(ContainerGone, match="No such container"):
             inspect(engines["here"], "none")
         assert memory_kills(engines["here"], 0, 1) == []
+
+
+def test_a_new_container_behind_tls(
+    shop: Fleet, certificates: dict[str, Path], port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compose is pointed at the same Engine with the same certificates."""
+    monkeypatch.setenv("PATH", shop.environment()["PATH"])
+    shop.up(project(web=""))
+    engine = {"hosts": {"tls": f"tcp://127.0.0.1:{port}"}, "ca_file": certificates["ca"]}
+    engine |= {"client_cert": certificates["client"], "client_key": certificates["client-key"]}
+    settings = Settings(engine=engine, apply={"journal": shop.folder / "journal", "observe": 0})
+    result = apply_plan(plan_of(other("shop/web", What.ENVIRONMENT, None, {"A": "1"})), settings)
+    assert [outcome.reason for outcome in result.outcomes] == [""]
+    assert "A" in snapshot(settings.engine).of("shop/web")[0].environment

@@ -1,0 +1,144 @@
+"""Commands for emergencies: release, undo, restart, rollback. Each is a dry run unless `--yes` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capacity.cli.options import Config, Json, settings_of
+from capacity.cli.printing import print_rows
+from capacity.errors import ChangeRefused, InputError
+
+if TYPE_CHECKING:
+    from capacity.operations.emergency import Stopped
+    from capacity.settings import Settings
+
+__all__ = ["register"]
+
+Yes = Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would be done.")]
+
+emergency_app = typer.Typer(help="Free a host, start what matters, go back; all journalled.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (release, undo, restart, rollback):
+        emergency_app.command()(command)
+    app.add_typer(emergency_app, name="emergency")
+
+
+def release(
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory to free on each host, such as 4g.")] = None,
+    service: Annotated[str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")] = "*",
+    flush: Annotated[
+        str | None, typer.Option("--flush", help="Throw away all data of the Redis in this container; cannot be undone.")
+    ] = None,
+    yes: Yes = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Stop containers labelled priority=low, those that use most first, until enough memory is free."""
+    from capacity.operations import emergency
+    from capacity.units import parse_memory
+
+    if memory is None and flush is None:
+        raise InputError("Nothing is to be released", "Name --memory 4g, or --flush CONTAINER")
+    settings = settings_of(config, None)
+    done: list[Stopped] = []
+    if memory is not None:
+        done += emergency.release(settings, memory=float(parse_memory(memory)), services=service, dry_run=not yes)
+    if flush is not None:
+        done.append(emergency.flush(settings, flush, dry_run=not yes))
+    _say(done, yes=yes, as_json=as_json, title="Released; `capacity emergency undo` starts again what was stopped")
+
+
+def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
+    """Start again what the last emergency or migration stopped."""
+    from capacity.operations import emergency
+
+    done = emergency.undo(settings_of(config, None), dry_run=not yes)
+    _say(done, yes=yes, as_json=as_json, title="Started again")
+
+
+def restart(
+    services: Annotated[
+        list[str] | None, typer.Argument(metavar="SERVICE...", help="project/service; default operations.critical.")
+    ] = None,
+    yes: Yes = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Start the services that matter where they are down, what they depend on first, each healthy before the next."""
+    from capacity.operations import emergency
+
+    settings = settings_of(config, None)
+    wanted = services or settings.operations.critical
+    if not wanted:
+        raise InputError("No service is named", "Name them, or set operations.critical")
+    done = emergency.restart_critical(settings, wanted, dry_run=not yes)
+    _say(done, yes=yes, as_json=as_json, title="Services that were down")
+
+
+def rollback(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run, or its beginning; default the last one.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="A git revision of the compose file instead.")] = None,
+    compose: Annotated[Path | None, typer.Option("--compose", help="With --revision: the compose file.")] = None,
+    yes: Yes = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to what was in force before a run, or to a git revision of a compose file, service by service."""
+    from capacity.operations import revision as revisions
+
+    settings = settings_of(config, None)
+    if (revision is None) != (compose is None) or (revision is not None and run is not None):
+        raise InputError("A run, or --revision together with --compose", "Name one of both")
+    if revision is not None and compose is not None:
+        done = revisions.to_revision(settings, compose, revision, dry_run=not yes)
+        title = f"{compose} as of {revision}"
+        if any(one.state == "failed" for one in done):
+            title += ": it failed, and everything is as it was before"
+        _say(done, yes=yes, as_json=as_json, title=title)
+        return
+    _back(settings, run, yes=yes, as_json=as_json)
+
+
+def _back(settings: Settings, run: str | None, *, yes: bool, as_json: bool) -> None:
+    from capacity import changes
+    from capacity.operations.record import last_run
+
+    name, services = last_run(settings, run)
+    if not yes:
+        rows = [{"run": name, "service": service, "state": "would-go-back"} for service in services]
+        print_rows(rows, as_json=as_json, title=f"Run {name}")
+        typer.echo("Nothing was changed; --yes does it.", err=True)
+        return
+    done = changes.rollback(name, settings)
+    rows = [{"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in done]
+    print_rows(rows, as_json=as_json, title=f"Run {name} taken back")
+    if any(one.state == "failed" for one in done):
+        raise ChangeRefused("Not everything could be brought back", "The table says what and why; mend that and run it again")
+
+
+def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
+    from capacity.units import format_memory
+
+    rows = [
+        {
+            "service": one.service,
+            "host": one.host,
+            "container": one.container,
+            "state": one.state,
+            "memory": one.memory if as_json else format_memory(one.memory) if one.memory else "-",
+            "note": one.note,
+        }
+        for one in done
+    ]
+    print_rows(rows, as_json=as_json, title=title if yes else "Dry run")
+    if not yes:
+        typer.echo("Nothing was changed; --yes does it.", err=True)
+    if any(one.state in {"failed", "skipped"} for one in done):
+        raise typer.Exit(1)
