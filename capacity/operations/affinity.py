@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from capacity.errors import ContainerGone
 from capacity.inventory.containers import Inventory
+from capacity.inventory.engine import Engine, usage
 from capacity.model import Change, Reason, What
 from capacity.sizing import Placement, ServiceType, place
 from capacity.sizing.defaults import type_of
 from capacity.sizing.placement import imbalance
 
-__all__ = ["Balance", "balance"]
+__all__ = ["Balance", "balance", "measure_load"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,12 @@ def balance(
         mine = load.reindex(list(running)).astype(float)
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
         changes = tuple(
-            Change(str(key), What.CPUSET, running[str(key)].cpuset or None, str(row["cpuset"]), Reason.REQUESTED)
+            Change(str(key), What.CPUSET, running[str(key)].cpuset or None, str(row["cpuset"]), Reason.CORE_BALANCE)
             for key, row in placement.table.iterrows()
             if not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
         )
         cores = _cores_of(busy, host.name, host.hostname)
-        uneven = imbalance(cores.to_numpy()) if len(cores) else None
+        uneven = imbalance(np.asarray(cores, dtype=np.float64)) if len(cores) else None
         found.append(Balance(host.name, cores, uneven, placement, changes))
     return found
 
@@ -85,3 +89,29 @@ def _cores_of(busy: pd.DataFrame | None, *names: str) -> pd.Series[float]:
     hosts = {str(name).rpartition("/")[0] for name in mean.index}
     chosen = [name for name in mean.index if str(name).rpartition("/")[0] in names or len(hosts) == 1]
     return mean[chosen].sort_index()
+
+
+def measure_load(engines: Mapping[str, Engine], inventory: Inventory, seconds: float = 2.0) -> pd.Series[float]:
+    """Busy cores of every running service over a few seconds: the Engines' counters read twice.
+
+    Raises:
+        EngineError: an Engine does not answer.
+    """
+    running = [one for one in inventory.containers if one.running]
+    first = [_cpu_seconds(engines[one.host], one.id) for one in running]
+    time.sleep(seconds)
+    found: dict[str, float] = {}
+    for one, before in zip(running, first, strict=True):
+        after = _cpu_seconds(engines[one.host], one.id)
+        if before is not None and after is not None:
+            busy = max(after[1] - before[1], 0.0) / max(after[0] - before[0], 1e-3)
+            found[one.key] = found.get(one.key, 0.0) + busy
+    return pd.Series(found, dtype=float)
+
+
+def _cpu_seconds(engine: Engine, container: str) -> tuple[float, float] | None:
+    """Our clock and the CPU seconds used so far; None where it has gone."""
+    try:
+        return time.monotonic(), usage(engine, container).cpu_seconds
+    except ContainerGone:
+        return None

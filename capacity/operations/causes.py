@@ -17,15 +17,21 @@ _FIXES = ("memory", "wait", "port", "health", "manual")
 _KEYS = {"cause", "pattern", "example", "fix"}
 _MOST_LINES = 8
 _LONGEST = 300
+_READ = 4000  # letters of a line that are looked at: patterns must not take for ever on a line without end
 _KILLED, _SEGFAULT = 137, 139
 _NAMED = (
     r"(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization|cookie|dsn)"
 )
+_VALUE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S+)"""
+# More is hidden than must be: a log line that says too little is mended by a look at the host, a leaked password is not.
 _SECRETS = (
-    re.compile(rf"(?i)([\w-]*{_NAMED}[\w-]*[\"']?\s*[=:]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',;&]+"),
-    re.compile(r"(?i)(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+(?=@)"),
+    re.compile(r"""(?i)((?:authorization|cookie)\\?["']?\s*[=:]\s*).+"""),
+    re.compile(rf"""(?i)({_NAMED}[\w-]*\\?["']?\s*[=:]\s*){_VALUE}"""),
+    re.compile(rf"""(?i)(--?[\w-]{{0,40}}{_NAMED}[\w-]*\s+){_VALUE}"""),
+    re.compile(r"""(?i)(\b(?:bearer|basic)\s+)[^\s"']{8,}"""),
+    re.compile(r"(\w+://[^\s/:@]*:)\S+(?=@)"),
     re.compile(r"()\b(?:eyJ[\w-]{10,}\.[\w-]+\.[\w-]*|gh[pousr]_\w{20,}|sk-[\w-]{16,}|AKIA[0-9A-Z]{16})"),
+    re.compile(r"()[A-Za-z0-9+/]{60,}={0,2}"),  # keys, line by line
 )
 
 
@@ -49,6 +55,7 @@ class Diagnosis:
 
 def redact(line: str) -> str:
     """A line of a log without what looks like a password, token or key, and cut to a length for people."""
+    line = line[:_READ]
     for secret in _SECRETS:
         line = secret.sub(r"\1[redacted]", line)
     line = "".join(letter if letter.isprintable() else " " for letter in line).strip()

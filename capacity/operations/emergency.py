@@ -5,35 +5,34 @@ Everything is in the journal first; where the disk is full and no journal can be
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 from capacity.changes import lifecycle
-from capacity.changes.journal import Entry, Journal, Kind, list_runs, open_journal, owner
-from capacity.changes.lock import apply_lock
+from capacity.changes.journal import Entry, Journal, Kind, open_journal
 from capacity.errors import EngineError, InputError, StorageError
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, connect_all, inspect, survey, usage
+from capacity.operations.record import journalled, open_stops
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "release", "restart_critical", "undo"]
+__all__ = ["Stopped", "dependencies", "flush", "in_order", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
 
 _PRIORITY = "priority"
 _LOW = "low"
-_MARK = "emergency"
-_SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder made there is ours alone
 _READY_WITHIN = 60.0
+_FLUSH = ("redis-cli", "FLUSHALL")
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What happened to a container: `state` is stopped, started, would-stop, would-start or failed."""
+    """What happened to a container.
+
+    `state` is stopped, started, flushed, would-stop, would-start, would-flush, skipped or failed; `memory` its working set.
+    """
 
     service: str
     host: str
@@ -84,15 +83,20 @@ def release(
                 freed += used[one.id]
         if dry_run:
             return [Stopped(one.key, one.host, one.name, "would-stop", used[one.id]) for one in chosen]
-        with _journalled(settings, "release") as journal:
+        with journalled(settings, "emergency-release") as journal:
             found = []
             for number, one in enumerate(chosen):
-                found.append(_stop(engines[one.host], journal, number, one, used[one.id]))
+                found.append(stop_one(engines[one.host], journal, number, one, used[one.id]))
                 tell(found[-1])
         return found
 
 
-def _stop(engine: Engine, journal: Journal, number: int, one: Container, used: int) -> Stopped:
+def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used: int = 0) -> Stopped:
+    """Stop a container, announced in the journal first.
+
+    Raises:
+        JournalLost: the journal cannot be written; nothing was stopped.
+    """
     journal.write(Kind.STOPPING, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
     try:
         lifecycle.stop(engine, one.id, one.name)
@@ -110,19 +114,26 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
         InputError: nothing was stopped that has not been started again.
         EngineError: no Engine answers.
     """
-    runs = [(folder, run, entries) for folder in _folders(settings) for run, entries in list_runs(folder)]
-    open_ = [(folder, run, left) for folder, run, entries in runs if (left := _left(entries))]
-    if not open_:
-        raise InputError("No emergency has stopped anything that is still down", "`capacity journal` lists the runs")
-    folder, run, left = max(open_, key=lambda one: one[1])
+    found = open_stops(settings)
+    if not found:
+        raise InputError("Nothing was stopped here that is still down", "`capacity inventory` lists what is")
+    folder, run, left = found[-1]
     if dry_run:
         return [Stopped(one.service, one.host, str(one.detail["container"]), "would-start") for one in reversed(left)]
-    found = []
     with connect_all(settings.engine) as (engines, _), closing((journal := open_journal(folder, run)).handle):
-        for one in reversed(left):
-            found.append(_start(engines.get(one.host), journal, one))
-        journal.write(Kind.FINISHED, state="undone" if all(one.state == "started" for one in found) else "failed")
-    return found
+        done = [_start(engines.get(one.host), journal, one) for one in reversed(left)]
+        state = "undone" if all(one.state == "started" for one in done) else "failed"
+        _note(journal, Kind.FINISHED, state=state)
+    return done
+
+
+def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = "", host: str = "", **detail: object) -> str:
+    """A line of the journal where the disk takes it: what is down must come up also when it does not."""
+    try:
+        journal.write(kind, step=step, service=service, host=host, **detail)
+    except StorageError as error:
+        return f"not in the journal: {error.message}"
+    return ""
 
 
 def _start(engine: Engine | None, journal: Journal, one: Entry) -> Stopped:
@@ -133,19 +144,8 @@ def _start(engine: Engine | None, journal: Journal, one: Entry) -> Stopped:
         lifecycle.start(engine, str(one.detail["id"]), name)
     except EngineError as error:
         return Stopped(one.service, one.host, name, "failed", note=str(error))
-    journal.write(Kind.STARTED_AGAIN, step=one.step, service=one.service, host=one.host, container=name, id=one.detail["id"])
-    return Stopped(one.service, one.host, name, "started")
-
-
-def _left(entries: Iterable[Entry]) -> list[Entry]:
-    """What a run stopped, or was about to stop, and has not started again."""
-    stopping: dict[int | None, Entry] = {}
-    for entry in entries:
-        if entry.kind is Kind.STOPPING:
-            stopping[entry.step] = entry
-        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED}:
-            stopping.pop(entry.step, None)
-    return list(stopping.values())
+    note = _note(journal, Kind.STARTED_AGAIN, one.step, one.service, one.host, container=name, id=one.detail["id"])
+    return Stopped(one.service, one.host, name, "started", note=note)
 
 
 def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bool = True) -> list[Stopped]:
@@ -162,17 +162,21 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
     """
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
-        order = _in_order(services, _needs(inventory.containers))
-        wanted = [one for key in order for one in inventory.of(key)]
+        needs = dependencies(inventory.containers)
         missing = [key for key in services if not inventory.of(key)]
         if missing:
             raise InputError(f"{missing[0]} has no container", "Start it with docker compose up -d")
-        down = [one for one in wanted if not one.running]
+        down = [one for key in in_order(services, needs) for one in inventory.of(key) if not one.running]
         if dry_run:
             return [Stopped(one.key, one.host, one.name, "would-start") for one in down]
-        found = []
-        with _journalled(settings, "restart") as journal:
+        found: list[Stopped] = []
+        with journalled(settings, "emergency-restart") as journal:
             for number, one in enumerate(down):
+                broken = {done.service for done in found if done.state in {"failed", "skipped"}}
+                waits = broken & set(in_order([one.key], needs)) - {one.key}
+                if waits:
+                    found.append(Stopped(one.key, one.host, one.name, "skipped", note=f"it needs {', '.join(sorted(waits))}"))
+                    continue
                 journal.write(Kind.STARTED_AGAIN, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
                 found.append(_bring_up(engines[one.host], one))
         return found
@@ -181,19 +185,56 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
 def _bring_up(engine: Engine, one: Container) -> Stopped:
     try:
         lifecycle.start(engine, one.id, one.name)
-        now = inspect(engine, one.id, one.name)
-        end = time.monotonic() + _READY_WITHIN
-        while now.running and now.health == "starting" and time.monotonic() < end:
-            time.sleep(0.2)
-            now = inspect(engine, one.id, one.name)
+        wrong = wait_ready(engine, one)
     except EngineError as error:
-        return Stopped(one.key, one.host, one.name, "failed", note=str(error))
-    if not now.running or now.health not in {None, "", "healthy"}:
-        return Stopped(one.key, one.host, one.name, "failed", note=f"it is {now.state}, {now.health or 'no health'}")
-    return Stopped(one.key, one.host, one.name, "started")
+        wrong = str(error)
+    return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
 
 
-def _needs(containers: Iterable[Container]) -> dict[str, list[str]]:
+def wait_ready(engine: Engine, one: Container, within: float = _READY_WITHIN) -> str:
+    """What keeps a container from being up and healthy; empty when it is.
+
+    Raises:
+        EngineError: it is gone, or no answer.
+    """
+    now = inspect(engine, one.id, one.name)
+    end = time.monotonic() + within
+    while now.running and now.health == "starting" and time.monotonic() < end:
+        time.sleep(0.2)
+        now = inspect(engine, one.id, one.name)
+    healthy = now.running and now.health in {None, "", "healthy"}
+    return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
+
+
+def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stopped:
+    """Throw away everything that a Redis holds, in all its databases. This cannot be undone.
+
+    Args:
+        settings: Engines and journal.
+        container: its exact name; nothing is flushed by a pattern.
+        dry_run: say what would be flushed, and touch nothing.
+
+    Raises:
+        InputError: no running container of that name, or several.
+        EngineError: no Engine answers, or the command fails.
+    """
+    with connect_all(settings.engine) as (engines, unreachable):
+        named = [one for one in survey(engines, unreachable).containers if one.name == container and one.running]
+        if len(named) != 1:
+            raise InputError(f"{len(named)} running containers are called {container!r}", "`capacity inventory` lists the names")
+        one = named[0]
+        if dry_run:
+            return Stopped(one.key, one.host, one.name, "would-flush", note="this cannot be undone")
+        with journalled(settings, "emergency-flush", service=one.key, container=one.name, command=list(_FLUSH)) as journal:
+            code, said = lifecycle.execute(engines[one.host], one.id, _FLUSH, one.name)
+            failed = bool(code) or "OK" not in said  # redis-cli ends with 0 also when the server refuses
+            journal.write(Kind.FAILED if failed else Kind.DONE, service=one.key, host=one.host, said=said)
+        if failed:
+            return Stopped(one.key, one.host, one.name, "failed", note=said or f"exit code {code}")
+        return Stopped(one.key, one.host, one.name, "flushed", note="this cannot be undone")
+
+
+def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
     """Service -> what it depends on, from the label that Compose puts on containers (`db:service_healthy:false,...`)."""
     found = {}
     for one in containers:
@@ -202,7 +243,7 @@ def _needs(containers: Iterable[Container]) -> dict[str, list[str]]:
     return found
 
 
-def _in_order(services: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
+def in_order(services: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
     """Dependencies before dependents (depth first)."""
     order: list[str] = []
     path: list[str] = []
@@ -221,29 +262,3 @@ def _in_order(services: Sequence[str], needs: Mapping[str, Sequence[str]]) -> li
     for service in services:
         visit(service)
     return order
-
-
-@contextmanager
-def _journalled(settings: Settings, what: str) -> Iterator[Journal]:
-    """An open run of the journal, in memory where the disk takes nothing more."""
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{_MARK}-{what}"
-    last: StorageError | None = None
-    for folder in _folders(settings):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(folder).free < 1 << 20:
-                raise StorageError(f"The disk of {folder} is full")
-            with apply_lock(folder), closing((journal := open_journal(folder, run)).handle):
-                journal.write(Kind.STARTED, who=owner(), why=f"emergency {what}")
-                yield journal
-                journal.write(Kind.FINISHED, state="finished")
-            return
-        except (StorageError, OSError) as error:
-            last = error if isinstance(error, StorageError) else StorageError(f"Cannot use {folder}: {error}")
-    assert last is not None
-    raise last
-
-
-def _folders(settings: Settings) -> list[Path]:
-    """The journal's folder, and the spare one for a full disk."""
-    return [settings.apply.journal, _SPARE / "capacity-journal"]

@@ -1,0 +1,204 @@
+"""Back to compose files of a git revision, service by service: checked before anything stops, taken back where it fails."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capacity.changes.execute import seen_of
+from capacity.changes.files import read_bytes, replace_file
+from capacity.changes.journal import Entry, Journal, Kind
+from capacity.changes.limits import limits_of
+from capacity.changes.recreate import compose_program, recreate
+from capacity.changes.rollback import rollback
+from capacity.errors import CapacityError, ComposeError, EngineRefused, InputError
+from capacity.inventory.compose import Project, load_project
+from capacity.inventory.containers import Inventory
+from capacity.inventory.engine import Engine, connect_all, survey
+from capacity.operations.emergency import Stopped, in_order, wait_ready
+from capacity.operations.record import journalled
+from capacity.settings import Settings
+
+__all__ = ["Former", "former_project", "to_revision"]
+
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Former:
+    """A project as it was: `file` is where it lies now, `text` what it said, `project` what that means."""
+
+    file: Path
+    text: bytes
+    project: Project
+
+
+def former_project(file: Path, revision: str) -> Former:
+    """A compose file at a git revision, read and checked.
+
+    Raises:
+        InputError: no git, no such revision, or the file was not in it.
+        ComposeError: it was not valid then.
+    """
+    place = file.absolute()
+    if place.is_dir() or not place.is_file():
+        raise InputError(f"{file} is no file", "Name the compose file itself")
+    text = _shown(place, revision)
+    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
+        copy = Path(scratch) / place.name
+        copy.write_bytes(text)
+        now = load_project([place], profiles=("*",)).name
+        try:
+            project = load_project([copy], name=now, folder=place.parent)
+        except ComposeError as error:
+            raise ComposeError(f"{file} at {revision} is not valid, nothing was touched: {error}") from error
+    if not project.services:
+        raise InputError(f"{file} at {revision} has no services", "Name another revision")
+    return Former(place, text, project)
+
+
+def _shown(place: Path, revision: str) -> bytes:
+    git = shutil.which("git")
+    if git is None:
+        raise InputError("git is not installed", "Install it, or name a run instead")
+    if revision.startswith("-"):
+        raise InputError(f"{revision!r} is no revision", "Name a commit, a tag or a branch")
+    words = [git, "-C", str(place.parent), "show", f"{revision}:./{place.name}"]
+    done = subprocess.run(words, capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603 - words, no shell
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise InputError(
+            f"git cannot show {place.name} at {revision}: {said[0] if said else 'no reason'}", "`git log` lists them"
+        )
+    return done.stdout
+
+
+def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool = True) -> list[Stopped]:
+    """Bring a project back to its compose file of a git revision, what others depend on first, each healthy before the next.
+
+    Where a service does not come up, or a critical one is not well in the end, file and containers go back to what they were
+    before. The journal keeps it like any other run: `capacity rollback RUN` takes it back later.
+
+    Args:
+        settings: Engines, journal, and which services are critical.
+        file: the compose file, in a git repository.
+        revision: a commit, tag or branch.
+        dry_run: read and check everything, and touch nothing.
+
+    Returns:
+        one entry a service: `would-start`, `started`, or `failed` with the reason.
+
+    Raises:
+        InputError, ComposeError: the revision cannot be used; nothing was touched.
+        EngineError: no Engine answers.
+    """
+    former = former_project(file, revision)
+    compose_program()
+    needs = {f"{former.project.name}/{name}": _needs(former, name) for name in former.project.services}
+    order = in_order(sorted(needs), needs)
+    with connect_all(settings.engine) as (engines, unreachable):
+        inventory = survey(engines, unreachable)
+        engine = _engine_of(former.project.name, inventory, engines)
+        if dry_run:
+            return [Stopped(key, engine.host.name, _names(inventory, key), "would-start") for key in order]
+        with journalled(settings, "emergency-revision", revision=revision, file=str(former.file)) as journal:
+            done = _carry_out(former, order, engine, inventory, journal)
+            if all(one.state == "started" for one in done):
+                done += _critical(settings, engine, engines)
+    if any(one.state == "failed" for one in done):
+        rollback(journal.run, settings)
+    return done
+
+
+def _needs(former: Former, name: str) -> list[str]:
+    wanted = former.project.services[name].depends_on
+    return [f"{former.project.name}/{one}" for one in wanted if one in former.project.services]
+
+
+def _engine_of(project: str, inventory: Inventory, engines: dict[str, Engine]) -> Engine:
+    hosts = sorted({one.host for one in inventory.containers if one.project == project})
+    if len(hosts) > 1:
+        raise InputError(f"{project} runs on {', '.join(hosts)}", "Name one Engine in the table [engine]")
+    return engines[hosts[0]] if hosts else next(iter(engines.values()))
+
+
+def _names(inventory: Inventory, key: str) -> str:
+    return ", ".join(one.name for one in inventory.of(key)) or "-"
+
+
+def _carry_out(former: Former, order: list[str], engine: Engine, inventory: Inventory, journal: Journal) -> list[Stopped]:
+    now = read_bytes(former.file)
+    files = [{"path": str(former.file), "before": journal.keep(now), "after": journal.keep(former.text)}]
+    done: list[Stopped] = []
+    for number, key in enumerate(order, start=1):
+        intent = _announce(number, key, files if now != former.text else [], former, engine, inventory, journal)
+        try:
+            if number == 1 and now != former.text:
+                replace_file(former.file, former.text)
+                journal.write(Kind.FILE_WRITTEN, step=number, service=key, host=engine.host.name)
+            recreate(intent, engine)
+            wrong = _sick(key, engine)
+            if wrong:
+                raise EngineRefused(f"{key} does not come up: {wrong}", "docker logs tells why")
+        except CapacityError as error:
+            journal.write(Kind.FAILED, step=number, service=key, host=engine.host.name, reason=str(error))
+            done.append(Stopped(key, engine.host.name, "-", "failed", note=str(error)))
+            return done
+        journal.write(Kind.DONE, step=number, service=key, host=engine.host.name)
+        done.append(Stopped(key, engine.host.name, _names(survey({engine.host.name: engine}, {}), key), "started"))
+    return done
+
+
+def _announce(
+    number: int,
+    key: str,
+    files: list[dict[str, str]],
+    former: Former,
+    engine: Engine,
+    inventory: Inventory,
+    journal: Journal,
+) -> Entry:
+    """The same line that an applied change has, so that the same way leads back."""
+    containers: list[dict[str, Any]] = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "replica": one.replica,
+            "before": {str(what): value for what, value in limits_of(one).items()},
+            "seen": seen_of(one),
+        }
+        for one in inventory.of(key)
+    ]
+    project = {"name": former.project.name, "files": [str(former.file)], "folder": str(former.file.parent)}
+    return journal.write(
+        Kind.INTENT,
+        step=number,
+        service=key,
+        host=engine.host.name,
+        mode="recreate" if containers else "file",
+        changes=[],
+        files=files,
+        containers=containers,
+        project=project,
+    )
+
+
+def _sick(key: str, engine: Engine) -> str:
+    found = survey({engine.host.name: engine}, {}).of(key)
+    return next((wrong for one in found if (wrong := wait_ready(engine, one))), "") if found else "it has no container"
+
+
+def _critical(settings: Settings, engine: Engine, engines: dict[str, Engine]) -> list[Stopped]:
+    """The critical services that are not well, as failures."""
+    inventory = survey(engines, {})
+    found = []
+    for key in settings.operations.critical:
+        well = [wait_ready(engines[one.host], one) for one in inventory.of(key)]
+        wrong = next((one for one in well if one), "") if well else "it has no container"
+        if wrong:
+            found.append(Stopped(key, engine.host.name, _names(inventory, key), "failed", note=f"critical, and {wrong}"))
+    return found
