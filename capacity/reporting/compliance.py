@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capacity import __version__
+from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.compliance import Facts, PortMove, Report, Severity, evaluate, gather, load_rules, load_waivers, propose_moves
 from capacity.compliance.checklist import Point, checklist
 from capacity.errors import CapacityError
@@ -57,6 +59,7 @@ class Review:
         worse: rules that more subjects break than before: rule id -> (then, now).
         errors: sources that could not be asked.
         services: the glob looked at.
+        settings: fingerprint of the settings.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Review:
     worse: dict[str, tuple[int, int]]
     errors: tuple[str, ...]
     services: str
+    settings: str
 
 
 def review(
@@ -116,11 +120,12 @@ def review(
         worse={rule: (then[rule], count) for rule, count in sorted(counts.items()) if last and 0 < then[rule] < count},
         errors=errors,
         services=services,
+        settings=settings.fingerprint(),
     )
 
 
 def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
-    """Write `compliance.json`, `compliance.sarif` and `run.json`.
+    """Write `compliance.json`, `compliance.sarif`, `compliance-plan.yaml` (the ports to move) and `run.json`.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -132,6 +137,7 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
     texts = {"compliance.json": as_json(week.report, week.moves), "compliance.sarif": as_sarif(week.report)}
     for name, text in texts.items():
         write_atomically(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+    write_plan(_plan(week), folder / "compliance-plan.yaml")
     failing = week.report.failing_pairs()
     facts: dict[str, Any] = {
         "name": week.name,
@@ -146,6 +152,18 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
         "seconds": round(seconds, 3),
     }
     write_run(folder, REPORT, facts)
+
+
+def _plan(week: Review) -> Plan:
+    """The ports to move, as changes; one of a service at a time, since a plan names a service's port once."""
+    moves = {change.service: change for move in reversed(week.moves) if (change := move.change()) is not None}
+    return make_plan(
+        list(moves.values()),
+        hosts=dict(week.history.hosts),
+        as_of=week.history.end.to_pydatetime(),
+        valid_until=(week.history.end + pd.Timedelta("7D")).to_pydatetime(),
+        made_from=MadeFrom(history=week.history.fingerprint(), settings=week.settings, code=__version__),
+    )
 
 
 def _facts(

@@ -110,7 +110,7 @@ def ports(week: Review) -> Html:
         for move in week.moves
     ]
     columns = [Column("Service"), Column("Port", number=True), Column("New", number=True), Column("Why")]
-    return join([table("Ports to move", columns, rows), code("capacity check --format json | jq .port_moves")])
+    return join([table("Ports to move", columns, rows), code("capacity apply compliance-plan.yaml")])
 
 
 def waivers(week: Review) -> Html:

@@ -10,7 +10,9 @@ import pytest
 
 from capacity import api
 from capacity.bundled import bundled
+from capacity.changes import read_plan
 from capacity.changes.journal import Kind, open_journal
+from capacity.model import What
 from capacity.reporting import applied, compliance, compliance_sections, weekly
 from capacity.settings import load_settings
 from tests.commands import capacity
@@ -59,6 +61,9 @@ def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
     assert "Within 24 hours" in text
     assert json.loads((page.parent / "compliance.sarif").read_text())["version"] == "2.1.0"
     assert json.loads((page.parent / "compliance.json").read_text())["score"] < 1
+    plan = read_plan(page.parent / "compliance-plan.yaml")
+    assert plan.changes
+    assert {change.what for change in plan.changes} == {What.HOST_PORT}
 
 
 @pytest.fixture
