@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capacity import __version__, api
-from capacity.changes import MadeFrom, Plan, held_back, make_plan, write_plan
+from capacity.changes import MadeFrom, Outlook, Plan, alert_rules, held_back, make_plan, write_plan
 from capacity.errors import InputError
 from capacity.history.blocks import write_atomically
 from capacity.model import Action, Change, Reason, Resource, Signal
@@ -150,7 +150,7 @@ def save(
     only: Mapping[str, pd.DataFrame] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Write `plan.yaml`, `forecast.parquet` and `run.json` of a review.
+    """Write `plan.yaml`, `alerts.yml`, `forecast.parquet` and `run.json` of a review.
 
     Plan and forecast hold nothing but what follows from the inputs: the same history and settings give the same bytes.
 
@@ -177,6 +177,8 @@ def save(
     )
     make_folder(folder)
     write_plan(plan, folder / "plan.yaml")
+    alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
+    write_atomically(folder / "alerts.yml", lambda path: path.write_text(alerts, encoding="utf-8"))
     rows = week.forecast_frame()
     write_atomically(folder / "forecast.parquet", lambda path: rows.to_parquet(path, compression="zstd", index=False))
     told = {"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
@@ -210,6 +212,24 @@ def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> li
     named = [Resource(part["resource"].iloc[0]) if len(part) else Resource.MEMORY for part in parts]
     every = [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
     return [change for change in every if change.service not in held]
+
+
+def _outlooks(week: Weekly) -> list[Outlook]:
+    """What is expected of every limit in force: when the band reaches it, how likely, and the peak that was held for likely."""
+    reaches = {(risk.service, risk.resource): risk.upper.to_pydatetime() for risk in week.risks}
+    return [
+        Outlook(
+            service=str(service),
+            resource=resource,
+            limit=_number(row["current"]),
+            peak=_number(row["peak_high"]),
+            reaches=reaches.get((str(service), resource)),
+            breach=_number(row["breach_now"]),
+        )
+        for resource, table in week.tables.items()
+        for service, row in table.sort_index().iterrows()
+        if np.isfinite(row["current"])
+    ]
 
 
 def _held(week: Weekly) -> frozenset[str]:

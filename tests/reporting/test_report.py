@@ -40,8 +40,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_leaves_everything_a_run_promises(reports: Path) -> None:
     """Page, executed notebook, plan, forecast, facts and the index of all runs."""
     week = reports / "2026-W48"
-    names = {"weekly-resources.html", "weekly-resources.ipynb", "plan.yaml", "forecast.parquet", "run.json"}
+    names = {"weekly-resources.html", "weekly-resources.ipynb", "plan.yaml", "alerts.yml", "forecast.parquet", "run.json"}
     assert {path.name for path in week.iterdir()} == names
+    checked = subprocess.run([require("promtool"), "check", "rules", week / "alerts.yml"], capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+    assert "CapacityTimeToLimit" in (week / "alerts.yml").read_text()
     index = (reports / "index.html").read_text()
     assert "2026-W47/weekly-resources.html" in index
     assert "2026-W48/weekly-resources.html" in index
