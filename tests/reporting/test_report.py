@@ -23,6 +23,7 @@ from capacity.history.archive import Archive, SourceRecord, StoredDay
 from capacity.history.merge import Block
 from capacity.model import Signal
 from tests.commands import capacity, environment
+from tests.servers import require
 
 ODD_NAMES = ("shop/<script>alert(1)</script>", "shop/a\"quote's", "shop/with/slashes", "shop/" + "x" * 300, "shop/ünï&amp;")
 
