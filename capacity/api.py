@@ -322,17 +322,19 @@ def recommend(
     resource = _resource(signal)
     rules = settings.sizing
     forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
+    # limits are chosen together, so a choice of services is made after; only a budget is that of the chosen ones
+    fleet = history if budget is not None else history.whole()
     table = sizing.recommend(
-        history[resource.usage].reindex(columns=history.services),
+        fleet[resource.usage].reindex(columns=fleet.services),
         signal=resource,
-        current=history.limits(resource),
-        ceiling=history.host_size(resource),
+        current=fleet.limits(resource),
+        ceiling=fleet.host_size(resource),
         horizon=horizon,
-        risk=risk or (rules.risk if resource is Resource.MEMORY else rules.cpu_risk),
+        risk=risk if risk is not None else rules.risk if resource is Resource.MEMORY else rules.cpu_risk,
         policy=policy,
         budget=budget,
-        context=sizing_context(history, resource, settings, forecaster),
-    )
+        context=sizing_context(fleet, resource, settings, forecaster),
+    ).loc[history.services]
     return Recommendations(table, resource)
 
 
