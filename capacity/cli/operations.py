@@ -1,4 +1,4 @@
-"""Commands of fleet operations: restart loops, pools, core balance, the timeline; emergencies are in a file of their own."""
+"""Commands of fleet operations: restart loops, core balance, the timeline; pools and emergencies have files of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capacity.cli import emergency
+from capacity.cli import emergency, pools
 from capacity.cli.options import (
     AsOf,
     Config,
@@ -35,11 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-PoolName = Annotated[str, typer.Argument(metavar="NAME", help="The pool's name.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the proposed changes as a plan to this file.")]
-Yes = Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would be done.")]
-
-pool_app = typer.Typer(help="Pools of identical containers behind leases.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -47,9 +43,7 @@ def register(app: typer.Typer) -> None:
     app.command()(restarts)
     app.command()(affinity)
     app.command()(timeline)
-    for command in (up, status, scale, migrate, down):
-        pool_app.command()(command)
-    app.add_typer(pool_app, name="pool")
+    pools.register(app)
     emergency.register(app)
 
 
@@ -75,6 +69,8 @@ def restarts(
         )
     if as_json:
         typer.echo(json.dumps([_loop_json(one) for one in loops], indent=1))
+    elif not loops:
+        typer.echo("No restart loops.")
     else:
         print_rows([_loop_row(one) for one in loops], as_json=False, title=f"{len(loops)} restart loops")
         for loop in loops:
@@ -282,90 +278,3 @@ def _seen(paths: Iterable[Path], settings: Settings, history: Any, *, engine: bo
             continue
         looked.add(f"{resource}-risk")
     return seen, looked
-
-
-def up(
-    name: PoolName,
-    image: Annotated[str, typer.Option("--image", help="What the instances run.")],
-    size: Annotated[int, typer.Option("--size", min=1, help="How many.")] = 3,
-    memory: Annotated[str | None, typer.Option("--memory", help="Limit of each, such as 800m.")] = None,
-    cpus: Annotated[float | None, typer.Option("--cpus", help="Limit of each, cores.")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="none, host or a network's name.")] = None,
-    command: Annotated[str | None, typer.Option("--command", help="Instead of the image's own, as in a shell.")] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE, may be repeated.")] = None,
-    config: Config = None,
-) -> None:
-    """Start a pool that stays until `capacity pool down`."""
-    import shlex
-
-    from capacity.operations import InstancePool
-    from capacity.units import parse_memory
-
-    settings = settings_of(config, None)
-    pool = InstancePool(
-        name,
-        image,
-        size,
-        command=shlex.split(command) if command else None,
-        memory=int(parse_memory(memory)) if memory else None,
-        cpus=cpus,
-        environment=dict(one.partition("=")[::2] for one in env or []),
-        network=network,
-        keep=True,
-        settings=settings.engine,
-    )
-    with pool:
-        pass
-    status(name, config)
-
-
-def status(name: PoolName, config: Config = None, as_json: Json = False) -> None:
-    """List the instances of a pool, their health, and which are leased."""
-    from capacity.operations.pools import pool_states
-
-    rows = [
-        {"number": one.number, "container": one.name, "state": one.state, "health": one.health, "leased": one.leased}
-        for one in pool_states(settings_of(config, None), name)
-    ]
-    print_rows(rows, as_json=as_json, title=f"Pool {name}")
-
-
-def scale(
-    name: PoolName,
-    size: Annotated[int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")],
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for leased instances.")] = 30.0,
-    config: Config = None,
-) -> None:
-    """Make a pool larger, or smaller once the instances beyond have been given back."""
-    from capacity.operations.pools import existing_pool
-
-    with existing_pool(settings_of(config, None), name) as pool:
-        pool.scale(size, timeout)
-    status(name, config)
-
-
-def migrate(
-    name: PoolName,
-    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...", help="Containers of one image to replace.")],
-    size: Annotated[int, typer.Option("--size", min=1, help="Instances of the pool.")] = 3,
-    yes: Yes = False,
-    config: Config = None,
-) -> None:
-    """Move from containers that stand alone to a pool: the pool first, then they stop one by one; back if it is not healthy."""
-    from capacity.operations import pools
-    from capacity.units import format_memory
-
-    settings = settings_of(config, None)
-    tell = lambda one: typer.echo(f"stopped {one}")  # noqa: E731 - one line
-    done = pools.migrate(settings, name, containers, size, dry_run=not yes, progress=tell)
-    limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
-    typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
-    typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.")
-
-
-def down(name: PoolName, config: Config = None) -> None:
-    """Remove a pool and its containers."""
-    from capacity.operations.pools import pool_down
-
-    for one in pool_down(settings_of(config, None), name):
-        typer.echo(f"removed {one}")

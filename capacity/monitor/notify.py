@@ -109,7 +109,11 @@ def _alert(told: tuple[datetime, dict[str, Any]], ended: datetime | None) -> dic
     return {
         "status": "firing" if ended is None else "resolved",
         "labels": labels,
-        "annotations": {"summary": said["_summary"], "description": said["_fix"]},
+        "annotations": {
+            "summary": said["_summary"],
+            "description": said["_fix"],
+            "runbook": f"docs/runbooks/{labels['rule']}.md",
+        },
         "startsAt": since.astimezone(UTC).isoformat(),
         "endsAt": _NEVER if ended is None else ended.astimezone(UTC).isoformat(),
         "generatorURL": "",

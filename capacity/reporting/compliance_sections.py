@@ -96,7 +96,7 @@ def _rule(findings: list[Finding]) -> Html:
     return join(
         [
             long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
-            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
+            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)} Runbook: {text(rule.id)}.</small></p>"),
         ]
     )
 

@@ -1,0 +1,144 @@
+"""Commands of pools: size, up, status, scale, migrate, down."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capacity.cli.emergency import Yes
+from capacity.cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, settings_of
+from capacity.cli.printing import print_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["register"]
+
+PoolName = Annotated[str, typer.Argument(metavar="NAME", help="The pool's name.")]
+
+pool_app = typer.Typer(help="Pools of identical containers behind leases.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    for command in (size, up, status, scale, migrate, down):
+        pool_app.command()(command)
+    app.add_typer(pool_app, name="pool")
+
+
+def size(
+    services: Annotated[str, typer.Argument(metavar="GLOB", help="The instances that stand alone, such as 'agents/*'.")],
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Say how many instances a pool needs in place of services that stand alone, and why."""
+    from dataclasses import asdict
+
+    from capacity import api
+    from capacity.operations.pool_size import pool_size
+    from capacity.units import format_memory
+
+    settings = settings_of(config, None)
+    history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
+    made = api.forecast(history, "cpu", settings=settings)
+    median: pd.DataFrame = made.bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
+    past = float(history.cpu[median.columns].mean().sum())
+    growth = float(median.mean().sum()) / past if past > 0 else 1.0
+    found = pool_size(history.cpu, history.memory, growth)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1))
+    else:
+        typer.echo(f"{found.why}; the others hold {format_memory(found.freed)}.")
+
+
+def up(
+    name: PoolName,
+    image: Annotated[str, typer.Option("--image", help="What the instances run.")],
+    size: Annotated[int, typer.Option("--size", min=1, help="How many.")] = 3,
+    memory: Annotated[str | None, typer.Option("--memory", help="Limit of each, such as 800m.")] = None,
+    cpus: Annotated[float | None, typer.Option("--cpus", help="Limit of each, cores.")] = None,
+    network: Annotated[str | None, typer.Option("--network", help="none, host or a network's name.")] = None,
+    command: Annotated[str | None, typer.Option("--command", help="Instead of the image's own, as in a shell.")] = None,
+    env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE, may be repeated.")] = None,
+    config: Config = None,
+) -> None:
+    """Start a pool that stays until `capacity pool down`."""
+    import shlex
+
+    from capacity.operations import InstancePool
+    from capacity.units import parse_memory
+
+    settings = settings_of(config, None)
+    pool = InstancePool(
+        name,
+        image,
+        size,
+        command=shlex.split(command) if command else None,
+        memory=int(parse_memory(memory)) if memory else None,
+        cpus=cpus,
+        environment=dict(one.partition("=")[::2] for one in env or []),
+        network=network,
+        keep=True,
+        settings=settings.engine,
+    )
+    with pool:
+        pass
+    status(name, config)
+
+
+def status(name: PoolName, config: Config = None, as_json: Json = False) -> None:
+    """List the instances of a pool, their health, and which are leased."""
+    from capacity.operations.pools import pool_states
+
+    rows = [
+        {"number": one.number, "container": one.name, "state": one.state, "health": one.health, "leased": one.leased}
+        for one in pool_states(settings_of(config, None), name)
+    ]
+    print_rows(rows, as_json=as_json, title=f"Pool {name}")
+
+
+def scale(
+    name: PoolName,
+    size: Annotated[int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")],
+    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for leased instances.")] = 30.0,
+    config: Config = None,
+) -> None:
+    """Make a pool larger, or smaller once the instances beyond have been given back."""
+    from capacity.operations.pools import existing_pool
+
+    with existing_pool(settings_of(config, None), name) as pool:
+        pool.scale(size, timeout)
+    status(name, config)
+
+
+def migrate(
+    name: PoolName,
+    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...", help="Containers of one image to replace.")],
+    size: Annotated[int, typer.Option("--size", min=1, help="Instances of the pool.")] = 3,
+    yes: Yes = False,
+    config: Config = None,
+) -> None:
+    """Move from containers that stand alone to a pool: the pool first, then they stop one by one; back if it is not healthy."""
+    from capacity.operations import pools
+    from capacity.units import format_memory
+
+    settings = settings_of(config, None)
+    tell = lambda one: typer.echo(f"stopped {one}")  # noqa: E731 - one line
+    done = pools.migrate(settings, name, containers, size, dry_run=not yes, progress=tell)
+    limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
+    typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
+    typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.")
+
+
+def down(name: PoolName, config: Config = None) -> None:
+    """Remove a pool and its containers."""
+    from capacity.operations.pools import pool_down
+
+    for one in pool_down(settings_of(config, None), name):
+        typer.echo(f"removed {one}")

@@ -1,0 +1,106 @@
+"""Why containers restart: patterns that fit their examples alone, and logs without secrets."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from capacity.bundled import bundled
+from capacity.errors import InputError
+from capacity.operations.causes import diagnose, load_causes, redact
+
+CAUSES = load_causes()
+EXAMPLES = {entry["cause"]: entry["example"] for entry in YAML(typ="safe").load(bundled("data/restart_causes.yaml"))["causes"]}
+SECRETS = st.text(string.ascii_letters + string.digits + "._~+/-!$%^*(),;&@#", min_size=9, max_size=40).map(
+    lambda text: "Zq" + text
+)
+URL_SECRETS = st.text(string.ascii_letters + string.digits + "._~-!$", min_size=9, max_size=40).map(lambda text: "Zq" + text)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda one: one.cause)
+def test_a_pattern_fits_its_own_example_and_no_other(cause: object) -> None:
+    """Each example is diagnosed as its own cause, and by one pattern only."""
+    fitting = {name for name, example in EXAMPLES.items() if cause.pattern.search(example)}  # type: ignore[attr-defined]  # a Cause
+    assert fitting == {cause.cause}  # type: ignore[attr-defined]  # the same
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "password=%s",
+        "DB_PASSWORD='%s' and more",
+        'config {"api_key": "%s"}',
+        "token: %s",
+        "Authorization: Bearer %s",
+        'curl -H "X: Bearer %s"',
+        "client_secret=%s; retry",
+        "connecting with --password %s",
+        'PGPASSWORD="%s and more words"',
+        "Cookie: lang=en; session=%s",
+        '{\\"access_token\\":\\"%s\\"}',
+    ],
+)
+@given(secret=SECRETS)
+def test_a_named_secret_is_never_shown(line: str, secret: str) -> None:
+    """Whatever follows password=, token:, Bearer and their like is gone, all of it."""
+    shown = redact(line % secret)
+    assert secret not in shown
+    assert secret[:6] not in shown
+    assert "[redacted]" in shown
+
+
+@given(secret=URL_SECRETS, user=st.text(string.ascii_lowercase, max_size=8))
+def test_the_password_of_an_address_is_never_shown(secret: str, user: str) -> None:
+    """`postgres://user:password@host` keeps user and host."""
+    shown = redact(f"cannot reach postgres://{user}:{secret}@db:5432/shop")
+    assert secret not in shown
+    assert "@db:5432/shop" in shown
+
+
+def test_a_password_with_an_at_sign_in_an_address_is_hidden_whole() -> None:
+    """The last at sign ends it."""
+    assert redact("amqp://u:Zqpa@ssword@host/x") == "amqp://u:[redacted]@host/x"
+
+
+@given(st.text())
+def test_any_line_is_printable_and_short(text: str) -> None:
+    """No escape sequence of a log reaches a terminal."""
+    shown = redact(text)
+    assert shown.isprintable()
+    assert len(shown) <= 304
+
+
+def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
+    """A kill for memory beats the log, the log beats health, health beats the exit code."""
+    refused = ["connection refused"]
+    plain = {"exit_code": 1, "health": None, "log": []}
+    assert diagnose(CAUSES, oom_killed=True, exit_code=137, health=None, log=refused).fix == "memory"
+    assert diagnose(CAUSES, oom_killed=False, exit_code=1, health="unhealthy", log=refused).fix == "wait"
+    sick = diagnose(CAUSES, oom_killed=False, exit_code=1, health="unhealthy", log=["x"], health_log=["HTTP 500"])
+    assert (sick.cause, sick.lines) == ("failing-health-check", ("HTTP 500",))
+    assert diagnose(CAUSES, oom_killed=False, **plain).cause == "crash"  # type: ignore[arg-type]  # a mapping
+    assert diagnose(CAUSES, oom_killed=False, **{**plain, "exit_code": 0}).cause == "ends-by-itself"  # type: ignore[arg-type]  # the same
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("causes: [{cause: a, pattern: '(', example: x, fix: manual}]", "holds no causes"),
+        ("causes: [{cause: a, pattern: b, example: x, fix: manual}]", "does not fit its own example"),
+        ("causes: [{cause: a, pattern: x, example: x, fix: magic}]", "no fix 'magic'"),
+        ("causes: [{cause: a}]", "an entry has"),
+        ("- x", "holds no causes"),
+        ("causes: {", "holds no causes"),
+    ],
+)
+def test_a_file_that_holds_no_causes_says_why(tmp_path: Path, text: str, named: str) -> None:
+    """People may extend the patterns, and mistakes are named."""
+    file = tmp_path / "causes.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=named):
+        load_causes(file)

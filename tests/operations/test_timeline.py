@@ -1,0 +1,133 @@
+"""The remediation timeline: stable between runs, edited by people, true to what is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from capacity.bundled import bundled
+from capacity.compliance import Facts, evaluate, load_rules
+from capacity.compliance.gather import from_files
+from capacity.errors import InputError
+from capacity.model import Resource
+from capacity.operations.causes import Diagnosis
+from capacity.operations.restarts import RestartLoop
+from capacity.operations.timeline import (
+    Item,
+    State,
+    When,
+    from_loops,
+    from_recommendations,
+    from_report,
+    item,
+    judged,
+    merge,
+    read_timeline,
+    to_markdown,
+    write_timeline,
+)
+
+MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
+
+
+def things() -> list[Item]:
+    """One thing of each day."""
+    return [
+        item(When.WEEK_1, "shop/web", "CAP005", "CAP005 a health check"),
+        item(When.DAY_1, "shop/db", "restart-loop", "Restart loop"),
+        item(When.DAY_2_3, "shop/api", "CAP002", "CAP002 a limit"),
+    ]
+
+
+def test_the_new_is_open_the_gone_is_done_and_what_returns_reopens() -> None:
+    """Ids stay the same over the runs, whatever the text says."""
+    first = merge([], things(), MONDAY)
+    assert [one.when for one in first] == [When.DAY_1, When.DAY_2_3, When.WEEK_1]
+    assert {one.since for one in first} == {MONDAY}
+    second = merge(first, things()[:1], TUESDAY)
+    assert [(one.state, one.until) for one in second] == [(State.DONE, TUESDAY), (State.DONE, TUESDAY), (State.OPEN, None)]
+    third = merge(second, things()[:2], FRIDAY)
+    back = next(one for one in third if one.kind == "restart-loop")
+    assert (back.state, back.since, back.until) == (State.OPEN, FRIDAY, None)
+    assert next(one for one in third if one.kind == "CAP002").until == TUESDAY
+    assert {one.id for one in third} == {one.id for one in first}
+
+
+def test_what_was_not_looked_for_stays_as_it_is() -> None:
+    """A run without an Engine does not tick restart loops off."""
+    first = merge([], things(), MONDAY)
+    second = merge(first, [], TUESDAY, looked={"CAP002"})
+    assert {one.kind: one.state for one in second} == {
+        "restart-loop": State.OPEN,
+        "CAP002": State.DONE,
+        "CAP005": State.OPEN,
+    }
+
+
+def test_what_people_write_stays(tmp_path: Path) -> None:
+    """Owner, state, note and keys of their own survive the next run; done too early is open again."""
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, merge([], things(), MONDAY))
+    text = file.read_text().replace("owner: ''", "owner: Ada", 1).replace("state: open", "state: doing", 1)
+    text = text.replace("note: ''", "note: 'ticket #7'\n  ticket: 7", 1)
+    file.write_text(text)
+    merged = merge(read_timeline(file), things(), TUESDAY)
+    write_timeline(file, merged)
+    assert read_timeline(file) == merged
+    ada = merged[0]
+    assert (ada.owner, ada.state, ada.note, ada.extra, ada.since) == ("Ada", State.DOING, "ticket #7", {"ticket": 7}, MONDAY)
+    early = replace(ada, state=State.DONE)
+    assert merge([early], things(), TUESDAY)[0].state is State.OPEN
+
+
+def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
+    """Byte for byte, so that its history in git shows what happened."""
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, merge([], things(), MONDAY))
+    before = file.read_bytes()
+    write_timeline(file, merge(read_timeline(file), things(), TUESDAY))
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text", ["items: [{}]", "items: [1]", "- x", "items: [{id: a, kind: b, when: Day 9, subject: s, what: w}]", "items: {"]
+)
+def test_a_file_that_is_no_timeline_says_so(tmp_path: Path, text: str) -> None:
+    """It is not overwritten."""
+    file = tmp_path / "timeline.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match="is no timeline"):
+        read_timeline(file)
+
+
+def test_markdown_is_a_list_to_tick_off() -> None:
+    """Days in order, done things ticked, names that are no markup."""
+    items = merge([replace(things()[1], owner="Ada", subject="a_b/*c*")], things()[:1], TUESDAY)
+    text = to_markdown(items)
+    assert text.startswith("# Remediation timeline\n\n1 of 2 done.\n\n## Day 1\n\n- [x] **a\\_b/\\*c\\*** Restart loop")
+    assert "owner: Ada — done 2026-11-24" in text
+    assert "## Day 2-3\n\nNothing.\n" in text
+    assert "- [ ] **shop/web** CAP005 a health check — owner: nobody" in text
+
+
+def test_findings_loops_and_risks_become_items() -> None:
+    """Severities say the day; a rule and a subject are one item; what cannot be judged is not among the judged."""
+    report = evaluate(load_rules(), from_files([bundled("data/sample/compose")]), today=MONDAY)
+    found = from_report(report)
+    assert {one.when for one in found} == set(When)
+    assert len({one.id for one in found}) == len(found) == len({(one.rule.id, one.subject) for one in report.failing()})
+    assert "CAP002" in judged(report)
+    assert "CAP003" not in judged(report)
+    loop = RestartLoop("shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual"))
+    assert [(one.when, one.subject) for one in from_loops([loop, loop])] == [(When.DAY_1, "shop/db")]
+    table = pd.DataFrame({"reason": ["oom-killed", "within-tolerance", "leak"]}, index=["a/a", "b/b", "c/c"])
+    risks = from_recommendations(table, Resource.MEMORY)
+    assert [(one.subject, one.when, one.kind) for one in risks] == [
+        ("a/a", When.DAY_1, "memory-risk"),
+        ("c/c", When.DAY_2_3, "memory-risk"),
+    ]
+    assert judged(evaluate(load_rules(), Facts(), today=MONDAY)) == set()

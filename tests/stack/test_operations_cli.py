@@ -1,0 +1,143 @@
+"""The commands of fleet operations as people meet them, on a real Engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from capacity.changes import read_plan
+from capacity.cli import app
+from capacity.errors import CapacityError
+from capacity.inventory import snapshot
+from tests.changes.fleet import IMAGE, MIB, Fleet, fleet, project
+from tests.servers import wait_for
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """One Engine with a loop, what may be stopped, and two agents."""
+    with fleet(tmp_path_factory.mktemp("operations-cli")) as made:
+        grow = 'x=aaaaaaaaaaaaaaaa; while :; do x="$x$x"; done'
+        loop = {"restart_policy": {"Name": "always"}, "stop_signal": "SIGKILL"}
+        made.run("hungry", ["sh", "-c", grow], mem_limit=8 * MIB, memswap_limit=8 * MIB, **loop)
+        made.run("idle", labels={"priority": "low"}, stop_signal="SIGKILL")
+        for number in range(2):
+            made.run(f"agent-{number}", mem_limit=32 * MIB, memswap_limit=32 * MIB, stop_signal="SIGKILL")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def surroundings(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with settings, and locks of this module's own."""
+    config = shop.folder / "capacity.toml"
+    config.write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/idle"]\n')
+    monkeypatch.chdir(shop.folder)
+    monkeypatch.setattr("tempfile.tempdir", str(shop.folder))
+    for name, value in shop.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def run(*words: str, code: int = 0) -> str:
+    """What a command says on both streams; its exit code is as expected."""
+    done = CliRunner().invoke(app, words)
+    if done.exception is not None and not isinstance(done.exception, (CapacityError, SystemExit)):
+        raise done.exception
+    error = done.exception if isinstance(done.exception, CapacityError) else None
+    assert (error.exit_code if error else done.exit_code) == code, done.output
+    return done.stdout if "--json" in words else f"{done.output}{error or ''}"
+
+
+def states(shop: Fleet) -> dict[str, str]:
+    """Name -> state of every container."""
+    return {one.name: one.state for one in snapshot(shop.settings().engine).containers}
+
+
+def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fleet) -> None:
+    """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says how."""
+    wait_for(lambda: snapshot(shop.settings().engine).containers[2].restart_count > 3 or None, "restarts of hungry")
+    out = run("restarts", "--window", "10m", "--more-than", "2", "--out", "plan.yaml", "--json", code=1)
+    (loop,) = json.loads(out)
+    assert (loop["service"], loop["diagnosis"]["cause"]) == ("standalone/hungry", "out-of-memory")
+    (change,) = read_plan(shop.folder / "plan.yaml").changes
+    assert (change.what, change.before, change.after) == ("memory", 8 * MIB, 12 * MIB)
+    assert '"Memory": 12582912' in run("apply", "plan.yaml")
+    assert "out-of-memory" in run("restarts", "--more-than", "2", code=1)
+    assert "No restart loops" in run("restarts", "--more-than", "100000")
+
+
+def test_affinity_proposes_cores_and_a_plan(shop: Fleet) -> None:
+    """Both imbalances are said; the plan names the host."""
+    (host,) = json.loads(run("affinity", "--seconds", "0.3", "--out", "cores.yaml", "--json"))
+    assert host["cpusets"].keys() >= {"standalone/idle", "standalone/agent-0"}
+    assert host["measured_imbalance"] is None
+    plan = read_plan(shop.folder / "cores.yaml")
+    assert len(plan.changes) == host["changes"]
+    assert {change.host for change in plan.changes} <= {"here"}
+    assert "proposed" in run("affinity", "--seconds", "0.1")
+
+
+def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
+    """Release, undo and restart, each first without any effect."""
+    assert "would-stop" in run("emergency", "release", "--memory", "1m")
+    assert states(shop)["idle"] == "running"
+    assert "stopped" in run("emergency", "release", "--memory", "1m", "--yes")
+    assert states(shop)["idle"] == "exited"
+    assert "would-start" in run("emergency", "undo")
+    assert "would-start" in run("emergency", "restart")
+    assert states(shop)["idle"] == "exited"
+    assert "started" in run("emergency", "undo", "--yes")
+    assert states(shop)["idle"] == "running"
+    assert "Nothing is to be released" in run("emergency", "release", code=2)
+    assert "would-flush" in run("emergency", "release", "--flush", "idle")
+    assert "failed" in run("emergency", "release", "--flush", "idle", "--yes", code=1)
+
+
+def test_the_last_run_is_rolled_back(shop: Fleet) -> None:
+    """Without a name it is the last one that changed something; a dry run says which."""
+    run("affinity", "--seconds", "0.1", "--out", "pin.yaml")
+    text = (shop.folder / "pin.yaml").read_text()
+    if "standalone/idle" not in text:
+        pytest.skip("one core cannot be balanced")
+    run("apply", "pin.yaml", "--yes", "--service", "standalone/idle", "--quiet")
+    assert shop.limits("idle")["CpusetCpus"]
+    assert "would-go-back" in run("emergency", "rollback")
+    assert shop.limits("idle")["CpusetCpus"]
+    assert "undone" in run("emergency", "rollback", "--yes")
+    assert "There is no run to take back" in run("emergency", "rollback", code=2)
+    assert "together with --compose" in run("emergency", "rollback", "--revision", "HEAD", code=2)
+
+
+def test_a_pool_stays_until_it_is_taken_down(shop: Fleet) -> None:
+    """Up, scale, status, migrate and down, each a process of its own."""
+    run("pool", "up", "work", "--image", IMAGE, "--size", "1", "--network", "none", "--command", "sleep 600")
+    rows = json.loads(run("pool", "status", "work", "--json"))
+    assert [(row["container"], row["state"], row["leased"]) for row in rows] == [("work-pool-0", "running", False)]
+    assert "work-pool-1" in run("pool", "scale", "work", "2")
+    assert "removed work-pool-1" in run("pool", "down", "work")
+    assert "There is no pool" in run("pool", "status", "work", code=2)
+    words = ("pool", "migrate", "agents", "agent-0", "agent-1", "--size", "1")
+    assert "64Mi -> 32Mi" in run(*words).replace(" ", "").replace("->", " -> ").replace("MiB", "Mi")
+    run(*words, "--yes")
+    assert {name: state for name, state in states(shop).items() if name.startswith("agent")} == {
+        "agent-0": "exited",
+        "agent-1": "exited",
+        "agents-pool-0": "running",
+    }
+    run("emergency", "undo", "--yes")
+    run("pool", "down", "agents")
+
+
+def test_the_timeline_is_kept_between_runs(tmp_path: Path) -> None:
+    """Findings of files and of the Engine; an owner that somebody wrote stays."""
+    compose = tmp_path / "compose.yaml"
+    compose.write_text(project(web=""))
+    file = tmp_path / "timeline.yaml"
+    first = run("timeline", str(compose), "--engine", "--file", str(file))
+    assert "## Day 1" in first
+    file.write_text(file.read_text().replace("owner: ''", "owner: Ada", 1))
+    assert "owner: Ada" in run("timeline", str(compose), "--engine", "--file", str(file))
+    assert "Nothing to look at" in run("timeline", code=2)
