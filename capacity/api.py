@@ -7,10 +7,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from capacity import sizing
-from capacity.errors import InputError, NoHistory
+from capacity.errors import InputError, NoHistory, SettingsError
 from capacity.forecasting import Forecaster
 from capacity.history.archive import Archive
 from capacity.history.fetch import fetch, load
@@ -452,7 +451,7 @@ def _configured(settings: Settings) -> str | None:
 def _with_address(settings: Settings, address: str) -> Settings:
     try:
         return override(settings, "prometheus__url", address)
-    except ValidationError as error:
+    except SettingsError as error:
         raise InputError(f"{address!r} is no address", "Write it as http://host:9090") from error
 
 

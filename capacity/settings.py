@@ -430,10 +430,17 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def override(settings: Settings, dotted: str, value: Any) -> Settings:
-    """The same settings with one value changed, named by its path such as `prometheus__url`; pydantic validates it."""
+    """The same settings with one value changed, named by its path such as `prometheus__url`.
+
+    Raises:
+        SettingsError: the value is impossible.
+    """
     table, _, key = dotted.partition("__")
     part = getattr(settings, table)
-    changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
+    try:
+        changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
+    except ValidationError as error:
+        raise SettingsError(_explain(error, None, table), "See docs/reference/settings.md for every setting") from error
     return settings.model_copy(update={table: changed})
 
 

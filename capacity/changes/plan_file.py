@@ -53,6 +53,10 @@ def read_plan(path: Path) -> Plan:
 
     try:
         content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise InputError(
+                f"{path} is no plan: it holds {'nothing' if content is None else 'no mapping'}", "Name a plan.yaml of a report"
+            )
         return Plan.model_validate(content, by_alias=True, by_name=False)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}", "Name a plan.yaml of a report") from error

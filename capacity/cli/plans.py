@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,6 +124,8 @@ def emit(
     from capacity.changes import alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of, read_plan
 
     settings, read = settings_of(config, None), read_plan(plan)
+    if read.valid_until < datetime.now(UTC):
+        typer.echo(f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a new one", err=True)
     projects = _projects(compose, settings)
     patch, refused = emit_patch(read, projects, Path.cwd())
     files = {"limits.patch": patch, **emit_scripts(read)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from capacity.compliance.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
 from capacity.compliance.receiver import LABEL, open_receiver
-from capacity.errors import BadAnswer, QueryRefused
+from capacity.errors import BadAnswer, QueryRefused, SettingsError
 
 if TYPE_CHECKING:
     from capacity.history.transport import Transport
@@ -33,10 +33,13 @@ def probe_prometheus(settings: Settings, *, minutes: int = 10, hours: float = 24
         hours: how far back such windows are looked for.
 
     Raises:
+        SettingsError: no server is named.
         SourceError: it does not answer at all.
     """
     from capacity.history.transport import Transport, plain_address
 
+    if settings.prometheus.url is None:
+        raise SettingsError("No metrics server is named", "Give --source URL, or set prometheus.url in capacity.toml")
     transport = Transport(settings.prometheus)
     notes: list[str] = []
 

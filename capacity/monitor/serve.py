@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capacity.errors import SettingsError, WorkError
+from capacity.errors import InputError, SettingsError, WorkError
 
 if TYPE_CHECKING:
     from capacity.monitor.look import Watched
@@ -16,6 +16,7 @@ def serve(watched: Watched) -> None:
     """Listen, evaluate, tell; returns after SIGTERM or an interrupt.
 
     Raises:
+        InputError: a path that does not exist.
         SettingsError: the extra `monitor` is not installed, or it would be open to others without credentials.
         WorkError: the port cannot be listened at.
     """
@@ -30,6 +31,9 @@ def serve(watched: Watched) -> None:
 
     chosen = watched.settings.monitor
     check_exposure(chosen)
+    missing = [str(path) for path in watched.paths if not path.exists()]
+    if missing:
+        raise InputError(f"There is no {missing[0]} to watch", "Name compose files or folders with them")
     watch = Watch(watched)
     config = uvicorn.Config(
         make_app(watch), host=chosen.host, port=chosen.port, log_level="warning", access_log=False, server_header=False

@@ -14,6 +14,7 @@ from capacity.sizing.context import GRAIN, RISK_CLASSES, Context
 from capacity.sizing.decide import decide, type_defaults
 from capacity.sizing.defaults import type_of
 from capacity.sizing.evidence import judge, others
+from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_quantile
 from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
@@ -27,6 +28,7 @@ PEAK_QUANTILES = PEAK_LEVELS
 _THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
 _URGENT = 2.0  # times the risk: below it a limit in force stays
+_SURE, _NEAR = 0.5, 0.8  # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SAFE = 1.25  # times the risk: no limit is lowered to run more
 _LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 _RECENT = pd.Timedelta("14D")
@@ -82,6 +84,7 @@ def recommend(
     """
     resource = _resource(signal)
     _check(risk, policy, budget)
+    usage = checked(usage)
     context = context or Context()
     services = pd.Index(usage.columns, name="service", dtype=object)
     table = pd.DataFrame(index=services)
@@ -106,7 +109,8 @@ def recommend(
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
     table["limit"] = _needed(table, usage, chosen, resource, context, curve, within_budget=budget is not None)
     _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
-    table["urgent"] = (table["breach_now"] > _URGENT * risks) if policy == "capacity" else True
+    sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
+    table["urgent"] = (table["breach_now"] > _URGENT * risks) & sure if policy == "capacity" else True
     table["safe"] = _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
     decide(table, usage, ceiling, resource, context, forecaster.skipped_, regime_since(usage), within_budget=budget is not None)
     _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk))

@@ -14,6 +14,7 @@ import pandas as pd
 
 from capacity.errors import InputError
 from capacity.model import Resource
+from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_max, column_quantile
 from capacity.sizing.policies.daily import Days, days_of
@@ -61,6 +62,7 @@ def replay(
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
+    usage = checked(usage)
     index = pd.DatetimeIndex(usage.index)
     if len(index) < 2:  # noqa: PLR2004 - a step needs two times
         return _table([])
@@ -71,7 +73,8 @@ def replay(
     rules = {name: POLICIES[name]() for name in policies}
     before: dict[str, Floats] = {}
     length = max(1, round(_DAY / step.total_seconds()))
-    days = Days(days_of(values[: len(values) // length * length], round(step.total_seconds())))
+    whole = values[: len(values) // length * length]
+    days = Days(days_of(whole if len(whole) else values, round(step.total_seconds())))
     parts = []
     for position in _decisions(len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)):
         ahead = values[position : position + round(pd.Timedelta(horizon) / step)]

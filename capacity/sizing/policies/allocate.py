@@ -23,7 +23,9 @@ def most(risk: float) -> float:
     return min(0.8, 20 * risk)
 
 
-def allocate(chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None) -> Indices:
+def allocate(
+    chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None, top: float = MARGINS[-1]
+) -> Indices:
     """Margin of each service with the least cost at which the mean chance is `risk` at most.
 
     Minimises the sum of chances + price x cost, service by service; the price is found by bisection. A higher price never
@@ -35,16 +37,18 @@ def allocate(chances: Floats, peaks: Floats, risk: float, cap: float, floor: Flo
         risk: mean chance wanted.
         cap: no service may have more, as far as any margin prevents it.
         floor: lowest margin of each service (a logarithm).
+        top: highest margin of any service (a logarithm): what little is known does not bear more.
 
     Returns:
         index into `MARGINS` for each service.
     """
     count = len(peaks)
     cost = _TOTAL * np.exp(MARGINS) * (peaks / peaks.sum())[:, None] + _TYPICAL * MARGINS / count
-    bars = _barred(chances, cap, floor)
+    highest = int(np.flatnonzero(top + 1e-9 >= MARGINS)[-1])
+    bars = _barred(chances, cap, floor, highest)
     rows = np.arange(count)
     low, high = 1e-7, 1e4
-    chosen = np.full(count, len(MARGINS) - 1, np.intp)
+    chosen = np.full(count, highest, np.intp)
     for _ in range(_STEPS):
         price = np.sqrt(low * high)
         picked = (chances / count + price * cost + bars).argmin(axis=1)
@@ -76,12 +80,13 @@ def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats |
     return _spend_the_rest(chances, cost, chosen, budget)
 
 
-def _barred(chances: Floats, cap: float, floor: Floats | None) -> Floats:
-    """A prohibitive cost on margins that risk more than the cap or lie below the floor; the highest is always allowed."""
+def _barred(chances: Floats, cap: float, floor: Floats | None, highest: int) -> Floats:
+    """A prohibitive cost on margins that risk more than the cap, lie below the floor or above the highest, which is allowed."""
     bars = np.where(chances > cap, _BARRED, 0.0)
     if floor is not None:
         bars += np.where(floor[:, None] > MARGINS + 1e-9, _BARRED, 0.0)
-    bars[:, -1] = 0.0
+    bars[:, highest] = 0.0
+    bars[:, highest + 1 :] = 2 * _BARRED
     return bars
 
 

@@ -73,6 +73,8 @@ def column_max(values: Floats) -> Floats:
 
 def column_quantile(values: Floats, level: float) -> Floats:
     """Linearly interpolated quantile of each column's samples (numpy's default method); NaN for one without samples."""
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
     ordered = np.sort(values, axis=0)  # NaN goes last
     count = np.isfinite(ordered).sum(axis=0)
     position = level * np.maximum(count - 1, 0)

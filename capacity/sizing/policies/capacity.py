@@ -37,6 +37,7 @@ _HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
 _JUDGED = 400  # services whose held-out weeks are looked at
 _FORECAST_DAYS = 28
 _FORECAST, _FORECAST_ALONE = 0.15, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
+_MOST_ALONE = float(np.log(3.0))
 _FLOOR = FEATURES.index("third highest day")
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 
@@ -49,13 +50,18 @@ class Outlook:
         peaks: trailing 14-day peak of each service; NaN = never seen.
         chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
         floors: lowest margin of each service: a peak it reached on three of the last fourteen days.
-        weeks: service-weeks that were learned from.
+        trust: share of the fleet's own past in the chances, 0 to 1; the rest is the prior's.
     """
 
     peaks: Floats
     chances: Floats
     floors: Floats
-    weeks: float
+    trust: float
+
+    @property
+    def top(self) -> float:
+        """The highest margin that what is known bears (a logarithm): three times the peak on the prior's word alone."""
+        return float(_MOST_ALONE + self.trust * (MARGINS[-1] - _MOST_ALONE))
 
     def at(self, limits: Floats) -> Floats:
         """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins it is the nearest one's."""
@@ -123,7 +129,7 @@ class Capacity:
         chances, peaks, floors = outlook.chances[known], outlook.peaks[known], outlook.floors[known]
         highest = np.full(len(peaks), -np.inf)
         for number in np.argsort(risks)[::-1] if known.any() else ():
-            chosen = allocate(chances, peaks, risks[number] / drift[number], most(risks[number]), floors)
+            chosen = allocate(chances, peaks, risks[number] / drift[number], most(risks[number]), floors, outlook.top)
             highest = np.maximum(highest, MARGINS[chosen])
             answer[number, known] = np.exp(highest) * peaks
         return Study(answer, outlook, drift)
@@ -152,7 +158,7 @@ class Capacity:
             outlook = self._outlook(past, days, now, model, judged)
             peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
-                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors)
+                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.top)
                 realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
                 expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
         return np.asarray(realised / expected)
@@ -175,7 +181,7 @@ class Capacity:
             told = chances_from(self._forecast(past, days, day, chosen), peaks)
             weight = trust * _FORECAST + (1 - trust) * _FORECAST_ALONE
             chances = np.where(np.isfinite(told), weight * told + (1 - weight) * chances, chances)
-        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], weeks)
+        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], trust)
 
     def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp]) -> Floats:
         """Services x `PEAK_LEVELS` for the week that begins with `day`; NaN where the forecaster offers none."""
