@@ -25,7 +25,7 @@ LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, 
 SPREADS = (0.01, 0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
 DRIFT = {"risk": 0.2, "exponent": 0.05, "weight": 15}
 WEIGHT = 15
-LEAST, LEAST_OF_ONE = 200, 30
+LEAST, LEAST_OF_ONE = 300, 100
 WHAT = (
     "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
     " log(peak / trailing peak) at `levels`, by resource, days of history and the standard deviation of the log daily peaks."
@@ -81,6 +81,8 @@ def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
     whole = np.arange(frame.index[0] // 1440 * 1440, frame.index[-1] + 1, step)
     values = frame.reindex(whole).to_numpy(np.float64)
     days = Days(days_of(values[: len(values) // (1440 // step) * (1440 // step)], step * 60))
+    peaks = days.table[:, :, 0]
+    usual = np.nanmedian(np.where(np.isfinite(peaks).any(axis=0), peaks, 0.0), axis=0)
     found: dict[tuple[int, int], list[np.ndarray]] = {}
     for origin in range(1, len(days) - 6):
         ahead = days.next_peak(origin)
@@ -90,10 +92,11 @@ def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
                 continue
             base = past.base(len(past))
             now = past.features(len(past))
+            # a machine that was all but off says nothing of how far one at work strays
             ok = (
                 np.isfinite(ahead)
-                & np.isfinite(base)
                 & (base > 0)
+                & (base >= 0.1 * usual)
                 & (now[:, FEATURES.index("days with samples")] >= len(past) / 2)
             )
             spread = now[:, FEATURES.index("spread of daily peaks")]
