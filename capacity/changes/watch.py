@@ -81,7 +81,7 @@ def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched,
             reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
             if last:
                 at_end = pool.map(_throttled, left)
-                reasons = [reason or late for reason, late in zip(reasons, at_end, strict=True)]
+                reasons = [reason or late or _still_loops(one) for one, reason, late in zip(left, reasons, at_end, strict=True)]
             for one, reason in zip(left, reasons, strict=True):
                 if reason:
                     failed(one, reason)
@@ -117,7 +117,7 @@ def wrong(one: Watched) -> str:
     except (ChangeRefused, ContainerGone) as error:
         return error.message
     for was, container in zip(one.containers, now, strict=False):
-        reason = _sick(was, container, seen.get(was.id))
+        reason = _sick(was, container, seen.get(was.id), loops=_about_restarts(one))
         if reason:
             return f"{container.name} {reason}"
     return ""
@@ -127,11 +127,13 @@ def _same(one: Watched) -> list[Container]:
     return [inspect(one.engine, container.id) for container in one.containers]
 
 
-def _sick(was: Container, now: Container, seen: Mapping[str, object] | None) -> str:
+def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool) -> str:
     before = seen or {"oom_killed": False, "restart_count": was.restart_count, "started_at": was.started_at, "health": None}
     ran = (seen or {"state": "running"})["state"] == "running"
     if now.oom_killed and not before["oom_killed"]:
         return "was killed for memory"
+    if loops:  # whether that is over is asked at the end
+        return ""
     if now.restart_count > int(str(before["restart_count"])):
         return f"restarted (exit code {now.exit_code})"
     if ran and not now.running:
@@ -140,6 +142,19 @@ def _sick(was: Container, now: Container, seen: Mapping[str, object] | None) -> 
         return "was started again"
     if now.health == "unhealthy" and before["health"] != "unhealthy":
         return "became unhealthy"
+    return ""
+
+
+def _about_restarts(one: Watched) -> bool:
+    """Whether the change is one of the restart policy, which a container in a loop gets: its last tries are no surprise."""
+    return any(change["what"] == What.RESTART_POLICY for change in one.intent.detail["changes"])
+
+
+def _still_loops(one: Watched) -> str:
+    """Whether a container that got another restart policy restarts again and again all the same."""
+    for container in one.containers if _about_restarts(one) and one.intent.detail["mode"] == "live" else ():
+        if inspect(one.engine, container.id).state == "restarting":
+            return f"{container.name} still restarts again and again"
     return ""
 
 

@@ -124,7 +124,7 @@ def test_runs_under_plain_papermill(tmp_path: Path) -> None:
     command += ["-p", "source", "sample", "-p", "output", str(output), "-k", "python3", "--no-progress-bar"]
     done = subprocess.run(command, env=environment(tmp_path / "archive"), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in output.iterdir()} == {"plan.yaml", "forecast.parquet", "run.json"}
+    assert {path.name for path in output.iterdir()} == {"plan.yaml", "alerts.yml", "forecast.parquet", "run.json"}
     cells = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 

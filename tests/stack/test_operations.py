@@ -103,8 +103,9 @@ def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
     changes = loops_of(settings, more_than=1)["waiting"].changes
-    done = apply_plan(plan_of(*changes), settings)
-    assert [one.state for one in done.outcomes] == ["done"]
+    wait_for(lambda: snapshot(settings.engine).containers[0].state == "restarting" or None, "the pause before the next try")
+    done = apply_plan(plan_of(*changes), shop.settings(observe=8))
+    assert [(one.state, one.reason) for one in done.outcomes] == [("done", "")]
     wait_for(lambda: snapshot(settings.engine).containers[0].state == "exited" or None, "its last retry")
     assert snapshot(settings.engine).containers[0].restart_policy == "on-failure:3"
     rollback(done.run, settings)
