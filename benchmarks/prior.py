@@ -120,7 +120,7 @@ def _readable(prior: dict[str, object]) -> str:
     """One line a stratum."""
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in prior.items() if name != "strata"]
     tables = []
-    for resource, rows in prior["strata"].items():  # type: ignore[attr-defined]
+    for resource, rows in prior["strata"].items():  # type: ignore[attr-defined]  # a mapping among other values
         strata = ",\n".join(f"      {json.dumps(row)}" for row in rows)
         tables.append(f'    "{resource}": [\n{strata}\n    ]')
     return "{\n" + ",\n".join(lines) + ',\n  "strata": {\n' + ",\n".join(tables) + "\n  }\n}\n"

@@ -159,7 +159,7 @@ def affinity(
     as_json: Json = False,
 ) -> None:
     """Propose cores for every service so that none is far busier than the others."""
-    from capacity import api
+    from capacity import api, house
     from capacity.inventory.engine import connect_all, survey
     from capacity.operations.affinity import balance, measure_load
 
@@ -176,10 +176,10 @@ def affinity(
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
         load = measure_load(engines, inventory, seconds) if load is None else load
-    rules = api.service_rules(settings, sorted({one.key for one in inventory.containers}))
+    rules = house.service_rules(settings, sorted({one.key for one in inventory.containers}))
     pinned = frozenset(name for name, rule in rules.items() if rule.pinned)
     found = balance(
-        inventory, load, api.service_types(settings), ranges=settings.placement.model_dump(), pinned=pinned, busy=busy
+        inventory, load, house.service_types(settings), ranges=settings.placement.model_dump(), pinned=pinned, busy=busy
     )
     if out is not None:
         hosts = {change.service: one.host for one in found for change in one.changes}

@@ -11,8 +11,8 @@ import pandas as pd
 
 from capacity import __version__
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
-from capacity.compliance import Facts, PortMove, Report, Severity, evaluate, gather, load_rules, load_waivers, propose_moves
-from capacity.compliance.checklist import Point, checklist
+from capacity.compliance import Facts, PortMove, Report, evaluate, gather, load_rules, load_waivers, propose_moves
+from capacity.compliance.checklist import DUE_HOURS, Point, checklist
 from capacity.errors import CapacityError
 from capacity.reporting.runs import iso_week, list_runs, make_folder, previous_run, write_run
 
@@ -26,11 +26,10 @@ __all__ = ["DEADLINES", "REPORT", "Item", "Review", "review", "save"]
 
 REPORT = "weekly-compliance"
 _TREND_WEEKS = 12
+_WEEK_HOURS = 168
 DEADLINES = {
-    Severity.CRITICAL: "within 24 hours",
-    Severity.HIGH: "within 48 hours",
-    Severity.MEDIUM: "within a week",
-    Severity.LOW: "when there is time",
+    severity: "when there is time" if hours is None else "within a week" if hours == _WEEK_HOURS else f"within {hours} hours"
+    for severity, hours in DUE_HOURS.items()
 }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capacity import api, sizing
+from capacity import house, sizing
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting.runs import Run, list_runs, read_forecast
@@ -259,14 +259,14 @@ def _on_host(week: weekly.Weekly, host: str) -> list[str]:
 def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]:
     """Cores of each host's services by forecast load."""
     load = week.tables[Resource.CPU]["p95"]
-    types = api.service_types(settings)
+    types = house.service_types(settings)
     found = {}
     for host, cores in _sizes(week, Resource.CPU).items():
         mine = _on_host(week, str(host))
         kinds = {name: type_of(name, types).category for name in mine}
         ranges = settings.placement.model_dump()
         # which cores a pinned service has is not in the metrics: it counts on all of them
-        pinned = {name: f"0-{int(cores) - 1}" for name, rule in api.service_rules(settings, mine).items() if rule.pinned}
+        pinned = {name: f"0-{int(cores) - 1}" for name, rule in house.service_rules(settings, mine).items() if rule.pinned}
         found[str(host)] = sizing.place(load.reindex(mine), kinds, int(cores), ranges=ranges, pinned=pinned)
     return found
 

@@ -14,10 +14,11 @@ from capacity.sizing.defaults import TYPES, ServiceType
 if TYPE_CHECKING:
     from capacity.forecasting import Forecaster
 
-__all__ = ["GRAIN", "RISK_CLASSES", "SMALLEST", "Context", "ServiceRule"]
+__all__ = ["GRAIN", "RISK_CLASSES", "SMALLEST", "THROTTLED_TOO_MUCH", "Context", "ServiceRule"]
 
 GRAIN = {Resource.CPU: 0.01, Resource.MEMORY: float(1 << 20)}  # limits are whole hundredths of a core and whole MiB
 SMALLEST = {Resource.CPU: 0.01, Resource.MEMORY: 6.0 * (1 << 20)}  # Docker refuses less
+THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 RISK_CLASSES = {"critical": 0.25, "standard": 1.0, "batch": 4.0}  # multiples of the risk asked for
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Action, Reason, Resource
-from capacity.sizing.context import GRAIN, Context
+from capacity.sizing.context import GRAIN, THROTTLED_TOO_MUCH, Context
 from capacity.sizing.defaults import type_of
 from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
 
 __all__ = ["decide", "type_defaults"]
 
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
-_THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 _THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
 _OBSERVE = pd.Timedelta("7D")  # how long a new level is watched before anything is lowered
 _UP = 1 / 3  # share of the tolerance that a raise must exceed
@@ -88,7 +87,7 @@ def decide(
         (unlimited, Action.SET, Reason.UNLIMITED),
         ((table["oom_kills"] > 0) & up & ~leaking, Action.RAISE, Reason.OOM_KILLED),
         (up & leaking, Action.RAISE, Reason.LEAK),
-        ((table["throttled"] > _THROTTLED_TOO_MUCH) & up, Action.RAISE, Reason.THROTTLED),
+        ((table["throttled"] > THROTTLED_TOO_MUCH) & up, Action.RAISE, Reason.THROTTLED),
         (up & outside, Action.RAISE, Reason.OWN_BOUNDS),
         (up & startup, Action.RAISE, Reason.STARTUP_PEAK),
         (up, Action.RAISE, Reason.BREACH_EXPECTED),

@@ -10,7 +10,7 @@ import pandas as pd
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Resource
-from capacity.sizing.context import GRAIN, RISK_CLASSES, Context
+from capacity.sizing.context import GRAIN, RISK_CLASSES, THROTTLED_TOO_MUCH, Context
 from capacity.sizing.decide import decide, type_defaults
 from capacity.sizing.defaults import type_of
 from capacity.sizing.evidence import judge, others
@@ -25,7 +25,6 @@ from capacity.sizing.throttling import learn_curve, predicted_share, smallest_li
 __all__ = ["PEAK_QUANTILES", "recommend"]
 
 PEAK_QUANTILES = PEAK_LEVELS
-_THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
 _URGENT = 2.0  # times the risk: below it a limit in force stays
 _SURE, _NEAR = 0.5, 0.8  # a week of samples, or use near the limit: without either a chance alone raises nothing
@@ -203,7 +202,7 @@ def _needed(
     hard = table["startup_peak"]
     if resource is Resource.CPU:
         hard = at_least(hard, smallest_limit(usage, context.throttled, curve, context.throttle_target))
-    hidden = (table["oom_kills"] > 0) | (table["throttled"] > _THROTTLED_TOO_MUCH)
+    hidden = (table["oom_kills"] > 0) | (table["throttled"] > THROTTLED_TOO_MUCH)
     hard = at_least(hard, (table["current"] * _AFTER_A_KILL).where(hidden))
     table["hard"] = hard
     need = at_least(need, hard)
