@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,24 +12,8 @@ from capacity.changes import adjustments, apply_plan, dry_run, held_back, rollba
 from capacity.errors import ChangeRefused, InputError, Locked
 from capacity.inventory import drift, load_project, snapshot
 from capacity.model import What
-from tests.changes.fleet import MIB, Fleet, cpus, fleet, in_folder, memory, other, plan_of, project
+from tests.changes.fleet import MIB, Fleet, cpus, memory, other, plan_of, project
 from tests.servers_docker import client
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One Engine for the module."""
-    with fleet(tmp_path_factory.mktemp("apply")) as made:
-        yield made
-
-
-@pytest.fixture
-def shop(whole: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    """An empty Engine and a folder of the test's own."""
-    made = in_folder(whole, tmp_path)
-    monkeypatch.setenv("PATH", made.environment()["PATH"])
-    yield made
-    made.clear()
 
 
 def test_container_and_file_change_together(shop: Fleet) -> None:

@@ -18,26 +18,10 @@ from capacity.inventory import load_project, snapshot
 from capacity.inventory.engine import connect_all, usage
 from capacity.model import Change, Reason, Resource, What
 from capacity.sizing.defaults import TYPES, type_of
-from tests.changes.fleet import IMAGE, MIB, Fleet, cpus, fleet, in_folder, memory, other, plan_of, project
+from tests.changes.fleet import IMAGE, MIB, Fleet, cpus, memory, other, plan_of, project
 from tests.servers import Command, fetch, free_port, require, wait_for
 
 GIB = 1024 * MIB
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One Engine for the module."""
-    with fleet(tmp_path_factory.mktemp("seed")) as made:
-        yield made
-
-
-@pytest.fixture
-def shop(whole: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    """An empty Engine and a folder of the test's own."""
-    made = in_folder(whole, tmp_path)
-    monkeypatch.setenv("PATH", made.environment()["PATH"])
-    yield made
-    made.clear()
 
 
 class Asking(threading.Thread):

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-
-import pytest
 
 from capacity.changes import apply_plan, rollback
 from capacity.compliance import Facts, Report, evaluate, gather, load_rules, propose_moves
 from capacity.model import Change, Reason, Resource, What
 from capacity.sizing.defaults import type_of
-from tests.changes.fleet import Fleet, fleet, in_folder, plan_of, project
+from tests.changes.fleet import Fleet, plan_of, project
 
 MENDED = {"no-port-conflicts", "memory-limit-declared", "memory-limit-live", "cpu-limit", "health-check", "health-passing"}
 MENDED |= {"restart-bounded", "pids-limit"}
 HEALTHY = {"test": ["CMD", "true"], "interval": "1s"}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """One Engine for the module."""
-    with fleet(tmp_path_factory.mktemp("mended")) as made:
-        yield made
-
-
-@pytest.fixture
-def shop(whole: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
-    """An empty Engine and a folder of the test's own."""
-    made = in_folder(whole, tmp_path)
-    monkeypatch.setenv("PATH", made.environment()["PATH"])
-    yield made
-    made.clear()
 
 
 def look(shop: Fleet, file: Path) -> tuple[Report, Facts]:
