@@ -12,7 +12,8 @@ from capacity.changes.plan import is_lowering
 from capacity.changes.undo import containers_now
 from capacity.errors import ChangeRefused, ContainerGone
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, Usage, engine_time, inspect, memory_kills, usage
+from capacity.inventory.engine import Engine, Usage, engine_time, inspect, usage
+from capacity.inventory.events import memory_kills
 from capacity.model import What
 
 __all__ = ["MEASURED", "Watched", "begin", "watch"]

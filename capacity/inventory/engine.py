@@ -20,7 +20,7 @@ from capacity.progress import Progress, Silent
 from capacity.settings import EngineSettings
 
 __all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
-__all__ += ["memory_kills", "snapshot", "survey", "usage"]
+__all__ += ["snapshot", "survey", "usage"]
 
 _OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
 _GONE = 404
@@ -214,26 +214,6 @@ def engine_time(engine: Engine) -> float:
     with engine_errors(engine.host.name, "tell its time"):
         said = str(engine.api.info()["SystemTime"])
     return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", said)).timestamp()
-
-
-def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, float]]:
-    """Containers in which the kernel killed something for memory, with the Engine's time of it.
-
-    The Engine's description of a container does not tell when it was a child process that died; its events do. It keeps the
-    last 256 of them, so ask often.
-
-    Args:
-        engine: whom to ask.
-        since: the Engine's time, Unix seconds.
-        until: the same; not in its future, or the answer waits for it.
-
-    Raises:
-        EngineError: no answer.
-    """
-    asked = {"event": "oom", "type": "container"}
-    with engine_errors(engine.host.name, "tell its events"):
-        events = list(engine.api.events(since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True))
-    return [(event["Actor"]["ID"], event["timeNano"] / 1e9) for event in events]
 
 
 def survey(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None = None) -> Inventory:

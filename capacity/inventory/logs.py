@@ -6,7 +6,7 @@ from typing import Any
 
 from capacity.inventory.engine import Engine, engine_errors
 
-__all__ = ["deaths", "health_output", "last_lines"]
+__all__ = ["health_output", "last_lines"]
 
 _MOST_BYTES = 256 * 1024
 
@@ -40,18 +40,3 @@ def health_output(engine: Engine, container: str) -> list[str]:
         state: dict[str, Any] = engine.api.inspect_container(container)["State"]
     checks = (state.get("Health") or {}).get("Log") or []
     return [line for check in checks for line in str(check.get("Output") or "").splitlines()][-50:]
-
-
-def deaths(engine: Engine, since: float, until: float) -> dict[str, list[float]]:
-    """Container id -> the Engine's times at which it died; the Engine keeps its last 256 events only.
-
-    Raises:
-        EngineError: no answer.
-    """
-    asked = {"event": "die", "type": "container"}
-    with engine_errors(engine.host.name, "tell its events"):
-        events = list(engine.api.events(since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True))
-    found: dict[str, list[float]] = {}
-    for event in events:
-        found.setdefault(event["Actor"]["ID"], []).append(event["timeNano"] / 1e9)
-    return found

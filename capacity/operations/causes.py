@@ -11,14 +11,14 @@ from typing import Any
 from capacity.bundled import bundled
 from capacity.errors import InputError
 
-__all__ = ["Cause", "Diagnosis", "diagnose", "load_causes", "redact"]
+__all__ = ["KILLED", "Cause", "Diagnosis", "diagnose", "load_causes", "redact"]
 
 _FIXES = ("memory", "wait", "port", "health", "manual")
 _KEYS = {"cause", "pattern", "example", "fix"}
 _MOST_LINES = 8
 _LONGEST = 300
 _READ = 4000  # letters of a line that are looked at: patterns must not take for ever on a line without end
-_KILLED, _SEGFAULT = 137, 139
+KILLED, _SEGFAULT = 137, 139
 _NAMED = (
     r"(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization|cookie|dsn)"
 )
@@ -120,5 +120,5 @@ def diagnose(
             return Diagnosis(cause.cause, cause.fix, tuple(found[-_MOST_LINES:]))
     if health == "unhealthy":
         return Diagnosis("failing-health-check", "health", tuple((checks or lines)[-_MOST_LINES:]))
-    said = {_KILLED: "killed", _SEGFAULT: "crash", 0: "ends-by-itself"}.get(exit_code, "crash")
+    said = {KILLED: "killed", _SEGFAULT: "crash", 0: "ends-by-itself"}.get(exit_code, "crash")
     return Diagnosis(said, "manual", tuple(lines[-_MOST_LINES:]))

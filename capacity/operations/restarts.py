@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from capacity.compliance import PortMove
 from capacity.inventory.containers import Container, Inventory
 from capacity.inventory.engine import Engine, engine_time, survey
-from capacity.inventory.logs import deaths, health_output, last_lines
+from capacity.inventory.events import deaths, memory_kills
+from capacity.inventory.logs import health_output, last_lines
 from capacity.model import Change, Reason, What
-from capacity.operations.causes import Cause, Diagnosis, diagnose
+from capacity.operations.causes import KILLED, Cause, Diagnosis, diagnose
 
 __all__ = ["RestartLoop", "find_restart_loops", "propose"]
 
@@ -84,30 +85,37 @@ def find_restart_loops(
     """
     known = known or Known()
     inventory = survey(engines, {})
-    died: dict[str, int] = {}
+    died: dict[str, list[int]] = {}
+    killed: set[str] = set()
     for engine in engines.values():
         now = engine_time(engine)
-        died |= {container: len(times) for container, times in deaths(engine, now - window, now).items()}
+        died |= deaths(engine, now - window, now)
+        killed |= {container for container, _ in memory_kills(engine, now - window, now)}
     found = []
     for one in inventory.containers:
-        count = max(died.get(one.id, 0), math.floor(known.restarts.get(one.key, 0)))
+        codes = died.get(one.id, [])
+        count = max(len(codes), math.floor(known.restarts.get(one.key, 0)))
         if count > more_than or (one.state == "restarting" and one.restart_count > more_than):
-            found.append(_loop(one, max(count, more_than + 1), engines[one.host], causes, inventory, known))
+            diagnosis = _diagnosis(one, engines[one.host], causes, codes=codes, killed=one.id in killed)
+            changes, advice = propose(one, diagnosis, inventory, known)
+            seen, waits = max(count, more_than + 1), one.state == "restarting"
+            found.append(
+                RestartLoop(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice)
+            )
     return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
 
 
-def _loop(one: Container, count: int, engine: Engine, causes: Sequence[Cause], inventory: Inventory, known: Known) -> RestartLoop:
-    diagnosis = diagnose(
+def _diagnosis(one: Container, engine: Engine, causes: Sequence[Cause], *, codes: Sequence[int], killed: bool) -> Diagnosis:
+    code = one.exit_code or (codes[-1] if codes else 0)  # a process that runs again has none of its own
+    return diagnose(
         causes,
-        oom_killed=one.oom_killed,
-        exit_code=one.exit_code,
+        # the Engine misses kills where the container is gone at once, so one that it did see speaks for the others
+        oom_killed=one.oom_killed or (killed and code == KILLED),
+        exit_code=code,
         health=one.health,
         log=last_lines(engine, one.id),
         health_log=health_output(engine, one.id),
     )
-    changes, advice = propose(one, diagnosis, inventory, known)
-    waiting = one.state == "restarting"
-    return RestartLoop(one.key, one.host, one.name, count, one.restart_count, waiting, diagnosis, tuple(changes), advice)
 
 
 def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known) -> tuple[list[Change], str]:

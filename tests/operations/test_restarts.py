@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from capacity.compliance import PortMove
 from capacity.inventory.containers import Host, Inventory
+from capacity.inventory.engine import Engine
 from capacity.model import What
-from capacity.operations.causes import Diagnosis
-from capacity.operations.restarts import Known, propose
+from capacity.operations.causes import Diagnosis, load_causes
+from capacity.operations.restarts import Known, find_restart_loops, propose
 from tests.operations.test_order import container
 
 MIB = 1 << 20
@@ -44,3 +47,51 @@ def test_a_policy_that_is_right_already_is_no_change() -> None:
     changes, advice = propose(one, Diagnosis("dependency-not-ready", "wait"), Inventory((HOST,), (one,)), Known())
     assert not changes
     assert "service_healthy" in advice
+
+
+class Told:
+    """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
+
+    def __init__(self, codes: list[int], kills: int, state: dict[str, Any]) -> None:
+        self.told = {
+            "die": [{"Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}}, "timeNano": 1} for code in codes],
+            "oom": [{"Actor": {"ID": "a", "Attributes": {}}, "timeNano": 1}] * kills,
+        }
+        self.state = state
+
+    def info(self) -> dict[str, str]:
+        """Its clock."""
+        return {"SystemTime": "2026-01-01T00:00:00Z"}
+
+    def containers(self, **_: object) -> list[dict[str, str]]:
+        """The one there is."""
+        return [{"Id": "a"}]
+
+    def inspect_container(self, _: str) -> dict[str, Any]:
+        """Its state now."""
+        return {"Id": "a", "Name": "/web", "State": self.state, "HostConfig": {"Memory": 64 * MIB}}
+
+    def logs(self, *_: object, **__: object) -> bytes:
+        """Nothing."""
+        return b""
+
+    def events(self, *, filters: dict[str, str], **_: object) -> list[dict[str, Any]]:
+        """Those of the kind asked for."""
+        return self.told[filters["event"]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "kills", "state", "cause"),
+    [
+        ([137] * 4, 1, {"Status": "restarting", "ExitCode": 137, "OOMKilled": False}, "out-of-memory"),
+        ([137] * 4, 1, {"Status": "running", "ExitCode": 0, "OOMKilled": False}, "out-of-memory"),
+        ([137] * 4, 0, {"Status": "restarting", "ExitCode": 137, "OOMKilled": False}, "killed"),
+        ([137, 1, 1, 1], 1, {"Status": "running", "ExitCode": 0, "OOMKilled": False}, "crash"),
+    ],
+)
+def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
+    codes: list[int], kills: int, state: dict[str, Any], cause: str
+) -> None:
+    """The flag is lost now and then where the container is gone with the process; the last code still must be that of a kill."""
+    (found,) = find_restart_loops({"here": Engine(HOST, Told(codes, kills, state))}, load_causes())
+    assert (found.diagnosis.cause, found.restarts) == (cause, 4)

@@ -16,7 +16,8 @@ import trustme
 from capacity.changes import apply_plan
 from capacity.errors import ContainerGone, EngineUnreachable, InputError, SettingsError
 from capacity.inventory import drift, snapshot
-from capacity.inventory.engine import connect_all, inspect, memory_kills
+from capacity.inventory.engine import connect_all, inspect
+from capacity.inventory.events import memory_kills
 from capacity.model import What
 from capacity.settings import EngineSettings, Settings
 from tests.changes.fleet import MIB, Fleet, in_folder, other, plan_of, project

@@ -1,0 +1,50 @@
+"""What an Engine tells of the past: who died, and whom the kernel killed. It keeps its last 256 events only, so ask often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capacity.inventory.engine import Engine, engine_errors
+
+__all__ = ["deaths", "memory_kills"]
+
+
+def deaths(engine: Engine, since: float, until: float) -> dict[str, list[int]]:
+    """Container id -> the exit codes with which it died between two of the Engine's times, the oldest first.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    found: dict[str, list[int]] = {}
+    for actor, _ in _events(engine, "die", since, until):
+        found.setdefault(actor["ID"], []).append(int(actor["Attributes"].get("exitCode") or 0))
+    return found
+
+
+def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, float]]:
+    """Containers in which the kernel killed something for memory, with the Engine's time of it.
+
+    The Engine's description of a container does not tell when it was a child process that died; its events do. It misses some
+    where the container is gone with the process.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    return [(actor["ID"], when) for actor, when in _events(engine, "oom", since, until)]
+
+
+def _events(engine: Engine, kind: str, since: float, until: float) -> list[tuple[dict[str, Any], float]]:
+    asked = {"event": kind, "type": "container"}
+    with engine_errors(engine.host.name, "tell its events"):
+        events = list(engine.api.events(since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True))
+    return [(event["Actor"], event["timeNano"] / 1e9) for event in events]
