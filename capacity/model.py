@@ -160,6 +160,7 @@ class What(StrEnum):
     HOST_PORT = "host-port"
     ENVIRONMENT = "environment"
     HEALTH_CHECK = "health-check"
+    DEPENDS_ON = "depends-on"
 
     @classmethod
     def of(cls, thing: Resource | What) -> What:
@@ -173,7 +174,7 @@ class What(StrEnum):
 
 
 Value = float | str | dict[str, object] | None
-"""Bytes, cores, a count or a port; text; or a mapping for environment and health check. None is unlimited or unset."""
+"""Bytes, cores, a count or a port; text; or a mapping for environment, health check, dependencies. None is unlimited, unset."""
 
 
 @dataclass(frozen=True)

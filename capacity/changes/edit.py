@@ -14,7 +14,7 @@ from typing import Any
 
 from capacity.changes.edit_checks import File, changed_lines, check_text, differing, read
 from capacity.changes.edit_lists import STRUCTURED, add_structured, line_budget
-from capacity.changes.edit_place import Impossible, Leaf, ListEdit, Placing, place, place_beside
+from capacity.changes.edit_place import Impossible, Keyed, Leaf, ListEdit, Placing, place, place_beside
 from capacity.changes.edit_reasons import EditReason, refuse
 from capacity.changes.edit_text import Style, apply, column
 from capacity.changes.edit_values import SETTINGS, at, check_conflicts, trees
@@ -43,7 +43,7 @@ def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.ab
 
     What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation` in cores; `pids`; `cpuset`
     and `restart` as text; `environment` as values by name; `healthcheck` as Compose's own mapping; `ports` as new published ports
-    by the old ones.
+    by the old ones; `depends_on` as the condition by the service awaited.
 
     Args:
         text: the file, with its own line breaks (read it with `newline=""`).
@@ -99,7 +99,7 @@ def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[
     unknown = set(wanted) - SETTINGS - STRUCTURED
     if unknown:
         raise refuse(EditReason.UNKNOWN_CHANGE, service, min(unknown))
-    lines = line_budget(wanted)
+    lines = line_budget(wanted, found.present)
     scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
     refused: list[EditRefused] = []
     second: list[tuple[File, _Written]] = []
@@ -163,7 +163,7 @@ def _attempt(
 
 def _paths(tree: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     for name, item in tree.items():
-        if isinstance(item, (Leaf, ListEdit)):
+        if isinstance(item, (Keyed, Leaf, ListEdit)):
             yield (name,)
         else:
             yield from ((name, *path) for path in _paths(item))

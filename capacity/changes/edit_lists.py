@@ -1,4 +1,4 @@
-"""Settings that are lists or mappings: environment, published ports, the health check."""
+"""Settings that are lists or mappings: environment, published ports, the health check, what a service waits for."""
 
 from __future__ import annotations
 
@@ -6,24 +6,27 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from capacity.changes.edit_place import Leaf, ListEdit
+from capacity.changes.edit_place import Keyed, Leaf, ListEdit
 from capacity.changes.edit_reasons import EditReason, refuse
+from capacity.changes.edit_values import at
 
 __all__ = ["STRUCTURED", "add_structured", "line_budget"]
 
-STRUCTURED = frozenset({"environment", "healthcheck", "ports"})
+STRUCTURED = frozenset({"depends_on", "environment", "healthcheck", "ports"})
+_CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _CHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
 _PUBLISHED = re.compile(r"(?P<before>(?:\[[0-9a-fA-F:.]+\]:|[0-9.]+:)?)(?P<port>[0-9]+)(?P<after>:[0-9]+(?:/[a-z]+)?)")
 
 
-def line_budget(wanted: Mapping[str, Any]) -> int:
-    """How many lines an edit may change: 4 for one limit, one more for each further value."""
+def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
+    """How many lines an edit may change: 4 for one limit, one more for each further value or name of a list made a mapping."""
     sizes = (len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1 for name, value in wanted.items())
-    return 3 + sum(sizes)
+    listed = present.get("depends_on") if "depends_on" in wanted else None
+    return 3 + sum(sizes) + (len(listed) if isinstance(listed, list) else len(wanted.get("depends_on", ())))
 
 
 def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]) -> None:
-    """Add to `tree` what sets the environment, the health check and the ports of a service.
+    """Add to `tree` what sets the environment, the health check, the ports and the dependencies of a service.
 
     Args:
         service: its name, for refusals.
@@ -41,6 +44,8 @@ def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any
         _environment(service, model.get("environment"), wanted["environment"], tree)
     if "healthcheck" in wanted:
         _healthcheck(service, wanted["healthcheck"], tree)
+    if "depends_on" in wanted:
+        _depends_on(service, model.get("depends_on"), wanted["depends_on"], tree)
     if "ports" in wanted:
         _ports(service, model.get("ports"), wanted["ports"], tree)
 
@@ -76,6 +81,19 @@ def _healthcheck(service: str, values: Mapping[str, Any], tree: dict[str, Any]) 
     tree["healthcheck"] = {name: Leaf(list(value) if isinstance(value, tuple) else value) for name, value in values.items()}
 
 
+def _depends_on(service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+    for name, condition in values.items():
+        if not isinstance(name, str) or condition not in _CONDITIONS or name == service:
+            raise refuse(EditReason.BAD_VALUE, service, f"depends_on {name!r}: {condition!r}")
+    if isinstance(present, list):
+        all_of_it = {str(name): _CONDITIONS[0] for name in present} | dict(values)
+        tree["depends_on"] = Keyed({name: {"condition": condition} for name, condition in all_of_it.items()})
+        return
+    wanted = {name: condition for name, condition in values.items() if at(present, name, "condition") != condition}
+    if wanted:
+        tree["depends_on"] = {name: {"condition": Leaf(condition)} for name, condition in wanted.items()}
+
+
 def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str, Any]) -> None:
     changed: dict[int, Any] = {}
     for old, new in values.items():
@@ -85,8 +103,8 @@ def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str
             index: _moved(item, str(old), int(new)) for index, item in enumerate(present if isinstance(present, list) else [])
         }
         moved = {index: item for index, item in found.items() if item is not None}
-        if len(moved) != 1:
-            raise refuse(EditReason.SHAPE, service, f"{len(moved)} ports are published as {old} in so many words")
+        if not moved:
+            raise refuse(EditReason.SHAPE, service, f"no port is published as {old} in so many words")
         changed.update(moved)
     tree["ports"] = ListEdit(changed, [])
 

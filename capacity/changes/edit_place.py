@@ -11,7 +11,7 @@ from capacity.changes.edit_text import Splice, Style, column, content_end, flow,
 from capacity.inventory.compose.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity.inventory.compose.values import scalar_value
 
-__all__ = ["Impossible", "Leaf", "ListEdit", "Placing", "place", "place_beside"]
+__all__ = ["Impossible", "Keyed", "Leaf", "ListEdit", "Placing", "place", "place_beside"]
 
 
 class Impossible(Exception):
@@ -32,6 +32,13 @@ class ListEdit:
 
     changed: dict[int, Any]
     added: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A mapping to write where the file has a list of its keys, or has a mapping that lacks some of it."""
+
+    value: dict[str, Any]
 
 
 @dataclass
@@ -80,6 +87,8 @@ def place(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effectiv
             result[name] = _replace(work, node, wanted)
         elif isinstance(wanted, ListEdit):
             result[name] = _edit_list(work, key, node, wanted, effective.get(name))
+        elif isinstance(wanted, Keyed):
+            result[name] = _key_list(work, body.key(name), node, wanted)
         else:
             name_node = body.key(name)
             assert name_node is not None
@@ -117,6 +126,9 @@ def _added(work: Placing, wanted: Any, inherited: Any) -> Any:
         return wanted.value
     if isinstance(wanted, ListEdit):
         raise Impossible
+    if isinstance(wanted, Keyed):
+        work.copied = True
+        return wanted.value
     if isinstance(inherited, dict) and _overlay(inherited, wanted) != _values(wanted):
         work.copied = True
         return _overlay(inherited, wanted)
@@ -214,6 +226,28 @@ def _edit_list(work: Placing, key: Scalar, node: Node, wanted: ListEdit, effecti
     if wanted.added:
         _append(work, node, wanted.added)
     return [*result, *wanted.added]
+
+
+def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> dict[str, Any]:
+    """Write `name: {...}` in the place of each `- name`, so that comments beside and between stay where they are."""
+    if key is None or not isinstance(node, Sequence) or node.anchor or node.tag:
+        raise Impossible
+    if node.flow or not node.items:
+        return dict(_replace_whole(work, node, Leaf(wanted.value)))
+    names = [item.text if isinstance(item, Scalar) and not (item.anchor or item.tag) else None for item in node.items]
+    deeper = ""
+    for name, item in zip(names, node.items, strict=True):
+        start = work.text.rfind("\n", 0, item.start) + 1
+        dash = re.compile(r"([ ]*)-[ ]+").fullmatch(work.text, start, item.start)
+        if name is None or dash is None:
+            raise Impossible
+        deeper = " " * work.style.step if len(dash[1]) <= column(work.text, key.start) else ""
+        lead = dash[1] + deeper
+        work.splices.append(Splice(start, item.end, f"{lead}{scalar_text(name)}: {flow(wanted.value[name])}"))
+    added = [f"{lead}{scalar_text(name)}: {flow(value)}" for name, value in wanted.value.items() if name not in names]
+    if added:
+        work.splices.append(insert_lines(work.text, content_end(work.text, node.items[-1]), added))
+    return dict(wanted.value)
 
 
 def _append(work: Placing, node: Sequence, added: list[str]) -> None:

@@ -38,11 +38,11 @@ def edit_service(
     found = declared.service(name)
     if found is None:
         raise ChangeRefused(f"{service}: its compose files do not declare it", declared.missing or "Take a new snapshot")
-    by_file: dict[Path, dict[What, tuple[Value, Value]]] = {}
+    by_file: dict[Path, list[tuple[What, Value, Value]]] = {}
     for change in changes:
         origin = declared_value(found, change.what)[1] or found.where()
         path = Path(origin.file) if origin else declared.files[0]
-        by_file.setdefault(path, {})[change.what] = (change.before, change.after)
+        by_file.setdefault(path, []).append((change.what, change.before, change.after))
     edited = {}
     for path, wanted in by_file.items():
         before = (texts or {}).get(path)
@@ -62,10 +62,11 @@ def _text(path: Path) -> str:
         raise StorageError(f"{path} is no UTF-8 text", "Edit it by hand") from error
 
 
-def _swap_beside(service: Service, wanted: Mapping[What, tuple[Value, Value]]) -> dict[str, int]:
+def _swap_beside(service: Service, wanted: Iterable[tuple[What, Value, Value]]) -> dict[str, int]:
     """A declared `memswap_limit` moves with the memory, as it does on the container."""
     swap = service.resources.memory_swap
-    memory = wanted.get(What.MEMORY, (None, None))[1]
-    if not swap or swap == -1 or What.MEMORY_SWAP in wanted or not isinstance(memory, (int, float)):
+    to = {what: after for what, _, after in wanted}
+    memory = to.get(What.MEMORY)
+    if not swap or swap == -1 or What.MEMORY_SWAP in to or not isinstance(memory, (int, float)):
         return {}
     return {"memswap": swap_with(service.resources.memory, swap, int(memory))}

@@ -108,9 +108,7 @@ def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
             continue
         if any(change.what is What.HOST_PORT for change in changes):
             refused[service] = "an override file adds ports, it cannot move one"
-        said: dict[What, tuple[Value, Value]] = {
-            change.what: (change.before, change.after) for change in changes if change.what is not What.HOST_PORT
-        }
+        said = [(change.what, change.before, change.after) for change in changes if change.what is not What.HOST_PORT]
         if said:
             services[key.service] = _override(found, compose_settings(said))
     return (_yaml({"services": services}) if services else ""), refused
@@ -132,6 +130,8 @@ def _override(service: Service, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shown(name: str, value: Any) -> Any:
+    if name == "depends_on":
+        return {other: {"condition": condition} for other, condition in value.items()}
     if name in {"memory", "memswap", "memory_reservation"}:
         return value if value == -1 else f"{value // MIB}m" if value % MIB == 0 else f"{value}b"
     return f"{value:g}" if name in {"cpus", "cpus_reservation"} else value

@@ -11,6 +11,7 @@ from typing import Any
 from capacity.changes.files import read_bytes, replace_file
 from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import LIVE, limits_of, not_in_force, send_update, update_body
+from capacity.changes.plan import FILE_ONLY
 from capacity.changes.recreate import recreate
 from capacity.changes.steps import Step, edited_files
 from capacity.changes.undo import undo
@@ -214,7 +215,7 @@ def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
         ChangeRefused: it said yes and did not do it.
     """
     wanted = {What(change["what"]): change["to"] for change in intent.detail["changes"]}
-    live: dict[What, Value] = {what: value for what, value in wanted.items() if what is not What.CPU_RESERVATION}
+    live: dict[What, Value] = {what: value for what, value in wanted.items() if what not in FILE_ONLY}
     for container in intent.detail["containers"] if live else []:
         now = inspect(engine, container["id"], container["name"])
         send_update(engine, now, update_body(now, live, engine.host))

@@ -15,10 +15,14 @@ from capacity.changes.commands import update_command
 from capacity.changes.values import check_value
 from capacity.model import Change, Reason, Resource, Value, What
 
-__all__ = ["MadeFrom", "Plan", "PlannedChange", "is_edited", "is_lowering", "is_raise", "make_plan", "plan_id", "plan_schema"]
+__all__ = ["FILE_ONLY", "RECREATING", "MadeFrom", "Plan", "PlannedChange", "is_edited", "is_lowering", "is_raise", "make_plan"]
+__all__ += ["plan_id", "plan_schema"]
 
 RECREATING = frozenset({What.HOST_PORT, What.ENVIRONMENT, What.HEALTH_CHECK})
 """What the Engine cannot change on a container that exists."""
+
+FILE_ONLY = frozenset({What.CPU_RESERVATION, What.DEPENDS_ON})
+"""What a container has nothing of: it stands in the compose file alone."""
 
 Risk = Literal["low", "medium", "high"]
 
@@ -62,6 +66,12 @@ class PlannedChange(_Part):
         """How messages name it."""
         return f"{self.service} {self.what}"
 
+    @property
+    def key(self) -> tuple[str, str, What, int]:
+        """What stands only once in a plan: a service has one memory limit, and each of its ports moves once."""
+        port = self.before if self.what is What.HOST_PORT and isinstance(self.before, (int, float)) else 0
+        return self.service, self.host, self.what, int(port)
+
     @field_validator("before", "after", mode="before")
     @classmethod
     def _no_bare_boolean(cls, value: Any) -> Any:
@@ -87,12 +97,11 @@ class Plan(_Part):
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        seen: set[tuple[str, str, What]] = set()
+        seen: set[tuple[str, str, What, int]] = set()
         for change in self.changes:
-            key = (change.service, change.host, change.what)
-            if key in seen:
+            if change.key in seen:
                 raise ValueError(f"{change.label} stands twice")
-            seen.add(key)
+            seen.add(change.key)
         return self
 
 
@@ -113,8 +122,9 @@ def make_plan(
     return unnamed.model_copy(update={"plan_id": plan_id(unnamed)})
 
 
-def _place(change: PlannedChange) -> tuple[str, str, int]:
-    return change.service, change.host, list(What).index(change.what)
+def _place(change: PlannedChange) -> tuple[str, str, int, int]:
+    service, host, what, port = change.key
+    return service, host, list(What).index(what), port
 
 
 def _planned(change: Change, host: str) -> PlannedChange:
@@ -151,7 +161,7 @@ def is_lowering(what: What, before: Value, after: Value) -> bool:
 def _risk(what: What, before: Value, after: Value) -> Risk:
     if what in RECREATING or (what in {What.MEMORY, What.MEMORY_SWAP, What.PIDS} and is_lowering(what, before, after)):
         return "high"
-    return "low" if is_raise(what, before, after) or what in {What.RESERVATION, What.CPU_RESERVATION} else "medium"
+    return "low" if is_raise(what, before, after) or what in FILE_ONLY | {What.RESERVATION} else "medium"
 
 
 def _order(what: What, before: Value, after: Value) -> int:

@@ -12,7 +12,7 @@ from capacity.changes.edits import edit_service
 from capacity.changes.files import read_bytes
 from capacity.changes.journal import digest
 from capacity.changes.limits import LIVE
-from capacity.changes.plan import RECREATING, Plan, PlannedChange
+from capacity.changes.plan import FILE_ONLY, RECREATING, Plan, PlannedChange
 from capacity.changes.values import equal, show_value
 from capacity.errors import ChangeRefused
 from capacity.inventory.containers import Container, Host, Inventory
@@ -149,11 +149,7 @@ def _not_now(
         return reason
     key = ServiceKey.parse(change.service)
     if key.project == ServiceKey.STANDALONE:
-        return (
-            "it is no Compose service, and a new container takes one"
-            if change.what in RECREATING | {What.CPU_RESERVATION}
-            else ""
-        )
+        return "it is no Compose service, and a new container takes one" if change.what in RECREATING | FILE_ONLY else ""
     declared = projects.get(key.project)
     if declared is None or declared.project is None:
         why = declared.missing if declared else "its project is not known"
@@ -189,7 +185,7 @@ def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> 
         if expected and expected != digest(read_bytes(path)):
             return f"{path} has changed since the plan was made"
     value, _ = declared_value(service, change.what)
-    if change.what is What.ENVIRONMENT and isinstance(change.after, dict):
+    if change.what in {What.ENVIRONMENT, What.DEPENDS_ON} and isinstance(change.after, dict):
         before = change.before if isinstance(change.before, dict) else {}
         here = value if isinstance(value, dict) else {}
         other = [name for name in change.after if here.get(name) not in {_text(before.get(name)), _text(change.after[name])}]

@@ -8,6 +8,7 @@ from typing import Any
 from capacity.changes.files import read_bytes, replace_file, undo_text
 from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import not_in_force, send_update, update_body
+from capacity.changes.plan import FILE_ONLY
 from capacity.changes.recreate import recreate
 from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineUnreachable
 from capacity.inventory.containers import Container
@@ -62,7 +63,7 @@ def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
 def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]:
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
     new = intent.detail["mode"] == "recreate"
-    touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] != What.CPU_RESERVATION]
+    touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
     lifted = any(before.get(what) is None for before in was.values() for what in touched)
     if intent.detail["mode"] == "file":
         return []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from capacity.model import Value, What
@@ -15,6 +15,7 @@ __all__ = ["COMPOSE_NAMES", "check_value", "compose_settings", "equal", "show_va
 BYTES = frozenset({What.MEMORY, What.MEMORY_SWAP, What.RESERVATION})
 CORES = frozenset({What.CPUS, What.CPU_RESERVATION})
 TEXTS = frozenset({What.CPUSET, What.RESTART_POLICY})
+CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
 _LARGEST_PORT = 65535
 _CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
@@ -32,6 +33,7 @@ COMPOSE_NAMES = {
     What.HOST_PORT: "ports",
     What.ENVIRONMENT: "environment",
     What.HEALTH_CHECK: "healthcheck",
+    What.DEPENDS_ON: "depends_on",
 }
 """What -> the name that `edit_compose` knows it by."""
 
@@ -52,6 +54,8 @@ def check_value(what: What, value: Value) -> None:
             raise ValueError(f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}")
     elif not isinstance(value, dict) or not value:
         raise ValueError(f"{what} must be a mapping with something in it")
+    elif what is What.DEPENDS_ON and not set(value.values()) <= CONDITIONS:
+        raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
 
 
 def _check_number(what: What, value: float) -> None:
@@ -81,7 +85,7 @@ def equal(what: What, one: Value, other: Value) -> bool:
 def show_value(what: What, value: Value) -> str:
     """The value for people."""
     if value is None or value == "":
-        return "none" if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK} else "unlimited"
+        return "none" if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK, What.DEPENDS_ON} else "unlimited"
     if what in BYTES and isinstance(value, (int, float)):
         return "unlimited" if value == -1 else format_memory(value)
     if what in CORES and isinstance(value, (int, float)):
@@ -91,17 +95,17 @@ def show_value(what: What, value: Value) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
-def compose_settings(changes: Mapping[What, tuple[Value, Value]]) -> dict[str, Any]:
-    """What `edit_compose` is to set on a service: name -> value, from `what -> (from, to)`."""
+def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, Any]:
+    """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of its ports may move."""
     wanted: dict[str, Any] = {}
-    for what, (before, after) in changes.items():
+    for what, before, after in changes:
         value: Any = after
         if what in BYTES and isinstance(after, (int, float)):
             value = int(after) if after == -1 else _whole(after)
         elif what is What.PIDS and isinstance(after, (int, float)):
             value = int(after)
         elif what is What.HOST_PORT and isinstance(after, (int, float)) and isinstance(before, (int, float)):
-            value = {str(int(before)): int(after)}
+            value = {**wanted.get("ports", {}), str(int(before)): int(after)}
         wanted[COMPOSE_NAMES[what]] = value
     return wanted
 

@@ -70,7 +70,7 @@ def diff(
     from capacity.changes import read_plan
     from capacity.changes.values import show_value
 
-    before, after = ({(one.service, one.host, one.what): one for one in read_plan(path).changes} for path in (old, new))
+    before, after = ({one.key: one for one in read_plan(path).changes} for path in (old, new))
     rows = []
     for key in sorted({*before, *after}):
         one, other = before.get(key), after.get(key)

@@ -26,6 +26,7 @@ _PLACES = {
     What.HOST_PORT: ("ports",),
     What.ENVIRONMENT: ("environment",),
     What.HEALTH_CHECK: ("healthcheck",),
+    What.DEPENDS_ON: ("depends_on",),
 }
 
 
@@ -92,6 +93,7 @@ def declared_value(service: Service, what: What) -> tuple[Value, Origin | None]:
         What.HOST_PORT: None,
         What.ENVIRONMENT: dict(service.environment) or None,
         What.HEALTH_CHECK: service.model.get("healthcheck"),
+        What.DEPENDS_ON: dict(service.depends_on) or None,
     }
     origin = next((found for place in _PLACES[what] if (found := service.where(place)) is not None), None)
     return values[what], origin

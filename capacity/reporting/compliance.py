@@ -154,10 +154,10 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
 
 
 def _plan(week: Review) -> Plan:
-    """The ports to move, as changes; one of a service at a time, since a plan names a service's port once."""
-    moves = {change.service: change for move in reversed(week.moves) if (change := move.change()) is not None}
+    """The ports to move, as changes."""
+    moves = [change for move in week.moves if (change := move.change()) is not None]
     return make_plan(
-        list(moves.values()),
+        moves,
         hosts=dict(week.history.hosts),
         as_of=week.history.end.to_pydatetime(),
         valid_until=(week.history.end + pd.Timedelta("7D")).to_pydatetime(),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from capacity.changes import EditReason, EditRefused, edit_compose
+from capacity.inventory import load_project
 from tests.changes.compose_texts import load
 
 TEXT = """services:
@@ -60,6 +62,77 @@ def test_ports_keep_everything_but_the_published_one() -> None:
     assert edited["ports"] == ["18080:80", "127.0.0.1:19000:90/udp", {"target": 70, "published": 17000}]
 
 
+def test_a_port_published_twice_moves_twice() -> None:
+    """One port for two protocols, or on two addresses, stays one port."""
+    text = 'services:\n  a:\n    ports: ["53:53", "53:53/udp", "80:80"]\n'
+    assert edit_compose(text, {"a": {"ports": {53: 10053}}}) == text.replace('"53:', '"10053:')
+
+
+WAITING = """services:
+  block:
+    image: a
+    depends_on:
+      # the data
+      - db   # first
+      - "cache"
+  level:
+    image: a
+    depends_on:
+    - db
+    restart: always
+  flow: {image: a, depends_on: [db, cache]}
+  mapping:
+    image: a
+    depends_on:
+      db:
+        condition: service_started  # as before
+        restart: true
+  anchored: &shared
+    image: a
+    depends_on:
+      - db
+  merged:
+    <<: *shared
+    container_name: own
+  without:
+    image: a
+  db: {image: a}
+  cache: {image: a}
+"""
+STARTED, HEALTHY = {"condition": "service_started"}, {"condition": "service_healthy"}
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ("block", {"db": HEALTHY, "cache": STARTED}),
+        ("level", {"db": HEALTHY}),
+        ("flow", {"db": HEALTHY, "cache": STARTED}),
+        ("mapping", {"db": {**HEALTHY, "restart": True}}),
+        ("anchored", {"db": HEALTHY}),
+        ("merged", {"db": HEALTHY}),
+        ("without", {"db": HEALTHY}),
+    ],
+)
+def test_what_a_service_waits_for(service: str, expected: dict[str, Any], tmp_path: Path) -> None:
+    """In every style the condition is set, other dependencies and comments stay, and Compose reads the file."""
+    edited = edit_compose(WAITING, {service: {"depends_on": {"db": "service_healthy"}}})
+    file = tmp_path / "compose.yaml"
+    file.write_text(edited)
+    before, after = load(WAITING)["services"], load(edited)["services"]
+    assert after[service]["depends_on"] == expected
+    assert {**after[service], "depends_on": 0} == {**before[service], "depends_on": 0}
+    assert all(after[name] == before[name] for name in before if name != service)
+    assert [line for line in WAITING.splitlines() if "#" in line and "- db" not in line] == [
+        line.replace("service_healthy", "service_started") if "as before" in line else line
+        for line in edited.splitlines()
+        if "#" in line and "# first" not in line
+    ]
+    assert "# first" in edited
+    read = load_project([file], name="x").services[service]
+    assert read.depends_on["db"] == "service_healthy"
+
+
 def test_health_check() -> None:
     """A new one is written as given."""
     check = {"test": ["CMD", "curl", "-f", "http://localhost"], "interval": "30s", "retries": 3}
@@ -82,6 +155,8 @@ def test_service_keys() -> None:
         ({"healthcheck": {"nonsense": 1}}, EditReason.BAD_VALUE),
         ({"pids": 0}, EditReason.BAD_VALUE),
         ({"restart": ""}, EditReason.BAD_VALUE),
+        ({"depends_on": {"db": "healthy"}}, EditReason.BAD_VALUE),
+        ({"depends_on": {"web": "service_healthy"}}, EditReason.BAD_VALUE),
     ],
 )
 def test_refusals(wanted: dict[str, Any], reason: EditReason) -> None:

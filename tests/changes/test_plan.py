@@ -126,6 +126,16 @@ def test_a_wrong_value_is_named_with_its_service(tmp_path: Path, old: str, new: 
         read_plan(path)
 
 
+def test_each_port_of_a_service_may_move(tmp_path: Path) -> None:
+    """Several ports of one service stand in one plan, the lower first; one port cannot go to two places."""
+    moves = [Change("shop/web", What.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT) for old in (9090, 9080)]
+    path = tmp_path / "plan.yaml"
+    write_plan(make_plan(moves, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE), path)
+    assert [change.before for change in read_plan(path).changes] == [9080, 9090]
+    with pytest.raises(ValueError, match="stands twice"):
+        make_plan([*moves, moves[0]], hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
+
+
 def test_a_change_twice_is_refused(tmp_path: Path) -> None:
     """Two values for one thing cannot both be meant."""
     path = tmp_path / "plan.yaml"
@@ -145,6 +155,7 @@ def test_every_kind_of_value_survives_the_file(tmp_path: Path) -> None:
         What.ENVIRONMENT: {"A": "1"},
         What.HEALTH_CHECK: {"test": ["CMD", "true"], "retries": 3},
         What.MEMORY_SWAP: -1,
+        What.DEPENDS_ON: {"db": "service_healthy"},
     }
     changes = [Change("a/b", what, None, value, Reason.REQUESTED) for what, value in values.items()]
     plan = make_plan(changes, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)

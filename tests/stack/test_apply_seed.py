@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes import apply_plan, correct_units, dry_run
+from capacity.changes import apply_plan, correct_units, dry_run, rollback
 from capacity.errors import ComposeError
 from capacity.inventory import load_project, snapshot
 from capacity.inventory.engine import connect_all, usage
@@ -179,12 +179,33 @@ def test_kubernetes_units_are_explained_and_corrected(tmp_path: Path) -> None:
     assert load_project(file).services["ollama"].resources.memory == 4 * GIB
 
 
-def test_a_port_moves_to_its_allocated_range(shop: Fleet) -> None:
-    """The published port is moved in the file, through a new container."""
-    file = shop.up(project(web='ports: ["8080:80"]'))
-    plan = plan_of(other("shop/web", What.HOST_PORT, 8080, 10001))
+def test_ports_move_to_their_allocated_range(shop: Fleet) -> None:
+    """The published ports are moved in the file, through one new container."""
+    file = shop.up(project(web='ports: ["8080:80", "9090:90"]'))
+    plan = plan_of(other("shop/web", What.HOST_PORT, 8080, 10001), other("shop/web", What.HOST_PORT, 9090, 10002))
     previews, refused = dry_run(plan, shop.settings())
     assert refused == []
     assert (previews[0].step.mode, previews[0].bodies) == ("recreate", {})
     assert apply_plan(plan, shop.settings()).state == "finished"
-    assert load_project(file).services["web"].ports[0].published == "10001"
+    assert [port.published for port in load_project(file).services["web"].ports] == ["10001", "10002"]
+
+
+def test_a_service_waits_for_the_health_of_another(shop: Fleet) -> None:
+    """The condition stands in the file, no container is replaced, Compose takes the file, and rollback takes it out again."""
+    check = 'healthcheck: {test: ["CMD", "true"]}'
+    file = shop.up(project(db=check, web="restart: always;depends_on:;  - db"))
+    text, settings = file.read_text(), shop.settings()
+    before = {one.name: one.id for one in snapshot(settings.engine).containers}
+    waits = plan_of(
+        other("shop/web", What.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy"}),
+        other("shop/web", What.RESTART_POLICY, "always", "on-failure:3"),
+    )
+    done = apply_plan(waits, settings)
+    assert [(one.state, one.reason) for one in done.outcomes] == [("done", "")]
+    web = load_project(file).services["web"]
+    assert (dict(web.depends_on), web.restart) == ({"db": "service_healthy"}, "on-failure:3")
+    assert {one.name: one.id for one in snapshot(settings.engine).containers} == before
+    compose: Command = [require("docker-compose"), "--file", file, "config", "--quiet"]
+    subprocess.run(compose, check=True)
+    rollback(done.run, settings)
+    assert file.read_text() == text
