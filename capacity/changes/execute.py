@@ -112,6 +112,7 @@ def _announce(step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str
         "name": declared.name,
         "files": [str(path) for path in declared.files],
         "folder": str(declared.folder or declared.files[0].parent),
+        "env_files": [str(path) for path in declared.env_files],
     }
     return journal.write(
         Kind.INTENT,
@@ -186,7 +187,7 @@ def _may_be_overridden(intent: Entry, journal: Journal) -> bool:
 def _check_meaning(intent: Entry) -> None:
     """The whole project, overrides and all, must now declare what was intended."""
     project = intent.detail["project"]
-    declared = load_declared(project["name"], project["files"], project["folder"])
+    declared = load_declared(project["name"], project["files"], project["folder"], project.get("env_files", []))
     service = declared.service(ServiceKey.parse(intent.service).service)
     if service is None:
         raise ChangeRefused(f"The edited compose file is refused: {declared.missing}", "It is put back; edit it by hand")

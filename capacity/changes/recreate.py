@@ -39,6 +39,7 @@ def recreate_command(intent: Entry, *, force: bool = False) -> list[str]:
     """The words after the program that bring a service in line with its files, and nothing else."""
     project = intent.detail["project"]
     files = [word for file in project["files"] for word in ("--file", file)]
+    files += [word for file in project.get("env_files", []) for word in ("--env-file", file)]
     service = ServiceKey.parse(intent.service).service
     where = ["--project-name", project["name"], "--project-directory", project["folder"]]
     return [*where, *files, "up", "--detach", "--no-deps", "--no-build", *(["--force-recreate"] if force else []), service]

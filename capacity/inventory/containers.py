@@ -60,6 +60,7 @@ class Container:
     ports: tuple[Published, ...]
     environment: tuple[str, ...]
     labels: dict[str, str] = field(repr=False)
+    env_files: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -121,7 +122,7 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
         service=service or name,
         replica=int(labels.get(f"{_COMPOSE}container-number") or 1),
         oneoff=labels.get(f"{_COMPOSE}oneoff", "").lower() == "true",
-        config_files=tuple(filter(None, labels.get(f"{_COMPOSE}project.config_files", "").split(","))),
+        config_files=_paths(labels, "config_files"),
         working_dir=labels.get(f"{_COMPOSE}project.working_dir", ""),
         memory=_bytes(limits.get("Memory")),
         memory_swap=_swap(limits),
@@ -140,7 +141,12 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
         ports=_ports(limits.get("PortBindings") or {}, config.get("ExposedPorts") or {}),
         environment=tuple(sorted(entry.partition("=")[0] for entry in config.get("Env") or [])),
         labels=labels,
+        env_files=_paths(labels, "environment_file"),
     )
+
+
+def _paths(labels: dict[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, labels.get(f"{_COMPOSE}project.{name}", "").split(",")))
 
 
 def _bytes(value: int | None) -> int | None:

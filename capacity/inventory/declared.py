@@ -32,33 +32,36 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Declared:
-    """The compose project behind containers, or why it cannot be read; `files` are absolute, in Compose's order."""
+    """The compose project behind containers, or why it cannot be read; all paths are absolute, in Compose's order."""
 
     name: str
     files: tuple[Path, ...]
     folder: Path | None
     project: Project | None = None
     missing: str = ""
+    env_files: tuple[Path, ...] = ()
 
     def service(self, name: str) -> Service | None:
         """The service of that name."""
         return self.project.services.get(name) if self.project else None
 
 
-def load_declared(name: str, files: Iterable[str | Path], folder: str | Path | None) -> Declared:
+def load_declared(
+    name: str, files: Iterable[str | Path], folder: str | Path | None, env_files: Iterable[str | Path] = ()
+) -> Declared:
     """Read a project; what cannot be read is said in `missing`, nothing is raised."""
-    paths = tuple(Path(file) for file in files)
-    home = Path(folder) if folder else None
+    paths, home = tuple(Path(file) for file in files), Path(folder) if folder else None
+    variables = tuple(path for path in map(Path, env_files) if home is None or path != home / ".env")  # read where it exists
     if not paths:
         return Declared(name, paths, home, missing="its containers do not name their compose files")
-    absent = next((path for path in paths if not path.is_file()), None)
+    absent = next((path for path in (*paths, *variables) if not path.is_file()), None)
     if absent is not None:
         return Declared(name, paths, home, missing=f"{absent} is not on this machine")
     try:
-        project = load_project(paths, name=name, folder=home, profiles=("*",))
+        project = load_project(paths, name=name, folder=home, profiles=("*",), env_files=variables)
     except ComposeError as error:
         return Declared(name, paths, home, missing=str(error))
-    return Declared(name, paths, home, project)
+    return Declared(name, paths, home, project, env_files=variables)
 
 
 def declarations(containers: Iterable[Container], elsewhere: Mapping[str, Path] | None = None) -> dict[str, Declared]:
@@ -74,7 +77,7 @@ def declarations(containers: Iterable[Container], elsewhere: Mapping[str, Path] 
         if one.project != ServiceKey.STANDALONE and not one.oneoff and one.project not in found:
             own = elsewhere.get(one.project)
             files, folder = ((own,), own.parent) if own else (one.config_files, one.working_dir)
-            found[one.project] = load_declared(one.project, files, folder)
+            found[one.project] = load_declared(one.project, files, folder, () if own else one.env_files)
     return found
 
 

@@ -31,12 +31,15 @@ class Fleet:
     engine: Engine
     folder: Path
 
-    def up(self, text: str, name: str = "shop", file: str = "compose.yaml") -> Path:
-        """Start a project of that text; returns its file."""
+    def up(self, text: str, name: str = "shop", file: str = "compose.yaml", variables: str = "") -> Path:
+        """Start a project of that text, with an env file of its own where there are variables; returns its file."""
         path = self.folder / name / file
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, newline="")
         words = [str(require("docker-compose")), "--project-directory", str(path.parent), "--project-name", name]
+        if variables:
+            (self.folder / "own.env").write_text(variables)
+            words += ["--env-file", str(self.folder / "own.env")]
         subprocess.run([*words, "up", "--detach"], env=self.environment(), capture_output=True, check=True)
         return path
 

@@ -10,7 +10,7 @@ import pytest
 
 from capacity.changes import adjustments, apply_plan, dry_run, held_back, rollback
 from capacity.errors import ChangeRefused, InputError, Locked
-from capacity.inventory import drift, load_project, snapshot
+from capacity.inventory import declarations, drift, load_project, snapshot
 from capacity.model import What
 from tests.changes.fleet import MIB, Fleet, cpus, memory, other, plan_of, project
 from tests.servers_docker import client
@@ -297,3 +297,21 @@ def test_a_value_that_another_file_overrides_is_found_out(shop: Fleet) -> None:
     assert [outcome.reason for outcome in result.outcomes] == [""]
     assert "96m" in over.read_text()
     assert "64m" in base.read_text()
+
+
+def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop: Fleet) -> None:
+    """`--env-file` is a label of the containers: the files mean the same to us, and a new container gets the same values."""
+    text = project(web="environment:;  MODE: ${MODE};mem_limit: ${SIZE}", db="")
+    shop.up(text, variables="MODE=slow\nSIZE=64m\n")
+    settings = shop.settings()
+    running = snapshot(settings.engine)
+    assert drift(running) == []
+    assert declarations(running.containers)["shop"].service("web").resources.memory == 64 * MIB
+    change = other("shop/web", What.ENVIRONMENT, None, {"EXTRA": "1"})
+    assert apply_plan(plan_of(change), settings).state == "finished"
+    with closing(client(shop.engine)) as api:
+        assert {"MODE=slow", "EXTRA=1"} <= set(api.containers.get("shop-web-1").attrs["Config"]["Env"])
+    assert shop.memory("shop-web-1") == 64
+    (shop.folder / "own.env").unlink()
+    _, refused = dry_run(plan_of(memory("shop/db", None, 64)), settings)
+    assert "own.env is not on this machine" in refused[0].reason

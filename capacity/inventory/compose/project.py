@@ -56,15 +56,17 @@ def load_project(
     profiles: Iterable[str] = (),
     name: str | None = None,
     folder: str | Path | None = None,
+    env_files: Iterable[str | Path] = (),
 ) -> Project:
     """Read compose files as Compose v2 does.
 
     Args:
         files: a folder, in which the files have Compose's own names, or one file or several in the order of `-f`.
-        environment: variables for interpolation; those of this process by default. `.env` beside the first file comes below them.
+        environment: variables for interpolation; those of this process by default. `.env` in the folder comes below them.
         profiles: profiles to switch on; `*` for all.
         name: the project's name; from the files or the folder by default.
         folder: what relative paths start from; the folder of the first file by default.
+        env_files: read in the place of `.env`, the later ones over the earlier, as `--env-file` does.
 
     Raises:
         ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and next step.
@@ -72,7 +74,10 @@ def load_project(
     paths = find_files(Path(files)) if isinstance(files, (str, Path)) else [Path(file).absolute() for file in files]
     home = Path(folder).absolute() if folder is not None else paths[0].parent
     outside = dict(os.environ if environment is None else environment)
-    dotenv = read_env_file(home / ".env", outside) if (home / ".env").is_file() else {}
+    dotenv: dict[str, str] = {}
+    for file in [Path(file) for file in env_files] or [home / ".env"]:
+        if env_files or file.is_file():
+            dotenv |= read_env_file(file, {**dotenv, **outside})
     variables = {**dotenv, **outside}
     project = name or variables.get("COMPOSE_PROJECT_NAME") or _declared_name(paths, variables) or _plain_name(home.name)
     if not project:
