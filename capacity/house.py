@@ -9,6 +9,7 @@ import pandas as pd
 
 from capacity import sizing
 from capacity.model import Resource, Signal
+from capacity.sizing.defaults import types_with
 from capacity.units import MIB
 
 if TYPE_CHECKING:
@@ -69,13 +70,7 @@ def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizi
 
 def service_types(settings: Settings) -> tuple[sizing.ServiceType, ...]:
     """The types of the settings, then the built-in ones that they do not replace."""
-    own = tuple(
-        sizing.ServiceType(
-            name, tuple(glob.lower() for glob in kind.patterns), float(kind.memory_mib * MIB), kind.cores, kind.category
-        )
-        for name, kind in settings.types.items()
-    )
-    return own + tuple(kind for kind in sizing.TYPES if kind.name not in settings.types)
+    return types_with(settings.types)
 
 
 def _under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) ->
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("CAPACITY_", "PYTHON", "VIRTUAL"))}
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")], check=True, env=environment)
     subprocess.run([*pip, "--no-deps", str(wheel)], check=True, env=environment)
     command = [str(tmp_path / "venv" / "bin" / "capacity"), "report", "weekly", "--sample"]

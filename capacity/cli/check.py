@@ -132,7 +132,7 @@ def _facts(asked: _Asked, settings: Settings, alertmanager: str | None, book: Se
 
     asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
     minutes = next(asked_for, None) or 10
-    facts = gather.from_files(asked.files)
+    facts = gather.with_house(gather.from_files(asked.files), settings)
     if asked.snapshot is not None:
         facts = gather.from_snapshot(facts, asked.snapshot)
     if asked.engine:

@@ -28,15 +28,9 @@ def show(report: Report, moves: tuple[PortMove, ...]) -> None:
     for move in moves:
         new = f"move to {move.new}" if move.new is not None else "no port of the range is free"
         typer.echo(f"{move.service}: host port {move.old}/{move.protocol}: {new} ({move.reason})")
-    for title, waivers in (
-        ("expired", report.expired),
-        ("ends within 30 days", report.expiring),
-        ("matches nothing", report.unused),
-    ):
-        for waiver in waivers:
-            typer.echo(
-                f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until {waiver.expires}): {title}"
-            )
+    waivers = [(one, "expired") for one in report.expired] + [(one, "ends within 30 days") for one in report.expiring]
+    for waiver, why in [*waivers, *((one, report.useless(one)) for one in report.unused)]:
+        typer.echo(f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until {waiver.expires}): {why}")
     missing = {one.rule.id: one for one in report.findings if one.status is Status.NOT_EVALUATED}
     for one in missing.values():
         typer.echo(f"not evaluated: {one.rule.id} {one.rule.slug} for {one.subject}: {one.verdict.message}")

@@ -95,6 +95,11 @@ class Report:
         """Waivers that end within 30 days, the first to end first."""
         return tuple(sorted((one for one in self.waivers if one.expires_soon(self.today)), key=lambda one: one.expires))
 
+    def useless(self, waiver: Waiver) -> str:
+        """Why an unused waiver is of no use: its rule may not exist at all."""
+        known = any(waiver.rule in {rule.id, rule.slug} for rule in self.rules)
+        return "fits nothing" if known else "names no rule of the book"
+
     def failing(self, threshold: Severity = Severity.LOW) -> tuple[Finding, ...]:
         """Broken rules at or above a severity, without those waived."""
         return tuple(one for one in self.findings if one.failing and one.rule.severity.reaches(threshold))

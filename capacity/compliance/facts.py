@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from capacity.compliance.posture import Posture
     from capacity.history import History
     from capacity.inventory.containers import Container, Inventory
+    from capacity.settings import TypeSettings
 
 __all__ = ["Declared", "Facts", "Live"]
 
@@ -58,6 +59,8 @@ class Facts:
         at: when the containers were looked at, UTC.
         ends: host -> which containers ended in the last minutes.
         notes: what the reader should know about how it was gathered.
+        types: the house's own types of services, by name.
+        cores: category -> cores that the house gives it, such as `0-3`; None is the default.
     """
 
     projects: tuple[Project, ...] = ()
@@ -68,6 +71,8 @@ class Facts:
     at: datetime | None = None
     ends: Mapping[str, Ends] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    types: Mapping[str, TypeSettings] = field(default_factory=dict)
+    cores: Mapping[str, str | None] = field(default_factory=dict)
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, Declared], ...]:

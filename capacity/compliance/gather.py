@@ -23,7 +23,7 @@ from capacity.inventory import find_files, load_project
 from capacity.inventory.containers import Container, Host, Inventory, read_container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, survey
 from capacity.progress import Progress
-from capacity.settings import EngineSettings
+from capacity.settings import EngineSettings, Settings
 
 __all__ = ["find_projects", "from_engines", "from_files", "from_snapshot", "read_snapshot"]
 
@@ -79,6 +79,11 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
     """
     with paused_collection():
         return Facts(projects=tuple(load_project(files, profiles="*") for files in find_projects(paths)))
+
+
+def with_house(facts: Facts, settings: Settings) -> Facts:
+    """The facts with what the house says of its types of services and their cores."""
+    return replace(facts, types=settings.types, cores=settings.placement.model_dump())
 
 
 def from_engines(facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10) -> Facts:

@@ -52,7 +52,7 @@ def look(watched: Watched, before: Evaluation | None, delivery: Delivery | None 
         delivery: what became of the last probe alert.
     """
     began, at = time.monotonic(), now()
-    facts = before.facts if before is not None else Facts()
+    facts = gather.with_house(before.facts if before is not None else Facts(), watched.settings)
     sources: dict[str, Source] = dict(before.sources) if before is not None else {}
     tables: Mapping[Resource, pd.DataFrame] = before.tables if before is not None else {}
     notes: list[str] = []

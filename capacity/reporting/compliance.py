@@ -172,7 +172,7 @@ def _facts(
     from capacity.compliance import probes
     from capacity.compliance.monitoring import Monitoring
 
-    facts, errors = replace(gather.from_files(paths), history=history), []
+    facts, errors = replace(gather.with_house(gather.from_files(paths), settings), history=history), []
     if engine:
         try:
             facts = gather.from_engines(facts, settings.engine)

@@ -117,7 +117,7 @@ def waivers(week: Review) -> Html:
     """Waivers that end within 30 days, have expired, or fit nothing."""
     report = week.report
     named = [("expired", one) for one in report.expired] + [("ends soon", one) for one in report.expiring]
-    named += [("fits nothing", one) for one in report.unused]
+    named += [(report.useless(one), one) for one in report.unused]
     if not named:
         return Html(f"<p>{len(report.waivers)} waivers; none ends within 30 days, none is useless.</p>")
     rows = [(state, one.rule, one.service, one.owner, one.reason, f"{one.expires}") for state, one in named]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from capacity.model import Resource
+from capacity.units import MIB
 
-__all__ = ["TYPES", "ServiceType", "type_of"]
+if TYPE_CHECKING:
+    from capacity.settings import TypeSettings
+
+__all__ = ["TYPES", "ServiceType", "type_of", "types_with"]
 
 _GIB = float(1 << 30)
 
@@ -56,6 +62,15 @@ TYPES = (
     ServiceType("gateway", ("*kong*", "*traefik*", "*nginx*", "*gateway*", "*proxy*"), _GIB, category="critical"),
     ServiceType("default", ("*",), _GIB),
 )
+
+
+def types_with(own: Mapping[str, TypeSettings]) -> tuple[ServiceType, ...]:
+    """The types of the settings, then the built-in ones that they do not replace."""
+    said = tuple(
+        ServiceType(name, tuple(glob.lower() for glob in kind.patterns), float(kind.memory_mib * MIB), kind.cores, kind.category)
+        for name, kind in own.items()
+    )
+    return said + tuple(kind for kind in TYPES if kind.name not in own)
 
 
 def type_of(service: str, types: tuple[ServiceType, ...] = TYPES) -> ServiceType:

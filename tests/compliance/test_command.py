@@ -120,7 +120,7 @@ def test_own_rules_waivers_and_record(folder: Path) -> None:
     outcome = check("--record")
     assert outcome.code == 0, outcome.text
     assert "1 waived" in outcome.text
-    assert "CAP099 for * (o, until 2099-01-01): matches nothing" in outcome.text
+    assert "CAP099 for * (o, until 2099-01-01): names no rule of the book" in outcome.text
     (kept,) = read_records(folder / "kept" / "scores.jsonl")
     assert kept.counts["waived"] == 1
 

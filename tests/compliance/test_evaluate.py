@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from capacity.compliance import Facts, Status, evaluate, load_rules
+from capacity.compliance.formats.markdown import as_markdown
+from capacity.compliance.formats.plain import as_json
 from capacity.compliance.trend import compare, read_records, record, trend
 from capacity.compliance.waivers import load_waivers, read_waivers
 from capacity.errors import InputError, StorageError
@@ -42,8 +45,17 @@ def test_waivers_without_use_and_ending_soon(tmp_path: Path) -> None:
     text = WAIVER.format(rule="CAP018", service="shop/db", expires="2027-06-01")
     text += WAIVER.format(rule="CAP018", service="shop/web", expires="2026-12-23").partition("\n")[2]
     report = evaluate([rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY)
-    assert [one.service for one in report.unused] == ["shop/db"]
+    assert [(one.service, report.useless(one)) for one in report.unused] == [("shop/db", "fits nothing")]
     assert [one.service for one in report.expiring] == ["shop/web"]
+
+
+def test_a_waiver_of_a_rule_that_does_not_exist_says_so(tmp_path: Path) -> None:
+    """A slip of the pen in the rule's name is not the same as a rule that nobody breaks."""
+    text = WAIVER.format(rule="no-priviliged", service="*", expires="2027-06-01")
+    report = evaluate([rule("privileged")], declared(tmp_path, shop=SERVICES), read_waivers(text, "w.yaml"), today=DAY)
+    assert [report.useless(one) for one in report.unused] == ["names no rule of the book"]
+    assert json.loads(as_json(report))["waivers"]["unused"][0]["why"] == "names no rule of the book"
+    assert "that name no rule of the book" in as_markdown(report)
 
 
 def test_a_waiver_for_what_was_not_evaluated_is_not_without_use(tmp_path: Path) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capacity.compliance import Facts, Status
+from capacity.compliance import Facts, Status, gather
 from capacity.compliance.events import Ends
 from capacity.compliance.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
 from capacity.history import History
 from capacity.model import Signal
+from capacity.settings import Settings
 from tests.compliance.fleets import container, declared, found, live, run
 
 END = pd.Timestamp("2026-11-23", tz="UTC")
@@ -184,6 +185,12 @@ def test_pinning(tmp_path: Path) -> None:
         assert [str(statuses[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == expected
     alone = found("cpu-pinning", declared(tmp_path / "alone", shop=text))
     assert (alone["shop/redis"], alone["shop/web"]) == (Status.NOT_EVALUATED, Status.FAIL)
+    house = Settings(
+        types={"queue": {"patterns": ["worker"], "category": "critical"}},
+        placement={"infrastructure": "0-1", "critical": "4-7", "standard": "2"},
+    )
+    said = found("cpu-pinning", gather.with_house(declared(tmp_path / "house", shop=text), house))
+    assert [str(said[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == ["pass", "fail", "fail", "pass"]
     own = found("cpu-pinning", declared(tmp_path / "own", shop=text), infrastructure="0-1", critical="0", standard="4-7")
     assert [str(status) for status in own.values()] == ["pass", "pass", "fail", "pass"]
 

@@ -59,9 +59,11 @@ def cpu_pinning(
 ) -> Iterator[Verdict]:
     """Every service is pinned to cores of its category; on hosts with fewer than four cores nothing is asked.
 
-    The parameters are the cores of each category, such as `0-3,8`; by default a quarter, a quarter and the rest.
+    The parameters are the cores of each category, such as `0-3,8`; by default those of the settings' `[placement]`, else a
+    quarter, a quarter and the rest. Types of the settings' `[types]` tell the category.
     """
-    wanted = {"infrastructure": infrastructure, "critical": critical, "standard": standard}
+    own = {"infrastructure": infrastructure, "critical": critical, "standard": standard}
+    wanted = {category: cores or facts.cores.get(category) for category, cores in own.items()}
     for key in sorted({*facts.declared, *facts.live}):
         one = facts.declared.get(key)
         cpusets = {container.container.cpuset for container in facts.running(key)} or {(one.service.cpuset if one else "") or ""}
@@ -74,10 +76,10 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
     if _host_cores(facts, key) is None and not any(wanted.values()):  # files alone: a hook must not wait for heavy imports
         unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
         return unknown(key, unsure, evidence) if cpuset else failed(key, "is not pinned to the cores of its category", evidence)
-    from capacity.sizing.defaults import type_of
+    from capacity.sizing.defaults import type_of, types_with
     from capacity.sizing.placement import format_cores_list, parse_cores
 
-    category = type_of(key).category
+    category = type_of(key, types_with(facts.types)).category
     allowed = _allowed(facts, key, category, wanted)
     if allowed is None and cpuset:
         return unknown(key, f"is pinned to {cpuset}; the number of its host's cores is not known", evidence)

@@ -21,7 +21,8 @@ def as_markdown(report: Report) -> str:
     for title, waivers in (
         ("expired", report.expired),
         ("ending within 30 days", report.expiring),
-        ("without use", report.unused),
+        ("that fit nothing", tuple(one for one in report.unused if report.useless(one) == "fits nothing")),
+        ("that name no rule of the book", tuple(one for one in report.unused if report.useless(one) != "fits nothing")),
     ):
         if waivers:
             lines += [f"Waivers {title}:", ""]

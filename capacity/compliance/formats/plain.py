@@ -28,7 +28,7 @@ def as_json(report: Report, moves: Iterable[PortMove] = ()) -> str:
         "waivers": {
             "expired": [_waiver(one) for one in report.expired],
             "expiring": [_waiver(one) for one in report.expiring],
-            "unused": [_waiver(one) for one in report.unused],
+            "unused": [{**_waiver(one), "why": report.useless(one)} for one in report.unused],
         },
         "notes": list(report.notes),
     }
