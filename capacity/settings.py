@@ -247,6 +247,11 @@ class ReportSettings(_Table):
     horizon_days: int = Field(7, ge=1, le=28, description="Days ahead it forecasts")
     step: int = Field(300, description="Seconds between samples; divides a day, at least 8")
     timeout: float = Field(1800.0, gt=0, description="Seconds a whole report run may take")
+    runbooks: str | None = Field(
+        None,
+        pattern=r"^https?://\S*\{code\}\S*$",
+        description="Address of your runbooks with {code} in it, for alerts and findings; default those of the project",
+    )
 
     @field_validator("step")
     @classmethod

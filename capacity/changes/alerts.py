@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from capacity.changes.plan import Plan
-from capacity.model import Resource, ServiceKey, Signal
+from capacity.model import Reason, Resource, ServiceKey, Signal
+from capacity.runbooks import runbook_url
 from capacity.settings import Settings
 from capacity.units import count_cores, format_memory
 
@@ -66,6 +67,8 @@ def alert_rules(
     """
     until = int(valid_until.timestamp())
     rules = [rule for one in outlooks for rule in _rules(one, settings, until)]
+    for rule in rules:
+        rule["annotations"]["runbook_url"] = runbook_url(Reason.BREACH_EXPECTED, settings.report.runbooks)
     return _yaml({"groups": [{"name": name, "rules": rules}]}) if rules else "groups: []\n"
 
 

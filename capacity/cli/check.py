@@ -105,7 +105,7 @@ def check(
     except CapacityError as error:  # 1 says that there are findings, and whatever keeps us from knowing is not that
         error.exit_code = _DATA_ERROR
         raise
-    _show(report, moves, form)
+    _show(report, moves, form, settings.report.runbooks)
     if threshold is not None and report.failing(threshold):
         raise typer.Exit(1)
 
@@ -184,16 +184,18 @@ def _evaluated(
     return report, propose_moves(facts, book)
 
 
-def _show(report: Report, moves: tuple[PortMove, ...], form: str) -> None:
+def _show(report: Report, moves: tuple[PortMove, ...], form: str, runbooks: str | None) -> None:
     from capacity.cli import check_table
     from capacity.compliance import formats
 
     if form == "table":
         check_table.show(report, moves)
     elif form == "json":
-        typer.echo(formats.as_json(report, moves), nl=False)
+        typer.echo(formats.as_json(report, moves, runbooks), nl=False)
+    elif form == "sarif":
+        typer.echo(formats.as_sarif(report, runbooks), nl=False)
     else:
-        render = {"sarif": formats.as_sarif, "junit": formats.as_junit, "markdown": formats.as_markdown}[form]
+        render = {"junit": formats.as_junit, "markdown": formats.as_markdown}[form]
         typer.echo(render(report), nl=False)
 
 

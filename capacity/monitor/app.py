@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from capacity.monitor import views
-from capacity.monitor.dashboard import page
+from capacity.monitor.dashboard import page, runbook_page
 from capacity.monitor.guard import Guard
 from capacity.monitor.metrics import exposition
 from capacity.monitor.state import now
@@ -64,6 +64,10 @@ def make_app(watch: Watch) -> Starlette:
         second = f"metrics {time.monotonic():.0f}"  # ages move on, but not within a second
         return PlainTextResponse(await run_in_threadpool(kept.text, second, lambda: exposition(watch)), media_type=_CONTENT_TYPE)
 
+    async def explained(request: Request) -> Response:
+        found = await run_in_threadpool(runbook_page, request.path_params["code"])
+        return PlainTextResponse("There is no such runbook\n", 404) if found is None else HTMLResponse(found)
+
     async def document(_: Request) -> Response:
         return JSONResponse(views.openapi())
 
@@ -76,6 +80,7 @@ def make_app(watch: Watch) -> Starlette:
             Route("/", root),
             Route("/health", health),
             Route("/metrics", metrics),
+            Route("/runbooks/{code}", explained),
             *(Route(f"/api/v1/{name}", _view(watch, kept, name, make)) for name, make in made.items()),
             Route("/api/v1/openapi.json", document),
             Route("/api/v1/alerts", alerts, methods=["POST"]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from capacity.compliance import Severity, Status
 from capacity.model import Action
 from capacity.monitor.state import Evaluation, now
+from capacity.runbooks import runbook, runbook_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,10 +17,18 @@ if TYPE_CHECKING:
 
     from capacity.monitor.watch import Watch
 
-__all__ = ["page"]
+__all__ = ["page", "runbook_page"]
 
 _STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 _MOST_ROWS, _MOST_RISKS = 200, 20
+
+
+def runbook_page(code: str) -> str | None:
+    """A runbook as HTML; None where there is none."""
+    body = runbook_html(code)
+    return (
+        None if body is None else _document(f"Runbook {code}", f'<nav aria-label="Parts"><a href="../">Dashboard</a></nav>{body}')
+    )
 
 
 def page(watch: Watch) -> str:
@@ -29,11 +38,17 @@ def page(watch: Watch) -> str:
     links = (("#findings", "Findings"), ("#waivers", "Waivers"), ("#risks", "Limits"), ("#sources", "Sources"))
     others = (("api/v1/findings", "JSON"), ("metrics", "Metrics"))
     parts = "".join(f'<a href="{place}">{name}</a>' for place, name in (*links, *others))
+    skip = '<a class="skip" href="#findings">Skip to the findings</a>'
+    return _document(
+        "capacity monitor", f'<nav aria-label="Parts">{parts}</nav>{body}', skip, '<meta http-equiv="refresh" content="60">'
+    )
+
+
+def _document(title: str, body: str, before: str = "", head: str = "") -> str:
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>capacity monitor</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta http-equiv="refresh" content="60">'
-        f'<style>{_STYLE}</style></head><body><a class="skip" href="#findings">Skip to the findings</a><main>'
-        f'<h1>capacity monitor</h1><nav aria-label="Parts">{parts}</nav>{body}</main></body></html>'
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{head}'
+        f"<style>{_STYLE}</style></head><body>{before}<main><h1>{_text(title)}</h1>{body}</main></body></html>"
     )
 
 
@@ -71,7 +86,7 @@ def _findings(found: Evaluation) -> str:
     rows = [
         (
             f'<span class="{one.rule.severity}">{one.rule.severity}</span>',
-            f"{_text(one.rule.id)} <small>{_text(one.rule.slug)}</small>",
+            f"{_rule(one.rule.id)} <small>{_text(one.rule.slug)}</small>",
             _text(one.subject),
             f"{_text(one.verdict.message)}<br><small>{_text(one.verdict.evidence.text())}</small>",
             f"<details><summary>How</summary>{_text(one.rule.remediation)}</details>",
@@ -81,6 +96,10 @@ def _findings(found: Evaluation) -> str:
     more = f"<p>{len(failing) - _MOST_ROWS} more in the JSON.</p>" if len(failing) > _MOST_ROWS else ""
     caption = f"{len(failing)} broken rules, the worst first"
     return _section("findings", "Findings", _table(("Severity", "Rule", "Where", "What", "Fix"), rows, caption) + more)
+
+
+def _rule(code: str) -> str:
+    return f'<a href="runbooks/{_text(code)}">{_text(code)}</a>' if runbook(code) else _text(code)
 
 
 def _waivers(found: Evaluation) -> str:

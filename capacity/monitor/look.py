@@ -38,6 +38,12 @@ class Watched:
     engine: bool = True
 
     @property
+    def runbooks(self) -> str | None:
+        """Address of the runbooks: the house's own, else the monitor's where people reach it."""
+        own, here = self.settings.report.runbooks, self.settings.monitor.external_url.rstrip("/")
+        return own or (f"{here}/runbooks/{{code}}" if here else None)
+
+    @property
     def metrics(self) -> bool:
         """Whether a metrics server is named."""
         return self.settings.prometheus.url is not None

@@ -10,6 +10,8 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from capacity.runbooks import runbook_url
+
 if TYPE_CHECKING:
     from capacity.compliance import Finding, Report
     from capacity.settings import MonitorSettings
@@ -27,11 +29,11 @@ _Active = dict[tuple[str, str], tuple[datetime, dict[str, Any]]]
 class Notifier:
     """Keeps what has been told, and tells the difference."""
 
-    def __init__(self, settings: MonitorSettings) -> None:
+    def __init__(self, settings: MonitorSettings, runbooks: str | None = None) -> None:
         self.wake = threading.Event()
         self.sent = self.failed = 0
         self._webhook = settings.webhook.get_secret_value() if settings.webhook else ""
-        self._external = settings.external_url
+        self._external, self._runbooks = settings.external_url, runbooks
         self._active: _Active = {}
         self._waiting: deque[dict[str, Any]] = deque(maxlen=_MOST_WAITING)
         self._pause, self._not_before = 1.0, 0.0
@@ -41,7 +43,7 @@ class Notifier:
         if not self._webhook:
             return
         firing = {(one.rule.id, one.subject): one for one in report.failing()}
-        new, mended = messages(firing, self._active, at, self._external)
+        new, mended = messages(firing, self._active, at, self._external, self._runbooks)
         self._waiting.extend([*new, *mended])
         self.wake.set()
 
@@ -67,7 +69,7 @@ class Notifier:
 
 
 def messages(
-    firing: dict[tuple[str, str], Finding], active: _Active, at: datetime, external: str
+    firing: dict[tuple[str, str], Finding], active: _Active, at: datetime, external: str, runbooks: str | None = None
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Messages of new and of mended findings, one a rule; `active` is brought up to date.
 
@@ -76,13 +78,19 @@ def messages(
         active: what has been told to fire, since when.
         at: now.
         external: address of the monitor for links.
+        runbooks: address of the runbooks, see `capacity.runbooks.runbook_url`.
     """
     new = [key for key in sorted(firing) if key not in active]
     mended = [key for key in sorted(active) if key not in firing]
     for key in new:
         active[key] = (at, _labels(firing[key]) | {"_summary": firing[key].verdict.message, "_fix": firing[key].rule.remediation})
-    told = [_message(rule, [_alert(active[key], None) for key in new if key[0] == rule], external) for rule in _rules(new)]
-    gone = [_message(rule, [_alert(active[key], at) for key in mended if key[0] == rule], external) for rule in _rules(mended)]
+    told = [
+        _message(rule, [_alert(active[key], None, runbooks) for key in new if key[0] == rule], external) for rule in _rules(new)
+    ]
+    gone = [
+        _message(rule, [_alert(active[key], at, runbooks) for key in mended if key[0] == rule], external)
+        for rule in _rules(mended)
+    ]
     for key in mended:
         del active[key]
     return told, gone
@@ -102,18 +110,15 @@ def _labels(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _alert(told: tuple[datetime, dict[str, Any]], ended: datetime | None) -> dict[str, Any]:
+def _alert(told: tuple[datetime, dict[str, Any]], ended: datetime | None, runbooks: str | None) -> dict[str, Any]:
     since, said = told
     labels = {name: value for name, value in said.items() if not name.startswith("_")}
+    page = runbook_url(labels["rule"], runbooks)
     identity = "".join(f"{name}={value};" for name, value in sorted(labels.items()))
     return {
         "status": "firing" if ended is None else "resolved",
         "labels": labels,
-        "annotations": {
-            "summary": said["_summary"],
-            "description": said["_fix"],
-            "runbook": f"docs/runbooks/{labels['rule']}.md",
-        },
+        "annotations": {"summary": said["_summary"], "description": said["_fix"], **({"runbook_url": page} if page else {})},
         "startsAt": since.astimezone(UTC).isoformat(),
         "endsAt": _NEVER if ended is None else ended.astimezone(UTC).isoformat(),
         "generatorURL": "",

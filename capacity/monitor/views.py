@@ -20,7 +20,7 @@ def findings(watch: Watch) -> dict[str, Any]:
     """The report, when it was made, and which sources are stale."""
     found = watch.evaluation
     assert found is not None
-    report = json.loads(as_json(found.report, found.moves)) if found.report is not None else None
+    report = json.loads(as_json(found.report, found.moves, watch.watched.runbooks)) if found.report is not None else None
     sources = {
         name: {
             "answered": source.answered.isoformat() if source.answered else None,

@@ -79,7 +79,7 @@ class Watch:
         self.evaluation: Evaluation | None = None
         self.version = 0
         self.prober = Prober(watched.settings)
-        self.notifier = Notifier(watched.settings.monitor)
+        self.notifier = Notifier(watched.settings.monitor, watched.runbooks)
         self._wake = threading.Event()
         chosen: MonitorSettings = watched.settings.monitor
         self.loops = [Loop("evaluate", self.evaluate, chosen.interval, self._wake)]

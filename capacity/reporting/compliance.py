@@ -59,6 +59,7 @@ class Review:
         errors: sources that could not be asked.
         services: the glob looked at.
         settings: fingerprint of the settings.
+        runbooks: address of the house's runbooks, None for the project's.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Review:
     errors: tuple[str, ...]
     services: str
     settings: str
+    runbooks: str | None = None
 
 
 def review(
@@ -120,6 +122,7 @@ def review(
         errors=errors,
         services=services,
         settings=settings.fingerprint(),
+        runbooks=settings.report.runbooks,
     )
 
 
@@ -133,7 +136,8 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
     from capacity.history.blocks import write_atomically
 
     make_folder(folder)
-    texts = {"compliance.json": as_json(week.report, week.moves), "compliance.sarif": as_sarif(week.report)}
+    texts = {"compliance.json": as_json(week.report, week.moves, week.runbooks)}
+    texts["compliance.sarif"] = as_sarif(week.report, week.runbooks)
     for name, text in texts.items():
         write_atomically(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
     write_plan(_plan(week), folder / "compliance-plan.yaml")

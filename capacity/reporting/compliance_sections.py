@@ -9,8 +9,9 @@ import pandas as pd
 
 from capacity.compliance import Severity, Status
 from capacity.reporting.compliance import DEADLINES
-from capacity.reporting.html import Column, Html, badge, code, join, sparkline, table, text
+from capacity.reporting.html import Column, Html, badge, code, details, join, sparkline, table, text
 from capacity.reporting.words import long_table, pairs
+from capacity.runbooks import runbook_html
 
 if TYPE_CHECKING:
     from capacity.compliance import Finding
@@ -93,10 +94,12 @@ def _rule(findings: list[Finding]) -> Html:
     rule = findings[0].rule
     rows = [(one.subject, one.verdict.message, one.verdict.evidence.text() or "-") for one in findings]
     columns = [Column("Where"), Column("What"), Column("Evidence")]
+    page = runbook_html(rule.id)
     return join(
         [
             long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
-            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)} Runbook: {text(rule.id)}.</small></p>"),
+            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
+            details(f"Runbook {rule.id}", Html(page)) if page else "",
         ]
     )
 

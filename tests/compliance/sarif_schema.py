@@ -30,6 +30,7 @@ RULE = record(  # 3.49
     shortDescription=MESSAGE,
     fullDescription=MESSAGE,
     help=MESSAGE,
+    helpUri={"type": "string", "format": "uri", "pattern": "^https://"},
     defaultConfiguration=record([], level={"enum": LEVELS}),
     properties=BAG,
 )

@@ -184,6 +184,19 @@ def test_health_looks_at_the_loops(project: Path) -> None:
         made.stop()
 
 
+def test_findings_link_to_their_runbooks(project: Path) -> None:
+    """On the dashboard, in the JSON, and as a page of its own; where people reach the monitor, alerts lead there."""
+    made = watch(project, external_url="https://monitor.example/")
+    with TestClient(make_app(made)) as client:
+        assert '<a href="runbooks/CAP004">CAP004</a>' in client.get("/").text
+        page = client.get("/runbooks/CAP004")
+        assert (page.status_code, "<h4>How to mend</h4>" in page.text) == (200, True)
+        assert client.get("/runbooks/CAP999").status_code == 404
+        findings = client.get("/api/v1/findings").json()["report"]["findings"]
+    assert {one["runbook"] for one in findings if one["rule"] == "CAP004"} == {"https://monitor.example/runbooks/CAP004"}
+    assert made.watched.runbooks == "https://monitor.example/runbooks/{code}"
+
+
 def test_changes_are_told_once_and_resolved(project: Path) -> None:
     """New findings fire grouped by rule, the same again is silent, mended ones resolve with their own labels."""
     rules = load_rules(["house"])
@@ -197,6 +210,8 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     assert clash["version"] == "4"
     assert clash["status"] == "firing"
     assert {alert["labels"]["subject"] for alert in clash["alerts"]} == {"shop/web", "shop/api"}
+    pages = {alert["annotations"]["runbook_url"].rpartition("/")[2] for alert in clash["alerts"]}
+    assert pages == {"CAP004.md"}
     assert messages(firing, active, at, "") == ([], [])
     del firing["CAP004", "shop/web"]
     new, mended = messages(firing, active, at + timedelta(minutes=1), "")

@@ -12,18 +12,26 @@ from capacity.compliance.formats.places import shown
 from capacity.compliance.moves import PortMove
 from capacity.compliance.verdicts import Evidence
 from capacity.compliance.waivers import Waiver
+from capacity.runbooks import runbook_url
 
 __all__ = ["as_json"]
 
 
-def as_json(report: Report, moves: Iterable[PortMove] = ()) -> str:
-    """One JSON object; `format` changes when its meaning does."""
+def as_json(report: Report, moves: Iterable[PortMove] = (), runbooks: str | None = None) -> str:
+    """One JSON object; `format` changes when its meaning does.
+
+    Args:
+        report: what was found.
+        moves: ports to move.
+        runbooks: address of the runbooks, see `capacity.runbooks.runbook_url`.
+    """
+    pages = {rule.id: runbook_url(rule.id, runbooks) for rule in report.rules}
     said = {
         "format": 1,
         "day": report.today.isoformat(),
         "score": report.score,
         "counts": {str(status): count for status, count in report.counts.items()},
-        "findings": [_finding(one) for one in report.findings],
+        "findings": [{**_finding(one), "runbook": pages[one.rule.id]} for one in report.findings],
         "port_moves": [{**asdict(move), "file": shown(move.file) if move.file else ""} for move in moves],
         "waivers": {
             "expired": [_waiver(one) for one in report.expired],

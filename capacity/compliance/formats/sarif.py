@@ -11,18 +11,24 @@ from capacity.compliance.evaluate import Finding, Report
 from capacity.compliance.formats.places import as_uri
 from capacity.compliance.rules import Rule
 from capacity.compliance.verdicts import Severity, Status
+from capacity.runbooks import runbook_url
 
 __all__ = ["as_sarif"]
 
 _LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
 
 
-def as_sarif(report: Report) -> str:
-    """Failures are results, waived ones suppressed results, and what could not be evaluated is a note of the run."""
+def as_sarif(report: Report, runbooks: str | None = None) -> str:
+    """Failures are results, waived ones suppressed results, and what could not be evaluated is a note of the run.
+
+    Args:
+        report: what was found.
+        runbooks: address of the runbooks, see `capacity.runbooks.runbook_url`.
+    """
     index = {rule.id: number for number, rule in enumerate(report.rules)}
     shown = [one for one in report.findings if one.status in {Status.FAIL, Status.WAIVED}]
     missing = [one for one in report.findings if one.status is Status.NOT_EVALUATED]
-    driver = {"name": "capacity", "version": _version(), "rules": [_rule(rule) for rule in report.rules]}
+    driver = {"name": "capacity", "version": _version(), "rules": [_rule(rule, runbooks) for rule in report.rules]}
     run = {
         "tool": {"driver": driver},
         "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [_notification(one) for one in missing]}],
@@ -40,13 +46,15 @@ def _version() -> str:
         return "0+unknown"
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: Rule, runbooks: str | None) -> dict[str, Any]:
+    address = runbook_url(rule.id, runbooks)
     return {
         "id": rule.id,
         "name": "".join(part.capitalize() for part in rule.slug.split("-")),
         "shortDescription": {"text": rule.title},
         "fullDescription": {"text": rule.rationale},
         "help": {"text": f"{rule.remediation}\nImpact: {rule.impact}"},
+        **({"helpUri": address} if address else {}),
         "defaultConfiguration": {"level": _LEVELS[rule.severity]},
         "properties": {"tags": [rule.category], "severity": str(rule.severity)},
     }
