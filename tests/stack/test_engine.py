@@ -20,9 +20,10 @@ from capacity.inventory.engine import connect_all, inspect
 from capacity.inventory.events import memory_kills
 from capacity.model import What
 from capacity.settings import EngineSettings, Settings
-from tests.changes.fleet import MIB, Fleet, in_folder, other, plan_of, project
+from tests.changes.fleet import MIB, Fleet, in_folder, memory, other, plan_of, project
 from tests.servers import free_port, require, wait_for
 from tests.servers_docker import Engine, busybox_image, client, dockerd
+from tests.servers_ssh import sshd
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,24 @@ def test_an_engine_behind_tls_wants_a_certificate(shop: Fleet, certificates: dic
         snapshot(EngineSettings(hosts=address, client_cert=certificates["client"]))
     with pytest.raises(SettingsError, match="no file"):
         snapshot(EngineSettings(hosts=address, ca_file=shop.folder / "none.pem"))
+
+
+def test_a_real_ssh_server_carries_snapshot_and_change(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through OpenSSH, with a key: many containers at once, a changed limit, and a clear word when the key is not known."""
+    for number in range(5):
+        shop.run(f"far-{number}", mem_limit=64 * MIB)
+    with sshd(shop.folder / "ssh") as host:
+        monkeypatch.setenv("PATH", f"{host.programs}{os.pathsep}{os.environ['PATH']}")
+        address = f"{host.address}{shop.engine.url.removeprefix('unix://')}"
+        settings = shop.settings().model_copy(update={"engine": EngineSettings(hosts={"far": address})})
+        found = snapshot(settings.engine)
+        assert [one.name for one in found.containers] == [f"far-{number}" for number in range(5)]
+        done = apply_plan(plan_of(memory("standalone/far-3", 64, 96)), settings)
+        assert [(one.host, one.state) for one in done.outcomes] == [("far", "done")]
+        assert shop.memory("far-3") == 96
+        (shop.folder / "ssh" / "own.pub").write_text("")
+        with pytest.raises(EngineUnreachable, match="does not answer"):
+            snapshot(settings.engine)
 
 
 def test_ssh_and_contexts(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
