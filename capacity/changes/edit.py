@@ -55,6 +55,7 @@ def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.ab
     Raises:
         EditRefused: the edit could not be made exactly; its `service` and `reason` say where and why.
     """
+    _check_arguments(text, changes)
     check_text(text)
     file = read(text)
     intended = deepcopy(file.model)
@@ -68,6 +69,16 @@ def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.ab
         raise refuse(EditReason.SHARED, min(wrong))
     _check_extending(file.model["services"], touched)
     return file.text
+
+
+def _check_arguments(text: Any, changes: Any) -> None:
+    if not isinstance(text, str):
+        raise refuse(EditReason.INVALID, detail=f"a text is needed, not {type(text).__name__}")
+    if not isinstance(changes, collections.abc.Mapping):
+        raise refuse(EditReason.BAD_VALUE, detail="the changes must be a mapping of services")
+    for service, wanted in changes.items():
+        if not isinstance(wanted, collections.abc.Mapping):
+            raise refuse(EditReason.BAD_VALUE, str(service), f"{wanted!r} is no mapping of what to set")
 
 
 def _check_extending(services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from capacity.changes.edit_place import Leaf
 from capacity.changes.edit_reasons import EditReason, refuse
+from capacity.changes.values import CPUSET, RESTART_POLICY
 from capacity.errors import InputError
 from capacity.units import MIB, parse_memory
 
@@ -16,6 +17,8 @@ __all__ = ["SETTINGS", "at", "check_conflicts", "says", "trees"]
 
 _SMALLEST = 6 * MIB  # what the Engine accepts as a memory limit
 _UNITS = (("g", 1024**3), ("m", 1024**2), ("k", 1024), ("b", 1))
+
+_TEXTS = {"cpuset": CPUSET, "restart": RESTART_POLICY}
 
 # What can be said in two places: under `deploy.resources`, and by a key of the service itself.
 _DEPLOY = {
@@ -159,8 +162,9 @@ def _check_value(service: str, name: str, value: Any) -> None:
     elif name == "pids":
         if not isinstance(value, int) or isinstance(value, bool) or (value <= 0 and value != -1):
             raise refuse(EditReason.BAD_VALUE, service, f"pids must be a whole number above zero, not {value!r}")
-    elif not isinstance(value, str) or not value or not value.isprintable():
-        raise refuse(EditReason.BAD_VALUE, service, f"{name} must be a text, not {value!r}")
+    elif not isinstance(value, str) or not _TEXTS[name].fullmatch(value):
+        example = "0-3,8" if name == "cpuset" else "on-failure:3"
+        raise refuse(EditReason.BAD_VALUE, service, f"{name} must read like {example}, not {value!r}")
 
 
 def check_conflicts(service: str, model: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from capacity.model import Value, What
 from capacity.units import MIB, format_cores, format_memory
 
-__all__ = ["COMPOSE_NAMES", "check_value", "compose_settings", "equal", "show_value"]
+__all__ = ["COMPOSE_NAMES", "CPUSET", "RESTART_POLICY", "check_value", "compose_settings", "equal", "show_value"]
 
 BYTES = frozenset({What.MEMORY, What.MEMORY_SWAP, What.RESERVATION})
 CORES = frozenset({What.CPUS, What.CPU_RESERVATION})
@@ -18,8 +18,8 @@ TEXTS = frozenset({What.CPUSET, What.RESTART_POLICY})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
 _LARGEST_PORT = 65535
-_CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
 
 COMPOSE_NAMES = {
     What.MEMORY: "memory",
@@ -49,7 +49,7 @@ def check_value(what: What, value: Value) -> None:
             raise ValueError(f"{what} must be a number")
         _check_number(what, float(value))
     elif what in TEXTS:
-        pattern = _CPUSET if what is What.CPUSET else _POLICY
+        pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}")
     elif not isinstance(value, dict) or not value:

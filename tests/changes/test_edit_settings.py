@@ -155,6 +155,8 @@ def test_service_keys() -> None:
         ({"healthcheck": {"nonsense": 1}}, EditReason.BAD_VALUE),
         ({"pids": 0}, EditReason.BAD_VALUE),
         ({"restart": ""}, EditReason.BAD_VALUE),
+        ({"restart": "banana"}, EditReason.BAD_VALUE),
+        ({"cpuset": "all"}, EditReason.BAD_VALUE),
         ({"depends_on": {"db": "healthy"}}, EditReason.BAD_VALUE),
         ({"depends_on": {"web": "service_healthy"}}, EditReason.BAD_VALUE),
     ],
@@ -164,3 +166,13 @@ def test_refusals(wanted: dict[str, Any], reason: EditReason) -> None:
     with pytest.raises(EditRefused) as refused:
         edit_compose(TEXT, {"web": wanted})
     assert refused.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [(TEXT, None), (TEXT, {"web": None}), (TEXT, {"web": [1]}), (b"services: {}", {"web": {"pids": 9}}), (None, {})],
+)
+def test_what_is_no_text_and_no_mapping_is_refused_too(text: Any, changes: Any) -> None:
+    """A slip of the caller gets the same kind of answer as a strange file."""
+    with pytest.raises(EditRefused):
+        edit_compose(text, changes)
