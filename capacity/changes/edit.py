@@ -12,12 +12,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from capacity.changes.edit_checks import File, changed_lines, check_text, differing, read
+from capacity.changes.edit_checks import File, changed_lines, check_template, check_text, differing, read
+from capacity.changes.edit_extends import extended, extenders
 from capacity.changes.edit_lists import STRUCTURED, add_structured, line_budget
 from capacity.changes.edit_place import Impossible, Keyed, Leaf, ListEdit, Placing, place, place_beside
 from capacity.changes.edit_reasons import EditReason, refuse
 from capacity.changes.edit_text import Style, apply, column
-from capacity.changes.edit_values import SETTINGS, at, check_conflicts, trees
+from capacity.changes.edit_values import SETTINGS, at, trees
 from capacity.errors import EditRefused
 from capacity.inventory.compose.nodes import Mapping, Node, Scalar, target
 
@@ -38,7 +39,9 @@ class _Target:
     in_flow: bool
 
 
-def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]]) -> str:
+def edit_compose(
+    text: str, changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]], *, file: str | None = None
+) -> str:
     """The text of a compose file with other limits, every other line untouched.
 
     What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation` in cores; `pids`; `cpuset`
@@ -47,7 +50,9 @@ def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.ab
 
     Args:
         text: the file, with its own line breaks (read it with `newline=""`).
-        changes: what to set, by service.
+        changes: what to set, by service; whether the Engine takes them together (a limit below the service's reservation, say) is
+            not judged here.
+        file: its name, by which services of the text may extend others of it; any of Compose's own names by default.
 
     Returns:
         The new text. For one limit at most 4 lines differ, for memory and CPU together at most 5.
@@ -57,18 +62,19 @@ def edit_compose(text: str, changes: collections.abc.Mapping[str, collections.ab
     """
     _check_arguments(text, changes)
     check_text(text)
-    file = read(text)
-    intended = deepcopy(file.model)
+    parsed = read(text)
+    check_template(parsed)
+    intended = deepcopy(parsed.model)
     touched: dict[str, list[tuple[str, ...]]] = {}
     for service, wanted in changes.items():
-        file, written = _edit_service(file, service, dict(wanted), set(changes))
+        parsed, written = _edit_service(parsed, service, dict(wanted), set(changes), file)
         _write(intended, service, written)
         touched[service] = [*written]
-    wrong = differing(intended, file.model)
+    wrong = differing(intended, parsed.model)
     if wrong:
         raise refuse(EditReason.SHARED, min(wrong))
-    _check_extending(file.model["services"], touched)
-    return file.text
+    _check_extending(parsed.model["services"], touched, file)
+    return parsed.text
 
 
 def _check_arguments(text: Any, changes: Any) -> None:
@@ -81,15 +87,12 @@ def _check_arguments(text: Any, changes: Any) -> None:
             raise refuse(EditReason.BAD_VALUE, str(service), f"{wanted!r} is no mapping of what to set")
 
 
-def _check_extending(services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]]) -> None:
+def _check_extending(services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]], file: str | None) -> None:
     """Refuse when a service of the file extends an edited one and would take the new value over."""
-    for name, service in services.items():
-        base = service.get("extends") if isinstance(service, dict) else None
-        if isinstance(base, dict) and not base.get("file"):
-            base = base.get("service")
-        for path in touched.get(base, []) if isinstance(base, str) else []:
-            if at(service, *path) is None:
-                raise refuse(EditReason.SHARED, str(base), f"{name} extends it")
+    for base, paths in touched.items():
+        for name in extenders(services, base, file):
+            if any(at(services[name], *path) is None for path in paths):
+                raise refuse(EditReason.SHARED, base, f"{name} extends it")
 
 
 def _write(model: dict[str, Any], service: str, written: _Written) -> None:
@@ -105,7 +108,7 @@ def _set(model: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     model[path[-1]] = value
 
 
-def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[str]) -> tuple[File, _Written]:
+def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[str], name: str | None) -> tuple[File, _Written]:
     found = _find(file, service)
     unknown = set(wanted) - SETTINGS - STRUCTURED
     if unknown:
@@ -114,7 +117,8 @@ def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[
     scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
     refused: list[EditRefused] = []
     second: list[tuple[File, _Written]] = []
-    for tree in trees(service, found.present, scalars, file.model.get("version")):
+    taken_over = extended(file.model["services"], service, name)
+    for tree in trees(service, found.present, scalars, file.model.get("version"), taken_over):
         add_structured(service, found.present, {name: wanted[name] for name in wanted if name in STRUCTURED}, tree)
         if not tree:
             return file, {}
@@ -156,7 +160,6 @@ def _attempt(
         result = way(attempt, found.key, found.body, tree, found.present)
     except Impossible:
         raise refuse(EditReason.SHAPE, found.name) from None
-    check_conflicts(found.name, result)
     written = {path: at(result, *path) for path in _paths(tree)}
     try:
         edited = read(apply(attempt.text, attempt.splices))

@@ -283,7 +283,15 @@ def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
     if work.at_start:
         return ends[0]
     unfinished = line_end(work.text, ends[-1]) == len(work.text) and not work.text.endswith("\n")
-    return ends[-2] if unfinished else ends[-1]
+    return ends[-2] if unfinished else _behind_comments(work.text, ends[-1], column(work.text, body.entries[0][0].start))
+
+
+def _behind_comments(text: str, position: int, indent: int) -> int:
+    """Offset in the last of the comment lines that belong to the value above: deeper than its key, or an item of its list."""
+    inside = re.compile(rf"(?: {{{indent + 1},}}#| {{{indent}}}#+ *- )[^\n]*")
+    while (found := inside.match(text, line_end(text, position))) is not None:
+        position = found.end()
+    return position
 
 
 def _insert_flow(work: Placing, body: Mapping, missing: dict[str, Any]) -> None:

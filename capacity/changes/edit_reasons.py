@@ -26,6 +26,7 @@ class EditReason(StrEnum):
     SHAPE = "shape"
     BELOW_RESERVATION = "below-reservation"
     ABOVE_SWAP = "above-swap"
+    CPU_QUOTA = "cpu-quota"
     NOT_EXACT = "not-exact"
 
     @property
@@ -50,7 +51,10 @@ _TEXTS = {
     EditReason.UNKNOWN_CHANGE: ("There is no such thing to change", "Use memory, cpus or another of the documented names"),
     EditReason.BAD_VALUE: ("The value is none that the Engine accepts", "Give another value"),
     EditReason.INTERPOLATED: ("The present value comes from a variable", "Change the variable where it is set"),
-    EditReason.SHARED: ("Other services take the value from here through an anchor", "Give those services limits of their own"),
+    EditReason.SHARED: (
+        "Other services take the value from here, by an anchor or by `extends`",
+        "Give those services limits of their own",
+    ),
     EditReason.SHAPE: ("What stands there is not what Compose expects", "Correct that value first"),
     EditReason.BELOW_RESERVATION: (
         "The limit would be below the service's reservation, which the Engine refuses",
@@ -59,6 +63,10 @@ _TEXTS = {
     EditReason.ABOVE_SWAP: (
         "The memory limit would be above `memswap_limit`, which the Engine refuses",
         "Raise memswap in the same edit",
+    ),
+    EditReason.CPU_QUOTA: (
+        "The service has `cpu_quota` or `cpu_period`, which the Engine refuses beside `cpus`",
+        "Write the present quota as cpus first",
     ),
     EditReason.NOT_EXACT: (
         "No small edit of this text gives exactly the intended change",

@@ -13,7 +13,7 @@ from capacity.changes.values import CPUSET, RESTART_POLICY
 from capacity.errors import InputError
 from capacity.units import MIB, parse_memory
 
-__all__ = ["SETTINGS", "at", "check_conflicts", "says", "trees"]
+__all__ = ["SETTINGS", "at", "says", "trees"]
 
 _SMALLEST = 6 * MIB  # what the Engine accepts as a memory limit
 _UNITS = (("g", 1024**3), ("m", 1024**2), ("k", 1024), ("b", 1))
@@ -48,7 +48,9 @@ def at(model: Any, *path: str) -> Any:
     return model
 
 
-def trees(service: str, model: dict[str, Any], wanted: Mapping[str, Any], version: Any) -> list[dict[str, Any]]:
+def trees(
+    service: str, model: dict[str, Any], wanted: Mapping[str, Any], version: Any, extended: dict[str, Any]
+) -> list[dict[str, Any]]:
     """What to put into a service's mapping, the most natural way first.
 
     Args:
@@ -56,15 +58,16 @@ def trees(service: str, model: dict[str, Any], wanted: Mapping[str, Any], versio
         model: what the service means at present.
         wanted: settings with their values, those of `SETTINGS` only.
         version: the file's top-level `version`.
+        extended: the same with what it takes over by `extends`; Compose wants one value in both of the places that it knows.
 
     Raises:
         EditRefused: a value that the Engine would not take, or that stands in a variable.
     """
     for name, value in wanted.items():
         _check_value(service, name, value)
-    homes = {name: _homes(model, name, version) for name in wanted}
+    homes = {name: _homes(extended, name, version) for name in wanted}
     choices = [_tree(service, model, wanted, homes)]
-    other = {name: _service_home(model, name) or paths for name, paths in homes.items()}
+    other = {name: _service_home(extended, name) or paths for name, paths in homes.items()}
     if other != homes:
         choices.append(_tree(service, model, wanted, other))
     return choices
@@ -165,26 +168,3 @@ def _check_value(service: str, name: str, value: Any) -> None:
     elif not isinstance(value, str) or not _TEXTS[name].fullmatch(value):
         example = "0-3,8" if name == "cpuset" else "on-failure:3"
         raise refuse(EditReason.BAD_VALUE, service, f"{name} must read like {example}, not {value!r}")
-
-
-def check_conflicts(service: str, model: dict[str, Any]) -> None:
-    """Refuse what the Engine would refuse: a limit below the reservation or above the limit of memory and swap together.
-
-    Args:
-        service: its name, for refusals.
-        model: what the service would mean after the edit.
-
-    Raises:
-        EditRefused: the values contradict each other.
-    """
-    limit = _first(model, "memory")
-    reserved, swap = _first(model, "memory_reservation"), _first(model, "memswap")
-    if limit and reserved and limit < reserved:
-        raise refuse(EditReason.BELOW_RESERVATION, service, f"{limit} < {reserved} bytes")
-    if limit and swap and 0 < swap < limit:
-        raise refuse(EditReason.ABOVE_SWAP, service, f"{limit} > {swap} bytes")
-
-
-def _first(model: dict[str, Any], name: str) -> Any:
-    said = says(name, at(model, *_DEPLOY[name])) if name in _DEPLOY else None
-    return said or (says(name, model.get(_SERVICE[name])) if name in _SERVICE else None)

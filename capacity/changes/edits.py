@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from capacity.changes.edit import edit_compose
+from capacity.changes.edit_reasons import EditReason, refuse
 from capacity.changes.files import read_bytes
 from capacity.changes.limits import swap_with
 from capacity.changes.plan import PlannedChange
@@ -43,16 +44,36 @@ def edit_service(
         origin = declared_value(found, change.what)[1] or found.where()
         path = Path(origin.file) if origin else declared.files[0]
         by_file.setdefault(path, []).append((change.what, change.before, change.after))
+    _check_together(found, [change for one in by_file.values() for change in one])
     edited = {}
     for path, wanted in by_file.items():
         before = (texts or {}).get(path)
         before = _text(path) if before is None else before
         settings = {**compose_settings(wanted), **_swap_beside(found, wanted)}
         try:
-            edited[path] = (before, edit_compose(before, {name: settings}))
+            edited[path] = (before, edit_compose(before, {name: settings}, file=path.name))
         except EditRefused as error:
             raise EditRefused(f"{path}: {error.message}", error.hint, service=error.service, reason=error.reason) from error
     return edited
+
+
+def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]]) -> None:
+    """Refuse what the Engine would refuse at the next start, although each value is good by itself."""
+    to = {what: after for what, _, after in wanted}
+    resources = service.resources
+
+    def size(what: What, present: int | None) -> float | None:
+        value = to.get(what, present)
+        return value if isinstance(value, (int, float)) else None
+
+    limit, reserved = size(What.MEMORY, resources.memory), size(What.RESERVATION, resources.memory_reservation)
+    swap = size(What.MEMORY_SWAP, None)
+    if limit and reserved and limit < reserved:
+        raise refuse(EditReason.BELOW_RESERVATION, service.name, f"{limit:.0f} < {reserved:.0f} bytes")
+    if limit and swap and 0 < swap < limit:
+        raise refuse(EditReason.ABOVE_SWAP, service.name, f"{limit:.0f} > {swap:.0f} bytes")
+    if What.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
+        raise refuse(EditReason.CPU_QUOTA, service.name)
 
 
 def _text(path: Path) -> str:

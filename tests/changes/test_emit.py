@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes import Outlook, alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of
+from capacity.changes import EditReason, EditRefused, Outlook, alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of
 from capacity.changes.edits import edit_service
 from capacity.inventory import Declared, load_project
 from capacity.inventory.declared import load_declared
@@ -36,6 +36,26 @@ def repository(folder: Path) -> None:
         ["commit", "--quiet", "--message", "start"],
     ):
         subprocess.run(["git", "-C", str(folder), *words], check=True)
+
+
+@pytest.mark.parametrize(
+    ("lines", "change", "reason"),
+    [
+        ("mem_reservation: 1g", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
+        ("extends: base", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
+        ("mem_limit: 64m", other("shop/web", What.MEMORY_SWAP, None, 32 * MIB), EditReason.ABOVE_SWAP),
+        ("cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
+    ],
+)
+def test_what_the_engine_would_refuse_together_is_not_written(
+    tmp_path: Path, lines: str, change: Change, reason: EditReason
+) -> None:
+    """Each value is good by itself, and Compose takes the file; the next start would fail."""
+    file = tmp_path / "compose.yaml"
+    file.write_text(f"services:\n  base: {{image: a, mem_reservation: 4g}}\n  web:\n    image: a\n    {lines}\n")
+    with pytest.raises(EditRefused) as refused:
+        edit_service(declared(file), "shop/web", plan_of(change).changes)
+    assert refused.value.reason is reason
 
 
 def test_git_applies_the_patch_of_every_style(tmp_path: Path) -> None:
