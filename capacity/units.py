@@ -1,4 +1,4 @@
-"""Bytes and cores: read them as Docker does, print them for people.
+"""Bytes, cores and lists of cores: read them as Docker does, print them for people.
 
 The memory grammar is that of Docker's go-units `RAMInBytes`: a decimal number, at most one space, an optional unit of
 b, k, m, g, t or p with an optional `b` or `ib` behind it, in any case. Every unit is a power of 1024, also `kb`.
@@ -12,12 +12,14 @@ import re
 
 from capacity.errors import InputError
 
-__all__ = ["MIB", "count_cores", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_memory"]
+__all__ = ["MIB", "count_cores", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_cpuset"]
+__all__ += ["parse_memory"]
 
 MIB = 1024**2
 _EXPONENTS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE | re.ASCII)
 _CORES = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_MOST_CORES = 1024
 _LARGEST = 2**63  # Docker keeps sizes in a signed 64-bit number
 
 
@@ -96,3 +98,23 @@ def _three_digits(value: float) -> str:
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004 - decimal places by size
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def parse_cpuset(text: str) -> tuple[int, ...]:
+    """Cores of a cpuset such as `0-3,8`, in order.
+
+    Raises:
+        InputError: not a cpuset.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if (
+            not first.isdigit()
+            or (dash and not last.isdigit())
+            or int(last or first) < int(first)
+            or int(last or first) > _MOST_CORES
+        ):
+            raise InputError(f"{text!r} is no list of cores", "Write it as 0-3,8")
+        found.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found))

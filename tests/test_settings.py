@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,22 @@ def test_the_fingerprint_changes_with_what_changes_results() -> None:
     ]
     assert len({settings.fingerprint() for settings in [base, *others]}) == 5
     assert load_settings(prometheus__url="http://other").fingerprint() == base.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('[apply]\nwindows = ["always"]', "Mon-Fri 22:00-04:00"),
+        ('[apply]\nwindows = ["25:00-26:00"]', "no time of day"),
+        ('[placement]\ncritical = "four"', "0-3,8"),
+        ('[placement]\nstandard = "3-1"', "0-3,8"),
+        ('[engine.hosts]\nfar = "shh://box"', "the address of far"),
+        ('[engine.hosts]\nfar = "tcp://"', "the address of far"),
+    ],
+)
+def test_what_can_be_judged_is_judged_when_it_is_read(tmp_path: Path, text: str, cause: str) -> None:
+    """A slip in a window, a list of cores or an address is told at once, not in the night it is used."""
+    file = tmp_path / "capacity.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=re.escape(cause)):
+        load_settings(file)

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError
+from capacity.units import parse_cpuset
 
-__all__ = ["CATEGORIES", "Placement", "core_ranges", "format_cores_list", "imbalance", "parse_cores", "place"]
+__all__ = ["CATEGORIES", "Placement", "core_ranges", "format_cores_list", "imbalance", "place"]
 
 CATEGORIES = ("infrastructure", "critical", "standard")
 _BUSY = 0.7  # share of a core that is planned for; a service that needs more gets more cores
-_MOST_CORES = 1024
 
 
 @dataclass(frozen=True)
@@ -33,26 +33,6 @@ class Placement:
     load: pd.Series[float]
     imbalance: float
     round_robin: float
-
-
-def parse_cores(text: str) -> tuple[int, ...]:
-    """Cores of a cpuset such as `0-3,8`, in order.
-
-    Raises:
-        InputError: not a cpuset.
-    """
-    found: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if (
-            not first.isdigit()
-            or (dash and not last.isdigit())
-            or int(last or first) < int(first)
-            or int(last or first) > _MOST_CORES
-        ):
-            raise InputError(f"{text!r} is no list of cores", "Write it as 0-3,8")
-        found.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(found))
 
 
 def format_cores_list(cores: Sequence[int]) -> str:
@@ -82,7 +62,7 @@ def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> d
     ranges = standing if quarter else dict.fromkeys(CATEGORIES, every)
     for category, text in (wanted or {}).items():
         if text is not None:
-            ranges[category] = parse_cores(text)
+            ranges[category] = parse_cpuset(text)
             if ranges[category][-1] >= cores:
                 raise InputError(f"{category} is to use core {ranges[category][-1]}", f"The host has cores 0 to {cores - 1}")
     return ranges
@@ -115,7 +95,7 @@ def place(
     chosen: dict[str, tuple[int, ...]] = {}
     for fixed, cpuset in pinned.items():
         if fixed in needs.index:
-            chosen[fixed] = tuple(core for core in parse_cores(cpuset) if core < cores) or allowed["standard"]
+            chosen[fixed] = tuple(core for core in parse_cpuset(cpuset) if core < cores) or allowed["standard"]
             busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
     for name, need in needs.items():
         if name in chosen:

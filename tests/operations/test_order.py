@@ -12,7 +12,7 @@ from capacity.inventory.containers import Container, Host, Inventory
 from capacity.operations.affinity import balance
 from capacity.operations.emergency import dependencies, in_order
 from capacity.sizing import TYPES
-from capacity.sizing.placement import parse_cores
+from capacity.units import parse_cpuset
 
 
 def container(name: str, **more: object) -> Container:
@@ -94,7 +94,7 @@ def test_nobody_is_left_without_cores(cores: int, loads: list[float], names: lis
     (found,) = balance(inventory, load, TYPES, pinned=fixed)
     table = found.placement.table
     assert sorted(table.index) == sorted(f"shop/{key}" for key in keys)
-    assert all(set(parse_cores(cpuset)) <= set(range(cores)) for cpuset in table["cpuset"])
+    assert all(set(parse_cpuset(cpuset)) <= set(range(cores)) for cpuset in table["cpuset"])
     assert {change.service for change in found.changes}.isdisjoint(fixed)
     assert all(change.before == "0" and change.after != "0" for change in found.changes)
 

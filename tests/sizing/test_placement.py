@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.sizing import Prices, place, waste
-from capacity.sizing.placement import CATEGORIES, core_ranges, format_cores_list, imbalance, parse_cores
+from capacity.sizing.placement import CATEGORIES, core_ranges, format_cores_list, imbalance
+from capacity.units import parse_cpuset
 
 
 @settings(max_examples=60, deadline=None)
@@ -24,7 +25,7 @@ def test_every_service_gets_cores_of_its_category(cores: int, services: int, see
     made = place(load, kinds, cores)
     allowed = core_ranges(cores)
     for name, cpuset in made.table["cpuset"].items():
-        assert set(parse_cores(cpuset)) <= set(allowed[kinds[str(name)]])
+        assert set(parse_cpuset(cpuset)) <= set(allowed[kinds[str(name)]])
     assert made.load.sum() == pytest.approx(load.sum())
 
 
@@ -45,7 +46,7 @@ def test_pinned_services_and_own_ranges_are_kept() -> None:
     made = place(load, {"db": "infrastructure"}, 8, ranges={"infrastructure": "6-7"}, pinned={"old": "0,2"})
     assert made.table.loc["old", "cpuset"] == "0,2"
     assert made.table.loc["old", "pinned"]
-    assert set(parse_cores(made.table.loc["db", "cpuset"])) <= {6, 7}
+    assert set(parse_cpuset(made.table.loc["db", "cpuset"])) <= {6, 7}
     assert made.load[0] >= 1.5
     with pytest.raises(InputError, match="core 9"):
         place(load, {}, 8, ranges={"standard": "4-9"})
@@ -60,14 +61,14 @@ def test_a_service_wider_than_a_core_gets_a_range() -> None:
 @given(st.sets(st.integers(0, 200), min_size=1))
 def test_cpusets_are_read_as_they_are_written(cores: set[int]) -> None:
     """Docker's notation survives the round trip."""
-    assert parse_cores(format_cores_list(sorted(cores))) == tuple(sorted(cores))
+    assert parse_cpuset(format_cores_list(sorted(cores))) == tuple(sorted(cores))
 
 
 @pytest.mark.parametrize("text", ["", "a", "3-1", "1-", "-1", "1,,2", "99999"])
 def test_nonsense_is_no_cpuset(text: str) -> None:
     """Named with the way to write it."""
     with pytest.raises(InputError, match="list of cores"):
-        parse_cores(text)
+        parse_cpuset(text)
 
 
 def test_imbalance_is_deviation_over_mean() -> None:

@@ -77,7 +77,8 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
         unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
         return unknown(key, unsure, evidence) if cpuset else failed(key, "is not pinned to the cores of its category", evidence)
     from capacity.sizing.defaults import type_of, types_with
-    from capacity.sizing.placement import format_cores_list, parse_cores
+    from capacity.sizing.placement import format_cores_list
+    from capacity.units import parse_cpuset
 
     category = type_of(key, types_with(facts.types)).category
     allowed = _allowed(facts, key, category, wanted)
@@ -90,7 +91,7 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
     if not cpuset:
         return failed(key, f"is not pinned; {category} services belong on {named}", shown)
     try:
-        strays = sorted({*parse_cores(cpuset)} - {*(allowed or ())})
+        strays = sorted({*parse_cpuset(cpuset)} - {*(allowed or ())})
     except InputError as error:
         return failed(key, f"has a cpuset that says nothing: {error.message}", shown)
     if strays:
@@ -100,10 +101,11 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
 
 def _allowed(facts: Facts, key: str, category: str, wanted: dict[str, str | None]) -> tuple[int, ...] | None:
     """The cores of a category on the service's host; nothing on a host too small to divide, None where its size is unknown."""
-    from capacity.sizing.placement import core_ranges, parse_cores
+    from capacity.sizing.placement import core_ranges
+    from capacity.units import parse_cpuset
 
     if (own := wanted[category]) is not None:
-        return parse_cores(own)
+        return parse_cpuset(own)
     cores = _host_cores(facts, key)
     if cores is None:
         return None
