@@ -18,6 +18,7 @@ from capacity.history.sample import SAMPLE_END, load_sample
 from capacity.history.transport import plain_address
 from capacity.house import sizing_context
 from capacity.model import Resource, Signal
+from capacity.names import meant
 from capacity.settings import Settings, load_settings, override
 from capacity.units import format_cores, format_memory, parse_cores, parse_memory
 
@@ -118,8 +119,9 @@ class Window:
             return history
         chosen = history.select(services)
         if not chosen.services:
-            names = ", ".join(history.services[:3])
-            raise NoHistory(f"No service matches {services!r}", f"A glob such as shop/* fits names such as {names}")
+            near = meant(services, history.services) if isinstance(services, str) else []
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Names are such as {', '.join(history.services[:3])}"
+            raise NoHistory(f"No service matches {services!r}", hint)
         return chosen
 
 

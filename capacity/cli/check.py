@@ -85,6 +85,8 @@ def check(
             raise InputError(f"There is no format {form!r}", f"Use one of {', '.join(_FORMS)}")
         named = one_source(source, sample=sample, offline=offline)
         settings = _settings(config, named, alertmanager, receiver)
+        if receiver is not None and settings.compliance.alertmanager is None:
+            raise InputError("--receiver awaits an alert that nobody sends", "Name an --alertmanager too")
         wants_history = history or offline or named is not None
         asked = _Asked(
             paths=paths or [],

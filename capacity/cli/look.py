@@ -27,6 +27,7 @@ from capacity.cli.options import (
 )
 from capacity.cli.printing import print_rows, print_table
 from capacity.errors import InputError
+from capacity.names import no_such_service
 
 
 def doctor(config: Config = None, source: Source = None, as_json: Json = False) -> None:
@@ -160,7 +161,7 @@ def recommend(
     table = made.table
     if service is not None:
         if service not in table.index:
-            raise InputError(f"There is no service {service!r}", "`capacity recommend` lists the services")
+            raise no_such_service(service, table.index)
         table = table.loc[[service]]
     if form in writers:
         typer.echo(writers[form]({made.signal: table}), nl=False)

@@ -7,8 +7,10 @@ checksums find a damaged file; a temporary file and a rename make sure that nobo
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
+import time
 import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ __all__ = ["Damaged", "read_block", "storage_error", "write_atomically", "write_
 
 _META = b"capacity"
 _UNEVEN = "uneven"
+_LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
 class Damaged(Exception):
@@ -100,6 +103,8 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
 def write_atomically(path: Path, write: Any) -> None:
     """Call `write(temporary path)` in the folder of `path`, then rename; nothing stays behind when it fails.
 
+    What a process that was killed left behind for the same path is swept an hour later.
+
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
@@ -110,11 +115,19 @@ def write_atomically(path: Path, write: Any) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+        _sweep(path)
     except OSError as error:
         raise storage_error(path, error) from error
     finally:
         with suppress(OSError):  # after a success it is gone; on a dead disk nothing can be done
             temporary.unlink()
+
+
+def _sweep(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # another process may sweep too
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                left.unlink()
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from capacity import api, sizing
-from capacity.errors import InputError
 from capacity.model import Resource, Signal
+from capacity.names import no_such_service
 from capacity.reporting.proof import COMPARED
 from capacity.settings import Settings, load_settings
 
@@ -61,9 +61,7 @@ def why(history: History, service: str, resource: Resource, settings: Settings |
     """
     settings = settings or load_settings()
     if service not in history.services:
-        near = [name for name in history.services if service.rpartition("/")[2] in name]
-        hint = f"Did you mean {near[0]}?" if near else "`capacity recommend` lists the services"
-        raise InputError(f"There is no service {service!r}", hint)
+        raise no_such_service(service, history.services)
     made = api.recommend(history, resource, settings=settings)
     usage = history[resource.usage].reindex(columns=history.services)
     risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk

@@ -72,6 +72,7 @@ def test_findings_end_with_1_from_the_threshold_on(folder: Path) -> None:
         (("nobody.yaml",), "No rule could be evaluated"),
         (("--sample", "--offline"), "--sample goes alone"),
         (("--config", "none.toml"), "Cannot read"),
+        (("--receiver", "127.0.0.1:10498"), "awaits an alert that nobody sends"),
         (("--receiver", "nonsense", "--alertmanager", "http://127.0.0.1:1"), ""),
     ],
 )

@@ -235,6 +235,19 @@ def test_a_write_interrupted_at_any_moment_leaves_the_old_day_or_the_new(tmp_pat
         assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_what_a_killed_writer_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
+    """A kill -9 leaves a temporary file; an hour later the next write of the same day takes it away, a fresh one stays."""
+    archive = Archive(tmp_path)
+    archive.write(*KEY, stored(0))
+    (day,) = tmp_path.rglob("*.parquet")
+    old, fresh = (day.with_name(f".{day.name}.{name}.tmp") for name in ("old", "fresh"))
+    for path in (old, fresh):
+        path.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    archive.write(*KEY, stored(1))
+    assert (old.exists(), fresh.exists()) == (False, True)
+
+
 def test_sources_are_found_by_name_and_address(tmp_path: Path) -> None:
     """One source needs no name; several do; the message lists them and never shows a password."""
     archive = Archive(tmp_path)
