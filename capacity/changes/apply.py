@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from capacity.changes.held import held_back
-from capacity.changes.journal import Kind, list_runs, open_journal, owner
+from capacity.changes.journal import Kind, list_runs, open_journal, owner, way_out
 from capacity.changes.limits import update_body
 from capacity.changes.lock import apply_lock
 from capacity.changes.plan import Plan, PlannedChange, is_edited
@@ -176,9 +176,7 @@ def apply_plan(
 
 
 def _nothing_unfinished(settings: Settings) -> None:
-    unfinished = [run for run, entries in list_runs(settings.apply.journal) if entries[-1].kind is not Kind.FINISHED]
-    if unfinished:
-        raise ChangeRefused(
-            f"The run {unfinished[-1]} did not come to its end",
-            f"`capacity apply --resume` goes on with it, `capacity rollback {unfinished[-1]}` takes it back",
-        )
+    for run, entries in reversed([*list_runs(settings.apply.journal)]):
+        hint = way_out(run, entries)
+        if hint:
+            raise ChangeRefused(f"The run {run} did not come to its end", hint)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from capacity.errors import InputError, JournalLost, StorageError
 
-__all__ = ["Entry", "Journal", "Kind", "digest", "find_run", "list_runs", "open_journal", "owner", "read_journal"]
+__all__ = ["Entry", "Journal", "Kind", "digest", "find_run", "list_runs", "open_journal", "owner"]
+__all__ += ["read_journal", "still_stopped", "way_out"]
 
 _LINES = "journal.jsonl"
 _BACKUPS = "files"
@@ -193,6 +194,28 @@ def list_runs(folder: Path) -> Iterator[tuple[str, list[Entry]]]:
         entries = read_journal(place.parent)
         if entries:
             yield place.parent.name, entries
+
+
+def still_stopped(entries: Iterable[Entry]) -> list[Entry]:
+    """What a run of an emergency stopped, or was about to stop, and has not started again."""
+    stopping: dict[int | None, Entry] = {}
+    for entry in entries:
+        if entry.kind is Kind.STOPPING:
+            stopping[entry.step] = entry
+        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED}:
+            stopping.pop(entry.step, None)
+    return list(stopping.values())
+
+
+def way_out(run: str, entries: list[Entry]) -> str:
+    """How people go on with a run that was interrupted; empty where it came to its end, or there is nothing to go on with."""
+    if entries[-1].kind is Kind.FINISHED:
+        return ""
+    if "plan" in entries[0].detail:
+        return f"`capacity apply --resume` goes on with it, `capacity rollback {run}` takes it back"
+    if any(entry.kind is Kind.INTENT for entry in entries):
+        return f"`capacity rollback {run}` takes it back"
+    return "`capacity emergency undo --yes` starts again what it stopped" if still_stopped(entries) else ""
 
 
 def find_run(folder: Path, name: str) -> str:

@@ -74,7 +74,8 @@ def resume(
 
 
 def _unfinished(settings: Settings) -> str:
-    runs = [run for run, entries in list_runs(settings.apply.journal) if entries[-1].kind is not Kind.FINISHED]
+    found = list_runs(settings.apply.journal)
+    runs = [run for run, entries in found if entries[-1].kind is not Kind.FINISHED and "plan" in entries[0].detail]
     if not runs:
         raise InputError("Every run came to its end", "`capacity journal` lists them")
     return runs[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from capacity.changes import lifecycle
 from capacity.changes.files import read_bytes, replace_file, undo_text
 from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import not_in_force, send_update, update_body
@@ -62,14 +63,10 @@ def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
 
 def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]:
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    new = intent.detail["mode"] == "recreate"
     touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
     lifted = any(before.get(what) is None for before in was.values() for what in touched)
-    if intent.detail["mode"] == "file":
-        return []
-    if new:
-        if _replaced(intent, engine):
-            recreate(intent, engine)
+    if intent.detail["mode"] in {"file", "stop", "recreate"}:
+        _whole_back(intent, engine)
         return []
     if exact and lifted and intent.detail["project"]:
         recreate(intent, engine, force=True)
@@ -89,6 +86,19 @@ def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]
         if missing:
             left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
     return left
+
+
+def _whole_back(intent: Entry, engine: Engine) -> None:
+    """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
+    if intent.detail["mode"] == "recreate" and _replaced(intent, engine):
+        recreate(intent, engine)
+    if intent.detail["mode"] == "stop":
+        try:
+            for one in intent.detail["containers"]:
+                if one["seen"]["state"] == "running":
+                    lifecycle.start(engine, one["id"], one["name"])
+        except ContainerGone:
+            recreate(intent, engine)
 
 
 def _replaced(intent: Entry, engine: Engine) -> bool:

@@ -139,7 +139,8 @@ def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, 
         return f"restarted (exit code {now.exit_code})"
     if ran and not now.running:
         return f"stopped (exit code {now.exit_code})"
-    if now.started_at != before["started_at"]:
+    waited = seen is not None and seen["state"] == "restarting"  # the Engine was about to start it again
+    if now.started_at != before["started_at"] and not waited:
         return "was started again"
     if now.health == "unhealthy" and before["health"] != "unhealthy":
         return "became unhealthy"

@@ -56,7 +56,7 @@ def release(
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
-    """Start again what the last emergency or migration stopped."""
+    """Start again what the last emergency or migration stopped, or take a project back that went to a revision since."""
     from capacity.operations import emergency
 
     done = emergency.undo(settings_of(config, None), dry_run=not yes)
@@ -90,7 +90,7 @@ def rollback(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Go back to what was in force before a run, or to a git revision of a compose file, service by service."""
+    """Go back to what was in force before a run, or to a git revision of a compose file; newer services are stopped, and kept."""
     from capacity.operations import revision as revisions
 
     settings = settings_of(config, None)

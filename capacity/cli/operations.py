@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from capacity.model import Change
     from capacity.operations import RestartLoop
+    from capacity.operations.affinity import Applied
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -58,7 +59,7 @@ def restarts(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Find containers that restart again and again, why, and what would mend them; exit code 1 when there are any."""
+    """Find containers that restart again and again or cannot start, why, and what would mend them; exit code 1 with any."""
     settings = settings_of(config, None)
     wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
     history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json) if wants_history else None
@@ -81,13 +82,11 @@ def restarts(
 
 def _loops(settings: Settings, window: str | None, more_than: int | None, history: Any = None) -> list[RestartLoop]:
     from capacity import api
-    from capacity.compliance import gather, propose_moves
-    from capacity.compliance.facts import Facts
     from capacity.inventory.engine import connect_all
     from capacity.model import Signal
     from capacity.operations import find_restart_loops
     from capacity.operations.causes import load_causes
-    from capacity.operations.restarts import Known
+    from capacity.operations.restarts import Known, port_moves
 
     rules = settings.operations
     seconds = api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
@@ -98,7 +97,7 @@ def _loops(settings: Settings, window: str | None, more_than: int | None, histor
         sized = {str(service): float(limit) for service, limit in limits.items()}
         hours = max(1, -(-int(seconds) // 3600))
         counted = {str(service): float(count) for service, count in history[Signal.RESTARTS].tail(hours).sum().items()}
-    moves = propose_moves(gather.from_engines(Facts(), settings.engine))
+    moves = port_moves(settings)
     with connect_all(settings.engine) as (engines, _):
         return find_restart_loops(
             engines,
@@ -158,8 +157,9 @@ def affinity(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Propose cores for every service so that none is far busier than the others."""
+    """Propose cores for every service so that none is far busier than the others; with a history what the last run brought."""
     from capacity import api, house
+    from capacity.changes.held import adjustments
     from capacity.inventory.engine import connect_all, survey
     from capacity.operations.affinity import balance, measure_load
 
@@ -179,7 +179,13 @@ def affinity(
     rules = house.service_rules(settings, sorted({one.key for one in inventory.containers}))
     pinned = frozenset(name for name, rule in rules.items() if rule.pinned)
     found = balance(
-        inventory, load, house.service_types(settings), ranges=settings.placement.model_dump(), pinned=pinned, busy=busy
+        inventory,
+        load,
+        house.service_types(settings),
+        ranges=settings.placement.model_dump(),
+        pinned=pinned,
+        busy=busy,
+        made=adjustments(settings.apply.journal),
     )
     if out is not None:
         hosts = {change.service: one.host for one in found for change in one.changes}
@@ -194,6 +200,8 @@ def affinity(
             f"{one.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, {placed.round_robin:.2f} one core after the other"
         )
         print_rows(_balance_rows(inventory, one), as_json=False, title=title)
+        if one.applied is not None:
+            print_rows(_core_rows(one.applied), as_json=False, title=_core_title(one.applied))
 
 
 def _balance_rows(inventory: Any, one: Any) -> list[dict[str, Any]]:
@@ -210,6 +218,30 @@ def _balance_rows(inventory: Any, one: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _core_title(one: Applied) -> str:
+    imbalance = f"imbalance {one.imbalance_before:.2f} -> {one.imbalance_after:.2f}"
+    return f"Run {one.run} of {one.at:%Y-%m-%d %H:%M} UTC, {one.hours} hours before and after it: {imbalance}"
+
+
+def _core_rows(one: Applied) -> list[dict[str, Any]]:
+    return [
+        {"core": str(core), "busy before": f"{before:.0%}", "busy after": f"{after:.0%}"}
+        for (core, before), after in zip(one.before.items(), one.after, strict=True)
+    ]
+
+
+def _applied_json(one: Applied) -> dict[str, Any]:
+    return {
+        "run": one.run,
+        "at": one.at.isoformat(),
+        "hours": one.hours,
+        "before": {str(core): float(share) for core, share in one.before.items()},
+        "after": {str(core): float(share) for core, share in one.after.items()},
+        "imbalance_before": one.imbalance_before,
+        "imbalance_after": one.imbalance_after,
+    }
+
+
 def _balance_json(one: Any) -> dict[str, Any]:
     return {
         "host": one.host,
@@ -219,6 +251,7 @@ def _balance_json(one: Any) -> dict[str, Any]:
         "round_robin_imbalance": one.placement.round_robin,
         "cpusets": {str(name): str(cores) for name, cores in one.placement.table["cpuset"].items()},
         "changes": len(one.changes),
+        "applied": _applied_json(one.applied) if one.applied is not None else None,
     }
 
 

@@ -13,17 +13,21 @@ from fnmatch import fnmatchcase
 
 from capacity.changes import lifecycle
 from capacity.changes.journal import Entry, Journal, Kind, open_journal
+from capacity.changes.rollback import rollback
 from capacity.errors import EngineError, InputError, StorageError
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, connect_all, inspect, survey, usage
-from capacity.operations.record import journalled, open_stops
+from capacity.inventory.engine import Engine, connect_all, inspect, survey
+from capacity.operations.measure import usage_of
+from capacity.operations.record import journalled, last_revision, open_stops
 from capacity.settings import Settings
 
 __all__ = ["Stopped", "dependencies", "flush", "in_order", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
 
 _PRIORITY = "priority"
 _LOW = "low"
-_READY_WITHIN = 60.0
+_READY_WITHIN = 60.0  # seconds
+_STEADY = 2.0
+_POLL = 0.2
 _FLUSH = ("redis-cli", "FLUSHALL")
 
 
@@ -31,7 +35,8 @@ _FLUSH = ("redis-cli", "FLUSHALL")
 class Stopped:
     """What happened to a container.
 
-    `state` is stopped, started, flushed, would-stop, would-start, would-flush, skipped or failed; `memory` its working set.
+    `state` is stopped, started, flushed, back, would-stop, would-start, would-flush, would-go-back, skipped or failed; `memory`
+    its working set, bytes.
     """
 
     service: str
@@ -72,7 +77,8 @@ def release(
         ]
         if not low:
             raise InputError("No running container has the label priority=low", "Label what may be stopped")
-        used = {one.id: usage(engines[one.host], one.id).memory for one in low}
+        used = {one: found.memory for one, (_, found) in usage_of(engines, low).items()}
+        low = [one for one in low if one.id in used]  # the others have gone meanwhile
         chosen: list[Container] = []
         for host in engines:
             freed = 0
@@ -108,13 +114,16 @@ def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used
 
 
 def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
-    """Start again what the last emergency stopped, the last one first.
+    """Start again what the last emergency stopped, the last one first; or take a project back that went to a revision since.
 
     Raises:
         InputError: nothing was stopped that has not been started again.
         EngineError: no Engine answers.
     """
     found = open_stops(settings)
+    revision = last_revision(settings)
+    if revision is not None and (not found or found[-1][2][0].time < revision[0]):
+        return _back_from(settings, revision[1], revision[2], dry_run=dry_run)
     if not found:
         raise InputError("Nothing was stopped here that is still down", "`capacity inventory` lists what is")
     folder, run, left = found[-1]
@@ -125,6 +134,16 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
         state = "undone" if all(one.state == "started" for one in done) else "failed"
         _note(journal, Kind.FINISHED, state=state)
     return done
+
+
+def _back_from(settings: Settings, run: str, services: Sequence[str], *, dry_run: bool) -> list[Stopped]:
+    """What was there before a project was brought to a revision."""
+    if dry_run:
+        return [Stopped(one, "", "-", "would-go-back", note=f"run {run}") for one in reversed(services)]
+    states = {"undone": "back"}
+    return [
+        Stopped(one.service, one.host, "-", states.get(one.state, one.state), note=one.reason) for one in rollback(run, settings)
+    ]
 
 
 def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = "", host: str = "", **detail: object) -> str:
@@ -191,17 +210,24 @@ def _bring_up(engine: Engine, one: Container) -> Stopped:
     return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
 
 
-def wait_ready(engine: Engine, one: Container, within: float = _READY_WITHIN) -> str:
+def wait_ready(engine: Engine, one: Container, steady: float = _STEADY) -> str:
     """What keeps a container from being up and healthy; empty when it is.
+
+    Args:
+        engine: where it is.
+        one: the container.
+        steady: seconds that one without a health check must stay up; many a process ends right after its start.
 
     Raises:
         EngineError: it is gone, or no answer.
     """
-    now = inspect(engine, one.id, one.name)
-    end = time.monotonic() + within
-    while now.running and now.health == "starting" and time.monotonic() < end:
-        time.sleep(0.2)
+    now = first = inspect(engine, one.id, one.name)
+    began = time.monotonic()
+    while now.running and time.monotonic() - began < (_READY_WITHIN if now.health == "starting" else 0 if now.health else steady):
+        time.sleep(_POLL)
         now = inspect(engine, one.id, one.name)
+    if now.restart_count > first.restart_count:
+        return "it restarts again and again"
     healthy = now.running and now.health in {None, "", "healthy"}
     return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
 

@@ -7,19 +7,20 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capacity.errors import PoolBusy, StorageError
 
-__all__ = ["exclusive", "lease", "leased"]
+__all__ = ["exclusive", "lease", "leased", "note", "noted"]
 
 _PAUSE = 0.01  # seconds before all slots are tried again
+_LONGEST = 128  # bytes of a note: a container's id
 
 
 @contextmanager
-def exclusive(file: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file alone; yields False where somebody else has it and `wait` is off.
+def exclusive(file: Path, *, wait: bool = True) -> Iterator[int | None]:
+    """Hold a lock file alone; yields its open descriptor, or None where somebody else has it and `wait` is off.
 
     A lock belongs to the open file: threads exclude each other, and the kernel frees it when its process dies, however it dies.
     """
@@ -31,22 +32,34 @@ def exclusive(file: Path, *, wait: bool = True) -> Iterator[bool]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        yield handle
     finally:
         os.close(handle)
 
 
+def noted(handle: int) -> str:
+    """What the holder of a lock, or one before it, wrote into its file."""
+    return os.pread(handle, _LONGEST, 0).decode("ascii", "replace")
+
+
+def note(handle: int, text: str) -> None:
+    """Leave a word for the next holder of a lock; on a full disk there is none."""
+    os.ftruncate(handle, 0)
+    with suppress(OSError):  # no word is the careful answer: whoever reads it asks the Engine
+        os.pwrite(handle, text.encode("ascii"), 0)
+
+
 @contextmanager
-def lease(folder: Path, slots: int, timeout: float, usable: Callable[[int], bool]) -> Iterator[int]:
+def lease(folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]) -> Iterator[int]:
     """The number of a slot that nobody else has until the block ends.
 
     Args:
         folder: where the lock files are.
         slots: how many there are.
         timeout: seconds to wait for a free one.
-        usable: whether a slot that is free can be used now; asked while it is held.
+        use: makes a slot ready; told its number and the descriptor of its lock, while that is held.
 
     Raises:
         PoolBusy: none was free in time.
@@ -57,7 +70,8 @@ def lease(folder: Path, slots: int, timeout: float, usable: Callable[[int], bool
         random.shuffle(order)  # or all would fight for the first
         for slot in order:
             with exclusive(folder / f"slot-{slot}.lock", wait=False) as mine:
-                if mine and usable(slot):
+                if mine is not None:
+                    use(slot, mine)
                     yield slot
                     return
         if time.monotonic() >= end:
@@ -70,5 +84,5 @@ def leased(folder: Path, slots: int) -> list[bool]:
     found = []
     for slot in range(slots):
         with exclusive(folder / f"slot-{slot}.lock", wait=False) as free:
-            found.append(not free)
+            found.append(free is None)
     return found

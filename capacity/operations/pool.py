@@ -19,7 +19,7 @@ from capacity.changes import lifecycle
 from capacity.errors import ContainerGone, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container, read_container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
-from capacity.operations.leases import exclusive, lease, leased
+from capacity.operations.leases import exclusive, lease, leased, note, noted
 from capacity.settings import EngineSettings, load_settings
 
 __all__ = ["LABEL", "Instance", "InstancePool", "PoolState", "pool_folder", "remove_pool"]
@@ -29,6 +29,7 @@ _SLOT = "capacity.pool.slot"
 _MOST = 256
 _HEALTHY_WITHIN = 60.0  # seconds for a new instance
 _PAUSE = 0.1
+_TRUSTED = 0.05  # seconds for which the Engine's word is taken: who leases faster than that need not ask it each time
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class InstancePool:
     keep: bool = False
     settings: EngineSettings | None = None
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
-    _known: dict[int, Container] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[int, tuple[Container, float]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= _MOST:
@@ -110,8 +111,8 @@ class InstancePool:
         try:
             for slot in range(self.size):
                 with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
-                    if free:
-                        self._ready(slot)
+                    if free is not None:
+                        self._ready(slot, free)
         except BaseException:
             self._stack.close()
             raise
@@ -125,12 +126,19 @@ class InstancePool:
     def lease(self, timeout: float = 30.0) -> Iterator[Instance]:
         """A healthy instance that nobody else has until the block ends; a dead one is replaced first.
 
+        The Engine is asked for its health, but not again for one that it called healthy a twentieth of a second ago, unless the
+        block of its last holder ended with an error or another process replaced it since.
+
         Raises:
             PoolBusy: none was free in time.
         """
         with lease(self.folder, self.size, timeout, self._ready) as slot:
-            container = self._known[slot]
-            yield Instance(slot, container.id, container.name)
+            container, _ = self._known[slot]
+            try:
+                yield Instance(slot, container.id, container.name)
+            except BaseException:
+                self._known.pop(slot, None)  # it may be why: the next one asks
+                raise
 
     def status(self) -> list[PoolState]:
         """Every slot as it is now."""
@@ -154,8 +162,9 @@ class InstancePool:
             raise InputError(f"A pool of {size} instances", f"Choose 1 to {_MOST}")
         before, self.size = self.size, size
         for slot in range(before, size):
-            with exclusive(self.folder / f"slot-{slot}.lock") as _:
-                self._ready(slot)
+            with exclusive(self.folder / f"slot-{slot}.lock") as mine:
+                assert mine is not None
+                self._ready(slot, mine)
         for slot in range(size, before):
             self._drain(slot, timeout)
 
@@ -163,9 +172,9 @@ class InstancePool:
         end = time.monotonic() + timeout
         while True:
             with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
-                if free:
+                if free is not None:
+                    note(free, "")
                     lifecycle.remove(self._engine, self._name(slot))
-                    self._known.pop(slot, None)
                     return
             if time.monotonic() >= end:
                 raise PoolUnhealthy(f"{self._name(slot)} was not given back within {timeout:g} s", "Wait for its holder")
@@ -174,16 +183,21 @@ class InstancePool:
     def _name(self, slot: int) -> str:
         return f"{self.name}-pool-{slot}"
 
-    def _ready(self, slot: int) -> bool:
-        """See to it that the instance of a slot, which the caller holds, runs and is healthy."""
+    def _ready(self, slot: int, lock: int) -> None:
+        """See to it that the instance of a slot, whose lock the caller holds, runs and is healthy."""
+        known = self._known.get(slot)
+        if known is not None and time.monotonic() < known[1] and noted(lock) == known[0].id:
+            return
+        asked = time.monotonic()
         one = self._look(slot)
         if one is not None and (not one.running or one.health == "unhealthy"):
+            note(lock, "")  # before, or another process could still trust it if we died here
             lifecycle.remove(self._engine, one.id, one.name)
             one = None
-        if one is None:
-            one = self._make(slot)
-        self._known[slot] = self._healthy(one)
-        return True
+        one = self._healthy(one if one is not None else self._make(slot))
+        if noted(lock) != one.id:
+            note(lock, one.id)
+        self._known[slot] = (one, asked + _TRUSTED)
 
     def _look(self, slot: int) -> Container | None:
         try:

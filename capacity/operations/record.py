@@ -10,12 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from capacity.changes.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner
+from capacity.changes.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner, still_stopped
 from capacity.changes.lock import apply_lock
 from capacity.errors import InputError, StorageError
 from capacity.settings import Settings
 
-__all__ = ["folders", "journalled", "last_run", "open_stops"]
+__all__ = ["REVISION", "folders", "journalled", "last_revision", "last_run", "open_stops"]
+
+REVISION = "emergency-revision"
+"""What a run is called that brings a project back to a revision."""
 
 _SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder made there is ours alone
 _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spare
@@ -77,19 +80,29 @@ def folders(settings: Settings) -> list[Path]:
 
 def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
     """Folder, run and stops of all runs whose containers have not all been started again, the oldest first."""
-    runs = [(folder, run, _left(entries)) for folder in folders(settings) for run, entries in list_runs(folder)]
-    return sorted((one for one in runs if one[2]), key=lambda one: one[1])
+    runs = [
+        (entries[0].time, folder, run, still_stopped(entries))
+        for folder in folders(settings)
+        for run, entries in list_runs(folder)
+    ]
+    return [(folder, run, left) for _, folder, run, left in sorted(runs, key=lambda one: one[0]) if left]
 
 
-def _left(entries: Iterable[Entry]) -> list[Entry]:
-    """What a run stopped, or was about to stop, and has not started again."""
-    stopping: dict[int | None, Entry] = {}
-    for entry in entries:
-        if entry.kind is Kind.STOPPING:
-            stopping[entry.step] = entry
-        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED}:
-            stopping.pop(entry.step, None)
-    return list(stopping.values())
+def last_revision(settings: Settings) -> tuple[datetime, str, list[str]] | None:
+    """Time, name and services of the last run that brought a project back to a revision and still stands."""
+    found = None
+    for name, entries in list_runs(settings.apply.journal):
+        services = _standing(entries)
+        if services and entries[0].detail.get("why") == REVISION and (found is None or found[0] < entries[0].time):
+            found = (entries[0].time, name, services)
+    return found
+
+
+def _standing(entries: Iterable[Entry]) -> list[str]:
+    """The services that a run changed and that have not been taken back."""
+    entries = list(entries)
+    undone = {one.step for one in entries if one.kind is Kind.UNDONE and not one.detail.get("left")}
+    return list(dict.fromkeys(one.service for one in entries if one.kind is Kind.INTENT and one.step not in undone))
 
 
 def last_run(settings: Settings, run: str | None = None) -> tuple[str, list[str]]:
@@ -100,13 +113,8 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[str, list[str]
     """
     folder = settings.apply.journal
     wanted = find_run(folder, run) if run is not None else None
-    found = ""
-    services: list[str] = []
-    for name, entries in list_runs(folder):
-        undone = {one.step for one in entries if one.kind is Kind.UNDONE and not one.detail.get("left")}
-        standing = [one.service for one in entries if one.kind is Kind.INTENT and one.step not in undone]
-        if standing and name == (wanted or name):
-            found, services = name, list(dict.fromkeys(standing))
-    if not found:
+    runs = [(entries[0].time, name, _standing(entries)) for name, entries in list_runs(folder) if name == (wanted or name)]
+    standing = [one for one in sorted(runs) if one[2]]
+    if not standing:
         raise InputError("There is no run to take back", "`capacity journal` lists what was changed")
-    return found, services
+    return standing[-1][1], standing[-1][2]

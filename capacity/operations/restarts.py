@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from capacity.compliance import PortMove
+from capacity.compliance import PortMove, gather, load_rules, propose_moves
+from capacity.compliance.facts import Facts
+from capacity.errors import ComposeError, ContainerGone
+from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Container, Inventory
-from capacity.inventory.engine import Engine, engine_time, survey
+from capacity.inventory.engine import Engine, engine_errors, engine_time, survey
 from capacity.inventory.events import deaths, memory_kills
 from capacity.inventory.logs import health_output, last_lines
 from capacity.model import Change, Reason, What
 from capacity.operations.causes import KILLED, Cause, Diagnosis, diagnose
+from capacity.settings import Settings
 
-__all__ = ["RestartLoop", "find_restart_loops", "propose"]
+__all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
 
 _AFTER_A_KILL = 1.5
 _GRAIN = 1 << 20
@@ -23,7 +29,7 @@ _RETRIES = "on-failure:3"
 
 @dataclass(frozen=True)
 class RestartLoop:
-    """A container that restarts again and again.
+    """A container that restarts again and again, or that its Engine could not start though its restart policy says it runs.
 
     Attributes:
         service: `project/service`.
@@ -95,17 +101,39 @@ def find_restart_loops(
     for one in inventory.containers:
         codes = died.get(one.id, [])
         count = max(len(codes), math.floor(known.restarts.get(one.key, 0)))
-        if count > more_than or (one.state == "restarting" and one.restart_count > more_than):
-            diagnosis = _diagnosis(one, engines[one.host], causes, codes=codes, killed=one.id in killed)
+        loops = count > more_than or (one.state == "restarting" and one.restart_count > more_than)
+        refused = start_error(engines[one.host], one) if loops or _should_run(one) else ""
+        if loops or refused:
+            diagnosis = _diagnosis(one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused)
             changes, advice = propose(one, diagnosis, inventory, known)
-            seen, waits = max(count, more_than + 1), one.state == "restarting"
+            seen, waits = max(count, more_than + 1) if loops else count, one.state == "restarting"
             found.append(
                 RestartLoop(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice)
             )
     return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
 
 
-def _diagnosis(one: Container, engine: Engine, causes: Sequence[Cause], *, codes: Sequence[int], killed: bool) -> Diagnosis:
+def _should_run(one: Container) -> bool:
+    """Whether a container is down that its restart policy wants up; one that ended by itself or was stopped has no error."""
+    return not one.oneoff and one.state in {"created", "exited"} and one.restart_policy not in {"", "no"}
+
+
+def start_error(engine: Engine, one: Container) -> str:
+    """What the Engine said when it could not start a container, as with a port that is taken; empty where it could.
+
+    Raises:
+        EngineError: no answer.
+    """
+    try:
+        with engine_errors(engine.host.name, f"inspect {one.name}"):
+            return str(engine.api.inspect_container(one.id)["State"].get("Error") or "")
+    except ContainerGone:
+        return ""
+
+
+def _diagnosis(
+    one: Container, engine: Engine, causes: Sequence[Cause], *, codes: Sequence[int], killed: bool, refused: str
+) -> Diagnosis:
     code = one.exit_code or (codes[-1] if codes else 0)  # a process that runs again has none of its own
     return diagnose(
         causes,
@@ -113,9 +141,29 @@ def _diagnosis(one: Container, engine: Engine, causes: Sequence[Cause], *, codes
         oom_killed=one.oom_killed or (killed and code == KILLED),
         exit_code=code,
         health=one.health,
-        log=last_lines(engine, one.id),
+        log=[refused] if refused else last_lines(engine, one.id),  # the log is of an earlier start
         health_log=health_output(engine, one.id),
     )
+
+
+def port_moves(settings: Settings) -> tuple[PortMove, ...]:
+    """The free ports that the compliance plan has for services in a conflict: of the Engines, and of the files they came from.
+
+    Raises:
+        EngineError: no Engine answers.
+        InputError: the rules cannot be read.
+    """
+    facts = gather.from_engines(Facts(), settings.engine)
+    projects: dict[tuple[str, ...], Project] = {}
+    for one in facts.inventory.containers if facts.inventory else ():
+        if one.config_files and one.config_files not in projects and all(Path(file).is_file() for file in one.config_files):
+            # a file that Compose would refuse tells nothing, and what runs does
+            with suppress(ComposeError):
+                projects[one.config_files] = load_project(
+                    one.config_files, name=one.project, folder=one.working_dir, profiles=("*",)
+                )
+    rules = load_rules(settings.compliance.rules)
+    return propose_moves(replace(facts, projects=tuple(projects.values())), rules)
 
 
 def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known) -> tuple[list[Change], str]:

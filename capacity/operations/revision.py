@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capacity.changes import lifecycle
 from capacity.changes.execute import seen_of
 from capacity.changes.files import read_bytes, replace_file
 from capacity.changes.journal import Entry, Journal, Kind
 from capacity.changes.limits import limits_of
 from capacity.changes.recreate import compose_program, recreate
 from capacity.changes.rollback import rollback
-from capacity.errors import CapacityError, ComposeError, EngineRefused, InputError
+from capacity.errors import CapacityError, ComposeError, EngineError, EngineRefused, InputError
 from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Inventory
 from capacity.inventory.engine import Engine, connect_all, survey
-from capacity.operations.emergency import Stopped, in_order, wait_ready
-from capacity.operations.record import journalled
+from capacity.operations.emergency import Stopped, dependencies, in_order, wait_ready
+from capacity.operations.record import REVISION, journalled
 from capacity.settings import Settings
 
 __all__ = ["Former", "former_project", "to_revision"]
@@ -30,11 +31,15 @@ _SECONDS = 60
 
 @dataclass(frozen=True)
 class Former:
-    """A project as it was: `file` is where it lies now, `text` what it said, `project` what that means."""
+    """A project as it was: `file` is where it lies now, `text` what it said, `project` what that means.
+
+    `known` are the services of all profiles, also of those that are off.
+    """
 
     file: Path
     text: bytes
     project: Project
+    known: frozenset[str]
 
 
 def former_project(file: Path, revision: str) -> Former:
@@ -51,14 +56,23 @@ def former_project(file: Path, revision: str) -> Former:
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         copy = Path(scratch) / place.name
         copy.write_bytes(text)
-        now = load_project([place], profiles=("*",)).name
         try:
-            project = load_project([copy], name=now, folder=place.parent)
+            name = _present_name(place) or load_project([copy], folder=place.parent).name
+            project = load_project([copy], name=name, folder=place.parent)
+            known = load_project([copy], name=name, folder=place.parent, profiles=("*",)).services
         except ComposeError as error:
             raise ComposeError(f"{file} at {revision} is not valid, nothing was touched: {error}") from error
     if not project.services:
         raise InputError(f"{file} at {revision} has no services", "Name another revision")
-    return Former(place, text, project)
+    return Former(place, text, project, frozenset(known))
+
+
+def _present_name(place: Path) -> str | None:
+    """What the project is called now; None where the present file cannot be read, which may be why it is to be replaced."""
+    try:
+        return load_project([place], profiles=("*",)).name
+    except ComposeError:
+        return None
 
 
 def _shown(place: Path, revision: str) -> bytes:
@@ -80,8 +94,9 @@ def _shown(place: Path, revision: str) -> bytes:
 def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool = True) -> list[Stopped]:
     """Bring a project back to its compose file of a git revision, what others depend on first, each healthy before the next.
 
+    Services that came from this file and that the revision does not have are stopped first, and kept.
     Where a service does not come up, or a critical one is not well in the end, file and containers go back to what they were
-    before. The journal keeps it like any other run: `capacity rollback RUN` takes it back later.
+    before. The journal keeps it like any other run: `capacity rollback RUN` or `capacity emergency undo` takes it back later.
 
     Args:
         settings: Engines, journal, and which services are critical.
@@ -90,7 +105,7 @@ def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool 
         dry_run: read and check everything, and touch nothing.
 
     Returns:
-        one entry a service: `would-start`, `started`, or `failed` with the reason.
+        one entry a service: `would-stop`, `would-start`, `stopped`, `started`, or `failed` with the reason.
 
     Raises:
         InputError, ComposeError: the revision cannot be used; nothing was touched.
@@ -103,14 +118,48 @@ def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool 
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
         engine = _engine_of(former.project.name, inventory, engines)
+        newer = _newer(former, inventory)
         if dry_run:
-            return [Stopped(key, engine.host.name, _names(inventory, key), "would-start") for key in order]
-        with journalled(settings, "emergency-revision", revision=revision, file=str(former.file)) as journal:
-            done = _carry_out(former, order, engine, inventory, journal)
-            if all(one.state == "started" for one in done):
+            plan = [(key, "would-stop") for key in newer] + [(key, "would-start") for key in order]
+            return [Stopped(key, engine.host.name, _names(inventory, key), state) for key, state in plan]
+        with journalled(settings, REVISION, revision=revision, file=str(former.file)) as journal:
+            done = _stop_newer(former, newer, engine, inventory, journal)
+            if all(one.state == "stopped" for one in done):
+                done += _carry_out(former, order, engine, inventory, journal, len(newer) + 1)
+            if not any(one.state == "failed" for one in done):
                 done += _critical(settings, engine, engines)
     if any(one.state == "failed" for one in done):
         rollback(journal.run, settings)
+    return done
+
+
+def _newer(former: Former, inventory: Inventory) -> list[str]:
+    """Running services that were made from this file alone and are not in the former one, dependents before what they need."""
+    mine = [
+        one
+        for one in inventory.containers
+        if one.project == former.project.name
+        and one.running
+        and not one.oneoff
+        and [Path(file).resolve() for file in one.config_files] == [former.file.resolve()]
+    ]
+    keys = sorted({one.key for one in mine if one.service not in former.known})
+    return [key for key in reversed(in_order(keys, dependencies(mine))) if key in keys]
+
+
+def _stop_newer(former: Former, newer: list[str], engine: Engine, inventory: Inventory, journal: Journal) -> list[Stopped]:
+    done: list[Stopped] = []
+    for number, key in enumerate(newer, start=1):
+        _announce(number, key, [], former, engine, inventory, journal, mode="stop")
+        names = _names(inventory, key)
+        try:
+            for one in inventory.of(key):
+                lifecycle.stop(engine, one.id, one.name)
+        except EngineError as error:
+            journal.write(Kind.FAILED, step=number, service=key, host=engine.host.name, reason=str(error))
+            return [*done, Stopped(key, engine.host.name, names, "failed", note=str(error))]
+        journal.write(Kind.DONE, step=number, service=key, host=engine.host.name)
+        done.append(Stopped(key, engine.host.name, names, "stopped", note="the revision does not have it"))
     return done
 
 
@@ -130,14 +179,16 @@ def _names(inventory: Inventory, key: str) -> str:
     return ", ".join(one.name for one in inventory.of(key)) or "-"
 
 
-def _carry_out(former: Former, order: list[str], engine: Engine, inventory: Inventory, journal: Journal) -> list[Stopped]:
+def _carry_out(
+    former: Former, order: list[str], engine: Engine, inventory: Inventory, journal: Journal, first: int
+) -> list[Stopped]:
     now = read_bytes(former.file)
     files = [{"path": str(former.file), "before": journal.keep(now), "after": journal.keep(former.text)}]
     done: list[Stopped] = []
-    for number, key in enumerate(order, start=1):
+    for number, key in enumerate(order, start=first):
         intent = _announce(number, key, files if now != former.text else [], former, engine, inventory, journal)
         try:
-            if number == 1 and now != former.text:
+            if number == first and now != former.text:
                 replace_file(former.file, former.text)
                 journal.write(Kind.FILE_WRITTEN, step=number, service=key, host=engine.host.name)
             recreate(intent, engine)
@@ -161,6 +212,7 @@ def _announce(
     engine: Engine,
     inventory: Inventory,
     journal: Journal,
+    mode: str = "recreate",
 ) -> Entry:
     """The same line that an applied change has, so that the same way leads back."""
     containers: list[dict[str, Any]] = [
@@ -179,7 +231,7 @@ def _announce(
         step=number,
         service=key,
         host=engine.host.name,
-        mode="recreate" if containers else "file",
+        mode=mode if containers else "file",
         changes=[],
         files=files,
         containers=containers,
@@ -197,7 +249,7 @@ def _critical(settings: Settings, engine: Engine, engines: dict[str, Engine]) ->
     inventory = survey(engines, {})
     found = []
     for key in settings.operations.critical:
-        well = [wait_ready(engines[one.host], one) for one in inventory.of(key)]
+        well = [wait_ready(engines[one.host], one, 0.0) for one in inventory.of(key)]
         wrong = next((one for one in well if one), "") if well else "it has no container"
         if wrong:
             found.append(Stopped(key, engine.host.name, _names(inventory, key), "failed", note=f"critical, and {wrong}"))

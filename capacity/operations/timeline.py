@@ -186,13 +186,13 @@ def read_timeline(file: Path) -> list[Item]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    if not file.exists():
-        return []
     try:
+        if not file.exists():
+            return []
         said = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
         entries = said["items"] or []
         found = [_read(entry) for entry in entries]
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         cause = " ".join(str(error).split())
         raise InputError(f"{file} is no timeline: {cause}", "Correct it, or move it away to begin anew") from error
     twice = next((one.id for one in found if sum(one.id == other.id for other in found) > 1), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from capacity.cli import app
 from capacity.errors import CapacityError
 from capacity.inventory import snapshot
 from tests.changes.fleet import IMAGE, MIB, Fleet, fleet, project
+from tests.operations.faults import loops_of
+from tests.operations.redis import redis_image
 from tests.servers import wait_for
+from tests.servers_docker import client
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,8 @@ def states(shop: Fleet) -> dict[str, str]:
 
 def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fleet) -> None:
     """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says how."""
-    wait_for(lambda: snapshot(shop.settings().engine).containers[2].restart_count > 3 or None, "restarts of hungry")
+    found = lambda: loops_of(shop.settings(), more_than=2).get("hungry")  # noqa: E731 - one line
+    wait_for(lambda: ((loop := found()) is not None and loop.diagnosis.fix == "memory") or None, "a loop for memory")
     out = run("restarts", "--window", "10m", "--more-than", "2", "--out", "plan.yaml", "--json", code=1)
     (loop,) = json.loads(out)
     assert (loop["service"], loop["diagnosis"]["cause"]) == ("standalone/hungry", "out-of-memory")
@@ -94,6 +99,23 @@ def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
     assert "Nothing is to be released" in run("emergency", "release", code=2)
     assert "would-flush" in run("emergency", "release", "--flush", "idle")
     assert "failed" in run("emergency", "release", "--flush", "idle", "--yes", code=1)
+
+
+def test_a_cache_is_emptied_by_name_and_with_yes_only(shop: Fleet) -> None:
+    """A real Redis keeps its keys through a dry run and a wrong name, and loses them with `--yes`."""
+    image = redis_image(shop.engine)
+    with closing(client(shop.engine)) as api:
+        options = {"network_mode": "none", "stop_signal": "SIGKILL", "detach": True}
+        cache = api.containers.run(image, ["redis-server", "--save", ""], name="cache", **options)
+        asked = lambda *words: cache.exec_run(["redis-cli", *words]).output.decode().strip()  # noqa: E731 - one line
+        wait_for(lambda: asked("SET", "a", "1") == "OK" or None, "Redis")
+        assert "would-flush" in run("emergency", "release", "--flush", "cache")
+        assert "0 running containers" in run("emergency", "release", "--flush", "cach*", "--yes", code=2)
+        assert asked("GET", "a") == "1"
+        said = json.loads(run("emergency", "release", "--flush", "cache", "--yes", "--json"))
+        assert [(one["container"], one["state"]) for one in said] == [("cache", "flushed")]
+        assert asked("DBSIZE") == "0"
+        cache.remove(force=True)
 
 
 def test_the_last_run_is_rolled_back(shop: Fleet) -> None:

@@ -9,19 +9,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capacity.errors import EngineRefused, InputError, PoolBusy, PoolUnhealthy
 from capacity.operations import InstancePool
+from capacity.operations.pool import _TRUSTED
 from capacity.settings import EngineSettings
+from tests.operations.holder import SLEEP, hold, pool, steps
 from tests.servers import wait_for
 from tests.servers_docker import Engine, busybox_image, client, dockerd
 
 MIB = 1 << 20
-SLEEP = ["busybox", "sleep", "600"]
 
 
 @pytest.fixture(scope="module")
@@ -39,68 +41,95 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
-def pool(engine: Engine, name: str, size: int, **more: object) -> InstancePool:
-    """A pool of sleepers with limits."""
-    settings = EngineSettings(hosts={"test": engine.url})
-    options = {"command": SLEEP, "memory": 64 * MIB, "cpus": 0.1, "network": "none", "settings": settings} | more
-    return InstancePool(name, "busybox:local", size, **options)  # type: ignore[arg-type]  # options of the pool
-
-
 def names(engine: Engine, name: str) -> list[str]:
     """Containers of a pool."""
     with closing(client(engine)) as docker:
         return sorted(one.name for one in docker.containers.list(all=True, filters={"label": f"capacity.pool={name}"}))
 
 
-def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engine) -> None:
-    """Sixteen threads take three instances many times: each is held by one at a time, none is lost, and all are removed."""
-    busy = [threading.Lock() for _ in range(3)]
-    done: list[int] = []
-    shared: list[int] = []
+def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engine, tmp_path: Path) -> None:
+    """Sixteen threads and three more processes, one killed with a lease in hand: every lease is given, none is shared or lost.
 
-    def work(mine: InstancePool) -> None:
-        for _ in range(25):
-            with mine.lease(timeout=60) as instance:
-                if not busy[instance.number].acquire(blocking=False):
-                    shared.append(instance.number)
-                    continue
-                done.append(instance.number)
-                busy[instance.number].release()
-
-    with pool(engine, "many", 3) as mine:
-        threads = [threading.Thread(target=work, args=(mine,)) for _ in range(16)]
+    The pool's own books are not asked: a file that only one holder can have tells of sharing, and counters that a holder reads
+    and writes again without any protection lose a step when two do it at once.
+    """
+    marks, environment = tmp_path / "marks", {**os.environ, "TMPDIR": str(tmp_path)}
+    marks.mkdir()
+    (marks / "shared").touch()
+    counts: list[int] = []
+    with pool(engine.url, "many", 3) as mine, ExitStack() as stack:
+        threads = [threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000))) for _ in range(16)]
+        words = [sys.executable, "-m", "tests.operations.holder", engine.url, str(marks)]
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "env": environment, "text": True}
+        victim = stack.enter_context(subprocess.Popen([*words, "killed"], **options))
+        others = [stack.enter_context(subprocess.Popen([*words, "500"], **options)) for _ in range(2)]
+        assert victim.stdout is not None
+        assert victim.stdout.readline() == "leased\n"
         for thread in threads:
             thread.start()
+        wait_for(lambda: sum(steps(marks)) > 1000 or None, "leases beside the one that is to be killed")
+        victim.kill()
         for thread in threads:
             thread.join()
+        elsewhere = [int(one.communicate()[0]) for one in others]
         assert names(engine, "many") == ["many-pool-0", "many-pool-1", "many-pool-2"]
-        with closing(client(engine)) as docker:
-            made = docker.containers.get("many-pool-0").attrs["HostConfig"]
-        assert (made["Memory"], made["NanoCpus"]) == (64 * MIB, 100_000_000)
-    assert not shared
-    assert len(done) == 16 * 25
-    assert set(done) == {0, 1, 2}
+        assert [state.leased for state in mine.status()] == [False] * 3
+    assert (marks / "shared").read_text() == ""
+    assert (counts, elsewhere) == ([1000] * 16, [500] * 2)
+    assert sum(steps(marks)) == 16 * 1000 + 2 * 500 + 1
+    assert len(steps(marks)) == 3
+    assert all(steps(marks))
     assert names(engine, "many") == []
+
+
+def test_instances_have_the_limits_of_the_pool(engine: Engine) -> None:
+    """Memory and cores as asked for."""
+    with pool(engine.url, "limits", 1), closing(client(engine)) as docker:
+        made = docker.containers.get("limits-pool-0").attrs["HostConfig"]
+    assert (made["Memory"], made["NanoCpus"]) == (64 * MIB, 100_000_000)
 
 
 def test_a_dead_instance_is_replaced(engine: Engine) -> None:
     """Killed or removed behind the pool's back: the next lease gets a new one that runs."""
-    with pool(engine, "dead", 1) as mine:
+    with pool(engine.url, "dead", 1) as mine:
         with mine.lease() as first:
             pass
         with closing(client(engine)) as docker:
             docker.containers.get(first.name).kill()
+        time.sleep(_TRUSTED)
         with mine.lease() as second:
             assert second.id != first.id
         with closing(client(engine)) as docker:
             docker.containers.get(second.name).remove(force=True)
+        time.sleep(_TRUSTED)
         with mine.lease() as third, closing(client(engine)) as docker:
             assert docker.containers.get(third.id).status == "running"
 
 
+def test_the_engine_is_not_asked_again_until_something_speaks_against_an_instance(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its word is taken for a while, but not after the holder's block failed, nor after another user replaced the instance."""
+    monkeypatch.setattr("capacity.operations.pool._TRUSTED", 600.0)
+    with pool(engine.url, "trust", 1) as mine, closing(client(engine)) as docker:
+        with mine.lease() as first:
+            docker.containers.get(first.name).kill()
+        with mine.lease() as second:
+            assert second.id == first.id
+        with pytest.raises(RuntimeError, match="no answer"), mine.lease():
+            raise RuntimeError("no answer")
+        with mine.lease() as third:
+            assert third.id != first.id
+            assert docker.containers.get(third.id).status == "running"
+        docker.containers.get(third.name).kill()
+        with pool(engine.url, "trust", 1) as other, mine.lease() as fourth:
+            assert fourth.id != third.id
+            assert [state.state for state in other.status()] == ["running"]
+
+
 def test_waiting_has_an_end(engine: Engine) -> None:
     """With every instance leased the next one is told so in time."""
-    with pool(engine, "busy", 1) as mine, mine.lease():
+    with pool(engine.url, "busy", 1) as mine, mine.lease():
         began = time.monotonic()
         with pytest.raises(PoolBusy, match="None of 1"), mine.lease(timeout=0.3):
             raise AssertionError("two leases on one instance")
@@ -110,7 +139,7 @@ def test_waiting_has_an_end(engine: Engine) -> None:
 
 def test_scaling_grows_at_once_and_shrinks_after_the_lease(engine: Engine) -> None:
     """Up to three, back to one; an instance that is leased is waited for."""
-    with pool(engine, "scale", 1) as mine:
+    with pool(engine.url, "scale", 1) as mine:
         mine.scale(3)
         assert len(names(engine, "scale")) == 3
         mine.scale(1)
@@ -127,8 +156,8 @@ def test_scaling_grows_at_once_and_shrinks_after_the_lease(engine: Engine) -> No
 
 def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
     """The containers of a pool stay while anybody uses it."""
-    with pool(engine, "shared", 2) as one:
-        with pool(engine, "shared", 2) as other, one.lease() as first, other.lease() as second:
+    with pool(engine.url, "shared", 2) as one:
+        with pool(engine.url, "shared", 2) as other, one.lease() as first, other.lease() as second:
             assert first.number != second.number
         assert len(names(engine, "shared")) == 2
     assert names(engine, "shared") == []
@@ -156,22 +185,22 @@ with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, network="none
 
     crash()
     wait_for(lambda: not names(engine, "killed") or None, "the watcher")
-    with pool(engine, "killed", 1) as mine:
+    with pool(engine.url, "killed", 1) as mine:
         blocker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
         assert blocker.stdout is not None
         assert blocker.stdout.readline() == b"leased\n"
         blocker.send_signal(signal.SIGKILL)
         blocker.communicate()
-        with mine.lease(timeout=5):
+        with mine.lease(timeout=30):
             assert len(names(engine, "killed")) == 1
 
 
 def test_what_cannot_be_is_refused(engine: Engine) -> None:
     """No instances, an odd name, an image that is not there; nothing is left behind."""
     with pytest.raises(InputError, match="0 instances"):
-        pool(engine, "none", 0)
+        pool(engine.url, "none", 0)
     with pytest.raises(InputError, match="no name"):
-        pool(engine, "a/b", 1)
+        pool(engine.url, "a/b", 1)
     settings = EngineSettings(hosts={"test": engine.url})
     with pytest.raises((EngineRefused, Exception), match="nowhere"), InstancePool("gone", "nowhere:1", 1, settings=settings):
         raise AssertionError("an image from nowhere")
