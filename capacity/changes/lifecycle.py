@@ -12,6 +12,7 @@ from capacity.inventory.engine import Engine, engine_errors, inspect
 __all__ = ["create", "execute", "remove", "start", "stop"]
 
 _MOST_OUTPUT = 10_000
+_GRACE = 10  # seconds, the Engine's own default
 
 
 def create(
@@ -76,15 +77,22 @@ def start(engine: Engine, container: str, name: str = "") -> None:
         engine.api.start(container)
 
 
-def stop(engine: Engine, container: str, name: str = "", seconds: int = 10) -> None:
-    """Stop a container: a request, then, after so many seconds, a kill; one that is gone or stopped is fine.
+def stop(engine: Engine, container: str, name: str = "", seconds: int | None = None) -> None:
+    """Stop a container: a request, then a kill; one that is gone or stopped is fine.
+
+    Args:
+        engine: where.
+        container: its id or name.
+        name: for messages.
+        seconds: between request and kill; default what the container was made with, or 10.
 
     Raises:
         EngineError: refused, or no answer.
     """
     try:
         with engine_errors(engine.host.name, f"stop {name or container[:12]}"):
-            engine.api.stop(container, timeout=seconds)
+            own = engine.api.inspect_container(container)["Config"].get("StopTimeout")
+            engine.api.stop(container, timeout=_GRACE if seconds is None and own is None else own if seconds is None else seconds)
     except ContainerGone:
         return
 

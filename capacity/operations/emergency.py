@@ -6,7 +6,7 @@ Everything is in the journal first; where the disk is full and no journal can be
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,11 +17,12 @@ from capacity.changes.rollback import rollback
 from capacity.errors import EngineError, InputError, StorageError
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, connect_all, inspect, survey
+from capacity.operations.depends import dependencies, in_order
 from capacity.operations.measure import usage_of
 from capacity.operations.record import journalled, last_revision, open_stops
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "dependencies", "flush", "in_order", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
+__all__ = ["Stopped", "flush", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
 
 _PRIORITY = "priority"
 _LOW = "low"
@@ -258,33 +259,3 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stoppe
         if failed:
             return Stopped(one.key, one.host, one.name, "failed", note=said or f"exit code {code}")
         return Stopped(one.key, one.host, one.name, "flushed", note="this cannot be undone")
-
-
-def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
-    """Service -> what it depends on, from the label that Compose puts on containers (`db:service_healthy:false,...`)."""
-    found = {}
-    for one in containers:
-        said = one.labels.get("com.docker.compose.depends_on", "")
-        found[one.key] = [f"{one.project}/{part.partition(':')[0]}" for part in said.split(",") if part]
-    return found
-
-
-def in_order(services: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """Dependencies before dependents (depth first)."""
-    order: list[str] = []
-    path: list[str] = []
-
-    def visit(key: str) -> None:
-        if key in order:
-            return
-        if key in path:
-            raise InputError(f"The services depend on each other in a circle: {' -> '.join([*path, key])}", "Break it")
-        path.append(key)
-        for each in needs.get(key, ()):
-            visit(each)
-        path.pop()
-        order.append(key)
-
-    for service in services:
-        visit(service)
-    return order

@@ -16,8 +16,9 @@ from capacity.inventory.containers import Container, Inventory
 from capacity.inventory.engine import Engine, engine_errors, engine_time, survey
 from capacity.inventory.events import deaths, memory_kills
 from capacity.inventory.logs import health_output, last_lines
-from capacity.model import Change, Reason, What
+from capacity.model import Change, Reason, ServiceKey, What
 from capacity.operations.causes import KILLED, Cause, Diagnosis, diagnose
+from capacity.operations.depends import not_awaited
 from capacity.settings import Settings
 
 __all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
@@ -160,7 +161,7 @@ def port_moves(settings: Settings) -> tuple[PortMove, ...]:
             # a file that Compose would refuse tells nothing, and what runs does
             with suppress(ComposeError):
                 projects[one.config_files] = load_project(
-                    one.config_files, name=one.project, folder=one.working_dir, profiles=("*",)
+                    one.config_files, name=one.project, folder=one.working_dir, profiles=("*",), env_files=one.env_files
                 )
     rules = load_rules(settings.compliance.rules)
     return propose_moves(replace(facts, projects=tuple(projects.values())), rules)
@@ -176,12 +177,24 @@ def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: K
         advice = "Move it to the free port" if changes else "Another process has its port: `ss -tlnp` on the host tells which"
         return changes, advice
     if diagnosis.fix == "wait":
-        change = Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE)
-        wanted = "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
-        return ([change] if one.restart_policy != _RETRIES else []), wanted
+        return _wait(one, diagnosis, inventory)
     if diagnosis.fix == "health":
         return [], "The process runs and its health check fails: look at the lines, then mend the check or the service"
     return [], "By hand: the lines tell what is missing"
+
+
+def _wait(one: Container, diagnosis: Diagnosis, inventory: Inventory) -> tuple[list[Change], str]:
+    """Few retries now, and from the next start on it waits for the health of what it needs."""
+    changes = []
+    if one.restart_policy != _RETRIES:
+        changes.append(Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE))
+    early = {} if one.project == ServiceKey.STANDALONE else not_awaited(one, diagnosis.lines, inventory)
+    if not early:
+        return changes, "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
+    before: dict[str, object] = {name: condition for name, condition in early.items() if condition}
+    after: dict[str, object] = dict.fromkeys(early, "service_healthy")
+    changes.append(Change(one.key, What.DEPENDS_ON, before or None, after, Reason.UNSTABLE))
+    return changes, f"From the next start on it waits until {', '.join(early)} is healthy"
 
 
 def _more_memory(one: Container, inventory: Inventory, known: Known) -> tuple[list[Change], str]:

@@ -20,7 +20,8 @@ from capacity.errors import CapacityError, ComposeError, EngineError, EngineRefu
 from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Inventory
 from capacity.inventory.engine import Engine, connect_all, survey
-from capacity.operations.emergency import Stopped, dependencies, in_order, wait_ready
+from capacity.operations.depends import dependencies, in_order
+from capacity.operations.emergency import Stopped, wait_ready
 from capacity.operations.record import REVISION, journalled
 from capacity.settings import Settings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from capacity.errors import InputError
 from capacity.inventory.containers import Container, Host, Inventory
 from capacity.operations.affinity import balance
-from capacity.operations.emergency import dependencies, in_order
+from capacity.operations.depends import dependencies, in_order
 from capacity.sizing import TYPES
 from capacity.units import parse_cpuset
 

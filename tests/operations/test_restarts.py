@@ -49,6 +49,26 @@ def test_a_policy_that_is_right_already_is_no_change() -> None:
     assert "service_healthy" in advice
 
 
+def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
+    """Of its label and of its last words, where a health check says so and nobody would wait in a circle."""
+    label = {"com.docker.compose.depends_on": "db:service_started:false,plain:service_started:false"}
+    web = container("web", restart_policy="always", labels=label)
+    others = (
+        container("db", health="healthy"),
+        container("plain"),
+        container("queue", health="starting"),
+        container("front", health="healthy", labels={"com.docker.compose.depends_on": "web:service_started:true"}),
+        container("far", health="healthy", host="elsewhere"),
+    )
+    died = Diagnosis("dependency-not-ready", "wait", ("queue:5672 refused, front:80 refused, far:1 refused, databases gone",))
+    changes, advice = propose(web, died, Inventory((HOST,), (web, *others)), Known())
+    assert [(change.resource, change.before, change.after) for change in changes] == [
+        (What.RESTART_POLICY, "always", "on-failure:3"),
+        (What.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy", "queue": "service_healthy"}),
+    ]
+    assert "db, queue" in advice
+
+
 class Told:
     """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
 

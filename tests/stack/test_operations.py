@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capacity.changes import apply_plan, rollback
-from capacity.inventory import Container, snapshot
+from capacity.inventory import Container, load_project, snapshot
 from capacity.inventory.engine import connect_all
 from capacity.model import What
 from capacity.operations.affinity import balance, measure_load
@@ -102,6 +102,39 @@ def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop
     with closing(client(shop.engine)) as api:
         api.containers.get("waiting").start()
     wait_for(lambda: seen(settings) == before or None, "the former state")
+
+
+IMPATIENT = f"""\
+services:
+  web:
+    image: {IMAGE}
+    network_mode: none
+    restart: always
+    command: ["sh", "-c", "echo 'connect to db:5432: connection refused' >&2; exit 1"]
+    depends_on: [db]  # what it needs
+  db:
+    image: {IMAGE}
+    network_mode: none
+    stop_grace_period: 0s
+    command: ["sleep", "600"]
+    healthcheck: {{test: ["CMD", "true"], interval: 1s}}
+"""
+
+
+def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet) -> None:
+    """Few retries on the container, the condition in the file, both taken back together."""
+    file, settings = shop.up(IMPATIENT), shop.settings()
+    wait_for(lambda: one(settings, "shop-db-1").health == "healthy" or None, "a healthy database")
+    loop = wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
+    assert [change.resource for change in loop.changes] == [What.RESTART_POLICY, What.DEPENDS_ON]
+    done = apply_plan(plan_of(*loop.changes), shop.settings(observe=in_pause(settings, "shop-web-1") + 3))
+    assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
+    web = load_project(file).services["web"]
+    assert (dict(web.depends_on), web.restart) == ({"db": "service_healthy"}, "on-failure:3")
+    assert one(settings, "shop-web-1").restart_policy == "on-failure:3"
+    rollback(done.run, settings)
+    assert file.read_text() == IMPATIENT
+    assert one(settings, "shop-web-1").restart_policy == "always"
 
 
 def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -> None:

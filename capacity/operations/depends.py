@@ -1,0 +1,78 @@
+"""What needs what, by the labels that Compose puts on containers, and the order in which services start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from capacity.errors import InputError
+from capacity.inventory.containers import Container, Inventory
+
+__all__ = ["conditions", "dependencies", "in_order", "not_awaited"]
+
+
+def conditions(one: Container) -> dict[str, str]:
+    """Service of its project -> what the container was made to wait for: `service_started`, `service_healthy`, ...
+
+    The label reads `db:service_healthy:false,cache:service_started:true`.
+    """
+    parts = (part.split(":") for part in one.labels.get("com.docker.compose.depends_on", "").split(",") if part)
+    return {name: rest[0] if rest else "service_started" for name, *rest in parts}
+
+
+def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
+    """Service -> what it depends on."""
+    return {one.key: [f"{one.project}/{name}" for name in conditions(one)] for one in containers}
+
+
+def not_awaited(one: Container, lines: Iterable[str], inventory: Inventory) -> dict[str, str | None]:
+    """Services that a container needs whose health is checked and not waited for -> the present condition, None = none.
+
+    Args:
+        one: the container; what it needs are the services of its label, and those of its project that the lines name.
+        lines: what it said when it ended.
+        inventory: everything that runs.
+    """
+    said, text = conditions(one), "\n".join(lines)
+    needs = dependencies(inventory.containers)
+    found: dict[str, str | None] = {}
+    for other in inventory.containers:
+        name = other.service
+        beside = (other.project, other.host) == (one.project, one.host) and name != one.service
+        named = name in said or re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text) is not None
+        early = said.get(name) in {None, "service_started"}
+        if beside and other.health and named and early and one.key not in _needed_by(other.key, needs):
+            found[name] = said.get(name)
+    return found
+
+
+def _needed_by(key: str, needs: Mapping[str, Sequence[str]]) -> set[str]:
+    """Everything that a service needs, at any distance: none of it may wait for the service."""
+    found: set[str] = set()
+    open_ends = [key]
+    while open_ends:
+        more = set(needs.get(open_ends.pop(), ())) - found
+        found |= more
+        open_ends += more
+    return found
+
+
+def in_order(services: Sequence[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Dependencies before dependents (depth first)."""
+    order: list[str] = []
+    path: list[str] = []
+
+    def visit(key: str) -> None:
+        if key in order:
+            return
+        if key in path:
+            raise InputError(f"The services depend on each other in a circle: {' -> '.join([*path, key])}", "Break it")
+        path.append(key)
+        for each in needs.get(key, ()):
+            visit(each)
+        path.pop()
+        order.append(key)
+
+    for service in services:
+        visit(service)
+    return order
