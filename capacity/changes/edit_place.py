@@ -288,7 +288,8 @@ def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
 
 def _behind_comments(text: str, position: int, indent: int) -> int:
     """Offset in the last of the comment lines that belong to the value above: deeper than its key, or an item of its list."""
-    inside = re.compile(rf"(?: {{{indent + 1},}}#| {{{indent}}}#+ *- )[^\n]*")
+    # the last line of a file without a final break stays the last, or it would change too
+    inside = re.compile(rf"(?: {{{indent + 1},}}#| {{{indent}}}#+ *- )[^\n]*(?=\n)")
     while (found := inside.match(text, line_end(text, position))) is not None:
         position = found.end()
     return position

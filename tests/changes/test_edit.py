@@ -197,6 +197,8 @@ def test_items_that_are_commented_out_stay_with_their_list() -> None:
     db = edit_compose(text, {"db": {"memory": 2**29}})
     assert db.replace(BLOCK, "") == text
     assert db.index("# - '2:2'") < db.index("deploy:") < db.index("# about")
+    unfinished = "services:\n  web:\n    image: a\n      # the end"
+    assert changed(unfinished, edit_compose(unfinished, {"web": {"memory": 2**29}})) == 4
 
 
 BLOCK = "    deploy:\n      resources:\n        limits:\n          memory: 512m\n"

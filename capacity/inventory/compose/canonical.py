@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from capacity.errors import ComposeError
+from capacity.inventory.compose.fields import boolean
 from capacity.inventory.compose.nodes import Origin
 from capacity.inventory.compose.short import parse_device, parse_ports, parse_volume
 from capacity.inventory.compose.tree import Items, Map
@@ -23,16 +24,19 @@ def canonical(model: Map) -> Map:
         for name, rule in _SERVICE.items():
             if name in service:
                 dict.__setitem__(service, name, _located(rule, service[name], service.origin(name)))
-        if not service.get("dns", True):
-            del service["dns"]
     for section in ("volumes", "networks", "secrets", "configs"):
-        for resource in _maps(model, section):
-            _external(resource)
+        for name, resource in _mapping(model.get(section)).items():
+            if resource is not None:
+                _located(_external, resource, model[section].origin(name))
     return model
 
 
+def _mapping(value: Any) -> Map:
+    return value if isinstance(value, Map) else Map()
+
+
 def _maps(model: Map, section: str) -> list[Map]:
-    return [value for value in (model.get(section) or {}).values() if isinstance(value, Map)]
+    return [value for value in _mapping(model.get(section)).values() if isinstance(value, Map)]
 
 
 def _located(rule: Callable[[Any], Any], value: Any, origin: Origin | None) -> Any:
@@ -58,17 +62,47 @@ def _listed(value: Any) -> Any:
     return Items([value]) if isinstance(value, str) else value
 
 
+def _dns(value: Any) -> Any:
+    """Servers that a variable left empty are none."""
+    items = _listed(value)
+    if not isinstance(items, Items):
+        return items
+    kept = [(item, origin) for item, origin in zip(items, items.origins, strict=True) if item not in (None, "")]
+    return Items([item for item, _ in kept], [origin for _, origin in kept])
+
+
 def _build(value: Any) -> Any:
-    build = Map({"context": value}) if isinstance(value, str) else value
-    if isinstance(build, Map) and isinstance(build.get("secrets"), Items):
-        dict.__setitem__(build, "secrets", _each(_mount)(build["secrets"]))
-    contexts = build.get("additional_contexts") if isinstance(build, Map) else None
-    if isinstance(contexts, list):
-        dict.__setitem__(build, "additional_contexts", Map(dict(item.split("=", 1) for item in contexts)))
-    ssh = build.get("ssh") if isinstance(build, Map) else None
-    if isinstance(ssh, list):
-        dict.__setitem__(build, "ssh", Map({name: path or None for name, _, path in (item.partition("=") for item in ssh)}))
-    return build
+    if not isinstance(value, Map):
+        return Map({"context": value}) if isinstance(value, str) else value
+    for name, rule in _BUILD.items():
+        if name in value:
+            dict.__setitem__(value, name, _located(rule, value[name], value.origin(name)))
+    return value
+
+
+def _contexts(value: Any) -> Any:
+    contexts = _named(value, lambda item: f"additional context {item!r} has no =", lambda _item: False)
+    for name, place in _mapping(contexts).items():
+        if not isinstance(place, str):
+            raise ComposeError(f"additional context {name!r} is no text", "Quote it", origin=contexts.origin(name))
+    return contexts
+
+
+def _ssh(value: Any) -> Any:
+    return _named(value, lambda item: f"ssh key {item!r} has no =", lambda item: item == "default")
+
+
+def _named(value: Any, cause: Callable[[str], str], may_be_bare: Callable[[str], bool]) -> Any:
+    """A mapping from NAME=VALUE items; a name alone only where it may be."""
+    if not isinstance(value, Items):
+        return value
+    result = Map()
+    for item, origin in zip(value, value.origins, strict=True):
+        name, sign, text = str(item).partition("=")
+        if not sign and not may_be_bare(name):
+            raise ComposeError(f"{origin}: {cause(name)}", "Write NAME=VALUE", origin=origin)
+        result.put(name, text if sign else None, origin)
+    return result
 
 
 def _depends_on(value: Any) -> Any:
@@ -77,7 +111,7 @@ def _depends_on(value: Any) -> Any:
         for name, origin in zip(value, value.origins, strict=True):
             result.put(str(name), Map({"condition": "service_started", "required": True}), origin)
         return result
-    for name, wanted in value.items():
+    for name, wanted in _mapping(value).items():
         if not isinstance(wanted, Map):
             raise ComposeError(
                 f"depends_on.{name} must be a mapping", "Write condition: service_started", origin=value.origin(name)
@@ -88,8 +122,15 @@ def _depends_on(value: Any) -> Any:
 
 
 def _env_file(value: Any) -> Any:
-    items = _listed(value)
-    return _each(lambda item: Map({"required": True, **({"path": item} if isinstance(item, str) else item)}))(items)
+    return _each(lambda item: Map({"path": item, "required": True}) if isinstance(item, str) else _required(item))(_listed(value))
+
+
+def _required(item: Any) -> Any:
+    if isinstance(item, Map):
+        wanted = item.setdefault("required", True)
+        if isinstance(wanted, str):
+            dict.__setitem__(item, "required", boolean(wanted))
+    return item
 
 
 def _networks(value: Any) -> Any:
@@ -102,14 +143,22 @@ def _networks(value: Any) -> Any:
 
 
 def _ports(value: Any) -> Any:
+    if not isinstance(value, Items):
+        return value
     result = Items()
     for item, origin in zip(value, value.origins, strict=True):
         if isinstance(item, Map):
             result.add(item, origin)
         else:
-            for port in _located(lambda spec: parse_ports(str(spec)), item, origin):
+            for port in _located(_short_ports, item, origin):
                 result.add(Map(port), origin)
     return result
+
+
+def _short_ports(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, float):
+        raise ComposeError(f"port {value!r} is no whole number", "Quote it, for example '8080:80'")
+    return parse_ports(str(value))
 
 
 def _volume(value: Any) -> Any:
@@ -122,22 +171,31 @@ def _mount(value: Any) -> Any:
     return Map({"source": value}) if isinstance(value, str) else value
 
 
-def _external(resource: Map) -> None:
+def _external(resource: Any) -> None:
+    if not isinstance(resource, Map):
+        raise ComposeError(f"{resource!r} is no mapping", "Write keys and values below the name")
     external = resource.get("external")
-    if isinstance(external, Map):
-        dict.__setitem__(resource, "external", True)
-        if "name" in external:
-            resource.setdefault("name", external["name"])
+    if not isinstance(external, Map):
+        return
+    dict.__setitem__(resource, "external", True)
+    if "name" in external and resource.setdefault("name", external["name"]) != external["name"]:
+        raise ComposeError("name and external.name contradict each other", "Use name alone")
 
 
+_BUILD: dict[str, Callable[[Any], Any]] = {
+    "additional_contexts": _contexts,
+    "secrets": _each(_mount),
+    "ssh": _ssh,
+}
 _SERVICE: dict[str, Callable[[Any], Any]] = {
     "build": _build,
     "configs": _each(_mount),
     "depends_on": _depends_on,
     "devices": _each(lambda item: Map(parse_device(item)) if isinstance(item, str) else item),
-    "dns": _listed,
+    "dns": _dns,
     "env_file": _env_file,
     "extends": lambda value: Map({"service": value}) if isinstance(value, str) else value,
+    "gpus": lambda value: Items([Map({"count": "all"})]) if isinstance(value, str) else value,
     "label_file": _listed,
     "networks": _networks,
     "ports": _ports,

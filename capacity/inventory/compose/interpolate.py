@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections.abc
 import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from capacity.errors import ComposeError
 from capacity.inventory.compose.nodes import Origin
-from capacity.inventory.compose.tree import Items, Map, Path, matches
+from capacity.inventory.compose.tree import Items, Map, Path
 
-__all__ = ["interpolate", "substitute"]
+__all__ = ["TRUTHS", "interpolate", "substitute"]
 
 Variables = collections.abc.Mapping[str, str]
 _NAME = re.compile(r"[_a-z][_a-z0-9]*", re.IGNORECASE | re.ASCII)
@@ -41,7 +42,29 @@ _CASTS: dict[Path, str] = {
     **_paths(_BOOLEAN, ("secrets", "*"), "external"),
     **_paths(_BOOLEAN, ("configs", "*"), "external"),
 }
-_TRUTHS = {"true": True, "y": True, "yes": True, "on": True, "false": False, "n": False, "no": False, "off": False}
+TRUTHS = {"true": True, "y": True, "yes": True, "on": True, "false": False, "n": False, "no": False, "off": False}
+
+
+@dataclass(slots=True)
+class _Cast:
+    """What a text becomes at one path, and at the paths below it."""
+
+    kind: str | None = None
+    below: dict[str, _Cast] = field(default_factory=dict)
+
+    def at(self, name: str) -> _Cast | None:
+        """The same one step down."""
+        return self.below.get(name) or self.below.get("*")
+
+
+def _tree() -> _Cast:
+    root = _Cast()
+    for path, kind in _CASTS.items():
+        place = root
+        for name in path:
+            place = place.below.setdefault(name, _Cast())
+        place.kind = kind
+    return root
 
 
 def interpolate(value: Any, variables: Variables, path: Path = (), origin: Origin | None = None) -> Any:
@@ -50,17 +73,25 @@ def interpolate(value: Any, variables: Variables, path: Path = (), origin: Origi
     Raises:
         ComposeError: a bad template, a demanded variable that is missing, a text that is not the number it must be.
     """
+    return _filled(value, variables, path, origin, _ROOT)
+
+
+def _filled(value: Any, variables: Variables, path: Path, origin: Origin | None, cast: _Cast | None) -> Any:
     if isinstance(value, Map):
-        return Map(
-            {name: interpolate(item, variables, (*path, name), value.origin(name)) for name, item in value.items()}, value.origins
-        )
+        filled = {
+            name: _filled(item, variables, (*path, name), value.origin(name), cast and cast.at(name))
+            for name, item in value.items()
+        }
+        return Map(filled, value.origins)
     if isinstance(value, Items):
-        filled = [interpolate(item, variables, (*path, "[]"), at) for item, at in zip(value, value.origins, strict=True)]
-        return Items(filled, value.origins)
+        below = cast and cast.at("[]")
+        items = [_filled(item, variables, (*path, "[]"), at, below) for item, at in zip(value, value.origins, strict=True)]
+        return Items(items, value.origins)
     if not isinstance(value, str):
         return value
     try:
-        return _cast(substitute(value, variables), path)
+        text = substitute(value, variables) if "$" in value else value
+        return text if cast is None or cast.kind is None else _converted(text, cast.kind)
     except ValueError as error:
         raise ComposeError(
             f"{origin or '.'.join(path)}: {'.'.join(path)}: {error}",
@@ -69,17 +100,17 @@ def interpolate(value: Any, variables: Variables, path: Path = (), origin: Origi
         ) from error
 
 
-def _cast(text: str, path: Path) -> Any:
-    kind = next((kind for pattern, kind in _CASTS.items() if matches(path, pattern)), None)
-    if kind is None:
-        return text
-    if kind == _BOOLEAN and text.lower() in _TRUTHS:
-        return _TRUTHS[text.lower()]
-    if kind == _INTEGER and re.fullmatch(r"[+-]?[0-9]+", text):
+def _converted(text: str, kind: str) -> Any:
+    if kind == _BOOLEAN and text.lower() in TRUTHS:
+        return TRUTHS[text.lower()]
+    if kind == _INTEGER and re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return int(text)
     if kind == _NUMBER and re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
         return float(text)
     raise ValueError(f"{text!r} is no {kind}")
+
+
+_ROOT = _tree()
 
 
 def substitute(text: str, variables: Variables) -> str:

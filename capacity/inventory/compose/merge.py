@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from capacity.errors import ComposeError
@@ -10,7 +13,7 @@ from capacity.inventory.compose.nodes import Origin
 from capacity.inventory.compose.short import parse_volume
 from capacity.inventory.compose.tree import Items, Map, Path, clone, matches
 
-__all__ = ["extend_service", "go_text", "merge", "unique"]
+__all__ = ["extend_service", "go_text", "is_unique", "merge", "unique"]
 
 
 def _patterns(*names: str) -> tuple[Path, ...]:
@@ -42,8 +45,8 @@ def merge(base: Any, over: Any, path: Path = (), origin: Origin | None = None) -
     """
     special = _special(path)
     if special is not None:
-        return special(base, over, path)
-    if over is None:
+        return _placed(partial(special, base, over, path), origin)
+    if over is None or _is_hollow(base, over):
         return base
     if isinstance(base, Map):
         if not isinstance(over, Map):
@@ -56,18 +59,29 @@ def merge(base: Any, over: Any, path: Path = (), origin: Origin | None = None) -
     return over
 
 
+def _placed(rule: Callable[[], Any], origin: Origin | None) -> Any:
+    """What a rule gives; its error names the place when it does not yet."""
+    try:
+        return rule()
+    except ComposeError as error:
+        if error.origin is not None or origin is None:
+            raise
+        raise ComposeError(f"{origin}: {error.message}", error.hint, origin=origin) from error
+
+
 def _cannot(path: Path, origin: Origin | None) -> ComposeError:
-    return ComposeError(f"{origin or 'override'}: cannot override {'.'.join(path)}", "Use the same kind of value in both files")
+    place = f"{origin}: " if origin else ""
+    return ComposeError(f"{place}cannot override {'.'.join(path)}", "Use the same kind of value in both files", origin=origin)
 
 
 def _special(path: Path) -> Callable[[Any, Any, Path], Any] | None:
     table: tuple[tuple[tuple[Path, ...], Callable[[Any, Any, Path], Any]], ...] = (
         (_REPLACED, lambda _base, over, _path: over),
-        (_LISTED, lambda base, over, _path: _joined(_listed(base), _listed(over))),
+        (_LISTED, lambda base, over, _path: None if _is_hollow(base, over) else _joined(_listed(base), _listed(over))),
         (_HOSTS, _merge_hosts),
         (_patterns("build"), _merge_build),
         (_patterns("depends_on"), _merge_depends_on),
-        (_patterns("networks"), lambda base, over, path: _merge_maps(_mapped(base), _mapped(over), path)),
+        (_patterns("networks"), _merge_networks),
         (_patterns("logging"), _merge_logging),
         (_patterns("ulimits.*"), lambda _base, over, _path: over),
         ((("networks", "*", "ipam", "config"),), _merge_ipam),
@@ -84,6 +98,11 @@ def _merge_maps(base: Map, over: Map, path: Path) -> Map:
         else:
             base.put(name, value, origin)
     return base
+
+
+def _is_hollow(base: Any, over: Any) -> bool:
+    """Whether an empty list follows an empty list, which Compose has made nothing of."""
+    return base is None and isinstance(over, Items) and not over
 
 
 def _joined(base: list[Any], over: list[Any]) -> Items:
@@ -112,48 +131,67 @@ def go_text(value: Any) -> str:
     """A scalar as Go prints it: `true`, `1.5`, `1e+06`."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        exponent = f"{value:e}".split("e")[1]
-        if value == 0 or -4 <= int(exponent) < 21:  # noqa: PLR2004 - where Go's %v turns to exponents
-            return repr(value).removesuffix(".0") if "e" not in repr(value) else f"{value:f}".rstrip("0").rstrip(".")
-        mantissa = repr(value).split("e")[0].removesuffix(".0")
-        return f"{mantissa}e{exponent}"
+    if isinstance(value, float) and math.isfinite(value):
+        return _go_float(value)
     return "<nil>" if value is None else str(value)
 
 
-def _mapped(value: Any, default: dict[str, Any] | None = None) -> Map:
+def _go_float(value: float) -> str:
+    """The fewest digits that make the number, with an exponent where Go's `%v` writes one."""
+    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
+    exponent = Decimal(repr(value)).adjusted() if value else 0
+    if -4 <= exponent < 6:  # noqa: PLR2004 - where Go turns to exponents
+        return repr(value).removesuffix(".0")
+    first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+    return f"{'-' * sign}{first}{'.' * bool(rest)}{rest}e{exponent:+03d}"
+
+
+def _mapped(value: Any, path: Path, default: dict[str, Any] | None = None) -> Map:
+    """A mapping, or the names of a list with one value each; Compose takes anything else for nothing."""
     if isinstance(value, Map):
         return value
     result = Map()
-    for item, origin in zip(value or [], getattr(value, "origins", []), strict=False):
-        result.put(str(item), None if default is None else Map(default), origin)
+    if isinstance(value, Items):
+        for item, origin in zip(value, value.origins, strict=True):
+            if not isinstance(item, str):
+                raise _cannot(path, origin)
+            result.put(item, None if default is None else Map(default), origin)
     return result
 
 
-def _merge_hosts(base: Any, over: Any, _path: Path) -> Items:
+def _merge_hosts(base: Any, over: Any, _path: Path) -> Items | None:
+    if _is_hollow(base, over):
+        return None
     first, second = _listed(base), _listed(over)
     fresh = [(item, origin) for item, origin in zip(second, second.origins, strict=True) if item not in first]
     return _joined(first, Items([item for item, _ in fresh], [origin for _, origin in fresh]))
 
 
+def _merge_networks(base: Any, over: Any, path: Path) -> Map:
+    return _merge_maps(_mapped(base, path), _mapped(over, path), path)
+
+
 def _merge_build(base: Any, over: Any, path: Path) -> Map:
-    first, second = (value if isinstance(value, Map) else Map({"context": value} if value else {}) for value in (base, over))
+    first, second = (Map({"context": value}) if isinstance(value, str) else _mapped(value, path) for value in (base, over))
     return _merge_maps(first, second, path)
 
 
 def _merge_depends_on(base: Any, over: Any, path: Path) -> Map:
     started = {"condition": "service_started", "required": True}
-    return _merge_maps(_mapped(base, started), _mapped(over, started), path)
+    return _merge_maps(_mapped(base, path, started), _mapped(over, path, started), path)
 
 
-def _merge_logging(base: Any, over: Any, path: Path) -> Any:
-    first, second = base or Map(), over or Map()
-    if "driver" not in first or "driver" not in second or first["driver"] == second["driver"]:
-        return _merge_maps(first, second, path)
-    return second
+def _merge_logging(base: Any, over: Any, path: Path) -> Map:
+    if not isinstance(base, Map) or not isinstance(over, Map):
+        raise _cannot(path, None)
+    if "driver" not in base or "driver" not in over or base["driver"] == over["driver"]:
+        return _merge_maps(base, over, path)
+    return over
 
 
 def _merge_ipam(base: Any, over: Any, path: Path) -> Items:
+    if not isinstance(base, Items) or not isinstance(over, Items) or not all(isinstance(item, Map) for item in [*base, *over]):
+        raise _cannot(path, None)
     result: list[Map] = []
     for original in base:
         for item in over:
@@ -175,6 +213,11 @@ def extend_service(base: Map, over: Map) -> Map:
     return merged
 
 
+def is_unique(path: Path) -> bool:
+    """Whether the items of the list at a path may stand there only once."""
+    return _index(path) is not None
+
+
 def unique(value: Any, path: Path = ()) -> Any:
     """Of list items that say the same thing twice only the last, in the place of the first.
 
@@ -189,7 +232,7 @@ def unique(value: Any, path: Path = ()) -> Any:
         return value
     result, places = Items(), dict[str, int]()
     for item, origin in zip(value, getattr(value, "origins", [None] * len(value)), strict=True):
-        name = index(item, path)
+        name = _placed(partial(index, item, path), origin)
         if name in places:
             result[places[name]], result.origins[places[name]] = item, origin
         else:
@@ -206,7 +249,7 @@ def _index(path: Path) -> Callable[[Any, Path], str] | None:
             "configs": lambda item, path: _by_mount(item, path, ""),
             "secrets": lambda item, path: _by_mount(item, path, "/run/secrets"),
             "env_file": lambda item, _path: str(item.get("path") if isinstance(item, Map) else item),
-            "expose": lambda item, _path: str(item),
+            "expose": _by_number,
             "ports": _by_port,
         }
         if path[2] in by_name:
@@ -233,6 +276,12 @@ def _by_device(item: Any, path: Path) -> str:
         return _by_target(item, path)
     parts = str(item).split(":")
     return parts[min(1, len(parts) - 1)]
+
+
+def _by_number(item: Any, path: Path) -> str:
+    if isinstance(item, (bool, float)) or not isinstance(item, (str, int)):
+        raise ComposeError(f"{'.'.join(path)}: {item!r} is no port", "Write a whole number or a text")
+    return str(item)
 
 
 def _by_mount(item: Any, path: Path, folder: str) -> str:

@@ -63,6 +63,7 @@ def load_project(
     Args:
         files: a folder, in which the files have Compose's own names, or one file or several in the order of `-f`.
         environment: variables for interpolation; those of this process by default. `.env` in the folder comes below them.
+            Its HOME is what `~` in a path stands for; without one `~` is a name like any other, as in Compose.
         profiles: profiles to switch on; `*` for all.
         name: the project's name; from the files or the folder by default.
         folder: what relative paths start from; the folder of the first file by default.
@@ -83,9 +84,11 @@ def load_project(
     if not project:
         raise ComposeError(f"{home}: no project name can be made of this folder's name", "Give a name")
     variables["COMPOSE_PROJECT_NAME"] = project
-    tree = settle(load_model(paths, Settings(home, variables)), project, variables, tuple(profiles))
+    loaded = load_model(paths, Settings(home, variables, user_home=variables.get("HOME", "")))
+    declared = frozenset(loaded.get("services") or ())
+    tree = settle(loaded, project, variables, tuple(profiles))
     model = render(tree)
-    check_consistency(tree, model)
+    check_consistency(tree, model, declared)
     services = {service: make_service(service, tree, model["services"][service]) for service in model["services"]}
     return Project(project, tuple(paths), services, model, tree)
 

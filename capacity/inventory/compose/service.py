@@ -105,7 +105,7 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
         resources=_resources(model),
         ports=tuple(
             Port(
-                port["target"],
+                port.get("target", 0),
                 port.get("published"),
                 port.get("host_ip", ""),
                 port.get("protocol", "tcp"),
@@ -114,7 +114,7 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
             for port in model.get("ports", [])
         ),
         volumes=tuple(
-            Volume(mount["type"], mount.get("target", ""), mount.get("source", ""), mount.get("read_only", False))
+            Volume(mount.get("type", ""), mount.get("target", ""), mount.get("source", ""), mount.get("read_only", False))
             for mount in model.get("volumes", [])
         ),
         healthcheck=None if check is None else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),

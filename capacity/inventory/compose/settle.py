@@ -36,6 +36,7 @@ def settle(model: Map, project: str, variables: Variables, profiles: tuple[str, 
             del services[name]
     for service in services.values():
         _read_env_files(service, variables)
+        _read_label_files(service)
     for section in ("networks", "volumes", "configs", "secrets"):
         _name_resources(model, section, project)
     return model
@@ -135,7 +136,7 @@ def _read_env_files(service: Map, variables: Variables) -> None:
     for item in service.pop("env_file", None) or []:
         path = Path(item["path"])
         try:
-            if item.get("required", True) or path.exists():
+            if item["required"] is True or (item["path"] and path.exists()):
                 found.update(read_env_file(path, {**found, **variables}))
         except ComposeError as error:
             raise ComposeError(f"{origin}: {error.message}", error.hint, origin=origin) from error
@@ -143,6 +144,20 @@ def _read_env_files(service: Map, variables: Variables) -> None:
         own = service.get("environment") or Map()
         merged = Map({**found, **own}, own.origins)
         service.put("environment", merged, service.origin("environment"))
+
+
+def _read_label_files(service: Map) -> None:
+    """Labels of files below the service's own; a file may refer to labels of the files before it."""
+    found: dict[str, str] = {}
+    origin = service.origin("label_file")
+    for name in service.pop("label_file", None) or []:
+        try:
+            found.update(read_env_file(Path(name), found))
+        except ComposeError as error:
+            raise ComposeError(f"{origin}: {error.message}", "Create it, one NAME=value a line", origin=origin) from error
+    if found:
+        own = service.get("labels") or Map()
+        service.put("labels", Map({**found, **own}, own.origins), service.origin("labels"))
 
 
 def _name_resources(model: Map, section: str, project: str) -> None:

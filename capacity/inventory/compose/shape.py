@@ -1,179 +1,141 @@
-"""Which keys Compose knows, and what kind of value each must have.
-
-Kinds: `s` text, `n` number, `i` whole number, `b` boolean, `z` nothing, `l` list of texts, `m` mapping or list of NAME=value,
-`e` the same with scalars, `o` any mapping, `a` any list. Several stand together: `sl` is a text or a list of texts.
-"""
+"""Which keys Compose knows, and what kind of value each must have: a model held against Compose's schema."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from capacity.errors import ComposeError
+from capacity.inventory.compose.merge import go_text
 from capacity.inventory.compose.nodes import Origin
+from capacity.inventory.compose.schema import ROOT, Shape
 from capacity.inventory.compose.tree import Items, Map
 
-__all__ = ["check_shape"]
+__all__ = ["check_shape", "hollow"]
 
-_LIMITS = {"cpus": "ns", "memory": "s", "pids": "is"}
-_UPDATE = {"parallelism": "is", "delay": "s", "failure_action": "s", "monitor": "s", "max_failure_ratio": "ns", "order": "s"}
-_DEPLOY = {
-    "mode": "s",
-    "endpoint_mode": "s",
-    "replicas": "is",
-    "labels": "m",
-    "rollback_config": _UPDATE,
-    "update_config": _UPDATE,
-    "resources": {"limits": _LIMITS, "reservations": {"cpus": "ns", "memory": "s", "generic_resources": "a", "devices": "a"}},
-    "restart_policy": {"condition": "s", "delay": "s", "max_attempts": "is", "window": "s"},
-    "placement": {"constraints": "l", "preferences": "a", "max_replicas_per_node": "is"},
-}
-_BUILD = {
-    **dict.fromkeys(("context", "dockerfile", "dockerfile_inline", "isolation", "network", "target", "pull_policy"), "s"),
-    **dict.fromkeys(("entitlements", "cache_from", "cache_to", "platforms", "tags"), "l"),
-    **dict.fromkeys(("ssh", "args", "labels"), "m"),
-    "no_cache": "bs",
-    "additional_contexts": "m",
-    "pull": "bs",
-    "shm_size": "is",
-    "extra_hosts": "m",
-    "secrets": "a",
-    "privileged": "bs",
-    "ulimits": "o",
-}
-_SERVICE: dict[str, Any] = {
-    **dict.fromkeys(("image", "container_name", "cgroup", "cgroup_parent", "cpuset", "domainname", "hostname", "ipc"), "s"),
-    **dict.fromkeys(("isolation", "mac_address", "network_mode", "pid", "platform", "pull_policy", "restart", "runtime"), "s"),
-    **dict.fromkeys(("stop_grace_period", "stop_signal", "user", "userns_mode", "uts", "working_dir"), "s"),
-    **dict.fromkeys(("mem_limit", "mem_reservation", "memswap_limit", "shm_size", "cpu_shares", "cpu_quota", "cpu_period"), "ns"),
-    **dict.fromkeys(("cpus", "cpu_rt_period", "cpu_rt_runtime", "pids_limit", "mem_swappiness"), "ns"),
-    **dict.fromkeys(("cpu_count", "scale", "oom_score_adj"), "is"),
-    **dict.fromkeys(("attach", "init", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"), "bs"),
-    **dict.fromkeys(("annotations", "labels", "sysctls", "extra_hosts"), "m"),
-    **dict.fromkeys(("cap_add", "cap_drop", "device_cgroup_rules", "dns_opt", "external_links", "links", "security_opt"), "l"),
-    **dict.fromkeys(("volumes_from", "profiles"), "l"),
-    **dict.fromkeys(("command", "entrypoint"), "zsl"),
-    **dict.fromkeys(("dns", "dns_search", "label_file", "tmpfs"), "sl"),
-    **dict.fromkeys(("configs", "secrets", "devices", "volumes", "expose", "ports", "group_add"), "a"),
-    "build": "so",
-    "blkio_config": "o",
-    "cpu_percent": "ns",
-    "credential_spec": "o",
-    "depends_on": "lo",
-    "deploy": _DEPLOY,
-    "develop": "o",
-    "env_file": "sa",
-    "environment": "e",
-    "extends": "so",
-    "gpus": "sa",
-    "networks": "lo",
-    "ulimits": "o",
-    "healthcheck": {
-        "disable": "bs",
-        "interval": "s",
-        "retries": "ns",
-        "test": "sl",
-        "timeout": "s",
-        "start_period": "s",
-        "start_interval": "s",
-    },
-    "logging": {"driver": "s", "options": "o"},
-    "post_start": "a",
-    "pre_stop": "a",
-    "storage_opt": "o",
-    "provider": "o",
-}
-_EXTERNAL = {"name": "s", "external": "bso", "labels": "m"}
-_ROOT: dict[str, Any] = {
-    "name": "s",
-    "version": "s",
-    "include": "a",
-    **dict.fromkeys(("services", "networks", "volumes", "secrets", "configs"), "o"),
-}
-_RESOURCES: dict[str, dict[str, Any]] = {
-    "networks": {
-        **_EXTERNAL,
-        "driver": "s",
-        "driver_opts": "o",
-        "ipam": {"driver": "s", "config": "a", "options": "o"},
-        "internal": "bs",
-        "enable_ipv4": "bs",
-        "enable_ipv6": "bs",
-        "attachable": "bs",
-    },
-    "volumes": {**_EXTERNAL, "driver": "s", "driver_opts": "o"},
-    "secrets": {**_EXTERNAL, "environment": "s", "file": "s", "driver": "s", "driver_opts": "o", "template_driver": "s"},
-    "configs": {**_EXTERNAL, "content": "s", "environment": "s", "file": "s", "template_driver": "s"},
-}
-_NAMES = {
-    "s": "text",
-    "n": "a number",
-    "i": "a whole number",
-    "b": "true or false",
-    "z": "nothing",
-    "l": "a list of texts",
-    "m": "a mapping or a list",
-    "e": "a mapping or a list",
-    "o": "a mapping",
-    "a": "a list",
-}
+_KINDS = {"s": "text", "n": "a number", "i": "a whole number", "b": "true or false", "z": "nothing", "o": "a mapping"}
+_Path = tuple[str, ...]
 
 
 def check_shape(model: Map) -> None:
-    """Refuse unknown keys and values of the wrong kind.
+    """Refuse unknown keys, keys that are missing, and values of the wrong kind.
 
     Raises:
         ComposeError: the first of them, with its place.
     """
-    _check(model, _ROOT, ())
-    for name, service in (model.get("services") or {}).items():
-        _check(service, _SERVICE, ("services", name), model["services"].origin(name))
-        if isinstance(service.get("build"), Map):
-            _check(service["build"], _BUILD, ("services", name, "build"))
-    for section, known in _RESOURCES.items():
-        for name, resource in (model.get(section) or {}).items():
-            if resource is not None:
-                _check(resource, known, (section, name), model[section].origin(name))
+    _check(model, ROOT, (), None)
 
 
-def _check(value: Any, known: Any, path: tuple[str, ...], origin: Origin | None = None) -> None:
-    if isinstance(known, str):
-        if not any(_fits(value, kind) for kind in known):
-            wanted = " or ".join(_NAMES[kind] for kind in known)
-            raise _wrong(path, origin, f"must be {wanted}", "Correct the value")
-        return
-    if value is None and path[-1:] == ("deploy",):  # of all mappings only this one may be empty
-        return
-    if not isinstance(value, Map):
-        raise _wrong(path, origin, "must be a mapping", "Write keys and values below it")
+def hollow(model: Map, is_kept: Callable[[_Path], bool]) -> None:
+    """Make nothing of empty lists before another file is laid on them, as Compose does, and then refuses them.
+
+    Args:
+        model: changed in place.
+        is_kept: whether the list at a path is left alone.
+    """
+    _hollow(model, ROOT, (), is_kept)
+
+
+def _hollow(value: Any, shape: Shape, path: _Path, is_kept: Callable[[_Path], bool]) -> Any:
+    if isinstance(value, Map):
+        for name in value:
+            below = shape.values if shape.keys is None else shape.keys.get(name)
+            if below is not None:
+                dict.__setitem__(value, name, _hollow(value[name], below, (*path, name), is_kept))
+    elif isinstance(value, Items) and shape.items is not None:
+        if not value and "z" not in shape.kinds and not is_kept(path):
+            return None
+        value[:] = [_hollow(item, shape.items, (*path, "[]"), is_kept) for item in value]
+    return value
+
+
+def _check(value: Any, shape: Shape, path: _Path, origin: Origin | None) -> None:
+    if isinstance(value, Map) and shape.keys is not None:
+        _check_keys(value, shape, path, origin)
+    elif isinstance(value, Map) and shape.values is not None:
+        _check_values(value, shape, path)
+    elif isinstance(value, Items) and shape.items is not None:
+        _check_items(value, shape, path, origin)
+    elif not _fits(value, shape):
+        hint = "Give it an item, or remove it" if value is None and shape.items is not None else "Correct the value"
+        raise _wrong(path, origin, f"must be {_wanted(shape)}", hint)
+
+
+def _check_keys(value: Map, shape: Shape, path: _Path, origin: Origin | None) -> None:
+    assert shape.keys is not None
     for name, item in value.items():
-        if name.startswith("x-"):
-            continue
-        if name not in known:
-            raise _wrong(
-                (*path, name), value.origin(name), "is no key that Compose knows", "Correct its name, or begin it with x-"
-            )
-        _check(item, known[name], (*path, name), value.origin(name))
+        known = shape.keys.get(name)
+        if known is not None:
+            _check(item, known, (*path, name), value.origin(name))
+        elif not shape.loose and not (shape.extensible and name.startswith("x-")):
+            hint = "Correct its name, or begin it with x-" if shape.extensible else "Correct its name"
+            raise _wrong((*path, name), value.origin(name), "is no key that Compose knows", hint)
+    for name in shape.required:
+        if name not in value:
+            raise _wrong(path, origin, f"lacks the key {name}", f"Add {name}")
 
 
-def _wrong(path: tuple[str, ...], origin: Origin | None, cause: str, hint: str) -> ComposeError:
+def _check_values(value: Map, shape: Shape, path: _Path) -> None:
+    assert shape.values is not None
+    for name, item in value.items():
+        if shape.names.match(name):
+            _check(item, shape.values, (*path, name), value.origin(name))
+        elif not shape.loose:
+            raise _wrong((*path, name), value.origin(name), "is no name that Compose takes", "Use letters, digits, . _ and -")
+
+
+def _check_items(value: Items, shape: Shape, path: _Path, origin: Origin | None) -> None:
+    assert shape.items is not None
+    for number, (item, at) in enumerate(zip(value, value.origins, strict=True)):
+        _check(item, shape.items, (*path, str(number)), at or origin)
+    if shape.distinct and len({_identity(item) for item in value}) < len(value):
+        raise _wrong(path, origin, "has the same item twice", "Keep one of them")
+
+
+def _identity(value: Any) -> Any:
+    """The same for the same, so that a text is no number and 1 is 1.0."""
+    if isinstance(value, Map):
+        return frozenset((name, _identity(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return tuple(_identity(item) for item in value)
+    return value if isinstance(value, str) else (go_text(value),)
+
+
+def _fits(value: Any, shape: Shape) -> bool:
+    kinds = shape.kinds
+    if isinstance(value, str):
+        return "s" in kinds and (not shape.choices or value in shape.choices)
+    if value is None or isinstance(value, bool):
+        return ("z" if value is None else "b") in kinds
+    if isinstance(value, (int, float)):
+        return _counts(value, kinds) and not _is_outside(value, shape)
+    return isinstance(value, Map) and "o" in kinds
+
+
+def _counts(value: float, kinds: str) -> bool:
+    return math.isfinite(value) and ("n" in kinds or ("i" in kinds and float(value).is_integer()))
+
+
+def _is_outside(value: float, shape: Shape) -> bool:
+    return (shape.least is not None and value < shape.least) or (shape.most is not None and value > shape.most)
+
+
+def _wanted(shape: Shape) -> str:
+    if shape.choices:
+        kinds = [f"one of {', '.join(sorted(shape.choices))}"]
+    else:
+        kinds = [name for kind, name in _KINDS.items() if kind in shape.kinds]
+    if shape.least is not None or shape.most is not None:
+        ends = (("at least", shape.least), ("at most", shape.most))
+        kinds.append(" and ".join(f"{word} {end:g}" for word, end in ends if end is not None))
+    if shape.items is not None:
+        kinds.append("a list")
+    if shape.keys is not None or shape.values is not None:
+        kinds.append("a mapping")
+    return " or ".join(kinds)
+
+
+def _wrong(path: _Path, origin: Origin | None, cause: str, hint: str) -> ComposeError:
     where = f"{origin}: " if origin else ""
     return ComposeError(f"{where}{'.'.join(path)} {cause}", hint, origin=origin)
-
-
-def _fits(value: Any, kind: str) -> bool:
-    if kind == "s":
-        return isinstance(value, str)
-    if kind in "ni":
-        whole = isinstance(value, int) or (isinstance(value, float) and (kind == "n" or value.is_integer()))
-        return whole and not isinstance(value, bool)
-    if kind == "b":
-        return isinstance(value, bool)
-    if kind == "z":
-        return value is None
-    if kind in "oa":
-        return isinstance(value, Map if kind == "o" else Items)
-    if kind == "l":
-        return isinstance(value, Items) and all(isinstance(item, str) for item in value)
-    if isinstance(value, Items):
-        return all(isinstance(item, str) for item in value)
-    return isinstance(value, Map)

@@ -10,9 +10,10 @@ from typing import Any
 
 from capacity.errors import ComposeError
 
-__all__ = ["parse_device", "parse_duration", "parse_ports", "parse_volume", "split_words"]
+__all__ = ["clean", "parse_device", "parse_duration", "parse_ports", "parse_volume"]
 
 _LARGEST_PORT = 65535
+_LONGEST = 2**63  # Go counts nanoseconds in a signed 64-bit number
 _PROPAGATIONS = {"rprivate", "private", "rshared", "shared", "rslave", "slave"}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d|w)")
 _NANOSECONDS = {
@@ -50,6 +51,8 @@ def parse_ports(spec: str) -> list[dict[str, Any]]:
     inside, outside = _range(spec, container), _range(spec, published) if published else None
     if outside is not None and len(inside) != len(outside) and len(inside) != 1:
         raise _bad_port(spec, "ranges of different lengths")
+    if 0 in inside:
+        raise _bad_port(spec, "0 is no port of a container")
     result = []
     for number, target in enumerate(inside):
         port: dict[str, Any] = {"mode": "ingress", "target": target, "protocol": protocol}
@@ -78,9 +81,9 @@ def parse_volume(spec: str) -> dict[str, Any]:
     Raises:
         ComposeError: no volume.
     """
-    if len(spec) in {1, 2}:
+    if len(spec.encode()) in {1, 2}:
         return {"type": "volume", "target": spec}
-    parts = re.split(r":(?![/\\])|(?<![:/]\b[A-Za-z]):", spec) if re.match(r"[A-Za-z]:[/\\]", spec) else spec.split(":")
+    parts = _sections(spec)
     if not all(parts) or len(parts) > 3:  # noqa: PLR2004 - source, target and options
         raise ComposeError(f"volume {spec!r}: empty section between colons or too many of them", "Write SOURCE:TARGET[:OPTIONS]")
     volume: dict[str, Any] = {"type": "volume", "target": parts[-1] if len(parts) == 1 else parts[1]}
@@ -89,13 +92,30 @@ def parse_volume(spec: str) -> dict[str, Any]:
     bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")  # noqa: PLR2004 - as above
     if len(parts) > 1 and _is_path(parts[0]):
         volume.update(type="bind", bind={**bind, "create_host_path": True})
+        if inner:
+            volume["volume"] = inner
     else:
         volume["volume"] = inner
         if bind:
             volume["bind"] = bind
-    if volume["target"]:
-        volume["target"] = posixpath.normpath(volume["target"]).replace("//", "/")
+    volume["target"] = clean(volume["target"])
     return volume
+
+
+def clean(path: str) -> str:
+    """A path inside a container in its shortest form, as Go's `path.Clean` writes it."""
+    return posixpath.normpath(path).replace("//", "/")
+
+
+def _sections(spec: str) -> list[str]:
+    """What stands between colons; the colon behind a single letter belongs to the drive of a Windows path."""
+    sections = [""]
+    for char in spec:
+        if char == ":" and not (len(sections[-1]) == 1 and sections[-1].isalpha()):
+            sections.append("")
+        else:
+            sections[-1] += char
+    return sections
 
 
 def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -103,8 +123,8 @@ def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[st
     bind: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for option in text.split(","):
-        if option == "ro":
-            volume["read_only"] = True
+        if option in {"ro", "rw"}:
+            volume["read_only"] = option == "ro"
         elif option == "nocopy":
             inner["nocopy"] = True
         elif option in _PROPAGATIONS:
@@ -115,7 +135,7 @@ def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[st
 
 
 def _is_path(source: str) -> bool:
-    return source.startswith((".", "/", "~", "\\\\")) or re.match(r"[A-Za-z]:", source) is not None
+    return source.startswith((".", "/", "~", "\\\\")) or (source[:1].isalpha() and source[1:2] == ":")
 
 
 def parse_device(spec: str) -> dict[str, Any]:
@@ -138,10 +158,12 @@ def parse_duration(text: str) -> str:
     Raises:
         ComposeError: no duration.
     """
-    matches = list(_DURATION.finditer(text))
-    if "".join(match.group() for match in matches) != text.lstrip("+-") and text != "0":
-        raise ComposeError(f"{text!r} is no duration", "Write for example 1m30s")
+    digits = text[1:] if text[:1] in {"+", "-"} else text
+    matches = list(_DURATION.finditer(digits))
     nanoseconds = int(sum(Decimal(match[1]) * _NANOSECONDS[match[2]] for match in matches))
+    read = "".join(match.group() for match in matches)
+    if digits != "0" and (not read or read != digits or nanoseconds >= _LONGEST):
+        raise ComposeError(f"{text!r} is no duration", "Write for example 1m30s")
     return "0s" if nanoseconds == 0 else ("-" if text.startswith("-") else "") + _go_duration(nanoseconds)
 
 
@@ -160,17 +182,3 @@ def _go_duration(nanoseconds: int) -> str:
 def _decimal(number: Decimal) -> str:
     text = format(number, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def split_words(text: str) -> list[str]:
-    """A command line as a shell would split it.
-
-    Raises:
-        ComposeError: a quote that is not closed.
-    """
-    import shlex
-
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise ComposeError(f"command {text!r}: {error}", "Close the quote") from error

@@ -112,3 +112,59 @@ def test_aliases_without_end_are_refused(tmp_path: Path) -> None:
     file.write_text("\n".join([*lines, "services:", "  a: {image: a}", ""]))
     with pytest.raises(ComposeError, match="aliases"):
         load_project(file, environment={})
+
+
+@pytest.mark.parametrize(
+    ("environment", "source"),
+    [({"HOME": "/home/a"}, "/home/a/x"), ({}, "{folder}/~/x"), ({"HOME": ""}, "{folder}/~/x")],
+    ids=["given", "none", "empty"],
+)
+def test_a_tilde_is_the_home_of_the_given_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], source: str
+) -> None:
+    """The home of this process does not count; without one Compose takes the tilde for a name."""
+    monkeypatch.setenv("HOME", "/home/of/the/process")
+    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n")
+    volume = load_project(tmp_path, environment=environment).services["a"].volumes[0]
+    assert volume.source == source.format(folder=tmp_path)
+
+
+def test_a_tilde_is_the_home_of_a_dotenv_when_the_environment_has_none(tmp_path: Path) -> None:
+    """Compose takes the variables of `.env` for its own where it has none."""
+    (tmp_path / ".env").write_text("HOME=/home/b\n")
+    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n")
+    assert load_project(tmp_path, environment={}).services["a"].volumes[0].source == "/home/b/x"
+
+
+def test_an_optional_dependency_may_be_switched_off_and_not_left_out(tmp_path: Path) -> None:
+    """A service that only a profile hides is enough for `required: false`."""
+    file = tmp_path / "compose.yaml"
+    depending = "services:\n  a:\n    image: a\n    depends_on: {b: {condition: service_started, required: false}}\n"
+    file.write_text(f"{depending}  b: {{image: b, profiles: [p]}}\n")
+    assert set(load_project(file, environment={}).services) == {"a"}
+    file.write_text(depending)
+    with pytest.raises(ComposeError, match="undefined service 'b'"):
+        load_project(file, environment={})
+
+
+def test_ssh_keys_are_printed_with_their_paths(tmp_path: Path) -> None:
+    """Compose prints them so as YAML; as JSON it fails over a key with a path."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  a:\n    build: {ssh: [default, key=./id]}\n")
+    assert load_project(file, environment={}).model["services"]["a"]["build"]["ssh"] == ["default", f"key: {tmp_path}/id"]
+
+
+def test_an_empty_list_below_another_file_is_refused_as_by_compose(tmp_path: Path) -> None:
+    """Compose makes nothing of it between two files; the place is that of the list."""
+    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    security_opt: []\n")
+    (tmp_path / "compose.override.yaml").write_text("services:\n  a:\n    init: true\n")
+    with pytest.raises(ComposeError, match=r"compose\.yaml:4:19: services\.a\.security_opt must be a list"):
+        load_project(tmp_path, environment={})
+
+
+def test_a_value_of_the_wrong_kind_is_named_with_its_whole_path(tmp_path: Path) -> None:
+    """Also deep below the service, and in what is no text of the schema but of a type."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  a:\n    image: a\n    deploy: {resources: {limits: {memory: 2Gi}}}\n")
+    with pytest.raises(ComposeError, match=r"compose\.yaml:4:43: services\.a\.deploy\.resources\.limits\.memory: '2Gi'"):
+        load_project(file, environment={})
