@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+__all__ = ["give_again", "main"]
+
+_SOON = 0.05  # seconds; by then the callback has ended
 
 
 def main() -> None:
     """Load the command line and run it."""
+    sys.unraisablehook = give_again
     try:
         from capacity import cli
     except KeyboardInterrupt:
@@ -15,6 +26,15 @@ def main() -> None:
         sys.stderr.flush()
         os._exit(130)
     cli.main()
+
+
+def give_again(ignored: UnraisableHookArgs) -> None:
+    """Send an interrupt again that fell into a callback of compiled code, which can only ignore it."""
+    main_thread = threading.main_thread().ident
+    if ignored.exc_type is KeyboardInterrupt and main_thread is not None:
+        threading.Timer(_SOON, signal.pthread_kill, (main_thread, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 if __name__ == "__main__":

@@ -112,3 +112,22 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     command = f"{sys.executable} -m capacity sample services | head -1"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stderr == ""
+
+
+def test_an_interrupt_that_compiled_code_swallows_is_given_again() -> None:
+    """Ctrl-C may fall into a callback of a library, where Python ignores it with a traceback; it ends the command still."""
+    code = """
+import sys, time
+from capacity.__main__ import give_again
+sys.unraisablehook = give_again
+class Swallows:
+    def __del__(self):
+        raise KeyboardInterrupt
+try:
+    Swallows()
+    time.sleep(20)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=15)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
