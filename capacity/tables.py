@@ -6,10 +6,11 @@ import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from capacity.errors import InputError
 from capacity.units import parse_cpuset
@@ -165,7 +166,16 @@ class EngineSettings(_Table):
             scheme, mark, rest = address.partition("://")
             if not address or (mark and (scheme not in _SCHEMES or not rest)):
                 raise ValueError(f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of a docker context")
+            if mark and scheme != "unix" and not _has_port_of_sense(address):
+                raise ValueError(f"the address of {name} has no port that is one; write it as tcp://host:2376")
         return hosts
+
+
+def _has_port_of_sense(address: str) -> bool:
+    try:
+        return urlsplit(address).port is None or bool(urlsplit(address).hostname)
+    except ValueError:
+        return False
 
 
 class ApplySettings(_Table):
@@ -309,6 +319,18 @@ class ServiceSettings(_Table):
     business_hours: tuple[int, int] | None = Field(
         None, description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized for these alone"
     )
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> Self:
+        for least, most, what in (
+            (self.min_memory_mib, self.max_memory_mib, "memory_mib"),
+            (self.min_cores, self.max_cores, "cores"),
+        ):
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"min_{what} {least} is above max_{what} {most}")
+        if self.business_hours is not None and not 0 <= self.business_hours[0] < self.business_hours[1] <= 24:  # noqa: PLR2004 - a day
+            raise ValueError(f"business_hours {list(self.business_hours)} are no hours of one day; write them as [8, 18]")
+        return self
 
     @field_validator("ignore")
     @classmethod

@@ -133,6 +133,9 @@ def test_the_fingerprint_changes_with_what_changes_results() -> None:
         ('[placement]\nstandard = "3-1"', "0-3,8"),
         ('[engine.hosts]\nfar = "shh://box"', "the address of far"),
         ('[engine.hosts]\nfar = "tcp://"', "the address of far"),
+        ('[engine.hosts]\nfar = "tcp://box:port"', "the address of far"),
+        ('[services."a/*"]\nmin_cores = 2\nmax_cores = 1', "min_cores 2"),
+        ('[services."a/*"]\nbusiness_hours = [18, 8]', "hours of one day"),
     ],
 )
 def test_what_can_be_judged_is_judged_when_it_is_read(tmp_path: Path, text: str, cause: str) -> None:

@@ -106,7 +106,22 @@ def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str
         if not moved:
             raise refuse(EditReason.SHAPE, service, f"no port is published as {old} in so many words")
         changed.update(moved)
+    _check_distinct(service, present, changed)
     tree["ports"] = ListEdit(changed, [])
+
+
+def _check_distinct(service: str, present: list[Any], changed: Mapping[int, Any]) -> None:
+    """Refuse when a port would be published twice by one service for one protocol."""
+    after = [changed[index].value if isinstance(changed.get(index), Leaf) else item for index, item in enumerate(present)]
+    texts = [str(item) for item in after if not isinstance(item, dict)]
+    places = [
+        (found["before"], found["port"], found["after"].partition("/")[2] or "tcp")
+        for found in map(_PUBLISHED.fullmatch, texts)
+        if found is not None
+    ]
+    twice = [place for place in places if places.count(place) > 1]
+    if twice:
+        raise refuse(EditReason.BAD_VALUE, service, f"{twice[0][1]} would be published twice")
 
 
 def _moved(item: Any, old: str, new: int) -> Any:

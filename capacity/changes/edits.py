@@ -45,6 +45,7 @@ def edit_service(
         path = Path(origin.file) if origin else declared.files[0]
         by_file.setdefault(path, []).append((change.what, change.before, change.after))
     _check_together(found, [change for one in by_file.values() for change in one])
+    _check_awaited(declared, name, [change for one in by_file.values() for change in one])
     edited = {}
     for path, wanted in by_file.items():
         before = (texts or {}).get(path)
@@ -74,6 +75,29 @@ def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]
         raise refuse(EditReason.ABOVE_SWAP, service.name, f"{limit:.0f} > {swap:.0f} bytes")
     if What.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
         raise refuse(EditReason.CPU_QUOTA, service.name)
+
+
+def _check_awaited(declared: Declared, name: str, wanted: Iterable[tuple[What, Value, Value]]) -> None:
+    """Refuse to wait for what is not there, or for what waits for this service itself: Compose would take the file no more."""
+    services = declared.project.services if declared.project else {}
+    for what, _, after in wanted:
+        for other in after if what is What.DEPENDS_ON and isinstance(after, dict) else ():
+            if other not in services:
+                raise refuse(EditReason.BAD_VALUE, name, f"there is no service {other} to wait for")
+            if name in _needs(services, other):
+                raise refuse(EditReason.BAD_VALUE, name, f"{other} waits for {name}")
+
+
+def _needs(services: Mapping[str, Service], name: str) -> set[str]:
+    """A service and everything that it waits for, at any distance."""
+    found: set[str] = set()
+    open_ends = [name]
+    while open_ends:
+        one = open_ends.pop()
+        if one not in found and one in services:
+            found.add(one)
+            open_ends += services[one].depends_on
+    return found
 
 
 def _text(path: Path) -> str:

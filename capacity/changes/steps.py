@@ -20,6 +20,7 @@ from capacity.inventory.declared import Declared, declared_value
 from capacity.inventory.drift import live_value
 from capacity.model import ServiceKey, Value, What
 from capacity.settings import ApplySettings
+from capacity.units import parse_cpuset
 
 __all__ = ["Refusal", "Step", "canary_groups", "check_plan", "edited_files", "make_steps"]
 
@@ -145,6 +146,7 @@ def _not_now(
     if len(hosts) > 1 and change.host:
         return f"it runs on {', '.join(sorted(hosts))}, and the plan's host {change.host} is none of them"
     reason = _differs_live(change, found) or _too_much(change, [inventory.host(name) for name in hosts])
+    reason = reason or _port_taken(change, hosts, inventory)
     if reason:
         return reason
     key = ServiceKey.parse(change.service)
@@ -173,6 +175,20 @@ def _too_much(change: PlannedChange, hosts: list[Host]) -> str:
     for host in hosts:
         if change.what is What.CPUS and isinstance(change.after, (int, float)) and change.after > host.cores:
             return f"{host.name} has {host.cores} cores"
+        if change.what is What.CPUSET and isinstance(change.after, str) and max(parse_cpuset(change.after)) >= host.cores:
+            return f"{host.name} has the cores 0 to {host.cores - 1}"
+    return ""
+
+
+def _port_taken(change: PlannedChange, hosts: set[str], inventory: Inventory) -> str:
+    if change.what is not What.HOST_PORT:
+        return ""
+    if change.before == change.after:
+        return "it is in force already"
+    for one in inventory.containers:
+        other = one.running and one.host in hosts and one.key != change.service
+        if other and any(port.host_port == change.after for port in one.ports):
+            return f"{one.name} has the port {change.after} already"
     return ""
 
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from capacity.errors import InputError
 from capacity.model import Value, What
-from capacity.units import MIB, format_cores, format_memory
+from capacity.units import MIB, format_cores, format_memory, parse_cpuset
 
 __all__ = ["COMPOSE_NAMES", "CPUSET", "RESTART_POLICY", "check_value", "compose_settings", "equal", "show_value"]
 
@@ -52,10 +53,19 @@ def check_value(what: What, value: Value) -> None:
         pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}")
+        if what is What.CPUSET:
+            _check_cpuset(value)
     elif not isinstance(value, dict) or not value:
         raise ValueError(f"{what} must be a mapping with something in it")
-    elif what is What.DEPENDS_ON and not set(value.values()) <= CONDITIONS:
+    elif what is What.DEPENDS_ON and not all(isinstance(part, str) and part in CONDITIONS for part in value.values()):
         raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
+
+
+def _check_cpuset(value: str) -> None:
+    try:
+        parse_cpuset(value)
+    except InputError as error:
+        raise ValueError(error.message) from error
 
 
 def _check_number(what: What, value: float) -> None:

@@ -53,6 +53,23 @@ def release(
     if flush is not None:
         done.append(emergency.flush(settings, flush, dry_run=not yes))
     _say(done, yes=yes, as_json=as_json, title="Released; `capacity emergency undo` starts again what was stopped")
+    if memory is not None:
+        _say_shortfall(done, parse_memory(memory), yes=yes)
+
+
+def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> None:
+    """What may be stopped is not always enough; whoever waits for the memory must know."""
+    from capacity.units import format_memory
+
+    freed: dict[str, int] = {}
+    for one in done:
+        if one.state in {"stopped", "would-stop"}:
+            freed[one.host] = freed.get(one.host, 0) + (one.memory or 0)
+    short = [f"{host} {format_memory(size)}" for host, size in sorted(freed.items()) if size < wanted]
+    if short:
+        typer.echo(f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}", err=True)
+        if yes:
+            raise typer.Exit(1)
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:

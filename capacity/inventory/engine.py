@@ -92,13 +92,16 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
         return
     with engine_errors(name, f"connect to {address.url}"):
         _knock(address.url, settings.timeout)
-        api = APIClient(
-            base_url=address.url,
-            version=_OLDEST,
-            timeout=settings.timeout,
-            tls=address.tls or tls or False,
-            max_pool_size=_CONNECTIONS,
-        )
+        try:
+            api = APIClient(
+                base_url=address.url,
+                version=_OLDEST,
+                timeout=settings.timeout,
+                tls=address.tls or tls or False,
+                max_pool_size=_CONNECTIONS,
+            )
+        except ValueError as error:
+            raise SettingsError(f"The address of Engine {name} is none: {error}", "Write it as tcp://host:2376") from error
     api.trust_env = False  # certificates and proxies meant for others must not come between us and the Engine
     try:
         with engine_errors(name, f"connect to {address.url}"):

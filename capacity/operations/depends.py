@@ -25,15 +25,18 @@ def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
     return {one.key: [f"{one.project}/{name}" for name in conditions(one)] for one in containers}
 
 
-def not_awaited(one: Container, lines: Iterable[str], inventory: Inventory) -> dict[str, str | None]:
+def not_awaited(
+    one: Container, lines: Iterable[str], inventory: Inventory, declared: Mapping[str, str] | None = None
+) -> dict[str, str | None]:
     """Services that a container needs whose health is checked and not waited for -> the present condition, None = none.
 
     Args:
         one: the container; what it needs are the services of its label, and those of its project that the lines name.
         lines: what it said when it ended.
         inventory: everything that runs.
+        declared: what its compose file makes it wait for; by default the label's, which a start without dependencies loses.
     """
-    said, text = conditions(one), "\n".join(lines)
+    said, text = conditions(one) if declared is None else declared, "\n".join(lines)
     needs = dependencies(inventory.containers)
     found: dict[str, str | None] = {}
     for other in inventory.containers:

@@ -13,6 +13,7 @@ from capacity.compliance.facts import Facts
 from capacity.errors import ComposeError, ContainerGone
 from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Container, Inventory
+from capacity.inventory.declared import declarations
 from capacity.inventory.engine import Engine, engine_errors, engine_time, survey
 from capacity.inventory.events import deaths, memory_kills
 from capacity.inventory.logs import health_output, last_lines
@@ -188,7 +189,10 @@ def _wait(one: Container, diagnosis: Diagnosis, inventory: Inventory) -> tuple[l
     changes = []
     if one.restart_policy != _RETRIES:
         changes.append(Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE))
-    early = {} if one.project == ServiceKey.STANDALONE else not_awaited(one, diagnosis.lines, inventory)
+    files = declarations([one]).get(one.project)
+    service = files.service(one.service) if files else None
+    declared = dict(service.depends_on) if service else None
+    early = {} if one.project == ServiceKey.STANDALONE else not_awaited(one, diagnosis.lines, inventory, declared)
     if not early:
         return changes, "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
     before: dict[str, object] = {name: condition for name, condition in early.items() if condition}

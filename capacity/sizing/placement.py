@@ -91,7 +91,7 @@ def place(
     allowed = core_ranges(cores, ranges)
     pinned = pinned or {}
     needs = load.fillna(0.0).sort_values(ascending=False, kind="stable")
-    busy = np.zeros(cores)
+    busy, count = np.zeros(cores), np.zeros(cores)
     chosen: dict[str, tuple[int, ...]] = {}
     for fixed, cpuset in pinned.items():
         if fixed in needs.index:
@@ -102,9 +102,10 @@ def place(
             continue
         mine = allowed[category.get(str(name), "standard")]
         width = min(len(mine), max(1, math.ceil(need / _BUSY)))
-        best = sorted(mine, key=lambda core: (busy[core], core))[:width]
+        best = sorted(mine, key=lambda core: (busy[core], count[core], core))[:width]  # idle services are spread too
         chosen[str(name)] = tuple(best)
         busy[best] += need / width
+        count[best] += 1
     table = pd.DataFrame(
         {
             "category": [category.get(str(name), "standard") for name in load.index],

@@ -45,6 +45,9 @@ def repository(folder: Path) -> None:
         ("extends: base", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
         ("mem_limit: 64m", other("shop/web", What.MEMORY_SWAP, None, 32 * MIB), EditReason.ABOVE_SWAP),
         ("cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
+        ("", other("shop/web", What.DEPENDS_ON, None, {"nobody": "service_healthy"}), EditReason.BAD_VALUE),
+        ("", other("shop/base", What.DEPENDS_ON, None, {"front": "service_healthy"}), EditReason.BAD_VALUE),
+        ("ports: ['80:80', '81:81']", other("shop/web", What.HOST_PORT, 80, 81), EditReason.BAD_VALUE),
     ],
 )
 def test_what_the_engine_would_refuse_together_is_not_written(
@@ -52,9 +55,13 @@ def test_what_the_engine_would_refuse_together_is_not_written(
 ) -> None:
     """Each value is good by itself, and Compose takes the file; the next start would fail."""
     file = tmp_path / "compose.yaml"
-    file.write_text(f"services:\n  base: {{image: a, mem_reservation: 4g}}\n  web:\n    image: a\n    {lines}\n")
+    file.write_text(
+        f"services:\n  base: {{image: a, mem_reservation: 4g}}\n"
+        "  front: {image: a, depends_on: [base]}\n"
+        f"  web:\n    image: a\n    {lines}\n"
+    )
     with pytest.raises(EditRefused) as refused:
-        edit_service(declared(file), "shop/web", plan_of(change).changes)
+        edit_service(declared(file), change.service, plan_of(change).changes)
     assert refused.value.reason is reason
 
 

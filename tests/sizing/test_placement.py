@@ -86,3 +86,10 @@ def test_waste_is_what_lowering_gives_back_times_replicas() -> None:
     assert found["worth"].tolist() == [18.0]
     assert found["share"].tolist() == [0.75]
     assert waste({Resource.CPU: table})["worth"].isna().all()
+
+
+def test_services_without_load_are_spread_too() -> None:
+    """What nobody has measured does not all end on the first core."""
+    load = pd.Series(0.0, index=[f"a/{number}" for number in range(8)])
+    made = place(load, {}, 4, ranges={"standard": "0-3"})
+    assert made.table["cpuset"].value_counts().to_dict() == {str(core): 2 for core in range(4)}

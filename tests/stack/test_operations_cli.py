@@ -87,9 +87,11 @@ def test_affinity_proposes_cores_and_a_plan(shop: Fleet) -> None:
 
 def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
     """Release, undo and restart, each first without any effect."""
-    assert "would-stop" in run("emergency", "release", "--memory", "1m")
+    assert "would-stop" in run("emergency", "release", "--memory", "1g")
     assert states(shop)["idle"] == "running"
-    assert "stopped" in run("emergency", "release", "--memory", "1m", "--yes")
+    said = run("emergency", "release", "--memory", "1g", "--yes", code=1)
+    assert "stopped" in said
+    assert "Freed less than 1 GiB: " in said
     assert states(shop)["idle"] == "exited"
     assert "would-start" in run("emergency", "undo")
     assert "would-start" in run("emergency", "restart")
