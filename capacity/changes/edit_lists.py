@@ -85,6 +85,9 @@ def _depends_on(service: str, present: Any, values: Mapping[str, Any], tree: dic
     for name, condition in values.items():
         if not isinstance(name, str) or condition not in _CONDITIONS or name == service:
             raise refuse(EditReason.BAD_VALUE, service, f"depends_on {name!r}: {condition!r}")
+    for name in values:
+        if "$" in str(at(present, name, "condition")):
+            raise refuse(EditReason.INTERPOLATED, service, f"depends_on.{name}.condition: {at(present, name, 'condition')}")
     if isinstance(present, list):
         all_of_it = {str(name): _CONDITIONS[0] for name in present} | dict(values)
         tree["depends_on"] = Keyed({name: {"condition": condition} for name, condition in all_of_it.items()})

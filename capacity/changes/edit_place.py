@@ -195,7 +195,7 @@ def _replace(work: Placing, node: Node, leaf: Leaf) -> Any:
     if not node.style and leaf.bare is not None and start != end:
         work.splices.append(Splice(start, end, scalar_text(leaf.bare)))
         return leaf.bare
-    style = node.style if isinstance(leaf.value, str) else ""
+    style = node.style or work.style.quote if isinstance(leaf.value, str) else ""
     work.splices.append(Splice(start, end, lead + scalar_text(leaf.value, style)))
     return leaf.value
 
@@ -232,6 +232,8 @@ def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> d
     """Write `name: {...}` in the place of each `- name`, so that comments beside and between stay where they are."""
     if key is None or not isinstance(node, Sequence) or node.anchor or node.tag:
         raise Impossible
+    if node.flow and "#" in work.text[node.start : node.end]:
+        raise Impossible  # a comment inside would be lost
     if node.flow or not node.items:
         return dict(_replace_whole(work, node, Leaf(wanted.value)))
     names = [item.text if isinstance(item, Scalar) and not (item.anchor or item.tag) else None for item in node.items]

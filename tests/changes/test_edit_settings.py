@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -176,3 +177,23 @@ def test_what_is_no_text_and_no_mapping_is_refused_too(text: Any, changes: Any) 
     """A slip of the caller gets the same kind of answer as a strange file."""
     with pytest.raises(EditRefused):
         edit_compose(text, changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("services:\n  a:\n    image: a\n    depends_on: [ b, # why\n      c ]\n", EditReason.SHAPE),
+        ("services:\n  a:\n    image: a\n    depends_on: {b: {condition: '${C:-service_started}'}}\n", EditReason.INTERPOLATED),
+    ],
+)
+def test_a_comment_and_a_variable_are_not_written_over(text: str, reason: EditReason) -> None:
+    """What would be lost is left to a person."""
+    with pytest.raises(EditRefused) as refused:
+        edit_compose(text, {"a": {"depends_on": {"b": "service_healthy"}}})
+    assert refused.value.reason is reason
+
+
+def test_json_stays_json() -> None:
+    """A value without quotes that becomes a text gets those of the file."""
+    text = '{"services": {"a": {"image": "a", "mem_limit": 67108864}}}'
+    assert json.loads(edit_compose(text, {"a": {"memory": 2**27}}))["services"]["a"]["mem_limit"] == "128m"
