@@ -106,7 +106,8 @@ class Window:
         """The history of this window.
 
         Raises:
-            NoHistory: there are no samples in it, or no service matches `services`.
+            NoHistory: there are no samples in it.
+            InputError: no service matches `services`.
         """
         if self.source == SAMPLE:
             history = load_sample(self.start, self.end)
@@ -121,7 +122,7 @@ class Window:
         if not chosen.services:
             near = meant(services, history.services) if isinstance(services, str) else []
             hint = f"Did you mean {' or '.join(near)}?" if near else f"Names are such as {', '.join(history.services[:3])}"
-            raise NoHistory(f"No service matches {services!r}", hint)
+            raise InputError(f"No service matches {services!r}", hint)
         return chosen
 
 
@@ -259,11 +260,15 @@ def predict_with(
     """Peak quantiles (service x quantile) and skipped services of the model that `capacity forecast --train` kept in `folder`.
 
     Raises:
-        InputError: no model of this signal there, or an old, foreign or damaged one; it is refused by name.
+        InputError: no model of this signal there, or an old, foreign or damaged one; it is refused by name. Or no service
+            matches `services`.
     """
     model = Forecaster.load(folder / _resource(signal).value)
     peaks = model.predict_peak(horizon)
     if services:
+        known = [*map(str, peaks.index), *map(str, model.skipped_)]
+        if not any(fnmatchcase(name, services) for name in known):
+            raise InputError(f"No service of this model matches {services!r}", f"Names are such as {', '.join(known[:3])}")
         peaks = peaks[[fnmatchcase(str(name), services) for name in peaks.index]]
     return peaks, dict(model.skipped_)
 

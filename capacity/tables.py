@@ -167,15 +167,21 @@ class EngineSettings(_Table):
             if not address or (mark and (scheme not in _SCHEMES or not rest)):
                 raise ValueError(f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of a docker context")
             if mark and scheme != "unix" and not _has_port_of_sense(address):
-                raise ValueError(f"the address of {name} has no port that is one; write it as tcp://host:2376")
+                port = "22" if scheme == "ssh" else "2376 with TLS, or :2375 without"
+                raise ValueError(f"the address of {name} has no port that is one; write {scheme}://{_host_of(rest)}:{port}")
         return hosts
 
 
 def _has_port_of_sense(address: str) -> bool:
     try:
-        return urlsplit(address).port is None or bool(urlsplit(address).hostname)
+        found = urlsplit(address)
+        return bool(found.hostname and (found.port or (found.scheme == "ssh" and found.port is None)))
     except ValueError:
         return False
+
+
+def _host_of(rest: str) -> str:
+    return rest.partition("/")[0].rpartition(":")[0] or rest.partition("/")[0] or "host"
 
 
 class ApplySettings(_Table):

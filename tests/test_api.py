@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 import capacity
 from capacity import api, forecast, open_history, recommend
 from capacity.bundled import bundled
-from capacity.errors import InputError, NoHistory
+from capacity.errors import InputError
 from capacity.model import Signal
 from capacity.reporting.notebook import run_notebook
 from capacity.settings import Settings, load_settings
@@ -88,7 +88,7 @@ def _settings() -> Settings:
 
 def test_a_glob_that_fits_nothing_is_said() -> None:
     """It is no empty report."""
-    with pytest.raises(NoHistory, match="No service matches"):
+    with pytest.raises(InputError, match="No service matches"):
         open_history("sample", services="none/*")
 
 

@@ -134,6 +134,8 @@ def test_the_fingerprint_changes_with_what_changes_results() -> None:
         ('[engine.hosts]\nfar = "shh://box"', "the address of far"),
         ('[engine.hosts]\nfar = "tcp://"', "the address of far"),
         ('[engine.hosts]\nfar = "tcp://box:port"', "the address of far"),
+        ('[engine.hosts]\nfar = "http://box"', "write http://box:2376 with TLS, or :2375 without"),
+        ('[engine.hosts]\nfar = "tcp://box:0"', "the address of far"),
         ('[services."a/*"]\nmin_cores = 2\nmax_cores = 1', "min_cores 2"),
         ('[services."a/*"]\nbusiness_hours = [18, 8]', "hours of one day"),
     ],

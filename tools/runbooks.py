@@ -75,7 +75,7 @@ _EMERGENCY = [
     "capacity restarts --window 10m --more-than 3",
     "capacity timeline compose.yaml --engine     # what to mend on day 1, days 2 and 3, in the week",
     "capacity pool size 'agents/*'               # how many instances are enough, and why",
-    "capacity pool up agents --image agent:1.4 --size 3 --memory 800m",
+    "capacity pool up agents --image agent:1.4 --size 3 --memory 800m  # what it would make",
 ]
 
 

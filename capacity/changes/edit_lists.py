@@ -9,12 +9,14 @@ from typing import Any
 from capacity.changes.edit_place import Keyed, Leaf, ListEdit
 from capacity.changes.edit_reasons import EditReason, refuse
 from capacity.changes.edit_values import at
+from capacity.errors import EditRefused
 
 __all__ = ["STRUCTURED", "add_structured", "line_budget"]
 
 STRUCTURED = frozenset({"depends_on", "environment", "healthcheck", "ports"})
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _CHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
+_RANGE = re.compile(r"(?:^|:)([0-9]+)-([0-9]+)(?=:|$)")
 _PUBLISHED = re.compile(r"(?P<before>(?:\[[0-9a-fA-F:.]+\]:|[0-9.]+:)?)(?P<port>[0-9]+)(?P<after>:[0-9]+(?:/[a-z]+)?)")
 
 
@@ -107,10 +109,26 @@ def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str
         }
         moved = {index: item for index, item in found.items() if item is not None}
         if not moved:
-            raise refuse(EditReason.SHAPE, service, f"no port is published as {old} in so many words")
+            raise _not_moved(service, present, int(old))
         changed.update(moved)
     _check_distinct(service, present, changed)
     tree["ports"] = ListEdit(changed, [])
+
+
+def _not_moved(service: str, present: Any, old: int) -> EditRefused:
+    """Why a port cannot be moved: a variable or a range publishes it, or nothing does."""
+    published = [
+        str(item.get("published", "") if isinstance(item, dict) else item)
+        for item in (present if isinstance(present, list) else [])
+    ]
+    for text in published:
+        found = _RANGE.search(text)
+        if found and int(found[1]) <= old <= int(found[2]):
+            return refuse(EditReason.PORT_RANGE, service, f"{text} publishes {old}")
+    variable = next((text for text in published if "$" in text), None)
+    if variable is not None:
+        return refuse(EditReason.INTERPOLATED, service, f"ports: {variable}")
+    return refuse(EditReason.NO_PORT, service, str(old))
 
 
 def _check_distinct(service: str, present: list[Any], changed: Mapping[int, Any]) -> None:

@@ -24,6 +24,8 @@ class EditReason(StrEnum):
     INTERPOLATED = "interpolated"
     SHARED = "shared"
     SHAPE = "shape"
+    NO_PORT = "no-port"
+    PORT_RANGE = "port-range"
     BELOW_RESERVATION = "below-reservation"
     ABOVE_SWAP = "above-swap"
     CPU_QUOTA = "cpu-quota"
@@ -56,6 +58,11 @@ _TEXTS = {
         "Give those services limits of their own",
     ),
     EditReason.SHAPE: ("What stands there is not what Compose expects", "Correct that value first"),
+    EditReason.NO_PORT: ("No port is published under that number", "Make a new plan: the file says something else by now"),
+    EditReason.PORT_RANGE: (
+        "The port is one of a range, which moves as a whole",
+        "Write the ports of the range one by one first",
+    ),
     EditReason.BELOW_RESERVATION: (
         "The limit would be below the service's reservation, which the Engine refuses",
         "Lower the reservation in the same edit",

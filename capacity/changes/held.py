@@ -11,7 +11,7 @@ from typing import Any
 from capacity.changes.journal import Entry, Kind, list_runs
 from capacity.model import Value
 
-__all__ = ["Adjustment", "adjustments", "held_back", "steps_since"]
+__all__ = ["Adjustment", "adjustments", "held_back", "outcome_of", "steps_since"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _of_run(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
     for intent in entries:
         if intent.kind is not Kind.INTENT:
             continue
-        outcome, detail = _outcome([entry for entry in entries if entry.step == intent.step], entries[-1])
+        outcome, detail = outcome_of([entry for entry in entries if entry.step == intent.step], entries[-1])
         for change in intent.detail["changes"]:
             yield Adjustment(
                 run=run,
@@ -64,7 +64,7 @@ def _of_run(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
             )
 
 
-def _outcome(entries: list[Entry], last: Entry) -> tuple[str, str]:
+def outcome_of(entries: list[Entry], last: Entry) -> tuple[str, str]:
     """What became of a step, and why."""
     by_kind = {entry.kind: entry for entry in entries}
     why = next((str(by_kind[kind].detail.get("reason", "")) for kind in (Kind.BAD, Kind.FAILED) if kind in by_kind), "")

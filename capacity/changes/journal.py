@@ -45,7 +45,13 @@ class Kind(StrEnum):
     FINISHED = "finished"
     STOPPING = "stopping"
     STOPPED = "stopped"
+    STARTING = "starting"
     STARTED_AGAIN = "started-again"
+    START_FAILED = "start-failed"
+    CREATING = "creating"
+    CREATED = "created"
+    REMOVING = "removing"
+    REMOVED = "removed"
 
 
 class Entry(BaseModel):

@@ -75,4 +75,5 @@ def _first(error: ValidationError, content: Any) -> str:
             where += f" (service {content['changes'][first['loc'][1]]['service']})"
         except (KeyError, TypeError, IndexError):
             where += ""
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said  # what is wrong with the whole has no place

@@ -92,7 +92,7 @@ def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcom
             state = "failed" if Kind.UNDONE in kinds else "done"
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
         elif {Kind.FAILED, Kind.BAD, Kind.UNDOING} & set(kinds):
-            undo(intent, engine, work.journal)
+            undo(intent, engine, work.journal, again=True)
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
         else:
             outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None

@@ -116,7 +116,7 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
         bad.append(one)
         intent = one.intent
         work.journal.write(Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason)
-        left = undo(intent, one.engine, work.journal)
+        left = undo(intent, one.engine, work.journal, again=True)
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:

@@ -19,7 +19,7 @@ from capacity.model import ServiceKey, What
 __all__ = ["containers_now", "undo"]
 
 
-def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False) -> list[str]:
+def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False) -> list[str]:
     """Bring file and containers back to what they were before the step, and say so in the journal.
 
     Args:
@@ -27,6 +27,7 @@ def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False
         engine: where it runs.
         journal: of the run.
         exact: where a limit has to be lifted altogether, make a new container instead of lifting it on the old one.
+        again: start what ran and would have been tried again by its former restart policy, and has ended since the step.
 
     Returns:
         What could not be brought back, one sentence each; empty when all is as before.
@@ -45,6 +46,8 @@ def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False
             left.append(str(error))
     try:
         left += _containers_back(intent, engine, exact=exact)
+        if again and intent.detail["mode"] == "live":
+            _start_again(intent, engine, journal)
     except EngineUnreachable:
         raise
     except CapacityError as error:
@@ -86,6 +89,20 @@ def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]
         if missing:
             left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
     return left
+
+
+def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
+    """A restart policy that is put back says nothing of a container that has ended meanwhile."""
+    for was in intent.detail["containers"]:
+        policy = str(was["before"].get(What.RESTART_POLICY) or "no")
+        if was["seen"]["state"] not in {"running", "restarting"} or policy == "no":
+            continue
+        now = inspect(engine, was["id"], was["name"])
+        if now.state == "exited" and (now.exit_code or not policy.startswith("on-failure")):
+            named = {"service": intent.service, "host": intent.host, "container": now.name, "id": now.id}
+            journal.write(Kind.STARTING, step=intent.step, **named)
+            lifecycle.start(engine, now.id, now.name)
+            journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
 
 
 def _whole_back(intent: Entry, engine: Engine) -> None:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from capacity.changes.journal import Entry
 from capacity.changes.plan import is_lowering
 from capacity.changes.undo import containers_now
-from capacity.errors import ChangeRefused, ContainerGone
+from capacity.errors import ChangeRefused, ContainerGone, EngineError
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, Usage, engine_time, inspect, usage
+from capacity.inventory.engine import Engine, Usage, engine_errors, engine_time, inspect, moment, usage
 from capacity.inventory.events import memory_kills
 from capacity.model import What
 
 __all__ = ["MEASURED", "Watched", "begin", "watch"]
 
 _POLL = 0.5  # seconds
+_STEADY = 2.0  # seconds that a container runs before it counts as up
+_COMPOSE = "com.docker.compose."
+_UP = frozenset({"running", "restarting"})
+_ENDLESS = ("always", "unless-stopped")
 MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
 _PERIOD = 0.1  # seconds, of the kernel's CPU accounting
 _FEWEST_PERIODS = 20  # less is no evidence of throttling
@@ -117,10 +122,12 @@ def wrong(one: Watched) -> str:
         now = containers_now(one.intent, one.engine) if live else _same(one)
     except (ChangeRefused, ContainerGone) as error:
         return error.message
+    former = [str(known["seen"].get("state", "running")) for known in one.intent.detail["containers"]]
+    meant = any(state in _UP for state in former)  # a job that had ended before may end again
     for was, container in zip(one.containers, now, strict=False):
-        reason = _sick(was, container, seen.get(was.id), loops=_about_restarts(one))
+        reason = _sick(was, container, seen.get(was.id), loops=_about_restarts(one), meant=meant)
         if reason:
-            return f"{container.name} {reason}"
+            return f"{container.name} {reason}" + ("" if container.running else _unmet(container, one.engine))
     return ""
 
 
@@ -128,18 +135,41 @@ def _same(one: Watched) -> list[Container]:
     return [inspect(one.engine, container.id) for container in one.containers]
 
 
-def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool) -> str:
+def _unmet(one: Container, engine: Engine) -> str:
+    """What a container that ended needs and does not have, by the labels that Compose puts on it; empty where that is unknown."""
+    needed = {part.partition(":")[0] for part in one.labels.get(f"{_COMPOSE}depends_on", "").split(",") if part}
+    beside: list[Container] = []
+    with suppress(EngineError), engine_errors(engine.host.name, f"list the containers of {one.project}"):  # it is a hint only
+        found = engine.api.containers(all=True, filters={"label": f"{_COMPOSE}project={one.project}"}) if needed else []
+        beside = [inspect(engine, each["Id"]) for each in found]
+    sick = sorted(f"{other.key} is {_how(other)}" for other in beside if other.service in needed and not _is_well(other))
+    return f"; it needs what is not well: {', '.join(sick)}" if sick else ""
+
+
+def _is_well(one: Container) -> bool:
+    """Whether a container runs and is healthy, or has ended as a job does."""
+    return one.health in {None, "", "healthy"} if one.running else one.state == "exited" and not one.exit_code
+
+
+def _how(one: Container) -> str:
+    return str(one.health) if one.running else one.state
+
+
+def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool, meant: bool) -> str:
     before = seen or {"oom_killed": False, "restart_count": was.restart_count, "started_at": was.started_at, "health": None}
-    ran = (seen or {"state": "running"})["state"] == "running"
+    state = str(seen["state"]) if seen else "running" if meant or now.exit_code else "exited"
     if now.oom_killed and not before["oom_killed"]:
         return "was killed for memory"
+    ended = state in _UP and now.state == "exited"
     if loops:  # whether that is over is asked at the end
-        return ""
+        return f"ended with exit code {now.exit_code}, and is not tried again" if ended and now.exit_code else ""
     if now.restart_count > int(str(before["restart_count"])):
         return f"restarted (exit code {now.exit_code})"
-    if ran and not now.running:
+    done = seen is not None and now.state == "exited" and not now.exit_code and not now.restart_policy.startswith(_ENDLESS)
+    # a limit does not make a job end well before its time, and between two tries it has not ended
+    if (ended or (state == "running" and not now.running)) and not done:
         return f"stopped (exit code {now.exit_code})"
-    waited = seen is not None and seen["state"] == "restarting"  # the Engine was about to start it again
+    waited = state == "restarting"  # the Engine was about to start it again
     if now.started_at != before["started_at"] and not waited:
         return "was started again"
     if now.health == "unhealthy" and before["health"] != "unhealthy":
@@ -155,9 +185,15 @@ def _about_restarts(one: Watched) -> bool:
 def _still_loops(one: Watched) -> str:
     """Whether a container that got another restart policy restarts again and again all the same."""
     for container in one.containers if _about_restarts(one) and one.intent.detail["mode"] == "live" else ():
-        if inspect(one.engine, container.id).state == "restarting":
+        now = inspect(one.engine, container.id)
+        if now.state == "restarting" or (now.restart_count > container.restart_count and _just_started(now, one.engine)):
             return f"{container.name} still restarts again and again"
     return ""
+
+
+def _just_started(one: Container, engine: Engine) -> bool:
+    """Whether a container may be between two tries: it runs, and has not for long."""
+    return one.running and engine_time(engine) - moment(one.started_at) < _STEADY
 
 
 def _throttled(one: Watched) -> str:

@@ -15,6 +15,7 @@ from capacity.errors import ChangeRefused, InputError
 
 if TYPE_CHECKING:
     from capacity.changes.execute import Outcome
+    from capacity.changes.held import Adjustment
     from capacity.changes.steps import Refusal
 
 __all__ = ["register"]
@@ -152,7 +153,13 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
     if as_json:
         left = [{"service": one.change.service, "what": str(one.change.what), "reason": one.reason} for one in refused]
         typer.echo(json.dumps({"steps": shown, "refused": left}, indent=1))
-        return
+    else:
+        _print_preview(shown, refused)
+    if (shown or refused) and all(step["refused"] for step in shown):
+        raise typer.Exit(1)
+
+
+def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
     for number, step in enumerate(shown, start=1):
         typer.echo(
             f"{number}. {step['service']} on {step['host']}: {step['how']}"
@@ -211,14 +218,13 @@ def journal(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """List what was changed: who, when, what, why and what came of it."""
+    """List what was done: who, when, what to which container, why and what came of it."""
     from dataclasses import asdict
 
-    from capacity.changes import adjustments
-    from capacity.changes.values import show_value
-    from capacity.model import What
+    from capacity.changes.listing import listed
+    from capacity.operations.record import folders
 
-    found = adjustments(settings_of(config, None).apply.journal, service)
+    found = listed(folders(settings_of(config, None)), service)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=1, default=str))
         return
@@ -228,11 +234,21 @@ def journal(
             "run": one.run,
             "who": one.who,
             "service": one.service,
+            "container": ", ".join(str(each.get("name", "")) for each in one.containers) or "-",
             "what": one.what,
-            "change": f"{show_value(What(one.what), one.before)} -> {show_value(What(one.what), one.after)}",
+            "change": _change(one),
             "why": one.why or one.reason,
             "outcome": f"{one.outcome}: {one.detail}" if one.detail else one.outcome,
         }
         for one in found
     ]
-    print_rows(rows, as_json=False, title=f"{len(rows)} changes")
+    print_rows(rows, as_json=False, title=f"{len(rows)} entries")
+
+
+def _change(one: Adjustment) -> str:
+    from capacity.changes.values import show_value
+    from capacity.model import What
+
+    if one.what not in {*What}:
+        return "-"
+    return f"{show_value(What(one.what), one.before)} -> {show_value(What(one.what), one.after)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capacity.cli.options import AsOf, Config, Offline, Quiet, Sample, Source, one_source, progress_of, settings_of
+from capacity.cli.options import AsOf, Config, Offline, Sample, Source, one_source, progress_of, settings_of
 from capacity.errors import CapacityError, InputError, NoHistory
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ def check(
     ] = None,
     record: Annotated[bool, typer.Option("--record", help="Keep the score for the trend over the weeks.")] = False,
     config: Config = None,
-    quiet: Quiet = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", help="No table, only the exit code; what --format asks for otherwise is printed all the same."),
+    ] = False,
 ) -> None:
     """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or data error."""
     from capacity.compliance import load_rules
@@ -107,7 +110,8 @@ def check(
     except CapacityError as error:  # 1 says that there are findings, and whatever keeps us from knowing is not that
         error.exit_code = _DATA_ERROR
         raise
-    _show(report, moves, form, settings.report.runbooks)
+    if form != "table" or not quiet:
+        _show(report, moves, form, settings.report.runbooks)
     if threshold is not None and report.failing(threshold):
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -135,7 +136,7 @@ def recommend(
     budget: Annotated[
         str | None, typer.Option("--budget", help="What all limits may add up to, such as 64g, or cores for cpu.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="table, json, csv, markdown or prometheus.")] = "table",
+    form: Annotated[str | None, typer.Option("--format", help="table, json, csv, markdown or prometheus; default table.")] = None,
     as_json: Json = False,
 ) -> None:
     """Print the proposed limit of each service, or the reason why there is none."""
@@ -144,12 +145,14 @@ def recommend(
     from capacity.reporting import exports
 
     api.parse_length(horizon)
-    form = "json" if as_json else form
+    form = _form(form, as_json=as_json, why=why)
     writers = {"csv": exports.as_csv, "markdown": exports.as_markdown, "prometheus": exports.as_exposition}
     if form not in {"table", "json", *writers}:
         raise InputError(f"There is no format {form!r}", "Use table, json, csv, markdown or prometheus")
     if why and service is None:
         raise InputError("--why explains one service", "Name it: capacity recommend shop/web --why")
+    if service is not None and services is not None and not fnmatchcase(service, services):
+        raise InputError(f"--services {services!r} leaves {service!r} out", "Leave out one of the two")
     settings = settings_of(config, None)
     history = history_of(settings, source, sample, offline, as_of, services, quiet=form != "table")
     if why and service is not None:
@@ -169,6 +172,15 @@ def recommend(
     brief = ["action", "reason", "current", "limit", "observed_peak", "peak_high", "breach_after"]
     shown = table if form == "json" else table[brief]
     print_table(shown, made.signal.value, as_json=form == "json", title=f"Limits for {signal}")
+
+
+def _form(form: str | None, *, as_json: bool, why: bool) -> str:
+    """What the options want printed; two that say different things are refused."""
+    if as_json and form not in {None, "json"}:
+        raise InputError(f"--json and --format {form} want different things", "Leave out one of the two")
+    if why and form not in {None, "table", "json"}:
+        raise InputError(f"--why cannot be printed as {form}", "Leave out --format, or use --json")
+    return "json" if as_json else form or "table"
 
 
 def register(app: typer.Typer) -> None:

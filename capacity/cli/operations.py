@@ -71,9 +71,11 @@ def restarts(
     if as_json:
         typer.echo(json.dumps([_loop_json(one) for one in loops], indent=1))
     elif not loops:
-        typer.echo("No restart loops.")
+        typer.echo("No restart loops, and nothing that cannot start.")
     else:
-        print_rows([_loop_row(one) for one in loops], as_json=False, title=f"{len(loops)} restart loops")
+        down = sum(one.cannot_start for one in loops)
+        title = f"{len(loops) - down} restart loops, {down} cannot start"
+        print_rows([_loop_row(one) for one in loops], as_json=False, title=title)
         for loop in loops:
             typer.echo("".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False)
     if loops:
@@ -118,6 +120,7 @@ def _loop_row(one: RestartLoop) -> dict[str, Any]:
     return {
         "service": one.service,
         "host": one.host,
+        "state": "cannot start" if one.cannot_start else "waits" if one.back_off else "loops",
         "restarts": one.restarts,
         "total": one.total,
         "cause": one.diagnosis.cause,
@@ -257,7 +260,9 @@ def _balance_json(one: Any) -> dict[str, Any]:
 
 def timeline(
     paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders with them; default none.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", help="The file that keeps it; default the settings'.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The file that keeps it; default the settings', none with --sample.")
+    ] = None,
     engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
     source: Source = None,
     sample: Sample = False,
@@ -275,9 +280,10 @@ def timeline(
     if not paths and not engine and history is None:
         raise InputError("Nothing to look at is named", "Name compose files, --engine or --source")
     seen, looked = _seen(paths or [], settings, history, engine=engine, quiet=quiet)
-    place = file or settings.operations.timeline
-    items = kept.merge(kept.read_timeline(place), seen, looked=looked)
-    kept.write_timeline(place, items)
+    place = file or (None if named == "sample" else settings.operations.timeline)  # the sample is nobody's fleet
+    items = kept.merge(kept.read_timeline(place) if place else [], seen, looked=looked)
+    if place:
+        kept.write_timeline(place, items)
     if not quiet:
         typer.echo(kept.to_markdown(items), nl=False)
 

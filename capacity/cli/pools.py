@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,9 +11,12 @@ import typer
 from capacity.cli.emergency import Yes
 from capacity.cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, settings_of
 from capacity.cli.printing import print_rows
+from capacity.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from capacity.operations.pool_steps import PoolStep
 
 __all__ = ["register"]
 
@@ -66,12 +70,13 @@ def up(
     network: Annotated[str | None, typer.Option("--network", help="none, host or a network's name.")] = None,
     command: Annotated[str | None, typer.Option("--command", help="Instead of the image's own, as in a shell.")] = None,
     env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE, may be repeated.")] = None,
+    yes: Yes = False,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
-    """Start a pool that stays until `capacity pool down`."""
-    import shlex
-
+    """Start a pool that stays until `capacity pool down`; one that stands is completed, and must be the same."""
     from capacity.operations import InstancePool
+    from capacity.operations.pools import pool_up
     from capacity.units import parse_memory
 
     settings = settings_of(config, None)
@@ -79,17 +84,47 @@ def up(
         name,
         image,
         size,
-        command=shlex.split(command) if command else None,
+        command=_words(command) if command else None,
         memory=int(parse_memory(memory)) if memory else None,
         cpus=cpus,
-        environment=dict(one.partition("=")[::2] for one in env or []),
+        environment=_variables(env or []),
         network=network,
         keep=True,
         settings=settings.engine,
     )
-    with pool:
-        pass
-    status(name, config)
+    _say(pool_up(settings, pool, dry_run=not yes), name, yes=yes, as_json=as_json)
+
+
+def _words(command: str) -> list[str]:
+    import shlex
+
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"--command {command!r} cannot be read: {str(error).lower()}", "Close it, as in a shell") from error
+
+
+def _variables(said: list[str]) -> dict[str, str]:
+    wrong = next((one for one in said if one.find("=") < 1), None)
+    if wrong is not None:
+        raise InputError(f"--env {wrong!r} is no variable with a value", "Write NAME=VALUE, or NAME= for an empty one")
+    return dict(one.partition("=")[::2] for one in said)
+
+
+def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from capacity.units import format_cores, format_memory
+
+    rows = [asdict(one) for one in steps]
+    for row in [] if as_json else rows:
+        row["memory"] = format_memory(row["memory"]) if row["memory"] else "-"
+        row["cpus"] = format_cores(row["cpus"]) if row["cpus"] else "-"
+    print_rows(rows, as_json=as_json, title=f"Pool {name}" if yes else f"Pool {name}, dry run")
+    if not yes:
+        typer.echo("Nothing was changed; --yes does it.", err=True)
+    if any(one.state == "failed" for one in steps):
+        raise typer.Exit(1)
 
 
 def status(name: PoolName, config: Config = None, as_json: Json = False) -> None:
@@ -107,14 +142,15 @@ def scale(
     name: PoolName,
     size: Annotated[int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")],
     timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for leased instances.")] = 30.0,
+    yes: Yes = False,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Make a pool larger, or smaller once the instances beyond have been given back."""
-    from capacity.operations.pools import existing_pool
+    from capacity.operations.pools import pool_scale
 
-    with existing_pool(settings_of(config, None), name) as pool:
-        pool.scale(size, timeout)
-    status(name, config)
+    done = pool_scale(settings_of(config, None), name, size, timeout, dry_run=not yes)
+    _say(done, name, yes=yes, as_json=as_json)
 
 
 def migrate(
@@ -123,22 +159,27 @@ def migrate(
     size: Annotated[int, typer.Option("--size", min=1, help="Instances of the pool.")] = 3,
     yes: Yes = False,
     config: Config = None,
+    as_json: Json = False,
 ) -> None:
     """Move from containers that stand alone to a pool: the pool first, then they stop one by one; back if it is not healthy."""
+    from dataclasses import asdict
+
     from capacity.operations import pools
     from capacity.units import format_memory
 
     settings = settings_of(config, None)
-    tell = lambda one: typer.echo(f"stopped {one}")  # noqa: E731 - one line
+    tell = None if as_json else lambda one: typer.echo(f"stopped {one}")
     done = pools.migrate(settings, name, containers, size, dry_run=not yes, progress=tell)
-    limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
-    typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
-    typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.")
+    if as_json:
+        typer.echo(json.dumps(asdict(done), indent=1))
+    else:
+        limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
+        typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
+    typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.", err=True)
 
 
-def down(name: PoolName, config: Config = None) -> None:
-    """Remove a pool and its containers."""
+def down(name: PoolName, yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
+    """Remove a pool and its containers, leased or not."""
     from capacity.operations.pools import pool_down
 
-    for one in pool_down(settings_of(config, None), name):
-        typer.echo(f"removed {one}")
+    _say(pool_down(settings_of(config, None), name, dry_run=not yes), name, yes=yes, as_json=as_json)

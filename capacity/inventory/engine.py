@@ -20,7 +20,7 @@ from capacity.progress import Progress, Silent
 from capacity.settings import EngineSettings
 
 __all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
-__all__ += ["snapshot", "survey", "usage"]
+__all__ += ["moment", "snapshot", "survey", "usage"]
 
 _OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
 _GONE = 404
@@ -67,7 +67,7 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
             raise ContainerGone(
                 f"Engine {host}: cannot {doing}: {said}", "Take a new snapshot with `capacity inventory`"
             ) from error
-        hint = "Correct what it names, then go on with `capacity apply --resume`"
+        hint = "Correct what it names, then try again"
         raise EngineRefused(f"Engine {host} refused to {doing}: {said}", hint, status=status) from error
     except (DockerException, RequestException, OSError) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
@@ -216,6 +216,11 @@ def engine_time(engine: Engine) -> float:
     """
     with engine_errors(engine.host.name, "tell its time"):
         said = str(engine.api.info()["SystemTime"])
+    return moment(said)
+
+
+def moment(said: str) -> float:
+    """Unix seconds of a time as Engines write it, with nanoseconds."""
     return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", said)).timestamp()
 
 

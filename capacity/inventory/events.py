@@ -9,8 +9,8 @@ from capacity.inventory.engine import Engine, engine_errors
 __all__ = ["deaths", "memory_kills"]
 
 
-def deaths(engine: Engine, since: float, until: float) -> dict[str, list[int]]:
-    """Container id -> the exit codes with which it died between two of the Engine's times, the oldest first.
+def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[int, float]]]:
+    """Container id -> exit code and time of its deaths between two of the Engine's times, the oldest first.
 
     Args:
         engine: whom to ask.
@@ -20,9 +20,9 @@ def deaths(engine: Engine, since: float, until: float) -> dict[str, list[int]]:
     Raises:
         EngineError: no answer.
     """
-    found: dict[str, list[int]] = {}
-    for actor, _ in _events(engine, "die", since, until):
-        found.setdefault(actor["ID"], []).append(int(actor["Attributes"].get("exitCode") or 0))
+    found: dict[str, list[tuple[int, float]]] = {}
+    for actor, when in _events(engine, "die", since, until):
+        found.setdefault(actor["ID"], []).append((int(actor["Attributes"].get("exitCode") or 0), when))
     return found
 
 

@@ -11,14 +11,15 @@ from typing import Any
 from capacity.bundled import bundled
 from capacity.errors import InputError
 
-__all__ = ["KILLED", "Cause", "Diagnosis", "diagnose", "load_causes", "redact"]
+__all__ = ["KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes", "redact"]
 
 _FIXES = ("memory", "wait", "port", "health", "manual")
 _KEYS = {"cause", "pattern", "example", "fix"}
 _MOST_LINES = 8
 _LONGEST = 300
 _READ = 4000  # letters of a line that are looked at: patterns must not take for ever on a line without end
-KILLED, _SEGFAULT = 137, 139
+KILLED = 137
+NEVER_RAN = (126, 127, 128)  # what shells and the Engine say of a program that could not be begun
 _NAMED = (
     r"(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization|cookie|dsn)"
 )
@@ -120,5 +121,5 @@ def diagnose(
             return Diagnosis(cause.cause, cause.fix, tuple(found[-_MOST_LINES:]))
     if health == "unhealthy":
         return Diagnosis("failing-health-check", "health", tuple((checks or lines)[-_MOST_LINES:]))
-    said = {KILLED: "killed", _SEGFAULT: "crash", 0: "ends-by-itself"}.get(exit_code, "crash")
+    said = {KILLED: "killed", 0: "ends-by-itself", **dict.fromkeys(NEVER_RAN, "cannot-start")}.get(exit_code, "crash")
     return Diagnosis(said, "manual", tuple(lines[-_MOST_LINES:]))

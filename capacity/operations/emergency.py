@@ -6,17 +6,19 @@ Everything is in the journal first; where the disk is full and no journal can be
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 from capacity.changes import lifecycle
 from capacity.changes.journal import Entry, Journal, Kind, open_journal
 from capacity.changes.rollback import rollback
-from capacity.errors import EngineError, InputError, StorageError
-from capacity.inventory.containers import Container
+from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
+from capacity.inventory.containers import Container, Inventory
 from capacity.inventory.engine import Engine, connect_all, inspect, survey
+from capacity.names import meant
 from capacity.operations.depends import dependencies, in_order
 from capacity.operations.measure import usage_of
 from capacity.operations.record import journalled, last_revision, open_stops
@@ -66,18 +68,12 @@ def release(
         progress: told of each container.
 
     Raises:
-        InputError: no running container is labelled so.
+        InputError: no service fits the glob, or no running container is labelled so.
         EngineError: no Engine answers.
     """
     tell = progress or (lambda _: None)
     with connect_all(settings.engine) as (engines, unreachable):
-        low = [
-            one
-            for one in survey(engines, unreachable).containers
-            if one.running and one.labels.get(_PRIORITY) == _LOW and fnmatchcase(one.key, services)
-        ]
-        if not low:
-            raise InputError("No running container has the label priority=low", "Label what may be stopped")
+        low = _may_stop(survey(engines, unreachable), services)
         used = {one: found.memory for one, (_, found) in usage_of(engines, low).items()}
         low = [one for one in low if one.id in used]  # the others have gone meanwhile
         chosen: list[Container] = []
@@ -96,6 +92,39 @@ def release(
                 found.append(stop_one(engines[one.host], journal, number, one, used[one.id]))
                 tell(found[-1])
         return found
+
+
+def _may_stop(inventory: Inventory, services: str) -> list[Container]:
+    """The running containers that may be stopped, of the services that a glob names."""
+    named = [one for one in inventory.containers if fnmatchcase(one.key, services)]
+    if not named and inventory.containers:
+        raise InputError(f"No service fits {services!r}", _such_as(services, inventory))
+    low = [one for one in named if one.running and one.labels.get(_PRIORITY) == _LOW]
+    if not low:
+        of = "" if services == "*" else f" of {services!r}"
+        raise InputError(f"No running container{of} has the label priority=low", "Label what may be stopped")
+    return low
+
+
+def _such_as(name: str, inventory: Inventory) -> str:
+    """What a person may have meant, or how services are called."""
+    known = sorted({one.key for one in inventory.containers if not one.oneoff})
+    near = meant(name, known)
+    return f"Did you mean {' or '.join(near)}?" if near else f"Names are such as {', '.join(known[:3]) or 'shop/web'}"
+
+
+def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
+    """Refuse the first service that has no container, with the way to name or to make it."""
+    for key in services:
+        inside = sorted({one.key for one in inventory.containers if one.project == key})
+        if inside:
+            raise InputError(f"{key!r} is a project, not a service", f"Name its services: {', '.join(inside)}")
+        if not inventory.of(key) and "/" not in key:
+            raise InputError(f"There is no service {key!r}", f"Write project/service. {_such_as(key, inventory)}")
+        if not inventory.of(key):
+            near = meant(key, {one.key for one in inventory.containers})
+            other = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise InputError(f"{key} has no container", f"Start it with docker compose up -d{other}")
 
 
 def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used: int = 0) -> Stopped:
@@ -157,14 +186,17 @@ def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = 
 
 
 def _start(engine: Engine | None, journal: Journal, one: Entry) -> Stopped:
-    name = str(one.detail["container"])
-    if engine is None:
-        return Stopped(one.service, one.host, name, "failed", note=f"{one.host} does not answer")
+    name, identity = str(one.detail["container"]), str(one.detail["id"])
+    place = (one.step, one.service, one.host)
+    _note(journal, Kind.STARTING, *place, container=name, id=identity)
     try:
-        lifecycle.start(engine, str(one.detail["id"]), name)
+        if engine is None:
+            raise EngineUnreachable(f"{one.host} does not answer")
+        lifecycle.start(engine, identity, name)
     except EngineError as error:
+        _note(journal, Kind.START_FAILED, *place, container=name, id=identity, reason=str(error))
         return Stopped(one.service, one.host, name, "failed", note=str(error))
-    note = _note(journal, Kind.STARTED_AGAIN, one.step, one.service, one.host, container=name, id=one.detail["id"])
+    note = _note(journal, Kind.STARTED_AGAIN, *place, container=name, id=identity)
     return Stopped(one.service, one.host, name, "started", note=note)
 
 
@@ -177,15 +209,13 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
         dry_run: say what would be started, and touch nothing.
 
     Raises:
-        InputError: a service without a container, or a circle of dependencies.
+        InputError: no such service, one without a container, or a circle of dependencies.
         EngineError: no Engine answers.
     """
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
         needs = dependencies(inventory.containers)
-        missing = [key for key in services if not inventory.of(key)]
-        if missing:
-            raise InputError(f"{missing[0]} has no container", "Start it with docker compose up -d")
+        _must_exist(services, inventory)
         down = [one for key in in_order(services, needs) for one in inventory.of(key) if not one.running]
         if dry_run:
             return [Stopped(one.key, one.host, one.name, "would-start") for one in down]
@@ -194,20 +224,25 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
             for number, one in enumerate(down):
                 broken = {done.service for done in found if done.state in {"failed", "skipped"}}
                 waits = broken & set(in_order([one.key], needs)) - {one.key}
-                if waits:
-                    found.append(Stopped(one.key, one.host, one.name, "skipped", note=f"it needs {', '.join(sorted(waits))}"))
-                    continue
-                journal.write(Kind.STARTED_AGAIN, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
-                found.append(_bring_up(engines[one.host], one))
+                found.append(_bring_up(engines[one.host], journal, number, one, waits))
         return found
 
 
-def _bring_up(engine: Engine, one: Container) -> Stopped:
+def _bring_up(engine: Engine, journal: Journal, number: int, one: Container, waits: Collection[str]) -> Stopped:
+    """Start a container, announced in the journal first; one that needs what is down is left alone."""
+    named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    if waits:
+        wrong = f"it needs {', '.join(sorted(waits))}"
+        journal.write(Kind.REFUSED, **named, reason=wrong)
+        return Stopped(one.key, one.host, one.name, "skipped", note=wrong)
+    journal.write(Kind.STARTING, **named)
     try:
         lifecycle.start(engine, one.id, one.name)
         wrong = wait_ready(engine, one)
+        wrong = wrong and f"{wrong}; `docker logs {one.name}` tells why"
     except EngineError as error:
         wrong = str(error)
+    journal.write(Kind.START_FAILED if wrong else Kind.STARTED_AGAIN, **named, reason=wrong)
     return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
 
 

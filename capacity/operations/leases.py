@@ -12,10 +12,82 @@ from pathlib import Path
 
 from capacity.errors import PoolBusy, StorageError
 
-__all__ = ["exclusive", "lease", "leased", "note", "noted"]
+__all__ = ["exclusive", "lease", "leased", "member", "note", "noted", "retire"]
 
 _PAUSE = 0.01  # seconds before all slots are tried again
 _LONGEST = 128  # bytes of a note: a container's id
+
+
+@contextmanager
+def member(users: Path) -> Iterator[None]:
+    """Be one of those who use a pool, whose `retire` removes the folder of the file: it is made again where that has happened.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    handle = _joined(users)
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _joined(users: Path) -> int:
+    while True:
+        try:
+            users.parent.mkdir(mode=0o700, exist_ok=True)
+            handle = os.open(users, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # removed between these two
+            continue
+        except OSError as error:
+            raise StorageError(f"Cannot use the lock {users}: {error.strerror}", "Set TMPDIR to another folder") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        except BaseException:
+            os.close(handle)
+            raise
+        if _is_at(users, handle):
+            return handle
+        os.close(handle)  # the file was unlinked while we waited: its lock excludes nobody any more
+
+
+def _is_at(file: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(file.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def retire(users: Path, work: Callable[[], None] | None = None) -> bool:
+    """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
+
+    It is safe since all who lease are members first: with the members' lock held alone there is no holder of a slot's lock, and
+    whoever waits for the members' lock meanwhile sees that its file is gone, and begins anew.
+
+    Args:
+        users: the members' lock.
+        work: done first, with the pool to ourselves.
+    """
+    try:
+        handle = os.open(users, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_at(users, handle):
+            return False
+        if work is not None:
+            work()
+        with suppress(OSError):  # a file of somebody else is no harm: the folder stays then
+            for slot in users.parent.glob("slot-*.lock"):
+                slot.unlink()
+            users.unlink()
+            users.parent.rmdir()
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 @contextmanager
@@ -83,6 +155,10 @@ def leased(folder: Path, slots: int) -> list[bool]:
     """Which slots are held at this moment."""
     found = []
     for slot in range(slots):
-        with exclusive(folder / f"slot-{slot}.lock", wait=False) as free:
+        file = folder / f"slot-{slot}.lock"
+        if not file.exists():  # nobody ever had it, and looking leaves no file behind
+            found.append(False)
+            continue
+        with exclusive(file, wait=False) as free:
             found.append(free is None)
     return found

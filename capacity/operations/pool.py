@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from capacity.changes import lifecycle
-from capacity.errors import ContainerGone, InputError, PoolUnhealthy
+from capacity.changes.journal import Journal, Kind
+from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container, read_container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
-from capacity.operations.leases import exclusive, lease, leased, note, noted
+from capacity.inventory.logs import last_lines
+from capacity.model import ServiceKey
+from capacity.operations.causes import redact
+from capacity.operations.leases import exclusive, lease, leased, member, note, noted
 from capacity.settings import EngineSettings, load_settings
+from capacity.units import format_memory
 
-__all__ = ["LABEL", "Instance", "InstancePool", "PoolState", "pool_folder", "remove_pool"]
+__all__ = ["LABEL", "SLOT", "Instance", "InstancePool", "PoolState", "containers_of", "lock_file", "pool_folder", "remove_pool"]
 
 LABEL = "capacity.pool"
-_SLOT = "capacity.pool.slot"
+SLOT = "capacity.pool.slot"
+_LEAST_MEMORY = 6 << 20  # bytes; the Engine takes no limit below
+_LEAST_CPUS = 0.01
 _MOST = 256
 _HEALTHY_WITHIN = 60.0  # seconds for a new instance
 _PAUSE = 0.1
@@ -71,6 +77,8 @@ class InstancePool:
         health: a health check in the Engine's own words; without one running is healthy.
         keep: leave the containers when the last user goes.
         settings: which Engine; default of the settings. The first one is used.
+        steady: seconds that a new instance without a health check must stay up; many a process ends right after its start.
+        journal: where every instance is announced before it is made or removed; None = nowhere.
     """
 
     name: str
@@ -84,7 +92,10 @@ class InstancePool:
     health: Mapping[str, Any] | None = None
     keep: bool = False
     settings: EngineSettings | None = None
+    steady: float = 0.0
+    journal: Journal | None = field(default=None, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
+    _made: list[int] = field(default_factory=list, init=False, repr=False)
     _known: dict[int, tuple[Container, float]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +103,13 @@ class InstancePool:
             raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {_MOST}")
         if not self.name.replace("-", "").replace("_", "").isalnum():
             raise InputError(f"{self.name!r} is no name for a pool", "Use letters, digits, - and _")
+        if self.memory is not None and self.memory < _LEAST_MEMORY:
+            said = format_memory(self.memory)
+            raise InputError(f"A memory limit of {said} is below the 6 MiB that the Engine takes", "Write a unit, such as 800m")
+        if self.cpus is not None and self.cpus < _LEAST_CPUS:
+            raise InputError(
+                f"A CPU limit of {self.cpus:g} cores is below what the Engine takes", f"Choose {_LEAST_CPUS} or more"
+            )
 
     def __enter__(self) -> Self:
         """Connect, and see to it that all instances run.
@@ -106,14 +124,15 @@ class InstancePool:
         if not self.keep:  # it is told to look only after our own lock is gone: blocks end in the opposite order
             self._watcher = _watch(self.folder, self.name, self._engine)
             self._stack.callback(self._leave)
-        users = self._stack.enter_context((self.folder / "users.lock").open("a+b"))
-        fcntl.flock(users, fcntl.LOCK_SH)
+        self._stack.enter_context(member(lock_file(self.folder)))
         try:
             for slot in range(self.size):
                 with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
                     if free is not None:
                         self._ready(slot, free)
         except BaseException:
+            if self.keep:  # without it all go with their last user
+                self._take_back(0)
             self._stack.close()
             raise
         return self
@@ -142,7 +161,7 @@ class InstancePool:
 
     def status(self) -> list[PoolState]:
         """Every slot as it is now."""
-        found = {int(one.labels[_SLOT]): one for one in containers_of(self._engine, self.name)}
+        found = {int(one.labels[SLOT]): one for one in containers_of(self._engine, self.name)}
         held = leased(self.folder, self.size)
         states = []
         for slot in range(self.size):
@@ -152,21 +171,34 @@ class InstancePool:
         return states
 
     def scale(self, size: int, timeout: float = 30.0) -> None:
-        """Grow at once; shrink once the instances beyond have been given back.
+        """Grow at once; shrink once the instances beyond have been given back, the last one first.
 
         Raises:
             InputError: impossible size.
-            PoolUnhealthy: a new instance does not become healthy, or one beyond is not given back in time.
+            PoolUnhealthy: a new instance does not become healthy, and the pool is as it was; or one beyond is not given back in
+                time.
         """
         if not 1 <= size <= _MOST:
             raise InputError(f"A pool of {size} instances", f"Choose 1 to {_MOST}")
-        before, self.size = self.size, size
-        for slot in range(before, size):
-            with exclusive(self.folder / f"slot-{slot}.lock") as mine:
-                assert mine is not None
-                self._ready(slot, mine)
-        for slot in range(size, before):
+        before, made = self.size, len(self._made)
+        try:
+            for slot in range(before, size):
+                with exclusive(self.folder / f"slot-{slot}.lock") as mine:
+                    assert mine is not None
+                    self._ready(slot, mine)
+        except BaseException:
+            self._take_back(made)
+            raise
+        self.size = size
+        for slot in reversed(range(size, before)):  # or a lease in the middle would leave a pool with a hole
             self._drain(slot, timeout)
+
+    def _take_back(self, since: int) -> None:
+        """Remove what this user has made, from the so-maniest on; what somebody has leased meanwhile stays."""
+        for slot in self._made[since:]:
+            with suppress(PoolUnhealthy):
+                self._drain(slot, 0)
+        del self._made[since:]
 
     def _drain(self, slot: int, timeout: float) -> None:
         end = time.monotonic() + timeout
@@ -174,7 +206,8 @@ class InstancePool:
             with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
                 if free is not None:
                     note(free, "")
-                    lifecycle.remove(self._engine, self._name(slot))
+                    if (one := self._look(slot)) is not None:
+                        self._remove(slot, one)
                     return
             if time.monotonic() >= end:
                 raise PoolUnhealthy(f"{self._name(slot)} was not given back within {timeout:g} s", "Wait for its holder")
@@ -192,9 +225,13 @@ class InstancePool:
         one = self._look(slot)
         if one is not None and (not one.running or one.health == "unhealthy"):
             note(lock, "")  # before, or another process could still trust it if we died here
-            lifecycle.remove(self._engine, one.id, one.name)
+            self._remove(slot, one)
             one = None
-        one = self._healthy(one if one is not None else self._make(slot))
+        try:
+            one = self._healthy(one) if one is not None else self._healthy(self._make(slot), self.steady)
+        except CapacityError as error:
+            self._say(Kind.FAILED, slot, reason=error.message)
+            raise
         if noted(lock) != one.id:
             note(lock, one.id)
         self._known[slot] = (one, asked + _TRUSTED)
@@ -206,7 +243,9 @@ class InstancePool:
             return None
 
     def _make(self, slot: int) -> Container:
-        labels = {LABEL: self.name, _SLOT: str(slot)}
+        labels = {LABEL: self.name, SLOT: str(slot)}
+        self._made.append(slot)
+        self._say(Kind.CREATING, slot, image=self.image, memory=self.memory, cpus=self.cpus)
         made = lifecycle.create(
             self._engine,
             self._name(slot),
@@ -220,17 +259,37 @@ class InstancePool:
             health=self.health,
         )
         lifecycle.start(self._engine, made.id, made.name)
+        self._say(Kind.CREATED, slot, id=made.id)
         return inspect(self._engine, made.id, made.name)
 
-    def _healthy(self, one: Container) -> Container:
-        end = time.monotonic() + _HEALTHY_WITHIN
-        while one.running and one.health == "starting" and time.monotonic() < end:
+    def _remove(self, slot: int, one: Container) -> None:
+        self._say(Kind.REMOVING, slot, id=one.id, image=one.image, memory=one.memory, cpus=one.cpus)
+        lifecycle.remove(self._engine, one.id, one.name)
+        self._say(Kind.REMOVED, slot, id=one.id)
+
+    def _say(self, kind: Kind, slot: int, **detail: Any) -> None:
+        """A line in the journal; without a step's number, which in a move to a pool is that of a container it replaces."""
+        if self.journal is not None:
+            name = self._name(slot)
+            key = str(ServiceKey(ServiceKey.STANDALONE, name))
+            self.journal.write(kind, service=key, host=self._engine.host.name, container=name, **detail)
+
+    def _healthy(self, one: Container, steady: float = 0.0) -> Container:
+        began = time.monotonic()
+        waits = {"starting": _HEALTHY_WITHIN, None: steady, "": steady}
+        while one.running and time.monotonic() - began < waits.get(one.health, 0.0):
             time.sleep(_PAUSE)
             one = inspect(self._engine, one.id, one.name)
         if not one.running or one.health not in {None, "", "healthy"}:
-            hint = f"docker logs {one.name} tells why"
-            raise PoolUnhealthy(f"{one.name} does not become healthy: it is {one.state}, {one.health or 'no health'}", hint)
+            raise PoolUnhealthy(f"{one.name} does not become healthy: {self._why(one)}", "Mend that, then try again")
         return one
+
+    def _why(self, one: Container) -> str:
+        """What is wrong with an instance, and its last words: it may be removed before anybody can read its log."""
+        said = [line for line in last_lines(self._engine, one.id, 20) if line.strip()]
+        state = f"it ended with exit code {one.exit_code}" if one.state == "exited" else f"it is {one.state}"
+        words = f", and said: {redact(said[-1])}" if said else ""
+        return f"{state}, {one.health or 'no health'}{words}"
 
     def _leave(self) -> None:
         """Tell the watcher that this user goes; it removes the containers when it was the last."""
@@ -240,15 +299,18 @@ class InstancePool:
 
 
 def pool_folder(name: str, engine: Engine) -> Path:
-    """The folder of a pool's locks, one for each pool and Engine and user."""
+    """Where a pool's locks are, a folder for each pool and Engine and user; whoever is a member of it makes it."""
     place = Path(tempfile.gettempdir()) / f"capacity-pools-{os.getuid()}"
     place.mkdir(mode=0o700, exist_ok=True)
     if place.stat().st_uid != os.getuid():
         raise InputError(f"{place} belongs to somebody else", "Set TMPDIR to a folder of your own")
     address = "".join(letter if letter.isalnum() else "-" for letter in engine.host.address)[-80:]
-    folder = place / f"{name}{address}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+    return place / f"{name}{address}"
+
+
+def lock_file(folder: Path) -> Path:
+    """The file that all users of a pool hold together."""
+    return folder / "users.lock"
 
 
 def containers_of(engine: Engine, name: str) -> list[Container]:
@@ -268,5 +330,5 @@ def remove_pool(engine: Engine, name: str) -> list[str]:
 
 def _watch(folder: Path, name: str, engine: Engine) -> subprocess.Popen[bytes]:
     """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it."""
-    command = [sys.executable, "-m", "capacity.operations.watcher", str(folder / "users.lock"), name, engine.host.address]
+    command = [sys.executable, "-m", "capacity.operations.watcher", str(lock_file(folder)), name, engine.host.address]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/")  # noqa: S603 - words, no shell

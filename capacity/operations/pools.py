@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind
-from capacity.errors import CapacityError, InputError, PoolUnhealthy
+from capacity.errors import CapacityError, EngineError, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
 from capacity.operations.emergency import stop_one
-from capacity.operations.leases import leased
-from capacity.operations.pool import InstancePool, PoolState, containers_of, pool_folder, remove_pool
+from capacity.operations.leases import leased, retire
+from capacity.operations.pool import SLOT, InstancePool, PoolState, containers_of, lock_file, pool_folder
+from capacity.operations.pool_steps import PoolStep, check_image, done, planned, refuse_another
 from capacity.operations.record import journalled
 from capacity.settings import Settings
 
-__all__ = ["Migration", "existing_pool", "migrate", "pool_down", "pool_states"]
+__all__ = ["Migration", "existing_pool", "migrate", "pool_down", "pool_scale", "pool_states", "pool_up"]
 
-_SLOT = "capacity.pool.slot"
+_STEADY = 1.0  # seconds; who makes a pool that stays can wait for each of its instances
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def pool_states(settings: Settings, name: str) -> list[PoolState]:
     """
     with _first(settings) as engine:
         found = _of_pool(engine, name)
-        numbers = [int(one.labels[_SLOT]) for one in found]
+        numbers = [int(one.labels[SLOT]) for one in found]
         held = leased(pool_folder(name, engine), max(numbers) + 1)
     return [PoolState(n, one.name, one.state, one.health, held[n]) for n, one in sorted(zip(numbers, found, strict=True))]
 
@@ -55,21 +56,102 @@ def existing_pool(settings: Settings, name: str) -> InstancePool:
         EngineError: no answer.
     """
     with _first(settings) as engine:
-        found = _of_pool(engine, name)
-        size = max(int(one.labels[_SLOT]) for one in found) + 1
-        return _like(engine, found[0], name, size, settings)
+        return _standing(engine, name, settings)[0]
 
 
-def pool_down(settings: Settings, name: str) -> list[str]:
-    """Remove a pool, leased or not; the names of its containers.
+def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> list[PoolStep]:
+    """Make a pool that stays; one that stands already is brought back to its full number, and must be the same otherwise.
+
+    Where an instance does not become healthy, those that were made are removed again.
+
+    Args:
+        settings: which Engine, the first one; and where the journal is.
+        pool: not yet entered, with `keep`.
+        dry_run: say what would be done, and touch nothing.
+
+    Raises:
+        InputError: no such image, or another pool of this name.
+        PoolUnhealthy: an instance does not become healthy.
+        EngineError: no answer.
+    """
+    with _first(settings) as engine:
+        found = containers_of(engine, pool.name)
+        refuse_another(engine, pool, found, check_image(engine, pool))
+        steps = planned(engine, pool, found, pool.size)
+        if not dry_run:
+            pool.steady = _STEADY
+            with journalled(settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image) as journal:
+                pool.journal = journal
+                with pool:  # that makes its instances, and `keep` leaves them
+                    pass
+    return steps if dry_run else done(steps)
+
+
+def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, *, dry_run: bool = True) -> list[PoolStep]:
+    """Make a pool larger, or smaller once the instances beyond have been given back.
+
+    Args:
+        settings: which Engine, the first one; and where the journal is.
+        name: of the pool.
+        size: how many instances it is to have.
+        timeout: seconds to wait for each that is leased.
+        dry_run: say what would be done, and touch nothing.
+
+    Raises:
+        InputError: there is no such pool, or it cannot have that size.
+        PoolUnhealthy: a new instance does not become healthy, and those that were made are removed again; or one beyond is not
+            given back in time.
+        EngineError: no answer.
+    """
+    with _first(settings) as engine:
+        pool, found = _standing(engine, name, settings)
+        replace(pool, size=size)  # refuses an impossible one
+        steps = planned(engine, pool, found, size)
+        if not dry_run:
+            pool.size = min(pool.size, size)  # a dead instance that goes anyway need not be replaced first
+            with journalled(settings, "pool-scale", pool=name, size=size) as journal:
+                pool.journal = journal
+                with pool:
+                    pool.size = max(int(one.labels[SLOT]) + 1 for one in found)
+                    pool.scale(size, timeout)
+    return steps if dry_run else done(steps)
+
+
+def pool_down(settings: Settings, name: str, *, dry_run: bool = True) -> list[PoolStep]:
+    """Remove a pool, leased or not.
+
+    Args:
+        settings: which Engine, the first one; and where the journal is.
+        name: of the pool.
+        dry_run: say what would be removed, and touch nothing.
 
     Raises:
         InputError: there is no such pool.
         EngineError: no answer.
     """
     with _first(settings) as engine:
-        _of_pool(engine, name)
-        return remove_pool(engine, name)
+        pool, found = _standing(engine, name, settings)
+        steps = planned(engine, pool, found, 0)
+        if dry_run:
+            return steps
+        known = {step.number: step for step in steps}
+        with journalled(settings, "pool-down", pool=name) as journal:
+            gone = [_take_down(engine, journal, known[int(one.labels[SLOT])], one) for one in found]
+        retire(lock_file(pool_folder(name, engine)))
+    return gone
+
+
+def _take_down(engine: Engine, journal: Journal, step: PoolStep, one: Container) -> PoolStep:
+    """Remove one instance; where that fails the others go all the same."""
+    named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    journal.write(Kind.REMOVING, **named, image=one.image, memory=one.memory, cpus=one.cpus)
+    try:
+        lifecycle.remove(engine, one.id, one.name)
+    except EngineError as error:
+        journal.write(Kind.FAILED, **named, reason=error.message)
+        return replace(step, state="failed", note=str(error))
+    journal.write(Kind.REMOVED, **named)
+    return replace(step, state="removed", note="")
 
 
 def migrate(
@@ -106,17 +188,28 @@ def migrate(
         one_limit = max((one.memory or 0) for one in standing)
         pool.memory = one_limit or None
         move = Migration(tuple(one.name for one in standing), size, sum(one.memory or 0 for one in standing), size * one_limit)
+        found = containers_of(engine, name)
+        refuse_another(engine, pool, found, check_image(engine, pool))
         if dry_run:
             return move
-        fresh = not containers_of(engine, name)
-        try:
-            with pool, journalled(settings, "pool-migrate", pool=name, size=size) as journal:
-                _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
-        except CapacityError:
-            if fresh:
-                remove_pool(engine, name)
-            raise
+        with journalled(settings, "pool-migrate", pool=name, size=size) as journal:
+            pool.journal = journal
+            try:
+                with pool:
+                    _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
+            except CapacityError:
+                if not found:
+                    _remove_all(engine, journal, name)
+                raise
     return move
+
+
+def _remove_all(engine: Engine, journal: Journal, name: str) -> None:
+    for one in containers_of(engine, name):
+        named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
+        journal.write(Kind.REMOVING, **named)
+        lifecycle.remove(engine, one.id, one.name)
+        journal.write(Kind.REMOVED, **named)
 
 
 def _stop_all(
@@ -175,14 +268,21 @@ def _like(engine: Engine, one: Container, name: str, size: int, settings: Settin
         health=config.get("Healthcheck"),
         keep=True,
         settings=settings.engine,
+        steady=_STEADY,
     )
+
+
+def _standing(engine: Engine, name: str, settings: Settings) -> tuple[InstancePool, list[Container]]:
+    """A pool that stands, as its first instance is, and its instances."""
+    found = _of_pool(engine, name)
+    return _like(engine, found[0], name, int(found[-1].labels[SLOT]) + 1, settings), found
 
 
 def _of_pool(engine: Engine, name: str) -> list[Container]:
     found = containers_of(engine, name)
     if not found:
         raise InputError(f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one")
-    return sorted(found, key=lambda one: int(one.labels[_SLOT]))
+    return sorted(found, key=lambda one: int(one.labels[SLOT]))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ REVISION = "emergency-revision"
 """What a run is called that brings a project back to a revision."""
 
 _SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder made there is ours alone
+_log = logging.getLogger(__name__)
 _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spare
 
 
@@ -49,13 +51,17 @@ def journalled(settings: Settings, what: str, **detail: Any) -> Iterator[Journal
 
 
 def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:
-    last = StorageError("There is no folder for a journal", "Set apply.journal")
+    last: StorageError | None = None
     for folder in folders(settings):
         try:
-            return _try(folder, run, detail, stack)
+            journal = _try(folder, run, detail, stack)
         except (StorageError, OSError) as error:
             last = error if isinstance(error, StorageError) else StorageError(f"Cannot use {folder}: {error.strerror}")
-    raise last
+            continue
+        if last is not None:
+            _log.warning("the journal of this run is in %s, which a restart of the machine empties: %s", folder, last)
+        return journal
+    raise last or StorageError("There is no folder for a journal", "Set apply.journal")
 
 
 def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from capacity.compliance import PortMove, gather, load_rules, propose_moves
@@ -14,11 +15,11 @@ from capacity.errors import ComposeError, ContainerGone
 from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Container, Inventory
 from capacity.inventory.declared import declarations
-from capacity.inventory.engine import Engine, engine_errors, engine_time, survey
+from capacity.inventory.engine import Engine, engine_errors, engine_time, moment, survey
 from capacity.inventory.events import deaths, memory_kills
 from capacity.inventory.logs import health_output, last_lines
 from capacity.model import Change, Reason, ServiceKey, What
-from capacity.operations.causes import KILLED, Cause, Diagnosis, diagnose
+from capacity.operations.causes import KILLED, NEVER_RAN, Cause, Diagnosis, diagnose
 from capacity.operations.depends import not_awaited
 from capacity.settings import Settings
 
@@ -26,12 +27,14 @@ __all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
 
 _AFTER_A_KILL = 1.5
 _GRAIN = 1 << 20
+_HOUR = 3600
+_STEADY = 10.0  # seconds; a shorter time is no proof
 _RETRIES = "on-failure:3"
 
 
 @dataclass(frozen=True)
 class RestartLoop:
-    """A container that restarts again and again, or that its Engine could not start though its restart policy says it runs.
+    """A container that restarts again and again, or that cannot be started at all.
 
     Attributes:
         service: `project/service`.
@@ -43,6 +46,7 @@ class RestartLoop:
         diagnosis: why.
         changes: what would mend it; empty = by hand.
         advice: what to do, in one line.
+        cannot_start: it does not restart: its Engine, or its shell, could not begin its program.
     """
 
     service: str
@@ -54,6 +58,7 @@ class RestartLoop:
     diagnosis: Diagnosis
     changes: tuple[Change, ...] = ()
     advice: str = ""
+    cannot_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ def find_restart_loops(
     window: float = 600.0,
     known: Known | None = None,
 ) -> list[RestartLoop]:
-    """Containers that died more than so many times within the window, the worst first, with cause and proposed changes.
+    """Containers that died more than so many times within the window or cannot start, the worst first, with cause and changes.
+
+    One that has run on since its last start for twice the longest time between two of its deaths is mended, and left out.
 
     Args:
         engines: open connections.
@@ -93,31 +100,53 @@ def find_restart_loops(
     """
     known = known or Known()
     inventory = survey(engines, {})
-    died: dict[str, list[int]] = {}
+    died: dict[str, list[tuple[int, float]]] = {}
     killed: set[str] = set()
+    clocks: dict[str, float] = {}
     for engine in engines.values():
-        now = engine_time(engine)
+        now = clocks[engine.host.name] = engine_time(engine)
         died |= deaths(engine, now - window, now)
         killed |= {container for container, _ in memory_kills(engine, now - window, now)}
     found = []
     for one in inventory.containers:
-        codes = died.get(one.id, [])
-        count = max(len(codes), math.floor(known.restarts.get(one.key, 0)))
+        codes, times = [code for code, _ in died.get(one.id, [])], [when for _, when in died.get(one.id, [])]
+        seldom = known.restarts.get(one.key, 0)
+        count = max(len(codes), math.floor(seldom))
         loops = count > more_than or (one.state == "restarting" and one.restart_count > more_than)
-        refused = start_error(engines[one.host], one) if loops or _should_run(one) else ""
-        if loops or refused:
+        loops = loops and not _is_steady(one, clocks[one.host], _between(times, seldom, window))
+        refused = start_error(engines[one.host], one) if loops or _is_down(one) else ""
+        never_ran = _is_down(one) and one.exit_code in NEVER_RAN
+        if loops or refused or never_ran:
             diagnosis = _diagnosis(one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused)
             changes, advice = propose(one, diagnosis, inventory, known)
             seen, waits = max(count, more_than + 1) if loops else count, one.state == "restarting"
             found.append(
-                RestartLoop(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice)
+                RestartLoop(
+                    *(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice),
+                    cannot_start=not loops,
+                )
             )
     return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
 
 
-def _should_run(one: Container) -> bool:
-    """Whether a container is down that its restart policy wants up; one that ended by itself or was stopped has no error."""
-    return not one.oneoff and one.state in {"created", "exited"} and one.restart_policy not in {"", "no"}
+def _is_down(one: Container) -> bool:
+    """Whether a container does not run; one that ended by itself or was stopped has no error of the Engine, and another code."""
+    return not one.oneoff and one.state in {"created", "exited"}
+
+
+def _between(times: Sequence[float], counted: float, window: float) -> float:
+    """The longest time between two deaths, seconds: as events tell, else the mean of what the metrics counted."""
+    if len(times) > 1:
+        return max(later - earlier for earlier, later in pairwise(times))
+    hours = max(math.ceil(window / _HOUR), 1)  # metrics are counted by the hour
+    return hours * _HOUR / counted if counted > 1 else window
+
+
+def _is_steady(one: Container, now: float, between: float) -> bool:
+    """Whether a container has run on for so long since its last start that its loop is over."""
+    if not one.running or one.health in {"starting", "unhealthy"} or not one.started_at:
+        return False
+    return now - moment(one.started_at) > max(2 * between, _STEADY)
 
 
 def start_error(engine: Engine, one: Container) -> str:

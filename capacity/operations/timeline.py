@@ -38,6 +38,7 @@ _HEADER = """\
 # The remediation timeline; `capacity timeline` keeps it. Edit owner, state (open, doing, done) and note as you like: they stay.
 # What is mended becomes done by itself, and what returns is open again.
 """
+_NEEDED = ("id", "kind", "when", "subject", "what")
 _KEYS = ("id", "kind", "when", "subject", "what", "owner", "state", "since", "until", "note")
 
 
@@ -139,7 +140,10 @@ def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
     """Restart loops; they are for day 1."""
     found = {
         one.service: item(
-            When.DAY_1, one.service, "restart-loop", f"Restart loop, {one.diagnosis.cause}: {one.advice or 'by hand'}"
+            When.DAY_1,
+            one.service,
+            "restart-loop",
+            f"{'Cannot start' if one.cannot_start else 'Restart loop'}, {one.diagnosis.cause}: {one.advice or 'by hand'}",
         )
         for one in loops
     }
@@ -189,19 +193,49 @@ def read_timeline(file: Path) -> list[Item]:
     try:
         if not file.exists():
             return []
-        said = YAML(typ="safe").load(file.read_text(encoding="utf-8")) or {}
-        entries = said["items"] or []
-        found = [_read(entry) for entry in entries]
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        cause = " ".join(str(error).split())
-        raise InputError(f"{file} is no timeline: {cause}", "Correct it, or move it away to begin anew") from error
+        said = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+        found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
+    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew") from error
     twice = next((one.id for one in found if sum(one.id == other.id for other in found) > 1), None)
     if twice:
         raise InputError(f"{file}: the item {twice} stands twice", "Remove one of them")
     return found
 
 
-def _read(entry: dict[str, Any]) -> Item:
+def _cause(error: Exception) -> str:
+    """What is wrong with a file, in words for who wrote it."""
+    from ruamel.yaml.error import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1} is no YAML: {error.problem}"
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not written in UTF-8"
+    return "it is nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+
+
+def _entries(said: Any) -> list[Any]:
+    """The items of a file that was read; an empty file has none."""
+    if said is None:
+        return []
+    found = said.get("items", ()) if isinstance(said, dict) else ()
+    if not isinstance(found, list) and found is not None:
+        raise ValueError("it has no list `items:` at its top")
+    return found or []
+
+
+def _read(number: int, entry: Any) -> Item:
+    if not isinstance(entry, dict):
+        raise ValueError(f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`")  # noqa: TRY004 - one kind
+    name = f"item {number}" + (f" ({entry['subject']})" if entry.get("subject") else "")
+    missing = next((key for key in _NEEDED if not entry.get(key)), None)
+    if missing:
+        raise ValueError(f"{name} has no `{missing}`")
+    for key, known in (("when", When), ("state", State)):
+        if entry.get(key) and str(entry[key]) not in {*known}:
+            raise ValueError(f"{name} has `{key}: {entry[key]}`; write {', '.join(known)}")
     return Item(
         id=str(entry["id"]),
         kind=str(entry["kind"]),
@@ -210,17 +244,21 @@ def _read(entry: dict[str, Any]) -> Item:
         what=str(entry["what"]),
         owner=str(entry.get("owner") or ""),
         state=State(entry.get("state") or State.OPEN),
-        since=_day(entry.get("since")),
-        until=_day(entry.get("until")),
+        since=_day(name, "since", entry),
+        until=_day(name, "until", entry),
         note=str(entry.get("note") or ""),
         extra={name: value for name, value in entry.items() if name not in _KEYS} or None,
     )
 
 
-def _day(value: object) -> date | None:
+def _day(name: str, key: str, entry: dict[str, Any]) -> date | None:
+    value = entry.get(key)
     if value is None or type(value) is date:
         return value
-    return date.fromisoformat(str(value))
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{name} has `{key}: {value}`; write a day, such as 2026-11-23") from None
 
 
 def write_timeline(file: Path, items: Iterable[Item]) -> None:
@@ -234,6 +272,7 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
     text = io.StringIO()
     writer = YAML()
     writer.width = 120
+    writer.representer.ignore_aliases = lambda *_: True  # the same day stands in many items, and people read this
     writer.dump({"items": [_plain(one) for one in items]}, text)
     new = file.with_name(f".{file.name}.new")
     try:

@@ -6,7 +6,6 @@ if nobody else holds the lock, the containers go.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -22,16 +21,15 @@ def main() -> None:
     while os.read(0, 1024):
         pass
     from capacity.inventory.engine import connect_all
+    from capacity.operations.leases import retire
     from capacity.operations.pool import remove_pool
     from capacity.settings import EngineSettings
 
-    with Path(lock).open("a+b") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
+    def remove() -> None:
         with connect_all(EngineSettings(hosts={"pool": address})) as (engines, _):
             remove_pool(engines["pool"], name)
+
+    retire(Path(lock), remove)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_service_keys() -> None:
 @pytest.mark.parametrize(
     ("wanted", "reason"),
     [
-        ({"ports": {1: 2}}, EditReason.SHAPE),
+        ({"ports": {1: 2}}, EditReason.NO_PORT),
         ({"ports": {8080: 99999}}, EditReason.BAD_VALUE),
         ({"environment": {}}, EditReason.BAD_VALUE),
         ({"environment": {"A B": "x"}}, EditReason.BAD_VALUE),
@@ -191,6 +191,29 @@ def test_a_comment_and_a_variable_are_not_written_over(text: str, reason: EditRe
     with pytest.raises(EditRefused) as refused:
         edit_compose(text, {"a": {"depends_on": {"b": "service_healthy"}}})
     assert refused.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("port", "reason", "said"),
+    [
+        (
+            "'${PORT}:80'",
+            EditReason.INTERPOLATED,
+            "comes from a variable (ports: ${PORT}:80). Change the variable where it is set",
+        ),
+        ("{target: 80, published: '${PORT:-8080}'}", EditReason.INTERPOLATED, "comes from a variable (ports: ${PORT:-8080})"),
+        ("'8080-8081:80-81'", EditReason.PORT_RANGE, "one of a range, which moves as a whole (8080-8081:80-81 publishes 8080)"),
+        ("'127.0.0.1:8079-8081:80'", EditReason.PORT_RANGE, "one of a range"),
+        ("{target: 80, published: '8080-8090'}", EditReason.PORT_RANGE, "one of a range"),
+        ("'9000-9001:80-81'", EditReason.NO_PORT, "no port is published under that number (8080)"),
+    ],
+)
+def test_a_port_that_cannot_be_moved_says_why(port: str, reason: EditReason, said: str) -> None:
+    """A variable, a range, or another port: each has its own words and next step."""
+    with pytest.raises(EditRefused) as refused:
+        edit_compose(f"services:\n  a:\n    image: a\n    ports: [{port}]\n", {"a": {"ports": {8080: 18080}}})
+    assert refused.value.reason is reason
+    assert said in str(refused.value)
 
 
 def test_json_stays_json() -> None:

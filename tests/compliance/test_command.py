@@ -48,6 +48,14 @@ def test_clean_files_end_with_0(folder: Path) -> None:
     assert "score 100.0%" in outcome.text or "score 9" in outcome.text
 
 
+def test_quiet_ends_with_the_code_alone(folder: Path) -> None:
+    """No table; a format that a program asked for is printed all the same."""
+    write(folder / "compose.yaml", BAD)
+    outcome = check("--quiet")
+    assert (outcome.code, outcome.text, outcome.error) == (1, "", "")
+    assert json.loads(check("--quiet", "--format", "json").text)
+
+
 def test_findings_end_with_1_from_the_threshold_on(folder: Path) -> None:
     """Critical findings count for `high`, low ones do not."""
     write(folder / "compose.yaml", BAD)

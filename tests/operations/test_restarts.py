@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -69,12 +70,19 @@ def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
     assert "db, queue" in advice
 
 
+START = datetime(2025, 12, 31, 23, 55, tzinfo=UTC).timestamp()
+"""When the first of them died; the others follow by twenty seconds, and five minutes later it is asked."""
+
+
 class Told:
     """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
 
     def __init__(self, codes: list[int], kills: int, state: dict[str, Any]) -> None:
         self.told = {
-            "die": [{"Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}}, "timeNano": 1} for code in codes],
+            "die": [
+                {"Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}}, "timeNano": int((START + 20 * number) * 1e9)}
+                for number, code in enumerate(codes)
+            ],
             "oom": [{"Actor": {"ID": "a", "Attributes": {}}, "timeNano": 1}] * kills,
         }
         self.state = state
@@ -115,3 +123,27 @@ def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
     """The flag is lost now and then where the container is gone with the process; the last code still must be that of a kill."""
     (found,) = find_restart_loops({"here": Engine(HOST, Told(codes, kills, state))}, load_causes())
     assert (found.diagnosis.cause, found.restarts) == (cause, 4)
+
+
+@pytest.mark.parametrize(
+    ("state", "listed"),
+    [
+        ({"Status": "running", "StartedAt": "2025-12-31T23:56:40.123456789Z"}, False),
+        ({"Status": "running", "StartedAt": "2025-12-31T23:59:25.5Z"}, True),
+        ({"Status": "running", "StartedAt": "2025-12-31T23:56:40Z", "Health": {"Status": "unhealthy"}}, True),
+        ({"Status": "restarting", "StartedAt": "2025-12-31T23:56:40Z"}, True),
+    ],
+)
+def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(state: dict[str, Any], listed: bool) -> None:
+    """It died every twenty seconds: up for forty it counts as mended, unless its health says otherwise."""
+    engines = {"here": Engine(HOST, Told([1] * 5, 0, state))}
+    assert bool(find_restart_loops(engines, load_causes())) is listed
+
+
+def test_the_time_between_restarts_comes_from_the_metrics_where_events_are_gone() -> None:
+    """Six in an hour are ten minutes each: five minutes up are no proof, half an hour is."""
+    found = []
+    for began in ("2025-12-31T23:55:00Z", "2025-12-31T23:30:00Z"):
+        engines = {"here": Engine(HOST, Told([], 0, {"Status": "running", "StartedAt": began}))}
+        found.append(len(find_restart_loops(engines, load_causes(), known=Known(restarts={"standalone/web": 6.0}))))
+    assert found == [1, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -31,6 +32,7 @@ from capacity.operations.timeline import (
     write_timeline,
 )
 
+PLAIN = "id: a, kind: b, when: Day 1, subject: s, what: w"
 MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
 
 
@@ -89,18 +91,35 @@ def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
     file = tmp_path / "timeline.yaml"
     write_timeline(file, merge([], things(), MONDAY))
     before = file.read_bytes()
+    assert b"&id" not in before  # every item has the same day
     write_timeline(file, merge(read_timeline(file), things(), TUESDAY))
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    "text", ["items: [{}]", "items: [1]", "- x", "items: [{id: a, kind: b, when: Day 9, subject: s, what: w}]", "items: {"]
+    ("text", "said"),
+    [
+        ("items: [{}]", "item 1 has no `id`"),
+        ("items: [1]", "item 1 is 1, not a list of names with values"),
+        ("- x", "it has no list `items:` at its top"),
+        ("items: 7", "it has no list `items:` at its top"),
+        ("{}", "it has no list `items:` at its top"),
+        (
+            "items: [{id: a, kind: b, when: Day 9, subject: s, what: w}]",
+            "item 1 (s) has `when: Day 9`; write Day 1, Day 2-3, Week 1",
+        ),
+        ("items: [{id: a, kind: b, when: [1], subject: s, what: w}]", "item 1 (s) has `when: [1]`"),
+        (f"items: [{{{PLAIN}, state: ready}}]", "item 1 (s) has `state: ready`; write open, doing, done"),
+        (f"items: [{{{PLAIN}, since: soon}}]", "item 1 (s) has `since: soon`; write a day, such as 2026-11-23"),
+        ("items:\n  - {", "line 2 is no YAML: "),
+        ("items: \udcff", "it is not written in UTF-8"),
+    ],
 )
-def test_a_file_that_is_no_timeline_says_so(tmp_path: Path, text: str) -> None:
-    """It is not overwritten."""
+def test_a_file_that_is_no_timeline_says_so(tmp_path: Path, text: str, said: str) -> None:
+    """It is not overwritten, and the message names the item and what it should be."""
     file = tmp_path / "timeline.yaml"
-    file.write_text(text)
-    with pytest.raises(InputError, match="is no timeline"):
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=f"is no timeline: .*{re.escape(said)}"):
         read_timeline(file)
 
 

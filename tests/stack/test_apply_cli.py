@@ -68,6 +68,8 @@ def test_refusals_have_their_codes(shop: Fleet) -> None:
     write_plan(plan_of(memory("shop/web", 32, 96)), shop.folder / "other.yaml")
     checked = ask(shop, "plan", "validate", "other.yaml")
     assert (checked.returncode, "in force is 64 MiB" in " ".join(checked.stdout.split())) == (1, True)
+    assert ask(shop, "apply", "other.yaml").returncode == 1
+    assert ask(shop, "apply", "other.yaml", "--json").returncode == 1
     assert ask(shop, "plan", "diff", "plan.yaml", "other.yaml").returncode == 1
     assert ask(shop, "plan", "diff", "plan.yaml", "plan.yaml").returncode == 0
     for words, code, said in (

@@ -17,7 +17,7 @@ from capacity.operations.affinity import balance, measure_load
 from capacity.operations.restarts import Known, port_moves
 from capacity.settings import Settings
 from capacity.sizing import TYPES
-from tests.changes.fleet import IMAGE, MIB, Fleet, plan_of
+from tests.changes.fleet import IMAGE, MIB, Fleet, memory, other, plan_of
 from tests.operations.faults import LOOP, QUICK, block, loops_of, own_place, says, seen
 from tests.servers import free_port, wait_for
 from tests.servers_docker import client
@@ -76,8 +76,8 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
 
     wait_for(lambda: said() == causes or None, "four loops with their causes")
     found = loops_of(shop.settings(), more_than=2)
-    (memory,) = found["hungry"].changes
-    assert (memory.resource, memory.before, memory.after) == (What.MEMORY, 8 * MIB, 12 * MIB)
+    (more,) = found["hungry"].changes
+    assert (more.resource, more.before, more.after) == (What.MEMORY, 8 * MIB, 12 * MIB)
     (policy,) = found["waiting"].changes
     assert (policy.resource, policy.before, policy.after) == (What.RESTART_POLICY, "always", "on-failure:3")
     assert "service_healthy" in found["waiting"].advice
@@ -87,21 +87,45 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
     assert "hunter2" not in repr(found)
 
 
-def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop: Fleet) -> None:
-    """A dependency loop gets three retries, ends, and its former policy comes back with a rollback."""
-    shop.run("waiting", says("connection refused"), **LOOP)
+def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tried_again(shop: Fleet) -> None:
+    """Down for good after three retries would be worse than the loop: the change is undone, with the reason and the exit code."""
+    shop.run("waiting", says("connection refused", 7), **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
     before = seen(settings)
     changes = loops_of(settings, more_than=1)["waiting"].changes
-    done = apply_plan(plan_of(*changes), shop.settings(observe=in_pause(settings, "waiting") + 3))
-    assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
-    wait_for(lambda: one(settings, "waiting").state == "exited" or None, "its last retry")
-    assert one(settings, "waiting").restart_policy == "on-failure:3"
-    rollback(done.run, settings)
-    with closing(client(shop.engine)) as api:
-        api.containers.get("waiting").start()
+    (done,) = apply_plan(plan_of(*changes), shop.settings(observe=in_pause(settings, "waiting") + 3)).outcomes
+    assert (done.state, done.reason) == ("failed", "waiting ended with exit code 7, and is not tried again")
+    assert one(settings, "waiting").restart_policy == "always"
     wait_for(lambda: seen(settings) == before or None, "the former state")
+
+
+def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop: Fleet) -> None:
+    """What it waits for is there at the next try: it runs with three retries, and a rollback brings the former policy back."""
+    there = shop.folder / "there"
+    script = f"[ -e {there}/db ] && exec sleep 600; echo 'connection refused' >&2; exit 1"
+    there.mkdir()
+    shop.run("waiting", ["sh", "-c", script], volumes=[f"{there}:{there}"], **LOOP)
+    settings = shop.settings()
+    wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
+    changes, pause = loops_of(settings, more_than=1)["waiting"].changes, in_pause(settings, "waiting")
+    (there / "db").touch()
+    done = apply_plan(plan_of(*changes), shop.settings(observe=pause + 3))
+    assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
+    assert (one(settings, "waiting").state, one(settings, "waiting").restart_policy) == ("running", "on-failure:3")
+    wait_for(lambda: not loops_of(settings, more_than=1) or None, "the end of the list: it runs on")
+    rollback(done.run, settings)
+    assert (one(settings, "waiting").state, one(settings, "waiting").restart_policy) == ("running", "always")
+
+
+def test_a_job_that_ends_well_while_it_is_watched_is_fine(shop: Fleet) -> None:
+    """One that ends with 0 has done its work, with more memory or with another restart policy; one that ends with 4 has not."""
+    states = {}
+    for name, code in (("well", 0), ("ill", 4)):
+        shop.run(name, ["sh", "-c", f"sleep 3; exit {code}"], mem_limit=32 * MIB, memswap_limit=32 * MIB)
+        (done,) = apply_plan(plan_of(memory(f"standalone/{name}", 32, 48)), shop.settings(observe=5)).outcomes
+        states[name] = (done.state, done.reason)
+    assert states == {"well": ("done", ""), "ill": ("failed", "ill stopped (exit code 4)")}
 
 
 IMPATIENT = f"""\
@@ -110,7 +134,9 @@ services:
     image: {IMAGE}
     network_mode: none
     restart: always
-    command: ["sh", "-c", "echo 'connect to db:5432: connection refused' >&2; exit 1"]
+    command: ["sh", "-c", "[ -e /there/db ] && exec sleep 600; echo 'connect to db:5432: connection refused' >&2; exit 1"]
+    stop_grace_period: 0s
+    volumes: ["./there:/there"]
     depends_on: [db]  # what it needs
   db:
     image: {IMAGE}
@@ -127,13 +153,29 @@ def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet
     wait_for(lambda: one(settings, "shop-db-1").health == "healthy" or None, "a healthy database")
     loop = wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
     assert [change.resource for change in loop.changes] == [What.RESTART_POLICY, What.DEPENDS_ON]
-    done = apply_plan(plan_of(*loop.changes), shop.settings(observe=in_pause(settings, "shop-web-1") + 3))
+    pause = in_pause(settings, "shop-web-1")
+    (file.parent / "there" / "db").touch()
+    done = apply_plan(plan_of(*loop.changes), shop.settings(observe=pause + 3))
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
     web = load_project(file).services["web"]
     assert (dict(web.depends_on), web.restart) == ({"db": "service_healthy"}, "on-failure:3")
     assert one(settings, "shop-web-1").restart_policy == "on-failure:3"
     rollback(done.run, settings)
     assert file.read_text() == IMPATIENT
+    assert one(settings, "shop-web-1").restart_policy == "always"
+
+
+def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Fleet) -> None:
+    """The database never gets well: the reason names it, and container and file are as they were."""
+    sick = IMPATIENT.replace('"CMD", "true"', '"CMD", "false"').replace("interval: 1s", "interval: 1s, retries: 1")
+    file, settings = shop.up(sick), shop.settings()
+    wait_for(lambda: one(settings, "shop-db-1").health == "unhealthy" or None, "a sick database")
+    wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
+    change = other("shop/web", What.RESTART_POLICY, "always", "on-failure:3")
+    (done,) = apply_plan(plan_of(change), shop.settings(observe=in_pause(settings, "shop-web-1") + 3)).outcomes
+    wanted = "shop-web-1 ended with exit code 1, and is not tried again; it needs what is not well: shop/db is unhealthy"
+    assert (done.state, done.reason) == ("failed", wanted)
+    assert file.read_text() == sick
     assert one(settings, "shop-web-1").restart_policy == "always"
 
 
@@ -239,12 +281,17 @@ def test_a_port_that_the_engine_refuses_is_moved_and_moved_back(bridged: Fleet) 
 
 
 def test_what_the_engine_cannot_start_is_shown_with_its_words(shop: Fleet) -> None:
-    """A program that does not exist, where the restart policy wants it up; without a policy it is nobody's loop."""
+    """A program that does not exist, with a restart policy and without one, or in a shell; what was stopped is not shown."""
+    shop.run("stopped", **QUICK).stop()
+    shop.run("shell", ["sh", "-c", "nosuch"])
+    wait_for(lambda: one(shop.settings(), "shell").state == "exited" or None, "its end")
     for name, policy in (("wanted", "unless-stopped"), ("tried", "no")):
         with pytest.raises(Exception, match="no such file"):
             shop.run(name, ["/nowhere"], restart_policy={"Name": policy})
     found = loops_of(shop.settings())
-    assert {name: each.diagnosis.cause for name, each in found.items()} == {"wanted": "missing-file"}
+    causes = {"wanted": "missing-file", "tried": "missing-file", "shell": "cannot-start"}
+    assert {name: each.diagnosis.cause for name, each in found.items()} == causes
+    assert {each.cannot_start for each in found.values()} == {True}
 
 
 def test_cores_change_through_the_plan_and_come_back(shop: Fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from capacity.changes import read_plan
+from capacity.changes.journal import list_runs
 from capacity.cli import app
 from capacity.errors import CapacityError
 from capacity.inventory import snapshot
@@ -99,6 +101,15 @@ def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
     assert "started" in run("emergency", "undo", "--yes")
     assert states(shop)["idle"] == "running"
     assert "Nothing is to be released" in run("emergency", "release", code=2)
+    assert "No service fits 'nix/*'. Names are such as" in run(
+        "emergency", "release", "--memory", "1g", "--service", "nix/*", code=2
+    )
+    assert "of 'standalone/agent-*' has the label" in run(
+        "emergency", "release", "--memory", "1g", "--service", "standalone/agent-*", code=2
+    )
+    assert "Did you mean standalone/idle?" in run("emergency", "restart", "idle", code=2)
+    assert "is a project, not a service. Name its services: standalone/" in run("emergency", "restart", "standalone", code=2)
+    assert "shop/db has no container. Start it with docker compose up -d" in run("emergency", "restart", "shop/db", code=2)
     assert "would-flush" in run("emergency", "release", "--flush", "idle")
     assert "failed" in run("emergency", "release", "--flush", "idle", "--yes", code=1)
 
@@ -137,11 +148,12 @@ def test_the_last_run_is_rolled_back(shop: Fleet) -> None:
 
 def test_a_pool_stays_until_it_is_taken_down(shop: Fleet) -> None:
     """Up, scale, status, migrate and down, each a process of its own."""
-    run("pool", "up", "work", "--image", IMAGE, "--size", "1", "--network", "none", "--command", "sleep 600")
+    run("pool", "up", "work", "--image", IMAGE, "--size", "1", "--network", "none", "--command", "sleep 600", "--yes")
     rows = json.loads(run("pool", "status", "work", "--json"))
     assert [(row["container"], row["state"], row["leased"]) for row in rows] == [("work-pool-0", "running", False)]
-    assert "work-pool-1" in run("pool", "scale", "work", "2")
-    assert "removed work-pool-1" in run("pool", "down", "work")
+    assert "work-pool-1" in run("pool", "scale", "work", "2", "--yes")
+    assert steps(run("pool", "down", "work", "--yes", "--json")) == [("work-pool-0", "removed"), ("work-pool-1", "removed")]
+    assert not list(shop.folder.glob("capacity-pools-*/work*"))
     assert "There is no pool" in run("pool", "status", "work", code=2)
     words = ("pool", "migrate", "agents", "agent-0", "agent-1", "--size", "1")
     assert "64Mi -> 32Mi" in run(*words).replace(" ", "").replace("->", " -> ").replace("MiB", "Mi")
@@ -152,7 +164,114 @@ def test_a_pool_stays_until_it_is_taken_down(shop: Fleet) -> None:
         "agents-pool-0": "running",
     }
     run("emergency", "undo", "--yes")
-    run("pool", "down", "agents")
+    run("pool", "down", "agents", "--yes")
+
+
+UP = ("pool", "up", "work", "--image", IMAGE, "--network", "none", "--command", "sleep 600", "--memory", "16m")
+
+
+def steps(said: str) -> list[tuple[str, str]]:
+    """Container and state of each row."""
+    return [(row["container"], row["state"]) for row in json.loads(said)]
+
+
+def kinds(shop: Fleet) -> list[list[str]]:
+    """What the runs of pools said in the journal, container by container, the oldest first; it is empty then."""
+    runs = sorted(list_runs(shop.folder / "journal"), key=lambda one: one[1][0].time)
+    shutil.rmtree(shop.folder / "journal", ignore_errors=True)
+    return [
+        [f"{one.kind} {one.detail.get('container', one.detail.get('state', ''))}".strip() for one in entries]
+        for name, entries in runs
+        if "-pool-" in name
+    ]
+
+
+def test_pools_change_nothing_without_yes_and_journal_what_they_do(shop: Fleet) -> None:
+    """Each of up, scale and down says first what it would do to every instance, and has it in the journal before it does it."""
+    kinds(shop)
+    one, two = (*UP, "--size", "1"), ("pool", "scale", "work", "2")
+    assert "Nothing was changed; --yes does it." in (said := run(*one))
+    assert ("would-create" in said, "16 MiB" in said) == (True, True)
+    assert steps(run(*one, "--json")) == [("work-pool-0", "would-create")]
+    assert not [name for name in states(shop) if name.startswith("work")]
+    assert steps(run(*one, "--yes", "--json")) == [("work-pool-0", "created")]
+    assert steps(run(*one, "--yes", "--json")) == [("work-pool-0", "stays")]
+    assert steps(run(*two, "--json")) == [("work-pool-0", "stays"), ("work-pool-1", "would-create")]
+    run(*two, "--yes")
+    assert steps(run("pool", "scale", "work", "1", "--json")) == [("work-pool-0", "stays"), ("work-pool-1", "would-remove")]
+    run("pool", "scale", "work", "1", "--yes")
+    assert steps(run("pool", "down", "work", "--json")) == [("work-pool-0", "would-remove")]
+    assert states(shop)["work-pool-0"] == "running"
+    run("pool", "down", "work", "--yes")
+    listed = json.loads(run("journal", "--service", "standalone/work-pool-1", "--json"))
+    assert [(one["what"], one["outcome"], one["why"]) for one in listed] == [
+        ("create", "created", "pool-scale"),
+        ("remove", "removed", "pool-scale"),
+    ]
+    assert "pool-down" in run("journal")
+    made, gone = (["creating work-pool-{0}", "created work-pool-{0}"], ["removing work-pool-{0}", "removed work-pool-{0}"])
+    wanted = [[line.format(number) for line in lines] for lines, number in ((made, 0), ([], 0), (made, 1), (gone, 1), (gone, 0))]
+    assert kinds(shop) == [["started", *lines, "finished finished"] for lines in wanted]
+
+
+def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journal(shop: Fleet) -> None:
+    """An `up` whose instances die is gone again, and a growth takes its new instances back; both tell the last words."""
+    kinds(shop)
+    dies = (*UP[:7], "--command", "sh -c 'echo no licence; exit 3'", "--size", "2", "--yes")
+    assert "exit code 3" in (said := run(*dies, code=1))
+    assert "no licence" in said
+    assert not [name for name in states(shop) if name.startswith("work")]
+    seen = ["creating", "created", "failed", "removing", "removed"]
+    assert kinds(shop) == [["started", *(f"{kind} work-pool-0" for kind in seen), "finished failed"]]
+    with closing(client(shop.engine)) as api:  # an instance that only one of this host name can be
+        named = {"labels": {"capacity.pool": "work", "capacity.pool.slot": "0"}, "hostname": "first", "name": "work-pool-0"}
+        only = ["sh", "-c", "[ $(hostname) = first ] && exec sleep 600"]
+        api.containers.run(IMAGE, only, network_mode="none", detach=True, **named)
+    assert "does not become healthy" in run("pool", "scale", "work", "3", "--yes", code=1)
+    assert states(shop)["work-pool-0"] == "running"
+    assert "work-pool-1" not in states(shop)
+    assert kinds(shop) == [["started", *(f"{kind} work-pool-1" for kind in seen), "finished failed"]]
+    run("pool", "down", "work", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--size", "2"), "`capacity pool scale work 2`"),
+        (("--image", "other:1"), "image stack"),
+        (("--memory", "32m"), "memory 16 MiB"),
+        (("--cpus", "0.5"), "cpus without a limit"),
+        (("--command", "sleep 5"), "command sleep 600"),
+        (("--env", "LEVEL=debug"), "other variables (LEVEL)"),
+        (("--network", "host"), "network none"),
+    ],
+)
+def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str, ...], said: str) -> None:
+    """What stands is not silently taken for what was asked for; the way on is named."""
+    run(*UP, "--size", "1", "--yes")
+    with closing(client(shop.engine)) as api:
+        api.images.get(IMAGE).tag("other", "1")
+    try:
+        assert said in (refused := run(*UP, *(() if "--size" in words else ("--size", "1")), *words, code=2))
+        assert "capacity pool" in refused
+    finally:
+        run("pool", "down", "work", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--image", "nix"), "docker pull nix"),
+        (("--memory", "4"), "4 B is below the 6 MiB"),
+        (("--env", "LEVEL"), "Write NAME=VALUE"),
+        (("--command", "sh -c 'x"), "cannot be read"),
+        (("--cpus", "4000"), "cores, not 4000"),
+        (("--cpus", "0"), "below what the Engine takes"),
+    ],
+)
+def test_what_a_pool_cannot_be_is_refused_before_anything_is_done(words: tuple[str, ...], said: str) -> None:
+    """Already by the dry run, with a next step, and with the exit code of wrong input."""
+    assert said in run(*UP, *words, code=2)
 
 
 def test_the_timeline_is_kept_between_runs(tmp_path: Path) -> None:
@@ -165,3 +284,13 @@ def test_the_timeline_is_kept_between_runs(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("owner: ''", "owner: Ada", 1))
     assert "owner: Ada" in run("timeline", str(compose), "--engine", "--file", str(file))
     assert "Nothing to look at" in run("timeline", code=2)
+
+
+def test_the_sample_is_not_written_into_the_timeline_of_the_own_fleet(shop: Fleet, tmp_path: Path) -> None:
+    """It is printed; a file that is named gets it."""
+    own, named = shop.folder / "timeline.yaml", tmp_path / "named.yaml"
+    own.unlink(missing_ok=True)
+    assert "## Day 1" in run("timeline", "--sample")
+    assert not own.exists()
+    run("timeline", "--sample", "--quiet", "--file", str(named))
+    assert named.exists()

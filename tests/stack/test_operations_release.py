@@ -13,10 +13,12 @@ import pytest
 
 from capacity.changes import apply_plan, resume, rollback
 from capacity.changes.journal import Kind, list_runs
+from capacity.changes.listing import listed
 from capacity.errors import ChangeRefused, InputError
 from capacity.inventory import snapshot
 from capacity.operations.emergency import flush, release, restart_critical, undo
 from capacity.operations.record import folders, open_stops
+from capacity.settings import Settings
 from tests.changes.fleet import MIB, Fleet, memory, plan_of
 from tests.operations.faults import QUICK, low, own_place, ready, seen
 from tests.operations.redis import redis_image
@@ -117,6 +119,51 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet
         subprocess.run(["umount", disk], check=True)
 
 
+def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
+    """Container, deed, outcome and occasion of everything in the journals."""
+    found = listed(folders(settings), service)
+    return [(str(one.containers[0]["name"]), one.what, one.outcome, one.why) for one in found]
+
+
+def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
+    shop: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A release that was undone, one that another run made good, one whose container is gone, and a restart that failed."""
+    low(shop, "small", 2)
+    ready(shop, "small")
+    settings, began = shop.settings(), "emergency-release"
+    release(settings, memory=1, dry_run=False)
+    assert came_of(settings) == [("small", "stop", "stopped", began)]
+    undo(settings, dry_run=False)
+    assert came_of(settings) == [("small", "stop", "started again", began)]
+    release(settings, memory=1, dry_run=False)
+    restart_critical(settings, ["standalone/small"], dry_run=False)
+    wanted = [("small", "stop", "started again", began)] * 2 + [("small", "start", "started again", "emergency-restart")]
+    assert came_of(settings) == wanted
+    ready(shop, "small")
+    blocked = shop.settings(journal=tmp_path / "file")
+    (tmp_path / "file").write_text("no folder")
+    release(blocked, memory=1, dry_run=False)
+    assert str(folders(blocked)[1]) in caplog.text
+    assert str(tmp_path / "file") in caplog.text
+    assert came_of(settings) == [*wanted, ("small", "stop", "stopped", began)]
+    with closing(client(shop.engine)) as api:
+        api.containers.get("small").remove(force=True)
+    assert [one.state for one in undo(settings, dry_run=False)] == ["failed"]
+    assert came_of(settings, "small")[-1] == ("small", "stop", "still down", began)
+    with pytest.raises(Exception, match="no such file"):
+        shop.run("broken", ["/nowhere"])
+    (done,) = restart_critical(settings, ["standalone/broken"], dry_run=False)
+    assert (done.state, "--resume" in done.note, "then try again" in done.note) == ("failed", False, True)
+    shop.run("dying", ["sh", "-c", "exit 3"], **QUICK)
+    wait_for(
+        lambda: {one.name: one.state for one in snapshot(settings.engine).containers}["dying"] == "exited" or None, "its end"
+    )
+    (done,) = restart_critical(settings, ["standalone/dying"], dry_run=False)
+    assert (done.state, "docker logs dying" in done.note) == ("failed", True)
+    assert came_of(settings, "standalone/dying") == [("dying", "start", "failed", "emergency-restart")]
+
+
 KILLED = """
 import os, signal, sys
 from capacity.changes import lifecycle
@@ -186,5 +233,6 @@ def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fle
         assert (refused.state, "NOAUTH" in refused.note) == ("failed", True)
         assert asked("--no-auth-warning", "-a", "other", "GET", "a") == "1"
     assert seen(settings) == before
+    assert came_of(settings) == [("cache", "flush", state, "emergency-flush") for state in ("flushed", "failed")]
     kinds = [[entry.kind for entry in entries] for _, entries in list_runs(settings.apply.journal)]
     assert kinds == [[Kind.STARTED, Kind.DONE, Kind.FINISHED], [Kind.STARTED, Kind.FAILED, Kind.FINISHED]]

@@ -11,6 +11,7 @@ import pytest
 
 from capacity.changes import apply_plan, rollback
 from capacity.changes.journal import list_runs
+from capacity.changes.listing import listed
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
 from capacity.inventory import snapshot
 from capacity.operations.emergency import undo
@@ -44,7 +45,7 @@ def test_a_move_to_a_pool_and_back(shop: Fleet) -> None:
         pool.scale(1)
     assert [(one.name, one.state, one.leased) for one in pool_states(settings, "agents")] == [("agents-pool-0", "running", False)]
     assert {one.state for one in undo(settings, dry_run=False)} == {"started"}
-    pool_down(settings, "agents")
+    pool_down(settings, "agents", dry_run=False)
     assert seen(settings) == before
 
 
@@ -130,6 +131,8 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
         (name, {"stop": "stopped", "start": "started"}[what]) for name, what in wanted
     ]
     states = {one.name: (one.state, one.memory) for one in snapshot(settings.engine).containers}
+    deeds = [(one.service, one.what, one.outcome) for one in listed([settings.apply.journal])]
+    assert deeds == [("shop/worker", "stop", "done"), ("shop/cache", "stop", "done"), ("shop/web", "recreate", "done")]
     assert states == {
         "shop-cache-1": ("exited", None),
         "shop-elsewhere-1": ("running", None),

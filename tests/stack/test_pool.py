@@ -154,6 +154,19 @@ def test_scaling_grows_at_once_and_shrinks_after_the_lease(engine: Engine) -> No
             one.__exit__(None, None, None)
 
 
+def test_a_growth_that_fails_takes_its_new_instances_back(engine: Engine) -> None:
+    """What a third instance cannot have: the pool is as it was, and can be leased."""
+    sick = {"Test": ["CMD-SHELL", "[ -e /proc/1/root/well ]"], "Interval": 100_000_000, "Retries": 1}
+    with pool(engine.url, "grown", 1) as mine:
+        mine.health = sick
+        with pytest.raises(PoolUnhealthy, match="grown-pool-1 does not become healthy: it is running, unhealthy"):
+            mine.scale(3)
+        assert names(engine, "grown") == ["grown-pool-0"]
+        assert [state.number for state in mine.status()] == [0]
+        with mine.lease(timeout=5) as instance:
+            assert instance.number == 0
+
+
 def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
     """The containers of a pool stay while anybody uses it."""
     with pool(engine.url, "shared", 2) as one:
@@ -161,6 +174,7 @@ def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
             assert first.number != second.number
         assert len(names(engine, "shared")) == 2
     assert names(engine, "shared") == []
+    assert not one.folder.exists()
 
 
 def test_a_killed_user_leaves_nothing_and_blocks_nobody(engine: Engine, tmp_path: Path) -> None:
