@@ -73,7 +73,7 @@ def judge(table: pd.DataFrame, hull: pd.DataFrame) -> None:
         best = np.array([hull.loc[hull[cost] <= each, "breached"].min() for each in ours[cost]])
         ratios = np.maximum(ours["breached"], least) / np.maximum(np.nan_to_num(best, nan=1.0), least)
         print(
-            f"  tuned envelope at equal {cost} cost: {geometric(ratios):.2f} x ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+            f"  tuned envelope at equal {cost} cost: {geometric(ratios):.3f} x ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
         )
     print(f"  realised over asked: {', '.join(f'{real / risk:.2f}' for risk, real in ours['breached'].items())}")
     for name in RIVALS:

@@ -10,7 +10,8 @@ from capacity.sizing.policies.forest import MARGINS
 
 __all__ = ["allocate", "most", "within_budget"]
 
-_TOTAL, _TYPICAL = 0.4, 0.6  # how the cost counts: share of the fleet's total, and relative to each service
+_AT_PEAK, _FAR_ABOVE = 0.1, 0.7  # weight of the fleet's total in the cost of a margin; the rest counts relative to each service
+_FAR = float(np.log(2.0))  # the margin from which on the weight stays as it is
 _STEPS = 48
 _BARRED = 1e6
 _UNITS, _MOST_CELLS = 10_000, 20_000_000  # of the exact budget solver, and where it stops being affordable
@@ -43,7 +44,7 @@ def allocate(
         index into `MARGINS` for each service.
     """
     count = len(peaks)
-    cost = _TOTAL * np.exp(MARGINS) * (peaks / peaks.sum())[:, None] + _TYPICAL * MARGINS / count
+    cost = _cost(peaks)
     highest = int(np.flatnonzero(top + 1e-9 >= MARGINS)[-1])
     bars = _barred(chances, cap, floor, highest)
     rows = np.arange(count)
@@ -57,6 +58,19 @@ def allocate(
         else:
             low, chosen = price, picked
     return chosen
+
+
+def _cost(peaks: Floats) -> Floats:
+    """What each margin costs each service, on a scale of its own: services x `MARGINS`, rising along a row.
+
+    Up to the trailing peak what counts is how much a service gets relative to itself, so that a fleet's small ones are not
+    padded without end; the further above, the more it is the money, most of which is in a few large services.
+    """
+    between = (MARGINS[1:] + MARGINS[:-1]) / 2
+    weight = np.interp(between, [0.0, _FAR], [_AT_PEAK, _FAR_ABOVE])
+    total = np.concatenate([[0.0], np.cumsum(weight * np.diff(np.exp(MARGINS)))])
+    typical = np.concatenate([[0.0], np.cumsum((1 - weight) * np.diff(MARGINS))])
+    return np.asarray(total * (peaks / peaks.sum())[:, None] + typical / len(peaks))
 
 
 def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats | None = None) -> Indices:

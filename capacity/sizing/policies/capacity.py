@@ -142,7 +142,7 @@ class Capacity:
     def drift(self, past: Past, risks: Sequence[float]) -> Floats:
         """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior."""
         prior = _prior()["drift"]
-        weight = prior["weight"]
+        weight = float(prior["weight"])  # of an integer all that follows would be cut to whole breaches
         realised = weight * (prior["risk"] / np.asarray(risks)) ** prior["exponent"]
         expected = np.full(len(risks), weight)
         days = _days(past)

@@ -20,7 +20,7 @@ MARGINS = np.concatenate(
     [np.arange(-2.5, -0.5, 0.25), np.arange(-0.5, 0.6, 0.05), np.arange(0.6, 1.5, 0.1), np.arange(1.5, 4.1, 0.25)]
 )  # logarithms of the multiple of the trailing peak
 _GRID = np.arange(-3.0, 4.01, 0.05)
-_TREES, _LEAF, _SHARE, _COLUMNS = 50, 30, 0.5, 0.6
+_TREES, _LEAF, _SHARE, _COLUMNS = 75, 30, 0.5, 0.6
 _LEAST_ROWS = 60
 _MOST_ROWS = 20_000
 _LEAST = 1e-12
