@@ -26,10 +26,12 @@ from capacity.operations.leases import exclusive, lease, leased, member, note, n
 from capacity.settings import EngineSettings, load_settings
 from capacity.units import format_memory
 
-__all__ = ["LABEL", "SLOT", "Instance", "InstancePool", "PoolState", "containers_of", "lock_file", "pool_folder", "remove_pool"]
+__all__ = ["LABEL", "SLOT", "Instance", "InstancePool", "PoolState", "containers_of", "leave_pool", "lock_file"]
+__all__ += ["pool_folder", "stands"]
 
 LABEL = "capacity.pool"
 SLOT = "capacity.pool.slot"
+_KEEP = "capacity.pool.keep"
 _LEAST_MEMORY = 6 << 20  # bytes; the Engine takes no limit below
 _LEAST_CPUS = 0.01
 _MOST = 256
@@ -75,7 +77,7 @@ class InstancePool:
         environment: variables of each.
         network: `none`, `host` or a network's name.
         health: a health check in the Engine's own words; without one running is healthy.
-        keep: leave the containers when the last user goes.
+        keep: leave the containers when the last user goes; a pool that stands already stays as it was made.
         settings: which Engine; default of the settings. The first one is used.
         steady: seconds that a new instance without a health check must stay up; many a process ends right after its start.
         journal: where every instance is announced before it is made or removed; None = nowhere.
@@ -94,6 +96,7 @@ class InstancePool:
     settings: EngineSettings | None = None
     steady: float = 0.0
     journal: Journal | None = field(default=None, repr=False)
+    _stands: bool = field(default=False, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     _made: list[int] = field(default_factory=list, init=False, repr=False)
     _known: dict[int, tuple[Container, float]] = field(default_factory=dict, init=False, repr=False)
@@ -121,7 +124,9 @@ class InstancePool:
         engines, _ = self._stack.enter_context(connect_all(self.settings or load_settings().engine))
         self._engine = next(iter(engines.values()))
         self.folder = pool_folder(self.name, self._engine)
-        if not self.keep:  # it is told to look only after our own lock is gone: blocks end in the opposite order
+        here = containers_of(self._engine, self.name)
+        self._stands = stands(here) if here else self.keep
+        if not self._stands:  # it is told to look only after our own lock is gone: blocks end in the opposite order
             self._watcher = _watch(self.folder, self.name, self._engine)
             self._stack.callback(self._leave)
         self._stack.enter_context(member(lock_file(self.folder)))
@@ -131,7 +136,7 @@ class InstancePool:
                     if free is not None:
                         self._ready(slot, free)
         except BaseException:
-            if self.keep:  # without it all go with their last user
+            if self._stands:  # or all go with their last user
                 self._take_back(0)
             self._stack.close()
             raise
@@ -243,7 +248,7 @@ class InstancePool:
             return None
 
     def _make(self, slot: int) -> Container:
-        labels = {LABEL: self.name, SLOT: str(slot)}
+        labels = {LABEL: self.name, SLOT: str(slot)} | ({_KEEP: "true"} if self._stands else {})
         self._made.append(slot)
         self._say(Kind.CREATING, slot, image=self.image, memory=self.memory, cpus=self.cpus)
         made = lifecycle.create(
@@ -320,12 +325,16 @@ def containers_of(engine: Engine, name: str) -> list[Container]:
         return [read_container(engine.host.name, engine.api.inspect_container(one["Id"])) for one in found]
 
 
-def remove_pool(engine: Engine, name: str) -> list[str]:
-    """Remove all containers of a pool, leased or not; their names."""
+def stands(found: Sequence[Container]) -> bool:
+    """Whether a pool of these containers was made to stay when its users go."""
+    return any(_KEEP in one.labels for one in found)
+
+
+def leave_pool(engine: Engine, name: str) -> None:
+    """Remove all containers of a pool that nobody uses any more, unless it was made to stay."""
     found = containers_of(engine, name)
-    for one in found:
+    for one in () if stands(found) else found:
         lifecycle.remove(engine, one.id, one.name)
-    return [one.name for one in found]
 
 
 def _watch(folder: Path, name: str, engine: Engine) -> subprocess.Popen[bytes]:

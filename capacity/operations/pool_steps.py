@@ -11,7 +11,7 @@ from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, engine_errors
 from capacity.operations.causes import redact
 from capacity.operations.leases import leased
-from capacity.operations.pool import SLOT, InstancePool, pool_folder
+from capacity.operations.pool import SLOT, InstancePool, pool_folder, stands
 from capacity.units import format_cores, format_memory
 
 __all__ = ["PoolStep", "check_image", "done", "planned", "refuse_another"]
@@ -102,6 +102,9 @@ def refuse_another(engine: Engine, pool: InstancePool, found: Sequence[Container
     """
     if not found:
         return
+    if pool.keep and not stands(found):
+        said = f"The pool {pool.name!r} belongs to a program, and goes when its last user ends"
+        raise InputError(said, "End that program first, or take another name")
     size = max(int(one.labels[SLOT]) for one in found) + 1
     if size != pool.size:
         hint = f"`capacity pool scale {pool.name} {pool.size}` changes that"

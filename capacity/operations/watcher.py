@@ -1,4 +1,6 @@
-"""`python -m capacity.operations.watcher LOCK POOL ADDRESS`: removes a pool when its last user is gone, however that one went.
+"""`python -m capacity.operations.watcher LOCK POOL ADDRESS`: removes a program's pool when its last user is gone.
+
+However that one went; a pool that was made to stay is left alone.
 
 The user holds the other end of this process's input and a shared lock on LOCK. When the input ends, the user has left or died;
 if nobody else holds the lock, the containers go.
@@ -22,12 +24,12 @@ def main() -> None:
         pass
     from capacity.inventory.engine import connect_all
     from capacity.operations.leases import retire
-    from capacity.operations.pool import remove_pool
+    from capacity.operations.pool import leave_pool
     from capacity.settings import EngineSettings
 
     def remove() -> None:
         with connect_all(EngineSettings(hosts={"pool": address})) as (engines, _):
-            remove_pool(engines["pool"], name)
+            leave_pool(engines["pool"], name)
 
     retire(Path(lock), remove)
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from capacity.errors import EngineRefused, InputError, PoolBusy, PoolUnhealthy
-from capacity.operations import InstancePool
+from capacity.operations import InstancePool, pools
 from capacity.operations.pool import _TRUSTED
-from capacity.settings import EngineSettings
+from capacity.settings import ApplySettings, EngineSettings, Settings
 from tests.operations.holder import SLEEP, hold, pool, steps
 from tests.servers import wait_for
 from tests.servers_docker import Engine, busybox_image, client, dockerd
@@ -175,6 +175,24 @@ def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
         assert len(names(engine, "shared")) == 2
     assert names(engine, "shared") == []
     assert not one.folder.exists()
+
+
+def test_a_pool_that_stands_outlives_the_programs_that_join_it(engine: Engine, tmp_path: Path) -> None:
+    """Also when such a program has replaced its only instance; and a program's own pool cannot be made to stay."""
+    journal = ApplySettings(journal=tmp_path / "journal")
+    settings = Settings(engine=EngineSettings(hosts={"test": engine.url}), apply=journal)
+    wanted = pool(engine.url, "stands", 1, keep=True)
+    pools.pool_up(settings, wanted, dry_run=False)
+    with pool(engine.url, "stands", 1) as joined, closing(client(engine)) as docker:
+        docker.containers.get("stands-pool-0").remove(force=True)
+        time.sleep(_TRUSTED)
+        with joined.lease() as instance:
+            assert instance.name == "stands-pool-0"
+    assert names(engine, "stands") == ["stands-pool-0"]
+    pools.pool_down(settings, "stands", dry_run=False)
+    with pool(engine.url, "stands", 1), pytest.raises(InputError, match="belongs to a program"):
+        pools.pool_up(settings, wanted, dry_run=False)
+    assert names(engine, "stands") == []
 
 
 def test_a_killed_user_leaves_nothing_and_blocks_nobody(engine: Engine, tmp_path: Path) -> None:
