@@ -11,7 +11,7 @@ from typing import Any
 from capacity.changes.journal import Entry, Kind, list_runs
 from capacity.model import Value
 
-__all__ = ["Adjustment", "adjustments", "held_back", "outcome_of", "steps_since"]
+__all__ = ["Adjustment", "adjustments", "changes_of", "held_back", "outcome_of", "steps_since"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,13 @@ class Adjustment:
 
 def adjustments(folder: Path, service: str = "") -> list[Adjustment]:
     """Every change that was begun, the oldest first; of one service, or of all."""
-    return [one for run, entries in list_runs(folder) for one in _of_run(run, entries) if not service or one.service == service]
+    return [
+        one for run, entries in list_runs(folder) for one in changes_of(run, entries) if not service or one.service == service
+    ]
 
 
-def _of_run(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
+def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
+    """Every change that one run began."""
     started = entries[0].detail
     for intent in entries:
         if intent.kind is not Kind.INTENT:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capacity.changes.held import Adjustment, adjustments, outcome_of
+from capacity.changes.held import Adjustment, changes_of, outcome_of
 from capacity.changes.journal import Entry, Kind, list_runs
 
 __all__ = ["listed"]
@@ -33,11 +33,13 @@ def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
         folders: of journals; those that are not there are empty.
         service: `project/service`, or a container's name alone for one outside Compose; empty = all.
     """
-    places = [place for place in dict.fromkeys(folders) if place.is_dir()]
-    runs = [(run, entries) for place in places for run, entries in list_runs(place)]
-    started = _started(entry for _, entries in runs for entry in entries)
-    found = [one for place in places for one in adjustments(place)]
-    found += [one for run, entries in runs for one in _of_run(run, entries, started)]
+    runs: dict[str, list[Entry]] = {}
+    for place in dict.fromkeys(folders):
+        for run, entries in list_runs(place):
+            runs[run] = max(runs.get(run, []), entries, key=len)  # a run that went on elsewhere counts once
+    started = _started(entry for entries in runs.values() for entry in entries)
+    found = [one for run, entries in runs.items() for one in changes_of(run, entries)]
+    found += [one for run, entries in runs.items() for one in _of_run(run, entries, started)]
     wanted = {service, f"standalone/{service}"}
     return sorted((one for one in found if not service or one.service in wanted), key=lambda one: one.time)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +21,13 @@ __all__ = ["rollback"]
 
 
 def rollback(
-    run: str, settings: Settings, *, services: str = "*", exact: bool = False, progress: Progress | None = None
+    run: str,
+    settings: Settings,
+    *,
+    services: str = "*",
+    exact: bool = False,
+    progress: Progress | None = None,
+    folder: Path | None = None,
 ) -> list[Outcome]:
     """Bring files and containers back to what they were before a run, finished or not.
 
@@ -33,6 +40,7 @@ def rollback(
         services: only services that fit this glob.
         exact: replace containers whose limits have to be lifted.
         progress: told of every step.
+        folder: where the run's journal is; default that of the settings.
 
     Returns:
         One outcome a step: `undone`, or `failed` with what could not be brought back.
@@ -43,7 +51,7 @@ def rollback(
         ApplyFailed: it stopped half way; run it again.
         EngineError: no Engine answers.
     """
-    folder = settings.apply.journal
+    folder = folder or settings.apply.journal
     progress = progress or Silent()
     with apply_lock(folder):
         name = find_run(folder, run)
@@ -56,7 +64,7 @@ def rollback(
                 for entry in entries
                 if entry.kind is Kind.INTENT and entry.step not in undone and fnmatchcase(entry.service, services)
             ]
-            _refuse_older(folder, name, intents)
+            _refuse_older({folder, settings.apply.journal}, name, intents)
             journal.write(Kind.ROLLBACK, who=owner(), services=services)
             outcomes = []
             progress.start("steps back", len(intents))
@@ -76,10 +84,10 @@ def rollback(
     return outcomes
 
 
-def _refuse_older(folder: Path, run: str, intents: list[Entry]) -> None:
+def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
     """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
     mine = {(intent.service, intent.host, change["what"]) for intent in intents for change in intent.detail["changes"]}
-    for one in adjustments(folder):
+    for one in (one for folder in folders for one in adjustments(folder)):
         later = one.run != run and (one.service, one.host, one.what) in mine and one.time > min(intent.time for intent in intents)
         if later and one.outcome in {"verified", "done", "unfinished"}:
             raise ChangeRefused(f"The run {one.run} changed {one.service} {one.what} later", f"Take that back first: {one.run}")

@@ -125,15 +125,15 @@ def rollback(
 
 def _back(settings: Settings, run: str | None, *, yes: bool, as_json: bool) -> None:
     from capacity import changes
-    from capacity.operations.record import last_run
+    from capacity.operations.record import at_hand, last_run
 
-    name, services = last_run(settings, run)
+    folder, name, services = last_run(settings, run)
     if not yes:
         rows = [{"run": name, "service": service, "state": "would-go-back"} for service in services]
         print_rows(rows, as_json=as_json, title=f"Run {name}")
         typer.echo("Nothing was changed; --yes does it.", err=True)
         return
-    done = changes.rollback(name, settings)
+    done = changes.rollback(name, settings, folder=at_hand(settings, folder, name))
     rows = [{"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in done]
     print_rows(rows, as_json=as_json, title=f"Run {name} taken back")
     if any(one.state == "failed" for one in done):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from capacity.changes import lifecycle
@@ -21,7 +22,7 @@ from capacity.inventory.engine import Engine, connect_all, inspect, survey
 from capacity.names import meant
 from capacity.operations.depends import dependencies, in_order
 from capacity.operations.measure import usage_of
-from capacity.operations.record import journalled, last_revision, open_stops
+from capacity.operations.record import at_hand, journalled, last_revision, open_stops
 from capacity.settings import Settings
 
 __all__ = ["Stopped", "flush", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
@@ -153,7 +154,7 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
     found = open_stops(settings)
     revision = last_revision(settings)
     if revision is not None and (not found or found[-1][2][0].time < revision[0]):
-        return _back_from(settings, revision[1], revision[2], dry_run=dry_run)
+        return _back_from(settings, *revision[1:], dry_run=dry_run)
     if not found:
         raise InputError("Nothing was stopped here that is still down", "`capacity inventory` lists what is")
     folder, run, left = found[-1]
@@ -166,14 +167,13 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
     return done
 
 
-def _back_from(settings: Settings, run: str, services: Sequence[str], *, dry_run: bool) -> list[Stopped]:
+def _back_from(settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool) -> list[Stopped]:
     """What was there before a project was brought to a revision."""
     if dry_run:
         return [Stopped(one, "", "-", "would-go-back", note=f"run {run}") for one in reversed(services)]
     states = {"undone": "back"}
-    return [
-        Stopped(one.service, one.host, "-", states.get(one.state, one.state), note=one.reason) for one in rollback(run, settings)
-    ]
+    done = rollback(run, settings, folder=at_hand(settings, folder, run))
+    return [Stopped(one.service, one.host, "-", states.get(one.state, one.state), note=one.reason) for one in done]
 
 
 def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = "", host: str = "", **detail: object) -> str:

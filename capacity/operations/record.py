@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from capacity.changes.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner, still_stopped
+from capacity.changes.journal import Entry, Journal, Kind, list_runs, open_journal, owner, still_stopped
 from capacity.changes.lock import apply_lock
 from capacity.errors import InputError, StorageError
 from capacity.settings import Settings
 
-__all__ = ["REVISION", "folders", "journalled", "last_revision", "last_run", "open_stops"]
+__all__ = ["REVISION", "at_hand", "folders", "journalled", "last_revision", "last_run", "open_stops"]
 
 REVISION = "emergency-revision"
 """What a run is called that brings a project back to a revision."""
@@ -86,22 +86,27 @@ def folders(settings: Settings) -> list[Path]:
 
 def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
     """Folder, run and stops of all runs whose containers have not all been started again, the oldest first."""
-    runs = [
-        (entries[0].time, folder, run, still_stopped(entries))
-        for folder in folders(settings)
-        for run, entries in list_runs(folder)
-    ]
-    return [(folder, run, left) for _, folder, run, left in sorted(runs, key=lambda one: one[0]) if left]
+    found = [(folder, run, still_stopped(entries)) for folder, run, entries in _runs(settings)]
+    return [one for one in found if one[2]]
 
 
-def last_revision(settings: Settings) -> tuple[datetime, str, list[str]] | None:
-    """Time, name and services of the last run that brought a project back to a revision and still stands."""
-    found = None
-    for name, entries in list_runs(settings.apply.journal):
+def last_revision(settings: Settings) -> tuple[datetime, Path, str, list[str]] | None:
+    """Time, folder, name and services of the last run that brought a project back to a revision and still stands."""
+    for folder, name, entries in reversed(_runs(settings)):
         services = _standing(entries)
-        if services and entries[0].detail.get("why") == REVISION and (found is None or found[0] < entries[0].time):
-            found = (entries[0].time, name, services)
-    return found
+        if services and entries[0].detail.get("why") == REVISION:
+            return entries[0].time, folder, name, services
+    return None
+
+
+def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
+    """Folder, name and lines of every run, the oldest first; one that went on in memory is read there."""
+    found: dict[str, tuple[Path, str, list[Entry]]] = {}
+    for folder in folders(settings):
+        for run, entries in list_runs(folder):
+            if run not in found or len(entries) > len(found[run][2]):
+                found[run] = (folder, run, entries)
+    return sorted(found.values(), key=lambda one: one[2][0].time)
 
 
 def _standing(entries: Iterable[Entry]) -> list[str]:
@@ -111,16 +116,37 @@ def _standing(entries: Iterable[Entry]) -> list[str]:
     return list(dict.fromkeys(one.service for one in entries if one.kind is Kind.INTENT and one.step not in undone))
 
 
-def last_run(settings: Settings, run: str | None = None) -> tuple[str, list[str]]:
-    """A run by the beginning of its name, or the last one that changed something and still stands; and its services.
+def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, list[str]]:
+    """Folder, name and services of a run, by the beginning of its name, or of the last one that changed something.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, it does not stand any more, or several begin so.
     """
-    folder = settings.apply.journal
-    wanted = find_run(folder, run) if run is not None else None
-    runs = [(entries[0].time, name, _standing(entries)) for name, entries in list_runs(folder) if name == (wanted or name)]
-    standing = [one for one in sorted(runs) if one[2]]
+    standing = [(folder, name, _standing(entries)) for folder, name, entries in _runs(settings)]
+    standing = [one for one in standing if one[2] and (run is None or one[1].startswith(run))]
     if not standing:
-        raise InputError("There is no run to take back", "`capacity journal` lists what was changed")
-    return standing[-1][1], standing[-1][2]
+        said = "There is no run to take back" if run is None else f"There is no run {run!r} to take back"
+        raise InputError(said, "`capacity journal` lists what was changed")
+    exact = [one for one in standing if one[1] == run]
+    if run is not None and not exact and len(standing) > 1:
+        raise InputError(f"{len(standing)} runs begin with {run!r}", "`capacity journal` lists the runs")
+    return (exact or standing)[-1]
+
+
+def at_hand(settings: Settings, folder: Path, run: str) -> Path:
+    """The folder to go on with a run in: its own, or the spare one with a copy of it where its disk takes nothing more.
+
+    Raises:
+        StorageError: that takes nothing either.
+    """
+    try:
+        if shutil.disk_usage(folder).free >= _ROOM and os.access(folder, os.W_OK):
+            return folder
+        spare = folders(settings)[1]
+        if spare != folder:
+            spare.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copytree(folder / run, spare / run, dirs_exist_ok=True)
+            _log.warning("the run %s goes on in %s, which a restart of the machine empties: %s is full", run, spare, folder)
+    except OSError as error:
+        raise StorageError(f"Cannot go on with the run {run} of {folder}: {error.strerror}", "Free the disk") from error
+    return spare

@@ -130,7 +130,7 @@ def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool 
             if not any(one.state == "failed" for one in done):
                 done += _critical(settings, engine, engines)
     if any(one.state == "failed" for one in done):
-        rollback(journal.run, settings)
+        rollback(journal.run, settings, folder=journal.folder.parent)
     return done
 
 

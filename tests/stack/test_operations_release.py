@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -17,7 +18,7 @@ from capacity.changes.listing import listed
 from capacity.errors import ChangeRefused, InputError
 from capacity.inventory import snapshot
 from capacity.operations.emergency import flush, release, restart_critical, undo
-from capacity.operations.record import folders, open_stops
+from capacity.operations.record import at_hand, folders, last_run, open_stops
 from capacity.settings import Settings
 from tests.changes.fleet import MIB, Fleet, memory, plan_of
 from tests.operations.faults import QUICK, low, own_place, ready, seen
@@ -115,6 +116,30 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet
         (kinds,) = [[entry.kind for entry in entries] for name, entries in list_runs(folder) if name == run]
         assert Kind.STARTED_AGAIN in kinds
         assert seen(settings) == before
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path: Path) -> None:
+    """A run whose journal takes nothing more goes on in memory, is not taken back twice, and is listed once."""
+    shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+    try:
+        settings = shop.settings(journal=disk / "journal")
+        before = seen(settings)
+        apply_plan(plan_of(memory("standalone/web", 16, 24)), settings)
+        assert seen(settings) != before
+        (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - 4096))
+        folder, run, services = last_run(settings)
+        assert (folder, services) == (disk / "journal", ["standalone/web"])
+        spare = at_hand(settings, folder, run)
+        assert [one.state for one in rollback(run, settings, folder=spare)] == ["undone"]
+        assert seen(settings) == before
+        with pytest.raises(InputError, match="There is no run to take back"):
+            last_run(settings)
+        assert [(one.run, one.outcome) for one in listed(folders(settings))] == [(run, "rolled back")]
     finally:
         subprocess.run(["umount", disk], check=True)
 
