@@ -126,7 +126,7 @@ class InstancePool:
         self.folder = pool_folder(self.name, self._engine)
         here = containers_of(self._engine, self.name)
         self._stands = stands(here) if here else self.keep
-        if not (self.keep or self._stands):  # it is told to look only after our own lock is gone: blocks end in the opposite order
+        if not (self.keep or self._stands):  # told to look only after our own lock is gone: blocks end in the opposite order
             self._watcher = _watch(self.folder, self.name, self._engine)
             self._stack.callback(self._leave)
         self._stack.enter_context(member(lock_file(self.folder)))
