@@ -43,7 +43,7 @@ def main() -> None:
         usage, resource = read(file)
         began = time.perf_counter()
         rows = replay(usage, signal=resource, policies=["capacity", *RIVALS], risk=RISKS)
-        table = frontier(rows, usage)
+        table = frontier(rows, usage, tolerance=0.0)
         print(f"\n{file.stem}: {len(usage.columns)} services, {time.perf_counter() - began:.0f} s for the whole frontier")
         if len(rows) == 0 or table["weeks"].max() < LEAST:
             print(f"  {0 if table.empty else int(table['weeks'].max())} service-weeks: too few to judge")

@@ -33,6 +33,26 @@ def test_limits_never_fall_as_the_risk_falls() -> None:
     assert np.isfinite(limits).all()
 
 
+def test_limits_never_fall_with_the_risk_from_one_call_to_the_next() -> None:
+    """Asked one by one, at odd risks close together, on services of heavy tails; with others beside them or alone."""
+    rng = np.random.default_rng(2)
+    values = 1e9 * np.exp(np.cumsum(rng.standard_t(2, (24 * 42, 25)) * 0.01, axis=0))
+    one, policy = Past(values, 3600, Resource.MEMORY, np.full(25, np.nan)), Capacity()
+    risks = (0.6, 0.3, 0.21, 0.2, 0.17, 0.168, 0.057, 0.056, 0.03, 0.029, 0.011, 0.002, 0.0003)
+    limits = np.concatenate([policy.limits(one, [risk]) for risk in risks])
+    assert (np.diff(limits, axis=0) >= 0).all()
+    assert policy.limits(one, risks) == pytest.approx(limits)
+
+
+def test_one_service_that_jumps_does_not_raise_all_others() -> None:
+    """Steady services keep limits near their peaks when a single one of them has had a peak of forty times its use."""
+    rng = np.random.default_rng(7)
+    values = (np.arange(12) % 7 + 1) * 3e8 * (1 + 0.03 * rng.standard_normal((24 * 28, 12)))
+    values[24 * 20, 0] = 1.2e10
+    limits = Capacity().limits(Past(values, 3600, Resource.MEMORY, np.full(12, np.nan)), RISKS)
+    assert (limits / values[-24 * 14 :].max(axis=0))[:, 1:].max() < 3
+
+
 def test_the_wild_get_the_margin() -> None:
     """A calm service's limit stays near its peak, a wild one's goes further beyond."""
     one = past(60)

@@ -25,7 +25,7 @@ def most(risk: float) -> float:
 
 
 def allocate(
-    chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None, top: float = MARGINS[-1]
+    chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None, top: Floats | float = MARGINS[-1]
 ) -> Indices:
     """Margin of each service with the least cost at which the mean chance is `risk` at most.
 
@@ -38,18 +38,18 @@ def allocate(
         risk: mean chance wanted.
         cap: no service may have more, as far as any margin prevents it.
         floor: lowest margin of each service (a logarithm).
-        top: highest margin of any service (a logarithm): what little is known does not bear more.
+        top: highest margin of each service (a logarithm): what is known does not bear more.
 
     Returns:
         index into `MARGINS` for each service.
     """
     count = len(peaks)
     cost = _cost(peaks)
-    highest = int(np.flatnonzero(top + 1e-9 >= MARGINS)[-1])
+    highest = (np.broadcast_to(top, count)[:, None] + 1e-9 >= MARGINS).sum(axis=1) - 1
     bars = _barred(chances, cap, floor, highest)
     rows = np.arange(count)
     low, high = 1e-7, 1e4
-    chosen = np.full(count, highest, np.intp)
+    chosen: Indices = highest.astype(np.intp)
     for _ in range(_STEPS):
         price = np.sqrt(low * high)
         picked = (chances / count + price * cost + bars).argmin(axis=1)
@@ -94,14 +94,13 @@ def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats |
     return _spend_the_rest(chances, cost, chosen, budget)
 
 
-def _barred(chances: Floats, cap: float, floor: Floats | None, highest: int) -> Floats:
+def _barred(chances: Floats, cap: float, floor: Floats | None, highest: Indices) -> Floats:
     """A prohibitive cost on margins that risk more than the cap, lie below the floor or above the highest, which is allowed."""
     bars = np.where(chances > cap, _BARRED, 0.0)
     if floor is not None:
         bars += np.where(floor[:, None] > MARGINS + 1e-9, _BARRED, 0.0)
-    bars[:, highest] = 0.0
-    bars[:, highest + 1 :] = 2 * _BARRED
-    return bars
+    bars[np.arange(len(bars)), highest] = 0.0
+    return np.where(np.arange(len(MARGINS)) > highest[:, None], 2 * _BARRED, bars)
 
 
 def _by_table(chances: Floats, cost: Floats, budget: float, lowest: Indices) -> Indices:

@@ -37,9 +37,13 @@ _HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
 _JUDGED = 400  # services whose held-out weeks are looked at
 _FORECAST_DAYS = 28
 _FORECAST, _FORECAST_ALONE = 0.15, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
-_MOST_ALONE = float(np.log(3.0))
+_MOST_ALONE = float(np.log(3.0))  # the highest margin on the prior's word
+_FURTHER, _BEYOND = 1.25, float(np.log(2.0))  # how much further than ever before a peak may be thought to stray
 _FLOOR = FEATURES.index("third highest day")
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
+_LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Risks at which margins are chosen; what lies between is read from these, so that no limit falls with the risk."""
+_FIRST = _LADDER.index(0.2)  # the one that all others are chosen from, outwards
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,15 @@ class Outlook:
         peaks: trailing 14-day peak of each service; NaN = never seen.
         chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
         floors: lowest margin of each service: a peak it reached on three of the last fourteen days.
+        tops: highest margin of each service that what is known bears.
         trust: share of the fleet's own past in the chances, 0 to 1; the rest is the prior's.
     """
 
     peaks: Floats
     chances: Floats
     floors: Floats
+    tops: Floats
     trust: float
-
-    @property
-    def top(self) -> float:
-        """The highest margin that what is known bears (a logarithm): three times the peak on the prior's word alone."""
-        return float(_MOST_ALONE + self.trust * (MARGINS[-1] - _MOST_ALONE))
 
     def at(self, limits: Floats) -> Floats:
         """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins it is the nearest one's."""
@@ -125,13 +126,17 @@ class Capacity:
         outlook = self.outlook(past)
         answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan) * np.ones((len(risks), 1))
         known = outlook.peaks > 0
-        drift = self.drift(past, risks) if known.any() else np.ones(len(risks))
-        chances, peaks, floors = outlook.chances[known], outlook.peaks[known], outlook.floors[known]
-        highest = np.full(len(peaks), -np.inf)
-        for number in np.argsort(risks)[::-1] if known.any() else ():
-            chosen = allocate(chances, peaks, risks[number] / drift[number], most(risks[number]), floors, outlook.top)
-            highest = np.maximum(highest, MARGINS[chosen])
-            answer[number, known] = np.exp(highest) * peaks
+        steps = _steps(risks)
+        drift = self.drift(past, steps) if known.any() else np.ones(len(steps))
+        chances, peaks, floors, tops = (each[known] for each in (outlook.chances, outlook.peaks, outlook.floors, outlook.tops))
+        margins = np.zeros((len(steps), len(peaks)))
+        for number, step in enumerate(steps) if known.any() else ():
+            margins[number] = MARGINS[allocate(chances, peaks, step / drift[number], most(step), floors, tops)]
+        first = steps.index(_LADDER[_FIRST])
+        margins[first:] = np.maximum.accumulate(margins[first:], axis=0)
+        margins[first::-1] = np.minimum.accumulate(margins[first::-1], axis=0)
+        answer[:, known] = np.exp(_between(steps, margins, risks)) * peaks
+        drift = _between(steps, drift[:, None], risks)[:, 0]
         return Study(answer, outlook, drift)
 
     def outlook(self, past: Past) -> Outlook:
@@ -158,7 +163,7 @@ class Capacity:
             outlook = self._outlook(past, days, now, model, judged)
             peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
-                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.top)
+                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.tops)
                 realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
                 expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
         return np.asarray(realised / expected)
@@ -181,7 +186,8 @@ class Capacity:
             told = chances_from(self._forecast(past, days, day, chosen), peaks)
             weight = trust * _FORECAST + (1 - trust) * _FORECAST_ALONE
             chances = np.where(np.isfinite(told), weight * told + (1 - weight) * chances, chances)
-        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], trust)
+        tops = (1 - trust) * _MOST_ALONE + trust * (_FURTHER * _borne_out(days, day)[chosen] + _BEYOND)
+        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], tops, trust)
 
     def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp]) -> Floats:
         """Services x `PEAK_LEVELS` for the week that begins with `day`; NaN where the forecaster offers none."""
@@ -192,6 +198,39 @@ class Capacity:
             kept, quantiles = chosen, _peak_quantiles(past, len(days) - day, chosen)
             self._kept[day] = (kept, quantiles)
         return quantiles[np.searchsorted(kept, chosen)]
+
+
+def _steps(risks: Sequence[float]) -> tuple[float, ...]:
+    """The part of the ladder that these risks need: from the first step, or the loosest, to the next stricter one."""
+    start = 0 if max(risks) > _LADDER[_FIRST] else _FIRST
+    end = np.searchsorted(-np.asarray(_LADDER), -min(risks))
+    return _LADDER[start : max(int(end), _FIRST) + 1]
+
+
+def _between(steps: Sequence[float], values: Floats, risks: Sequence[float]) -> Floats:
+    """Rows of `values`, one a step of the ladder, read at other risks by their logarithm; outside the ladder the nearest."""
+    place = np.interp(-np.log(risks), -np.log(steps), np.arange(len(steps)))
+    below = np.floor(place).astype(np.intp)
+    above = np.minimum(below + 1, len(steps) - 1)
+    share = (place - below)[:, None]
+    return np.asarray((1 - share) * values[below] + share * values[above])
+
+
+def _borne_out(days: Days, day: int) -> Floats:
+    """How far peaks have strayed before `day` (a logarithm): the service's own, or what two services at least have shown.
+
+    What a single one did is no ground for giving all the others many times what they use.
+    """
+    strays = [_stray(days, origin) for origin in range(_FIRST_ORIGIN, day - _WEEK + 1)]
+    own = np.max(strays, axis=0, initial=0.0) if strays else np.zeros(days.table.shape[1])
+    second = np.sort(own)[-2] if len(own) > 1 else 0.0
+    return np.maximum(own, second)
+
+
+def _stray(days: Days, origin: int) -> Floats:
+    peak, base = days.next_peak(origin), days.base(origin)
+    seen = (peak > 0) & (base > 0)
+    return np.log(np.where(seen, peak, 1.0) / np.where(seen, base, 1.0))
 
 
 def _days(past: Past) -> Days:
