@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _SURE, _NEAR = 0.5, 0.8  # a week of samples, or use near the limit: without eit
 _SAFE = 1.25  # times the risk: no limit is lowered to run more
 _LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 _RECENT = pd.Timedelta("14D")
+_ALL = 0.999  # of what is shared out: more than that cannot be taken back
 
 _FIRST = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
 _EVIDENCE = ["peak", "peak_high", "observed_peak", "startup_peak", "mean", "p95", "p99", "slack", "slack_after", "breaches"]
@@ -79,7 +81,7 @@ def recommend(
         a leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what these would set).
 
     Raises:
-        InputError: impossible `risk`, `signal`, `policy` or `budget`.
+        InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules leave nothing of.
     """
     resource = _resource(signal)
     _check(risk, policy, budget)
@@ -103,18 +105,46 @@ def recommend(
         if unseen >= budget:
             raise InputError(f"A budget of {budget:g} is spent by the defaults of services without history", "Raise it")
         budget -= unseen
-    chosen = _chosen(policy, study, past, asked, risks, budget)
-    chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
-    table["limit"] = _needed(table, usage, chosen, resource, context, curve, within_budget=budget is not None)
     _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
     sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
     table["urgent"] = (table["breach_now"] > _URGENT * risks) & sure if policy == "capacity" else True
     table["safe"] = _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
-    decide(table, usage, ceiling, resource, context, forecaster.skipped_, regime_since(usage), within_budget=budget is not None)
+    regime = regime_since(usage)
+
+    def decided(share: float | None) -> pd.DataFrame:
+        chosen = _chosen(policy, study, past, asked, risks, share)
+        chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
+        answer = table.copy()
+        answer["limit"] = _needed(answer, usage, chosen, resource, context, curve, within_budget=share is not None)
+        decide(answer, usage, ceiling, resource, context, forecaster.skipped_, regime, within_budget=share is not None)
+        return answer
+
+    table = decided(None) if budget is None else _kept_within(budget, decided)
     _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk))
     _add_evidence(table, usage, resource, curve)
     return table[_FIRST + _EVIDENCE]
+
+
+def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame]) -> pd.DataFrame:
+    """Decisions whose limits in force add up to the budget at most: what house rules take beyond their share, others give.
+
+    Raises:
+        InputError: what is pinned, kept or has a minimum leaves nothing for the others.
+    """
+    share = budget
+    while True:
+        table = decided(share)
+        known = table["peak_high"].notna()  # the defaults of the others are off the budget already
+        over = float(table["limit"].fillna(table["current"])[known].sum()) - budget
+        if over <= 0:
+            return table
+        if over >= share * _ALL:
+            raise InputError(
+                f"The budget cannot be kept: what is pinned, kept or has a minimum takes {over / budget:.0%} too much",
+                "Raise the budget, or change [services] in capacity.toml",
+            )
+        share -= over
 
 
 def _check(risk: float, policy: str, budget: float | None) -> None:

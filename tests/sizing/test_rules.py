@@ -168,6 +168,20 @@ def test_cpu_is_sized_for_business_hours_where_asked() -> None:
     assert by_day.loc["web", "limit"] < 5
 
 
+def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
+    """What house rules hold is taken off what the others share; where it takes all of it, somebody must decide."""
+    usage = steady(*(f"s{number}" for number in range(6)))
+    names = list(usage.columns)
+    current = pd.Series(2.0 * GIB, index=names)
+    rules = {names[0]: ServiceRule(pinned=True), names[1]: ServiceRule(least={Resource.MEMORY: GIB})}
+    table = recommend(usage, current=current, budget=6 * GIB, context=Context(rules=rules))
+    assert table["limit"].fillna(table["current"]).sum() <= 6 * GIB
+    assert table.loc[names[0], "current"] == 2 * GIB
+    assert table.loc[names[1], "limit"] >= GIB
+    with pytest.raises(InputError, match="cannot be kept"):
+        recommend(usage, current=current, budget=2.5 * GIB, context=Context(rules=rules))
+
+
 def test_a_budget_is_kept_and_shared() -> None:
     """All limits together fit, also after rounding, and more money breaks less."""
     usage = steady(*(f"s{number}" for number in range(6)), spread=0.25)
