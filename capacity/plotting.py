@@ -29,6 +29,8 @@ COLOURS = {
     "limit": "#dc2626",
     "second": "#0f766e",
 }
+_MARK = 4.0  # points from the middle of a mark to its edge
+_PLACES = ((6, 0), (6, 6), (3, 10), (6, -6), (3, -10), (12, 14), (12, -14), (14, 22), (14, -22), (20, 30))  # of a name, points
 _MOST_POINTS = 700  # a line of more points than pixels only makes the file larger
 
 
@@ -124,14 +126,14 @@ def plot_frontier(points: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
     axes = _axes(axes)
     ours = pd.DataFrame(points.xs("capacity", level="policy")).sort_values(by="total")
     axes.plot(ours["total"], 100 * ours["breached"], "o-", color=COLOURS["usage"], linewidth=2, markersize=5, label="capacity")
-    for risk, row in ours.iterrows():
-        axes.annotate(f"{float(str(risk)):.0%}", (row["total"], 100 * row["breached"]), textcoords="offset points", xytext=(5, 5))
+    marks = [(f"{float(str(risk)):.0%}", row["total"], 100 * row["breached"], COLOURS["usage"]) for risk, row in ours.iterrows()]
     others = points.drop(index="capacity", level="policy").groupby(level="policy", sort=False).first()
     for name, row in others.iterrows():
         axes.plot(row["total"], 100 * row["breached"], "s", color=COLOURS["limit"], markersize=6)
-        axes.annotate(str(name), (row["total"], 100 * row["breached"]), textcoords="offset points", xytext=(7, -3))
+        marks.append((str(name), row["total"], 100 * row["breached"], COLOURS["limit"]))
     axes.set_ylim(bottom=0)
     axes.margins(x=0.12)
+    _name_apart(axes, marks, ours[["total", "breached"]].to_numpy() * (1, 100))
     axes.set_xlabel("cost: sum of limits over sum of trailing peaks")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)
@@ -166,6 +168,41 @@ def _axes(axes: Axes | None) -> Axes:
     from matplotlib import pyplot as plt
 
     return plt.subplots(figsize=(9, 3))[1]
+
+
+def _name_apart(axes: Axes, marks: list[tuple[str, float, float, str]], line: np.ndarray) -> None:
+    """Write each mark's name in its colour at the nearest place that no other mark or name has, nor, if possible, the line.
+
+    Args:
+        axes: with their final limits.
+        marks: name, x, y (of the axes' data) and colour.
+        line: its corners, x and y.
+    """
+    from matplotlib import rcParams
+
+    axes.get_xlim()  # settles what is scaled by itself
+    size = float(rcParams["font.size"])
+    points = axes.transData.transform([(x, y) for _, x, y, _ in marks]) * 72 / axes.figure.dpi
+    corners = axes.transData.transform(line) * 72 / axes.figure.dpi
+    steps = np.linspace(0, len(corners) - 1, 200)
+    xs, ys = (np.interp(steps, np.arange(len(corners)), each) for each in corners.T)
+    drawn = [(x - 1, y - 1, x + 1, y + 1) for x, y in zip(xs, ys, strict=True)]
+    taken = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
+    floor = axes.transAxes.transform((0, 0))[1] * 72 / axes.figure.dpi
+    for (name, across, up, colour), (x, y) in zip(marks, points, strict=True):
+        wide, tall = 0.65 * size * len(name), size
+        places = [(dx if side > 0 else -dx - wide, dy - tall / 2) for dx, dy in _PLACES for side in (1, -1)]
+        boxes = [(x + left, y + low, x + left + wide, y + low + tall) for left, low in places]
+        free = [not any(_overlap(box, other) for other in taken) and box[1] >= floor for box in boxes]
+        clear = [is_free and not any(_overlap(box, other) for other in drawn) for box, is_free in zip(boxes, free, strict=True)]
+        best = clear.index(True) if any(clear) else free.index(True) if any(free) else 0
+        taken.append(boxes[best])
+        axes.annotate(name, (across, up), textcoords="offset points", xytext=places[best], color=colour, va="bottom")
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, low, right, high) share a point."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _thin(usage: pd.Series[float]) -> pd.Series[float]:

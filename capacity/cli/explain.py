@@ -12,18 +12,28 @@ from capacity.cli.printing import print_rows
 
 if TYPE_CHECKING:
     from capacity.history import History
+    from capacity.model import Resource
     from capacity.reporting.why import Why
     from capacity.settings import Settings
 
 __all__ = ["print_why"]
 
 
-def print_why(history: History, service: str, settings: Settings, *, as_json: bool) -> None:
+def print_why(
+    history: History,
+    service: str,
+    settings: Settings,
+    *,
+    horizon: str = "7D",
+    risk: float | None = None,
+    policy: str = "capacity",
+    as_json: bool,
+) -> None:
     """Both resources of one service."""
     from capacity.model import Resource
     from capacity.reporting.why import why
 
-    found = [why(history, service, resource, settings) for resource in Resource]
+    found = [why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy) for resource in Resource]
     if as_json:
         typer.echo(json.dumps([_plain(each) for each in found], indent=1))
         return
@@ -33,6 +43,7 @@ def print_why(history: History, service: str, settings: Settings, *, as_json: bo
 
 def _show(each: Why) -> None:
     from capacity.model import Reason
+    from capacity.reporting.proof import beside_samples
     from capacity.reporting.why import chart
     from capacity.reporting.words import NAMES, PRINT
 
@@ -45,7 +56,9 @@ def _show(each: Why) -> None:
     typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
     typer.echo(f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}")
     quantiles = "  ".join(f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN)
-    typer.echo(f"  next week's peak  {quantiles or 'too little history'}")
+    week = each.horizon == _WEEK
+    coming = "next week's peak" if week else f"peak over {each.horizon}"
+    typer.echo(f"  {coming}  {quantiles or 'too little history'}")
     chances = [("now", row["breach_now"]), ("after", row["breach_after"])]
     known = ", ".join(f"{value:.1%} {name}" for name, value in chances if math.isfinite(value))
     typer.echo(f"  chance that it passes the limit  {known or 'unknown'}")
@@ -54,6 +67,15 @@ def _show(each: Why) -> None:
         f"  in the window  {events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts,"
         f" throttled in {events['throttled']:.0%} of the periods at busy times"
     )
+    passed = [("now", row["current"], row["breaches_now"], "current"), ("after", row["limit"], row["breaches"], "limit")]
+    known = ", ".join(
+        f"{beside_samples('never' if count == 0 else f'{count:.0f} x', each.struck[which], each.resource)} {name}"
+        for name, limit, count, which in passed
+        if math.isfinite(limit)
+    )
+    if known:
+        typer.echo(f"  the window passed the limit  {known}")
+    judged = f"{each.weeks} weeks" if week else f"{each.weeks} x {each.horizon}"
     rows = []
     for name, limit in each.policies.items():
         past = each.replay.loc[name] if name in each.replay.index else None
@@ -61,7 +83,7 @@ def _show(each: Why) -> None:
             {
                 "policy": name,
                 "would set": show(limit),
-                f"breached in {each.weeks} weeks": "-" if past is None else f"{past['breached']:.0f}",
+                f"breached in {judged}": "-" if past is None else _breached(past, each.resource),
                 "minutes": "-" if past is None else f"{past['breach_minutes']:.0f}",
                 "slack": "-" if past is None else f"{past['slack']:.0%}",
             }
@@ -70,6 +92,13 @@ def _show(each: Why) -> None:
 
 
 _SHOWN = (0.5, 0.9, 0.95, 0.99)
+_WEEK = "7D"
+
+
+def _breached(past: Any, resource: Resource) -> str:
+    from capacity.reporting.proof import beside_samples
+
+    return beside_samples(f"{past['breached']:.0f}", (past["kills"], past["held_minutes"]), resource)
 
 
 def _plain(each: Why) -> dict[str, Any]:
@@ -85,6 +114,8 @@ def _plain(each: Why) -> dict[str, Any]:
             str(name): {str(column): _number(value) for column, value in row.items()} for name, row in each.replay.iterrows()
         },
         "weeks": each.weeks,
+        "horizon": each.horizon,
+        "struck": {name: {"kills": kills, "held_minutes": minutes} for name, (kills, minutes) in each.struck.items()},
         "replicas": each.replicas,
     }
 

@@ -151,16 +151,15 @@ def recommend(
         raise InputError(f"There is no format {form!r}", "Use table, json, csv, markdown or prometheus")
     if why and service is None:
         raise InputError("--why explains one service", "Name it: capacity recommend shop/web --why")
+    amount = _budget(budget, signal, policy, why=why)
     if service is not None and services is not None and not fnmatchcase(service, services):
         raise InputError(f"--services {services!r} leaves {service!r} out", "Leave out one of the two")
     settings = settings_of(config, None)
     history = history_of(settings, source, sample, offline, as_of, services, quiet=form != "table")
     if why and service is not None:
-        print_why(history, service, settings, as_json=form == "json")
+        print_why(history, service, settings, horizon=horizon, risk=risk, policy=policy, as_json=form == "json")
         return
-    made = api.recommend(
-        history, signal, horizon=horizon, settings=settings, risk=risk, policy=policy, budget=api.parse_amount(budget, signal)
-    )
+    made = api.recommend(history, signal, horizon=horizon, settings=settings, risk=risk, policy=policy, budget=amount)
     table = made.table
     if service is not None:
         if service not in table.index:
@@ -172,6 +171,22 @@ def recommend(
     brief = ["action", "reason", "current", "limit", "observed_peak", "peak_high", "breach_after"]
     shown = table if form == "json" else table[brief]
     print_table(shown, made.signal.value, as_json=form == "json", title=f"Limits for {signal}")
+
+
+def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float | None:
+    """The amount that a budget stands for; what goes with none is refused in the words it was asked in."""
+    from capacity import api
+
+    if budget is None:
+        return None
+    if why:
+        raise InputError("--why knows no budget: all services share one", "Leave out --budget, or --why")
+    amount = api.parse_amount(budget, signal)
+    if policy != "capacity":
+        raise InputError(f"A budget of {budget} needs the policy capacity, not {policy}", "Leave out --policy, or --budget")
+    if amount is not None and not amount > 0:
+        raise InputError(f"A budget of {budget} allows no limit", "Give a size above zero, such as 64g, or cores for cpu")
+    return amount
 
 
 def _form(form: str | None, *, as_json: bool, why: bool) -> str:

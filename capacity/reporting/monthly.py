@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from capacity import house, sizing
+from capacity import api, house, sizing
+from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting.runs import Run, list_runs, read_forecast
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["REPORT", "Monthly", "month_name", "review", "save"]
 
 REPORT = "monthly-optimization"
-_MONTH = pd.Timedelta("31D")
+_MONTH = pd.Timedelta("32D")  # a monthly run is not always at the same hour
+_TRIES = 3  # of sharing a smaller budget among what may be lowered
 _SURE = 0.8  # confidence from which a proposal needs no discussion
 _GROWTH, _CUT = 1.2, 0.8
 _PLANNED = 0.95  # quantile of a service's forecast peak that hosts are packed by
@@ -78,7 +80,7 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
     Args:
         history: the window; its end is the moment of the review.
         settings: house rules, prices, core ranges.
-        reports: folder of the weekly runs.
+        reports: folder of earlier runs, weekly and monthly.
         services: the glob that `history` was narrowed by; empty = all.
     """
     week = weekly.review(history, settings, reports, services)
@@ -113,12 +115,13 @@ def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
 
 
 def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
-    """Weekly runs of the same source and choice, oldest first."""
+    """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the weekly one."""
     if reports is None:
         return []
     same = (history.source, services)
-    found = list_runs(reports, weekly.REPORT)
-    return [run for run in found if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end]
+    found = [run for name in (REPORT, weekly.REPORT) for run in list_runs(reports, name)]
+    mine = [run for run in found if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end]
+    return sorted({run.as_of: run for run in mine}.values(), key=lambda run: run.as_of)
 
 
 def _promises(history: History, run: Run | None) -> pd.DataFrame:
@@ -197,37 +200,63 @@ def _risks(week: weekly.Weekly) -> dict[str, float]:
 def scenarios(week: weekly.Weekly) -> pd.DataFrame:
     """What if: everything grows by a fifth, the largest host is lost, the budget is cut by a fifth.
 
+    The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that are kept as they are.
+
     Returns:
-        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits that would be set), `room` (what the
-        hosts have; NaN = unknown), `breaches` (expected number of services whose coming peak passes its limit).
+        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of running services, changed as
+        proposed or kept), `room` (what the hosts have; 0 = no host is left, NaN = unknown), `budget` (NaN = none), `breaches`
+        (expected number of services whose coming peak passes its limit).
     """
     rows = []
     for resource in Resource:
-        usage = week.history[resource.usage].reindex(columns=week.history.services)
-        running = week.history.running()
-        usage = usage.loc[:, [bool(running[name]) for name in usage.columns]]
         sizes = _sizes(week, resource)
-        base = _asked(week, usage, resource)
-        total = float(base["limit"].sum())
-        grown = _asked(week, usage * _GROWTH, resource)
-        cut = _asked(week, usage, resource, budget=_CUT * total) if total > 0 else base
-        left = sizes.drop(sizes.idxmax()) if len(sizes) > 1 else sizes * 0
-        for name, table, room in (
-            ("as forecast", base, sizes),
-            ("growth x 1.2", grown, sizes),
-            ("largest host lost", base, left),
-            ("budget cut by 20 %", cut, sizes),
+        base = _limits(week, week.tables[resource])
+        budget = _CUT * float(base["limit"].sum())
+        left = sizes.drop(sizes.idxmax()) if len(sizes) else sizes
+        for name, table, room, most in (
+            ("as planned", base, sizes, np.nan),
+            (f"growth x {_GROWTH}", _grown(week, resource), sizes, np.nan),
+            ("largest host lost", base, left, np.nan),
+            (f"budget cut by {1 - _CUT:.0%}".replace("%", " %"), _within(week, resource, base, budget), sizes, budget),
         ):
-            limits, known = float(table["limit"].sum()), float(room.sum()) if len(sizes) else np.nan
-            row = {"scenario": name, "resource": str(resource), "limits": limits, "room": known}
-            rows.append(row | {"breaches": float(table["breach_after"].sum())})
+            known = float(room.sum()) if len(sizes) else np.nan
+            row = {"scenario": name, "resource": str(resource), "limits": float(table["limit"].sum()), "room": known}
+            rows.append(row | {"budget": most, "breaches": float(table["breach_after"].sum())})
     return pd.DataFrame(rows)
 
 
-def _asked(week: weekly.Weekly, usage: pd.DataFrame, resource: Resource, budget: float | None = None) -> pd.DataFrame:
-    """Limits for every running service as if none had one: the need itself, without cooldowns and steps."""
-    risk = _risks(week)[str(resource)]
-    return sizing.recommend(usage, signal=resource, horizon=week.horizon, risk=risk, budget=budget)
+def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
+    """`limit` after the plan, proposed or kept, and `breach_after` of each running service."""
+    running = week.history.running().reindex(table.index, fill_value=False)
+    return table.assign(limit=table["limit"].fillna(table["current"]))[running]
+
+
+def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
+    """The plan if every service had used more by the same share."""
+    history = week.history
+    more = replace(history, frames={**history.frames, resource.usage: history.whole()[resource.usage] * _GROWTH})
+    return _limits(week, api.recommend(more, resource, horizon=week.horizon, settings=week.settings).table)
+
+
+def _within(week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """The plan if all limits together may be no more than a budget, as far as the limits that are kept leave one."""
+    found, free = base, frozenset(map(str, base.index))
+    for _ in range(_TRIES):
+        rest = budget - float(found["limit"].drop(list(free)).sum())
+        if not free or not rest > 0:
+            break
+        some, model = replace(week.history, only=free), week.forecasts[resource].model
+        try:
+            made = api.recommend(
+                some, resource, horizon=week.horizon, settings=week.settings, forecaster=model, budget=rest
+            ).table
+        except InputError:  # the defaults of services without history leave nothing for the others
+            break
+        found = pd.concat([found.drop(made.index), _limits(week, made)])
+        free = frozenset(map(str, made.index[made["limit"].notna()]))
+        if found["limit"].sum() <= budget:
+            break
+    return found
 
 
 def _sizes(week: weekly.Weekly, resource: Resource) -> pd.Series[float]:

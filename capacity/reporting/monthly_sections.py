@@ -13,7 +13,7 @@ from capacity.plotting import plot_bands
 from capacity.reporting.figures import figure
 from capacity.reporting.html import Column, Html, badge, join, table, text
 from capacity.reporting.runs import read_forecast
-from capacity.reporting.words import NAMES, PRINT, long_table, pairs, rows_of
+from capacity.reporting.words import MOST_ROWS, NAMES, PRINT, long_table, pairs, rows_of
 from capacity.units import count_cores, format_memory
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def promises(month: Monthly) -> Html:
     """What the proposals of a month ago became."""
     run, rows = month.promised_in, month.promises
     if run is None:
-        return Html("<p>No weekly run of the last month is in the reports folder: the next review can look back at this one.</p>")
+        return Html("<p>No run of the last month is in the reports folder: the next review can look back at this one.</p>")
     since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
     if rows.empty:
         return Html(f"<p>{since}: there were none.</p>")
@@ -70,6 +70,9 @@ def promises(month: Monthly) -> Html:
         f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are open, {counts.get('other', 0)} got"
         f" another limit. Of the applied, {len(held)} held without a breach or a kill."
     )
+    keys = {"missed": rows["state"] != "applied", "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0)}
+    worst_first = ["harmed", "oom_kills", "breach_minutes", "missed"]
+    ordered = rows.assign(**keys).sort_values(worst_first, ascending=False, kind="stable")
     cells = [
         (
             str(row["service"]),
@@ -80,7 +83,7 @@ def promises(month: Monthly) -> Html:
             f"{row['breach_minutes']:.0f}",
             f"{row['oom_kills']:.0f}",
         )
-        for row in rows.sort_values(["state", "service"], kind="stable").to_dict("records")
+        for row in ordered.to_dict("records")
     ]
     columns = [
         *(Column(name) for name in ("Service", "Resource", "Action")),
@@ -89,14 +92,16 @@ def promises(month: Monthly) -> Html:
         Column("Breached, min", number=True, help="Minutes above the limit in force since that run"),
         Column("OOM kills", number=True),
     ]
-    return join([Html(f"<p>{said}</p>"), long_table(f"{since}: promised and delivered", columns, cells)])
+    most = max(MOST_ROWS, int(ordered["harmed"].sum()))
+    shown = long_table(f"{since}: promised and delivered, kills and breaches first", columns, cells, most=most)
+    return join([Html(f"<p>{said}</p>"), shown])
 
 
 def scorecards(month: Monthly) -> Html:
     """How the month's stored forecasts held."""
     cards = month.scorecards
     if not cards:
-        return Html("<p>No stored forecast of the last month: run the weekly report every week and this table fills.</p>")
+        return Html("<p>No stored forecast reaches into the window: run the weekly report every week and this table fills.</p>")
     cells = [
         (
             f"{when:%d %b %Y}",
@@ -189,14 +194,13 @@ def what_if(month: Monthly) -> Html:
     for row in month.scenarios.to_dict("records"):
         show = PRINT[Resource(row["resource"])]
         known = math.isfinite(row["room"])
-        fits = "-" if not known else "fits" if row["limits"] <= row["room"] else f"{show(row['limits'] - row['room'])} short"
         cells.append(
             (
                 str(row["scenario"]),
                 NAMES[Resource(row["resource"])],
                 show(row["limits"]),
-                show(row["room"]) if known else "-",
-                fits,
+                (show(row["room"]) if row["room"] else "none left") if known else "-",
+                _fits(row),
                 f"{row['breaches']:.1f}",
             )
         )
@@ -208,7 +212,17 @@ def what_if(month: Monthly) -> Html:
         Column("Verdict"),
         Column("Expected breaches", number=True, help="Services whose peak of the coming week passes its limit"),
     ]
-    return table("What if: limits sized anew for every running service", columns, cells)
+    return table("What if: limits of every running service under the plan's own rules, proposed or kept", columns, cells)
+
+
+def _fits(row: Mapping[Any, Any]) -> str:
+    """Whether a scenario's limits fit into its hosts, and into its budget."""
+    show = PRINT[Resource(row["resource"])]
+    limits, room, budget = (float(row[name]) for name in ("limits", "room", "budget"))
+    said = "-" if math.isnan(room) else "fits" if limits <= room else f"{show(limits - room)} short"
+    if room == 0:
+        said = "no host is left for it"
+    return f"{said}; kept limits exceed the budget by {show(limits - budget)}" if limits > budget else said
 
 
 def packing(month: Monthly) -> Html:

@@ -135,7 +135,7 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
         unthreatened=unthreatened,
         previous=last,
         scorecards={resource: _scorecard(history, resource, last, horizon, settings) for resource in Resource},
-        frontiers={resource: fleet_frontier(history, resource) for resource in Resource},
+        frontiers={resource: fleet_frontier(history, resource, settings.sizing.tolerance) for resource in Resource},
         state=_state(history, tables),
     )
 

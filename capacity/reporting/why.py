@@ -11,7 +11,7 @@ import pandas as pd
 from capacity import api, sizing
 from capacity.model import Resource, Signal
 from capacity.names import no_such_service
-from capacity.reporting.proof import COMPARED
+from capacity.reporting.proof import COMPARED, strikes
 from capacity.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -36,8 +36,11 @@ class Why:
         peaks: quantiles of next week's peak.
         events: what happened -> how often in the window.
         policies: policy -> the limit it would set now.
-        replay: policy x (`breached`, `breach_minutes`, `slack`, `limit`), over past weeks.
+        replay: policy x (`breached`, `breach_minutes`, `slack`, `limit`, and what samples hide: `kills`, `held_minutes` at a
+            limit of the time that the policy's was not above), over past weeks.
         weeks: how many past weeks were judged.
+        horizon: how far ahead the limits must hold.
+        struck: kills, and minutes held, in the window that the limit in force met, and that the proposed one would have met.
         replicas: containers behind the service; the numbers are the worst one's.
     """
 
@@ -50,37 +53,68 @@ class Why:
     policies: dict[str, float]
     replay: pd.DataFrame
     weeks: int
+    horizon: str
+    struck: dict[str, tuple[float, float]]
     replicas: int
 
 
-def why(history: History, service: str, resource: Resource, settings: Settings | None = None) -> Why:
+def why(
+    history: History,
+    service: str,
+    resource: Resource,
+    settings: Settings | None = None,
+    *,
+    horizon: str = "7D",
+    risk: float | None = None,
+    policy: str = "capacity",
+) -> Why:
     """Why the limit of one service is what is proposed.
 
+    Args:
+        history: the window.
+        service: `project/service`.
+        resource: which limit.
+        settings: house rules; default `capacity.toml` and the environment.
+        horizon: how far ahead the limits must hold.
+        risk: accepted share of breaches; default from the settings.
+        policy: whose limit is proposed; it is compared with the others.
+
     Raises:
-        InputError: the history has no such service.
+        InputError: the history has no such service; impossible `horizon`, `risk` or `policy`.
     """
     settings = settings or load_settings()
+    ahead = api.parse_length(horizon)
     if service not in history.services:
         raise no_such_service(service, history.services)
-    made = api.recommend(history, resource, settings=settings)
+    made = api.recommend(history, resource, settings=settings, horizon=horizon, risk=risk, policy=policy)
     usage = history[resource.usage].reindex(columns=history.services)
-    risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
+    if risk is None:
+        risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
+    names = list(dict.fromkeys([policy, *COMPARED]))
     chosen = [service, *(name for name in usage.columns if name != service)][:_MOST_PEERS]
     limits = history.limits(resource).reindex(chosen)
-    past = sizing.replay(usage[chosen], signal=resource, policies=COMPARED, risk=(risk,), current=limits, first=_FIRST)
+    past = sizing.replay(
+        usage[chosen], signal=resource, policies=names, horizon=horizon, risk=(risk,), current=limits, first=_FIRST
+    )
     mine = past[past["service"] == service]
+    hit = strikes(history, resource)
+    met = [hit.under(service, limit, at, at + ahead) for limit, at in zip(mine["limit"], mine["time"], strict=True)]
+    mine = mine.assign(kills=[kills for kills, _ in met], held_minutes=[minutes for _, minutes in met])
     groups = mine.groupby("policy", sort=False)
-    table = groups[["breached", "breach_minutes"]].sum().join(groups[["slack", "limit"]].mean())
+    table = groups[["breached", "breach_minutes", "kills", "held_minutes"]].sum().join(groups[["slack", "limit"]].mean())
+    row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
     return Why(
         service=service,
         resource=resource,
-        row={str(name): value for name, value in made.table.loc[service].items()},
+        row=row,
         days=usage[service].resample("1D").max(),
-        peaks=_peaks(history, service, resource, settings),
+        peaks=_peaks(history, service, resource, settings, horizon),
         events=_events(history, service),
-        policies=_now(usage[chosen], resource, limits, risk, service),
+        policies=_now(usage[chosen], resource, limits, risk, service, names),
         replay=table,
         weeks=int(mine["time"].nunique()),
+        horizon=horizon,
+        struck={name: hit.under(service, float(row[name])) for name in ("current", "limit")},
         replicas=history.replicas.get(service, 1),
     )
 
@@ -93,8 +127,8 @@ def chart(values: pd.Series[float]) -> str:
     return "".join(" " if np.isnan(value) else _BLOCKS[min(7, int(8 * max(value, 0.0) / highest))] for value in values)
 
 
-def _peaks(history: History, service: str, resource: Resource, settings: Settings) -> pd.Series[float]:
-    peaks = api.forecast(history, resource, settings=settings).peaks
+def _peaks(history: History, service: str, resource: Resource, settings: Settings, horizon: str) -> pd.Series[float]:
+    peaks = api.forecast(history, resource, horizon, settings=settings).peaks
     return peaks.T[service] if service in peaks.index else pd.Series(dtype=float)
 
 
@@ -109,9 +143,11 @@ def _events(history: History, service: str) -> dict[str, float]:
     return found
 
 
-def _now(usage: pd.DataFrame, resource: Resource, limits: pd.Series[float], risk: float, service: str) -> dict[str, float]:
+def _now(
+    usage: pd.DataFrame, resource: Resource, limits: pd.Series[float], risk: float, service: str, names: list[str]
+) -> dict[str, float]:
     """What each policy would set at the end of the window."""
     step = max(1, round((usage.index[1] - usage.index[0]).total_seconds()))
     past = sizing.Past(usage.to_numpy(np.float64), step, resource, np.asarray(limits, np.float64))
     place = list(usage.columns).index(service)
-    return {name: float(sizing.POLICIES[name]().limits(past, (risk,))[0][place]) for name in COMPARED}
+    return {name: float(sizing.POLICIES[name]().limits(past, (risk,))[0][place]) for name in names}

@@ -13,9 +13,9 @@ from capacity.units import format_cores, format_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["NAMES", "PRINT", "days", "length", "long_table", "pairs", "rows_of"]
+__all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "rows_of"]
 
-_MOST_ROWS = 15
+MOST_ROWS = 15
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
 PRINT: dict[Resource, Callable[[float], str]] = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
 
@@ -26,7 +26,7 @@ def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
         yield str(service), Resource(str(row["resource"])), row
 
 
-def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "", most: int = _MOST_ROWS) -> Html:
+def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "", most: int = MOST_ROWS) -> Html:
     """The first rows in sight, the others on request."""
     shown = table(caption, columns, rows[:most], more=more)
     if len(rows) <= most:

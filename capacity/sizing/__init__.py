@@ -1,7 +1,8 @@
 """What the limits should be, with the reason and the evidence for each service."""
 
-from capacity.sizing.context import Context, ServiceRule
+from capacity.sizing.context import RAISED_FROM, Context, ServiceRule
 from capacity.sizing.defaults import TYPES, ServiceType
+from capacity.sizing.evidence import Strikes, find_strikes
 from capacity.sizing.frontier import frontier
 from capacity.sizing.placement import Placement, place
 from capacity.sizing.policies import POLICIES, Past
@@ -13,6 +14,7 @@ from capacity.sizing.waste import Prices, waste
 __all__ = [
     "PEAK_QUANTILES",
     "POLICIES",
+    "RAISED_FROM",
     "TYPES",
     "Context",
     "Past",
@@ -20,7 +22,9 @@ __all__ = [
     "Prices",
     "ServiceRule",
     "ServiceType",
+    "Strikes",
     "changes_from",
+    "find_strikes",
     "frontier",
 ]
 __all__ += ["place", "recommend", "replay", "waste"]

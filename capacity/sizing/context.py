@@ -19,6 +19,8 @@ __all__ = ["GRAIN", "RISK_CLASSES", "SMALLEST", "THROTTLED_TOO_MUCH", "Context",
 GRAIN = {Resource.CPU: 0.01, Resource.MEMORY: float(1 << 20)}  # limits are whole hundredths of a core and whole MiB
 SMALLEST = {Resource.CPU: 0.01, Resource.MEMORY: 6.0 * (1 << 20)}  # Docker refuses less
 THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
+TOLERANCE = 0.15  # share of a limit below which a change is not proposed
+RAISED_FROM = 1 / 3  # share of the tolerance that a raise must exceed
 RISK_CLASSES = {"critical": 0.25, "standard": 1.0, "batch": 4.0}  # multiples of the risk asked for
 
 
@@ -80,7 +82,7 @@ class Context:
     rules: Mapping[str, ServiceRule] = field(default_factory=dict)
     types: tuple[ServiceType, ...] = TYPES
     headroom: float = 0.0
-    tolerance: float = 0.15
+    tolerance: float = TOLERANCE
     cooldown: pd.Timedelta = field(default_factory=lambda: pd.Timedelta("7D"))
     largest_step_down: float = 0.5
     throttle_target: float = 0.05

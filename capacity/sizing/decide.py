@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Action, Reason, Resource
-from capacity.sizing.context import GRAIN, THROTTLED_TOO_MUCH, Context
+from capacity.sizing.context import GRAIN, RAISED_FROM, THROTTLED_TOO_MUCH, Context
 from capacity.sizing.defaults import type_of
 from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
 
@@ -17,7 +17,6 @@ __all__ = ["decide", "type_defaults"]
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
 _THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
 _OBSERVE = pd.Timedelta("7D")  # how long a new level is watched before anything is lowered
-_UP = 1 / 3  # share of the tolerance that a raise must exceed
 
 _Flags = pd.Series  # of booleans, one a service
 
@@ -58,7 +57,7 @@ def decide(
     end = _end(usage)
     flags = _flags(table, usage, context, skipped, end - moved < _OBSERVE)
     room = 0.0 if within_budget else context.tolerance
-    risen = limit > current * (1 + room * _UP)
+    risen = limit > current * (1 + room * RAISED_FROM)
     up = risen & (table["urgent"] | (table["hard"] > current) | (current < least))
     if not within_budget:
         # below what is in force a limit moves one bounded step, and never to more than the service's own risk

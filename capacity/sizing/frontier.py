@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from capacity.sizing.context import RAISED_FROM, TOLERANCE
+from capacity.sizing.policies.base import Floats
+
 __all__ = ["frontier", "trailing_peaks"]
 
 _WINDOW = pd.Timedelta("14D")
@@ -16,23 +19,26 @@ def trailing_peaks(usage: pd.DataFrame, times: pd.Index) -> pd.DataFrame:
     return pd.DataFrame({time: usage[(index >= time - _WINDOW) & (index < time)].max() for time in times}).T
 
 
-def frontier(replayed: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
+def frontier(replayed: pd.DataFrame, usage: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
     """One row a policy and risk.
 
     Args:
         replayed: from `replay`.
         usage: what it was replayed on.
+        tolerance: a limit is changed when the decision lies more than this share below what is in force, or more than a third of
+            it above, as `recommend` does; 0 = at any difference.
 
     Returns:
         `breached` (share of service-weeks), `breach_minutes` (mean of a service-week), `total` (sum of limits over sum of
         trailing 14-day peaks), `typical` (geometric mean of limit over trailing peak), `slack` (mean, as Autopilot defines it),
-        `changes` (share of limits changed from one decision to the next: churn), `weeks` (service-weeks judged).
+        `changes` (share of decisions that would change the limit in force: churn), `weeks` (service-weeks judged).
     """
     columns = ["breached", "breach_minutes", "total", "typical", "slack", "changes", "weeks"]
     if replayed.empty:
         return pd.DataFrame(columns=columns, index=pd.MultiIndex.from_arrays([[], []], names=["policy", "risk"]))
     peaks = trailing_peaks(usage, pd.Index(replayed["time"].unique())).stack()  # noqa: PD013 - times and services as one index
-    rows = replayed.assign(base=peaks.reindex(pd.MultiIndex.from_frame(replayed[["time", "service"]])).to_numpy())
+    rows = replayed.assign(changed=_changed(replayed, tolerance))
+    rows = rows.assign(base=peaks.reindex(pd.MultiIndex.from_frame(replayed[["time", "service"]])).to_numpy())
     rows = rows[rows["base"] > 0]
     # a limit of nothing would make the geometric mean nothing
     rows = rows.assign(ratio=np.log(np.maximum(rows["limit"], 0.01 * rows["base"]) / rows["base"]))
@@ -49,3 +55,19 @@ def frontier(replayed: pd.DataFrame, usage: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return table[columns]
+
+
+def _changed(replayed: pd.DataFrame, tolerance: float) -> pd.Series[float]:
+    """1 where a decision changes the limit in force by more than the tolerance, 0 where not; NaN for a service's first."""
+    wide = replayed.pivot_table(index=["policy", "risk", "service"], columns="time", values="limit", sort=True)
+    limits = wide.to_numpy(np.float64)
+    changes: Floats = np.full(limits.shape, np.nan)
+    in_force: Floats = np.full(len(limits), np.nan)
+    for column, limit in enumerate(limits.T):
+        known = np.isfinite(limit) & np.isfinite(in_force)
+        moved = (limit > in_force * (1 + tolerance * RAISED_FROM)) | (limit < in_force * (1 - tolerance))
+        changes[:, column] = np.where(known, moved, np.nan)
+        in_force = np.where(np.isfinite(limit) & (moved | np.isnan(in_force)), limit, in_force)
+    rows = wide.index.get_indexer(pd.MultiIndex.from_frame(replayed[["policy", "risk", "service"]]))
+    columns = wide.columns.get_indexer(pd.Index(replayed["time"]))
+    return pd.Series(changes[rows, columns], index=replayed.index)

@@ -19,7 +19,7 @@ from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_quantile
 from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
-from capacity.sizing.series import at_least, at_most, by_service, round_down, round_up
+from capacity.sizing.series import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing.signs import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
 from capacity.sizing.throttling import learn_curve, predicted_share, smallest_limit
 
@@ -85,6 +85,7 @@ def recommend(
     """
     resource = _resource(signal)
     _check(risk, policy, budget)
+    in_days(horizon)
     usage = checked(usage)
     context = context or Context()
     services = pd.Index(usage.columns, name="service", dtype=object)
@@ -94,7 +95,7 @@ def recommend(
         usage = in_business_hours(usage, context)
     forecaster = context.forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
     peaks = forecaster.predict_peak(horizon).reindex(services)
-    past = _past(usage, resource, table["current"], peaks)
+    past = _past(usage, resource, table["current"], peaks, horizon)
     risks = pd.Series([min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services], index=services)
     asked = sorted({risk, *risks}, reverse=True)
     study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
@@ -163,11 +164,12 @@ def _resource(signal: Resource | str) -> Resource:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory") from error
 
 
-def _past(usage: pd.DataFrame, resource: Resource, current: pd.Series[float], peaks: pd.DataFrame) -> Past:
+def _past(usage: pd.DataFrame, resource: Resource, current: pd.Series[float], peaks: pd.DataFrame, horizon: str) -> Past:
     step = max(1, round(step_of(usage).total_seconds()))
     known = all(level in peaks.columns for level in PEAK_LEVELS)
     forecast = peaks[list(PEAK_LEVELS)].to_numpy(np.float64) if known else None
-    return Past(usage.to_numpy(np.float64), step, resource, np.asarray(current, np.float64), forecast=forecast)
+    days = in_days(horizon)
+    return Past(usage.to_numpy(np.float64), step, resource, np.asarray(current, np.float64), forecast=forecast, horizon=days)
 
 
 def _chosen(

@@ -18,6 +18,7 @@ from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_max, column_quantile
 from capacity.sizing.policies.daily import Days, days_of
+from capacity.sizing.series import in_days
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
@@ -56,9 +57,11 @@ def replay(
         it; never below 0), `changed` (other than at the decision before).
 
     Raises:
-        InputError: an unknown policy or resource.
+        InputError: an unknown policy or resource, or a horizon that is no length of time.
     """
-    resource = Resource(signal)
+    if signal not in {*Resource}:
+        raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
+    resource, ahead_days = Resource(signal), in_days(horizon)
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
@@ -81,7 +84,7 @@ def replay(
         peak = column_max(ahead)
         # a decision within a day has days of its own
         shared = days.until(position // length) if position % length == 0 else None
-        past = Past(values[:position], round(step.total_seconds()), resource, in_force, shared)
+        past = Past(values[:position], round(step.total_seconds()), resource, in_force, shared, horizon=ahead_days)
         seen = np.isfinite(column_max(past.last(7))) & np.isfinite(peak)
         for name, rule in rules.items():
             limits = rule.limits(past, risk)

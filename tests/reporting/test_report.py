@@ -223,7 +223,7 @@ def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> N
 def test_a_window_without_samples_is_refused_before_the_notebook(tmp_path: Path) -> None:
     """Nothing to report on is one line that names the cause, and nothing is left behind."""
     done = capacity("report", "weekly", "--sample", "--services", "nothing/*", folder=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("capacity: No service matches 'nothing/*'")
     assert list((tmp_path / "reports").iterdir()) == []
 

@@ -67,3 +67,23 @@ def test_refuses_unknown_policies_and_survives_short_histories() -> None:
         replay(usage(), policies=["nonsense"])
     assert replay(usage().iloc[: 24 * 30]).empty
     assert replay(usage().iloc[:1]).empty
+
+
+def test_a_longer_horizon_asks_for_more() -> None:
+    """What drifts away has more time for it: limits rise with the horizon, and four weeks are not judged by one week's limits."""
+    rng = np.random.default_rng(3)
+    walks = 1e9 * np.exp(np.cumsum(0.01 * rng.standard_normal((len(INDEX), 20)), axis=0))
+    frame = pd.DataFrame(walks, index=INDEX, columns=[f"s{number}" for number in range(20)])
+    weeks = {
+        length: replay(frame, policies=["capacity"], risk=[0.1], horizon=length).groupby("time")["limit"].sum()
+        for length in ("1D", "7D", "28D")
+    }
+    first = INDEX[24 * 28]
+    assert weeks["1D"][first] < weeks["7D"][first] < weeks["28D"][first]
+
+
+@pytest.mark.parametrize("words", [{"horizon": "abc"}, {"horizon": "0D"}, {"signal": "disk"}])
+def test_what_nobody_can_answer_is_refused(words: dict[str, str]) -> None:
+    """No length of time, and nothing that has limits."""
+    with pytest.raises(InputError):
+        replay(usage(), policies=["krr"], **words)  # type: ignore[arg-type]  # that is the point

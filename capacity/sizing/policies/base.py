@@ -30,7 +30,8 @@ class Past:
         resource: which limit is asked for.
         current: limit in force by service; NaN = none.
         days: daily summaries of these samples, when the caller keeps them.
-        forecast: services x `PEAK_LEVELS` of the coming peak, when the caller has it.
+        forecast: services x `PEAK_LEVELS` of the coming peak within the horizon, when the caller has it.
+        horizon: days that a limit must hold.
     """
 
     values: Floats
@@ -39,6 +40,7 @@ class Past:
     current: Floats
     days: Days | None = None
     forecast: Floats | None = None
+    horizon: float = 7.0
 
     def last(self, days: float) -> Floats:
         """The samples of the last `days`."""

@@ -140,9 +140,9 @@ class Capacity:
         return Study(answer, outlook, drift)
 
     def outlook(self, past: Past) -> Outlook:
-        """Chances for the week after `past`."""
+        """Chances for the horizon after `past`."""
         days = _days(past)
-        return self._outlook(past, days, len(days), self._fit(days, len(days) - _WEEK))
+        return self._outlook(past, days, len(days), self._fit(days, len(days) - _WEEK), horizon=past.horizon)
 
     def drift(self, past: Past, risks: Sequence[float]) -> Floats:
         """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior."""
@@ -172,8 +172,16 @@ class Capacity:
         """What past weeks that began on day `last` at the latest teach; None = too little."""
         return learn(days, range(_FIRST_ORIGIN, last + 1), np.arange(days.table.shape[1]), self.seed)
 
-    def _outlook(self, past: Past, days: Days, day: int, model: Any, chosen: NDArray[np.intp] | None = None) -> Outlook:
-        """Chances for the week that begins with `day`, for all services or the chosen ones."""
+    def _outlook(
+        self,
+        past: Past,
+        days: Days,
+        day: int,
+        model: Any,
+        chosen: NDArray[np.intp] | None = None,
+        horizon: float = _WEEK,
+    ) -> Outlook:
+        """Chances for the week, or other horizon, that begins with `day`, for all services or the chosen ones."""
         chosen = np.arange(days.table.shape[1]) if chosen is None else chosen
         peaks, now = days.base(day)[chosen], days.features(day)[chosen]
         weeks = len(chosen) * max(0, day - _WEEK - _FIRST_ORIGIN + 1) / _WEEK
@@ -182,17 +190,21 @@ class Capacity:
         chances = assumed(now, past.resource)
         if model is not None:
             chances = trust * model(now) + (1 - trust) * chances
+        if horizon != _WEEK:  # what is learned is learned by the week; each further one may do it as well
+            chances = 1 - (1 - chances) ** (horizon / _WEEK)
         if self.forecasts:
-            told = chances_from(self._forecast(past, days, day, chosen), peaks)
+            told = chances_from(self._forecast(past, days, day, chosen, horizon), peaks)
             weight = trust * _FORECAST + (1 - trust) * _FORECAST_ALONE
             chances = np.where(np.isfinite(told), weight * told + (1 - weight) * chances, chances)
         tops = (1 - trust) * _MOST_ALONE + trust * (_FURTHER * _borne_out(days, day)[chosen] + _BEYOND)
         return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], tops, trust)
 
-    def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp]) -> Floats:
-        """Services x `PEAK_LEVELS` for the week that begins with `day`; NaN where the forecaster offers none."""
+    def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp], horizon: float) -> Floats:
+        """Services x `PEAK_LEVELS` for the horizon that begins with `day`; NaN where the forecaster offers none."""
         if past.forecast is not None and day == len(days):
             return past.forecast[chosen]
+        if horizon != _WEEK:
+            return _peak_quantiles(past, len(days) - day, chosen, horizon)
         kept, quantiles = self._kept.get(day, (np.zeros(0, np.intp), np.zeros((0, len(PEAK_LEVELS)))))
         if not np.isin(chosen, kept).all():
             kept, quantiles = chosen, _peak_quantiles(past, len(days) - day, chosen)
@@ -242,8 +254,8 @@ def _some(services: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     return services[:: max(1, -(-len(services) // count))]
 
 
-def _peak_quantiles(past: Past, days_ago: int, chosen: NDArray[np.intp]) -> Floats:
-    """The forecaster's distribution of the peak of the week that began `days_ago`, from the samples before."""
+def _peak_quantiles(past: Past, days_ago: int, chosen: NDArray[np.intp], horizon: float = _WEEK) -> Floats:
+    """The forecaster's distribution of the peak of the week, or horizon, that began `days_ago`, from the samples before."""
     from capacity.forecasting import Forecaster
 
     length = max(1, 86_400 // past.step)
@@ -251,7 +263,7 @@ def _peak_quantiles(past: Past, days_ago: int, chosen: NDArray[np.intp]) -> Floa
     values = past.values[max(0, end - _FORECAST_DAYS * length) : end, chosen]
     index = pd.date_range("2000-01-03", periods=len(values), freq=pd.Timedelta(seconds=past.step), tz="UTC")
     usage = pd.DataFrame(values, index=index, columns=[f"fleet/{number}" for number in range(len(chosen))])
-    peaks = Forecaster(quantiles=PEAK_LEVELS, random_state=0).fit(usage).predict_peak(f"{_WEEK}D")
+    peaks = Forecaster(quantiles=PEAK_LEVELS, random_state=0).fit(usage).predict_peak(pd.Timedelta(days=horizon))
     return peaks.reindex(usage.columns).to_numpy(np.float64)
 
 
