@@ -34,10 +34,13 @@ class Adjustment:
     containers: tuple[dict[str, Any], ...]
 
 
-def adjustments(folder: Path, service: str = "") -> list[Adjustment]:
-    """Every change that was begun, the oldest first; of one service, or of all."""
+def adjustments(folder: Path, service: str = "", *, skip_damaged: bool = False) -> list[Adjustment]:
+    """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as in `list_runs`."""
     return [
-        one for run, entries in list_runs(folder) for one in changes_of(run, entries) if not service or one.service == service
+        one
+        for run, entries in list_runs(folder, skip_damaged=skip_damaged)
+        for one in changes_of(run, entries)
+        if not service or one.service == service
     ]
 
 

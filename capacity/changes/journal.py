@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 import hashlib
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +25,7 @@ __all__ += ["read_journal", "still_stopped", "way_out"]
 
 _LINES = "journal.jsonl"
 _BACKUPS = "files"
+_log = logging.getLogger(__name__)
 
 
 class Kind(StrEnum):
@@ -48,6 +51,7 @@ class Kind(StrEnum):
     STARTING = "starting"
     STARTED_AGAIN = "started-again"
     START_FAILED = "start-failed"
+    GIVEN_UP = "given-up"
     CREATING = "creating"
     CREATED = "created"
     REMOVING = "removing"
@@ -194,21 +198,41 @@ def read_journal(place: Path) -> list[Entry]:
     return entries
 
 
-def list_runs(folder: Path) -> Iterator[tuple[str, list[Entry]]]:
-    """Runs with their lines, the oldest first."""
+def list_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str, list[Entry]]]:
+    """Runs with their lines, the oldest first.
+
+    Args:
+        folder: of the journal.
+        skip_damaged: leave a damaged one out with a warning, where the others must stay usable whatever has become of it.
+
+    Raises:
+        InputError: a damaged one.
+    """
     for place in sorted(folder.glob(f"*/{_LINES}")):
-        entries = read_journal(place.parent)
+        try:
+            entries = read_journal(place.parent)
+        except InputError as error:
+            if not skip_damaged:
+                raise
+            _left_out(place.parent, str(error))
+            continue
         if entries:
             yield place.parent.name, entries
 
 
+@cache
+def _left_out(place: Path, why: str) -> None:
+    """Say so once: one command looks over all runs several times."""
+    _log.warning("the run %s is left out: %s", place.name, why)
+
+
 def still_stopped(entries: Iterable[Entry]) -> list[Entry]:
-    """What a run of an emergency stopped, or was about to stop, and has not started again."""
+    """What a run of an emergency stopped, or was about to stop, and has neither started again nor given up."""
     stopping: dict[int | None, Entry] = {}
     for entry in entries:
         if entry.kind is Kind.STOPPING:
             stopping[entry.step] = entry
-        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED}:
+        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED, Kind.GIVEN_UP}:
             stopping.pop(entry.step, None)
     return list(stopping.values())
 

@@ -27,6 +27,8 @@ def create(
     environment: Mapping[str, str] | None = None,
     network: str | None = None,
     health: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
+    host_config: Mapping[str, Any] | None = None,
 ) -> Container:
     """A new container, not yet started.
 
@@ -41,12 +43,14 @@ def create(
         environment: variables.
         network: `none`, `host` or a network's name; default the Engine's.
         health: a health check in the Engine's own words (`Test`, `Interval` in nanoseconds ...).
+        config: more in the Engine's own words (`User`, `Entrypoint` ...).
+        host_config: the same of its `HostConfig` (`ReadonlyRootfs`, `CapDrop` ...).
 
     Raises:
         EngineRefused: the name is taken, or there is no such image.
         EngineUnreachable: no answer.
     """
-    host: dict[str, Any] = {}
+    host: dict[str, Any] = dict(host_config or {})
     if memory is not None:
         host |= {"Memory": memory, "MemorySwap": memory}
     if cpus is not None:
@@ -54,6 +58,7 @@ def create(
     if network is not None:
         host["NetworkMode"] = network
     body = {
+        **(config or {}),
         "Image": image,
         "Cmd": list(command) if command is not None else None,
         "Labels": dict(labels or {}),

@@ -35,7 +35,7 @@ def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
     """
     runs: dict[str, list[Entry]] = {}
     for place in dict.fromkeys(folders):
-        for run, entries in list_runs(place):
+        for run, entries in list_runs(place, skip_damaged=True):
             runs[run] = max(runs.get(run, []), entries, key=len)  # a run that went on elsewhere counts once
     started = _started(entry for entries in runs.values() for entry in entries)
     found = [one for run, entries in runs.items() for one in changes_of(run, entries)]
@@ -99,9 +99,12 @@ def _up_again(
         return outcome, detail
     back = started.get((stop.host, str(stop.detail.get("id", ""))))
     if back is not None and back.time > stop.time:
-        return "started again", "" if back.run == stop.run else f"by {back.run}"
-    tried = [one for one in after if one.kind is Kind.START_FAILED]
-    return ("still down", str(tried[-1].detail.get("reason", ""))) if tried else (outcome, detail)
+        other = f"as {back.detail['instead']}" if back.detail.get("instead") else ""
+        return "started again", other if back.run == stop.run else f"by {back.run}"
+    tried = [one for one in after if one.kind in {Kind.START_FAILED, Kind.GIVEN_UP}]
+    if not tried:
+        return outcome, detail
+    return "still down", str(tried[-1].detail.get("reason", ""))
 
 
 def _flushed(run: str, entries: list[Entry]) -> Adjustment:

@@ -87,7 +87,7 @@ def rollback(
 def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
     """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
     mine = {(intent.service, intent.host, change["what"]) for intent in intents for change in intent.detail["changes"]}
-    for one in (one for folder in folders for one in adjustments(folder)):
+    for one in (one for folder in folders for one in adjustments(folder, skip_damaged=True)):
         later = one.run != run and (one.service, one.host, one.what) in mine and one.time > min(intent.time for intent in intents)
         if later and one.outcome in {"verified", "done", "unfinished"}:
             raise ChangeRefused(f"The run {one.run} changed {one.service} {one.what} later", f"Take that back first: {one.run}")

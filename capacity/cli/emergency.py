@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 Yes = Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would be done.")]
+
+_RELEASED = "Released; `capacity emergency undo` starts again what was stopped"
 
 emergency_app = typer.Typer(help="Free a host, start what matters, go back; all journalled.", no_args_is_help=True)
 
@@ -46,30 +48,36 @@ def release(
 
     if memory is None and flush is None:
         raise InputError("Nothing is to be released", "Name --memory 4g, or --flush CONTAINER")
-    settings = settings_of(config, None)
-    done: list[Stopped] = []
-    if memory is not None:
-        done += emergency.release(settings, memory=float(parse_memory(memory)), services=service, dry_run=not yes)
-    if flush is not None:
-        done.append(emergency.flush(settings, flush, dry_run=not yes))
-    _say(done, yes=yes, as_json=as_json, title="Released; `capacity emergency undo` starts again what was stopped")
-    if memory is not None:
-        _say_shortfall(done, parse_memory(memory), yes=yes)
+    settings, wanted = settings_of(config, None), parse_memory(memory) if memory is not None else None
+    flushed = [emergency.flush(settings, flush)] if flush is not None else []  # a wrong name is said before anything stops
+    released: list[Stopped] = []
+    told: list[Stopped] = []
+    try:
+        if wanted is not None:
+            released = emergency.release(settings, memory=float(wanted), services=service, dry_run=not yes, progress=told.append)
+        if flush is not None and yes:
+            flushed = [emergency.flush(settings, flush, dry_run=False)]
+    except BaseException:
+        if told:  # whatever came then, these are down
+            print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
+        raise
+    _show([*released, *flushed], yes=yes, as_json=as_json, title=_RELEASED)
+    short = wanted is not None and _say_shortfall(released, wanted, yes=yes)
+    if (short and yes) or any(one.state == "failed" for one in [*released, *flushed]):
+        raise typer.Exit(1)
 
 
-def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> None:
+def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
     """What may be stopped is not always enough; whoever waits for the memory must know."""
     from capacity.units import format_memory
 
     freed: dict[str, int] = {}
     for one in done:
-        if one.state in {"stopped", "would-stop"}:
-            freed[one.host] = freed.get(one.host, 0) + (one.memory or 0)
-    short = [f"{host} {format_memory(size)}" for host, size in sorted(freed.items()) if size < wanted]
+        freed[one.host] = freed.get(one.host, 0) + (one.memory if one.state in {"stopped", "would-stop"} else 0)
+    short = [f"{host} {format_memory(size) if size else 'nothing'}" for host, size in sorted(freed.items()) if size < wanted]
     if short:
         typer.echo(f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}", err=True)
-        if yes:
-            raise typer.Exit(1)
+    return bool(short)
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
@@ -141,9 +149,21 @@ def _back(settings: Settings, run: str | None, *, yes: bool, as_json: bool) -> N
 
 
 def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
+    _show(done, yes=yes, as_json=as_json, title=title)
+    if any(one.state in {"failed", "skipped"} for one in done):
+        raise typer.Exit(1)
+
+
+def _show(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
+    print_rows(_rows(done, as_json=as_json), as_json=as_json, title=title if yes else "Dry run")
+    if not yes:
+        typer.echo("Nothing was changed; --yes does it.", err=True)
+
+
+def _rows(done: Sequence[Stopped], *, as_json: bool) -> list[dict[str, Any]]:
     from capacity.units import format_memory
 
-    rows = [
+    return [
         {
             "service": one.service,
             "host": one.host,
@@ -154,8 +174,3 @@ def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> No
         }
         for one in done
     ]
-    print_rows(rows, as_json=as_json, title=title if yes else "Dry run")
-    if not yes:
-        typer.echo("Nothing was changed; --yes does it.", err=True)
-    if any(one.state in {"failed", "skipped"} for one in done):
-        raise typer.Exit(1)

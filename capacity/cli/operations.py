@@ -63,7 +63,7 @@ def restarts(
     settings = settings_of(config, None)
     wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
     history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json) if wants_history else None
-    loops = _loops(settings, window, more_than, history)
+    loops, silent = _loops(settings, window, more_than, history)
     if out is not None:
         _write_plan(
             settings, out, [change for loop in loops for change in loop.changes], {one.service: one.host for one in loops}
@@ -71,18 +71,22 @@ def restarts(
     if as_json:
         typer.echo(json.dumps([_loop_json(one) for one in loops], indent=1))
     elif not loops:
-        typer.echo("No restart loops, and nothing that cannot start.")
+        where = " on the hosts that answer" if silent else ""
+        typer.echo(f"No restart loops, and nothing that cannot start{where}.")
     else:
         down = sum(one.cannot_start for one in loops)
         title = f"{len(loops) - down} restart loops, {down} cannot start"
         print_rows([_loop_row(one) for one in loops], as_json=False, title=title)
         for loop in loops:
             typer.echo("".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False)
-    if loops:
+    if loops or silent:
         raise typer.Exit(1)
 
 
-def _loops(settings: Settings, window: str | None, more_than: int | None, history: Any = None) -> list[RestartLoop]:
+def _loops(
+    settings: Settings, window: str | None, more_than: int | None, history: Any = None
+) -> tuple[list[RestartLoop], list[str]]:
+    """The loops of the hosts that answer, and the names of those that do not, which are told on stderr."""
     from capacity import api
     from capacity.inventory.engine import connect_all
     from capacity.model import Signal
@@ -100,14 +104,17 @@ def _loops(settings: Settings, window: str | None, more_than: int | None, histor
         hours = max(1, -(-int(seconds) // 3600))
         counted = {str(service): float(count) for service, count in history[Signal.RESTARTS].tail(hours).sum().items()}
     moves = port_moves(settings)
-    with connect_all(settings.engine) as (engines, _):
-        return find_restart_loops(
+    with connect_all(settings.engine) as (engines, unreachable):
+        for host, why in unreachable.items():
+            typer.echo(f"{host} does not answer, and its containers are not looked at: {why}", err=True)
+        loops = find_restart_loops(
             engines,
             load_causes(rules.causes),
             more_than=rules.more_than if more_than is None else more_than,
             window=seconds,
             known=Known(sized, moves, counted),
         )
+        return loops, sorted(unreachable)
 
 
 def _loop_row(one: RestartLoop) -> dict[str, Any]:
@@ -307,8 +314,12 @@ def _seen(paths: Iterable[Path], settings: Settings, history: Any, *, engine: bo
     report = evaluate(book, replace(facts, history=history), waivers, today=datetime.now(UTC).date())
     seen, looked = kept.from_report(report), kept.judged(report)
     if engine:
-        seen += kept.from_loops(_loops(settings, None, None))
+        loops, silent = _loops(settings, None, None)
+        seen += kept.from_loops(loops)
         looked.add("restart-loop")
+        if silent:  # what is not seen there may be there all the same
+            typer.echo("Nothing is marked as done while a host does not answer.", err=True)
+            looked.clear()
     for resource in Resource if history is not None else ():
         try:
             seen += kept.from_recommendations(api.recommend(history, resource, settings=settings).table, resource)

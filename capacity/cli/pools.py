@@ -175,6 +175,8 @@ def migrate(
     else:
         limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
         typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
+        for one in done.notes:
+            typer.echo(one)
     typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.", err=True)
 
 

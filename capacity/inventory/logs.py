@@ -11,8 +11,14 @@ __all__ = ["health_output", "last_lines"]
 _MOST_BYTES = 256 * 1024
 
 
-def last_lines(engine: Engine, container: str, lines: int = 200) -> list[str]:
+def last_lines(engine: Engine, container: str, lines: int = 200, since: float | None = None) -> list[str]:
     """At most so many lines of a container's log, and 256 KiB of them, the oldest first; none where its driver keeps none.
+
+    Args:
+        engine: where it is.
+        container: its id or name.
+        lines: the most there may be.
+        since: seconds since the epoch before which nothing counts; None = all.
 
     Raises:
         ContainerGone: it does not exist any more.
@@ -22,7 +28,7 @@ def last_lines(engine: Engine, container: str, lines: int = 200) -> list[str]:
 
     with engine_errors(engine.host.name, f"read the log of {container[:12]}"):
         try:
-            text = engine.api.logs(container, tail=lines, stdout=True, stderr=True)
+            text = engine.api.logs(container, tail=lines, stdout=True, stderr=True, since=since)
         except APIError as error:
             if "does not support reading" in str(error.explanation):
                 return []

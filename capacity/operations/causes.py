@@ -10,30 +10,15 @@ from typing import Any
 
 from capacity.bundled import bundled
 from capacity.errors import InputError
+from capacity.operations.redact import MOST_READ, redact_lines
 
-__all__ = ["KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes", "redact"]
+__all__ = ["KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]
 
 _FIXES = ("memory", "wait", "port", "health", "manual")
 _KEYS = {"cause", "pattern", "example", "fix"}
 _MOST_LINES = 8
-_LONGEST = 300
-_READ = 4000  # letters of a line that are looked at: patterns must not take for ever on a line without end
 KILLED = 137
 NEVER_RAN = (126, 127, 128)  # what shells and the Engine say of a program that could not be begun
-_NAMED = (
-    r"(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|authorization|cookie|dsn)"
-)
-_VALUE = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S+)"""
-# More is hidden than must be: a log line that says too little is mended by a look at the host, a leaked password is not.
-_SECRETS = (
-    re.compile(r"""(?i)((?:authorization|cookie)\\?["']?\s*[=:]\s*).+"""),
-    re.compile(rf"""(?i)({_NAMED}[\w-]*\\?["']?\s*[=:]\s*){_VALUE}"""),
-    re.compile(rf"""(?i)(--?[\w-]{{0,40}}{_NAMED}[\w-]*\s+){_VALUE}"""),
-    re.compile(r"""(?i)(\b(?:bearer|basic)\s+)[^\s"']{8,}"""),
-    re.compile(r"(\w+://[^\s/:@]*:)\S+(?=@)"),
-    re.compile(r"()\b(?:eyJ[\w-]{10,}\.[\w-]+\.[\w-]*|gh[pousr]_\w{20,}|sk-[\w-]{16,}|AKIA[0-9A-Z]{16})"),
-    re.compile(r"()[A-Za-z0-9+/]{60,}={0,2}"),  # keys, line by line
-)
 
 
 @dataclass(frozen=True)
@@ -52,15 +37,6 @@ class Diagnosis:
     cause: str
     fix: str
     lines: tuple[str, ...] = ()
-
-
-def redact(line: str) -> str:
-    """A line of a log without what looks like a password, token or key, and cut to a length for people."""
-    line = line[:_READ]
-    for secret in _SECRETS:
-        line = secret.sub(r"\1[redacted]", line)
-    line = "".join(letter if letter.isprintable() else " " for letter in line).strip()
-    return line if len(line) <= _LONGEST else line[:_LONGEST] + " ..."
 
 
 def load_causes(file: str | Path | None = None) -> tuple[Cause, ...]:
@@ -111,15 +87,16 @@ def diagnose(
         log: last lines, the oldest first.
         health_log: output of the last health checks.
     """
-    lines = [redact(line) for line in log if line.strip()]
-    checks = [redact(line) for line in health_log if line.strip()]
+    said, tests = [line for line in log if line.strip()], [line for line in health_log if line.strip()]
+    lines, checks = redact_lines(said), redact_lines(tests)
     if oom_killed:
         return Diagnosis("out-of-memory", "memory", tuple(lines[-_MOST_LINES:]))
-    for cause in causes:
-        found = [line for line in [*lines, *checks] if cause.pattern.search(line)]
+    both = list(zip([*said, *tests], [*lines, *checks], strict=True))
+    for cause in causes:  # by the words as they were written: what is hidden may be what tells
+        found = [shown for line, shown in both if cause.pattern.search(line[:MOST_READ])]
         if found:
             return Diagnosis(cause.cause, cause.fix, tuple(found[-_MOST_LINES:]))
     if health == "unhealthy":
         return Diagnosis("failing-health-check", "health", tuple((checks or lines)[-_MOST_LINES:]))
-    said = {KILLED: "killed", 0: "ends-by-itself", **dict.fromkeys(NEVER_RAN, "cannot-start")}.get(exit_code, "crash")
-    return Diagnosis(said, "manual", tuple(lines[-_MOST_LINES:]))
+    cause_by_code = {KILLED: "killed", 0: "ends-by-itself", **dict.fromkeys(NEVER_RAN, "cannot-start")}.get(exit_code, "crash")
+    return Diagnosis(cause_by_code, "manual", tuple(lines[-_MOST_LINES:]))

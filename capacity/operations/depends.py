@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from capacity.errors import InputError
 from capacity.inventory.containers import Container, Inventory
 
-__all__ = ["conditions", "dependencies", "in_order", "not_awaited"]
+__all__ = ["conditions", "dependencies", "in_order", "jobs", "not_awaited"]
+
+_COMPLETED = "service_completed_successfully"
 
 
 def conditions(one: Container) -> dict[str, str]:
@@ -23,6 +25,11 @@ def conditions(one: Container) -> dict[str, str]:
 def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
     """Service -> what it depends on."""
     return {one.key: [f"{one.project}/{name}" for name in conditions(one)] for one in containers}
+
+
+def jobs(containers: Iterable[Container]) -> set[str]:
+    """Services whose end is what others wait for: they are well when they have ended with 0, and need no second run."""
+    return {f"{one.project}/{name}" for one in containers for name, wanted in conditions(one).items() if wanted == _COMPLETED}
 
 
 def not_awaited(

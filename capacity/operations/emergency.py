@@ -16,16 +16,16 @@ from typing import Any
 from capacity.changes import lifecycle
 from capacity.changes.journal import Entry, Journal, Kind, open_journal
 from capacity.changes.rollback import rollback
-from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
+from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, InputError, StorageError
 from capacity.inventory.containers import Container, Inventory
-from capacity.inventory.engine import Engine, connect_all, inspect, survey
+from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect, survey
 from capacity.names import meant
-from capacity.operations.depends import dependencies, in_order
+from capacity.operations.depends import dependencies, in_order, jobs
 from capacity.operations.measure import usage_of
 from capacity.operations.record import at_hand, journalled, last_revision, open_stops
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "flush", "release", "restart_critical", "stop_one", "undo", "wait_ready"]
+__all__ = ["Stopped", "flush", "release", "removes_itself", "restart_critical", "stop_one", "undo", "wait_ready"]
 
 _PRIORITY = "priority"
 _LOW = "low"
@@ -61,12 +61,14 @@ def release(
 ) -> list[Stopped]:
     """Stop containers labelled `priority=low`, those that use most first, until so many bytes are free.
 
+    What cannot be brought back, or is named in `operations.critical`, is skipped with a note where its turn comes.
+
     Args:
-        settings: Engines and journal.
+        settings: Engines, journal, and which services are critical.
         memory: bytes to free on each host, counted by working sets.
         services: only services that fit this glob.
         dry_run: say what would be stopped, and touch nothing.
-        progress: told of each container.
+        progress: told of each container, skipped ones too, when something is done to it.
 
     Raises:
         InputError: no service fits the glob, or no running container is labelled so.
@@ -77,22 +79,43 @@ def release(
         low = _may_stop(survey(engines, unreachable), services)
         used = {one: found.memory for one, (_, found) in usage_of(engines, low).items()}
         low = [one for one in low if one.id in used]  # the others have gone meanwhile
-        chosen: list[Container] = []
-        for host in engines:
+        chosen: list[tuple[Container, str]] = []
+        for name, engine in engines.items():
             freed = 0
-            for one in sorted((one for one in low if one.host == host), key=lambda one: (-used[one.id], one.name)):
+            for one in sorted((one for one in low if one.host == name), key=lambda one: (-used[one.id], one.name)):
                 if freed >= memory:
                     break
-                chosen.append(one)
-                freed += used[one.id]
-        if dry_run:
-            return [Stopped(one.key, one.host, one.name, "would-stop", used[one.id]) for one in chosen]
+                chosen.append((one, _must_stay(engine, one, settings.operations.critical)))
+                freed += 0 if chosen[-1][1] else used[one.id]
+        planned = [
+            Stopped(one.key, one.host, one.name, "skipped" if why else "would-stop", used[one.id], why) for one, why in chosen
+        ]
+        if dry_run or all(why for _, why in chosen):
+            return planned
         with journalled(settings, "emergency-release") as journal:
             found = []
-            for number, one in enumerate(chosen):
-                found.append(stop_one(engines[one.host], journal, number, one, used[one.id]))
+            for number, (one, why) in enumerate(chosen):
+                found.append(planned[number] if why else stop_one(engines[one.host], journal, number, one, used[one.id]))
                 tell(found[-1])
         return found
+
+
+def _must_stay(engine: Engine, one: Container, critical: Collection[str]) -> str:
+    """Why a container is not to be stopped although its label allows it; empty where nothing speaks against it."""
+    if one.key in critical:
+        return "operations.critical names it; take it out there, or take its label away"
+    if removes_itself(engine, one):
+        return "the Engine removes it when it stops (--rm), and nothing could bring it back"
+    return ""
+
+
+def removes_itself(engine: Engine, one: Container) -> bool:
+    """Whether the Engine removes a container when it stops; one that is gone has done so."""
+    try:
+        with engine_errors(engine.host.name, f"inspect {one.name}"):
+            return bool(engine.api.inspect_container(one.id)["HostConfig"].get("AutoRemove"))
+    except ContainerGone:
+        return True
 
 
 def _may_stop(inventory: Inventory, services: str) -> list[Container]:
@@ -134,7 +157,8 @@ def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used
     Raises:
         JournalLost: the journal cannot be written; nothing was stopped.
     """
-    journal.write(Kind.STOPPING, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
+    named: dict[str, Any] = {"container": one.name, "id": one.id, "replica": one.replica}
+    journal.write(Kind.STOPPING, step=number, service=one.key, host=one.host, **named)
     try:
         lifecycle.stop(engine, one.id, one.name)
     except EngineError as error:
@@ -146,6 +170,9 @@ def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used
 
 def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
     """Start again what the last emergency stopped, the last one first; or take a project back that went to a revision since.
+
+    Where a container is gone, its service may run again by another one, which is `back`; else it is `failed` and given up: the
+    next undo goes on with the run before it.
 
     Raises:
         InputError: nothing was stopped that has not been started again.
@@ -162,7 +189,7 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
         return [Stopped(one.service, one.host, str(one.detail["container"]), "would-start") for one in reversed(left)]
     with connect_all(settings.engine) as (engines, _), closing((journal := open_journal(folder, run)).handle):
         done = [_start(engines.get(one.host), journal, one) for one in reversed(left)]
-        state = "undone" if all(one.state == "started" for one in done) else "failed"
+        state = "undone" if all(one.state in {"started", "back"} for one in done) else "failed"
         _note(journal, Kind.FINISHED, state=state)
     return done
 
@@ -192,12 +219,49 @@ def _start(engine: Engine | None, journal: Journal, one: Entry) -> Stopped:
     try:
         if engine is None:
             raise EngineUnreachable(f"{one.host} does not answer")
-        lifecycle.start(engine, identity, name)
+        try:
+            lifecycle.start(engine, identity, name)
+        except ContainerGone as error:
+            return _gone(engine, journal, one, error)
     except EngineError as error:
         _note(journal, Kind.START_FAILED, *place, container=name, id=identity, reason=str(error))
         return Stopped(one.service, one.host, name, "failed", note=str(error))
     note = _note(journal, Kind.STARTED_AGAIN, *place, container=name, id=identity)
     return Stopped(one.service, one.host, name, "started", note=note)
+
+
+def _gone(engine: Engine, journal: Journal, one: Entry, error: ContainerGone) -> Stopped:
+    """The Engine found no container: another one may do its work, and else nothing can be started here ever again."""
+    name, place = str(one.detail["container"]), (one.step, one.service, one.host)
+    named: dict[str, Any] = {"container": name, "id": str(one.detail["id"])}
+    try:
+        if _exists(engine, one):  # what it needs is gone, such as its network: that can be mended
+            raise EngineRefused(error.message, "Correct what it names, then run undo again")
+        other = _instead(engine, one)
+    except EngineError as wrong:
+        _note(journal, Kind.START_FAILED, *place, **named, reason=str(wrong))
+        return Stopped(one.service, one.host, name, "failed", note=str(wrong))
+    if other:
+        note = _note(journal, Kind.STARTED_AGAIN, *place, **named, instead=other)
+        return Stopped(one.service, one.host, name, "back", note="; ".join(filter(None, (f"it runs again as {other}", note))))
+    said = f"{name} is gone, and no container of {one.service} runs in its place: make it anew, as with docker compose up -d"
+    note = _note(journal, Kind.GIVEN_UP, *place, **named, reason=f"{said} ({error.message})")
+    return Stopped(one.service, one.host, name, "failed", note="; ".join(filter(None, (f"{said}; given up", note))))
+
+
+def _exists(engine: Engine, one: Entry) -> bool:
+    try:
+        inspect(engine, str(one.detail["id"]), str(one.detail["container"]))
+    except ContainerGone:
+        return False
+    return True
+
+
+def _instead(engine: Engine, one: Entry) -> str:
+    """The running container that took the place of one that is gone: same service, and its name or its number there."""
+    wanted = (str(one.detail["container"]), one.detail.get("replica", 1))
+    found = [other for other in survey({one.host: engine}, {}).of(one.service) if other.running]
+    return next((other.name for other in found if other.name == wanted[0] or other.replica == wanted[1]), "")
 
 
 def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bool = True) -> list[Stopped]:
@@ -216,7 +280,13 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
         inventory = survey(engines, unreachable)
         needs = dependencies(inventory.containers)
         _must_exist(services, inventory)
-        down = [one for key in in_order(services, needs) for one in inventory.of(key) if not one.running]
+        ends = jobs(inventory.containers)
+        down = [
+            one
+            for key in in_order(services, needs)
+            for one in inventory.of(key)
+            if not one.running and (key in services or not (key in ends and _has_ended_well(one)))
+        ]
         if dry_run:
             return [Stopped(one.key, one.host, one.name, "would-start") for one in down]
         found: list[Stopped] = []
@@ -224,11 +294,17 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
             for number, one in enumerate(down):
                 broken = {done.service for done in found if done.state in {"failed", "skipped"}}
                 waits = broken & set(in_order([one.key], needs)) - {one.key}
-                found.append(_bring_up(engines[one.host], journal, number, one, waits))
+                found.append(_bring_up(engines[one.host], journal, number, one, waits, job=one.key in ends))
         return found
 
 
-def _bring_up(engine: Engine, journal: Journal, number: int, one: Container, waits: Collection[str]) -> Stopped:
+def _has_ended_well(one: Container) -> bool:
+    return one.state == "exited" and not one.exit_code
+
+
+def _bring_up(
+    engine: Engine, journal: Journal, number: int, one: Container, waits: Collection[str], *, job: bool = False
+) -> Stopped:
     """Start a container, announced in the journal first; one that needs what is down is left alone."""
     named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
     if waits:
@@ -238,7 +314,7 @@ def _bring_up(engine: Engine, journal: Journal, number: int, one: Container, wai
     journal.write(Kind.STARTING, **named)
     try:
         lifecycle.start(engine, one.id, one.name)
-        wrong = wait_ready(engine, one)
+        wrong = wait_ready(engine, one, job=job)
         wrong = wrong and f"{wrong}; `docker logs {one.name}` tells why"
     except EngineError as error:
         wrong = str(error)
@@ -246,24 +322,28 @@ def _bring_up(engine: Engine, journal: Journal, number: int, one: Container, wai
     return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
 
 
-def wait_ready(engine: Engine, one: Container, steady: float = _STEADY) -> str:
+def wait_ready(engine: Engine, one: Container, steady: float = _STEADY, *, job: bool = False) -> str:
     """What keeps a container from being up and healthy; empty when it is.
 
     Args:
         engine: where it is.
         one: the container.
         steady: seconds that one without a health check must stay up; many a process ends right after its start.
+        job: it is to end with 0, within a minute.
 
     Raises:
         EngineError: it is gone, or no answer.
     """
     now = first = inspect(engine, one.id, one.name)
     began = time.monotonic()
-    while now.running and time.monotonic() - began < (_READY_WITHIN if now.health == "starting" else 0 if now.health else steady):
+    patience = {"starting": _READY_WITHIN, None: steady, "": steady}
+    while now.running and time.monotonic() - began < (_READY_WITHIN if job else patience.get(now.health, 0.0)):
         time.sleep(_POLL)
         now = inspect(engine, one.id, one.name)
     if now.restart_count > first.restart_count:
         return "it restarts again and again"
+    if job and not now.running:
+        return "" if _has_ended_well(now) else f"it ended with exit code {now.exit_code}"
     healthy = now.running and now.health in {None, "", "healthy"}
     return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,10 +13,38 @@ from pathlib import Path
 
 from capacity.errors import PoolBusy, StorageError
 
-__all__ = ["exclusive", "lease", "leased", "member", "note", "noted", "retire"]
+__all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
 
 _PAUSE = 0.01  # seconds before all slots are tried again
+_OURS = 0o700
 _LONGEST = 128  # bytes of a note: a container's id
+
+
+def ours(folder: Path) -> bool:
+    """Whether a folder is a real one that nobody else can write or read: in a place for all, another user may have made it."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == _OURS
+
+
+def make_own(folder: Path, hint: str) -> None:
+    """Make a folder for ourselves alone, or see that it is one.
+
+    Args:
+        folder: where.
+        hint: what to do where it cannot be used.
+
+    Raises:
+        StorageError: it cannot be made, or it is somebody else's.
+    """
+    try:
+        folder.mkdir(mode=_OURS, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"Cannot make the folder {folder}: {error.strerror}", hint) from error
+    if not ours(folder):
+        raise StorageError(f"{folder} is no folder that only you own and can use (mode 0700)", hint)
 
 
 @contextmanager
@@ -40,6 +69,8 @@ def _joined(users: Path) -> int:
         except FileNotFoundError:  # removed between these two
             continue
         except OSError as error:
+            if isinstance(error, FileExistsError) and (users.parent.is_dir() or not os.path.lexists(users.parent)):
+                continue  # there when it was to be made, and removed before that was looked at
             raise StorageError(f"Cannot use the lock {users}: {error.strerror}", "Set TMPDIR to another folder") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)

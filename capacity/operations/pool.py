@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,20 +23,22 @@ from capacity.inventory.containers import Container, read_container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
 from capacity.inventory.logs import last_lines
 from capacity.model import ServiceKey
-from capacity.operations.causes import redact
-from capacity.operations.leases import exclusive, lease, leased, member, note, noted
+from capacity.operations.leases import exclusive, lease, leased, make_own, member, note, noted
+from capacity.operations.redact import redact
 from capacity.settings import EngineSettings, load_settings
 from capacity.units import format_memory
 
 __all__ = ["LABEL", "SLOT", "Instance", "InstancePool", "PoolState", "containers_of", "leave_pool", "lock_file"]
-__all__ += ["pool_folder", "stands"]
+__all__ += ["pool_folder", "refuse_foreign", "stands"]
 
 LABEL = "capacity.pool"
 SLOT = "capacity.pool.slot"
 _KEEP = "capacity.pool.keep"
 _LEAST_MEMORY = 6 << 20  # bytes; the Engine takes no limit below
 _LEAST_CPUS = 0.01
+_SHOWN = 40  # letters of a wrong name
 _MOST = 256
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HEALTHY_WITHIN = 60.0  # seconds for a new instance
 _PAUSE = 0.1
 _TRUSTED = 0.05  # seconds for which the Engine's word is taken: who leases faster than that need not ask it each time
@@ -80,6 +84,8 @@ class InstancePool:
         keep: leave the containers when the last user goes; a pool that stands already stays as it was made.
         settings: which Engine; default of the settings. The first one is used.
         steady: seconds that a new instance without a health check must stay up; many a process ends right after its start.
+        config: more that each is made with, in the Engine's own words (`User`, `Entrypoint` ...).
+        host_config: the same of its `HostConfig` (`ReadonlyRootfs`, `CapDrop` ...).
         journal: where every instance is announced before it is made or removed; None = nowhere.
     """
 
@@ -95,6 +101,8 @@ class InstancePool:
     keep: bool = False
     settings: EngineSettings | None = None
     steady: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    host_config: Mapping[str, Any] = field(default_factory=dict)
     journal: Journal | None = field(default=None, repr=False)
     _stands: bool = field(default=False, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
@@ -104,11 +112,15 @@ class InstancePool:
     def __post_init__(self) -> None:
         if not 1 <= self.size <= _MOST:
             raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {_MOST}")
-        if not self.name.replace("-", "").replace("_", "").isalnum():
-            raise InputError(f"{self.name!r} is no name for a pool", "Use letters, digits, - and _")
+        if not _NAME.fullmatch(self.name):
+            shown = self.name if len(self.name) <= _SHOWN else f"{self.name[:_SHOWN]}..."
+            hint = "Use at most 63 of a-z, A-Z, 0-9, - and _, and begin with a letter or a digit"
+            raise InputError(f"{shown!r} is no name for a pool", hint)
         if self.memory is not None and self.memory < _LEAST_MEMORY:
             said = format_memory(self.memory)
             raise InputError(f"A memory limit of {said} is below the 6 MiB that the Engine takes", "Write a unit, such as 800m")
+        if self.cpus is not None and not math.isfinite(self.cpus):
+            raise InputError(f"A CPU limit of {self.cpus:g} cores is no limit", "Name a number of cores, such as 0.5")
         if self.cpus is not None and self.cpus < _LEAST_CPUS:
             raise InputError(
                 f"A CPU limit of {self.cpus:g} cores is below what the Engine takes", f"Choose {_LEAST_CPUS} or more"
@@ -118,11 +130,20 @@ class InstancePool:
         """Connect, and see to it that all instances run.
 
         Raises:
+            InputError: another container has the name of an instance.
             EngineError: no answer, or no such image.
             PoolUnhealthy: an instance does not become healthy.
         """
+        try:
+            return self._enter()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _enter(self) -> Self:
         engines, _ = self._stack.enter_context(connect_all(self.settings or load_settings().engine))
         self._engine = next(iter(engines.values()))
+        refuse_foreign(self._engine, self.name, self.size)
         self.folder = pool_folder(self.name, self._engine)
         here = containers_of(self._engine, self.name)
         self._stands = stands(here) if here else self.keep
@@ -138,7 +159,6 @@ class InstancePool:
         except BaseException:
             if self.keep or self._stands:  # or all go with their last user
                 self._take_back(0)
-            self._stack.close()
             raise
         return self
 
@@ -185,6 +205,7 @@ class InstancePool:
         """
         if not 1 <= size <= _MOST:
             raise InputError(f"A pool of {size} instances", f"Choose 1 to {_MOST}")
+        refuse_foreign(self._engine, self.name, size)
         before, made = self.size, len(self._made)
         try:
             for slot in range(before, size):
@@ -211,8 +232,9 @@ class InstancePool:
             with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
                 if free is not None:
                     note(free, "")
-                    if (one := self._look(slot)) is not None:
-                        self._remove(slot, one)
+                    with suppress(InputError):  # another container of that name stays
+                        if (one := self._look(slot)) is not None:
+                            self._remove(slot, one)
                     return
             if time.monotonic() >= end:
                 raise PoolUnhealthy(f"{self._name(slot)} was not given back within {timeout:g} s", "Wait for its holder")
@@ -243,9 +265,12 @@ class InstancePool:
 
     def _look(self, slot: int) -> Container | None:
         try:
-            return inspect(self._engine, self._name(slot))
+            one = inspect(self._engine, self._name(slot))
         except ContainerGone:
             return None
+        if (one.labels.get(LABEL), one.labels.get(SLOT)) != (self.name, str(slot)):
+            raise _foreign(one.name, self.name)
+        return one
 
     def _make(self, slot: int) -> Container:
         labels = {LABEL: self.name, SLOT: str(slot)} | ({_KEEP: "true"} if self._stands else {})
@@ -262,6 +287,8 @@ class InstancePool:
             environment=self.environment,
             network=self.network,
             health=self.health,
+            config=self.config,
+            host_config=self.host_config,
         )
         lifecycle.start(self._engine, made.id, made.name)
         self._say(Kind.CREATED, slot, id=made.id)
@@ -280,12 +307,13 @@ class InstancePool:
             self.journal.write(kind, service=key, host=self._engine.host.name, container=name, **detail)
 
     def _healthy(self, one: Container, steady: float = 0.0) -> Container:
-        began = time.monotonic()
+        began, first = time.monotonic(), one
         waits = {"starting": _HEALTHY_WITHIN, None: steady, "": steady}
         while one.running and time.monotonic() - began < waits.get(one.health, 0.0):
             time.sleep(_PAUSE)
             one = inspect(self._engine, one.id, one.name)
-        if not one.running or one.health not in {None, "", "healthy"}:
+        again = one.restart_count > first.restart_count  # its restart policy hides that it ends
+        if again or not one.running or one.health not in {None, "", "healthy"}:
             raise PoolUnhealthy(f"{one.name} does not become healthy: {self._why(one)}", "Mend that, then try again")
         return one
 
@@ -293,6 +321,7 @@ class InstancePool:
         """What is wrong with an instance, and its last words: it may be removed before anybody can read its log."""
         said = [line for line in last_lines(self._engine, one.id, 20) if line.strip()]
         state = f"it ended with exit code {one.exit_code}" if one.state == "exited" else f"it is {one.state}"
+        state += " and restarts" if one.restart_count else ""
         words = f", and said: {redact(said[-1])}" if said else ""
         return f"{state}, {one.health or 'no health'}{words}"
 
@@ -306,9 +335,7 @@ class InstancePool:
 def pool_folder(name: str, engine: Engine) -> Path:
     """Where a pool's locks are, a folder for each pool and Engine and user; whoever is a member of it makes it."""
     place = Path(tempfile.gettempdir()) / f"capacity-pools-{os.getuid()}"
-    place.mkdir(mode=0o700, exist_ok=True)
-    if place.stat().st_uid != os.getuid():
-        raise InputError(f"{place} belongs to somebody else", "Set TMPDIR to a folder of your own")
+    make_own(place, "Set TMPDIR to a folder of your own")
     address = "".join(letter if letter.isalnum() else "-" for letter in engine.host.address)[-80:]
     return place / f"{name}{address}"
 
@@ -322,7 +349,30 @@ def containers_of(engine: Engine, name: str) -> list[Container]:
     """The containers of a pool, running or not."""
     with engine_errors(engine.host.name, "list its containers"):
         found = engine.api.containers(all=True, filters={"label": f"{LABEL}={name}"})
-        return [read_container(engine.host.name, engine.api.inspect_container(one["Id"])) for one in found]
+        described = [read_container(engine.host.name, engine.api.inspect_container(one["Id"])) for one in found]
+    return [one for one in described if re.fullmatch(r"\d{1,3}", one.labels.get(SLOT, ""), re.ASCII)]
+
+
+def refuse_foreign(engine: Engine, name: str, size: int) -> None:
+    """Refuse a pool where containers that are not of it have the names of its instances.
+
+    Raises:
+        InputError: there is one; it is left as it is.
+        EngineError: no answer.
+    """
+    wanted = {f"{name}-pool-{slot}": {LABEL: name, SLOT: str(slot)} for slot in range(size)}
+    with engine_errors(engine.host.name, "list its containers"):
+        found = engine.api.containers(all=True, filters={"name": f"{name}-pool-"})
+    for one in found:
+        labels = one.get("Labels") or {}
+        for called in (said.lstrip("/") for said in one.get("Names") or []):
+            if called in wanted and not wanted[called].items() <= labels.items():
+                raise _foreign(called, name)
+
+
+def _foreign(container: str, name: str) -> InputError:
+    hint = f"Remove it with docker rm, rename it with docker rename {container} NEW, or take another name for the pool"
+    return InputError(f"The container {container} has the name of an instance of the pool {name!r} and is not of it", hint)
 
 
 def stands(found: Sequence[Container]) -> bool:

@@ -9,9 +9,10 @@ from typing import Any
 from capacity.errors import ContainerGone, InputError
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, engine_errors
-from capacity.operations.causes import redact
 from capacity.operations.leases import leased
 from capacity.operations.pool import SLOT, InstancePool, pool_folder, stands
+from capacity.operations.pool_like import described, differing, variables_of
+from capacity.operations.redact import redact
 from capacity.units import format_cores, format_memory
 
 __all__ = ["PoolStep", "check_image", "done", "planned", "refuse_another"]
@@ -117,12 +118,11 @@ def refuse_another(engine: Engine, pool: InstancePool, found: Sequence[Container
 
 def _apart(engine: Engine, pool: InstancePool, one: Container, image: dict[str, Any]) -> list[str]:
     """What of an instance is not as asked for; what nobody asks for comes from the image."""
-    with engine_errors(engine.host.name, f"inspect {one.name}"):
-        attrs: dict[str, Any] = engine.api.inspect_container(one.id)
+    attrs = described(engine, one.id, one.name)
     own, made, network = image.get("Config") or {}, attrs["Config"], attrs["HostConfig"].get("NetworkMode") or ""
     wanted = list(pool.command) if pool.command is not None else own.get("Cmd") or []
-    variables = _variables(own) | dict(pool.environment)
-    other = sorted(name for name, value in (_variables(made).items() ^ variables.items()))
+    variables = variables_of(own) | dict(pool.environment)
+    other = sorted(name for name, value in (variables_of(made).items() ^ variables.items()))
     said = {
         f"image {one.image}": one.image == pool.image,
         f"memory {format_memory(one.memory) if one.memory else 'without a limit'}": one.memory == pool.memory,
@@ -131,8 +131,4 @@ def _apart(engine: Engine, pool: InstancePool, one: Container, image: dict[str, 
         f"other variables ({', '.join(dict.fromkeys(other))})": not other,
         f"network {network}": network == pool.network or (pool.network is None and network in _PLAIN),
     }
-    return [text for text, same in said.items() if not same]
-
-
-def _variables(config: dict[str, Any]) -> dict[str, str]:
-    return dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
+    return [*(text for text, same in said.items() if not same), *differing(attrs, own, pool.config, pool.host_config)]

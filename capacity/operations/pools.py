@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,29 +10,35 @@ from typing import Any
 
 from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind
-from capacity.errors import CapacityError, EngineError, InputError, PoolUnhealthy
+from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
+from capacity.inventory.engine import Engine, connect_all, inspect
 from capacity.operations.emergency import stop_one
 from capacity.operations.leases import leased, retire
-from capacity.operations.pool import SLOT, InstancePool, PoolState, containers_of, lock_file, pool_folder
+from capacity.operations.pool import SLOT, InstancePool, PoolState, containers_of, lock_file, pool_folder, refuse_foreign
+from capacity.operations.pool_like import all_alike, described, of_config, of_host, shareable, variables_of
 from capacity.operations.pool_steps import PoolStep, check_image, done, planned, refuse_another
 from capacity.operations.record import journalled
 from capacity.settings import Settings
 
 __all__ = ["Migration", "existing_pool", "migrate", "pool_down", "pool_scale", "pool_states", "pool_up"]
 
+_log = logging.getLogger(__name__)
 _STEADY = 1.0  # seconds; who makes a pool that stays can wait for each of its instances
 
 
 @dataclass(frozen=True)
 class Migration:
-    """A move to a pool: containers that stood alone, the pool's size, and the memory limits before and after, bytes."""
+    """A move to a pool: containers that stood alone, the pool's size, and the memory limits before and after, bytes.
+
+    `notes` say what of the containers the instances do not have.
+    """
 
     stopped: tuple[str, ...]
     size: int
     memory_before: int
     memory_after: int
+    notes: tuple[str, ...] = ()
 
 
 def pool_states(settings: Settings, name: str) -> list[PoolState]:
@@ -75,6 +82,7 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
         EngineError: no answer.
     """
     with _first(settings) as engine:
+        refuse_foreign(engine, pool.name, pool.size)
         found = containers_of(engine, pool.name)
         refuse_another(engine, pool, found, check_image(engine, pool))
         steps = planned(engine, pool, found, pool.size)
@@ -106,6 +114,7 @@ def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, 
     with _first(settings) as engine:
         pool, found = _standing(engine, name, settings)
         replace(pool, size=size)  # refuses an impossible one
+        refuse_foreign(engine, name, size)
         steps = planned(engine, pool, found, size)
         if not dry_run:
             pool.size = min(pool.size, size)  # a dead instance that goes anyway need not be replaced first
@@ -177,17 +186,23 @@ def migrate(
         progress: told of each container that was stopped.
 
     Raises:
-        InputError: a container that does not run, or another image.
+        InputError: a container that does not run, is not like the others, or has what several cannot share.
         PoolUnhealthy: the pool was not healthy; all is as before.
         EngineError: no answer.
     """
     with _first(settings) as engine:
         standing = [inspect(engine, one) for one in dict.fromkeys(alone)]
-        _all_alike(standing)
+        _all_run(standing)
+        standing = list({one.id: one for one in standing}.values())  # one may be named twice, by name and id
+        notes = _notes(engine, standing)
         pool = _like(engine, standing[0], name, size, settings)
+        pool.environment = {key: value for key, value in pool.environment.items() if key != "HOSTNAME"}
         one_limit = max((one.memory or 0) for one in standing)
         pool.memory = one_limit or None
-        move = Migration(tuple(one.name for one in standing), size, sum(one.memory or 0 for one in standing), size * one_limit)
+        pool.cpus = None if any(one.cpus is None for one in standing) else max(one.cpus or 0.0 for one in standing)
+        before = sum(one.memory or 0 for one in standing)
+        move = Migration(tuple(one.name for one in standing), size, before, size * one_limit, notes)
+        refuse_foreign(engine, name, size)
         found = containers_of(engine, name)
         refuse_another(engine, pool, found, check_image(engine, pool))
         if dry_run:
@@ -197,7 +212,7 @@ def migrate(
             try:
                 with pool:
                     _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
-            except CapacityError:
+            except BaseException:  # Ctrl-C too
                 if not found:
                     _remove_all(engine, journal, name)
                 raise
@@ -223,9 +238,20 @@ def _stop_all(
             tell(one.name)
     except BaseException:
         for number, one in reversed(stopped):
-            lifecycle.start(engine, one.id, one.name)
-            journal.write(Kind.STARTED_AGAIN, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
+            _start_again(engine, journal, number, one)
         raise
+
+
+def _start_again(engine: Engine, journal: Journal, number: int, one: Container) -> None:
+    """Start a container that was to be replaced; where that fails the others come up all the same, and undo finds it."""
+    named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    try:
+        lifecycle.start(engine, one.id, one.name)
+    except EngineError as error:
+        _log.warning("%s is still down: %s", one.name, error)
+        journal.write(Kind.START_FAILED, **named, reason=str(error))
+    else:
+        journal.write(Kind.STARTED_AGAIN, **named)
 
 
 def _stop_next(engine: Engine, journal: Journal, pool: InstancePool, number: int, one: Container) -> None:
@@ -238,7 +264,15 @@ def _stop_next(engine: Engine, journal: Journal, pool: InstancePool, number: int
         raise PoolUnhealthy(wrong, "All is as before; docker logs tells why")
 
 
-def _all_alike(standing: Sequence[Container]) -> None:
+def _notes(engine: Engine, standing: Sequence[Container]) -> tuple[str, ...]:
+    """What the instances will not have; containers that no pool can replace are refused."""
+    found = [described(engine, one.id, one.name) for one in standing]
+    notes = [note for one in found for note in shareable(one)]
+    all_alike(found)
+    return tuple(notes)
+
+
+def _all_run(standing: Sequence[Container]) -> None:
     if not standing:
         raise InputError("No container is named", "Name those that the pool is to replace")
     images = sorted({one.image for one in standing})
@@ -251,10 +285,8 @@ def _all_alike(standing: Sequence[Container]) -> None:
 
 def _like(engine: Engine, one: Container, name: str, size: int, settings: Settings) -> InstancePool:
     """A pool whose instances are as a container is; what only one container can have, such as a host's port, is left out."""
-    with engine_errors(engine.host.name, f"inspect {one.name}"):
-        attrs: dict[str, Any] = engine.api.inspect_container(one.id)
+    attrs = described(engine, one.id, one.name)
     config, host = attrs["Config"], attrs["HostConfig"]
-    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
     mode = host.get("NetworkMode") or ""
     return InstancePool(
         name,
@@ -263,12 +295,14 @@ def _like(engine: Engine, one: Container, name: str, size: int, settings: Settin
         command=config.get("Cmd"),
         memory=one.memory,
         cpus=one.cpus,
-        environment=variables,
+        environment=variables_of(config),
         network=None if mode in {"", "default"} or mode.startswith("container:") else mode,
         health=config.get("Healthcheck"),
         keep=True,
         settings=settings.engine,
         steady=_STEADY,
+        config=of_config(attrs),
+        host_config=of_host(attrs),
     )
 
 

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from capacity.changes.journal import Entry, Journal, Kind, list_runs, open_journal, owner, still_stopped
 from capacity.changes.lock import apply_lock
 from capacity.errors import InputError, StorageError
+from capacity.operations.leases import make_own, ours
 from capacity.settings import Settings
 
 __all__ = ["REVISION", "at_hand", "folders", "journalled", "last_revision", "last_run", "open_stops"]
@@ -21,7 +23,7 @@ __all__ = ["REVISION", "at_hand", "folders", "journalled", "last_revision", "las
 REVISION = "emergency-revision"
 """What a run is called that brings a project back to a revision."""
 
-_SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder made there is ours alone
+_SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder there is used only where it is ours alone
 _log = logging.getLogger(__name__)
 _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spare
 
@@ -52,7 +54,7 @@ def journalled(settings: Settings, what: str, **detail: Any) -> Iterator[Journal
 
 def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:
     last: StorageError | None = None
-    for folder in folders(settings):
+    for folder in (settings.apply.journal, _spare()):
         try:
             journal = _try(folder, run, detail, stack)
         except (StorageError, OSError) as error:
@@ -67,7 +69,7 @@ def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack
 def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:
     """A run in a folder; what was opened for it is closed again when it cannot be used."""
     with ExitStack() as mine:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(folder)
         if shutil.disk_usage(folder).free < _ROOM:
             raise StorageError(f"The disk of {folder} is full", "Free it")
         mine.enter_context(apply_lock(folder))
@@ -79,9 +81,34 @@ def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack) -> Jo
     return journal
 
 
+def _spare() -> Path:
+    return _SPARE / f"capacity-journal-{os.getuid()}"
+
+
+def _make(folder: Path) -> None:
+    if folder == _spare():
+        make_own(folder, "Remove it, or have its owner do that, and look into it first")
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def folders(settings: Settings) -> list[Path]:
-    """The journal's folder, and the spare one for a full disk."""
-    return [settings.apply.journal, _SPARE / f"capacity-journal-{os.getuid()}"]
+    """The journal's folder, and the spare one for a full disk where it exists.
+
+    Everybody can make a folder where the spare one is: what others could have written there is never read.
+    """
+    spare = _spare()
+    if ours(spare):
+        return [settings.apply.journal, spare]
+    if os.path.lexists(spare):
+        _left_out(spare)
+    return [settings.apply.journal]
+
+
+@cache
+def _left_out(spare: Path) -> None:
+    """Say so once: one command asks for the folders several times."""
+    _log.warning("%s is left out: it is no folder that only you own and can use (mode 0700)", spare)
 
 
 def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
@@ -103,7 +130,7 @@ def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
     """Folder, name and lines of every run, the oldest first; one that went on in memory is read there."""
     found: dict[str, tuple[Path, str, list[Entry]]] = {}
     for folder in folders(settings):
-        for run, entries in list_runs(folder):
+        for run, entries in list_runs(folder, skip_damaged=True):
             if run not in found or len(entries) > len(found[run][2]):
                 found[run] = (folder, run, entries)
     return sorted(found.values(), key=lambda one: one[2][0].time)
@@ -142,9 +169,9 @@ def at_hand(settings: Settings, folder: Path, run: str) -> Path:
     try:
         if shutil.disk_usage(folder).free >= _ROOM and os.access(folder, os.W_OK):
             return folder
-        spare = folders(settings)[1]
-        if spare != folder:
-            spare.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spare = _spare()
+        if folder == settings.apply.journal:
+            _make(spare)
             shutil.copytree(folder / run, spare / run, dirs_exist_ok=True)
             _log.warning("the run %s goes on in %s, which a restart of the machine empties: %s is full", run, spare, folder)
     except OSError as error:

@@ -112,12 +112,19 @@ def find_restart_loops(
         codes, times = [code for code, _ in died.get(one.id, [])], [when for _, when in died.get(one.id, [])]
         seldom = known.restarts.get(one.key, 0)
         count = max(len(codes), math.floor(seldom))
+        between = _between(times, seldom, window)
+        if one.restart_count > max(more_than, count):  # the Engine keeps few events, and health checks fill them
+            average = _on_average(one, engines[one.host], clocks[one.host], window)
+            count, between = (math.floor(average), window / average) if average > count else (count, between)
         loops = count > more_than or (one.state == "restarting" and one.restart_count > more_than)
-        loops = loops and not _is_steady(one, clocks[one.host], _between(times, seldom, window))
+        loops = loops and not _is_steady(one, clocks[one.host], between)
         refused = start_error(engines[one.host], one) if loops or _is_down(one) else ""
         never_ran = _is_down(one) and one.exit_code in NEVER_RAN
         if loops or refused or never_ran:
-            diagnosis = _diagnosis(one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused)
+            life = times[-2] if len(times) > 1 else None  # the lines of the last try that ended, and of the one after it
+            diagnosis = _diagnosis(
+                one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused, since=life
+            )
             changes, advice = propose(one, diagnosis, inventory, known)
             seen, waits = max(count, more_than + 1) if loops else count, one.state == "restarting"
             found.append(
@@ -149,6 +156,16 @@ def _is_steady(one: Container, now: float, between: float) -> bool:
     return now - moment(one.started_at) > max(2 * between, _STEADY)
 
 
+def _on_average(one: Container, engine: Engine, now: float, window: float) -> float:
+    """Restarts within the window, as the Engine has counted them over the container's life."""
+    try:
+        with engine_errors(engine.host.name, f"inspect {one.name}"):
+            created = str(engine.api.inspect_container(one.id)["Created"])
+    except ContainerGone:
+        return 0.0
+    return one.restart_count * window / max(now - moment(created), window)
+
+
 def start_error(engine: Engine, one: Container) -> str:
     """What the Engine said when it could not start a container, as with a port that is taken; empty where it could.
 
@@ -163,18 +180,29 @@ def start_error(engine: Engine, one: Container) -> str:
 
 
 def _diagnosis(
-    one: Container, engine: Engine, causes: Sequence[Cause], *, codes: Sequence[int], killed: bool, refused: str
+    one: Container,
+    engine: Engine,
+    causes: Sequence[Cause],
+    *,
+    codes: Sequence[int],
+    killed: bool,
+    refused: str,
+    since: float | None,
 ) -> Diagnosis:
     code = one.exit_code or (codes[-1] if codes else 0)  # a process that runs again has none of its own
-    return diagnose(
+    log = [refused] if refused else last_lines(engine, one.id, since=since) or last_lines(engine, one.id)
+    found = diagnose(
         causes,
         # the Engine misses kills where the container is gone at once, so one that it did see speaks for the others
         oom_killed=one.oom_killed or (killed and code == KILLED),
         exit_code=code,
         health=one.health,
-        log=[refused] if refused else last_lines(engine, one.id),  # the log is of an earlier start
+        log=log,  # where the Engine could not start it that is of an earlier start
         health_log=health_output(engine, one.id),
     )
+    ended_well = not refused and not code and bool(codes or not one.running)
+    # `on-failure` would leave a process down that ends with 0, whatever it has written
+    return replace(found, fix="manual") if ended_well and found.fix == "wait" else found
 
 
 def port_moves(settings: Settings) -> tuple[PortMove, ...]:

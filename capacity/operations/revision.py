@@ -20,7 +20,7 @@ from capacity.errors import CapacityError, ComposeError, EngineError, EngineRefu
 from capacity.inventory.compose import Project, load_project
 from capacity.inventory.containers import Inventory
 from capacity.inventory.engine import Engine, connect_all, survey
-from capacity.operations.depends import dependencies, in_order
+from capacity.operations.depends import dependencies, in_order, jobs
 from capacity.operations.emergency import Stopped, wait_ready
 from capacity.operations.record import REVISION, journalled
 from capacity.settings import Settings
@@ -241,8 +241,9 @@ def _announce(
 
 
 def _sick(key: str, engine: Engine) -> str:
-    found = survey({engine.host.name: engine}, {}).of(key)
-    return next((wrong for one in found if (wrong := wait_ready(engine, one))), "") if found else "it has no container"
+    inventory = survey({engine.host.name: engine}, {})
+    found, job = inventory.of(key), key in jobs(inventory.containers)
+    return next((wrong for one in found if (wrong := wait_ready(engine, one, job=job))), "") if found else "it has no container"
 
 
 def _critical(settings: Settings, engine: Engine, engines: dict[str, Engine]) -> list[Stopped]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from ruamel.yaml import YAML
 
 from capacity.bundled import bundled
 from capacity.errors import InputError
-from capacity.operations.causes import diagnose, load_causes, redact
+from capacity.operations.causes import diagnose, load_causes
+from capacity.operations.redact import redact, redact_lines
 
 CAUSES = load_causes()
 EXAMPLES = {entry["cause"]: entry["example"] for entry in YAML(typ="safe").load(bundled("data/restart_causes.yaml"))["causes"]}
@@ -104,3 +106,61 @@ def test_a_file_that_holds_no_causes_says_why(tmp_path: Path, text: str, named: 
     file.write_text(text)
     with pytest.raises(InputError, match=named):
         load_causes(file)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"db":{"pass":"Zq9pa55"}}',
+        "DB_PASS=Zq9pa55",
+        "MYSQL_PWD=Zq9pa55",
+        "Server=h;User Id=sa;Pwd=Zq9pa55;",
+        "dial u:Zq9pa55@tcp(10.0.0.1:3306)/db",
+        "https://Zq9pa55TOKEN123@github.com/x",
+        "jdbc:oracle:thin:u/Zq9pa55@h:1521",
+        "GET /x?key=Zq9pa55&sig=Zq9pa55",
+        "password: correct horse Zq9pa55",
+        "password => Zq9pa55",
+        "('password', 'Zq9pa55')",
+        "<password>Zq9pa55</password>",
+        '<add key="password" value="Zq9pa55"/>',
+        "the password is Zq9pa55",
+        "Invalid password 'Zq9pa55' for user bob",
+        "mysql -uroot -pZq9pa55",
+        "curl -u bob:Zq9pa55 http://h",
+        "requirepass Zq9pa55",
+        "ENCRYPTION_KEY=Zq9pa55",
+        "pass\u200bword=Zq9pa55",
+        "pass\x1b[0mword=Zq9pa55",
+        "https://hooks.slack.com/services/T000/B000/Zq9pa55XXXX",
+        "creds AKIAIOSFODNN7EXAMPLE:Zq9pa55tnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "github_pat_11ABCDEFG0abcdefghijkl_Zq9pa55",
+        "sk_live_Zq9pa55abcdefgh",
+    ],
+)
+def test_secrets_of_many_shapes_are_hidden(line: str) -> None:
+    """Assignments, addresses, commands, markup, sentences, and letters that nobody sees between others."""
+    assert "Zq9pa55" not in redact(line)
+
+
+def test_of_a_private_key_no_line_is_left() -> None:
+    """Neither with its begin in sight nor with that cut off."""
+    key = ["-----BEGIN RSA PRIVATE KEY-----", "Zq9pa55abc", "Zq9pa55==", "-----END RSA PRIVATE KEY-----"]
+    for cut in (key, key[1:]):
+        shown = redact_lines(["reads its key:", *cut, "ready"])
+        assert "Zq9pa55" not in "".join(shown)
+        assert (shown[0], shown[-1]) == ("reads its key:", "ready")
+
+
+def test_what_is_hidden_still_tells_the_cause() -> None:
+    """The words are looked at as they were written, and shown without secrets."""
+    found = diagnose(load_causes(), oom_killed=False, exit_code=1, health=None, log=["auth: connection refused by Zq9pa55"])
+    assert (found.cause, "connection" in found.lines[0]) == ("dependency-not-ready", False)
+
+
+@pytest.mark.parametrize("line", ["password: " + "a b " * 900, "mysql " + " " * 3900, "x:" * 2000, "a" * 4000, "A1/" * 1300])
+def test_no_line_takes_for_ever(line: str) -> None:
+    """Patterns look at so much, and not again and again."""
+    began = time.perf_counter()
+    redact(line)
+    assert time.perf_counter() - began < 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from capacity.changes.journal import Kind, list_runs, open_journal, still_stopped, way_out
-from capacity.operations.record import journalled, open_stops
+from capacity.changes.journal import Kind, list_runs, open_journal, read_journal, still_stopped, way_out
+from capacity.changes.listing import listed
+from capacity.errors import InputError, StorageError
+from capacity.operations import record
+from capacity.operations.record import folders, journalled, open_stops
 from capacity.settings import Settings
 
 
@@ -62,3 +66,59 @@ def test_a_stop_that_failed_is_not_open(tmp_path: Path) -> None:
         journal.write(Kind.FAILED, step=0)
         journal.write(Kind.STOPPING, step=1)
         assert [one.step for one in still_stopped(journal.entries())] == [1]
+        journal.write(Kind.GIVEN_UP, step=1)
+        assert still_stopped(journal.entries()) == []
+
+
+def test_a_damaged_run_does_not_hide_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """All runs: it is left out, and its file and line are said once. That run by its name: refused."""
+    with journalled(settings(tmp_path), "emergency-release") as journal:
+        journal.write(Kind.STOPPING, step=0, service="a/b", container="b", id="1")
+    (tmp_path / "20200101T000000-old").mkdir()
+    damaged = tmp_path / "20200101T000000-old" / "journal.jsonl"
+    damaged.write_text("garbage\n")
+    assert [run for _, run, _ in open_stops(settings(tmp_path))] == [journal.run]
+    assert [run for run, _ in list_runs(tmp_path, skip_damaged=True)] == [journal.run]
+    assert len(listed([tmp_path])) == 1
+    assert caplog.text.count(f"{damaged}:1 is no line of a journal") == 1
+    with pytest.raises(InputError, match="is no line of a journal"):
+        read_journal(damaged.parent)
+    with pytest.raises(InputError, match="is no line of a journal"):
+        [*list_runs(tmp_path)]
+
+
+@pytest.mark.parametrize("kind", ["open", "link", "file"])
+def test_a_spare_folder_that_others_could_have_written_is_neither_read_nor_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """Open to others, a link, or no folder at all: what stands there is not undone, and no journal is kept there."""
+    monkeypatch.setattr(record, "_SPARE", tmp_path)
+    spare, real = tmp_path / f"capacity-journal-{os.getuid()}", tmp_path / "real"
+    with closing((journal := open_journal(real, "run")).handle):
+        journal.write(Kind.STARTED, why="emergency-release")
+        journal.write(Kind.STOPPING, step=0, service="a/b", container="b", id="1")
+    real.chmod(0o700)
+    real.rename(spare)
+    own = settings(tmp_path / "file")
+    (tmp_path / "file").write_text("no folder")
+    assert [run for _, run, _ in open_stops(own)] == ["run"]
+    if kind == "open":
+        spare.chmod(0o755)
+    else:
+        spare.rename(real)
+        spare.symlink_to(real) if kind == "link" else spare.write_text("x")
+    assert folders(own) == [tmp_path / "file"]
+    assert open_stops(own) == []
+    assert f"{spare} is left out" in caplog.text
+    with pytest.raises(StorageError, match="capacity-journal"), journalled(own, "emergency-release"):
+        raise AssertionError("a journal was opened")
+
+
+def test_a_spare_folder_of_another_owner_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with the mode that ours has."""
+    monkeypatch.setattr(record, "_SPARE", tmp_path)
+    spare = tmp_path / f"capacity-journal-{os.getuid()}"
+    spare.mkdir(mode=0o700)
+    assert folders(settings(tmp_path / "a")) == [tmp_path / "a", spare]
+    os.chown(spare, 12345, 12345)
+    assert folders(settings(tmp_path / "a")) == [tmp_path / "a"]

@@ -77,7 +77,8 @@ START = datetime(2025, 12, 31, 23, 55, tzinfo=UTC).timestamp()
 class Told:
     """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
 
-    def __init__(self, codes: list[int], kills: int, state: dict[str, Any]) -> None:
+    def __init__(self, codes: list[int], kills: int, state: dict[str, Any], restarts: int = 0) -> None:
+        self.more = {"RestartCount": restarts, "Created": "2025-12-31T23:57:00Z"}
         self.told = {
             "die": [
                 {"Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}}, "timeNano": int((START + 20 * number) * 1e9)}
@@ -97,7 +98,7 @@ class Told:
 
     def inspect_container(self, _: str) -> dict[str, Any]:
         """Its state now."""
-        return {"Id": "a", "Name": "/web", "State": self.state, "HostConfig": {"Memory": 64 * MIB}}
+        return {"Id": "a", "Name": "/web", "State": self.state, "HostConfig": {"Memory": 64 * MIB}} | self.more
 
     def logs(self, *_: object, **__: object) -> bytes:
         """Nothing."""
@@ -138,6 +139,14 @@ def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(state: dict[str
     """It died every twenty seconds: up for forty it counts as mended, unless its health says otherwise."""
     engines = {"here": Engine(HOST, Told([1] * 5, 0, state))}
     assert bool(find_restart_loops(engines, load_causes())) is listed
+
+
+@pytest.mark.parametrize(("started", "listed"), [("23:59:55", True), ("23:57:30", False)])
+def test_a_loop_whose_events_are_gone_is_counted_by_the_engine(started: str, listed: bool) -> None:
+    """Health checks of others fill the few events that are kept: nine restarts in three minutes are a loop until it runs on."""
+    state = {"Status": "running", "StartedAt": f"2025-12-31T{started}Z"}
+    found = find_restart_loops({"here": Engine(HOST, Told([], 0, state, restarts=9))}, load_causes())
+    assert [one.restarts for one in found] == ([9] if listed else [])
 
 
 def test_the_time_between_restarts_comes_from_the_metrics_where_events_are_gone() -> None:

@@ -87,6 +87,20 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
     assert "hunter2" not in repr(found)
 
 
+def test_the_last_try_tells_and_what_ends_well_keeps_its_policy(shop: Fleet) -> None:
+    """Neither an old line of an earlier start nor a complaint of a process that ends with 0 leads to a change."""
+    there = shop.folder / "second"
+    there.mkdir()
+    first = f"[ -e {there}/done ] && {{ echo 'panic: index out of range' >&2; exit 2; }}; touch {there}/done;"
+    script = f"{first} echo 'bind: address already in use' >&2; exit 1"
+    shop.run("moved", ["sh", "-c", script], volumes=[f"{there}:{there}"], **LOOP)
+    shop.run("batch", says("connection refused, will use the fallback", 0), **LOOP)
+    settings = shop.settings()
+    found = wait_for(lambda: seen if len(seen := loops_of(settings, more_than=3)) > 1 else None, "two loops")
+    assert (found["moved"].diagnosis.cause, found["moved"].changes) == ("crash", ())
+    assert (found["batch"].diagnosis.cause, found["batch"].changes) == ("dependency-not-ready", ())
+
+
 def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tried_again(shop: Fleet) -> None:
     """Down for good after three retries would be worse than the loop: the change is undone, with the reason and the exit code."""
     shop.run("waiting", says("connection refused", 7), **LOOP)

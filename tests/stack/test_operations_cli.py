@@ -40,7 +40,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def surroundings(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with settings, and locks of this module's own."""
     config = shop.folder / "capacity.toml"
-    config.write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/idle"]\n')
+    config.write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/agent-0"]\n')
     monkeypatch.chdir(shop.folder)
     monkeypatch.setattr("tempfile.tempdir", str(shop.folder))
     for name, value in shop.environment().items():
@@ -96,7 +96,8 @@ def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
     assert "Freed less than 1 GiB: " in said
     assert states(shop)["idle"] == "exited"
     assert "would-start" in run("emergency", "undo")
-    assert "would-start" in run("emergency", "restart")
+    assert "would-start" in run("emergency", "restart", "standalone/idle")
+    assert "nothing" in run("emergency", "restart")  # what is critical is up
     assert states(shop)["idle"] == "exited"
     assert "started" in run("emergency", "undo", "--yes")
     assert states(shop)["idle"] == "running"
@@ -267,6 +268,7 @@ def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str,
         (("--command", "sh -c 'x"), "cannot be read"),
         (("--cpus", "4000"), "cores, not 4000"),
         (("--cpus", "0"), "below what the Engine takes"),
+        (("--cpus", "nan"), "of nan cores is no limit"),
     ],
 )
 def test_what_a_pool_cannot_be_is_refused_before_anything_is_done(words: tuple[str, ...], said: str) -> None:

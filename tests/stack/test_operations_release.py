@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,31 @@ def test_critical_services_start_after_what_they_need(shop: Fleet) -> None:
             api.containers.get(name).stop(timeout=0)
     done = restart_critical(settings, ["shop/web"], dry_run=False)
     assert [(one.container, one.state) for one in done] == [("db", "failed"), ("api", "skipped"), ("web", "skipped")]
+
+
+def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
+    """What waits for its end starts; one that has not ended well is run first, and its end with 0 is what counts."""
+
+    def made(name: str, needs: str = "", command: Sequence[str] = ("sleep", "600")) -> None:
+        place = {"project": "shop", "service": name, "depends_on": needs}
+        labels = {f"com.docker.compose.{key}": value for key, value in place.items()}
+        shop.run(name, command, labels=labels, **QUICK)
+
+    def ended(name: str) -> bool | None:
+        return {one.name: one.state for one in snapshot(settings.engine).containers}[name] == "exited" or None
+
+    settings, waits = shop.settings(), "service_completed_successfully:false"
+    made("migrate", command=["sh", "-c", "exit 0"])
+    made("web", f"migrate:{waits}")
+    wait_for(lambda: ended("migrate"), "the job's end")
+    with closing(client(shop.engine)) as api:
+        began = api.containers.get("migrate").attrs["State"]["StartedAt"]
+        api.containers.get("web").stop(timeout=0)
+        done = restart_critical(settings, ["shop/web"], dry_run=False)
+        assert [(one.container, one.state) for one in done] == [("web", "started")]
+        assert api.containers.get("migrate").attrs["State"]["StartedAt"] == began
+        assert [one.state for one in restart_critical(settings, ["shop/migrate"], dry_run=False)] == ["started"]
+        assert api.containers.get("migrate").attrs["State"]["StartedAt"] != began
 
 
 def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet, tmp_path: Path) -> None:

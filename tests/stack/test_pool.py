@@ -231,8 +231,12 @@ def test_what_cannot_be_is_refused(engine: Engine) -> None:
     """No instances, an odd name, an image that is not there; nothing is left behind."""
     with pytest.raises(InputError, match="0 instances"):
         pool(engine.url, "none", 0)
-    with pytest.raises(InputError, match="no name"):
-        pool(engine.url, "a/b", 1)
+    for name in ("a/b", "", "пул", "_x", "-x", "x" * 64, "x" * 300, "a\n", "٣"):
+        with pytest.raises(InputError, match="is no name for a pool"):
+            pool(engine.url, name, 1)
+    for cpus in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="is no limit"):
+            pool(engine.url, "none", 1, cpus=cpus)
     settings = EngineSettings(hosts={"test": engine.url})
     with pytest.raises((EngineRefused, Exception), match="nowhere"), InstancePool("gone", "nowhere:1", 1, settings=settings):
         raise AssertionError("an image from nowhere")
