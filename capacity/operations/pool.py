@@ -19,7 +19,7 @@ from typing import Any, Self
 from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind
 from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
-from capacity.inventory.containers import Container, read_container
+from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
 from capacity.inventory.logs import last_lines
 from capacity.model import ServiceKey
@@ -145,12 +145,12 @@ class InstancePool:
         self._engine = next(iter(engines.values()))
         refuse_foreign(self._engine, self.name, self.size)
         self.folder = pool_folder(self.name, self._engine)
-        here = containers_of(self._engine, self.name)
-        self._stands = stands(here) if here else self.keep
-        if not (self.keep or self._stands):  # told to look only after our own lock is gone: blocks end in the opposite order
+        if not self.keep:  # told to look only after our own lock is gone: blocks end in the opposite order
             self._watcher = _watch(self.folder, self.name, self._engine)
             self._stack.callback(self._leave)
         self._stack.enter_context(member(lock_file(self.folder)))
+        here = containers_of(self._engine, self.name)  # only now: before, those of another user may just go
+        self._stands = stands(here) if here else self.keep
         try:
             for slot in range(self.size):
                 with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
@@ -349,7 +349,10 @@ def containers_of(engine: Engine, name: str) -> list[Container]:
     """The containers of a pool, running or not."""
     with engine_errors(engine.host.name, "list its containers"):
         found = engine.api.containers(all=True, filters={"label": f"{LABEL}={name}"})
-        described = [read_container(engine.host.name, engine.api.inspect_container(one["Id"])) for one in found]
+    described = []
+    for one in found:
+        with suppress(ContainerGone):  # meanwhile
+            described.append(inspect(engine, one["Id"]))
     return [one for one in described if re.fullmatch(r"\d{1,3}", one.labels.get(SLOT, ""), re.ASCII)]
 
 
