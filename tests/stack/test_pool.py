@@ -43,8 +43,9 @@ def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names(engine: Engine, name: str) -> list[str]:
     """Containers of a pool."""
+    label = {"label": f"capacity.pool={name}"}
     with closing(client(engine)) as docker:
-        return sorted(one.name for one in docker.containers.list(all=True, filters={"label": f"capacity.pool={name}"}))
+        return sorted(one.name for one in docker.containers.list(all=True, filters=label, ignore_removed=True))
 
 
 def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engine, tmp_path: Path) -> None:
