@@ -152,15 +152,19 @@ def pool_down(settings: Settings, name: str, *, dry_run: bool = True) -> list[Po
 
 def _take_down(engine: Engine, journal: Journal, step: PoolStep, one: Container) -> PoolStep:
     """Remove one instance; where that fails the others go all the same."""
+    try:
+        _remove(engine, journal, one)
+    except EngineError as error:
+        journal.write(Kind.FAILED, service=one.key, host=one.host, container=one.name, id=one.id, reason=error.message)
+        return replace(step, state="failed", note=str(error))
+    return replace(step, state="removed", note="")
+
+
+def _remove(engine: Engine, journal: Journal, one: Container) -> None:
     named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
     journal.write(Kind.REMOVING, **named, image=one.image, memory=one.memory, cpus=one.cpus)
-    try:
-        lifecycle.remove(engine, one.id, one.name)
-    except EngineError as error:
-        journal.write(Kind.FAILED, **named, reason=error.message)
-        return replace(step, state="failed", note=str(error))
+    lifecycle.remove(engine, one.id, one.name)
     journal.write(Kind.REMOVED, **named)
-    return replace(step, state="removed", note="")
 
 
 def migrate(
@@ -214,17 +218,10 @@ def migrate(
                     _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
             except BaseException:  # Ctrl-C too
                 if not found:
-                    _remove_all(engine, journal, name)
+                    for one in containers_of(engine, name):
+                        _remove(engine, journal, one)
                 raise
     return move
-
-
-def _remove_all(engine: Engine, journal: Journal, name: str) -> None:
-    for one in containers_of(engine, name):
-        named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
-        journal.write(Kind.REMOVING, **named)
-        lifecycle.remove(engine, one.id, one.name)
-        journal.write(Kind.REMOVED, **named)
 
 
 def _stop_all(

@@ -27,7 +27,6 @@ __all__ = ["REPORT", "Monthly", "month_name", "review", "save"]
 
 REPORT = "monthly-optimization"
 _MONTH = pd.Timedelta("32D")  # a monthly run is not always at the same hour
-_TRIES = 3  # of sharing a smaller budget among what may be lowered
 _SURE = 0.8  # confidence from which a proposal needs no discussion
 _GROWTH, _CUT = 1.2, 0.8
 _PLANNED = 0.95  # quantile of a service's forecast peak that hosts are packed by
@@ -239,24 +238,13 @@ def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
 
 
 def _within(week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float) -> pd.DataFrame:
-    """The plan if all limits together may be no more than a budget, as far as the limits that are kept leave one."""
-    found, free = base, frozenset(map(str, base.index))
-    for _ in range(_TRIES):
-        rest = budget - float(found["limit"].drop(list(free)).sum())
-        if not free or not rest > 0:
-            break
-        some, model = replace(week.history, only=free), week.forecasts[resource].model
-        try:
-            made = api.recommend(
-                some, resource, horizon=week.horizon, settings=week.settings, forecaster=model, budget=rest
-            ).table
-        except InputError:  # the defaults of services without history leave nothing for the others
-            break
-        found = pd.concat([found.drop(made.index), _limits(week, made)])
-        free = frozenset(map(str, made.index[made["limit"].notna()]))
-        if found["limit"].sum() <= budget:
-            break
-    return found
+    """The plan if all limits together may be no more than a budget; unchanged where house rules do not let it be kept."""
+    some, model = replace(week.history, only=frozenset(map(str, base.index))), week.forecasts[resource].model
+    try:
+        made = api.recommend(some, resource, horizon=week.horizon, settings=week.settings, forecaster=model, budget=budget)
+    except InputError:
+        return base
+    return _limits(week, made.table)
 
 
 def _sizes(week: weekly.Weekly, resource: Resource) -> pd.Series[float]:

@@ -222,7 +222,7 @@ def _fits(row: Mapping[Any, Any]) -> str:
     said = "-" if math.isnan(room) else "fits" if limits <= room else f"{show(limits - room)} short"
     if room == 0:
         said = "no host is left for it"
-    return f"{said}; kept limits exceed the budget by {show(limits - budget)}" if limits > budget else said
+    return f"{said}; house rules do not let the budget of {show(budget)} be kept" if limits > budget else said
 
 
 def packing(month: Monthly) -> Html:

@@ -87,7 +87,7 @@ def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
 def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(month: monthly.Monthly) -> None:
     """Where everything is pinned nothing can be cut, and the page says by how much."""
     ruled = monthly.review(month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}}))
-    assert str(monthly_sections.what_if(ruled)).count("kept limits exceed the budget by") == 2
+    assert str(monthly_sections.what_if(ruled)).count("house rules do not let the budget of") == 2
 
 
 def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:

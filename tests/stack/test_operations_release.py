@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,22 @@ def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
         assert api.containers.get("migrate").attrs["State"]["StartedAt"] != began
 
 
+@contextmanager
+def small_disk(place: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
 def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet, tmp_path: Path) -> None:
     """With no room for a journal it is written to memory, and undo finds it there."""
     low(shop, "small", 2)
     ready(shop, "small")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
-    try:
+    with small_disk(tmp_path / "disk") as disk:
         settings = shop.settings(journal=disk / "journal")
         before = seen(settings)
         (disk / "filler").write_bytes(b"x" * 900_000)
@@ -142,17 +150,12 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet
         (kinds,) = [[entry.kind for entry in entries] for name, entries in list_runs(folder) if name == run]
         assert Kind.STARTED_AGAIN in kinds
         assert seen(settings) == before
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path: Path) -> None:
     """A run whose journal takes nothing more goes on in memory, is not taken back twice, and is listed once."""
     shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
-    try:
+    with small_disk(tmp_path / "disk") as disk:
         settings = shop.settings(journal=disk / "journal")
         before = seen(settings)
         apply_plan(plan_of(memory("standalone/web", 16, 24)), settings)
@@ -166,8 +169,6 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path
         with pytest.raises(InputError, match="There is no run to take back"):
             last_run(settings)
         assert [(one.run, one.outcome) for one in listed(folders(settings))] == [(run, "rolled back")]
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
