@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from capacity.progress import Progress
 
 __all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time"]
-__all__ += ["predict_with", "prepare", "recommend"]
+__all__ += ["predict_with", "prepare", "recommend", "resource_of"]
 
 SAMPLE = "sample"
 
@@ -243,7 +243,7 @@ def forecast(
         settings: holidays, and what is known of single services; default `capacity.toml` and the environment.
         progress: told about each part of the fleet.
     """
-    resource = _resource(signal)
+    resource = resource_of(signal)
     model = _forecaster(settings or load_settings(), history.whole()[resource.usage], progress)
     usage = history[resource.usage]
     peaks = model.predict_peak(horizon)
@@ -263,7 +263,7 @@ def predict_with(
         InputError: no model of this signal there, or an old, foreign or damaged one; it is refused by name. Or no service
             matches `services`.
     """
-    model = Forecaster.load(folder / _resource(signal).value)
+    model = Forecaster.load(folder / resource_of(signal).value)
     peaks = model.predict_peak(horizon)
     if services:
         known = [*map(str, peaks.index), *map(str, model.skipped_)]
@@ -315,7 +315,7 @@ def recommend(
         budget: what all limits may add up to, cores or bytes.
     """
     settings = settings or load_settings()
-    resource = _resource(signal)
+    resource = resource_of(signal)
     rules = settings.sizing
     forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
     # limits are chosen together, so a choice of services is made after; only a budget is that of the chosen ones
@@ -372,12 +372,13 @@ def parse_amount(text: str | None, signal: Resource | str) -> float | None:
     """
     if text is None:
         return None
-    if _resource(signal) is Resource.MEMORY:
+    if resource_of(signal) is Resource.MEMORY:
         return float(parse_memory(text))
     return parse_cores(text)
 
 
-def _resource(signal: Resource | str) -> Resource:
+def resource_of(signal: Resource | str) -> Resource:
+    """A resource by name; InputError where it is neither."""
     try:
         return Resource(signal)
     except ValueError as error:

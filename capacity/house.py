@@ -34,6 +34,7 @@ def sizing_context(history: History, resource: Resource, settings: Settings, for
         unstable=frozenset(map(str, history.restarting().index)),
         limits_known=history.knows_limits(),
         limit_since=history.limit_since(resource),
+        replicas=history.replicas,
         uneven=pd.Series(dict(history.uneven), dtype=float),
         rules=service_rules(settings, history.services),
         types=service_types(settings),

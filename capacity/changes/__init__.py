@@ -13,11 +13,12 @@ from capacity.changes.plan import MadeFrom, Plan, PlannedChange, is_edited, make
 from capacity.changes.plan_file import plan_text, read_plan, write_plan
 from capacity.changes.realised import Realised, promised_against_realised
 from capacity.changes.resume import resume
-from capacity.changes.rollback import rollback
+from capacity.changes.rollback import Back, rollback, rollback_preview
 from capacity.errors import EditRefused
 
 __all__ = [
     "Adjustment",
+    "Back",
     "Branch",
     "Correction",
     "EditReason",
@@ -50,6 +51,7 @@ __all__ = [
     "read_plan",
     "resume",
     "rollback",
+    "rollback_preview",
     "update_command",
     "write_plan",
 ]

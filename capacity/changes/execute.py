@@ -138,7 +138,7 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
     try:
         _write_files(intent, journal)
         if intent.detail["mode"] == "recreate":
-            recreate(intent, engine)
+            recreate(intent, engine, replicas=len(intent.detail["containers"]))
             journal.write(Kind.RECREATED, **names)
         elif intent.detail["mode"] == "live":
             _update(intent, engine, journal)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capacity.changes.journal import owner
+from capacity.changes.journal import list_runs, owner
 from capacity.errors import Locked, StorageError
 
 __all__ = ["apply_lock"]
@@ -32,8 +32,7 @@ def apply_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             handle.seek(0)
-            held = handle.read().strip() or "an unknown process"
-            raise Locked(f"A plan is being applied by {held}", "Wait for it, or end that process") from error
+            raise _refusal(folder, handle.read().strip()) from error
         handle.truncate(0)
         try:
             handle.write(owner())
@@ -42,3 +41,13 @@ def apply_lock(folder: Path) -> Iterator[None]:
             raise StorageError(f"Cannot write {path}: {error.strerror}", "Free the disk and try again") from error
         yield
         handle.truncate(0)
+
+
+def _refusal(folder: Path, held: str) -> Locked:
+    """Who holds it, which run that is, how to end it, and what to do with that run then."""
+    mine = [run for run, entries in list_runs(folder, skip_damaged=True) if entries[0].detail.get("who") == held]
+    number = held.rpartition("(process ")[2].rstrip(")")
+    ended = f"end it with `kill -INT {number}`" if number.isdigit() else "end that process"
+    back = f", then `capacity rollback {mine[-1]} --yes`" if mine else ""
+    run = f" (run {mine[-1]})" if mine else ""
+    return Locked(f"A plan is being applied by {held or 'an unknown process'}{run}", f"Wait for it, or {ended}{back}")

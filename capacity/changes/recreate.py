@@ -35,24 +35,35 @@ def compose_program() -> list[str]:
     raise InputError("Compose is not installed", "Install the docker compose plugin, or set apply.recreate = false")
 
 
-def recreate_command(intent: Entry, *, force: bool = False) -> list[str]:
-    """The words after the program that bring a service in line with its files, and nothing else."""
+def recreate_command(intent: Entry, *, force: bool = False, replicas: int | None = None) -> list[str]:
+    """The words after the program that bring a service in line with its files, and nothing else.
+
+    Without a number Compose would go back to that of the files, or to one: `--scale` leaves no trace there.
+    """
     project = intent.detail["project"]
     files = [word for file in project["files"] for word in ("--file", file)]
     files += [word for file in project.get("env_files", []) for word in ("--env-file", file)]
     service = ServiceKey.parse(intent.service).service
     where = ["--project-name", project["name"], "--project-directory", project["folder"]]
-    return [*where, *files, "up", "--detach", "--no-deps", "--no-build", *(["--force-recreate"] if force else []), service]
+    number = ["--scale", f"{service}={replicas}"] if replicas else []
+    forced = ["--force-recreate"] if force else []
+    return [*where, *files, "up", "--detach", "--no-deps", "--no-build", *number, *forced, service]
 
 
-def recreate(intent: Entry, engine: Engine, *, force: bool = False) -> None:
+def recreate(intent: Entry, engine: Engine, *, replicas: int | None, force: bool = False) -> None:
     """Have Compose replace the containers of a step's service where they differ from the files, or all of them.
+
+    Args:
+        intent: the step.
+        engine: where it runs.
+        replicas: how many there are to be; None or 0 leaves that to the files.
+        force: replace them all.
 
     Raises:
         EngineRefused: Compose failed; the message holds its last line.
         InputError: Compose is not installed.
     """
-    command = [*compose_program(), *recreate_command(intent, force=force)]
+    command = [*compose_program(), *recreate_command(intent, force=force, replicas=replicas)]
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         _run(intent, command, _environment(engine, Path(scratch)))
 

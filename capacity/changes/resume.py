@@ -47,7 +47,7 @@ def resume(
             if entries and entries[-1].kind is Kind.FINISHED:
                 raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
             if any(entry.kind is Kind.ROLLBACK for entry in entries):
-                raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name}`")
+                raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
             plan = read_plan(journal.folder / "plan.yaml")
             work = Work(connected[0], journal, settings, peaks, progress or Silent())
             journal.write(Kind.RESUMED, who=owner())

@@ -1,23 +1,81 @@
-"""Take a whole run back, from its last step to its first."""
+"""Take a whole run back, from its last step to its first; or say what that would bring back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from capacity.changes.execute import Outcome
-from capacity.changes.held import adjustments
-from capacity.changes.journal import Entry, Kind, find_run, open_journal, owner
+from capacity.changes.held import outcome_of
+from capacity.changes.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner, read_journal
 from capacity.changes.lock import apply_lock
-from capacity.changes.undo import undo
-from capacity.errors import ApplyFailed, ChangeRefused, EngineError, StorageError
-from capacity.inventory.engine import connect_all
+from capacity.changes.undo import lifted, undo
+from capacity.changes.values import show_value
+from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
+from capacity.inventory.engine import Engine, connect_all
+from capacity.model import What
 from capacity.progress import Progress, Silent
 from capacity.settings import Settings
 
-__all__ = ["rollback"]
+__all__ = ["Back", "rollback", "rollback_preview", "take_back"]
+
+_STANDS = frozenset({"verified", "done", "unfinished"})
+_WHOLE = "*"
+_DEEDS = {
+    "stop": ("stopped", "started again"),
+    "create": ("made by the run", "removed"),
+    "recreate": ("as after the run", "as before the run"),
+}
+"""What a step did to containers as a whole -> how it left them, and what becomes of them."""
+
+
+@dataclass(frozen=True)
+class Back:
+    """One thing of a step that a rollback would bring back: `now` by the journal, `former` what it would be again."""
+
+    step: int
+    service: str
+    host: str
+    containers: tuple[str, ...]
+    what: str
+    now: str
+    former: str
+
+
+def rollback_preview(run: str, settings: Settings, *, services: str = "*", folder: Path | None = None) -> list[Back]:
+    """What `rollback` would bring back, in its order; nothing is touched and no Engine is asked.
+
+    Args:
+        run: its name or the beginning of it.
+        settings: where the journal is.
+        services: only services that fit this glob.
+        folder: where the run's journal is; default that of the settings.
+
+    Raises:
+        InputError: no such run, or none of its services fits.
+        ChangeRefused: a later run changed the same services.
+    """
+    folder = folder or settings.apply.journal
+    name = find_run(folder, run)
+    intents = _standing(name, read_journal(folder / name), services)
+    _refuse_older({folder, settings.apply.journal}, name, intents)
+    return [one for intent in reversed(intents) for one in _backs(intent)]
+
+
+def _backs(intent: Entry) -> Iterator[Back]:
+    names = tuple(str(one["name"]) for one in intent.detail["containers"])
+    place = (intent.step or 0, intent.service, intent.host, names)
+    for change in intent.detail["changes"]:
+        what = What(change["what"])
+        yield Back(*place, str(what), show_value(what, change["to"]), show_value(what, change["from"]))
+    if not intent.detail["changes"]:
+        for file in intent.detail["files"]:
+            yield Back(*place, str(file["path"]), "as after the run", "as before the run")
+        if intent.detail["mode"] in _DEEDS:
+            yield Back(*place, "containers", *_DEEDS[intent.detail["mode"]])
 
 
 def rollback(
@@ -32,7 +90,7 @@ def rollback(
     """Bring files and containers back to what they were before a run, finished or not.
 
     A limit where there was none is lifted on the running container: it then has all of the host, as before, and the Engine
-    shows a very large number. `exact` makes a new container of it instead, with nothing set at all.
+    shows a very large number, or all cores. `exact` makes a new container of it instead, with nothing set at all.
 
     Args:
         run: its name or the beginning of it.
@@ -43,51 +101,108 @@ def rollback(
         folder: where the run's journal is; default that of the settings.
 
     Returns:
-        One outcome a step: `undone`, or `failed` with what could not be brought back.
+        One outcome a step: `undone`, with what the Engine shows otherwise than before, or `failed` with what could not be
+        brought back.
 
     Raises:
-        InputError: no such run.
+        InputError: no such run, or none of its services fits.
         ChangeRefused: a later run changed the same services.
         ApplyFailed: it stopped half way; run it again.
         EngineError: no Engine answers.
     """
     folder = folder or settings.apply.journal
-    progress = progress or Silent()
     with apply_lock(folder):
         name = find_run(folder, run)
         journal = open_journal(folder, name)
         with closing(journal.handle), connect_all(settings.engine) as (engines, _):
-            entries = journal.entries()
-            undone = {entry.step for entry in entries if entry.kind is Kind.UNDONE and not entry.detail.get("left")}
-            intents = [
-                entry
-                for entry in entries
-                if entry.kind is Kind.INTENT and entry.step not in undone and fnmatchcase(entry.service, services)
-            ]
-            _refuse_older({folder, settings.apply.journal}, name, intents)
-            journal.write(Kind.ROLLBACK, who=owner(), services=services)
-            outcomes = []
-            progress.start("steps back", len(intents))
-            try:
-                for intent in reversed(intents):
-                    engine = engines.get(intent.host)
-                    left = undo(intent, engine, journal, exact=exact) if engine else [f"{intent.host} does not answer"]
-                    state = "failed" if left else "undone"
-                    outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "; ".join(left), intent))
-                    progress.advance(intent.service)
-                journal.write(Kind.FINISHED, state="rolled-back" if all(one.state == "undone" for one in outcomes) else "failed")
-            except (EngineError, StorageError) as error:
-                hint = f"When that is mended, run `capacity rollback {name}` again"
-                raise ApplyFailed(f"Rolling back {name} stopped half way: {error.message}", hint) from error
-            finally:
-                progress.finish()
+            _refuse_older({folder, settings.apply.journal}, name, _standing(name, journal.entries(), services))
+            return take_back(journal, engines, services=services, exact=exact, progress=progress)
+
+
+def take_back(
+    journal: Journal,
+    engines: Mapping[str, Engine],
+    *,
+    services: str = "*",
+    exact: bool = False,
+    progress: Progress | None = None,
+    why: str = "",
+) -> list[Outcome]:
+    """The same for a run whose journal is open, by whoever holds the lock; the run ends here.
+
+    Args:
+        journal: of the run.
+        engines: those that answer.
+        services: only services that fit this glob.
+        exact: replace containers whose limits have to be lifted.
+        progress: told of every step.
+        why: what the journal says about the occasion.
+
+    Raises:
+        ApplyFailed: it stopped half way; run it again.
+    """
+    progress = progress or Silent()
+    intents = _standing(journal.run, journal.entries(), services)
+    outcomes = []
+    progress.start("steps back", len(intents))
+    try:
+        journal.write(Kind.ROLLBACK, who=owner(), services=services, why=why)
+        for intent in reversed(intents):
+            outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
+            progress.advance(intent.service)
+        journal.write(Kind.FINISHED, state="rolled-back" if all(one.state == "undone" for one in outcomes) else "failed")
+    except (EngineError, StorageError) as error:
+        hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
+        raise ApplyFailed(f"Rolling back {journal.run} stopped half way: {error.message}", hint) from error
+    finally:
+        progress.finish()
     return outcomes
+
+
+def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> Outcome:
+    place = (intent.step or 0, intent.service, intent.host)
+    if engine is None:
+        return Outcome(*place, "failed", f"{intent.host} does not answer", intent)
+    left = undo(intent, engine, journal, exact=exact)
+    return Outcome(*place, "failed" if left else "undone", "; ".join(left or lifted(intent, engine)), intent)
+
+
+def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
+    """The steps of a run that have not been taken back, of the services that a glob names.
+
+    Raises:
+        InputError: the run has steps, and none of such a service.
+    """
+    undone = {entry.step for entry in entries if entry.kind is Kind.UNDONE and not entry.detail.get("left")}
+    intents = [entry for entry in entries if entry.kind is Kind.INTENT]
+    fitting = [entry for entry in intents if fnmatchcase(entry.service, services)]
+    if intents and not fitting:
+        known = ", ".join(dict.fromkeys(entry.service for entry in intents))
+        raise InputError(f"The run {run} changed no service that fits {services!r}", f"It changed {known}")
+    return [entry for entry in fitting if entry.step not in undone]
 
 
 def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
     """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
-    mine = {(intent.service, intent.host, change["what"]) for intent in intents for change in intent.detail["changes"]}
-    for one in (one for folder in folders for one in adjustments(folder, skip_damaged=True)):
-        later = one.run != run and (one.service, one.host, one.what) in mine and one.time > min(intent.time for intent in intents)
-        if later and one.outcome in {"verified", "done", "unfinished"}:
-            raise ChangeRefused(f"The run {one.run} changed {one.service} {one.what} later", f"Take that back first: {one.run}")
+    mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
+    runs = [one for folder in folders for one in list_runs(folder, skip_damaged=True)]
+    for name, entries in runs:
+        for intent in entries if name != run and mine else []:
+            if intent.kind is not Kind.INTENT or intent.time <= min(one.time for one in intents):
+                continue
+            both = [_common(_touched(intent), what) for *place, what in mine if place == [intent.service, intent.host]]
+            found = next(filter(None, both), "")
+            if found and outcome_of([one for one in entries if one.step == intent.step], entries[-1])[0] in _STANDS:
+                raise ChangeRefused(f"The run {name} changed {intent.service}{found} later", f"Take that back first: {name}")
+
+
+def _touched(intent: Entry) -> set[str]:
+    """What a step changed of its service; a step without single changes went to a revision, which is all of it."""
+    return {str(change["what"]) for change in intent.detail["changes"]} or {_WHOLE}
+
+
+def _common(one: set[str], other: set[str]) -> str:
+    """What two steps on one service both changed, for the message; empty where they do not meet."""
+    if _WHOLE in one | other:
+        return " as a whole" if _WHOLE in one else f" {min(one)}"
+    return f" {min(one & other)}" if one & other else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import not_in_force, send_update, update_body
 from capacity.changes.plan import FILE_ONLY
 from capacity.changes.recreate import recreate
+from capacity.changes.values import show_value
 from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineUnreachable
 from capacity.inventory.containers import Container
+from capacity.inventory.drift import live_value
 from capacity.inventory.engine import Engine, engine_errors, inspect
-from capacity.model import ServiceKey, What
+from capacity.model import What
 
-__all__ = ["containers_now", "undo"]
+__all__ = ["containers_now", "lifted", "undo"]
 
 
 def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False) -> list[str]:
@@ -45,7 +48,7 @@ def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False
         except CapacityError as error:
             left.append(str(error))
     try:
-        left += _containers_back(intent, engine, exact=exact)
+        left += _containers_back(intent, engine, journal, exact=exact)
         if again and intent.detail["mode"] == "live":
             _start_again(intent, engine, journal)
     except EngineUnreachable:
@@ -64,15 +67,16 @@ def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
     replace_file(path, undo_text(before, after, now.decode()).encode())
 
 
-def _containers_back(intent: Entry, engine: Engine, *, exact: bool) -> list[str]:
+def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: bool) -> list[str]:
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
     touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
-    lifted = any(before.get(what) is None for before in was.values() for what in touched)
     if intent.detail["mode"] in {"file", "stop", "recreate"}:
         _whole_back(intent, engine)
         return []
-    if exact and lifted and intent.detail["project"]:
-        recreate(intent, engine, force=True)
+    if intent.detail["mode"] == "create":
+        return _removed(intent, engine, journal)
+    if exact and intent.detail["project"] and any(before.get(what) is None for before in was.values() for what in touched):
+        recreate(intent, engine, replicas=_number(intent, engine), force=True)
         return []
     left = []
     for now in containers_now(intent, engine):
@@ -108,23 +112,69 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
 def _whole_back(intent: Entry, engine: Engine) -> None:
     """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
     if intent.detail["mode"] == "recreate" and _replaced(intent, engine):
-        recreate(intent, engine)
+        recreate(intent, engine, replicas=_number(intent, engine))
     if intent.detail["mode"] == "stop":
         try:
             for one in intent.detail["containers"]:
                 if one["seen"]["state"] == "running":
                     lifecycle.start(engine, one["id"], one["name"])
         except ContainerGone:
-            recreate(intent, engine)
+            recreate(intent, engine, replicas=_number(intent, engine))
 
 
 def _replaced(intent: Entry, engine: Engine) -> bool:
-    """Whether a container of the step is not there any more as it was."""
+    """Whether the containers of the step are not there any more as they were, or others beside them."""
     try:
         now = [inspect(engine, one["id"]) for one in intent.detail["containers"]]
     except ContainerGone:
         return True
-    return any(one.name != was["name"] or not one.running for one, was in zip(now, intent.detail["containers"], strict=True))
+    same = all(
+        one.name == was["name"] and (one.running or was["seen"]["state"] not in {"running", "restarting"})
+        for one, was in zip(now, intent.detail["containers"], strict=True)
+    )
+    return not same or _number(intent, engine) != len(_of_service(intent, engine))
+
+
+def _number(intent: Entry, engine: Engine) -> int:
+    """How many containers the service is to have: as many as now, unless the step itself may have made them more or fewer."""
+    before = len(intent.detail["containers"])
+    return len(_of_service(intent, engine)) or before if intent.detail["changes"] else before
+
+
+def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
+    """Remove what a step made where there was nothing; what somebody else made there since stays, and is said."""
+    lines = [one for one in journal.entries() if one.step == intent.step]
+    made = {one.detail["id"] for one in lines if one.kind is Kind.CREATED}
+    whole = not any(one.kind is Kind.DONE for one in lines)  # it came not so far as to say what it had made
+    found = _of_service(intent, engine)
+    for one in found:
+        if whole or one.id in made:
+            named: dict[str, Any] = {"service": intent.service, "host": intent.host, "container": one.name, "id": one.id}
+            journal.write(Kind.REMOVING, step=intent.step, **named)
+            lifecycle.remove(engine, one.id, one.name)
+            journal.write(Kind.REMOVED, step=intent.step, **named)
+    others = [one.name for one in found if not whole and one.id not in made]
+    return [f"{', '.join(others)} was made by somebody else since, and stays: remove it yourself"] if others else []
+
+
+def lifted(intent: Entry, engine: Engine) -> list[str]:
+    """What the Engine shows where nothing was before a step that has been undone: it takes no "none" for some limits."""
+    if intent.detail["mode"] != "live":
+        return []
+    was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
+    touched = {What(change["what"]) for change in intent.detail["changes"]} & {What.CPUS, What.CPUSET}
+    way = "--exact makes a new container" if intent.detail["project"] else "only a new container has none again"
+    try:
+        now = [one for one in containers_now(intent, engine) if one.replica in was]
+    except (ChangeRefused, ContainerGone):
+        return []
+    return [
+        f"{one.name} shows {what} {show_value(what, live_value(one, what))}, which is all of {engine.host.name}, where it was"
+        f" empty: {way}"
+        for one in now
+        for what in sorted(touched)
+        if not was[one.replica].get(what) and live_value(one, what)
+    ]
 
 
 def containers_now(intent: Entry, engine: Engine) -> list[Container]:
@@ -137,11 +187,19 @@ def containers_now(intent: Entry, engine: Engine) -> list[Container]:
         return [inspect(engine, one["id"]) for one in intent.detail["containers"]]
     except ContainerGone:
         pass
-    key = ServiceKey.parse(intent.service)
-    with engine_errors(engine.host.name, "list its containers"):
-        everything = [inspect(engine, one["Id"]) for one in engine.api.containers(all=True)]
     replicas = {one["replica"] for one in intent.detail["containers"]}
-    found = [one for one in everything if one.key == str(key) and not one.oneoff and one.replica in replicas]
+    found = [one for one in _of_service(intent, engine) if one.replica in replicas]
     if not found:
         raise ChangeRefused(f"{intent.service} has no container any more", "Nothing is left to bring back there")
     return found
+
+
+def _of_service(intent: Entry, engine: Engine) -> list[Container]:
+    """All containers that the service of a step has now."""
+    with engine_errors(engine.host.name, "list its containers"):
+        known = [one["Id"] for one in engine.api.containers(all=True)]
+    everything = []
+    for identity in known:
+        with suppress(ContainerGone):
+            everything.append(inspect(engine, identity))
+    return [one for one in everything if one.key == intent.service and not one.oneoff]

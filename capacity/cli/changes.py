@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity.cli import plans
+from capacity.cli.back import Exact, say_back, say_preview
 from capacity.cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity.cli.printing import print_rows
-from capacity.errors import ChangeRefused, InputError
+from capacity.errors import InputError
 
 if TYPE_CHECKING:
     from capacity.changes.execute import Outcome
@@ -195,22 +196,22 @@ def _say_result(result: Any, *, as_json: bool) -> None:
 
 def rollback(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")],
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would go back.")] = False,
     service: Glob = "*",
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Make new containers where a limit has to be lifted altogether.")
-    ] = False,
+    exact: Exact = False,
     config: Config = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Bring containers and compose files back to what they were before a run."""
+    """Bring containers and compose files back to what they were before a run; a dry run unless --yes is given."""
     from capacity import changes
 
     settings = settings_of(config, None)
+    if not yes:
+        say_preview(changes.rollback_preview(run, settings, services=service), run, as_json=as_json)
+        return
     done = changes.rollback(run, settings, services=service, exact=exact, progress=progress_of(quiet=quiet or as_json))
-    print_rows(_outcomes(done, []), as_json=as_json, title=f"Run {run} taken back")
-    if any(one.state == "failed" for one in done):
-        raise ChangeRefused("Not everything could be brought back", "The table says what and why; mend that and run it again")
+    say_back(done, run, as_json=as_json)
 
 
 def journal(

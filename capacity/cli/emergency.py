@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capacity.cli.back import Exact, say_back, say_preview
 from capacity.cli.options import Config, Json, settings_of
 from capacity.cli.printing import print_rows
-from capacity.errors import ChangeRefused, InputError
+from capacity.errors import InputError
 
 if TYPE_CHECKING:
     from capacity.operations.emergency import Stopped
@@ -72,12 +73,12 @@ def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
     from capacity.units import format_memory
 
     freed: dict[str, int] = {}
-    for one in done:
+    for one in (one for one in done if one.state != "unreachable"):
         freed[one.host] = freed.get(one.host, 0) + (one.memory if one.state in {"stopped", "would-stop"} else 0)
     short = [f"{host} {format_memory(size) if size else 'nothing'}" for host, size in sorted(freed.items()) if size < wanted]
     if short:
         typer.echo(f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}", err=True)
-    return bool(short)
+    return _say_silent(done, "nothing freed there" if yes else "nothing would be freed there") or bool(short)
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
@@ -109,49 +110,53 @@ def restart(
 
 def rollback(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run, or its beginning; default the last one.")] = None,
-    revision: Annotated[str | None, typer.Option("--revision", help="A git revision of the compose file instead.")] = None,
-    compose: Annotated[Path | None, typer.Option("--compose", help="With --revision: the compose file.")] = None,
+    revision: Annotated[str | None, typer.Option("--revision", help="A git revision of the compose files instead.")] = None,
+    compose: Annotated[Path | None, typer.Option("--compose", help="With --revision: a compose file of the project.")] = None,
     yes: Yes = False,
+    exact: Exact = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Go back to what was in force before a run, or to a git revision of a compose file; newer services are stopped, and kept."""
+    """Go back to what was in force before a run, or to a git revision of the compose files; newer services are stopped, and kept."""
     from capacity.operations import revision as revisions
 
     settings = settings_of(config, None)
-    if (revision is None) != (compose is None) or (revision is not None and run is not None):
-        raise InputError("A run, or --revision together with --compose", "Name one of both")
+    if (revision is None) != (compose is None) or (revision is not None and (run is not None or exact)):
+        raise InputError("A run, or --revision together with --compose and without --exact", "Name one of both")
     if revision is not None and compose is not None:
         done = revisions.to_revision(settings, compose, revision, dry_run=not yes)
         title = f"{compose} as of {revision}"
         if any(one.state == "failed" for one in done):
-            title += ": it failed, and everything is as it was before"
+            whole = not any(one.state == "not-back" for one in done)
+            title += f": it failed, and {'everything is as it was before' if whole else 'not all is as it was before'}"
         _say(done, yes=yes, as_json=as_json, title=title)
         return
-    _back(settings, run, yes=yes, as_json=as_json)
+    _back(settings, run, yes=yes, exact=exact, as_json=as_json)
 
 
-def _back(settings: Settings, run: str | None, *, yes: bool, as_json: bool) -> None:
-    from capacity import changes
-    from capacity.operations.record import at_hand, last_run
+def _back(settings: Settings, run: str | None, *, yes: bool, exact: bool, as_json: bool) -> None:
+    from capacity.operations.back import last_run_back, last_run_preview
 
-    folder, name, services = last_run(settings, run)
     if not yes:
-        rows = [{"run": name, "service": service, "state": "would-go-back"} for service in services]
-        print_rows(rows, as_json=as_json, title=f"Run {name}")
-        typer.echo("Nothing was changed; --yes does it.", err=True)
+        name, found = last_run_preview(settings, run)
+        say_preview(found, name, as_json=as_json)
         return
-    done = changes.rollback(name, settings, folder=at_hand(settings, folder, name))
-    rows = [{"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in done]
-    print_rows(rows, as_json=as_json, title=f"Run {name} taken back")
-    if any(one.state == "failed" for one in done):
-        raise ChangeRefused("Not everything could be brought back", "The table says what and why; mend that and run it again")
+    taken = last_run_back(settings, run, exact=exact)
+    say_back(taken.outcomes, taken.run, as_json=as_json)
 
 
 def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
     _show(done, yes=yes, as_json=as_json, title=title)
-    if any(one.state in {"failed", "skipped"} for one in done):
+    _say_silent(done, "nothing was looked at there")
+    if any(one.state in {"failed", "skipped", "unreachable"} for one in done):
         raise typer.Exit(1)
+
+
+def _say_silent(done: Sequence[Stopped], so: str) -> bool:
+    silent = [one for one in done if one.state == "unreachable"]
+    for one in silent:
+        typer.echo(f"{one.host} does not answer: {so}", err=True)
+    return bool(silent)
 
 
 def _show(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:

@@ -11,6 +11,8 @@ import typer
 from capacity.cli.printing import print_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from capacity.history import History
     from capacity.model import Resource
     from capacity.reporting.why import Why
@@ -23,17 +25,17 @@ def print_why(
     history: History,
     service: str,
     settings: Settings,
+    resources: Sequence[Resource],
     *,
     horizon: str = "7D",
     risk: float | None = None,
     policy: str = "capacity",
     as_json: bool,
 ) -> None:
-    """Both resources of one service."""
-    from capacity.model import Resource
+    """One service, resource by resource."""
     from capacity.reporting.why import why
 
-    found = [why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy) for resource in Resource]
+    found = [why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy) for resource in resources]
     if as_json:
         typer.echo(json.dumps([_plain(each) for each in found], indent=1))
         return
@@ -62,6 +64,8 @@ def _show(each: Why) -> None:
     chances = [("now", row["breach_now"]), ("after", row["breach_after"])]
     known = ", ".join(f"{value:.1%} {name}" for name, value in chances if math.isfinite(value))
     typer.echo(f"  chance that it passes the limit  {known or 'unknown'}")
+    if math.isfinite(row["days_to_limit"]):
+        typer.echo(f"  it leaks, and reaches {'that' if then else 'its'} limit in {row['days_to_limit']:.0f} days")
     events = each.events
     typer.echo(
         f"  in the window  {events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts,"

@@ -180,8 +180,14 @@ def migrate(
     typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.", err=True)
 
 
-def down(name: PoolName, yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
+def down(
+    name: PoolName,
+    yes: Yes = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also a pool that another user or machine has made.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
     """Remove a pool and its containers, leased or not."""
     from capacity.operations.pools import pool_down
 
-    _say(pool_down(settings_of(config, None), name, dry_run=not yes), name, yes=yes, as_json=as_json)
+    _say(pool_down(settings_of(config, None), name, dry_run=not yes, anyway=anyway), name, yes=yes, as_json=as_json)

@@ -39,13 +39,16 @@ def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
+    if not rows:
+        typer.echo(f"{title}: nothing" if title else "nothing")
+        return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title, box=SIMPLE_HEAD)
-    for position, name in enumerate(rows[0] if rows else ("nothing",)):
+    for position, name in enumerate(rows[0]):
         table.add_column(name, no_wrap=position == 0, overflow="fold")
     for row in rows:
         # Text: a service's name is no markup

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from capacity.errors import InputError
 from capacity.inventory.containers import Container, Inventory
 
-__all__ = ["conditions", "dependencies", "in_order", "jobs", "not_awaited"]
+__all__ = ["COMPLETED", "conditions", "dependencies", "in_order", "jobs", "not_awaited"]
 
-_COMPLETED = "service_completed_successfully"
+COMPLETED = "service_completed_successfully"
+"""The condition of a service that waits for a job's end."""
 
 
 def conditions(one: Container) -> dict[str, str]:
@@ -29,7 +30,7 @@ def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
 
 def jobs(containers: Iterable[Container]) -> set[str]:
     """Services whose end is what others wait for: they are well when they have ended with 0, and need no second run."""
-    return {f"{one.project}/{name}" for one in containers for name, wanted in conditions(one).items() if wanted == _COMPLETED}
+    return {f"{one.project}/{name}" for one in containers for name, wanted in conditions(one).items() if wanted == COMPLETED}
 
 
 def not_awaited(

@@ -5,9 +5,9 @@ Everything is in the journal first; where the disk is full and no journal can be
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,25 +22,25 @@ from capacity.inventory.engine import Engine, connect_all, engine_errors, inspec
 from capacity.names import meant
 from capacity.operations.depends import dependencies, in_order, jobs
 from capacity.operations.measure import usage_of
+from capacity.operations.ready import has_ended_well, wait_ready
 from capacity.operations.record import at_hand, journalled, last_revision, open_stops
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "flush", "release", "removes_itself", "restart_critical", "stop_one", "undo", "wait_ready"]
+__all__ = ["Stopped", "flush", "release", "removes_itself", "restart_critical", "stop_one", "undo"]
 
 _PRIORITY = "priority"
 _LOW = "low"
-_READY_WITHIN = 60.0  # seconds
-_STEADY = 2.0
-_POLL = 0.2
+_AT_ONCE = 8  # stops, each of which may take its whole time of grace
+_UNSEEN = "it has no container on a host that answers"
 _FLUSH = ("redis-cli", "FLUSHALL")
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """What happened to a container.
+    """What happened to a container; `memory` is its working set, bytes.
 
-    `state` is stopped, started, flushed, back, would-stop, would-start, would-flush, would-go-back, skipped or failed; `memory`
-    its working set, bytes.
+    `state` is stopped, started, flushed, back, skipped, failed or not-back; in a dry run would-stop, would-start, would-flush,
+    would-go-back or would-give-up. A host that does not answer has a line of its own, `unreachable`, without a container.
     """
 
     service: str
@@ -79,25 +79,58 @@ def release(
         low = _may_stop(survey(engines, unreachable), services)
         used = {one: found.memory for one, (_, found) in usage_of(engines, low).items()}
         low = [one for one in low if one.id in used]  # the others have gone meanwhile
-        chosen: list[tuple[Container, str]] = []
-        for name, engine in engines.items():
-            freed = 0
-            for one in sorted((one for one in low if one.host == name), key=lambda one: (-used[one.id], one.name)):
-                if freed >= memory:
-                    break
-                chosen.append((one, _must_stay(engine, one, settings.operations.critical)))
-                freed += 0 if chosen[-1][1] else used[one.id]
+        chosen = [
+            pair for engine in engines.values() for pair in _chosen(engine, low, used, memory, settings.operations.critical)
+        ]
+        silent = _silent(unreachable)
         planned = [
             Stopped(one.key, one.host, one.name, "skipped" if why else "would-stop", used[one.id], why) for one, why in chosen
         ]
         if dry_run or all(why for _, why in chosen):
-            return planned
-        with journalled(settings, "emergency-release") as journal:
-            found = []
-            for number, (one, why) in enumerate(chosen):
-                found.append(planned[number] if why else stop_one(engines[one.host], journal, number, one, used[one.id]))
-                tell(found[-1])
-        return found
+            return planned + silent
+        with journalled(settings, "emergency-release", lock=False) as journal:
+
+            def carried_out(number: int) -> Stopped:
+                one, why = chosen[number]
+                return planned[number] if why else stop_one(engines[one.host], journal, number, one, used[one.id])
+
+            return _at_once(carried_out, len(chosen), tell) + silent
+
+
+def _chosen(
+    engine: Engine, low: Sequence[Container], used: Mapping[str, int], memory: float, critical: Collection[str]
+) -> list[tuple[Container, str]]:
+    """The containers of a host whose turn comes, and why one of them must stay: no more than are needed."""
+    found: list[tuple[Container, str]] = []
+    freed = 0
+    for one in sorted((one for one in low if one.host == engine.host.name), key=lambda one: (-used[one.id], one.name)):
+        if freed >= memory:
+            break
+        found.append((one, _must_stay(engine, one, critical)))
+        freed += 0 if found[-1][1] else used[one.id]
+    return found
+
+
+def _at_once(work: Callable[[int], Stopped], number: int, tell: Callable[[Stopped], None]) -> list[Stopped]:
+    """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and each that was is told."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        begun = [pool.submit(work, position) for position in range(number)]
+        told = 0
+        try:
+            for told, one in enumerate(begun, start=1):  # noqa: B007 - where it was interrupted
+                tell(one.result())
+            return [one.result() for one in begun]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            for one in begun[max(told - 1, 0) :]:
+                if not one.cancelled() and one.exception() is None:
+                    tell(one.result())
+            raise
+
+
+def _silent(unreachable: Mapping[str, str]) -> list[Stopped]:
+    """A line for each host that could not be looked at."""
+    return [Stopped("-", name, "-", "unreachable", note=why) for name, why in sorted(unreachable.items())]
 
 
 def _must_stay(engine: Engine, one: Container, critical: Collection[str]) -> str:
@@ -121,12 +154,13 @@ def removes_itself(engine: Engine, one: Container) -> bool:
 def _may_stop(inventory: Inventory, services: str) -> list[Container]:
     """The running containers that may be stopped, of the services that a glob names."""
     named = [one for one in inventory.containers if fnmatchcase(one.key, services)]
+    silent = f" ({', '.join(sorted(inventory.unreachable))} does not answer)" if inventory.unreachable else ""
     if not named and inventory.containers:
-        raise InputError(f"No service fits {services!r}", _such_as(services, inventory))
+        raise InputError(f"No service fits {services!r}{silent}", _such_as(services, inventory))
     low = [one for one in named if one.running and one.labels.get(_PRIORITY) == _LOW]
     if not low:
         of = "" if services == "*" else f" of {services!r}"
-        raise InputError(f"No running container{of} has the label priority=low", "Label what may be stopped")
+        raise InputError(f"No running container{of} has the label priority=low{silent}", "Label what may be stopped")
     return low
 
 
@@ -138,14 +172,14 @@ def _such_as(name: str, inventory: Inventory) -> str:
 
 
 def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
-    """Refuse the first service that has no container, with the way to name or to make it."""
+    """Refuse the first service that has no container anywhere, with the way to name or to make it."""
     for key in services:
         inside = sorted({one.key for one in inventory.containers if one.project == key})
         if inside:
             raise InputError(f"{key!r} is a project, not a service", f"Name its services: {', '.join(inside)}")
         if not inventory.of(key) and "/" not in key:
             raise InputError(f"There is no service {key!r}", f"Write project/service. {_such_as(key, inventory)}")
-        if not inventory.of(key):
+        if not inventory.of(key) and not inventory.unreachable:
             near = meant(key, {one.key for one in inventory.containers})
             other = f"; did you mean {' or '.join(near)}?" if near else ""
             raise InputError(f"{key} has no container", f"Start it with docker compose up -d{other}")
@@ -186,12 +220,31 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
         raise InputError("Nothing was stopped here that is still down", "`capacity inventory` lists what is")
     folder, run, left = found[-1]
     if dry_run:
-        return [Stopped(one.service, one.host, str(one.detail["container"]), "would-start") for one in reversed(left)]
+        return _would_start(settings, left)
     with connect_all(settings.engine) as (engines, _), closing((journal := open_journal(folder, run)).handle):
         done = [_start(engines.get(one.host), journal, one) for one in reversed(left)]
         state = "undone" if all(one.state in {"started", "back"} for one in done) else "failed"
         _note(journal, Kind.FINISHED, state=state)
     return done
+
+
+def _would_start(settings: Settings, left: Sequence[Entry]) -> list[Stopped]:
+    """What undo would try with each container, by what there is now."""
+    with ExitStack() as stack:
+        engines: Mapping[str, Engine] = {}
+        with suppress(EngineError):  # a dry run says so of each
+            engines, _ = stack.enter_context(connect_all(settings.engine))
+        return [Stopped(one.service, one.host, str(one.detail["container"]), *_tried(one, engines)) for one in reversed(left)]
+
+
+def _tried(one: Entry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
+    engine = engines.get(one.host)
+    if engine is None:
+        return "would-start", 0, f"{one.host} does not answer"
+    if _exists(engine, one):
+        return "would-start", 0, ""
+    other = _instead(engine, one)
+    return ("back", 0, f"it runs again as {other}") if other else ("would-give-up", 0, "it is gone, and would be given up")
 
 
 def _back_from(settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool) -> list[Stopped]:
@@ -285,21 +338,18 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
             one
             for key in in_order(services, needs)
             for one in inventory.of(key)
-            if not one.running and (key in services or not (key in ends and _has_ended_well(one)))
+            if not one.running and (key in services or not (key in ends and has_ended_well(one)))
         ]
+        unseen = [Stopped(key, "-", "-", "failed", note=_UNSEEN) for key in services if not inventory.of(key)]
         if dry_run:
-            return [Stopped(one.key, one.host, one.name, "would-start") for one in down]
+            return [Stopped(one.key, one.host, one.name, "would-start") for one in down] + unseen + _silent(unreachable)
         found: list[Stopped] = []
-        with journalled(settings, "emergency-restart") as journal:
+        with journalled(settings, "emergency-restart", lock=False) as journal:
             for number, one in enumerate(down):
                 broken = {done.service for done in found if done.state in {"failed", "skipped"}}
                 waits = broken & set(in_order([one.key], needs)) - {one.key}
                 found.append(_bring_up(engines[one.host], journal, number, one, waits, job=one.key in ends))
-        return found
-
-
-def _has_ended_well(one: Container) -> bool:
-    return one.state == "exited" and not one.exit_code
+        return found + unseen + _silent(unreachable)
 
 
 def _bring_up(
@@ -322,32 +372,6 @@ def _bring_up(
     return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
 
 
-def wait_ready(engine: Engine, one: Container, steady: float = _STEADY, *, job: bool = False) -> str:
-    """What keeps a container from being up and healthy; empty when it is.
-
-    Args:
-        engine: where it is.
-        one: the container.
-        steady: seconds that one without a health check must stay up; many a process ends right after its start.
-        job: it is to end with 0, within a minute.
-
-    Raises:
-        EngineError: it is gone, or no answer.
-    """
-    now = first = inspect(engine, one.id, one.name)
-    began = time.monotonic()
-    patience = {"starting": _READY_WITHIN, None: steady, "": steady}
-    while now.running and time.monotonic() - began < (_READY_WITHIN if job else patience.get(now.health, 0.0)):
-        time.sleep(_POLL)
-        now = inspect(engine, one.id, one.name)
-    if now.restart_count > first.restart_count:
-        return "it restarts again and again"
-    if job and not now.running:
-        return "" if _has_ended_well(now) else f"it ended with exit code {now.exit_code}"
-    healthy = now.running and now.health in {None, "", "healthy"}
-    return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
-
-
 def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stopped:
     """Throw away everything that a Redis holds, in all its databases. This cannot be undone.
 
@@ -367,7 +391,8 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stoppe
         one = named[0]
         if dry_run:
             return Stopped(one.key, one.host, one.name, "would-flush", note="this cannot be undone")
-        with journalled(settings, "emergency-flush", service=one.key, container=one.name, command=list(_FLUSH)) as journal:
+        named: dict[str, Any] = {"container": one.name, "command": list(_FLUSH)}
+        with journalled(settings, "emergency-flush", lock=False, service=one.key, **named) as journal:
             code, said = lifecycle.execute(engines[one.host], one.id, _FLUSH, one.name)
             failed = bool(code) or "OK" not in said  # redis-cli ends with 0 also when the server refuses
             journal.write(Kind.FAILED if failed else Kind.DONE, service=one.key, host=one.host, said=said)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from capacity.errors import PoolBusy, StorageError
+from capacity.errors import CapacityError, EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
 
 __all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
 
 _PAUSE = 0.01  # seconds before all slots are tried again
+_FIRST_PAUSE = 0.2  # seconds before one that could not be made ready is tried again; twice that after each failure
+_LONGEST_PAUSE = 5.0
 _OURS = 0o700
 _LONGEST = 128  # bytes of a note: a container's id
 
@@ -48,15 +50,17 @@ def make_own(folder: Path, hint: str) -> None:
 
 
 @contextmanager
-def member(users: Path) -> Iterator[None]:
+def member(users: Path) -> Iterator[int]:
     """Be one of those who use a pool, whose `retire` removes the folder of the file: it is made again where that has happened.
+
+    Yields the open file that all of them hold.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     handle = _joined(users)
     try:
-        yield
+        yield handle
     finally:
         os.close(handle)
 
@@ -71,7 +75,7 @@ def _joined(users: Path) -> int:
         except OSError as error:
             if isinstance(error, FileExistsError) and (users.parent.is_dir() or not os.path.lexists(users.parent)):
                 continue  # there when it was to be made, and removed before that was looked at
-            raise StorageError(f"Cannot use the lock {users}: {error.strerror}", "Set TMPDIR to another folder") from error
+            raise StorageError(f"Cannot use the lock {users}: {error.strerror}", "Let this user write there") from error
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
         except BaseException:
@@ -89,7 +93,7 @@ def _is_at(file: Path, handle: int) -> bool:
         return False
 
 
-def retire(users: Path, work: Callable[[], None] | None = None) -> bool:
+def retire(users: Path, work: Callable[[], bool | None] | None = None) -> bool:
     """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
 
     It is safe since all who lease are members first: with the members' lock held alone there is no holder of a slot's lock, and
@@ -97,7 +101,7 @@ def retire(users: Path, work: Callable[[], None] | None = None) -> bool:
 
     Args:
         users: the members' lock.
-        work: done first, with the pool to ourselves.
+        work: done first, with the pool to ourselves; where it answers False the folder stays.
     """
     try:
         handle = os.open(users, os.O_RDWR | os.O_CLOEXEC)
@@ -107,11 +111,12 @@ def retire(users: Path, work: Callable[[], None] | None = None) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _is_at(users, handle):
             return False
-        if work is not None:
-            work()
+        if work is not None and work() is False:
+            return True
         with suppress(OSError):  # a file of somebody else is no harm: the folder stays then
-            for slot in users.parent.glob("slot-*.lock"):
-                slot.unlink()
+            for lock in users.parent.glob("*.lock"):
+                if lock != users:
+                    lock.unlink()
             users.unlink()
             users.parent.rmdir()
     except BlockingIOError:
@@ -127,19 +132,32 @@ def exclusive(file: Path, *, wait: bool = True) -> Iterator[int | None]:
 
     A lock belongs to the open file: threads exclude each other, and the kernel frees it when its process dies, however it dies.
     """
+    handle = _locked(file, wait=wait)
     try:
-        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"Cannot use the lock {file}: {error.strerror}", "Choose another folder for the pool") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield None
-            return
         yield handle
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(file: Path, *, wait: bool) -> int | None:
+    while True:
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"Cannot use the lock {file}: {error.strerror}", "Let this user write there") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            here = _is_at(file, handle)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except BaseException:
+            os.close(handle)
+            raise
+        if here:
+            return handle
+        os.close(handle)  # somebody who clears old files away took it before we had its lock
 
 
 def noted(handle: int) -> str:
@@ -156,7 +174,7 @@ def note(handle: int, text: str) -> None:
 
 @contextmanager
 def lease(folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]) -> Iterator[int]:
-    """The number of a slot that nobody else has until the block ends.
+    """The number of a slot that nobody else has until the block ends; one that cannot be made ready is passed over for a while.
 
     Args:
         folder: where the lock files are.
@@ -165,21 +183,58 @@ def lease(folder: Path, slots: int, timeout: float, use: Callable[[int, int], No
         use: makes a slot ready; told its number and the descriptor of its lock, while that is held.
 
     Raises:
+        InputError: an impossible time.
         PoolBusy: none was free in time.
+        PoolUnhealthy: those that were free could not be made ready in time; the message has the cause.
+        EngineUnreachable, StorageError: as `use` raises them: no slot is better than another then.
     """
-    end = time.monotonic() + timeout
+    if not timeout >= 0:
+        raise InputError(f"A lease cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more")
+    end, bad = time.monotonic() + timeout, _Bad()
     while True:
-        order = list(range(slots))
-        random.shuffle(order)  # or all would fight for the first
-        for slot in order:
+        for slot in bad.order(slots):
             with exclusive(folder / f"slot-{slot}.lock", wait=False) as mine:
-                if mine is not None:
-                    use(slot, mine)
+                if mine is not None and bad.ready(slot, mine, use):
                     yield slot
                     return
         if time.monotonic() >= end:
-            raise PoolBusy(f"None of {slots} instances was free within {timeout:g} s", "Wait longer, or make the pool larger")
+            raise bad.error(slots, timeout)
         time.sleep(_PAUSE)
+
+
+class _Bad:
+    """The slots that could not be made ready, and when each is worth another try."""
+
+    def __init__(self) -> None:
+        self._again: dict[int, tuple[float, float]] = {}  # slot -> when, and the pause before it
+        self._last: CapacityError | None = None
+
+    def order(self, slots: int) -> list[int]:
+        """The slots to try now, in any order: or all would fight for the first."""
+        now = time.monotonic()
+        found = [slot for slot in range(slots) if slot not in self._again or self._again[slot][0] <= now]
+        random.shuffle(found)
+        return found
+
+    def ready(self, slot: int, lock: int, use: Callable[[int, int], None]) -> bool:
+        try:
+            use(slot, lock)
+        except (EngineUnreachable, StorageError):
+            raise
+        except CapacityError as error:
+            pause = min(2 * self._again[slot][1], _LONGEST_PAUSE) if slot in self._again else _FIRST_PAUSE
+            self._again[slot], self._last = (time.monotonic() + pause, pause), error
+            return False
+        return True
+
+    def error(self, slots: int, timeout: float) -> CapacityError:
+        """What to say when the time is over."""
+        if self._last is None:
+            return PoolBusy(f"None of {slots} instances was free within {timeout:g} s", "Wait longer, or make the pool larger")
+        said = f"None of {slots} instances could be had within {timeout:g} s: {self._last.message}"
+        found = PoolUnhealthy(said, self._last.hint or "Mend that, then try again")
+        found.__cause__ = self._last
+        return found
 
 
 def leased(folder: Path, slots: int) -> list[bool]:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,26 +16,39 @@ from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind
 from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect
-from capacity.inventory.logs import last_lines
+from capacity.inventory.engine import inspect
 from capacity.model import ServiceKey
-from capacity.operations.leases import exclusive, lease, leased, make_own, member, note, noted
-from capacity.operations.redact import redact
+from capacity.operations.leases import exclusive, lease, leased, member, note, noted
+from capacity.operations.pool_book import book_of, journal_folder
+from capacity.operations.pool_end import remove_instance, watch
+from capacity.operations.pool_found import (
+    KEEP,
+    LABEL,
+    MOST,
+    SIZE,
+    SLOT,
+    containers_of,
+    foreign,
+    pool_engine,
+    refuse_foreign,
+    remember,
+    remembered,
+    slot_of,
+    stands,
+    wanted_size,
+)
+from capacity.operations.pool_health import healthy
+from capacity.operations.pool_place import join_lock, lock_file, place_of, refuse_elsewhere
+from capacity.operations.pool_same import check_host, check_image, refuse_another
 from capacity.settings import EngineSettings, load_settings
 from capacity.units import format_memory
 
-__all__ = ["LABEL", "SLOT", "Instance", "InstancePool", "PoolState", "containers_of", "leave_pool", "lock_file"]
-__all__ += ["pool_folder", "refuse_foreign", "stands"]
+__all__ = ["Instance", "InstancePool", "PoolState"]
 
-LABEL = "capacity.pool"
-SLOT = "capacity.pool.slot"
-_KEEP = "capacity.pool.keep"
 _LEAST_MEMORY = 6 << 20  # bytes; the Engine takes no limit below
 _LEAST_CPUS = 0.01
 _SHOWN = 40  # letters of a wrong name
-_MOST = 256
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_HEALTHY_WITHIN = 60.0  # seconds for a new instance
 _PAUSE = 0.1
 _TRUSTED = 0.05  # seconds for which the Engine's word is taken: who leases faster than that need not ask it each time
 
@@ -55,21 +64,25 @@ class Instance:
 
 @dataclass(frozen=True)
 class PoolState:
-    """One slot: `state` of its container (`missing` without one), health, and whether somebody has a lease on it."""
+    """One slot: `state` of its container (`missing` without one), health, and whether somebody has a lease on it.
+
+    `leased` is None where only another user or machine can tell.
+    """
 
     number: int
     name: str
     state: str
     health: str | None
-    leased: bool
+    leased: bool | None
 
 
 @dataclass
 class InstancePool:
-    """N identical containers of one image with limits, leased one at a time to threads and processes of this machine.
+    """N identical containers of one image with limits, leased one at a time to threads and processes of one user and machine.
 
-    Every process that uses the pool of one name shares its containers; the last one that leaves removes them, also when it is
-    killed: a small watcher process outlives each user and looks after them.
+    Every process that uses the pool of one name shares its containers, and must ask for the same; the last one that leaves
+    removes them, also when it is killed: a small watcher process outlives each user and looks after them. Others than this user
+    on this machine are refused: they could not see who has a lease.
 
     Attributes:
         name: of the pool; containers are called `NAME-pool-0` and so on.
@@ -82,11 +95,13 @@ class InstancePool:
         network: `none`, `host` or a network's name.
         health: a health check in the Engine's own words; without one running is healthy.
         keep: leave the containers when the last user goes; a pool that stands already stays as it was made.
-        settings: which Engine; default of the settings. The first one is used.
+        settings: which Engine; default of the settings. The first one is used, and no other where it is down.
         steady: seconds that a new instance without a health check must stay up; many a process ends right after its start.
         config: more that each is made with, in the Engine's own words (`User`, `Entrypoint` ...).
         host_config: the same of its `HostConfig` (`ReadonlyRootfs`, `CapDrop` ...).
-        journal: where every instance is announced before it is made or removed; None = nowhere.
+        journal: where every instance is announced before it is made or removed: an open run, which must take it, or the folder of
+            a journal for a run of the pool's own, which is a warning where it takes nothing; default that of the settings.
+        as_it_stands: take a pool that stands as it is: its size, limits and all else.
     """
 
     name: str
@@ -103,15 +118,16 @@ class InstancePool:
     steady: float = 0.0
     config: Mapping[str, Any] = field(default_factory=dict)
     host_config: Mapping[str, Any] = field(default_factory=dict)
-    journal: Journal | None = field(default=None, repr=False)
+    journal: Journal | Path | None = field(default=None, repr=False)
+    as_it_stands: bool = False
     _stands: bool = field(default=False, init=False, repr=False)
     _stack: ExitStack = field(default_factory=ExitStack, init=False, repr=False)
     _made: list[int] = field(default_factory=list, init=False, repr=False)
     _known: dict[int, tuple[Container, float]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= _MOST:
-            raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {_MOST}")
+        if not 1 <= self.size <= MOST:
+            raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {MOST}")
         if not _NAME.fullmatch(self.name):
             shown = self.name if len(self.name) <= _SHOWN else f"{self.name[:_SHOWN]}..."
             hint = "Use at most 63 of a-z, A-Z, 0-9, - and _, and begin with a letter or a digit"
@@ -130,8 +146,9 @@ class InstancePool:
         """Connect, and see to it that all instances run.
 
         Raises:
-            InputError: another container has the name of an instance.
-            EngineError: no answer, or no such image.
+            InputError: another container has the name of an instance, the host cannot hold them, or a pool of this name stands
+                that is not the same, or another user's or machine's.
+            EngineError: no answer.
             PoolUnhealthy: an instance does not become healthy.
         """
         try:
@@ -141,26 +158,47 @@ class InstancePool:
             raise
 
     def _enter(self) -> Self:
-        engines, _ = self._stack.enter_context(connect_all(self.settings or load_settings().engine))
-        self._engine = next(iter(engines.values()))
+        settings = self.settings or load_settings().engine
+        self._engine = self._stack.enter_context(pool_engine(settings))
         refuse_foreign(self._engine, self.name, self.size)
-        self.folder = pool_folder(self.name, self._engine)
+        self.place = place_of(self.name, self._engine)
+        self.folder = self.place.folder
+        self._book = self._stack.enter_context(book_of(self.journal, self.name))
         if not self.keep:  # told to look only after our own lock is gone: blocks end in the opposite order
-            self._watcher = _watch(self.folder, self.name, self._engine)
+            self._watcher = watch(self.place, self.name, settings, journal_folder(self.journal))
             self._stack.callback(self._leave)
-        self._stack.enter_context(member(lock_file(self.folder)))
-        here = containers_of(self._engine, self.name)  # only now: before, those of another user may just go
-        self._stands = stands(here) if here else self.keep
-        try:
-            for slot in range(self.size):
-                with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
-                    if free is not None:
-                        self._ready(slot, free)
-        except BaseException:
-            if self.keep or self._stands:  # or all go with their last user
-                self._take_back(0)
-            raise
+        self._users = self._stack.enter_context(member(lock_file(self.folder)))
+        self._made.clear()
+        with exclusive(join_lock(self.folder)):  # two that begin a pool together would not see each other's wishes
+            here = containers_of(self._engine, self.name)  # only now: before, those of another user may just go
+            self._join(here)
+            try:
+                self._tend(range(self.size))
+            except BaseException:
+                if self.keep or self._stands:  # or all go with their last user
+                    self._take_back(0)
+                raise
         return self
+
+    def _join(self, here: Sequence[Container]) -> None:
+        """Refuse a pool that is not ours or not the same; begin one where there is none."""
+        refuse_elsewhere(self.name, here, self.place)
+        self._stands = stands(here) if here else self.keep
+        if here and self.as_it_stands:
+            return
+        image = check_image(self._engine, self.image)
+        if here:
+            refuse_another(self._engine, self, here, image, wanted_size(lock_file(self.folder), here))
+        else:
+            check_host(self._engine.host, self.size, self.memory, self.cpus)
+            remember(self._users, self.size)
+
+    def _tend(self, slots: Iterable[int]) -> None:
+        """See to it that the instances of these slots run; one that is leased does."""
+        for slot in slots:
+            with exclusive(self.folder / f"slot-{slot}.lock", wait=False) as free:
+                if free is not None:
+                    self._ready(slot, free)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Leave; whoever leaves last removes the containers."""
@@ -171,12 +209,17 @@ class InstancePool:
         """A healthy instance that nobody else has until the block ends; a dead one is replaced first.
 
         The Engine is asked for its health, but not again for one that it called healthy a twentieth of a second ago, unless the
-        block of its last holder ended with an error or another process replaced it since.
+        block of its last holder ended with an error or another process replaced it since. One that cannot be replaced is passed
+        over.
 
         Raises:
+            InputError: an impossible time.
             PoolBusy: none was free in time.
+            PoolUnhealthy: those that were free could not be replaced in time; the message has the cause.
+            EngineUnreachable: no answer.
         """
-        with lease(self.folder, self.size, timeout, self._ready) as slot:
+        self.size = remembered(self._users) or self.size  # somebody may have scaled the pool
+        with lease(self.folder, self.size, timeout, self._lend) as slot:
             container, _ = self._known[slot]
             try:
                 yield Instance(slot, container.id, container.name)
@@ -186,7 +229,8 @@ class InstancePool:
 
     def status(self) -> list[PoolState]:
         """Every slot as it is now."""
-        found = {int(one.labels[SLOT]): one for one in containers_of(self._engine, self.name)}
+        self.size = remembered(self._users) or self.size
+        found = {slot_of(one): one for one in containers_of(self._engine, self.name)}
         held = leased(self.folder, self.size)
         states = []
         for slot in range(self.size):
@@ -198,26 +242,38 @@ class InstancePool:
     def scale(self, size: int, timeout: float = 30.0) -> None:
         """Grow at once; shrink once the instances beyond have been given back, the last one first.
 
+        Others that use the pool follow with their next lease.
+
         Raises:
-            InputError: impossible size.
+            InputError: impossible size or time, or more than the host holds.
             PoolUnhealthy: a new instance does not become healthy, and the pool is as it was; or one beyond is not given back in
                 time.
         """
-        if not 1 <= size <= _MOST:
-            raise InputError(f"A pool of {size} instances", f"Choose 1 to {_MOST}")
-        refuse_foreign(self._engine, self.name, size)
-        before, made = self.size, len(self._made)
+        if not 1 <= size <= MOST:
+            raise InputError(f"A pool of {size} instances", f"Choose 1 to {MOST}")
+        if not timeout >= 0:
+            raise InputError(f"A pool cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more")
+        with exclusive(join_lock(self.folder)):
+            beyond = self._resize(size)
+        for slot in beyond:
+            self._drain(slot, timeout)
+
+    def _resize(self, size: int) -> list[int]:
+        """Make what is missing up to a size; the slots beyond it that are to go, the last first."""
+        if size > self.size:
+            refuse_foreign(self._engine, self.name, size)
+            check_host(self._engine.host, size, self.memory, self.cpus)
+        made = len(self._made)
+        before, self.size = self.size, size
         try:
-            for slot in range(before, size):
-                with exclusive(self.folder / f"slot-{slot}.lock") as mine:
-                    assert mine is not None
-                    self._ready(slot, mine)
+            self._tend(range(before, size))
         except BaseException:
+            self.size = before
             self._take_back(made)
             raise
-        self.size = size
-        for slot in reversed(range(size, before)):  # or a lease in the middle would leave a pool with a hole
-            self._drain(slot, timeout)
+        remember(self._users, size)  # before any goes: nobody makes it again
+        most = max([before, *(slot_of(one) + 1 for one in containers_of(self._engine, self.name))])
+        return [*reversed(range(size, most))]  # or a lease in the middle would leave a pool with a hole
 
     def _take_back(self, since: int) -> None:
         """Remove what this user has made, from the so-maniest on; what somebody has leased meanwhile stays."""
@@ -234,7 +290,7 @@ class InstancePool:
                     note(free, "")
                     with suppress(InputError):  # another container of that name stays
                         if (one := self._look(slot)) is not None:
-                            self._remove(slot, one)
+                            remove_instance(self._engine, self._book, one)
                     return
             if time.monotonic() >= end:
                 raise PoolUnhealthy(f"{self._name(slot)} was not given back within {timeout:g} s", "Wait for its holder")
@@ -242,6 +298,12 @@ class InstancePool:
 
     def _name(self, slot: int) -> str:
         return f"{self.name}-pool-{slot}"
+
+    def _lend(self, slot: int, lock: int) -> None:
+        """Make a slot ready for a lease, unless the pool has been made smaller than that since."""
+        if slot >= (remembered(self._users) or self.size):
+            raise PoolUnhealthy(f"{self._name(slot)} is beyond the size of the pool", "Lease again")
+        self._ready(slot, lock)
 
     def _ready(self, slot: int, lock: int) -> None:
         """See to it that the instance of a slot, whose lock the caller holds, runs and is healthy."""
@@ -252,10 +314,10 @@ class InstancePool:
         one = self._look(slot)
         if one is not None and (not one.running or one.health == "unhealthy"):
             note(lock, "")  # before, or another process could still trust it if we died here
-            self._remove(slot, one)
+            remove_instance(self._engine, self._book, one)
             one = None
         try:
-            one = self._healthy(one) if one is not None else self._healthy(self._make(slot), self.steady)
+            one = healthy(self._engine, one) if one is not None else healthy(self._engine, self._make(slot), self.steady)
         except CapacityError as error:
             self._say(Kind.FAILED, slot, reason=error.message)
             raise
@@ -269,11 +331,13 @@ class InstancePool:
         except ContainerGone:
             return None
         if (one.labels.get(LABEL), one.labels.get(SLOT)) != (self.name, str(slot)):
-            raise _foreign(one.name, self.name)
+            raise foreign(one.name, self.name)
+        refuse_elsewhere(self.name, [one], self.place)
         return one
 
     def _make(self, slot: int) -> Container:
-        labels = {LABEL: self.name, SLOT: str(slot)} | ({_KEEP: "true"} if self._stands else {})
+        labels = {LABEL: self.name, SLOT: str(slot), SIZE: str(self.size)} | self.place.labels
+        labels |= {KEEP: "true"} if self._stands else {}
         self._made.append(slot)
         self._say(Kind.CREATING, slot, image=self.image, memory=self.memory, cpus=self.cpus)
         made = lifecycle.create(
@@ -294,103 +358,14 @@ class InstancePool:
         self._say(Kind.CREATED, slot, id=made.id)
         return inspect(self._engine, made.id, made.name)
 
-    def _remove(self, slot: int, one: Container) -> None:
-        self._say(Kind.REMOVING, slot, id=one.id, image=one.image, memory=one.memory, cpus=one.cpus)
-        lifecycle.remove(self._engine, one.id, one.name)
-        self._say(Kind.REMOVED, slot, id=one.id)
-
     def _say(self, kind: Kind, slot: int, **detail: Any) -> None:
         """A line in the journal; without a step's number, which in a move to a pool is that of a container it replaces."""
-        if self.journal is not None:
-            name = self._name(slot)
-            key = str(ServiceKey(ServiceKey.STANDALONE, name))
-            self.journal.write(kind, service=key, host=self._engine.host.name, container=name, **detail)
-
-    def _healthy(self, one: Container, steady: float = 0.0) -> Container:
-        began, first = time.monotonic(), one
-        waits = {"starting": _HEALTHY_WITHIN, None: steady, "": steady}
-        while one.running and time.monotonic() - began < waits.get(one.health, 0.0):
-            time.sleep(_PAUSE)
-            one = inspect(self._engine, one.id, one.name)
-        again = one.restart_count > first.restart_count  # its restart policy hides that it ends
-        if again or not one.running or one.health not in {None, "", "healthy"}:
-            raise PoolUnhealthy(f"{one.name} does not become healthy: {self._why(one)}", "Mend that, then try again")
-        return one
-
-    def _why(self, one: Container) -> str:
-        """What is wrong with an instance, and its last words: it may be removed before anybody can read its log."""
-        said = [line for line in last_lines(self._engine, one.id, 20) if line.strip()]
-        state = f"it ended with exit code {one.exit_code}" if one.state == "exited" else f"it is {one.state}"
-        state += " and restarts" if one.restart_count else ""
-        words = f", and said: {redact(said[-1])}" if said else ""
-        return f"{state}, {one.health or 'no health'}{words}"
+        name = self._name(slot)
+        key = str(ServiceKey(ServiceKey.STANDALONE, name))
+        self._book.write(kind, service=key, host=self._engine.host.name, container=name, **detail)
 
     def _leave(self) -> None:
         """Tell the watcher that this user goes; it removes the containers when it was the last."""
         assert self._watcher.stdin is not None
         self._watcher.stdin.close()
         self._watcher.wait(60)
-
-
-def pool_folder(name: str, engine: Engine) -> Path:
-    """Where a pool's locks are, a folder for each pool and Engine and user; whoever is a member of it makes it."""
-    place = Path(tempfile.gettempdir()) / f"capacity-pools-{os.getuid()}"
-    make_own(place, "Set TMPDIR to a folder of your own")
-    address = "".join(letter if letter.isalnum() else "-" for letter in engine.host.address)[-80:]
-    return place / f"{name}{address}"
-
-
-def lock_file(folder: Path) -> Path:
-    """The file that all users of a pool hold together."""
-    return folder / "users.lock"
-
-
-def containers_of(engine: Engine, name: str) -> list[Container]:
-    """The containers of a pool, running or not."""
-    with engine_errors(engine.host.name, "list its containers"):
-        found = engine.api.containers(all=True, filters={"label": f"{LABEL}={name}"})
-    described = []
-    for one in found:
-        with suppress(ContainerGone):  # meanwhile
-            described.append(inspect(engine, one["Id"]))
-    return [one for one in described if re.fullmatch(r"\d{1,3}", one.labels.get(SLOT, ""), re.ASCII)]
-
-
-def refuse_foreign(engine: Engine, name: str, size: int) -> None:
-    """Refuse a pool where containers that are not of it have the names of its instances.
-
-    Raises:
-        InputError: there is one; it is left as it is.
-        EngineError: no answer.
-    """
-    wanted = {f"{name}-pool-{slot}": {LABEL: name, SLOT: str(slot)} for slot in range(size)}
-    with engine_errors(engine.host.name, "list its containers"):
-        found = engine.api.containers(all=True, filters={"name": f"{name}-pool-"})
-    for one in found:
-        labels = one.get("Labels") or {}
-        for called in (said.lstrip("/") for said in one.get("Names") or []):
-            if called in wanted and not wanted[called].items() <= labels.items():
-                raise _foreign(called, name)
-
-
-def _foreign(container: str, name: str) -> InputError:
-    hint = f"Remove it with docker rm, rename it with docker rename {container} NEW, or take another name for the pool"
-    return InputError(f"The container {container} has the name of an instance of the pool {name!r} and is not of it", hint)
-
-
-def stands(found: Sequence[Container]) -> bool:
-    """Whether a pool of these containers was made to stay when its users go."""
-    return any(_KEEP in one.labels for one in found)
-
-
-def leave_pool(engine: Engine, name: str) -> None:
-    """Remove all containers of a pool that nobody uses any more, unless it was made to stay."""
-    found = containers_of(engine, name)
-    for one in () if stands(found) else found:
-        lifecycle.remove(engine, one.id, one.name)
-
-
-def _watch(folder: Path, name: str, engine: Engine) -> subprocess.Popen[bytes]:
-    """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it."""
-    command = [sys.executable, "-m", "capacity.operations.watcher", str(lock_file(folder)), name, engine.host.address]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/")  # noqa: S603 - words, no shell

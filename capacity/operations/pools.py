@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +11,16 @@ from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind
 from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container
-from capacity.inventory.engine import Engine, connect_all, inspect
+from capacity.inventory.engine import Engine, inspect
 from capacity.operations.emergency import stop_one
 from capacity.operations.leases import leased, retire
-from capacity.operations.pool import SLOT, InstancePool, PoolState, containers_of, lock_file, pool_folder, refuse_foreign
+from capacity.operations.pool import InstancePool, PoolState
+from capacity.operations.pool_end import remove_instance
+from capacity.operations.pool_found import containers_of, pool_engine, refuse_foreign, slot_of, wanted_size
 from capacity.operations.pool_like import all_alike, described, of_config, of_host, shareable, variables_of
-from capacity.operations.pool_steps import PoolStep, check_image, done, planned, refuse_another
+from capacity.operations.pool_place import lock_file, place_of, refuse_elsewhere
+from capacity.operations.pool_same import check_host, check_image, refuse_another
+from capacity.operations.pool_steps import PoolStep, done, planned
 from capacity.operations.record import journalled
 from capacity.settings import Settings
 
@@ -42,17 +45,25 @@ class Migration:
 
 
 def pool_states(settings: Settings, name: str) -> list[PoolState]:
-    """Every instance of a pool as it is now.
+    """Every instance of a pool as it is now, also those that somebody removed.
 
     Raises:
         InputError: there is no such pool.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
-        found = _of_pool(engine, name)
-        numbers = [int(one.labels[SLOT]) for one in found]
-        held = leased(pool_folder(name, engine), max(numbers) + 1)
-    return [PoolState(n, one.name, one.state, one.health, held[n]) for n, one in sorted(zip(numbers, found, strict=True))]
+    with pool_engine(settings.engine) as engine:
+        found = {slot_of(one): one for one in _of_pool(engine, name)}
+        place = place_of(name, engine)
+        size = max(wanted_size(lock_file(place.folder), [*found.values()]), max(found) + 1)
+        held = leased(place.folder, size)
+    states = []
+    for slot in range(size):
+        one = found.get(slot)
+        if one is None:
+            states.append(PoolState(slot, f"{name}-pool-{slot}", "missing", None, leased=False))
+        else:
+            states.append(PoolState(slot, one.name, one.state, one.health, held[slot] if place.guards(one) else None))
+    return states
 
 
 def existing_pool(settings: Settings, name: str) -> InstancePool:
@@ -62,8 +73,10 @@ def existing_pool(settings: Settings, name: str) -> InstancePool:
         InputError: there is no such pool.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
-        return _standing(engine, name, settings)[0]
+    with pool_engine(settings.engine) as engine:
+        pool = _standing(engine, name, settings)[0]
+    pool.journal = settings.apply.journal
+    return pool
 
 
 def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> list[PoolStep]:
@@ -72,20 +85,18 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
     Where an instance does not become healthy, those that were made are removed again.
 
     Args:
-        settings: which Engine, the first one; and where the journal is.
+        settings: which Engine, the first one and no other; and where the journal is.
         pool: not yet entered, with `keep`.
         dry_run: say what would be done, and touch nothing.
 
     Raises:
-        InputError: no such image, or another pool of this name.
+        InputError: no such image, another pool of this name, or more than the host holds.
         PoolUnhealthy: an instance does not become healthy.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
-        refuse_foreign(engine, pool.name, pool.size)
-        found = containers_of(engine, pool.name)
-        refuse_another(engine, pool, found, check_image(engine, pool))
-        steps = planned(engine, pool, found, pool.size)
+    with pool_engine(settings.engine) as engine:
+        found = _may_be(engine, pool)
+        steps = planned(engine, pool, found, pool.size, place_of(pool.name, engine).folder)
         if not dry_run:
             pool.steady = _STEADY
             with journalled(settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image) as journal:
@@ -99,7 +110,7 @@ def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, 
     """Make a pool larger, or smaller once the instances beyond have been given back.
 
     Args:
-        settings: which Engine, the first one; and where the journal is.
+        settings: which Engine, the first one and no other; and where the journal is.
         name: of the pool.
         size: how many instances it is to have.
         timeout: seconds to wait for each that is leased.
@@ -111,60 +122,60 @@ def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, 
             given back in time.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
+    with pool_engine(settings.engine) as engine:
         pool, found = _standing(engine, name, settings)
         replace(pool, size=size)  # refuses an impossible one
+        place = place_of(name, engine)
+        refuse_elsewhere(name, found, place)
         refuse_foreign(engine, name, size)
-        steps = planned(engine, pool, found, size)
+        if size > pool.size:
+            check_host(engine.host, size, pool.memory, pool.cpus)
+        steps = planned(engine, pool, found, size, place.folder)
         if not dry_run:
             pool.size = min(pool.size, size)  # a dead instance that goes anyway need not be replaced first
             with journalled(settings, "pool-scale", pool=name, size=size) as journal:
                 pool.journal = journal
                 with pool:
-                    pool.size = max(int(one.labels[SLOT]) + 1 for one in found)
                     pool.scale(size, timeout)
     return steps if dry_run else done(steps)
 
 
-def pool_down(settings: Settings, name: str, *, dry_run: bool = True) -> list[PoolStep]:
+def pool_down(settings: Settings, name: str, *, dry_run: bool = True, anyway: bool = False) -> list[PoolStep]:
     """Remove a pool, leased or not.
 
     Args:
-        settings: which Engine, the first one; and where the journal is.
+        settings: which Engine, the first one and no other; and where the journal is.
         name: of the pool.
         dry_run: say what would be removed, and touch nothing.
+        anyway: also one that another user or machine has made, whose leases cannot be seen here.
 
     Raises:
-        InputError: there is no such pool.
+        InputError: there is no such pool, or it is another user's or machine's.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
+    with pool_engine(settings.engine) as engine:
         pool, found = _standing(engine, name, settings)
-        steps = planned(engine, pool, found, 0)
+        place = place_of(name, engine)
+        if not anyway:
+            refuse_elsewhere(name, found, place)
+        steps = planned(engine, pool, found, 0, place.folder)
         if dry_run:
             return steps
         known = {step.number: step for step in steps}
         with journalled(settings, "pool-down", pool=name) as journal:
-            gone = [_take_down(engine, journal, known[int(one.labels[SLOT])], one) for one in found]
-        retire(lock_file(pool_folder(name, engine)))
+            gone = [_take_down(engine, journal, known[slot_of(one)], one) for one in found]
+        retire(lock_file(place.folder))
     return gone
 
 
 def _take_down(engine: Engine, journal: Journal, step: PoolStep, one: Container) -> PoolStep:
     """Remove one instance; where that fails the others go all the same."""
     try:
-        _remove(engine, journal, one)
+        remove_instance(engine, journal, one)
     except EngineError as error:
         journal.write(Kind.FAILED, service=one.key, host=one.host, container=one.name, id=one.id, reason=error.message)
         return replace(step, state="failed", note=str(error))
     return replace(step, state="removed", note="")
-
-
-def _remove(engine: Engine, journal: Journal, one: Container) -> None:
-    named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
-    journal.write(Kind.REMOVING, **named, image=one.image, memory=one.memory, cpus=one.cpus)
-    lifecycle.remove(engine, one.id, one.name)
-    journal.write(Kind.REMOVED, **named)
 
 
 def migrate(
@@ -182,7 +193,7 @@ def migrate(
     containers are kept, stopped: `capacity emergency undo` and `capacity pool down` bring the former state back.
 
     Args:
-        settings: which Engine, the first one; and where the journal is.
+        settings: which Engine, the first one and no other; and where the journal is.
         name: of the pool.
         alone: names of the containers.
         size: of the pool.
@@ -194,7 +205,7 @@ def migrate(
         PoolUnhealthy: the pool was not healthy; all is as before.
         EngineError: no answer.
     """
-    with _first(settings) as engine:
+    with pool_engine(settings.engine) as engine:
         standing = [inspect(engine, one) for one in dict.fromkeys(alone)]
         _all_run(standing)
         standing = list({one.id: one for one in standing}.values())  # one may be named twice, by name and id
@@ -206,9 +217,7 @@ def migrate(
         pool.cpus = None if any(one.cpus is None for one in standing) else max(one.cpus or 0.0 for one in standing)
         before = sum(one.memory or 0 for one in standing)
         move = Migration(tuple(one.name for one in standing), size, before, size * one_limit, notes)
-        refuse_foreign(engine, name, size)
-        found = containers_of(engine, name)
-        refuse_another(engine, pool, found, check_image(engine, pool))
+        found = _may_be(engine, pool)
         if dry_run:
             return move
         with journalled(settings, "pool-migrate", pool=name, size=size) as journal:
@@ -219,7 +228,7 @@ def migrate(
             except BaseException:  # Ctrl-C too
                 if not found:
                     for one in containers_of(engine, name):
-                        _remove(engine, journal, one)
+                        remove_instance(engine, journal, one)
                 raise
     return move
 
@@ -303,21 +312,27 @@ def _like(engine: Engine, one: Container, name: str, size: int, settings: Settin
     )
 
 
+def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
+    """The instances of a pool that is asked for; what cannot be made, or is another pool, is refused."""
+    refuse_foreign(engine, pool.name, pool.size)
+    found = containers_of(engine, pool.name)
+    place = place_of(pool.name, engine)
+    refuse_elsewhere(pool.name, found, place)
+    check_host(engine.host, pool.size, pool.memory, pool.cpus)
+    refuse_another(engine, pool, found, check_image(engine, pool.image), wanted_size(lock_file(place.folder), found))
+    return found
+
+
 def _standing(engine: Engine, name: str, settings: Settings) -> tuple[InstancePool, list[Container]]:
     """A pool that stands, as its first instance is, and its instances."""
     found = _of_pool(engine, name)
-    return _like(engine, found[0], name, int(found[-1].labels[SLOT]) + 1, settings), found
+    pool = _like(engine, found[0], name, wanted_size(lock_file(place_of(name, engine).folder), found), settings)
+    pool.as_it_stands = True
+    return pool, found
 
 
 def _of_pool(engine: Engine, name: str) -> list[Container]:
     found = containers_of(engine, name)
     if not found:
         raise InputError(f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one")
-    return sorted(found, key=lambda one: int(one.labels[SLOT]))
-
-
-@contextmanager
-def _first(settings: Settings) -> Iterator[Engine]:
-    """The Engine that pools live on: the first of the settings."""
-    with connect_all(settings.engine) as (engines, _):
-        yield next(iter(engines.values()))
+    return found

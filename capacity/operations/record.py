@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -29,12 +29,14 @@ _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spar
 
 
 @contextmanager
-def journalled(settings: Settings, what: str, **detail: Any) -> Iterator[Journal]:
+def journalled(settings: Settings, what: str, *, lock: bool = True, ends: bool = True, **detail: Any) -> Iterator[Journal]:
     """An open run named after what is done; it ends `failed` where its block does.
 
     Args:
         settings: where the journal is.
         what: the name.
+        lock: nothing is applied meanwhile; what only stops and starts containers must not wait for an observation to end.
+        ends: write the last line; a block that can be taken back writes its own, and has none where that fails.
         **detail: what the first line says besides.
 
     Raises:
@@ -43,20 +45,22 @@ def journalled(settings: Settings, what: str, **detail: Any) -> Iterator[Journal
     """
     run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{what}"
     with ExitStack() as stack:
-        journal = _open(settings, run, {"why": what, **detail}, stack)
+        journal = _open(settings, run, {"why": what, **detail}, stack, lock=lock)
         try:
             yield journal
         except BaseException:
-            journal.write(Kind.FINISHED, state="failed")
+            if ends:
+                journal.write(Kind.FINISHED, state="failed")
             raise
-        journal.write(Kind.FINISHED, state="finished")
+        if ends:
+            journal.write(Kind.FINISHED, state="finished")
 
 
-def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:
+def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool) -> Journal:
     last: StorageError | None = None
     for folder in (settings.apply.journal, _spare()):
         try:
-            journal = _try(folder, run, detail, stack)
+            journal = _try(folder, run, detail, stack, lock=lock)
         except (StorageError, OSError) as error:
             last = error if isinstance(error, StorageError) else StorageError(f"Cannot use {folder}: {error.strerror}")
             continue
@@ -66,19 +70,28 @@ def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack
     raise last or StorageError("There is no folder for a journal", "Set apply.journal")
 
 
-def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack) -> Journal:
+def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool) -> Journal:
     """A run in a folder; what was opened for it is closed again when it cannot be used."""
     with ExitStack() as mine:
         _make(folder)
         if shutil.disk_usage(folder).free < _ROOM:
             raise StorageError(f"The disk of {folder} is full", "Free it")
-        mine.enter_context(apply_lock(folder))
-        name = next(one for one in (run, *(f"{run}-{number}" for number in range(2, 1000))) if not (folder / one).exists())
-        journal = open_journal(folder, name)
+        if lock:
+            mine.enter_context(apply_lock(folder))
+        journal = open_journal(folder, _own(folder, run))
         mine.enter_context(closing(journal.handle))
         journal.write(Kind.STARTED, who=owner(), **detail)
         stack.push(mine.pop_all())
     return journal
+
+
+def _own(folder: Path, run: str) -> str:
+    """A name for the run that nobody else has; its folder is made at once, since others may begin in the same second."""
+    for name in (run, *(f"{run}-{number}" for number in range(2, 1000))):
+        with suppress(FileExistsError):
+            (folder / name).mkdir()
+            return name
+    raise StorageError(f"{folder} has a thousand runs {run}", "Wait a second")
 
 
 def _spare() -> Path:

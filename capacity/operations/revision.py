@@ -1,10 +1,8 @@
-"""Back to compose files of a git revision, service by service: checked before anything stops, taken back where it fails."""
+"""Back to the compose files of a git revision, service by service: checked before anything stops, taken back where it fails."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,152 +13,135 @@ from capacity.changes.files import read_bytes, replace_file
 from capacity.changes.journal import Entry, Journal, Kind
 from capacity.changes.limits import limits_of
 from capacity.changes.recreate import compose_program, recreate
-from capacity.changes.rollback import rollback
-from capacity.errors import CapacityError, ComposeError, EngineError, EngineRefused, InputError
-from capacity.inventory.compose import Project, load_project
-from capacity.inventory.containers import Inventory
+from capacity.changes.rollback import take_back
+from capacity.errors import CapacityError, EngineError, EngineRefused, InputError
+from capacity.inventory.containers import Container, Inventory
 from capacity.inventory.engine import Engine, connect_all, survey
 from capacity.operations.depends import dependencies, in_order, jobs
-from capacity.operations.emergency import Stopped, wait_ready
+from capacity.operations.emergency import Stopped
+from capacity.operations.former import Former, former_project
+from capacity.operations.ready import critical_failures, wait_ready
 from capacity.operations.record import REVISION, journalled
 from capacity.settings import Settings
 
-__all__ = ["Former", "former_project", "to_revision"]
-
-_SECONDS = 60
+__all__ = ["to_revision"]
 
 
 @dataclass(frozen=True)
-class Former:
-    """A project as it was: `file` is where it lies now, `text` what it said, `project` what that means.
+class _Work:
+    """What every part of it needs; `newer` are services to stop, `order` those of the revision."""
 
-    `known` are the services of all profiles, also of those that are off.
-    """
+    former: Former
+    engine: Engine
+    inventory: Inventory
+    newer: list[str]
+    order: list[str]
 
-    file: Path
-    text: bytes
-    project: Project
-    known: frozenset[str]
-
-
-def former_project(file: Path, revision: str) -> Former:
-    """A compose file at a git revision, read and checked.
-
-    Raises:
-        InputError: no git, no such revision, or the file was not in it.
-        ComposeError: it was not valid then.
-    """
-    place = file.absolute()
-    if place.is_dir() or not place.is_file():
-        raise InputError(f"{file} is no file", "Name the compose file itself")
-    text = _shown(place, revision)
-    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
-        copy = Path(scratch) / place.name
-        copy.write_bytes(text)
-        try:
-            name = _present_name(place) or load_project([copy], folder=place.parent).name
-            project = load_project([copy], name=name, folder=place.parent)
-            known = load_project([copy], name=name, folder=place.parent, profiles=("*",)).services
-        except ComposeError as error:
-            raise ComposeError(f"{file} at {revision} is not valid, nothing was touched: {error}") from error
-    if not project.services:
-        raise InputError(f"{file} at {revision} has no services", "Name another revision")
-    return Former(place, text, project, frozenset(known))
-
-
-def _present_name(place: Path) -> str | None:
-    """What the project is called now; None where the present file cannot be read, which may be why it is to be replaced."""
-    try:
-        return load_project([place], profiles=("*",)).name
-    except ComposeError:
-        return None
-
-
-def _shown(place: Path, revision: str) -> bytes:
-    git = shutil.which("git")
-    if git is None:
-        raise InputError("git is not installed", "Install it, or name a run instead")
-    if revision.startswith("-"):
-        raise InputError(f"{revision!r} is no revision", "Name a commit, a tag or a branch")
-    words = [git, "-C", str(place.parent), "show", f"{revision}:./{place.name}"]
-    done = subprocess.run(words, capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603 - words, no shell
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise InputError(
-            f"git cannot show {place.name} at {revision}: {said[0] if said else 'no reason'}", "`git log` lists them"
-        )
-    return done.stdout
+    @property
+    def host(self) -> str:
+        return self.engine.host.name
 
 
 def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool = True) -> list[Stopped]:
-    """Bring a project back to its compose file of a git revision, what others depend on first, each healthy before the next.
+    """Bring a project back to its compose files of a git revision, what others depend on first, each healthy before the next.
 
-    Services that came from this file and that the revision does not have are stopped first, and kept.
-    Where a service does not come up, or a critical one is not well in the end, file and containers go back to what they were
-    before. The journal keeps it like any other run: `capacity rollback RUN` or `capacity emergency undo` takes it back later.
+    All files that the project was started with go back; one that git never had stays as it is, and is used. Services that
+    came from these files and that the revision does not have are stopped first, and kept. A service keeps as many containers
+    as it has, unless the revision says a number.
+
+    Where a service does not come up, a critical one is not well in the end, or somebody interrupts, files and containers go
+    back to what they were before. The journal keeps it like any other run: `capacity rollback RUN --yes` or
+    `capacity emergency undo --yes` takes it back later.
 
     Args:
         settings: Engines, journal, and which services are critical.
-        file: the compose file, in a git repository.
+        file: a compose file of the project, in a git repository.
         revision: a commit, tag or branch.
         dry_run: read and check everything, and touch nothing.
 
     Returns:
-        one entry a service: `would-stop`, `would-start`, `stopped`, `started`, or `failed` with the reason.
+        one entry a service: `would-stop`, `would-start`, `stopped`, `started`, or `failed` with the reason; and `not-back` for
+        what could not be brought back after a failure.
 
     Raises:
         InputError, ComposeError: the revision cannot be used; nothing was touched.
+        ApplyFailed: it failed, and could not be taken back; the message says how to go on.
+        Locked: a plan is being applied.
         EngineError: no Engine answers.
     """
-    former = former_project(file, revision)
-    compose_program()
-    needs = {f"{former.project.name}/{name}": _needs(former, name) for name in former.project.services}
-    order = in_order(sorted(needs), needs)
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
+        former = former_project(file, revision, inventory.containers)
+        compose_program()
+        needs = {f"{former.project.name}/{name}": _needs(former, name) for name in former.project.services}
         engine = _engine_of(former.project.name, inventory, engines)
-        newer = _newer(former, inventory)
+        work = _Work(former, engine, inventory, _newer(former, inventory), in_order(sorted(needs), needs))
         if dry_run:
-            plan = [(key, "would-stop") for key in newer] + [(key, "would-start") for key in order]
-            return [Stopped(key, engine.host.name, _names(inventory, key), state) for key, state in plan]
-        with journalled(settings, REVISION, revision=revision, file=str(former.file)) as journal:
-            done = _stop_newer(former, newer, engine, inventory, journal)
-            if all(one.state == "stopped" for one in done):
-                done += _carry_out(former, order, engine, inventory, journal, len(newer) + 1)
-            if not any(one.state == "failed" for one in done):
-                done += _critical(settings, engine, engines)
+            return _planned(work)
+        with journalled(settings, REVISION, ends=False, revision=revision, file=str(former.file)) as journal:
+            return _carry_out(settings, work, engines, unreachable, journal)
+
+
+def _planned(work: _Work) -> list[Stopped]:
+    back = [path.name for path in work.former.files if _differs(work.former, path)]
+    stays = [path.name for path in work.former.files if path not in work.former.texts]
+    said = [f"{', '.join(back)} as of then"] * bool(back) + [f"{', '.join(stays)} as it is, git does not have it"] * bool(stays)
+    stops = [Stopped(key, work.host, _names(work.inventory, key), "would-stop") for key in work.newer]
+    return stops + [
+        Stopped(key, work.host, _names(work.inventory, key), "would-start", note="; ".join(said)) for key in work.order
+    ]
+
+
+def _carry_out(
+    settings: Settings, work: _Work, engines: Mapping[str, Engine], unreachable: Mapping[str, str], journal: Journal
+) -> list[Stopped]:
+    """All of it, or nothing: the run has its last line only when one of both is reached."""
+    try:
+        done = _stop_newer(work, journal)
+        if all(one.state == "stopped" for one in done):
+            done += _follow(work, journal)
+        if not any(one.state == "failed" for one in done):
+            sick = critical_failures(settings, engines, unreachable)
+            done += [Stopped(*place, "failed", note=why) for *place, why in sick]
+    except BaseException as error:
+        take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
+        raise
     if any(one.state == "failed" for one in done):
-        rollback(journal.run, settings, folder=journal.folder.parent)
+        left = [one for one in take_back(journal, engines, why="it failed") if one.state != "undone"]
+        return done + [Stopped(one.service, one.host, "-", "not-back", note=one.reason) for one in left]
+    journal.write(Kind.FINISHED, state="finished")
     return done
 
 
 def _newer(former: Former, inventory: Inventory) -> list[str]:
-    """Running services that were made from this file alone and are not in the former one, dependents before what they need."""
+    """Running services that were made from these files and are not in the former ones, dependents before what they need."""
+    files = {path.resolve() for path in former.files}
     mine = [
         one
         for one in inventory.containers
         if one.project == former.project.name
         and one.running
         and not one.oneoff
-        and [Path(file).resolve() for file in one.config_files] == [former.file.resolve()]
+        and former.file.resolve() in (own := {Path(file).resolve() for file in one.config_files})
+        and own <= files
     ]
     keys = sorted({one.key for one in mine if one.service not in former.known})
     return [key for key in reversed(in_order(keys, dependencies(mine))) if key in keys]
 
 
-def _stop_newer(former: Former, newer: list[str], engine: Engine, inventory: Inventory, journal: Journal) -> list[Stopped]:
+def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
     done: list[Stopped] = []
-    for number, key in enumerate(newer, start=1):
-        _announce(number, key, [], former, engine, inventory, journal, mode="stop")
-        names = _names(inventory, key)
+    for number, key in enumerate(work.newer, start=1):
+        _announce(number, key, [], work, journal, mode="stop")
+        names = _names(work.inventory, key)
         try:
-            for one in inventory.of(key):
-                lifecycle.stop(engine, one.id, one.name)
+            for one in work.inventory.of(key):
+                lifecycle.stop(work.engine, one.id, one.name)
         except EngineError as error:
-            journal.write(Kind.FAILED, step=number, service=key, host=engine.host.name, reason=str(error))
-            return [*done, Stopped(key, engine.host.name, names, "failed", note=str(error))]
-        journal.write(Kind.DONE, step=number, service=key, host=engine.host.name)
-        done.append(Stopped(key, engine.host.name, names, "stopped", note="the revision does not have it"))
+            journal.write(Kind.FAILED, step=number, service=key, host=work.host, reason=str(error))
+            return [*done, Stopped(key, work.host, names, "failed", note=str(error))]
+        journal.write(Kind.DONE, step=number, service=key, host=work.host)
+        done.append(Stopped(key, work.host, names, "stopped", note="the revision does not have it"))
     return done
 
 
@@ -173,6 +154,9 @@ def _engine_of(project: str, inventory: Inventory, engines: dict[str, Engine]) -
     hosts = sorted({one.host for one in inventory.containers if one.project == project})
     if len(hosts) > 1:
         raise InputError(f"{project} runs on {', '.join(hosts)}", "Name one Engine in the table [engine]")
+    silent = f"; {', '.join(sorted(inventory.unreachable))} does not answer" if inventory.unreachable else ""
+    if not hosts and len(engines) + len(inventory.unreachable) > 1:
+        raise InputError(f"{project} has no container on {', '.join(engines)}{silent}", "Name one Engine in the table [engine]")
     return engines[hosts[0]] if hosts else next(iter(engines.values()))
 
 
@@ -180,41 +164,55 @@ def _names(inventory: Inventory, key: str) -> str:
     return ", ".join(one.name for one in inventory.of(key)) or "-"
 
 
-def _carry_out(
-    former: Former, order: list[str], engine: Engine, inventory: Inventory, journal: Journal, first: int
-) -> list[Stopped]:
-    now = read_bytes(former.file)
-    files = [{"path": str(former.file), "before": journal.keep(now), "after": journal.keep(former.text)}]
+def _differs(former: Former, path: Path) -> bool:
+    return path in former.texts and former.texts[path] != read_bytes(path)
+
+
+def _follow(work: _Work, journal: Journal) -> list[Stopped]:
+    """The services of the revision, each by the former files."""
+    now = {path: read_bytes(path) for path in work.former.files if _differs(work.former, path)}
+    files = [
+        {"path": str(path), "before": journal.keep(text), "after": journal.keep(work.former.texts[path])}
+        for path, text in now.items()
+    ]
     done: list[Stopped] = []
-    for number, key in enumerate(order, start=first):
-        intent = _announce(number, key, files if now != former.text else [], former, engine, inventory, journal)
+    for number, key in enumerate(work.order, start=len(work.newer) + 1):
+        place: dict[str, Any] = {"step": number, "service": key, "host": work.host}
+        intent = _announce(number, key, files, work, journal)
         try:
-            if number == first and now != former.text:
-                replace_file(former.file, former.text)
-                journal.write(Kind.FILE_WRITTEN, step=number, service=key, host=engine.host.name)
-            recreate(intent, engine)
-            wrong = _sick(key, engine)
-            if wrong:
-                raise EngineRefused(f"{key} does not come up: {wrong}", "docker logs tells why")
+            for path in now if key == work.order[0] else ():
+                replace_file(path, work.former.texts[path])
+                journal.write(Kind.FILE_WRITTEN, **place, path=str(path))
+            found = _made(work, key, intent, journal)
         except CapacityError as error:
-            journal.write(Kind.FAILED, step=number, service=key, host=engine.host.name, reason=str(error))
-            done.append(Stopped(key, engine.host.name, "-", "failed", note=str(error)))
+            journal.write(Kind.FAILED, **place, reason=str(error))
+            done.append(Stopped(key, work.host, "-", "failed", note=str(error)))
             return done
-        journal.write(Kind.DONE, step=number, service=key, host=engine.host.name)
-        done.append(Stopped(key, engine.host.name, _names(survey({engine.host.name: engine}, {}), key), "started"))
+        journal.write(Kind.DONE, **place)
+        done.append(Stopped(key, work.host, ", ".join(one.name for one in found), "started"))
     return done
 
 
-def _announce(
-    number: int,
-    key: str,
-    files: list[dict[str, str]],
-    former: Former,
-    engine: Engine,
-    inventory: Inventory,
-    journal: Journal,
-    mode: str = "recreate",
-) -> Entry:
+def _made(work: _Work, key: str, intent: Entry, journal: Journal) -> tuple[Container, ...]:
+    """A service as its files say, up and healthy; what is new is named in the journal.
+
+    Raises:
+        CapacityError: Compose refused, or it does not come up.
+    """
+    number = 0 if work.former.says_number(key.partition("/")[2]) else len(intent.detail["containers"])
+    recreate(intent, work.engine, replicas=number)
+    inventory = survey({work.host: work.engine}, {})
+    found, job = inventory.of(key), key in jobs(inventory.containers) | work.former.jobs()
+    for one in found if intent.detail["mode"] == "create" else ():
+        journal.write(Kind.CREATED, step=intent.step, service=key, host=work.host, container=one.name, id=one.id)
+    sick = (wrong for one in found if (wrong := wait_ready(work.engine, one, job=job)))
+    wrong = next(sick, "") if found else "it has no container"
+    if wrong:
+        raise EngineRefused(f"{key} does not come up: {wrong}", "docker logs tells why")
+    return found
+
+
+def _announce(number: int, key: str, files: list[dict[str, str]], work: _Work, journal: Journal, mode: str = "recreate") -> Entry:
     """The same line that an applied change has, so that the same way leads back."""
     containers: list[dict[str, Any]] = [
         {
@@ -224,35 +222,22 @@ def _announce(
             "before": {str(what): value for what, value in limits_of(one).items()},
             "seen": seen_of(one),
         }
-        for one in inventory.of(key)
+        for one in work.inventory.of(key)
     ]
-    project = {"name": former.project.name, "files": [str(former.file)], "folder": str(former.file.parent)}
+    project = {
+        "name": work.former.project.name,
+        "files": [str(path) for path in work.former.files],
+        "folder": str(work.former.folder),
+        "env_files": [str(path) for path in work.former.env_files],
+    }
     return journal.write(
         Kind.INTENT,
         step=number,
         service=key,
-        host=engine.host.name,
-        mode=mode if containers else "file",
+        host=work.host,
+        mode=mode if containers else "create",
         changes=[],
         files=files,
         containers=containers,
         project=project,
     )
-
-
-def _sick(key: str, engine: Engine) -> str:
-    inventory = survey({engine.host.name: engine}, {})
-    found, job = inventory.of(key), key in jobs(inventory.containers)
-    return next((wrong for one in found if (wrong := wait_ready(engine, one, job=job))), "") if found else "it has no container"
-
-
-def _critical(settings: Settings, engine: Engine, engines: dict[str, Engine]) -> list[Stopped]:
-    """The critical services that are not well, as failures."""
-    inventory = survey(engines, {})
-    found = []
-    for key in settings.operations.critical:
-        well = [wait_ready(engines[one.host], one, 0.0) for one in inventory.of(key)]
-        wrong = next((one for one in well if one), "") if well else "it has no container"
-        if wrong:
-            found.append(Stopped(key, engine.host.name, _names(inventory, key), "failed", note=f"critical, and {wrong}"))
-    return found

@@ -1,9 +1,9 @@
-"""`python -m capacity.operations.watcher LOCK POOL ADDRESS`: removes a program's pool when its last user is gone.
+"""`python -m capacity.operations.watcher LOCK POOL LOCKS JOURNAL ENGINE`: removes a program's pool when its last user is gone.
 
 However that one went; a pool that was made to stay is left alone.
 
 The user holds the other end of this process's input and a shared lock on LOCK. When the input ends, the user has left or died;
-if nobody else holds the lock, the containers go.
+if nobody else holds the lock, the containers that say LOCKS go.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ __all__ = ["main"]
 
 def main() -> None:
     """Wait, look, remove."""
-    lock, name, address = sys.argv[1:4]
+    lock, name, locks, journal, said = sys.argv[1:6]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for the user, not for who cleans up after it
-    while os.read(0, 1024):
-        pass
-    from capacity.inventory.engine import connect_all
+    from capacity.inventory.addresses import addresses
+    from capacity.inventory.engine import connect
     from capacity.operations.leases import retire
-    from capacity.operations.pool import leave_pool
+    from capacity.operations.pool_book import OwnBook
+    from capacity.operations.pool_end import leave_pool
     from capacity.settings import EngineSettings
 
-    def remove() -> None:
-        with connect_all(EngineSettings(hosts={"pool": address})) as (engines, _):
-            leave_pool(engines["pool"], name)
+    settings = EngineSettings.model_validate_json(said)
+    host, address = next(iter(addresses(settings).items()))  # now: another docker context may be chosen later
+    while os.read(0, 1024):
+        pass
+
+    def remove() -> bool:
+        with connect(host, address, settings) as engine, OwnBook(Path(journal) if journal else None, "pool-leave", name) as book:
+            return leave_pool(engine, name, locks, book)
 
     retire(Path(lock), remove)
 

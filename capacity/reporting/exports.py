@@ -1,19 +1,23 @@
-"""Recommendations for other programs and eyes: CSV, Markdown, Prometheus exposition; sorted, so that runs can be compared."""
+"""Recommendations for other programs and eyes: CSV, Markdown, Prometheus exposition; sorted, so that runs compare."""
 
 from __future__ import annotations
 
+import json
 import math
-from typing import TYPE_CHECKING
+from io import StringIO
+from typing import TYPE_CHECKING, Any
 
+from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting.words import NAMES, PRINT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     import pandas as pd
 
-__all__ = ["as_csv", "as_exposition", "as_markdown"]
+__all__ = ["as_csv", "as_exposition", "as_markdown", "differences", "read_limits"]
 
 _GAUGES = {
     "limit": ("recommended_limit", "Limit that capacity recommends"),
@@ -74,6 +78,57 @@ def as_exposition(tables: Mapping[Resource, pd.DataFrame]) -> str:
                     labels = f'project="{_escaped(project)}",service="{_escaped(own)}"'
                     lines.append(f"{metric}{{{labels}}} {value:.10g}")
     return "\n".join(lines) + "\n"
+
+
+def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
+    """Recommendations of an earlier run, from the CSV or the JSON that was printed then: service x `limit`, `action`, `reason`.
+
+    Raises:
+        InputError: no such file, or it holds no recommendations for this resource.
+    """
+    import pandas as pd
+
+    try:
+        text = file.read_text(encoding="utf-8")
+        # names such as `none` are actions, not gaps
+        read = (
+            pd.DataFrame(json.loads(text))
+            if text[:1] == "["
+            else pd.read_csv(StringIO(text), na_values=[""], keep_default_na=False)
+        )
+        rows = read[read["resource"] == str(resource)].set_index("service")[["limit", "action", "reason"]]
+        rows = rows.assign(limit=pd.to_numeric(rows["limit"]))
+    except OSError as error:
+        raise InputError(f"Cannot read {file}: {error.strerror}", "Name an earlier output") from error
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{file} holds no recommendations", "Write them with --format csv or --json") from error
+    if rows.empty:
+        raise InputError(f"{file} holds no recommendations for {resource}", f"Make it with --signal {resource}")
+    return rows
+
+
+def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]:
+    """What two runs propose differently, by service: `service`, `was`, `is` (limits; NaN = none), `action`, `reason`.
+
+    The action of a service that only this run knows ends with `(new)`, that of one which only the other knows is `gone`.
+    """
+    was, is_ = (
+        {str(row["service"]): row for row in each.rename_axis("service").reset_index().to_dict("records")}
+        for each in (before, now)
+    )
+    rows: list[dict[str, Any]] = []
+    for service in sorted(was.keys() | is_.keys()):
+        old, new = was.get(service, {}), is_.get(service, {})
+        limits = {name: float(row.get("limit", math.nan)) for name, row in (("was", old), ("is", new))}
+        if old.get("action") == new.get("action") and _same(*limits.values()):
+            continue
+        action = f"{new['action']}{'' if old else ' (new)'}" if new else "gone"
+        rows.append({"service": service, **limits, "action": action, "reason": str(new.get("reason", ""))})
+    return rows
+
+
+def _same(one: float, other: float) -> bool:
+    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-9)
 
 
 def _escaped(text: str) -> str:

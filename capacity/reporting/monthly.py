@@ -47,7 +47,8 @@ class Monthly:
         scorecards: (as of, resource, scorecard) for every stored forecast of the last month.
         columns: the month's plan: `raise`, `lower` and `decide` -> rows of proposals with column `resource`.
         scenarios: one row a scenario and resource, see `scenarios`.
-        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum after the plan), `services`.
+        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum after the plan), both of all
+            replicas there, `services`.
         placements: host -> proposed cores.
         waste: what lowering gives back, see `capacity.sizing.waste`.
         savings: one row a resource: `first` and `now` (sum of the limits in force of services in both), `since`.
@@ -202,15 +203,15 @@ def scenarios(week: weekly.Weekly) -> pd.DataFrame:
     The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that are kept as they are.
 
     Returns:
-        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of running services, changed as
-        proposed or kept), `room` (what the hosts have; 0 = no host is left, NaN = unknown), `budget` (NaN = none), `breaches`
-        (expected number of services whose coming peak passes its limit).
+        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of running services, of all their
+        replicas, changed as proposed or kept), `room` (what the hosts have; 0 = no host is left, NaN = unknown), `budget`
+        (NaN = none), `breaches` (expected number of services whose coming peak passes its limit).
     """
     rows = []
     for resource in Resource:
         sizes = _sizes(week, resource)
         base = _limits(week, week.tables[resource])
-        budget = _CUT * float(base["limit"].sum())
+        budget = _CUT * _sum(week, base)
         left = sizes.drop(sizes.idxmax()) if len(sizes) else sizes
         for name, table, room, most in (
             ("as planned", base, sizes, np.nan),
@@ -219,9 +220,14 @@ def scenarios(week: weekly.Weekly) -> pd.DataFrame:
             (f"budget cut by {1 - _CUT:.0%}".replace("%", " %"), _within(week, resource, base, budget), sizes, budget),
         ):
             known = float(room.sum()) if len(sizes) else np.nan
-            row = {"scenario": name, "resource": str(resource), "limits": float(table["limit"].sum()), "room": known}
+            row = {"scenario": name, "resource": str(resource), "limits": _sum(week, table), "room": known}
             rows.append(row | {"budget": most, "breaches": float(table["breach_after"].sum())})
     return pd.DataFrame(rows)
+
+
+def _sum(week: weekly.Weekly, table: pd.DataFrame) -> float:
+    """What the limits of all replicas add up to."""
+    return float(sum(limit * week.history.replicas.get(str(name), 1) for name, limit in table["limit"].dropna().items()))
 
 
 def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
@@ -261,43 +267,48 @@ def _hosts(week: weekly.Weekly) -> pd.DataFrame:
         limits = week.tables[resource]["limit"].fillna(week.tables[resource]["current"])
         for host, size in _sizes(week, resource).items():
             mine = _on_host(week, str(host))
-            expected = float(peaks[level].reindex(mine).sum()) if level is not None else np.nan
+            expected = float((peaks[level] * mine).sum()) if level is not None else np.nan
             row = {"host": str(host), "resource": str(resource), "size": float(size), "expected": expected}
-            rows.append(row | {"limits": float(limits.reindex(mine).sum()), "services": len(mine)})
+            rows.append(row | {"limits": float((limits * mine).sum()), "services": len(mine)})
     return pd.DataFrame(rows, columns=["host", "resource", "size", "expected", "limits", "services"])
 
 
-def _on_host(week: weekly.Weekly, host: str) -> list[str]:
+def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
+    """Replicas there of each running service of a host; those of a service on several hosts count evenly."""
     running = week.history.running()
-    places = week.history.hosts
-    return [name for name in week.history.services if running[name] and host in places.get(name, "").split(",")]
+    places = {name: week.history.hosts.get(name, "").split(",") for name in week.history.services if running[name]}
+    mine = {name: week.history.replicas.get(name, 1) / len(hosts) for name, hosts in places.items() if host in hosts}
+    return pd.Series(mine, dtype=float)
 
 
 def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]:
     """Cores of each host's services by forecast load."""
-    load = week.tables[Resource.CPU]["p95"]
     types = house.service_types(settings)
     found = {}
     for host, cores in _sizes(week, Resource.CPU).items():
         mine = _on_host(week, str(host))
-        kinds = {name: type_of(name, types).category for name in mine}
+        load = sizing.forecast_load(
+            week.forecasts[Resource.CPU].bands, {str(name): float(many) for name, many in mine.items()}
+        ).reindex(mine.index)
+        kinds = {name: type_of(name, types).category for name in mine.index}
         ranges = settings.placement.model_dump()
         # which cores a pinned service has is not in the metrics: it counts on all of them
-        pinned = {name: f"0-{int(cores) - 1}" for name, rule in house.service_rules(settings, mine).items() if rule.pinned}
-        found[str(host)] = sizing.place(load.reindex(mine), kinds, int(cores), ranges=ranges, pinned=pinned)
+        pinned = {name: f"0-{int(cores) - 1}" for name, rule in house.service_rules(settings, mine.index).items() if rule.pinned}
+        found[str(host)] = sizing.place(load, kinds, int(cores), ranges=ranges, pinned=pinned)
     return found
 
 
 def _savings(history: History, week: weekly.Weekly, runs: list[Run]) -> pd.DataFrame:
-    """Limits in force then and now, of the services that had one at both times."""
+    """Limits in force then and now of all present replicas, of the services that had one at both times."""
     rows = []
     first = runs[0].state.get("services", {}) if runs else {}
     for resource in Resource:
         now = week.tables[resource]["current"]
         both = [
-            (float(entry[str(resource)][0]), float(now[service]))
+            (float(entry[str(resource)][0]) * times, float(now[service]) * times)
             for service, entry in first.items()
             if entry.get(str(resource), (None,))[0] is not None and np.isfinite(now.get(service, np.nan))
+            for times in (history.replicas.get(service, 1),)
         ]
         before, after = (sum(pair[place] for pair in both) for place in (0, 1))
         since = runs[0].as_of if runs else history.end

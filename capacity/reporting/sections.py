@@ -15,6 +15,8 @@ from capacity.reporting.words import NAMES, PRINT, length, long_table, pairs, ro
 from capacity.units import count_cores, format_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from capacity.reporting.weekly import Weekly
 
 __all__ = ["changes_since", "decisions", "fleet", "header", "heatmap", "oversized", "undersized", "unlimited"]
@@ -105,7 +107,7 @@ def fleet(week: Weekly) -> Html:
 def oversized(week: Weekly) -> Html:
     """Limits far above the need, with what a lower one frees."""
     rows = week.proposals(Action.LOWER)
-    freed = {resource: _freed(rows, resource) for resource in Resource}
+    freed = {resource: _freed(rows, resource, week.history.replicas) for resource in Resource}
     if rows.empty:
         return Html("<p>No limit is far above its need.</p>")
     rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values("share", ascending=False)
@@ -252,9 +254,9 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
     )
 
 
-def _freed(rows: pd.DataFrame, resource: Resource) -> float:
-    part = rows[rows["resource"] == str(resource)]
-    return float((part["current"] - part["limit"]).sum())
+def _freed(rows: pd.DataFrame, resource: Resource, replicas: Mapping[str, int]) -> float:
+    part = (rows["current"] - rows["limit"])[rows["resource"] == str(resource)]
+    return float(sum(freed * replicas.get(str(service), 1) for service, freed in part.items()))
 
 
 def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from capacity.sizing.context import RAISED_FROM, Context, ServiceRule
 from capacity.sizing.defaults import TYPES, ServiceType
 from capacity.sizing.evidence import Strikes, find_strikes
 from capacity.sizing.frontier import frontier
-from capacity.sizing.placement import Placement, place
+from capacity.sizing.placement import Placement, forecast_load, place
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.recommend import PEAK_QUANTILES, recommend
 from capacity.sizing.replay import replay
@@ -25,6 +25,7 @@ __all__ = [
     "Strikes",
     "changes_from",
     "find_strikes",
+    "forecast_load",
     "frontier",
 ]
 __all__ += ["place", "recommend", "replay", "waste"]

@@ -59,6 +59,7 @@ class Context:
         unstable: services in a restart loop.
         limits_known: False when the source cannot tell which limits are in force.
         limit_since: since when the limit in force is so, by service, UTC.
+        replicas: service -> containers that its limit is set on; what is not named has one.
         uneven: service -> use of its worst replica over that of the mean one.
         rules: service -> what people decided for it.
         types: defaults for services without history, the first that fits.
@@ -78,6 +79,7 @@ class Context:
     unstable: frozenset[str] = frozenset()
     limits_known: bool = True
     limit_since: pd.Series[pd.Timestamp] | None = None
+    replicas: Mapping[str, int] = field(default_factory=dict)
     uneven: pd.Series[float] | None = None
     rules: Mapping[str, ServiceRule] = field(default_factory=dict)
     types: tuple[ServiceType, ...] = TYPES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _Flags = pd.Series  # of booleans, one a service
 def decide(
     table: pd.DataFrame,
     usage: pd.DataFrame,
-    ceiling: pd.Series[float] | float | None,
+    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
     resource: Resource,
     context: Context,
     skipped: dict[str, str],

@@ -15,6 +15,7 @@ from capacity.model import Resource
 from capacity.sizing.context import THROTTLED_TOO_MUCH
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats
+from capacity.sizing.series import counted_on
 from capacity.sizing.signs import step_of
 
 __all__ = ["Strikes", "find_strikes", "judge", "others"]
@@ -124,10 +125,27 @@ def judge(usage: pd.DataFrame, limits: pd.Series[float], busy: pd.Series[float],
     )
 
 
-def others(usage: pd.DataFrame, resource: Resource, current: Floats, names: Sequence[str] = ("krr", "vpa")) -> pd.DataFrame:
-    """What other policies would set: services x names."""
+def others(
+    usage: pd.DataFrame,
+    resource: Resource,
+    current: Floats,
+    names: Sequence[str] = ("krr", "vpa"),
+    *,
+    kills: pd.DataFrame | None = None,
+    risk: float = 0.02,
+) -> pd.DataFrame:
+    """What policies would set at the end of a window: services x names.
+
+    Args:
+        usage: UTC grid x services.
+        resource: which limit.
+        current: limit in force by service; NaN = none.
+        names: of the policies.
+        kills: for memory under the limits in force, times x services.
+        risk: asked of those that know one.
+    """
     step = max(1, round(step_of(usage).total_seconds()))
-    past = Past(usage.to_numpy(np.float64), step, resource, current)
+    past = Past(usage.to_numpy(np.float64), step, resource, current, kills=counted_on(usage, kills))
     if not len(usage.columns) or not len(usage.index):
         return pd.DataFrame(index=usage.columns, columns=pd.Index(list(names)), dtype=np.float64)
-    return pd.DataFrame({name: POLICIES[name]().limits(past, (0.02,))[0] for name in names}, index=usage.columns)
+    return pd.DataFrame({name: POLICIES[name]().limits(past, (risk,))[0] for name in names}, index=usage.columns)

@@ -12,9 +12,10 @@ import pandas as pd
 from capacity.errors import InputError
 from capacity.units import parse_cpuset
 
-__all__ = ["CATEGORIES", "Placement", "core_ranges", "format_cores_list", "imbalance", "place"]
+__all__ = ["CATEGORIES", "Placement", "core_ranges", "forecast_load", "format_cores_list", "imbalance", "place"]
 
 CATEGORIES = ("infrastructure", "critical", "standard")
+Cores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _BUSY = 0.7  # share of a core that is planned for; a service that needs more gets more cores
 
 
@@ -26,7 +27,7 @@ class Placement:
         table: one row a service: `category`, `load` (cores), `cpuset` (as Docker writes it), `pinned` (was it left alone).
         load: predicted busy share of each core, index = core.
         imbalance: index of the proposal, see `imbalance`.
-        round_robin: index if services were dealt out one core after the other.
+        round_robin: index if all but the pinned services were dealt out one core after the other.
     """
 
     table: pd.DataFrame
@@ -68,6 +69,18 @@ def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> d
     return ranges
 
 
+def forecast_load(bands: pd.DataFrame, replicas: Mapping[str, float] | None = None) -> pd.Series[float]:
+    """Busy cores of each service in the coming time: the mean of its median forecast, all replicas together.
+
+    Args:
+        bands: future grid x (service, quantile), cores of one replica.
+        replicas: service -> how many; what is not named has one.
+    """
+    median: pd.DataFrame = bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
+    load = median.mean()
+    return load * pd.Series({name: float((replicas or {}).get(str(name), 1)) for name in load.index}, dtype=float)
+
+
 def place(
     load: pd.Series[float],
     category: Mapping[str, str],
@@ -86,7 +99,7 @@ def place(
         pinned: service -> cpuset that stays as it is.
 
     Raises:
-        InputError: impossible cores.
+        InputError: impossible cores, also of a pinned service.
     """
     allowed = core_ranges(cores, ranges)
     pinned = pinned or {}
@@ -95,8 +108,11 @@ def place(
     chosen: dict[str, tuple[int, ...]] = {}
     for fixed, cpuset in pinned.items():
         if fixed in needs.index:
-            chosen[fixed] = tuple(core for core in parse_cpuset(cpuset) if core < cores) or allowed["standard"]
+            chosen[fixed] = parse_cpuset(cpuset)
+            if chosen[fixed][-1] >= cores:
+                raise InputError(f"{fixed} is pinned to core {chosen[fixed][-1]}", f"The host has cores 0 to {cores - 1}")
             busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
+    kept = busy.copy()
     for name, need in needs.items():
         if name in chosen:
             continue
@@ -116,21 +132,24 @@ def place(
         index=load.index,
     )
     return Placement(
-        table, pd.Series(busy, name="busy"), imbalance(busy), imbalance(_round_robin(load, category, allowed, cores))
+        table,
+        pd.Series(busy, name="busy"),
+        imbalance(busy),
+        imbalance(_round_robin(load.drop([name for name in load.index if name in pinned]), category, allowed, kept)),
     )
 
 
-def imbalance(busy: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def imbalance(busy: Cores) -> float:
     """Standard deviation of the cores' load over their mean: 0 is even; 0 for idle cores."""
     mean = float(np.mean(busy)) if len(busy) else 0.0
     return float(np.std(busy) / mean) if mean > 0 else 0.0
 
 
 def _round_robin(
-    load: pd.Series[float], category: Mapping[str, str], allowed: Mapping[str, tuple[int, ...]], cores: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Load of each core if each category deals its services out one core after the other."""
-    busy = np.zeros(cores)
+    load: pd.Series[float], category: Mapping[str, str], allowed: Mapping[str, tuple[int, ...]], kept: Cores
+) -> Cores:
+    """Load of each core if each category deals its services out one core after the other, beside what is kept there."""
+    busy = kept.copy()
     dealt = dict.fromkeys(CATEGORIES, 0)
     for name, need in load.fillna(0.0).items():
         kind = category.get(str(name), "standard")

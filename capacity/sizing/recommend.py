@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
 from capacity.sizing.series import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing.signs import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
 from capacity.sizing.throttling import learn_curve, predicted_share, smallest_limit
+from capacity.units import count_cores, format_memory
 
 __all__ = ["PEAK_QUANTILES", "recommend"]
 
@@ -44,8 +45,8 @@ def recommend(
     usage: pd.DataFrame,
     *,
     signal: Resource | str = Resource.MEMORY,
-    current: pd.Series[float] | None = None,
-    ceiling: pd.Series[float] | float | None = None,
+    current: pd.Series[float] | Mapping[str, float] | None = None,
+    ceiling: pd.Series[float] | Mapping[str, float] | float | None = None,
     horizon: str = "7D",
     risk: float = 0.02,
     policy: str = "capacity",
@@ -67,8 +68,8 @@ def recommend(
         horizon: how far ahead the limit must hold.
         risk: accepted share of services whose peak passes the limit within the horizon.
         policy: name in `POLICIES`.
-        budget: what all limits may add up to, cores or bytes; then the expected number of breaches is the least it can be, and
-            `risk` only judges. Only for the policy `capacity`.
+        budget: what all limits may add up to, cores or bytes, each as often as its service has replicas; then the expected
+            number of breaches is the least it can be, and `risk` only judges. Only for the policy `capacity`.
         context: events, the forecaster, house rules.
 
     Returns:
@@ -101,10 +102,12 @@ def recommend(
     study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
+    copies = pd.Series({name: float(context.replicas.get(str(name), 1)) for name in services}, index=services, dtype=float)
     if budget is not None:  # what services without history get is no longer there for the others
-        unseen = float(table["default"].where(table["peak_high"].isna()).sum())
+        unseen = float((table["default"].where(table["peak_high"].isna()) * copies).sum())
         if unseen >= budget:
-            raise InputError(f"A budget of {budget:g} is spent by the defaults of services without history", "Raise it")
+            said = f"A budget of {_amount(budget, resource)} is spent by the defaults of services without history"
+            raise InputError(said, f"They take {_amount(unseen, resource)}: raise it, or leave them out")
         budget -= unseen
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
     _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
@@ -114,20 +117,20 @@ def recommend(
     regime = regime_since(usage)
 
     def decided(share: float | None) -> pd.DataFrame:
-        chosen = _chosen(policy, study, past, asked, risks, share)
+        chosen = _chosen(policy, study, past, asked, risks, share, copies)
         chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
         answer = table.copy()
         answer["limit"] = _needed(answer, usage, chosen, resource, context, curve, within_budget=share is not None)
         decide(answer, usage, ceiling, resource, context, forecaster.skipped_, regime, within_budget=share is not None)
         return answer
 
-    table = decided(None) if budget is None else _kept_within(budget, decided)
+    table = decided(None) if budget is None else _kept_within(budget, decided, copies)
     _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk))
-    _add_evidence(table, usage, resource, curve)
+    _add_evidence(table, usage, resource, curve, context)
     return table[_FIRST + _EVIDENCE]
 
 
-def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame]) -> pd.DataFrame:
+def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame], copies: pd.Series[float]) -> pd.DataFrame:
     """Decisions whose limits in force add up to the budget at most: what house rules take beyond their share, others give.
 
     Raises:
@@ -137,7 +140,7 @@ def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame]) -> pd.
     while True:
         table = decided(share)
         known = table["peak_high"].notna()  # the defaults of the others are off the budget already
-        over = float(table["limit"].fillna(table["current"])[known].sum()) - budget
+        over = float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget
         if over <= 0:
             return table
         if over >= share * _ALL:
@@ -154,7 +157,11 @@ def _check(risk: float, policy: str, budget: float | None) -> None:
     if policy not in POLICIES:
         raise InputError(f"There is no policy {policy!r}", f"Known are {', '.join(POLICIES)}")
     if budget is not None and (policy != "capacity" or not budget > 0):
-        raise InputError(f"A budget of {budget:g} for the policy {policy}", "Give a size above zero, and the policy capacity")
+        raise InputError(f"A budget of {budget:,.6g} for the policy {policy}", "Give a size above zero, and the policy capacity")
+
+
+def _amount(size: float, resource: Resource) -> str:
+    return count_cores(size) if resource is Resource.CPU else format_memory(size)
 
 
 def _resource(signal: Resource | str) -> Resource:
@@ -173,13 +180,19 @@ def _past(usage: pd.DataFrame, resource: Resource, current: pd.Series[float], pe
 
 
 def _chosen(
-    policy: str, study: Study | None, past: Past, asked: list[float], risks: pd.Series[float], budget: float | None
+    policy: str,
+    study: Study | None,
+    past: Past,
+    asked: list[float],
+    risks: pd.Series[float],
+    budget: float | None,
+    copies: pd.Series[float],
 ) -> Floats:
     """The policy's limit of each service at its own risk."""
     if study is None:
         return np.full(len(risks), np.nan)
     if budget is not None:
-        return study.within(budget)
+        return study.within(budget, np.asarray(copies, dtype=np.float64))
     limits = study.limits if policy == "capacity" else POLICIES[policy]().limits(past, asked)
     return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
 
@@ -259,7 +272,7 @@ def _add_chances(table: pd.DataFrame, name: str, limits: pd.Series[float], study
         table[name] = np.minimum(study.outlook.at(np.asarray(limits, np.float64)) * study.drift[risk], 1.0)
 
 
-def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats) -> None:
+def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats, context: Context) -> None:
     """What limits did and will do."""
     after = table["limit"].fillna(table["current"])
     for each in (judge(usage, table["limit"], table["p95"]), judge(usage, table["current"], table["p95"], "_now")):
@@ -269,7 +282,8 @@ def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, 
     table["throttled_after"] = np.nan
     if resource is Resource.CPU:
         table["throttled_after"] = predicted_share(usage.to_numpy(np.float64), np.asarray(after, np.float64), curve)
-    rivals = others(usage, resource, np.asarray(table["current"], np.float64))
+    kills = context.oom_kills if resource is Resource.MEMORY else None
+    rivals = others(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
     table[list(rivals.columns)] = rivals
 
 

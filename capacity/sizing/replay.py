@@ -6,7 +6,7 @@ al., EuroSys 2020). It is censored where it ran under a limit: a replay of such 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_max, column_quantile
 from capacity.sizing.policies.daily import Days, days_of
-from capacity.sizing.series import in_days
+from capacity.sizing.series import by_service, counted_on, in_days
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
@@ -36,7 +36,8 @@ def replay(
     every: str = "7D",
     horizon: str = "7D",
     risk: Sequence[float] = DEFAULT_RISKS,
-    current: pd.Series[float] | None = None,
+    current: pd.Series[float] | Mapping[str, float] | None = None,
+    kills: pd.DataFrame | None = None,
     first: str = "28D",
 ) -> pd.DataFrame:
     """Limits and their outcomes at past moments of decision.
@@ -49,6 +50,7 @@ def replay(
         horizon: how long each limit is judged.
         risk: risks to ask at.
         current: limit in force before the first decision, by service; NaN or absent = none.
+        kills: for memory under these limits, times x services, for policies that heed them; default none.
         first: how much past the first decision has.
 
     Returns:
@@ -57,7 +59,7 @@ def replay(
         it; never below 0), `changed` (other than at the decision before).
 
     Raises:
-        InputError: an unknown policy or resource, or a horizon that is no length of time.
+        InputError: an unknown policy or resource, a risk that is no share, or a horizon that is no length of time.
     """
     if signal not in {*Resource}:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
@@ -65,14 +67,16 @@ def replay(
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
+    if wrong := [each for each in risk if not 0 < each < 1]:
+        raise InputError(f"risk {wrong[0]} is not between 0 and 1", "Use shares such as 0.02")
     usage = checked(usage)
     index = pd.DatetimeIndex(usage.index)
     if len(index) < 2:  # noqa: PLR2004 - a step needs two times
         return _table([])
     step = index[1] - index[0]
     values = usage.to_numpy(np.float64)
-    known = pd.Series(np.nan, index=usage.columns) if current is None else current.reindex(usage.columns)
-    in_force: Floats = np.asarray(known, dtype=np.float64)
+    in_force: Floats = np.asarray(by_service(current, usage.columns), dtype=np.float64)
+    killed = counted_on(usage, kills)
     rules = {name: POLICIES[name]() for name in policies}
     before: dict[str, Floats] = {}
     length = max(1, round(_DAY / step.total_seconds()))
@@ -84,7 +88,15 @@ def replay(
         peak = column_max(ahead)
         # a decision within a day has days of its own
         shared = days.until(position // length) if position % length == 0 else None
-        past = Past(values[:position], round(step.total_seconds()), resource, in_force, shared, horizon=ahead_days)
+        past = Past(
+            values[:position],
+            round(step.total_seconds()),
+            resource,
+            in_force,
+            shared,
+            horizon=ahead_days,
+            kills=None if killed is None else killed[:position],
+        )
         seen = np.isfinite(column_max(past.last(7))) & np.isfinite(peak)
         for name, rule in rules.items():
             limits = rule.limits(past, risk)

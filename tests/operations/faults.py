@@ -23,8 +23,9 @@ QUICK: dict[str, Any] = {"stop_signal": "SIGKILL"}  # as process 1, sleep does n
 
 
 def own_place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks and a spare journal of the test's own."""
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    """Locks and journals of the test's own."""
+    monkeypatch.setattr("capacity.operations.pool_place.ROOTS", (folder,))
+    monkeypatch.setenv("CAPACITY_APPLY__JOURNAL", str(folder / "journal"))
     monkeypatch.setattr("capacity.operations.record._SPARE", folder / "spare")
 
 

@@ -36,9 +36,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pools of this test alone."""
-    monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    """A journal of this test alone; its locks are where everybody's are, in a folder of the module's Engine."""
+    monkeypatch.setenv("CAPACITY_APPLY__JOURNAL", str(tmp_path / "journal"))
 
 
 def names(engine: Engine, name: str) -> list[str]:
@@ -51,19 +50,25 @@ def names(engine: Engine, name: str) -> list[str]:
 def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engine, tmp_path: Path) -> None:
     """Sixteen threads and three more processes, one killed with a lease in hand: every lease is given, none is shared or lost.
 
+    Each process has a TMPDIR of its own, which is no reason not to see the others.
+
     The pool's own books are not asked: a file that only one holder can have tells of sharing, and counters that a holder reads
     and writes again without any protection lose a step when two do it at once.
     """
-    marks, environment = tmp_path / "marks", {**os.environ, "TMPDIR": str(tmp_path)}
+    marks = tmp_path / "marks"
     marks.mkdir()
     (marks / "shared").touch()
     counts: list[int] = []
     with pool(engine.url, "many", 3) as mine, ExitStack() as stack:
         threads = [threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000))) for _ in range(16)]
         words = [sys.executable, "-m", "tests.operations.holder", engine.url, str(marks)]
-        options: dict[str, Any] = {"stdout": subprocess.PIPE, "env": environment, "text": True}
-        victim = stack.enter_context(subprocess.Popen([*words, "killed"], **options))
-        others = [stack.enter_context(subprocess.Popen([*words, "500"], **options)) for _ in range(2)]
+        others = []
+        for what in ("killed", "500", "500"):
+            own = tmp_path / f"tmp-{len(others)}"
+            own.mkdir()
+            options: dict[str, Any] = {"stdout": subprocess.PIPE, "env": {**os.environ, "TMPDIR": str(own)}, "text": True}
+            others.append(stack.enter_context(subprocess.Popen([*words, what], **options)))
+        victim = others.pop(0)
         assert victim.stdout is not None
         assert victim.stdout.readline() == "leased\n"
         for thread in threads:
@@ -196,22 +201,21 @@ def test_a_pool_that_stands_outlives_the_programs_that_join_it(engine: Engine, t
     assert names(engine, "stands") == []
 
 
-def test_a_killed_user_leaves_nothing_and_blocks_nobody(engine: Engine, tmp_path: Path) -> None:
+def test_a_killed_user_leaves_nothing_and_blocks_nobody(engine: Engine) -> None:
     """Kill -9 with a lease in hand: another user gets the instance at once; alone, the watcher removes the pool."""
     script = f"""
 import time
 from capacity.operations import InstancePool
 from capacity.settings import EngineSettings
-with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, network="none",
+with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, memory=1 << 26, cpus=0.1, network="none",
                   settings=EngineSettings(hosts={{"test": {engine.url!r}}})) as pool:
     with pool.lease():
         print("leased", flush=True)
         time.sleep(600)
 """
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
 
     def crash() -> None:
-        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as user:
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as user:
             assert user.stdout is not None
             assert user.stdout.readline() == b"leased\n"
             user.send_signal(signal.SIGKILL)
@@ -219,7 +223,7 @@ with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, network="none
     crash()
     wait_for(lambda: not names(engine, "killed") or None, "the watcher")
     with pool(engine.url, "killed", 1) as mine:
-        blocker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment)
+        blocker = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
         assert blocker.stdout is not None
         assert blocker.stdout.readline() == b"leased\n"
         blocker.send_signal(signal.SIGKILL)

@@ -32,6 +32,7 @@ class Past:
         days: daily summaries of these samples, when the caller keeps them.
         forecast: services x `PEAK_LEVELS` of the coming peak within the horizon, when the caller has it.
         horizon: days that a limit must hold.
+        kills: samples x services, kills for memory under the limit in force, when the caller knows them.
     """
 
     values: Floats
@@ -41,6 +42,7 @@ class Past:
     days: Days | None = None
     forecast: Floats | None = None
     horizon: float = 7.0
+    kills: Floats | None = None
 
     def last(self, days: float) -> Floats:
         """The samples of the last `days`."""

@@ -93,17 +93,18 @@ class Study:
     outlook: Outlook
     drift: Floats
 
-    def within(self, budget: float) -> Floats:
-        """Limits that add up to `budget` at most, with the least expected number of breaches."""
+    def within(self, budget: float, copies: Floats | None = None) -> Floats:
+        """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches."""
         outlook = self.outlook
         known = outlook.peaks > 0
         answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
         if known.any():
             chances, peaks = outlook.chances[known], outlook.peaks[known]
-            chosen = within_budget(chances, peaks, budget, outlook.floors[known])
-            if (np.exp(MARGINS[chosen]) * peaks).sum() > budget:  # a budget below what is used again and again has no floors
-                chosen = within_budget(chances, peaks, budget)
-            share = min(1.0, budget / float((np.exp(MARGINS[chosen]) * peaks).sum()))
+            dear = peaks if copies is None else peaks * copies[known]
+            chosen = within_budget(chances, dear, budget, outlook.floors[known])
+            if (np.exp(MARGINS[chosen]) * dear).sum() > budget:  # a budget below what is used again and again has no floors
+                chosen = within_budget(chances, dear, budget)
+            share = min(1.0, budget / float((np.exp(MARGINS[chosen]) * dear).sum()))
             answer[known] = np.exp(MARGINS[chosen]) * peaks * share
         return answer
 

@@ -1,7 +1,8 @@
 """The Kubernetes VPA recommender's target, lower and upper bound, with its constants (research: autoscaler 55c37cd5).
 
 CPU: every sample weighs the same and loses half its weight a day. Memory: one sample a day, the day's peak. The percentile
-gets 15 % margin, in whole millicores and bytes, and at least 25 millicores and 250 MiB. The bounds widen with doubt:
+gets 15 % margin, in whole millicores and bytes, and at least 25 millicores and 250 MiB. A kill for memory is a sample of its
+own, above limit and peak. The bounds widen with doubt:
 confidence is days of history, at most samples / 1440.
 """
 
@@ -47,7 +48,7 @@ class Vpa:
             weights = weigh(CPU_BUCKETS, values, _CPU_SAMPLE * decay(age, _HALF_LIFE))
             base = percentile(CPU_BUCKETS, weights, _LEVEL[self.bound], 1e-9)
         else:
-            peaks = daily_peaks(values, past.step)
+            peaks = _with_kills(daily_peaks(values, past.step), past)
             age = np.arange(len(peaks) - 1, -1, -1, dtype=np.float64)[:, None] * _DAY
             base = percentile(MEMORY_BUCKETS, weigh(MEMORY_BUCKETS, peaks, decay(age, _HALF_LIFE)), _LEVEL[self.bound], 1e-9)
         amount = with_margin(np.trunc(base * _UNIT[past.resource]))
@@ -83,6 +84,14 @@ def scaled(amount: Floats, sure: Floats, bound: Literal["lower", "upper"]) -> Fl
 def oom_sample(used: Floats) -> Floats:
     """The memory sample that a kill counts as: 100 MiB or a fifth above the larger of limit and peak."""
     return np.maximum(used + _OOM_LEAST, used * _OOM_RATIO)
+
+
+def _with_kills(peaks: Floats, past: Past) -> Floats:
+    """Peaks of the days, on days with a kill what VPA takes it for."""
+    if past.kills is None:
+        return peaks
+    killed = daily_peaks(past.kills[len(past.kills) - len(past.last(_KEPT_DAYS)) :], past.step) > 0
+    return np.where(killed, oom_sample(np.fmax(peaks, past.current)), peaks)
 
 
 def daily_peaks(values: Floats, step: int) -> Floats:
