@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["service_rules", "service_types", "sizing_context"]
+__all__ = ["service_rules", "service_types", "sizing_context", "under_present_limit"]
 
 
 def sizing_context(history: History, resource: Resource, settings: Settings, forecaster: Forecaster) -> sizing.Context:
@@ -27,8 +27,8 @@ def sizing_context(history: History, resource: Resource, settings: Settings, for
     rules = settings.sizing
     return sizing.Context(
         forecaster=forecaster,
-        throttled=_under_present_limit(history, Signal.THROTTLED, Resource.CPU),
-        oom_kills=_under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
+        throttled=under_present_limit(history, Signal.THROTTLED, Resource.CPU),
+        oom_kills=under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
         restarts=history[Signal.RESTARTS],
         running=history.running(),
         unstable=frozenset(map(str, history.restarting().index)),
@@ -74,7 +74,7 @@ def service_types(settings: Settings) -> tuple[sizing.ServiceType, ...]:
     return types_with(settings.types)
 
 
-def _under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:
+def under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:
     """Events since each service's present limit is in force: what an older limit did is no reason to raise this one again."""
     events = history[signal]
     since = history.limit_since(resource)

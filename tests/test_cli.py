@@ -35,6 +35,9 @@ from tests.commands import capacity
         (("recommend", "shop/search", "--sample", "--why", "--policy", "best"), 2, "There is no policy 'best'"),
         (("recommend", "--sample", "--policy", "krr", "--budget", "1g"), 2, "A budget of 1g needs the policy capacity, not krr"),
         (("recommend", "--sample", "--budget", "0"), 2, "A budget of 0 allows no limit"),
+        (("recommend", "--sample", "--against", "missing.csv"), 2, "Cannot read missing.csv"),
+        (("recommend", "--sample", "--against", "missing.csv", "--format", "csv"), 2, "--against cannot be printed as csv"),
+        (("recommend", "shop/search", "--sample", "--why", "--against", "a.csv"), 2, "--why and --against want different things"),
         (("recommend",), 2, "No metrics server is named"),
         (("recommend", "--offline"), 2, "capacity fetch"),
         (("recommend", "--source", "ftp://host"), 2, "is no address"),
@@ -142,3 +145,15 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=15)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
+    """`--against` prints nothing for the same run, and each other limit for another; a budget below what was seen is told."""
+    last = tmp_path / "last.json"
+    last.write_text(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
+    again = capacity("recommend", "--sample", "--against", str(last), folder=tmp_path)
+    assert again.stdout == f"Differences for memory from {last}: nothing\n"
+    small = capacity("recommend", "--sample", "--against", str(last), "--budget", "16g", "--json", folder=tmp_path)
+    rows = json.loads(small.stdout)
+    assert sum(row["is"] < row["was"] for row in rows) > 20
+    assert "the budget is 16 GiB" in small.stderr

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capacity.changes.journal import list_runs, owner
+from capacity.changes.journal import Kind, list_runs, owner
 from capacity.errors import Locked, StorageError
 
 __all__ = ["apply_lock"]
@@ -45,7 +45,8 @@ def apply_lock(folder: Path) -> Iterator[None]:
 
 def _refusal(folder: Path, held: str) -> Locked:
     """Who holds it, which run that is, how to end it, and what to do with that run then."""
-    mine = [run for run, entries in list_runs(folder, skip_damaged=True) if entries[0].detail.get("who") == held]
+    runs = [(run, entries) for run, entries in list_runs(folder, skip_damaged=True) if entries[-1].kind is not Kind.FINISHED]
+    mine = [run for run, entries in runs if any(one.detail.get("who") == held for one in entries)]
     number = held.rpartition("(process ")[2].rstrip(")")
     ended = f"end it with `kill -INT {number}`" if number.isdigit() else "end that process"
     back = f", then `capacity rollback {mine[-1]} --yes`" if mine else ""

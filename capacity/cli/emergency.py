@@ -45,19 +45,20 @@ def release(
 ) -> None:
     """Stop containers labelled priority=low, those that use most first, until enough memory is free."""
     from capacity.operations import emergency
+    from capacity.operations.flush import flush as flush_cache
     from capacity.units import parse_memory
 
     if memory is None and flush is None:
         raise InputError("Nothing is to be released", "Name --memory 4g, or --flush CONTAINER")
     settings, wanted = settings_of(config, None), parse_memory(memory) if memory is not None else None
-    flushed = [emergency.flush(settings, flush)] if flush is not None else []  # a wrong name is said before anything stops
+    flushed = [flush_cache(settings, flush)] if flush is not None else []  # a wrong name is said before anything stops
     released: list[Stopped] = []
     told: list[Stopped] = []
     try:
         if wanted is not None:
             released = emergency.release(settings, memory=float(wanted), services=service, dry_run=not yes, progress=told.append)
         if flush is not None and yes:
-            flushed = [emergency.flush(settings, flush, dry_run=False)]
+            flushed = [flush_cache(settings, flush, dry_run=False)]
     except BaseException:
         if told:  # whatever came then, these are down
             print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
@@ -117,7 +118,7 @@ def rollback(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Go back to what was in force before a run, or to a git revision of the compose files; newer services are stopped, and kept."""
+    """Go back to what was before a run, or to a git revision of the compose files; newer services are stopped, and kept."""
     from capacity.operations import revision as revisions
 
     settings = settings_of(config, None)

@@ -26,13 +26,12 @@ from capacity.operations.ready import has_ended_well, wait_ready
 from capacity.operations.record import at_hand, journalled, last_revision, open_stops
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "flush", "release", "removes_itself", "restart_critical", "stop_one", "undo"]
+__all__ = ["Stopped", "release", "removes_itself", "restart_critical", "stop_one", "undo"]
 
 _PRIORITY = "priority"
 _LOW = "low"
 _AT_ONCE = 8  # stops, each of which may take its whole time of grace
 _UNSEEN = "it has no container on a host that answers"
-_FLUSH = ("redis-cli", "FLUSHALL")
 
 
 @dataclass(frozen=True)
@@ -115,17 +114,18 @@ def _at_once(work: Callable[[int], Stopped], number: int, tell: Callable[[Stoppe
     """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and each that was is told."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         begun = [pool.submit(work, position) for position in range(number)]
-        told = 0
+        left = list(begun)
         try:
-            for told, one in enumerate(begun, start=1):  # noqa: B007 - where it was interrupted
-                tell(one.result())
-            return [one.result() for one in begun]
+            while left:
+                tell(left[0].result())
+                left.pop(0)
         except BaseException:
             pool.shutdown(cancel_futures=True)
-            for one in begun[max(told - 1, 0) :]:
+            for one in left:
                 if not one.cancelled() and one.exception() is None:
                     tell(one.result())
             raise
+        return [one.result() for one in begun]
 
 
 def _silent(unreachable: Mapping[str, str]) -> list[Stopped]:
@@ -370,32 +370,3 @@ def _bring_up(
         wrong = str(error)
     journal.write(Kind.START_FAILED if wrong else Kind.STARTED_AGAIN, **named, reason=wrong)
     return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
-
-
-def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stopped:
-    """Throw away everything that a Redis holds, in all its databases. This cannot be undone.
-
-    Args:
-        settings: Engines and journal.
-        container: its exact name; nothing is flushed by a pattern.
-        dry_run: say what would be flushed, and touch nothing.
-
-    Raises:
-        InputError: no running container of that name, or several.
-        EngineError: no Engine answers, or the command fails.
-    """
-    with connect_all(settings.engine) as (engines, unreachable):
-        named = [one for one in survey(engines, unreachable).containers if one.name == container and one.running]
-        if len(named) != 1:
-            raise InputError(f"{len(named)} running containers are called {container!r}", "`capacity inventory` lists the names")
-        one = named[0]
-        if dry_run:
-            return Stopped(one.key, one.host, one.name, "would-flush", note="this cannot be undone")
-        named: dict[str, Any] = {"container": one.name, "command": list(_FLUSH)}
-        with journalled(settings, "emergency-flush", lock=False, service=one.key, **named) as journal:
-            code, said = lifecycle.execute(engines[one.host], one.id, _FLUSH, one.name)
-            failed = bool(code) or "OK" not in said  # redis-cli ends with 0 also when the server refuses
-            journal.write(Kind.FAILED if failed else Kind.DONE, service=one.key, host=one.host, said=said)
-        if failed:
-            return Stopped(one.key, one.host, one.name, "failed", note=said or f"exit code {code}")
-        return Stopped(one.key, one.host, one.name, "flushed", note="this cannot be undone")

@@ -102,7 +102,7 @@ def _carry_out(
             done += _follow(work, journal)
         if not any(one.state == "failed" for one in done):
             sick = critical_failures(settings, engines, unreachable)
-            done += [Stopped(*place, "failed", note=why) for *place, why in sick]
+            done += [Stopped(service, host, names, "failed", note=why) for service, host, names, why in sick]
     except BaseException as error:
         take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
         raise

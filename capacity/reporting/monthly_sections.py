@@ -184,6 +184,8 @@ def _lines(rows: pd.DataFrame) -> list[str]:
             if row["reason"] in {Reason.UNLIMITED, Reason.OVERSIZED}
             else f"<br><small>{text(Reason(row['reason']).text)}</small>"
         )
+        if math.isfinite(row["days_to_limit"]):
+            why += f"<br><small>At this rate it reaches its limit in {row['days_to_limit']:.0f} days.</small>"
         found.append(f"<b>{text(str(service))}</b> {NAMES[resource]}: {now} → {then}{why}")
     return found
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capacity import sizing
+from capacity import house, sizing
 from capacity.model import Action, Resource, Signal
 from capacity.plotting import plot_frontier
 from capacity.reporting.figures import figure
@@ -36,7 +36,8 @@ def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd
     if not len(part.columns) or history.end - history.start < _NEEDED:
         return sizing.frontier(pd.DataFrame(), part)
     limits = history.limits(resource).reindex(part.columns)
-    replayed = sizing.replay(part, signal=resource, policies=COMPARED, current=limits, first=_FIRST)
+    kills = house.under_present_limit(history, Signal.OOM_KILLS, resource) if resource is Resource.MEMORY else None
+    replayed = sizing.replay(part, signal=resource, policies=COMPARED, current=limits, kills=kills, first=_FIRST)
     return sizing.frontier(replayed, part, tolerance)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capacity import api, sizing
+from capacity import api, house, sizing
 from capacity.model import Resource, Signal
 from capacity.names import no_such_service
 from capacity.reporting.proof import COMPARED, strikes
 from capacity.settings import Settings, load_settings
+from capacity.sizing.evidence import others
 
 if TYPE_CHECKING:
     from capacity.history import History
@@ -93,9 +94,11 @@ def why(
     names = list(dict.fromkeys([policy, *COMPARED]))
     chosen = [service, *(name for name in usage.columns if name != service)][:_MOST_PEERS]
     limits = history.limits(resource).reindex(chosen)
+    kills = house.under_present_limit(history, Signal.OOM_KILLS, resource) if resource is Resource.MEMORY else None
     past = sizing.replay(
-        usage[chosen], signal=resource, policies=names, horizon=horizon, risk=(risk,), current=limits, first=_FIRST
+        usage[chosen], signal=resource, policies=names, horizon=horizon, risk=(risk,), current=limits, kills=kills, first=_FIRST
     )
+    today = others(usage[chosen], resource, np.asarray(limits, np.float64), names, kills=kills, risk=risk)
     mine = past[past["service"] == service]
     hit = strikes(history, resource)
     met = [hit.under(service, limit, at, at + ahead) for limit, at in zip(mine["limit"], mine["time"], strict=True)]
@@ -110,7 +113,7 @@ def why(
         days=usage[service].resample("1D").max(),
         peaks=_peaks(history, service, resource, settings, horizon),
         events=_events(history, service),
-        policies=_now(usage[chosen], resource, limits, risk, service, names),
+        policies={name: float(today[name][service]) for name in names},
         replay=table,
         weeks=int(mine["time"].nunique()),
         horizon=horizon,
@@ -141,13 +144,3 @@ def _events(history: History, service: str) -> dict[str, float]:
     throttled = history[Signal.THROTTLED]
     found[str(Signal.THROTTLED)] = float(throttled[service].quantile(0.95)) if service in throttled else 0.0
     return found
-
-
-def _now(
-    usage: pd.DataFrame, resource: Resource, limits: pd.Series[float], risk: float, service: str, names: list[str]
-) -> dict[str, float]:
-    """What each policy would set at the end of the window."""
-    step = max(1, round((usage.index[1] - usage.index[0]).total_seconds()))
-    past = sizing.Past(usage.to_numpy(np.float64), step, resource, np.asarray(limits, np.float64))
-    place = list(usage.columns).index(service)
-    return {name: float(sizing.POLICIES[name]().limits(past, (risk,))[0][place]) for name in names}

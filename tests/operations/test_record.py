@@ -31,7 +31,7 @@ def settings(folder: Path) -> Settings:
         ({"why": "emergency-release"}, [Kind.STOPPING, Kind.STOPPED], "capacity emergency undo --yes"),
         ({"why": "emergency-release"}, [Kind.STOPPING, Kind.STOPPED, Kind.STARTED_AGAIN], ""),
         ({"why": "emergency-restart"}, [Kind.STARTED_AGAIN], ""),
-        ({"why": "emergency-revision"}, [Kind.INTENT], "capacity rollback run"),
+        ({"why": "emergency-revision"}, [Kind.INTENT], "capacity rollback run --yes"),
         ({"why": "emergency-revision"}, [Kind.INTENT, Kind.DONE, Kind.FINISHED], ""),
     ],
 )

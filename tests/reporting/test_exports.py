@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from capacity import api
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.reporting.exports import as_csv, as_exposition, as_markdown
+from capacity.reporting.exports import as_csv, as_exposition, as_markdown, differences, read_limits
 from capacity.reporting.why import chart, why
+from capacity.units import MIB
 from tests.servers import require
 
 
@@ -70,3 +72,47 @@ def test_charts_show_gaps_and_zeros() -> None:
     assert chart(pd.Series([0.0, 1.0, float("nan"), 2.0])) == "▁▅ █"
     assert chart(pd.Series([0.0, 0.0])) == "▁▁"
     assert chart(pd.Series([float("nan")])) == " "
+
+
+def test_runs_differ_only_in_what_changed(tables: dict[Resource, pd.DataFrame], tmp_path: Path) -> None:
+    """The same run has no differences from its own CSV or JSON; a limit, a newcomer and a lost service are told."""
+    table = tables[Resource.MEMORY]
+    (tmp_path / "last.csv").write_text(as_csv(tables))
+    (tmp_path / "last.json").write_text(
+        table.assign(resource="memory").reset_index().to_json(orient="records", double_precision=15)
+    )
+    for name in ("last.csv", "last.json"):
+        assert differences(read_limits(tmp_path / name, Resource.MEMORY), table) == []
+    changed = table.drop("ai/ollama").rename(index={"shop/web": "shop/site"})
+    changed.loc["shop/worker", "limit"] = 7 * MIB
+    found = {row["service"]: row for row in differences(read_limits(tmp_path / "last.csv", Resource.MEMORY), changed)}
+    assert found["ai/ollama"]["action"] == "gone"
+    assert found["shop/worker"]["is"] == 7 * MIB
+    assert {name for name, row in found.items() if row["action"].endswith("(new)")} == (
+        {"shop/site"} if "shop/web" in table.index else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "Cannot read"), ("", "holds no recommendations"), ("a,b\n1,2\n", "holds no recommendations"), ("[{]", "holds no"),
+     ("service,resource,limit,action,reason\nweb,cpu,1,set,unlimited\n", "no recommendations for memory")],
+)  # fmt: skip
+def test_a_file_without_recommendations_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
+    """Missing, empty, other, damaged, or of the other resource: each is named with the way to make one."""
+    file = tmp_path / "last.csv"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_limits(file, Resource.MEMORY)
+
+
+def test_each_format_changes_only_where_a_proposal_does(tables: dict[Resource, pd.DataFrame]) -> None:
+    """Another limit for one service changes the lines of that service and no other line, in every format."""
+    other = {resource: table.copy() for resource, table in tables.items()}
+    other[Resource.MEMORY].loc["ai/ollama", "limit"] *= 1.5
+    for write in (as_csv, as_markdown, as_exposition):
+        before, after = (write(each).splitlines() for each in (tables, other))
+        changed = [one for one, two in zip(before, after, strict=True) if one != two]
+        assert len(changed) == 1
+        assert "ollama" in changed[0]

@@ -84,6 +84,21 @@ def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
     assert sums[0]["growth x 1.2", "memory"] != sums[1]["growth x 1.2", "memory"]
 
 
+def test_every_replica_counts(month: monthly.Monthly) -> None:
+    """Three containers of each service need three times the room: on hosts, in scenarios, in savings and on the cores."""
+    one = month.week.history
+    many = replace(month.week, history=replace(one, replicas=dict.fromkeys(one.services, 3)))
+    for name in ("expected", "limits"):
+        assert monthly._hosts(many)[name].to_numpy() == pytest.approx(3 * month.hosts[name].to_numpy())
+    assert monthly._sum(many, many.tables[Resource.CPU]) == pytest.approx(
+        3 * monthly._sum(month.week, month.week.tables[Resource.CPU])
+    )
+    for host, placed in monthly._placements(many, month.week.settings).items():
+        assert placed.load.sum() == pytest.approx(3 * month.placements[host].load.sum())
+    spread = replace(one, hosts=dict.fromkeys(one.services, "a,b,c"), replicas=dict.fromkeys(one.services, 3))
+    assert set(monthly._on_host(replace(month.week, history=spread), "b")) == {1.0}
+
+
 def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(month: monthly.Monthly) -> None:
     """Where everything is pinned nothing can be cut, and the page says by how much."""
     ruled = monthly.review(month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}}))

@@ -79,3 +79,11 @@ def test_names_on_the_frontier_stand_apart() -> None:
         boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == 7
     assert not [1 for place, box in enumerate(boxes) for other in boxes[:place] if box.overlaps(other)]
+
+
+def test_why_keeps_to_one_resource_where_one_is_named(tmp_path: Path) -> None:
+    """`--signal cpu` explains the CPU limit alone; a leak says when it reaches its limit."""
+    one = capacity("recommend", KILLED, "--sample", "--why", "--signal", "cpu", "--json", folder=tmp_path)
+    assert [each["resource"] for each in json.loads(one.stdout)] == ["cpu"]
+    leak = capacity("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
+    assert re.search(r"it leaks, and reaches (that|its) limit in \d+ days", leak.stdout)

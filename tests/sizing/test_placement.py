@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.sizing import Prices, place, waste
+from capacity.sizing import Prices, forecast_load, place, waste
 from capacity.sizing.placement import CATEGORIES, core_ranges, format_cores_list, imbalance
 from capacity.units import parse_cpuset
 
@@ -50,6 +50,22 @@ def test_pinned_services_and_own_ranges_are_kept() -> None:
     assert made.load[0] >= 1.5
     with pytest.raises(InputError, match="core 9"):
         place(load, {}, 8, ranges={"standard": "4-9"})
+    with pytest.raises(InputError, match="old is pinned to core 8"):
+        place(load, {}, 8, pinned={"old": "0,8"})
+
+
+def test_dealing_out_leaves_pinned_services_where_they_are() -> None:
+    """With everything pinned there is nothing to deal out, so both indices are those of the pins."""
+    load = pd.Series({"web": 1.0, "db": 3.0})
+    made = place(load, {}, 4, pinned={"web": "0", "db": "0-3"})
+    assert made.round_robin == made.imbalance > 0
+
+
+def test_load_is_the_mean_median_forecast_of_all_replicas() -> None:
+    """Two replicas at half a core load a host with a whole one; other quantiles do not count."""
+    columns = pd.MultiIndex.from_product([["web", "db"], [0.5, 0.9]], names=["service", "quantile"])
+    bands = pd.DataFrame([[0.4, 9, 1, 9], [0.6, 9, 3, 9]], columns=columns, dtype=float)
+    assert forecast_load(bands, {"web": 2}).to_dict() == {"web": 1.0, "db": 2.0}
 
 
 def test_a_service_wider_than_a_core_gets_a_range() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,8 +84,8 @@ def test_a_longer_horizon_asks_for_more() -> None:
     assert weeks["1D"][first] < weeks["7D"][first] < weeks["28D"][first]
 
 
-@pytest.mark.parametrize("words", [{"horizon": "abc"}, {"horizon": "0D"}, {"signal": "disk"}])
-def test_what_nobody_can_answer_is_refused(words: dict[str, str]) -> None:
-    """No length of time, and nothing that has limits."""
+@pytest.mark.parametrize("words", [{"horizon": "abc"}, {"horizon": "0D"}, {"signal": "disk"}, {"risk": (0.1, 2.0)}])
+def test_what_nobody_can_answer_is_refused(words: dict[str, Any]) -> None:
+    """No length of time, nothing that has limits, and no share."""
     with pytest.raises(InputError):
-        replay(usage(), policies=["krr"], **words)  # type: ignore[arg-type]  # that is the point
+        replay(usage(), policies=["krr"], **words)

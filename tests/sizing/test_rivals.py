@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from capacity.model import Resource
 from capacity.sizing.policies import POLICIES
 from capacity.sizing.policies.autopilot import load_adjusted, margin
-from capacity.sizing.policies.base import Past, column_quantile
+from capacity.sizing.policies.base import Past, column_max, column_quantile
 from capacity.sizing.policies.histogram import CPU_BUCKETS, MEMORY_BUCKETS, Buckets, decay, exponential, linear, percentile, weigh
 from capacity.sizing.policies.krr import round_up, with_oom
 from capacity.sizing.policies.seed import Seed, adjusted
@@ -18,6 +20,7 @@ from capacity.sizing.policies.vpa import confidence, daily_peaks, oom_sample, sc
 from capacity.units import MIB
 
 MB = 1e6
+GIB = 1024 * MIB
 NAN = np.nan
 
 
@@ -214,6 +217,18 @@ def test_vpa_counts_a_kill_as_a_larger_sample(used: float, expected: float) -> N
     assert oom_sample(np.array([used * MIB]))[0] == pytest.approx(expected * MIB)
 
 
+def test_vpa_heeds_kills() -> None:
+    """A kill today counts as 1.2 times the limit in force where the peak was lower; one of another service counts nothing."""
+    values = np.full((8 * 288, 2), 800.0 * MIB)
+    kills = np.zeros_like(values)
+    kills[-20, 0] = 1
+    seen = Past(values, 300, Resource.MEMORY, np.array([1000.0, 1000.0]) * MIB)
+    plain, killed = (POLICIES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills)))
+    assert killed[1] == plain[1]
+    # today weighs half of all days: the 90th percentile is today's sample, in a bucket at most 5 % wide
+    assert 1200 * MIB * 1.15 <= killed[0] <= 1200 * MIB * 1.15 * 1.05
+
+
 def test_vpa_whole() -> None:
     """Eight days at 0.2 core and daily peaks of 400 MB: target, lower and upper of both."""
     cpu, memory = np.full(8 * 1440, 0.2), np.full(8 * 1440, 400 * MB)
@@ -257,6 +272,28 @@ def test_autopilot_percentile_is_of_the_load() -> None:
     values = np.array([1.0] * 9 + [10.0])[:, None]
     assert load_adjusted(values, 0.9, 300, 1e12)[0] == 10
     assert load_adjusted(values, 0.4, 300, 1e12)[0] == 1
+
+
+@pytest.mark.parametrize("resource", Resource)
+def test_autopilot_keeps_the_highest_of_the_last_hour(resource: Resource) -> None:
+    """What it says is the highest of what each of the last twelve moments and this one would have said alone."""
+    rng = np.random.default_rng(3)
+    values = rng.lognormal(0, 1, (16 * 288, 5)) * (GIB if resource is Resource.MEMORY else 1)
+    values[-8 * 288 :, 4] = NAN
+    for name in ("autopilot", "autopilot-low"):
+        width, level, half_life = (7, 0.95, 12) if resource is Resource.CPU else (14, 0.98, 48)
+        if resource is Resource.CPU and name == "autopilot-low":
+            continue  # CPU knows no tolerance
+        alone = []
+        for end in range(len(values) - 12, len(values) + 1):
+            window = values[end - width * 288 : end]
+            of_load = load_adjusted(window, level, 300, half_life * 3600.0)
+            base = of_load if resource is Resource.CPU or name == "autopilot-low" else column_max(window)
+            alone.append(base * (1 + margin(base, resource)))
+        current = np.full(5, NAN)
+        assert POLICIES[name]().limits(Past(values, 300, resource, current), (0.1,))[0] == pytest.approx(
+            column_max(np.stack(alone)), nan_ok=True
+        )
 
 
 def test_autopilot_memory_by_tolerance() -> None:

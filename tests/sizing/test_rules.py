@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
-from capacity.sizing import POLICIES, Context, ServiceRule, recommend
+from capacity.sizing import POLICIES, Context, ServiceRule, recommend, replay
 from capacity.sizing.defaults import type_of
 from capacity.sizing.signs import find_leaks, startup_peaks
 from capacity.sizing.throttling import learn_curve, predicted_share, smallest_limit
@@ -180,6 +180,29 @@ def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
     assert table.loc[names[1], "limit"] >= GIB
     with pytest.raises(InputError, match="cannot be kept"):
         recommend(usage, current=current, budget=2.5 * GIB, context=Context(rules=rules))
+
+
+def test_a_budget_counts_every_replica() -> None:
+    """Limits times replicas keep the budget, and one that is spent by defaults is refused in its own unit."""
+    usage = steady("web", "db", "cache")
+    replicas = {"web": 5}
+    table = recommend(usage, budget=1.2 * 7 * 110 * MIB, context=Context(replicas=replicas))
+    spent = sum(limit * replicas.get(str(name), 1) for name, limit in table["limit"].items())
+    assert 0.9 * 1.2 * 7 * 110 * MIB < spent <= 1.2 * 7 * 110 * MIB
+    usage["new"] = np.nan
+    with pytest.raises(InputError, match="A budget of 800 MiB is spent") as refused:
+        recommend(usage, budget=800 * MIB)
+    assert "They take 1 GiB" in str(refused.value)
+
+
+def test_limits_in_force_may_be_a_plain_mapping() -> None:
+    """A dict says the same as a series, for what is in force, the ceiling and a replay."""
+    usage = steady("web", "db")
+    known = {"web": 64.0 * MIB, "db": 4096.0 * MIB}
+    asked = [recommend(usage, current=each, ceiling=each) for each in (known, pd.Series(known))]
+    pd.testing.assert_frame_equal(*asked)
+    replays = [replay(usage, policies=["seed"], current=each, first="14D") for each in (known, pd.Series(known))]
+    pd.testing.assert_frame_equal(*replays)
 
 
 def test_a_budget_is_kept_and_shared() -> None:

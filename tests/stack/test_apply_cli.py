@@ -59,8 +59,18 @@ def test_from_the_inventory_to_a_rollback(shop: Fleet) -> None:
         ("shop/db", "the review", "verified"),
     ]
     assert "the review" in ask(shop, "journal", "--service", "shop/db").stdout
-    assert ask(shop, "rollback", result["run"]).returncode == 0
+    dry = ask(shop, "rollback", result["run"], "--json")
+    assert [(row["service"], row["host"], row["container"], row["what"], row["change"]) for row in json.loads(dry.stdout)] == [
+        ("shop/db", "local", "shop-db-1", "memory", "128 MiB -> unlimited"),
+        ("shop/web", "local", "shop-web-1", "memory", "96 MiB -> 64 MiB"),
+    ]
+    assert (dry.returncode, dry.stderr) == (0, "Nothing was changed; --yes does it.\n")
+    assert shop.memory("shop-web-1") == 96
+    other = ask(shop, "rollback", result["run"], "--service", "shop/x", "--yes")
+    assert (other.returncode, "changed no service that fits 'shop/x'" in other.stderr) == (2, True)
+    assert ask(shop, "rollback", result["run"], "--yes").returncode == 0
     assert shop.memory("shop-web-1") == 64
+    assert json.loads(ask(shop, "rollback", result["run"], "--json").stdout) == []
 
 
 def test_refusals_have_their_codes(shop: Fleet) -> None:
@@ -76,6 +86,7 @@ def test_refusals_have_their_codes(shop: Fleet) -> None:
         (("apply",), 2, "No plan is named"),
         (("apply", "--resume"), 2, "came to its end"),
         (("rollback", "none"), 2, "no run"),
+        (("rollback", "none", "--yes"), 2, "no run"),
         (("apply", "plan.yaml", "--unattended"), 1, "Unattended mode is off"),
         (("apply", "missing.yaml"), 2, "Cannot read"),
     ):

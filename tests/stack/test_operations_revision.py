@@ -196,7 +196,7 @@ def test_a_rollback_to_a_revision_that_was_killed_is_taken_back(shop: Fleet) -> 
     assert killed.returncode == -9, killed.stderr
     assert seen(settings) != before
     ((run, _),) = list_runs(settings.apply.journal)
-    with pytest.raises(ChangeRefused, match=f"did not come to its end.*`capacity rollback {run}`"):
+    with pytest.raises(ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"):
         apply_plan(plan_of(), settings)
     assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
     assert (file.read_text(), seen(settings)) == (present, before)
