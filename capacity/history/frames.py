@@ -192,8 +192,10 @@ class History:
         return replace(self, only=None)
 
     def between(self, start: pd.Timestamp, end: pd.Timestamp) -> History:
-        """The part from `start` up to but without `end`."""
+        """The part from `start` up to but without `end`; who had no usage in it is not in it."""
         frames = {signal: frame.loc[(frame.index >= start) & (frame.index < end)] for signal, frame in self.frames.items()}
+        for signal in {resource.usage for resource in Resource} & frames.keys():
+            frames[signal] = frames[signal].loc[:, frames[signal].notna().any().to_numpy()]
         return replace(self, frames=frames, start=start, end=end)
 
     def fingerprint(self) -> str:

@@ -82,3 +82,10 @@ def test_windows_outside_the_sample_are_refused() -> None:
     with pytest.raises(NoHistory, match="covers 2026-10-19 to 2026-11-23"):
         load_sample(SAMPLE_END, SAMPLE_END + pd.Timedelta("7D"))
     assert load_sample(SAMPLE_START - pd.Timedelta("7D"), SAMPLE_START + pd.Timedelta("1D")).start == SAMPLE_START
+
+
+def test_who_comes_later_is_not_there_yet() -> None:
+    """A window that ends before a service's first sample does not hold it; hosts and events of it are no usage."""
+    early, whole = load_sample(end=pd.Timestamp("2026-11-01", tz="UTC")), load_sample()
+    assert set(whole.services) - set(early.services) == {"shop/ab-testing", "shop/feature-flags"}
+    assert early.coverage()["coverage"].min() > 0
