@@ -6,10 +6,13 @@ import pytest
 
 from capacity.compliance import load_rules
 from capacity.model import Reason
+from capacity.operations.causes import BY_STATE, load_causes
 from capacity.runbooks import HOME, runbook, runbook_html, runbook_url
 
+CAUSES = [*BY_STATE, *(one.cause for one in load_causes())]
 
-@pytest.mark.parametrize("code", [*map(str, Reason), *(rule.id for rule in load_rules())])
+
+@pytest.mark.parametrize("code", [*map(str, Reason), *CAUSES, *(rule.id for rule in load_rules())])
 def test_every_code_has_a_page_and_an_address(code: str) -> None:
     """Also as HTML, with its headings and nothing of the Markdown left."""
     page = runbook_html(code)

@@ -1,4 +1,4 @@
-"""Write docs/runbooks: one page a reason code and a rule, from their own texts and docs/runbooks/texts.yaml."""
+"""Write docs/runbooks: one page a reason code, a cause of restarts and a rule, from their own texts and docs/runbooks/texts.yaml."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from ruamel.yaml import YAML
 
 from capacity.compliance import Rule, load_rules
 from capacity.model import Reason
+from capacity.operations.causes import BY_STATE, load_causes
 
 RUNBOOKS = Path(__file__).parents[1] / "docs" / "runbooks"
 HEADINGS = ("What it means", "How to look", "How to mend", "How to undo")
+_LOOKING = ["capacity restarts --window 1h", "capacity inventory", "capacity journal --service shop/web"]
+_MENDING = ["capacity restarts --out plan.yaml", "capacity apply plan.yaml --yes"]
 _PLAN = ["capacity report weekly", "capacity apply plan.yaml", "capacity apply plan.yaml --yes"]
 
 
@@ -46,20 +49,35 @@ def _of_rule(rule: Rule, texts: dict[str, Any]) -> str:
     return _page(f"{rule.id} {rule.title}", means, f"{_block(said['look'])}\n\n{evidence}", mend, _undo(texts, said["undo"]))
 
 
+def _of_cause(cause: str, texts: dict[str, Any]) -> str:
+    said = texts["causes"][cause]
+    mend = said["mend"] + (f"\n\n{_block(_MENDING)}" if said.get("apply") else "")
+    means = f"Why a container restarts again and again, or cannot start. {said['meaning']}"
+    return _page(f"Cause `{cause}`", means, _block(_LOOKING), mend, _undo(texts, "limit" if said.get("apply") else "file"))
+
+
+def causes() -> list[str]:
+    """Every cause of restarts that the package knows."""
+    return [*dict.fromkeys([*(one.cause for one in load_causes()), *BY_STATE])]
+
+
 def pages() -> dict[str, str]:
     """File name -> text of every page, the index included."""
     texts = YAML(typ="safe").load(RUNBOOKS / "texts.yaml")
     found = {f"{reason}.md": _of_reason(reason, texts) for reason in Reason}
+    found |= {f"{cause}.md": _of_cause(cause, texts) for cause in causes()}
     rules = load_rules()
     found |= {f"{rule.id}.md": _of_rule(rule, texts) for rule in rules}
     lines = [
         "# Runbooks",
         "",
-        "One page a reason code of a proposal and a rule of the house. `shop/web` stands for your service.",
+        "One page a reason code of a proposal, a cause of restarts and a rule of the house. `shop/web` stands for your service.",
     ]
     lines += ["", "In an emergency, each a dry run until `--yes` is added:", ""]
     lines += [_block(_EMERGENCY), "", "## Reasons", "", "| reason | meaning |", "|---|---|"]
     lines += [f"| [{reason}]({reason}.md) | {reason.text} |" for reason in Reason]
+    lines += ["", "## Causes of restarts", "", "| cause | meaning |", "|---|---|"]
+    lines += [f"| [{cause}]({cause}.md) | {texts['causes'][cause]['meaning']} |" for cause in causes()]
     lines += ["", "## Rules", "", "| rule | severity | title |", "|---|---|---|"]
     lines += [f"| [{rule.id}]({rule.id}.md) | {rule.severity} | {rule.title} |" for rule in rules]
     return found | {"README.md": "\n".join(lines) + "\n"}

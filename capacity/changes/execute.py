@@ -43,6 +43,7 @@ def seen_of(container: Container) -> dict[str, Any]:
     return {
         "restart_count": container.restart_count,
         "started_at": container.started_at,
+        "finished_at": container.finished_at,
         "oom_killed": container.oom_killed,
         "health": container.health,
         "state": container.state,

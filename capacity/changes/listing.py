@@ -112,8 +112,8 @@ def _flushed(run: str, entries: list[Entry]) -> Adjustment:
     ended = entries[-1].kind is Kind.FINISHED
     outcome = "flushed" if said is not None and said.kind is Kind.DONE else "failed" if ended else "unfinished"
     detail = str(said.detail.get("said", "")) if said is not None and outcome == "failed" else ""
-    first = entries[0].model_copy(update={"service": entries[0].detail.get("service", "")})
-    return _deed(run, entries, first.model_copy(update={"host": said.host if said else ""}), "flush", outcome, detail)
+    first = entries[0].model_copy(update={"host": said.host if said else ""})
+    return _deed(run, entries, first, "flush", outcome, detail)
 
 
 def _deed(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from capacity.changes.execute import Outcome, perform
 from capacity.changes.held import steps_since
-from capacity.changes.journal import Entry, Journal, Kind
+from capacity.changes.journal import Entry, Journal, Kind, list_runs, still_stopped
 from capacity.changes.safety import Peaks, check_lowering, measured_ahead
 from capacity.changes.steps import Refusal, Step, canary_groups
 from capacity.changes.undo import undo
@@ -115,8 +115,10 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     def failed(one: Watched, reason: str) -> None:
         bad.append(one)
         intent = one.intent
+        stopped_by = _stopped_by(work, intent)
+        reason += f"; the run {stopped_by} stopped it, and it stays so" * bool(stopped_by)
         work.journal.write(Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason)
-        left = undo(intent, one.engine, work.journal, again=True)
+        left = undo(intent, one.engine, work.journal, again=not stopped_by)
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:
@@ -128,6 +130,13 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     for one in watch(watched, seconds, failed):
         work.journal.write(Kind.VERIFIED, step=one.intent.step, service=one.intent.service, host=one.intent.host)
     return not bad
+
+
+def _stopped_by(work: Work, intent: Entry) -> str:
+    """The emergency that stopped a container of a step on purpose meanwhile; empty where none did."""
+    mine = {one["id"] for one in intent.detail["containers"]}
+    runs = list_runs(work.journal.folder.parent, skip_damaged=True)
+    return next((run for run, entries in runs if any(one.detail.get("id") in mine for one in still_stopped(entries))), "")
 
 
 def _end(work: Work, outcomes: list[Outcome], refused: list[Refusal]) -> Result:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from capacity.changes.journal import Entry
 from capacity.changes.plan import is_lowering
@@ -14,10 +15,10 @@ from capacity.changes.undo import containers_now
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, Usage, engine_errors, engine_time, inspect, moment, usage
-from capacity.inventory.events import memory_kills
+from capacity.inventory.events import last_lives, memory_kills
 from capacity.model import What
 
-__all__ = ["MEASURED", "Watched", "begin", "watch"]
+__all__ = ["MEASURED", "OUTLIVE_AT_MOST", "Watched", "begin", "watch"]
 
 _POLL = 0.5  # seconds
 _STEADY = 2.0  # seconds that a container runs before it counts as up
@@ -25,19 +26,27 @@ _COMPOSE = "com.docker.compose."
 _UP = frozenset({"running", "restarting"})
 _ENDLESS = ("always", "unless-stopped")
 MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
+OUTLIVE_AT_MOST = 300.0
+"""Seconds beyond the observation that a container in a restart loop may need to outlive its last life."""
+_OUTLIVED = 1.5  # times its last life
+_EVENTS = 900.0  # seconds; what died longer ago is no loop that an observation could wait for
 _PERIOD = 0.1  # seconds, of the kernel's CPU accounting
 _FEWEST_PERIODS = 20  # less is no evidence of throttling
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A changed service under observation: its containers and their CPU periods when it began."""
+    """A changed service under observation: its containers and their CPU periods when it began.
+
+    `lives` has the seconds from start to death of those replicas that had died before the change and were started again.
+    """
 
     intent: Entry
     engine: Engine
     containers: tuple[Container, ...]
     promise: float | None
     before: dict[str, Usage] = field(default_factory=dict)
+    lives: dict[int, float] = field(default_factory=dict)
 
 
 def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watched:
@@ -58,11 +67,33 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
     before = {}
     if promise is not None:
         before = {one.id: usage(engine, one.id) for one in containers if one.running}
-    return Watched(intent, engine, containers, promise, before)
+    return Watched(intent, engine, containers, promise, before, _lives(intent, engine) if seconds else {})
+
+
+def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
+    """Replica -> how long it lived last; a change of the restart policy has a rule of its own for loops."""
+    if any(change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]):
+        return {}
+    again = [one for one in intent.detail["containers"] if one["seen"]["restart_count"]]
+    now = engine_time(engine) if again else 0.0
+    known = last_lives(engine, now - _EVENTS, now) if again else {}
+    found = {one["replica"]: known.get(one["id"]) or _life(one["seen"]) for one in again}
+    return {replica: life for replica, life in found.items() if life is not None}
+
+
+def _life(seen: Mapping[str, Any]) -> float | None:
+    """How long a container lived that waited for its next try; None where it ran, whose former start the Engine does not tell."""
+    if seen["state"] != "restarting":
+        return None
+    return max(moment(seen["finished_at"]) - moment(seen["started_at"]), 0.0) if seen.get("finished_at") else 0.0
 
 
 def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]) -> list[Watched]:
     """Look at all of them until the time is over.
+
+    A container that had died and been started again before the change would die after the observation where that is shorter
+    than its pause and its life: it is watched on until it has lived half as long again as the last time, at most
+    `OUTLIVE_AT_MOST` seconds more.
 
     Args:
         watched: from `begin`.
@@ -75,27 +106,44 @@ def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched,
     Raises:
         EngineUnreachable: an Engine is gone.
     """
-    left = list(watched)
+    left, good = list(watched), []
     ahead = {
         name: engine_time(engine) - time.time() for name, engine in {one.engine.host.name: one.engine for one in left}.items()
     }
     end = time.monotonic() + seconds
     with ThreadPoolExecutor(max(min(len(left), MEASURED), 1)) as pool:
         while left:
-            last = time.monotonic() >= end
+            over, late = time.monotonic() >= end, time.monotonic() >= end + OUTLIVE_AT_MOST
             killed = _killed(left, ahead)
             reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
-            if last:
-                at_end = pool.map(_throttled, left)
-                reasons = [reason or late or _still_loops(one) for one, reason, late in zip(left, reasons, at_end, strict=True)]
+            last = [over and (late or bool(reason) or _outlived(one, ahead)) for one, reason in zip(left, reasons, strict=True)]
+            at_end = pool.map(lambda pair: _throttled(pair[0]) if pair[1] else "", zip(left, last, strict=True))
+            for index, (one, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
+                reasons[index] = reasons[index] or slow or (_still_loops(one) if is_last else "")
             for one, reason in zip(left, reasons, strict=True):
                 if reason:
                     failed(one, reason)
-            left = [one for one, reason in zip(left, reasons, strict=True) if not reason]
-            if last:
-                break
-            time.sleep(min(_POLL, max(end - time.monotonic(), 0)))
-    return left
+            good += [one for one, reason, is_last in zip(left, reasons, last, strict=True) if is_last and not reason]
+            left = [one for one, reason, is_last in zip(left, reasons, last, strict=True) if not (is_last or reason)]
+            if left:
+                time.sleep(_POLL if over else min(_POLL, max(end - time.monotonic(), 0)))
+    return good
+
+
+def _outlived(one: Watched, ahead: Mapping[str, float]) -> bool:
+    """Whether every container that had died before the change has lived longer since than the last time."""
+    now = time.time() + ahead[one.intent.host]
+    for container in one.containers:
+        life = one.lives.get(container.replica)
+        if life is None:
+            continue
+        try:
+            found = inspect(one.engine, container.id)
+        except ContainerGone:  # that is a fault of its own
+            continue
+        if found.state == "restarting" or (found.running and now - moment(found.started_at) < _OUTLIVED * life):
+            return False
+    return True
 
 
 def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None, str]:

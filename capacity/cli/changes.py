@@ -146,6 +146,7 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
                 "service": one.step.service,
                 "host": one.step.host.name,
                 "how": one.step.mode,
+                "containers": len(one.step.containers),
                 "update": one.bodies,
                 "patch": "".join(patches),
                 "refused": one.refused,
@@ -169,7 +170,8 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
         for name, body in step["update"].items():
             typer.echo(f"   POST /containers/{name}/update {json.dumps(body)}")
         if step["how"] == "recreate" and not step["refused"]:
-            typer.echo("   docker compose up --detach --no-deps " + step["service"].partition("/")[2])
+            name = step["service"].partition("/")[2]
+            typer.echo(f"   docker compose up --detach --no-deps --scale {name}={step['containers']} {name}")
         typer.echo(step["patch"], nl=False)
     for refusal in refused:
         typer.echo(f"refused: {refusal.change.label}: {refusal.reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,13 @@ Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 
 Resource_ = Annotated[str, typer.Option("--signal", help="cpu or memory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+
+
+def finite(value: float | None) -> float | None:
+    """A number that can be counted to: option parsers take `nan` and `inf` for one within any bounds."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to count to")
+    return value
 
 
 def settings_of(config: Path | None, source: str | None) -> Settings:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacity.cli.emergency import Yes
-from capacity.cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, settings_of
+from capacity.cli.options import AsOf, Config, Json, Offline, Sample, Source, finite, history_of, settings_of
 from capacity.cli.printing import print_rows
 from capacity.errors import InputError
 
@@ -141,7 +141,9 @@ def status(name: PoolName, config: Config = None, as_json: Json = False) -> None
 def scale(
     name: PoolName,
     size: Annotated[int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")],
-    timeout: Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for leased instances.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, callback=finite, help="Seconds to wait for leased instances.")
+    ] = 30.0,
     yes: Yes = False,
     config: Config = None,
     as_json: Json = False,

@@ -8,12 +8,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from capacity.errors import InputError
+from capacity.errors import InputError, SettingsError
 from capacity.settings import EngineSettings
 
 __all__ = ["Address", "addresses"]
 
 _SOCKET = "unix:///var/run/docker.sock"
+_SCHEMES = ("unix", "tcp", "ssh")
+_WRITTEN = "unix:///path/docker.sock, tcp://host:port or ssh://user@host"
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,20 @@ def addresses(settings: EngineSettings) -> dict[str, Address]:
 
     Raises:
         InputError: a docker context that does not exist.
+        SettingsError: DOCKER_HOST or a context has an address that is none.
     """
-    named = settings.hosts or {"local": os.environ.get("DOCKER_HOST") or _current_context()}
+    if not settings.hosts and (where := os.environ.get("DOCKER_HOST")):
+        return {"local": Address(_checked(where, "DOCKER_HOST"))}
+    named = settings.hosts or {"local": _current_context()}
     return {name: Address(where) if "://" in where else _context(where) for name, where in named.items()}
+
+
+def _checked(where: str, what: str) -> str:
+    """An address that others than the settings gave, refused at once: docker-py would look for a host of any scheme."""
+    scheme, mark, rest = where.partition("://")
+    if mark and rest and scheme in _SCHEMES:
+        return where
+    raise SettingsError(f"{what} is {where!r}, which is no address of an Engine", f"Write it as {_WRITTEN}")
 
 
 def _current_context() -> str:
@@ -67,7 +80,10 @@ def _context(name: str) -> Address:
         raise InputError(
             f"The docker context {name!r} cannot be read: {error}", "Look at it with `docker context inspect`"
         ) from error
-    return Address(host, _tls(_folder() / "contexts" / "tls" / digest / "docker", verify=not endpoint.get("SkipTLSVerify")))
+    return Address(
+        _checked(host, f"The host of the docker context {name!r}"),
+        _tls(_folder() / "contexts" / "tls" / digest / "docker", verify=not endpoint.get("SkipTLSVerify")),
+    )
 
 
 def _tls(folder: Path, *, verify: bool) -> object:

@@ -61,6 +61,7 @@ class Container:
     environment: tuple[str, ...]
     labels: dict[str, str] = field(repr=False)
     env_files: tuple[str, ...] = ()
+    finished_at: str = ""
 
     @property
     def key(self) -> str:
@@ -142,6 +143,7 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
         environment=tuple(sorted(entry.partition("=")[0] for entry in config.get("Env") or [])),
         labels=labels,
         env_files=_paths(labels, "environment_file"),
+        finished_at=state.get("FinishedAt") or "",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from capacity.inventory.engine import Engine, engine_errors
 
-__all__ = ["deaths", "memory_kills"]
+__all__ = ["deaths", "last_lives", "memory_kills"]
 
 
 def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[int, float]]]:
@@ -23,6 +23,30 @@ def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[i
     found: dict[str, list[tuple[int, float]]] = {}
     for actor, when in _events(engine, "die", since, until):
         found.setdefault(actor["ID"], []).append((int(actor["Attributes"].get("exitCode") or 0), when))
+    return found
+
+
+def last_lives(engine: Engine, since: float, until: float) -> dict[str, float]:
+    """Container id -> seconds between its last death and the start before it, where the Engine still knows both.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    ends = deaths(engine, since, until)
+    starts: dict[str, list[float]] = {}
+    for actor, when in _events(engine, "start", since, until):
+        starts.setdefault(actor["ID"], []).append(when)
+    found = {}
+    for container, died in ends.items():
+        last = died[-1][1]
+        before = [when for when in starts.get(container, []) if when <= last]
+        if before:
+            found[container] = last - before[-1]
     return found
 
 

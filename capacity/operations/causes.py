@@ -12,12 +12,15 @@ from capacity.bundled import bundled
 from capacity.errors import InputError
 from capacity.operations.redact import MOST_READ, redact_lines
 
-__all__ = ["KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]
+__all__ = ["BY_STATE", "KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]
 
 _FIXES = ("memory", "wait", "port", "health", "manual")
 _KEYS = {"cause", "pattern", "example", "fix"}
 _MOST_LINES = 8
 KILLED = 137
+BY_STATE = ("failing-health-check", "killed", "ends-by-itself", "cannot-start", "crash")
+"""Causes that no log tells: health and exit code do."""
+
 NEVER_RAN = (126, 127, 128)  # what shells and the Engine say of a program that could not be begun
 
 
@@ -40,21 +43,42 @@ class Diagnosis:
 
 
 def load_causes(file: str | Path | None = None) -> tuple[Cause, ...]:
-    """The causes of a YAML file; default the one that comes with capacity.
+    """The causes of a YAML file, then those that come with capacity, unless it says `builtin: false`.
+
+    Args:
+        file: a house's own; default none.
 
     Raises:
-        InputError: unreadable, or an entry that is none, or whose example its own pattern does not fit.
+        InputError: unreadable, or without causes, or an entry that is none, or whose example its own pattern does not fit.
     """
+    builtin = bundled("data/restart_causes.yaml")
+    if file is None:
+        return _read(builtin)[0]
+    own, alone = _read(Path(file))
+    return own if alone else (*own, *_read(builtin)[0])
+
+
+def _read(place: Path) -> tuple[tuple[Cause, ...], bool]:
+    """The causes of a file, and whether it wants no others."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    place = Path(file) if file is not None else bundled("data/restart_causes.yaml")
     try:
         said = YAML(typ="safe").load(place.read_text(encoding="utf-8"))
-        return tuple(_cause(entry) for entry in said["causes"])
+        entries, alone = _entries(said)
+        return tuple(_cause(entry) for entry in entries), alone
     except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError, re.error) as error:
         cause = " ".join(str(error).split())
         raise InputError(f"{place} holds no causes of restarts: {cause}", "See data/restart_causes.yaml") from error
+
+
+def _entries(said: Any) -> tuple[list[Any], bool]:
+    if not isinstance(said, dict) or not isinstance(said.get("causes"), list) or not said["causes"]:
+        raise ValueError("it has no list `causes:` with entries at its top")
+    other = sorted(map(str, said.keys() - {"causes", "builtin"}))
+    if other or not isinstance(said.get("builtin", True), bool):
+        raise ValueError(f"beside `causes` it may say `builtin: false`, not {', '.join(other) or 'what it says there'}")
+    return said["causes"], said.get("builtin") is False
 
 
 def _cause(entry: dict[str, Any]) -> Cause:

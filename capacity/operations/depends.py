@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from capacity.errors import InputError
 from capacity.inventory.containers import Container, Inventory
+from capacity.inventory.declared import Declared
 
 __all__ = ["COMPLETED", "conditions", "dependencies", "in_order", "jobs", "not_awaited"]
 
@@ -14,23 +15,32 @@ COMPLETED = "service_completed_successfully"
 """The condition of a service that waits for a job's end."""
 
 
-def conditions(one: Container) -> dict[str, str]:
+def conditions(one: Container, projects: Mapping[str, Declared] | None = None) -> dict[str, str]:
     """Service of its project -> what the container was made to wait for: `service_started`, `service_healthy`, ...
 
-    The label reads `db:service_healthy:false,cache:service_started:true`.
+    The label reads `db:service_healthy:false,cache:service_started:true`. Compose leaves it empty where it made one service
+    alone (`--no-deps`), as we do: then the compose files tell.
+
+    Args:
+        one: the container.
+        projects: what the files declare, from `declarations`.
     """
     parts = (part.split(":") for part in one.labels.get("com.docker.compose.depends_on", "").split(",") if part)
-    return {name: rest[0] if rest else "service_started" for name, *rest in parts}
+    said = {name: rest[0] if rest else "service_started" for name, *rest in parts}
+    declared = (projects or {}).get(one.project)
+    service = declared.service(one.service) if declared is not None and not said else None
+    return said if service is None else dict(service.depends_on)
 
 
-def dependencies(containers: Iterable[Container]) -> dict[str, list[str]]:
+def dependencies(containers: Iterable[Container], projects: Mapping[str, Declared] | None = None) -> dict[str, list[str]]:
     """Service -> what it depends on."""
-    return {one.key: [f"{one.project}/{name}" for name in conditions(one)] for one in containers}
+    return {one.key: [f"{one.project}/{name}" for name in conditions(one, projects)] for one in containers}
 
 
-def jobs(containers: Iterable[Container]) -> set[str]:
+def jobs(containers: Iterable[Container], projects: Mapping[str, Declared] | None = None) -> set[str]:
     """Services whose end is what others wait for: they are well when they have ended with 0, and need no second run."""
-    return {f"{one.project}/{name}" for one in containers for name, wanted in conditions(one).items() if wanted == COMPLETED}
+    needs = [(one.project, conditions(one, projects)) for one in containers]
+    return {f"{project}/{name}" for project, wanted in needs for name, what in wanted.items() if what == COMPLETED}
 
 
 def not_awaited(

@@ -18,6 +18,7 @@ from capacity.changes.journal import Entry, Journal, Kind, open_journal
 from capacity.changes.rollback import rollback
 from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, InputError, StorageError
 from capacity.inventory.containers import Container, Inventory
+from capacity.inventory.declared import declarations
 from capacity.inventory.engine import Engine, connect_all, engine_errors, inspect, survey
 from capacity.names import meant
 from capacity.operations.depends import dependencies, in_order, jobs
@@ -331,9 +332,10 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
     """
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
-        needs = dependencies(inventory.containers)
+        projects = declarations(inventory.containers, settings.apply.projects)
+        needs = dependencies(inventory.containers, projects)
         _must_exist(services, inventory)
-        ends = jobs(inventory.containers)
+        ends = jobs(inventory.containers, projects)
         down = [
             one
             for key in in_order(services, needs)

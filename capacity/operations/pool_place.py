@@ -105,7 +105,7 @@ def refuse_elsewhere(name: str, found: Iterable[Container], place: Place) -> Non
 def _root() -> tuple[Path, str]:
     """The folder of this user's locks, and what it alone holds."""
     last: StorageError | None = None
-    for where in ROOTS:
+    for where in (one for one in ROOTS if one.is_dir()):  # one that is missing is not ours to make
         root = where / f"capacity-pools-{os.getuid()}"
         try:
             make_own(root, "Remove it, or have its owner do that")
@@ -127,7 +127,8 @@ def _seed(file: Path) -> str:
         with suppress(OSError):
             os.utime(file)  # or what clears old files away would take it
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"Cannot use {file}: {error}", "Free the disk, or let this user write there") from error
+        cause = getattr(error, "strerror", None) or error
+        raise StorageError(f"Cannot use {file}: {cause}", "Free the disk, or let this user write there") from error
     finally:
         new.unlink(missing_ok=True)
     if not _HEX.fullmatch(said):

@@ -16,6 +16,7 @@ from capacity.changes.recreate import compose_program, recreate
 from capacity.changes.rollback import take_back
 from capacity.errors import CapacityError, EngineError, EngineRefused, InputError
 from capacity.inventory.containers import Container, Inventory
+from capacity.inventory.declared import declarations
 from capacity.inventory.engine import Engine, connect_all, survey
 from capacity.operations.depends import dependencies, in_order, jobs
 from capacity.operations.emergency import Stopped
@@ -126,7 +127,7 @@ def _newer(former: Former, inventory: Inventory) -> list[str]:
         and own <= files
     ]
     keys = sorted({one.key for one in mine if one.service not in former.known})
-    return [key for key in reversed(in_order(keys, dependencies(mine))) if key in keys]
+    return [key for key in reversed(in_order(keys, dependencies(mine, declarations(mine)))) if key in keys]
 
 
 def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:

@@ -15,6 +15,7 @@ from capacity.compliance import Report, Severity, Status
 from capacity.errors import InputError, StorageError
 from capacity.model import Reason, Resource
 from capacity.operations.restarts import RestartLoop
+from capacity.runbooks import runbook_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ _HEADER = """\
 # What is mended becomes done by itself, and what returns is open again.
 """
 _NEEDED = ("id", "kind", "when", "subject", "what")
-_KEYS = ("id", "kind", "when", "subject", "what", "owner", "state", "since", "until", "note")
+_KEYS = ("id", "kind", "when", "subject", "what", "code", "from", "owner", "state", "since", "until", "note")
 
 
 class When(StrEnum):
@@ -82,6 +83,8 @@ class Item:
         when: until when.
         subject: `project/service`, a host or a target.
         what: in one line, with the rule or the cause.
+        code: of its runbook: a rule's id, a cause or a reason.
+        sources: where it was seen last; it is gone once all of them were looked at without it. Empty = nobody wrote that down.
         owner: who sees to it; people write that.
         state: how far it is.
         since: the day it was first seen, or returned.
@@ -101,19 +104,25 @@ class Item:
     until: date | None = None
     note: str = ""
     extra: Mapping[str, Any] | None = None
+    code: str = ""
+    sources: tuple[str, ...] = ()
 
 
-def item(when: When, subject: str, kind: str, what: str) -> Item:
+def item(when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()) -> Item:
     """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from run to run."""
     name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
-    return Item(name, kind, when, subject, " ".join(what.split()))
+    return Item(name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources))
 
 
 def from_report(report: Report) -> list[Item]:
     """The broken rules of a compliance report, one item a rule and subject."""
     found = {
         (one.rule.id, one.subject): item(
-            _BY_SEVERITY[one.rule.severity], one.subject, one.rule.id, f"{one.rule.id} {one.rule.title}: {one.rule.remediation}"
+            _BY_SEVERITY[one.rule.severity],
+            one.subject,
+            one.rule.id,
+            f"{one.rule.id} {one.rule.title}: {one.rule.remediation}",
+            one.rule.id,
         )
         for one in report.failing()
     }
@@ -132,26 +141,37 @@ def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
         reason = Reason(row["reason"])
         if reason in _RISKS:
             what = f"{str(resource).capitalize()} limit, {reason}: {reason.text} `capacity recommend` proposes one."
-            found.append(item(_RISKS[reason], str(service), f"{resource}-risk", what))
+            found.append(item(_RISKS[reason], str(service), f"{resource}-risk", what, str(reason)))
     return found
 
 
 def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
     """Restart loops; they are for day 1."""
+    known = list(loops)
+    hosts: dict[str, set[str]] = {}
+    for one in known:
+        hosts.setdefault(one.service, set()).add(f"engine {one.host}")
     found = {
         one.service: item(
             When.DAY_1,
             one.service,
             "restart-loop",
             f"{'Cannot start' if one.cannot_start else 'Restart loop'}, {one.diagnosis.cause}: {one.advice or 'by hand'}",
+            one.diagnosis.cause,
+            sorted(hosts[one.service]),
         )
-        for one in loops
+        for one in known
     }
     return list(found.values())
 
 
 def merge(
-    kept: Sequence[Item], seen: Iterable[Item], today: date | None = None, *, looked: Collection[str] | None = None
+    kept: Sequence[Item],
+    seen: Iterable[Item],
+    today: date | None = None,
+    *,
+    looked: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
 ) -> list[Item]:
     """What was kept, brought up to what is seen now: the new is open, the gone is done, what returns is open again.
 
@@ -160,11 +180,13 @@ def merge(
         seen: what is there now.
         today: the day that is written down; default today, UTC.
         looked: kinds that were looked for; items of others stay as they are. None = all.
+        sources: what was looked at; what was seen elsewhere may be there still. None = everything.
     """
     today = today or datetime.now(UTC).date()
     now = {one.id: one for one in seen}
     found = [
-        _updated(one, now.get(one.id), today) if looked is None or one.kind in looked or one.id in now else one for one in kept
+        _updated(one, now.get(one.id), today, sources) if looked is None or one.kind in looked or one.id in now else one
+        for one in kept
     ]
     known = {one.id for one in kept}
     found += [replace(one, since=today) for name, one in now.items() if name not in known]
@@ -172,10 +194,16 @@ def merge(
     return sorted(found, key=lambda one: (order.index(one.when), one.state is State.DONE, one.subject, one.what, one.id))
 
 
-def _updated(before: Item, now: Item | None, today: date) -> Item:
+def _updated(before: Item, now: Item | None, today: date, looked: Collection[str] | None) -> Item:
+    elsewhere = () if looked is None else tuple(one for one in before.sources if one not in looked)
+    if now is None and elsewhere:
+        return replace(before, sources=elsewhere)
     if now is None:
-        return before if before.state is State.DONE and before.until else replace(before, state=State.DONE, until=today)
-    current = replace(before, when=now.when, what=now.what)
+        return (
+            before if before.state is State.DONE and before.until else replace(before, state=State.DONE, until=today, sources=())
+        )
+    seen = tuple(sorted({*elsewhere, *now.sources}))
+    current = replace(before, when=now.when, what=now.what, code=now.code, sources=seen)
     if before.until is not None or before.state is State.DONE:  # mended once, or said to be, and there all the same
         return replace(current, state=State.OPEN, since=today, until=None)
     return current
@@ -247,6 +275,8 @@ def _read(number: int, entry: Any) -> Item:
         since=_day(name, "since", entry),
         until=_day(name, "until", entry),
         note=str(entry.get("note") or ""),
+        code=str(entry.get("code") or ""),
+        sources=tuple(map(str, entry.get("from") or ())),
         extra={name: value for name, value in entry.items() if name not in _KEYS} or None,
     )
 
@@ -289,6 +319,8 @@ def _plain(one: Item) -> dict[str, Any]:
         "when": str(one.when),
         "subject": one.subject,
         "what": one.what,
+        "code": one.code or None,
+        "from": list(one.sources) or None,
         "owner": one.owner,
         "state": str(one.state),
         "since": one.since,
@@ -298,22 +330,28 @@ def _plain(one: Item) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if value is not None} | dict(one.extra or {})
 
 
-def to_markdown(items: Sequence[Item]) -> str:
-    """The list as people tick it off."""
+def to_markdown(items: Sequence[Item], runbooks: str | None = None) -> str:
+    """The list as people tick it off.
+
+    Args:
+        items: from `merge`.
+        runbooks: address of the runbooks, see `capacity.runbooks.runbook_url`.
+    """
     done = sum(one.state is State.DONE for one in items)
     lines = ["# Remediation timeline", "", f"{done} of {len(items)} done."]
     for when in When:
         mine = [one for one in items if one.when is when]
-        lines += ["", f"## {when}", ""] + ([_line(one) for one in mine] or ["Nothing."])
+        lines += ["", f"## {when}", ""] + ([_line(one, runbooks) for one in mine] or ["Nothing."])
     return "\n".join(lines) + "\n"
 
 
-def _line(one: Item) -> str:
+def _line(one: Item, runbooks: str | None) -> str:
     box = "x" if one.state is State.DONE else " "
     said = [f"- [{box}] **{_safe(one.subject)}** {_safe(one.what)}", f"owner: {_safe(one.owner) or 'nobody'}"]
     said += ["in work"] if one.state is State.DOING else []
     said += [f"done {one.until}"] if one.until else [f"since {one.since}"] if one.since else []
-    return " — ".join([*said, *([_safe(one.note)] if one.note else [])])
+    page = runbook_url(one.code, runbooks) if one.code else None
+    return " — ".join([*said, *([_safe(one.note)] if one.note else []), *([f"[runbook]({page})"] if page else [])])
 
 
 def _safe(text: str) -> str:

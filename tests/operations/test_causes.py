@@ -98,6 +98,11 @@ def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
         ("causes: [{cause: a}]", "an entry has"),
         ("- x", "holds no causes"),
         ("causes: {", "holds no causes"),
+        ("", "no list `causes:` with entries"),
+        ("causes: []", "no list `causes:` with entries"),
+        ("cause: [{cause: a}]", "no list `causes:`"),
+        ("bultin: false\ncauses: [{cause: a, pattern: x, example: x, fix: manual}]", "not bultin"),
+        ("builtin: maybe\ncauses: [{cause: a, pattern: x, example: x, fix: manual}]", "it may say `builtin: false`"),
     ],
 )
 def test_a_file_that_holds_no_causes_says_why(tmp_path: Path, text: str, named: str) -> None:
@@ -150,6 +155,18 @@ def test_of_a_private_key_no_line_is_left() -> None:
         shown = redact_lines(["reads its key:", *cut, "ready"])
         assert "Zq9pa55" not in "".join(shown)
         assert (shown[0], shown[-1]) == ("reads its key:", "ready")
+
+
+def test_own_causes_come_before_the_built_in_ones(tmp_path: Path) -> None:
+    """A house adds a pattern and keeps the others, unless it says that it wants none of them."""
+    file = tmp_path / "causes.yaml"
+    own = "causes:\n  - {cause: licence, pattern: 'licence (server )?refused', example: licence refused, fix: manual}\n"
+    file.write_text(own)
+    assert [one.cause for one in load_causes(file)] == ["licence", *(one.cause for one in CAUSES)]
+    said = diagnose(load_causes(file), oom_killed=False, exit_code=1, health=None, log=["licence refused: connection refused"])
+    assert said.cause == "licence"
+    file.write_text(f"builtin: false\n{own}")
+    assert [one.cause for one in load_causes(file)] == ["licence"]
 
 
 def test_what_is_hidden_still_tells_the_cause() -> None:

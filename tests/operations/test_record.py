@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes.journal import Kind, list_runs, open_journal, read_journal, still_stopped, way_out
+from capacity.changes.journal import Journal, Kind, list_runs, open_journal, read_journal, still_stopped, way_out
 from capacity.changes.listing import listed
-from capacity.errors import InputError, StorageError
+from capacity.errors import InputError, Locked, StorageError
 from capacity.operations import record
 from capacity.operations.record import folders, journalled, open_stops
 from capacity.settings import Settings
@@ -122,3 +122,27 @@ def test_a_spare_folder_of_another_owner_is_not_used(tmp_path: Path, monkeypatch
     assert folders(settings(tmp_path / "a")) == [tmp_path / "a", spare]
     os.chown(spare, 12345, 12345)
     assert folders(settings(tmp_path / "a")) == [tmp_path / "a"]
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Without the lock several emergencies may be under way at once: none writes into the journal of another."""
+    own = settings(tmp_path)
+    with journalled(own, "emergency-flush", lock=False) as one, journalled(own, "emergency-flush", lock=False) as other:
+        assert one.folder != other.folder
+    assert [len(entries) for _, entries in list_runs(tmp_path)] == [2, 2]
+    with journalled(own, "emergency-revision"), pytest.raises(Locked), journalled(own, "emergency-revision"):
+        raise AssertionError("two hold the lock")
+
+
+def test_a_block_that_ends_its_run_itself_leaves_it_open_where_it_does_not(tmp_path: Path) -> None:
+    """No last line is written for it, after a failure: the run counts as unfinished."""
+
+    def interrupted(journal: Journal) -> None:
+        journal.write(Kind.INTENT, step=1, service="a/b")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), journalled(settings(tmp_path), "emergency-revision", ends=False) as journal:
+        interrupted(journal)
+    entries = read_journal(journal.folder)
+    assert [one.kind for one in entries] == [Kind.STARTED, Kind.INTENT]
+    assert f"capacity rollback {journal.run} --yes" in way_out(journal.run, entries)

@@ -1,4 +1,4 @@
-"""Every reason and every rule has its page, and what the pages say can be done."""
+"""Every reason, every cause and every rule has its page, and what the pages say can be done."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import pytest
 from capacity.compliance import load_rules
 from capacity.model import Reason
 from tools.reference import commands
-from tools.runbooks import HEADINGS, RUNBOOKS, pages
+from tools.runbooks import HEADINGS, RUNBOOKS, causes, pages
 
-NAMES = sorted([*(f"{reason}.md" for reason in Reason), *(f"{rule.id}.md" for rule in load_rules())])
+CODES = [*map(str, Reason), *causes(), *(rule.id for rule in load_rules())]
+NAMES = sorted(f"{code}.md" for code in CODES)
 COMMANDS = commands()
 
 
 def test_the_list_is_complete() -> None:
-    """One page each, and none for what does not exist any more."""
+    """One page each, and none for what does not exist any more; no code is that of two things."""
+    assert len(CODES) == len({*CODES})
     assert sorted(path.name for path in RUNBOOKS.glob("*.md")) == sorted([*NAMES, "README.md"])
 
 

@@ -17,6 +17,7 @@ from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.operations.causes import Diagnosis
 from capacity.operations.restarts import RestartLoop
+from capacity.operations.sighting import look
 from capacity.operations.timeline import (
     Item,
     State,
@@ -31,6 +32,7 @@ from capacity.operations.timeline import (
     to_markdown,
     write_timeline,
 )
+from capacity.settings import Settings
 
 PLAIN = "id: a, kind: b, when: Day 1, subject: s, what: w"
 MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
@@ -150,3 +152,51 @@ def test_findings_loops_and_risks_become_items() -> None:
         ("c/c", When.DAY_2_3, "memory-risk"),
     ]
     assert judged(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
+
+
+def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
+    """Two sources show a thing: it is open until both were looked at without it, whatever else was looked at."""
+    here, there = ("compose one",), ("compose one", "engine box")
+    first = merge([], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there)
+    other = merge(first, [], TUESDAY, sources=("compose two", "metrics here"))
+    assert [(one.state, one.sources) for one in other] == [(State.OPEN, there)]
+    half = merge(other, [], TUESDAY, sources=here)
+    assert [(one.state, one.sources) for one in half] == [(State.OPEN, ("engine box",))]
+    whole = merge(half, [], FRIDAY, sources=("engine box", "engine other"))
+    assert [(one.state, one.until) for one in whole] == [(State.DONE, FRIDAY)]
+    again = merge(whole, [replace(things()[0], sources=here)], FRIDAY, sources=here)
+    assert [(one.state, one.sources) for one in again] == [(State.OPEN, here)]
+
+
+def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> None:
+    """Files looked at one after the other keep each other's list; a port that both want is gone once both were looked at."""
+    files = {}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files[name] = tmp_path / name / "compose.yaml"
+        files[name].write_text('services: {web: {image: "app:1", ports: ["8080:80"]}}\n')
+    settings = Settings()
+    both = look(from_files(files.values()), settings)
+    assert both.sources == {"compose one", "compose two"}
+    items = merge([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
+    clash = {one.id for one in items if one.sources == ("compose one", "compose two")}
+    assert clash
+    alone = look(from_files([files["one"]]), settings)
+    kept = merge(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
+    assert {one.state for one in kept} == {State.OPEN}
+    files["two"].write_text("services: {}\n")
+    mended = look(from_files(files.values()), settings)
+    after = merge(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
+    assert {one.state for one in after if one.subject.startswith("two/") or one.id in clash} == {State.DONE}
+    assert {one.state for one in after if one.subject == "one/web" and one.id not in clash} == {State.OPEN}
+
+
+def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
+    """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none has no link."""
+    loop = RestartLoop("shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual"))
+    shown = to_markdown(merge([], [*from_loops([loop]), *things()], MONDAY), "https://wiki/{code}")
+    assert "[runbook](https://wiki/missing-variable)" in shown
+    assert shown.count("[runbook]") == 1
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, from_loops([loop]))
+    assert [(one.code, one.sources) for one in read_timeline(file)] == [("missing-variable", ("engine box",))]

@@ -16,6 +16,8 @@ from capacity.changes.journal import list_runs
 from capacity.cli import app
 from capacity.errors import CapacityError
 from capacity.inventory import snapshot
+from capacity.inventory.engine import connect_all
+from capacity.operations.pool_place import place_of
 from tests.changes.fleet import IMAGE, MIB, Fleet, fleet, project
 from tests.operations.faults import loops_of
 from tests.operations.redis import redis_image
@@ -42,7 +44,7 @@ def surroundings(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     config = shop.folder / "capacity.toml"
     config.write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/agent-0"]\n')
     monkeypatch.chdir(shop.folder)
-    monkeypatch.setattr("tempfile.tempdir", str(shop.folder))
+    monkeypatch.setattr("capacity.operations.pool_place.ROOTS", (shop.folder,))
     for name, value in shop.environment().items():
         monkeypatch.setenv(name, value)
 
@@ -225,7 +227,9 @@ def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journa
     seen = ["creating", "created", "failed", "removing", "removed"]
     assert kinds(shop) == [["started", *(f"{kind} work-pool-0" for kind in seen), "finished failed"]]
     with closing(client(shop.engine)) as api:  # an instance that only one of this host name can be
-        named = {"labels": {"capacity.pool": "work", "capacity.pool.slot": "0"}, "hostname": "first", "name": "work-pool-0"}
+        with connect_all(shop.settings().engine) as (engines, _):
+            labels = {"capacity.pool": "work", "capacity.pool.slot": "0"} | place_of("work", engines["here"]).labels
+        named = {"labels": labels, "hostname": "first", "name": "work-pool-0"}
         only = ["sh", "-c", "[ $(hostname) = first ] && exec sleep 600"]
         api.containers.run(IMAGE, only, network_mode="none", detach=True, **named)
     assert "does not become healthy" in run("pool", "scale", "work", "3", "--yes", code=1)
@@ -268,7 +272,8 @@ def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str,
         (("--command", "sh -c 'x"), "cannot be read"),
         (("--cpus", "4000"), "cores, not 4000"),
         (("--cpus", "0"), "below what the Engine takes"),
-        (("--cpus", "nan"), "of nan cores is no limit"),
+        (("--memory", "100t"), "of memory, not 100 TiB for one instance"),
+        (("--size", "3", "--memory", "1t"), "of memory, not 1 TiB for one instance"),
     ],
 )
 def test_what_a_pool_cannot_be_is_refused_before_anything_is_done(words: tuple[str, ...], said: str) -> None:

@@ -73,7 +73,7 @@ def test_a_pool_never_leases_a_container_that_took_the_place_of_an_instance(shop
         api.containers.get("work-pool-0").remove(force=True)
         shop.run("work-pool-0", **QUICK)
         time.sleep(0.1)
-        with pytest.raises(InputError, match="is not of it"), pool.lease(timeout=1):
+        with pytest.raises(PoolUnhealthy, match="is not of it"), pool.lease(timeout=1):
             raise AssertionError("it was leased")
         assert api.containers.get("work-pool-0").status == "running"
 

@@ -141,7 +141,7 @@ def test_affinity_shows_what_an_applied_balance_has_brought(shop: Fleet, server:
 
 
 def test_the_timeline_has_the_risks_that_the_history_shows(shop: Fleet, server: Server, tmp_path: Path) -> None:
-    """A limit that will be reached is there until the metrics say otherwise, and a run without a history leaves it as it is."""
+    """A limit that will be reached is there until these metrics say otherwise: a run without them leaves it as it is."""
     words = ("timeline", "--source", server.url, "--as-of", AS_OF, "--file", "timeline.yaml")
     assert "**standalone/hungry** Memory limit" in run(shop, tmp_path, *words)
     risks = [one for one in read_timeline(tmp_path / "timeline.yaml") if one.kind == "memory-risk"]
@@ -151,7 +151,7 @@ def test_the_timeline_has_the_risks_that_the_history_shows(shop: Fleet, server: 
     assert kept == {"standalone/hungry": "open"}
     run(shop, tmp_path, "timeline", "--sample", "--file", "timeline.yaml")
     risks = [one for one in read_timeline(tmp_path / "timeline.yaml") if one.kind == "memory-risk"]
-    assert {str(one.state) for one in risks if one.subject == "standalone/hungry"} == {"done"}
+    assert {str(one.state) for one in risks if one.subject == "standalone/hungry"} == {"open"}  # the sample is another fleet
     assert "shop/catalog" in {one.subject for one in risks if one.state == "open"}
 
 
@@ -163,3 +163,14 @@ def test_the_archive_serves_as_well_as_the_server(shop: Fleet, server: Server, t
     assert json.loads(run(shop, tmp_path, "affinity", "--offline", *window, "--json")) == first
     loops = json.loads(run(shop, tmp_path, "restarts", "--offline", *window, "--window", "2h", "--json", code=1))
     assert "looping" in {one["container"] for one in loops}
+
+
+def test_restart_loops_are_found_without_the_metrics(shop: Fleet, tmp_path: Path) -> None:
+    """A server that does not answer is said, and the Engine's loops are shown all the same, each with its runbook."""
+    wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop")
+    (tmp_path / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
+    done = capacity("restarts", "--source", "http://127.0.0.1:9", "--json", folder=tmp_path, **shop.environment())
+    assert done.returncode == 1
+    assert "only what the Engines tell is looked at" in done.stderr
+    found = {one["container"]: one for one in json.loads(done.stdout)}
+    assert found["hungry"]["runbook"].endswith(f"/{found['hungry']['diagnosis']['cause']}.md")

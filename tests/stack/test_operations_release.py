@@ -33,6 +33,7 @@ from tests.servers_docker import client
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and a spare journal of the test's own."""
     own_place(tmp_path, monkeypatch)
+    monkeypatch.delenv("CAPACITY_APPLY__JOURNAL", raising=False)  # some tests name a journal of their own
 
 
 def test_release_stops_the_largest_first_until_enough_and_undo_brings_all_back(shop: Fleet) -> None:
@@ -230,7 +231,7 @@ def stop_and_die(engine, container, name=""):
     if {at} == 0:
         die()
     api_stop(engine, container, name)
-    lifecycle.stop = die
+    die()
 
 api_stop, lifecycle.stop = lifecycle.stop, stop_and_die
 apply = {{"journal": sys.argv[2], "observe": 0}}

@@ -1,4 +1,4 @@
-"""Whose a pool is on a real Engine: who does not see its locks is refused, what it is to be is remembered, and others are said."""
+"""Whose a pool is on a real Engine: who does not see its locks is refused, and what it is to be is remembered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from capacity.changes.listing import listed
-from capacity.errors import InputError, PoolBusy, PoolUnhealthy, StorageError
+from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
 from capacity.inventory import snapshot
 from capacity.inventory.engine import connect_all
 from capacity.operations import InstancePool
@@ -19,7 +19,6 @@ from capacity.operations.pool_place import LOCKS, place_of
 from capacity.operations.pools import existing_pool, pool_down, pool_scale, pool_states, pool_up
 from tests.changes.fleet import IMAGE, MIB, Fleet
 from tests.operations.faults import QUICK, own_place, seen
-from tests.servers import wait_for
 from tests.servers_docker import client
 
 
@@ -31,7 +30,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def work(shop: Fleet, size: int = 2, **more: Any) -> InstancePool:
     """A pool of sleepers."""
-    options = {"command": ["sleep", "600"], "network": "none", "settings": shop.settings().engine} | more
+    options: dict[str, Any] = {"command": ["sleep", "600"], "network": "none", "settings": shop.settings().engine, **more}
     return InstancePool("work", IMAGE, size, **options)
 
 
@@ -82,7 +81,7 @@ def test_an_instance_of_another_place_is_never_leased(shop: Fleet, tmp_path: Pat
         remove(shop, 0)
         elsewhere(tmp_path / "other", monkeypatch)
         with work(shop, 1) as theirs, theirs.lease():
-            with pytest.raises(PoolUnhealthy, match="could be had within 0.5 s: The pool 'work' is that of"), mine.lease(0.5):
+            with pytest.raises(PoolUnhealthy, match=r"could be had within 0.5 s: The pool 'work' is that of"), mine.lease(0.5):
                 raise AssertionError("it was leased twice")
             assert [one.state for one in theirs.status()] == ["running"]
 
@@ -92,7 +91,7 @@ def test_an_instance_that_says_nothing_of_its_locks_is_refused(shop: Fleet) -> N
     shop.run("work-pool-0", labels={"capacity.pool": "work", "capacity.pool.slot": "0"}, **QUICK)
     settings = shop.settings()
     with (
-        pytest.raises(InputError, match="does not say where its locks are.*`capacity pool down work --anyway` removes"),
+        pytest.raises(InputError, match=r"does not say where its locks are.*`capacity pool down work --anyway` removes"),
         work(shop),
     ):
         raise AssertionError("it was joined")
@@ -107,13 +106,12 @@ def test_the_locks_are_the_same_by_every_address_of_an_engine(shop: Fleet, tmp_p
     link = tmp_path / "link.sock"
     link.symlink_to(shop.engine.url.removeprefix("unix://"))
     by_link = shop.settings().engine.model_copy(update={"hosts": {"linked": f"unix://{link}"}})
-    with work(shop, 1) as one, work(shop, 1, settings=by_link) as other, one.lease():
-        with pytest.raises(PoolBusy), other.lease(0.2):
-            raise AssertionError("it was leased twice")
+    with work(shop, 1) as one, work(shop, 1, settings=by_link) as other, one.lease(), pytest.raises(PoolBusy), other.lease(0.2):
+        raise AssertionError("it was leased twice")
 
 
 def test_a_place_is_told_from_others(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same folder is the same place; another folder and a copy of it on another machine are not; a foreign folder is not used."""
+    """Another folder and a copy of it on another machine are other places; a folder that others can write is not used."""
     with connect_all(shop.settings().engine) as (engines, _):
         engine = engines["here"]
         first = place_of("work", engine)
@@ -147,7 +145,7 @@ def test_what_a_pool_is_to_have_is_known_after_an_instance_was_removed_by_hand(s
     assert [(one.number, one.state) for one in made] == [(0, "stays"), (1, "created"), (2, "created")]
     assert states(shop) == [(0, "running"), (1, "running"), (2, "running")]
     remove(shop, 0, 2)
-    with pytest.raises(InputError, match="has 3 instances, not 2. `capacity pool scale work 2`"):
+    with pytest.raises(InputError, match=r"has 3 instances, not 2. `capacity pool scale work 2`"):
         pool_up(settings, work(shop, 2, keep=True))
     pool_scale(settings, "work", 2, dry_run=False)
     assert states(shop) == [(0, "running"), (1, "running")]
@@ -327,3 +325,20 @@ def test_a_label_of_every_instance_names_its_locks(shop: Fleet) -> None:
         with mine.lease(), mine.lease():
             found = snapshot(shop.settings().engine).containers
             assert [one.labels[LOCKS] for one in found] == [mine.place.id] * 2
+
+
+def test_a_pool_takes_no_other_engine_where_the_first_is_down(shop: Fleet, tmp_path: Path) -> None:
+    """Commands and programs name it, and nothing is made on the second."""
+    hosts = {"gone": f"unix://{tmp_path}/nobody.sock", "here": shop.engine.url}
+    settings = shop.settings().model_copy(update={"engine": shop.settings().engine.model_copy(update={"hosts": hosts})})
+    wanted = work(shop, 1, settings=settings.engine, keep=True)
+    for use in (
+        wanted.__enter__,
+        lambda: pool_up(settings, wanted),
+        lambda: pool_up(settings, wanted, dry_run=False),
+        lambda: pool_states(settings, "work"),
+        lambda: pool_down(settings, "work", dry_run=False),
+    ):
+        with pytest.raises(EngineUnreachable, match=r"Engine gone does not answer.*A pool lives on the first Engine"):
+            use()
+    assert seen(shop.settings()) == []

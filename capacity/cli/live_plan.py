@@ -1,0 +1,31 @@
+"""Plans of what the Engines show at this moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from capacity.model import Change
+    from capacity.settings import Settings
+
+__all__ = ["Out", "write_live_plan"]
+
+Out = Annotated[Path | None, typer.Option("--out", help="Write the proposed changes as a plan to this file.")]
+
+
+def write_live_plan(settings: Settings, out: Path, changes: list[Change], hosts: dict[str, str]) -> None:
+    """A plan of what an Engine showed; it is good for a day, since things change."""
+    from datetime import UTC, datetime, timedelta
+
+    from capacity import __version__
+    from capacity.changes import MadeFrom, make_plan, write_plan
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    once = {(one.service, one.resource): one for one in changes}  # replicas of a service propose the same
+    made_from = MadeFrom(history="", settings=settings.fingerprint(), code=__version__)
+    plan = make_plan(once.values(), hosts=hosts, as_of=now, valid_until=now + timedelta(days=1), made_from=made_from)
+    write_plan(plan, out)
+    typer.echo(f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at work", err=True)
