@@ -12,12 +12,13 @@ from capacity.changes.held import Adjustment, adjustments, held_back
 from capacity.changes.plan import MadeFrom, Plan, PlannedChange, is_edited, make_plan, plan_id, plan_schema
 from capacity.changes.plan_file import plan_text, read_plan, write_plan
 from capacity.changes.realised import Realised, promised_against_realised
-from capacity.changes.resume import resume
+from capacity.changes.resume import Ahead, resume, resume_preview
 from capacity.changes.rollback import Back, rollback, rollback_preview
 from capacity.errors import EditRefused
 
 __all__ = [
     "Adjustment",
+    "Ahead",
     "Back",
     "Branch",
     "Correction",
@@ -50,6 +51,7 @@ __all__ = [
     "promised_against_realised",
     "read_plan",
     "resume",
+    "resume_preview",
     "rollback",
     "rollback_preview",
     "update_command",

@@ -31,7 +31,8 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
     """
     flags = update_flags(limits)
     if not flags:
-        return f"docker compose up -d --no-deps {quote(ServiceKey.parse(service).service)}"
+        name = quote(ServiceKey.parse(service).service)
+        return f'docker compose up -d --no-deps --scale {name}="$({_listing(service, "-aq")} | wc -l)" {name}'
     return f"docker update {flags} {containers_of(service)}"
 
 
@@ -71,6 +72,11 @@ def containers_of(service: str) -> str:
     key = ServiceKey.parse(service)
     if key.project == ServiceKey.STANDALONE:
         return quote(key.service)
-    labels = {"project": key.project, "service": key.service}
+    return f"$({_listing(service, '-q')})"
+
+
+def _listing(service: str, which: str) -> str:
+    key = ServiceKey.parse(service)
+    labels = {"project": key.project, "service": key.service} | ({"oneoff": "False"} if "a" in which else {})
     filters = " ".join("--filter " + quote(f"label=com.docker.compose.{name}={value}") for name, value in labels.items())
-    return f"$(docker ps -q {filters})"
+    return f"docker ps {which} {filters}"

@@ -92,7 +92,7 @@ class Journal:
             self.handle.flush()
             os.fsync(self.handle.fileno())
         except OSError as error:
-            hint = f"Free the disk, then `capacity apply --resume` or `capacity rollback {self.run} --yes`"
+            hint = f"Free the disk, then `capacity apply --resume --yes` or `capacity rollback {self.run} --yes`"
             raise JournalLost(f"Cannot write the journal {self.folder}: {error.strerror}", hint) from error
         return entry
 
@@ -242,7 +242,7 @@ def way_out(run: str, entries: list[Entry]) -> str:
     if entries[-1].kind is Kind.FINISHED:
         return ""
     if "plan" in entries[0].detail:
-        return f"`capacity apply --resume` goes on with it, `capacity rollback {run} --yes` takes it back"
+        return f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` takes it back"
     if any(entry.kind is Kind.INTENT for entry in entries):
         return f"`capacity rollback {run} --yes` takes it back"
     return "`capacity emergency undo --yes` starts again what it stopped" if still_stopped(entries) else ""

@@ -1,24 +1,29 @@
-"""Go on with a run that a crash, a full disk or a lost Engine interrupted."""
+"""Go on with a run that a crash, a full disk or a lost Engine interrupted; or say what that would do."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from capacity.changes.apply import Clock, choose, prepare, utc_now
 from capacity.changes.execute import Outcome, redo
-from capacity.changes.journal import Entry, Kind, find_run, list_runs, open_journal, owner
+from capacity.changes.journal import Entry, Kind, find_run, list_runs, open_journal, owner, read_journal
 from capacity.changes.lock import apply_lock
+from capacity.changes.plan import Plan
 from capacity.changes.plan_file import read_plan
 from capacity.changes.run import Result, Work, carry_out, stopped
 from capacity.changes.safety import Peaks
+from capacity.changes.steps import Refusal, Step
 from capacity.changes.undo import undo
+from capacity.changes.values import show_value
 from capacity.errors import EngineError, InputError, StorageError
-from capacity.inventory.engine import connect_all
+from capacity.inventory.engine import Engine, connect_all
+from capacity.model import What
 from capacity.progress import Progress, Silent
 from capacity.settings import Settings
 
-__all__ = ["resume"]
+__all__ = ["Ahead", "resume", "resume_preview"]
 
 
 def resume(
@@ -44,10 +49,7 @@ def resume(
         journal = open_journal(rules.journal, name)
         with closing(journal.handle), connect_all(settings.engine) as connected:
             entries = journal.entries()
-            if entries and entries[-1].kind is Kind.FINISHED:
-                raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
-            if any(entry.kind is Kind.ROLLBACK for entry in entries):
-                raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
+            _goes_on(name, entries)
             plan = read_plan(journal.folder / "plan.yaml")
             work = Work(connected[0], journal, settings, peaks, progress or Silent())
             journal.write(Kind.RESUMED, who=owner())
@@ -55,22 +57,92 @@ def resume(
                 done, outcomes = _recover(work, entries)
             except (EngineError, StorageError) as error:
                 raise stopped(name, error) from error
-            touched = {
-                (entry.service, entry.host, change["what"]) for entry in entries for change in entry.detail.get("changes", [])
-            }
-            started = entries[0].detail if entries else {}
-            glob = str(started.get("services", "*"))
-            chosen, refused = choose(plan, settings, clock(), glob, unattended=bool(started.get("unattended")))
-            steps, more = prepare(plan, chosen, connected, settings)
-            first = max((entry.step or 0 for entry in entries), default=0)
-            steps = [
-                replace(step, number=first + number)
-                for number, step in enumerate(steps, start=1)
-                if not all((step.service, step.host.name, change.what) in touched for change in step.changes)
-            ]
-            more = [one for one in more if not any(one.change.service == t[0] and one.change.what == t[2] for t in touched)]
-            result = carry_out(work, steps, refused + more, int(started.get("canary", 0)), done)
+            steps, refused = _left(plan, entries, connected, settings, clock)
+            result = carry_out(work, steps, refused, int(entries[0].detail.get("canary", 0)), done)
             return replace(result, outcomes=outcomes + result.outcomes)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """One thing that going on with a run would do: `state` is would-finish, would-take-back, would-apply or refused."""
+
+    service: str
+    host: str
+    change: str
+    state: str
+    why: str = ""
+
+
+def resume_preview(settings: Settings, run: str = "", *, clock: Clock = utc_now) -> tuple[str, list[Ahead]]:
+    """The run that `resume` would go on with, and what that would do; nothing is touched.
+
+    Args:
+        settings: as for `apply_plan`.
+        run: its name or the beginning of it; default the last unfinished one.
+        clock: the time.
+
+    Raises:
+        InputError: there is none to go on with.
+        EngineError: no Engine answers.
+    """
+    folder = settings.apply.journal
+    name = find_run(folder, run) if run else _unfinished(settings)
+    entries = read_journal(folder / name)
+    _goes_on(name, entries)
+    found = []
+    for intent in (entry for entry in entries if entry.kind is Kind.INTENT):
+        state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[_stage(intent, entries)]
+        changes = [] if not state else intent.detail["changes"]
+        found += [Ahead(intent.service, intent.host, _shown(one["what"], one["from"], one["to"]), state) for one in changes]
+    with connect_all(settings.engine) as connected:
+        steps, refused = _left(read_plan(folder / name / "plan.yaml"), entries, connected, settings, clock)
+    for step in steps:
+        changes_of = [_shown(one.what, one.before, one.after) for one in step.changes]
+        found += [Ahead(step.service, step.host.name, one, "would-apply") for one in changes_of]
+    for one in refused:
+        said = _shown(one.change.what, one.change.before, one.change.after)
+        found.append(Ahead(one.change.service, one.change.host or "", said, "refused", one.reason))
+    return name, found
+
+
+def _shown(what: Any, before: Any, after: Any) -> str:
+    return f"{what} {show_value(What(what), before)} -> {show_value(What(what), after)}"
+
+
+def _goes_on(name: str, entries: list[Entry]) -> None:
+    """Refuse a run that is over, or on its way back."""
+    if entries and entries[-1].kind is Kind.FINISHED:
+        raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
+    if any(entry.kind is Kind.ROLLBACK for entry in entries):
+        raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
+
+
+def _left(
+    plan: Plan, entries: list[Entry], connected: tuple[dict[str, Engine], dict[str, str]], settings: Settings, clock: Clock
+) -> tuple[list[Step], list[Refusal]]:
+    """The steps that were not begun, and what is refused by now."""
+    touched = {(entry.service, entry.host, change["what"]) for entry in entries for change in entry.detail.get("changes", [])}
+    started = entries[0].detail
+    chosen, refused = choose(
+        plan, settings, clock(), str(started.get("services", "*")), unattended=bool(started.get("unattended"))
+    )
+    steps, more = prepare(plan, chosen, connected, settings)
+    first = max((entry.step or 0 for entry in entries), default=0)
+    steps = [
+        replace(step, number=first + number)
+        for number, step in enumerate(steps, start=1)
+        if not all((step.service, step.host.name, change.what) in touched for change in step.changes)
+    ]
+    more = [one for one in more if not any(one.change.service == t[0] and one.change.what == t[2] for t in touched)]
+    return steps, refused + more
+
+
+def _stage(intent: Entry, entries: list[Entry]) -> str:
+    """Where a step was when its run was interrupted: `done`, or on the way `forward` or `back`."""
+    kinds = {entry.kind for entry in entries if entry.step == intent.step}
+    if kinds & {Kind.UNDONE, Kind.VERIFIED}:
+        return "done"
+    return "back" if kinds & {Kind.FAILED, Kind.BAD, Kind.UNDOING} else "forward"
 
 
 def _unfinished(settings: Settings) -> str:
@@ -87,11 +159,11 @@ def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcom
     outcomes: list[Outcome] = []
     for intent in [entry for entry in entries if entry.kind is Kind.INTENT]:
         kinds = [entry.kind for entry in entries if entry.step == intent.step]
-        engine = work.engines[intent.host]
-        if Kind.UNDONE in kinds or Kind.VERIFIED in kinds:
+        engine, stage = work.engines[intent.host], _stage(intent, entries)
+        if stage == "done":
             state = "failed" if Kind.UNDONE in kinds else "done"
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
-        elif {Kind.FAILED, Kind.BAD, Kind.UNDOING} & set(kinds):
+        elif stage == "back":
             undo(intent, engine, work.journal, again=True)
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
         else:

@@ -70,7 +70,7 @@ def carry_out(work: Work, steps: list[Step], refused: list[Refusal], canary: int
 
 def stopped(run: str, error: CapacityError) -> ApplyFailed:
     """What to raise when a run cannot go on."""
-    hint = f"When that is mended, `capacity apply --resume` goes on and `capacity rollback {run} --yes` goes back"
+    hint = f"When that is mended, `capacity apply --resume --yes` goes on and `capacity rollback {run} --yes` goes back"
     return ApplyFailed(f"The run {run} stopped half way: {error.message}", hint)
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from capacity.changes.execute import Outcome
     from capacity.changes.held import Adjustment
     from capacity.changes.steps import Refusal
+    from capacity.progress import Progress
+    from capacity.settings import Settings
 
 __all__ = ["register"]
 
@@ -120,7 +122,7 @@ def apply(
     if resume:
         if plan is not None:
             raise InputError("--resume takes the plan of its run", "Leave out PLAN")
-        _say_result(changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json)
+        _resume(settings, progress, yes=yes, as_json=as_json)
         return
     if plan is None:
         raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
@@ -133,6 +135,20 @@ def apply(
         read, settings, services=service, canary=canary, unattended=unattended, peaks=peaks, progress=progress, why=why
     )
     _say_result(done, as_json=as_json)
+
+
+def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from capacity import changes
+    from capacity.changes.peaks import peaks_from
+
+    if yes:
+        _say_result(changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json)
+        return
+    run, ahead = changes.resume_preview(settings)
+    print_rows([asdict(one) for one in ahead], as_json=as_json, title=f"Dry run: going on with {run}")
+    typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
 def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.changes import update_command
-from capacity.model import Resource
+from capacity.model import Resource, What
 from capacity.units import MIB
 
 
@@ -36,3 +36,11 @@ def test_names_stay_one_word(name: str) -> None:
         check=True,
     ).stdout.split(b"\0")
     assert f"label=com.docker.compose.service={name}".encode() in seen
+
+
+def test_what_takes_a_new_container_keeps_the_number_of_replicas() -> None:
+    """Compose would make one of three: the line counts the containers there are, those of `docker compose run` left out."""
+    line = update_command("shop/web", {What.ENVIRONMENT: {"MODE": "fast"}})
+    assert line.startswith('docker compose up -d --no-deps --scale web="$(docker ps -aq --filter ')
+    assert "oneoff=False" in line
+    assert line.endswith(' | wc -l)" web')

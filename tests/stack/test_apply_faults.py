@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from capacity.changes import apply_plan, dry_run, resume, rollback
+from capacity.changes import apply_plan, dry_run, resume, resume_preview, rollback
 from capacity.changes.journal import Journal, Kind, list_runs
 from capacity.errors import ApplyFailed
 from capacity.inventory import drift, snapshot
 from capacity.model import What
 from tests.changes.fleet import MIB, Fleet, fleet, in_folder, memory, other, plan_of, project
+from tests.commands import capacity
 from tests.servers import require, running, wait_for
 from tests.servers_docker import Engine, _pings, busybox_image, client, dockerd
 
@@ -212,6 +213,14 @@ def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
         with pytest.raises(ApplyFailed, match=r"stopped half way.*No space"):
             apply_plan(plan, shop.settings())
         (journal / "ballast").unlink()
+        halfway = (shop.memory("shop-web-1"), shop.memory("shop-db-1"))
+        _, ahead = resume_preview(shop.settings())
+        assert sorted(one.state for one in ahead) == ["would-apply", "would-finish"]
+        assert {one.change for one in ahead} == {"memory 64 MiB -> 96 MiB"}
+        asked = capacity("apply", "--resume", folder=shop.folder, **shop.environment())
+        assert (asked.returncode, asked.stderr) == (0, "Nothing was changed; --yes does it.\n")
+        assert "Dry run: going on with" in asked.stdout
+        assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == halfway != (96, 96)
         assert resume(shop.settings()).state == "finished"
     assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (96, 96)
     assert file.read_text().count("96m") == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes import adjustments, apply_plan, resume, rollback
+from capacity.changes import adjustments, apply_plan, resume, resume_preview, rollback
 from capacity.changes.journal import Journal, list_runs
 from capacity.errors import ChangeRefused, InputError
 from capacity.inventory import drift, snapshot
@@ -87,6 +87,11 @@ def test_goes_on_to_the_plan_or_back(running: tuple[Fleet, Path], tmp_path: Path
     else:
         with pytest.raises(ChangeRefused, match="did not come to its end"):
             apply_plan(PLAN, here.settings())
+        halfway = state(here, file)
+        _, ahead = resume_preview(here.settings())
+        assert {(one.service, one.state) for one in ahead} <= {("shop/web", "would-finish"), ("shop/web", "would-apply")}
+        assert bool(ahead) or halfway == CHANGED
+        assert state(here, file) == halfway
         result = resume(here.settings())
         assert result.state == "finished"
     assert state(here, file) == CHANGED
