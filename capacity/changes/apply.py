@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from capacity.changes.execute import refuse_pending
 from capacity.changes.held import held_back
 from capacity.changes.journal import Kind, list_runs, open_journal, owner, way_out
 from capacity.changes.limits import update_body
@@ -102,6 +103,7 @@ def dry_run(
             bodies = {one.name: update_body(one, step.live, step.host) for one in step.containers if step.mode == "live"}
             try:
                 check_lowering(step, used, settings.apply.margin, peaks)
+                refuse_pending(step, connected[0][step.host.name])
                 files = edited_files(step, texts)
             except CapacityError as error:
                 previews.append(Preview(step, {}, {}, str(error)))

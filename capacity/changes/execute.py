@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity.changes.files import read_bytes, replace_file
+from capacity.changes.hold import hold_limits, pending
 from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import LIVE, limits_of, not_in_force, send_update, update_body
 from capacity.changes.plan import FILE_ONLY
@@ -23,7 +24,7 @@ from capacity.inventory.drift import live_value
 from capacity.inventory.engine import Engine, inspect
 from capacity.model import ServiceKey, Value, What
 
-__all__ = ["Outcome", "perform", "redo", "seen_of"]
+__all__ = ["Outcome", "perform", "redo", "refuse_pending", "seen_of"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _fresh(step: Step, engine: Engine) -> list[Container]:
     """The containers as they are at this very moment.
 
     Raises:
-        ChangeRefused: somebody changed them since the plan was checked.
+        ChangeRefused: somebody changed them since the plan was checked, or new ones would bring more than the plan along.
         ContainerGone: one does not exist any more.
     """
     fresh = [inspect(engine, one.id, one.name) for one in step.containers]
@@ -88,7 +89,25 @@ def _fresh(step: Step, engine: Engine) -> list[Container]:
             raise ChangeRefused(f"{now.name}: {other[0].what} has become {shown} meanwhile", "Make a new plan")
         if before.name != now.name:
             raise ChangeRefused(f"{before.name} is called {now.name} now", "Take a new snapshot")
+        refuse_pending(step, engine)
     return fresh
+
+
+def refuse_pending(step: Step, engine: Engine) -> None:
+    """Refuse new containers that would bring an edit along which nobody has brought up yet.
+
+    Raises:
+        ChangeRefused: the compose files say otherwise than a container was made.
+        EngineError: no answer.
+    """
+    service = step.declared.service(ServiceKey.parse(step.service).service) if step.declared is not None else None
+    if service is None or step.mode != "recreate":
+        return
+    for one in step.containers:
+        apart = pending(engine, one, service)
+        if apart:
+            said = f"{one.name} was made before its compose files were edited ({', '.join(apart)}), and that would come along"
+            raise ChangeRefused(said, "Bring the edit up first with docker compose up -d, or take it out")
 
 
 def _announce(step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str, str]], journal: Journal) -> Entry:
@@ -141,6 +160,7 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
         if intent.detail["mode"] == "recreate":
             recreate(intent, engine, replicas=len(intent.detail["containers"]))
             journal.write(Kind.RECREATED, **names)
+            _hold(intent, engine)
         elif intent.detail["mode"] == "live":
             _update(intent, engine, journal)
     except (EngineUnreachable, JournalLost):
@@ -151,6 +171,18 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
         return Outcome(intent.step or 0, intent.service, intent.host, "failed", str(error), intent)
     journal.write(Kind.DONE, **names)
     return Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent)
+
+
+def _hold(intent: Entry, engine: Engine) -> None:
+    """What was in force and is not what the step changes stays in force, whatever the files say of it.
+
+    Raises:
+        EngineError: refused, or no answer.
+        ChangeRefused: the Engine said yes and did not do it.
+    """
+    left = hold_limits(intent, engine, {What(change["what"]) for change in intent.detail["changes"]})
+    if left:
+        raise ChangeRefused("; ".join(left), "See its log")
 
 
 def redo(intent: Entry, engine: Engine, journal: Journal) -> Outcome:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from capacity.changes import lifecycle
 from capacity.changes.files import read_bytes, replace_file, undo_text
+from capacity.changes.found import containers_now, of_service
+from capacity.changes.hold import IDLE, hold_limits, stop_idle
 from capacity.changes.journal import Entry, Journal, Kind, digest
 from capacity.changes.limits import not_in_force, send_update, update_body
 from capacity.changes.plan import FILE_ONLY
 from capacity.changes.recreate import recreate
 from capacity.changes.values import show_value
-from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineUnreachable
+from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineRefused, EngineUnreachable
 from capacity.inventory.containers import Container
 from capacity.inventory.drift import live_value
-from capacity.inventory.engine import Engine, engine_errors, inspect
-from capacity.model import What
+from capacity.inventory.engine import Engine, inspect
+from capacity.model import Value, What
 
-__all__ = ["containers_now", "lifted", "undo"]
+__all__ = ["lifted", "undo"]
 
 
 def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False) -> list[str]:
@@ -29,7 +30,8 @@ def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False
         intent: the step's first line.
         engine: where it runs.
         journal: of the run.
-        exact: where a limit has to be lifted altogether, make a new container instead of lifting it on the old one.
+        exact: where a limit has to be lifted altogether, make a new container instead of lifting it on the old one; where a
+            container uses more than its former memory limit, stop it for the change.
         again: start what ran and would have been tried again by its former restart policy, and has ended since the step.
 
     Returns:
@@ -71,8 +73,7 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
     touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
     if intent.detail["mode"] in {"file", "stop", "recreate"}:
-        _whole_back(intent, engine)
-        return []
+        return _whole_back(intent, engine)
     if intent.detail["mode"] == "create":
         return _removed(intent, engine, journal)
     if exact and intent.detail["project"] and any(before.get(what) is None for before in was.values() for what in touched):
@@ -88,11 +89,29 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
             wanted |= {what: before[what] for what in (What.MEMORY, What.MEMORY_SWAP)}
         if not not_in_force(now, wanted, engine.host):
             continue
-        send_update(engine, now, update_body(now, wanted, engine.host))
+        _set_back(engine, now, wanted, exact=exact)
         missing = not_in_force(inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host)
         if missing:
             left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
     return left
+
+
+def _set_back(engine: Engine, now: Container, wanted: dict[What, Value], *, exact: bool) -> None:
+    """Limits as before; a memory limit below what is in use takes a stop."""
+    body = update_body(now, wanted, engine.host)
+    try:
+        send_update(engine, now, body)
+    except EngineRefused as error:
+        if not (now.running and What.MEMORY in wanted):
+            raise
+        if not exact:
+            hint = "--exact stops it, sets the limit and starts it again"
+            raise EngineRefused(f"{now.name} may use more by now than its former limit: {error.message}", hint) from error
+        lifecycle.stop(engine, now.id, now.name)
+        try:
+            send_update(engine, now, body)
+        finally:
+            lifecycle.start(engine, now.id, now.name)
 
 
 def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
@@ -109,10 +128,8 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
             journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
 
 
-def _whole_back(intent: Entry, engine: Engine) -> None:
+def _whole_back(intent: Entry, engine: Engine) -> list[str]:
     """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
-    if intent.detail["mode"] == "recreate" and _replaced(intent, engine):
-        recreate(intent, engine, replicas=_number(intent, engine))
     if intent.detail["mode"] == "stop":
         try:
             for one in intent.detail["containers"]:
@@ -120,6 +137,23 @@ def _whole_back(intent: Entry, engine: Engine) -> None:
                     lifecycle.start(engine, one["id"], one["name"])
         except ContainerGone:
             recreate(intent, engine, replicas=_number(intent, engine))
+    return _made_again(intent, engine) if intent.detail["mode"] == "recreate" else []
+
+
+def _made_again(intent: Entry, engine: Engine) -> list[str]:
+    """New containers as the former ones were; what the files say otherwise than those were made cannot be brought back."""
+    was = intent.detail["containers"]
+    left = []
+    if _replaced(intent, engine):
+        recreate(intent, engine, replicas=_number(intent, engine), start=any(one["seen"]["state"] not in IDLE for one in was))
+        left = [
+            f"{one['name']} was made before the compose files were edited, and is as they say now: {', '.join(one['pending'])}"
+            for one in was
+            if one.get("pending")
+        ]
+    left += hold_limits(intent, engine)
+    stop_idle(intent, engine)
+    return left
 
 
 def _replaced(intent: Entry, engine: Engine) -> bool:
@@ -132,13 +166,13 @@ def _replaced(intent: Entry, engine: Engine) -> bool:
         one.name == was["name"] and (one.running or was["seen"]["state"] not in {"running", "restarting"})
         for one, was in zip(now, intent.detail["containers"], strict=True)
     )
-    return not same or _number(intent, engine) != len(_of_service(intent, engine))
+    return not same or _number(intent, engine) != len(of_service(intent, engine))
 
 
 def _number(intent: Entry, engine: Engine) -> int:
     """How many containers the service is to have: as many as now, unless the step itself may have made them more or fewer."""
     before = len(intent.detail["containers"])
-    return len(_of_service(intent, engine)) or before if intent.detail["changes"] else before
+    return len(of_service(intent, engine)) or before if intent.detail["changes"] else before
 
 
 def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
@@ -146,7 +180,7 @@ def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     lines = [one for one in journal.entries() if one.step == intent.step]
     made = {one.detail["id"] for one in lines if one.kind is Kind.CREATED}
     whole = not any(one.kind is Kind.DONE for one in lines)  # it came not so far as to say what it had made
-    found = _of_service(intent, engine)
+    found = of_service(intent, engine)
     for one in found:
         if whole or one.id in made:
             named: dict[str, Any] = {"service": intent.service, "host": intent.host, "container": one.name, "id": one.id}
@@ -175,31 +209,3 @@ def lifted(intent: Entry, engine: Engine) -> list[str]:
         for what in sorted(touched)
         if not was[one.replica].get(what) and live_value(one, what)
     ]
-
-
-def containers_now(intent: Entry, engine: Engine) -> list[Container]:
-    """The containers of a step as they are; those that were replaced are found by their service.
-
-    Raises:
-        ChangeRefused: none of them exists any more.
-    """
-    try:
-        return [inspect(engine, one["id"]) for one in intent.detail["containers"]]
-    except ContainerGone:
-        pass
-    replicas = {one["replica"] for one in intent.detail["containers"]}
-    found = [one for one in _of_service(intent, engine) if one.replica in replicas]
-    if not found:
-        raise ChangeRefused(f"{intent.service} has no container any more", "Nothing is left to bring back there")
-    return found
-
-
-def _of_service(intent: Entry, engine: Engine) -> list[Container]:
-    """All containers that the service of a step has now."""
-    with engine_errors(engine.host.name, "list its containers"):
-        known = [one["Id"] for one in engine.api.containers(all=True)]
-    everything = []
-    for identity in known:
-        with suppress(ContainerGone):
-            everything.append(inspect(engine, identity))
-    return [one for one in everything if one.key == intent.service and not one.oneoff]

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from capacity.changes.found import containers_now
 from capacity.changes.journal import Entry
 from capacity.changes.plan import is_lowering
-from capacity.changes.undo import containers_now
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, Usage, engine_errors, engine_time, inspect, moment, usage

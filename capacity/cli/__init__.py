@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from capacity.cli import changes, check, look, monitor, operations, reports
@@ -15,7 +16,23 @@ from capacity.errors import CapacityError
 
 __all__ = ["app", "main"]
 
+
+class _Interrupted(Exception):  # noqa: N818 - no error: somebody pressed Ctrl-C
+    """An interruption, with what the library says became of the work; it may say nothing."""
+
+
+class _Root(TyperGroup):
+    """All commands; typer makes a mere exit code of an interruption, without what the library has noted on it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted("; ".join(getattr(error, "__notes__", []))) from error
+
+
 app = typer.Typer(
+    cls=_Root,
     help="What each Docker/Compose service will need next week, and what its limits should be.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -26,11 +43,13 @@ for room in (look, reports, check, changes, monitor, operations):
     room.register(app)
 
 _INTERRUPTED = 130
+_KEPT = "what was finished is kept, run it again to go on"
 
 
 def main() -> None:
     """Run the command line; every expected failure is one line on standard error."""
     _log_to_stderr()
+    became = _KEPT
     try:
         code = app(standalone_mode=False)
     except CapacityError as error:
@@ -38,8 +57,8 @@ def main() -> None:
         code = error.exit_code
     except typer.Exit as error:
         code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+    except (KeyboardInterrupt, _Interrupted, typer.Abort) as error:
+        code, became = _INTERRUPTED, str(error) or _KEPT
     except TyperException as error:  # a wrong option or argument
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         # a group called without a command answers with its help
@@ -48,7 +67,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
-        _say("capacity: interrupted; what was finished is kept, run it again to go on")
+        _say(f"capacity: interrupted; {became}")
         _leave(_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -223,12 +223,15 @@ def rollback(
 ) -> None:
     """Bring containers and compose files back to what they were before a run; a dry run unless --yes is given."""
     from capacity import changes
+    from capacity.operations.record import folder_of
 
     settings = settings_of(config, None)
+    folder = folder_of(settings, run)
     if not yes:
-        say_preview(changes.rollback_preview(run, settings, services=service), run, as_json=as_json)
+        say_preview(changes.rollback_preview(run, settings, services=service, folder=folder), run, as_json=as_json)
         return
-    done = changes.rollback(run, settings, services=service, exact=exact, progress=progress_of(quiet=quiet or as_json))
+    progress = progress_of(quiet=quiet or as_json)
+    done = changes.rollback(run, settings, services=service, exact=exact, progress=progress, folder=folder)
     say_back(done, run, as_json=as_json)
 
 

@@ -79,9 +79,10 @@ def former_project(file: Path, revision: str, containers: Iterable[Container] = 
     place = file.absolute()
     if place.is_dir() or not place.is_file():
         raise InputError(f"{file} is no file", "Name the compose file itself")
-    first = _shown(place, revision)
+    commit = _commit(place, revision)
+    first = _shown(place, revision, commit)
     present = _present(place, containers)
-    others = {path: _former_text(path, revision, place) for path in present.files if not _same(path, place)}
+    others = {path: _former_text(path, revision, commit, place) for path in present.files if not _same(path, place)}
     texts = {path: first if _same(path, place) else others[path] for path in present.files}
     known = {path: text for path, text in texts.items() if text is not None}
     with _laid_out(known, present.files) as files:
@@ -146,7 +147,7 @@ def _laid_out(texts: dict[Path, bytes], files: Iterable[Path]) -> Iterator[list[
         yield found
 
 
-def _former_text(path: Path, revision: str, beside: Path) -> bytes | None:
+def _former_text(path: Path, revision: str, commit: str, beside: Path) -> bytes | None:
     """What another file of the project said then; None where it is not of the same repository, or git never had it.
 
     Raises:
@@ -155,7 +156,7 @@ def _former_text(path: Path, revision: str, beside: Path) -> bytes | None:
     root = _git(path, "rev-parse", "--show-toplevel")
     if root.returncode or root.stdout != _git(beside, "rev-parse", "--show-toplevel").stdout:
         return None
-    shown = _git(path, "show", f"{revision}:./{path.name}")
+    shown = _git(path, "show", f"{commit}:./{path.name}")
     if not shown.returncode:
         return shown.stdout
     if _git(path, "ls-files", "--error-unmatch", "--", path.name).returncode:
@@ -173,13 +174,25 @@ def _git(path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([git, "-C", str(path.parent), *words], capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603 - words, no shell
 
 
-def _shown(place: Path, revision: str) -> bytes:
-    if revision.startswith("-"):
+def _commit(place: Path, revision: str) -> str:
+    """The commit that a revision names; git's staging area, which an empty name means to it, is none."""
+    if not revision.strip() or revision.startswith("-"):
         raise InputError(f"{revision!r} is no revision", "Name a commit, a tag or a branch")
-    done = _git(place, "show", f"{revision}:./{place.name}")
+    done = _git(place, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise InputError(
-            f"git cannot show {place.name} at {revision}: {said[0] if said else 'no reason'}", "`git log` lists them"
-        )
+        why = _why(done, f"{revision!r} names no commit")
+        raise InputError(f"git cannot show {place.name} at {revision}: {why}", "Name another; `git log` lists the commits")
+    return done.stdout.decode("ascii").strip()
+
+
+def _shown(place: Path, revision: str, commit: str) -> bytes:
+    done = _git(place, "show", f"{commit}:./{place.name}")
+    if done.returncode:
+        why = _why(done, "no reason").replace(commit, revision)
+        raise InputError(f"git cannot show {place.name} at {revision}: {why}", "`git log` lists them")
     return done.stdout
+
+
+def _why(done: subprocess.CompletedProcess[bytes], otherwise: str) -> str:
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return said[0] if said else otherwise

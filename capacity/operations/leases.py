@@ -15,7 +15,7 @@ from capacity.errors import CapacityError, EngineUnreachable, InputError, PoolBu
 
 __all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
 
-_PAUSE = 0.01  # seconds before all slots are tried again
+_PAUSE = 0.01  # seconds before what somebody else has is tried again
 _FIRST_PAUSE = 0.2  # seconds before one that could not be made ready is tried again; twice that after each failure
 _LONGEST_PAUSE = 5.0
 _OURS = 0o700
@@ -93,7 +93,7 @@ def _is_at(file: Path, handle: int) -> bool:
         return False
 
 
-def retire(users: Path, work: Callable[[], bool | None] | None = None) -> bool:
+def retire(users: Path, work: Callable[[], bool | None] | None = None, *, patience: float = 0.0) -> bool:
     """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
 
     It is safe since all who lease are members first: with the members' lock held alone there is no holder of a slot's lock, and
@@ -102,13 +102,18 @@ def retire(users: Path, work: Callable[[], bool | None] | None = None) -> bool:
     Args:
         users: the members' lock.
         work: done first, with the pool to ourselves; where it answers False the folder stays.
+        patience: seconds to try again while somebody seems to use it: a process that was killed keeps its locks for a moment.
     """
+    end = time.monotonic() + patience
     try:
         handle = os.open(users, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _alone(handle):
+            if time.monotonic() >= end:
+                return False
+            time.sleep(_PAUSE)
         if not _is_at(users, handle):
             return False
         if work is not None and work() is False:
@@ -119,10 +124,17 @@ def retire(users: Path, work: Callable[[], bool | None] | None = None) -> bool:
                     lock.unlink()
             users.unlink()
             users.parent.rmdir()
-    except BlockingIOError:
-        return False
     finally:
         os.close(handle)
+    return True
+
+
+def _alone(handle: int) -> bool:
+    """Take the lock of an open file for ourselves alone; whether nobody else has it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ from capacity.operations.pool_found import (
 )
 from capacity.operations.pool_health import healthy
 from capacity.operations.pool_place import join_lock, lock_file, place_of, refuse_elsewhere
-from capacity.operations.pool_same import check_host, check_image, refuse_another
+from capacity.operations.pool_same import check_host, check_image, check_network, refuse_another
 from capacity.settings import EngineSettings, load_settings
 from capacity.units import format_memory
 
@@ -132,6 +133,8 @@ class InstancePool:
             shown = self.name if len(self.name) <= _SHOWN else f"{self.name[:_SHOWN]}..."
             hint = "Use at most 63 of a-z, A-Z, 0-9, - and _, and begin with a letter or a digit"
             raise InputError(f"{shown!r} is no name for a pool", hint)
+        if not self.image.strip():
+            raise InputError(f"The pool {self.name!r} has an empty name for its image", "Name one; `docker images` lists them")
         if self.memory is not None and self.memory < _LEAST_MEMORY:
             said = format_memory(self.memory)
             raise InputError(f"A memory limit of {said} is below the 6 MiB that the Engine takes", "Write a unit, such as 800m")
@@ -191,6 +194,7 @@ class InstancePool:
             refuse_another(self._engine, self, here, image, wanted_size(lock_file(self.folder), here))
         else:
             check_host(self._engine.host, self.size, self.memory, self.cpus)
+            check_network(self._engine, self.network)
             remember(self._users, self.size)
 
     def _tend(self, slots: Iterable[int]) -> None:
@@ -367,5 +371,7 @@ class InstancePool:
     def _leave(self) -> None:
         """Tell the watcher that this user goes; it removes the containers when it was the last."""
         assert self._watcher.stdin is not None
+        with suppress(BrokenPipeError):  # somebody ended it
+            os.write(self._watcher.stdin.fileno(), b".")  # our lock is gone by now: it need not wait for that
         self._watcher.stdin.close()
         self._watcher.wait(60)

@@ -21,7 +21,10 @@ __all__ = ["leave_pool", "remove_instance", "watch"]
 
 
 def watch(place: Place, name: str, settings: EngineSettings, journal: Path | None) -> subprocess.Popen[bytes]:
-    """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it."""
+    """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it.
+
+    Whoever has given its lock back writes a byte before that end, so that it need not wait for that lock.
+    """
     files = {key: getattr(settings, key) for key in ("ca_file", "client_cert", "client_key")}
     there = settings.model_copy(update={key: file.absolute() for key, file in files.items() if file is not None})
     words = [str(lock_file(place.folder)), name, place.id, str(journal or ""), there.model_dump_json()]

@@ -16,9 +16,10 @@ from capacity.units import format_cores, format_memory
 if TYPE_CHECKING:
     from capacity.operations.pool import InstancePool
 
-__all__ = ["check_host", "check_image", "refuse_another"]
+__all__ = ["check_host", "check_image", "check_network", "refuse_another"]
 
 _PLAIN = {"", "default", "bridge"}
+_BUILT_IN = _PLAIN | {"none", "host"}
 
 
 def check_image(engine: Engine, image: str) -> dict[str, Any]:
@@ -35,6 +36,23 @@ def check_image(engine: Engine, image: str) -> dict[str, Any]:
         hint = f"Get it there with docker pull {image}, or name another with --image; `docker images` lists them"
         raise InputError(f"There is no image {image!r} on {engine.host.name}", hint) from error
     return found
+
+
+def check_network(engine: Engine, network: str | None) -> None:
+    """Refuse a network that the Engine does not have, before an instance is made for it.
+
+    Raises:
+        InputError: no such network on this Engine.
+        EngineError: no answer.
+    """
+    if network is None or network in _BUILT_IN or network.startswith("container:"):
+        return
+    try:
+        with engine_errors(engine.host.name, f"look for the network {network}"):
+            engine.api.inspect_network(network)
+    except ContainerGone as error:
+        hint = "`docker network ls` lists them; `docker network create` makes one"
+        raise InputError(f"There is no network {network!r} on {engine.host.name}", hint) from error
 
 
 def check_host(host: Host, size: int, memory: int | None, cpus: float | None) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from capacity.changes import lifecycle
-from capacity.changes.journal import Journal, Kind
-from capacity.errors import EngineError, InputError, PoolUnhealthy
+from capacity.changes.journal import Journal, Kind, still_stopped
+from capacity.errors import EngineError, InputError, PoolUnhealthy, say_taken_back
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, inspect
 from capacity.operations.emergency import stop_one
@@ -19,7 +19,7 @@ from capacity.operations.pool_end import remove_instance
 from capacity.operations.pool_found import containers_of, pool_engine, refuse_foreign, slot_of, wanted_size
 from capacity.operations.pool_like import all_alike, described, of_config, of_host, shareable, variables_of
 from capacity.operations.pool_place import lock_file, place_of, refuse_elsewhere
-from capacity.operations.pool_same import check_host, check_image, refuse_another
+from capacity.operations.pool_same import check_host, check_image, check_network, refuse_another
 from capacity.operations.pool_steps import PoolStep, done, planned
 from capacity.operations.record import journalled
 from capacity.settings import Settings
@@ -225,10 +225,11 @@ def migrate(
             try:
                 with pool:
                     _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
-            except BaseException:  # Ctrl-C too
+            except BaseException as error:  # Ctrl-C too
                 if not found:
                     for one in containers_of(engine, name):
                         remove_instance(engine, journal, one)
+                say_taken_back(error, whole=not still_stopped(journal.entries()))
                 raise
     return move
 
@@ -243,15 +244,21 @@ def _stop_all(
             _stop_next(engine, journal, pool, number, one)
             tell(one.name)
     except BaseException:
+        answered = {entry.step for entry in journal.entries() if entry.kind in {Kind.STOPPED, Kind.FAILED}}
         for number, one in reversed(stopped):
-            _start_again(engine, journal, number, one)
+            _start_again(engine, journal, number, one, stopping=number not in answered)
         raise
 
 
-def _start_again(engine: Engine, journal: Journal, number: int, one: Container) -> None:
-    """Start a container that was to be replaced; where that fails the others come up all the same, and undo finds it."""
+def _start_again(engine: Engine, journal: Journal, number: int, one: Container, *, stopping: bool) -> None:
+    """Start a container that was to be replaced; where that fails the others come up all the same, and undo finds it.
+
+    The Engine may still be `stopping` it, which goes on whoever asked for it: only after its end can it be started.
+    """
     named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
     try:
+        if stopping:
+            lifecycle.stop(engine, one.id, one.name)
         lifecycle.start(engine, one.id, one.name)
     except EngineError as error:
         _log.warning("%s is still down: %s", one.name, error)
@@ -319,6 +326,7 @@ def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
     place = place_of(pool.name, engine)
     refuse_elsewhere(pool.name, found, place)
     check_host(engine.host, pool.size, pool.memory, pool.cpus)
+    check_network(engine, pool.network)
     refuse_another(engine, pool, found, check_image(engine, pool.image), wanted_size(lock_file(place.folder), found))
     return found
 

@@ -18,7 +18,7 @@ from capacity.errors import InputError, StorageError
 from capacity.operations.leases import make_own, ours
 from capacity.settings import Settings
 
-__all__ = ["REVISION", "at_hand", "folders", "journalled", "last_revision", "last_run", "open_stops"]
+__all__ = ["REVISION", "at_hand", "folder_of", "folders", "journalled", "last_revision", "last_run", "open_stops"]
 
 REVISION = "emergency-revision"
 """What a run is called that brings a project back to a revision."""
@@ -171,6 +171,14 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, lis
     if run is not None and not exact and len(standing) > 1:
         raise InputError(f"{len(standing)} runs begin with {run!r}", "`capacity journal` lists the runs")
     return (exact or standing)[-1]
+
+
+def folder_of(settings: Settings, run: str) -> Path:
+    """The folder with the fuller copy of a run, by the beginning of its name; that of the settings where none or several begin so."""
+    found = {name: folder for folder, name, _ in _runs(settings) if name.startswith(run)}
+    if run in found:
+        return found[run]
+    return next(iter(found.values())) if len(found) == 1 else settings.apply.journal
 
 
 def at_hand(settings: Settings, folder: Path, run: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from capacity.changes import lifecycle
 from capacity.changes.execute import seen_of
 from capacity.changes.files import read_bytes, replace_file
+from capacity.changes.hold import pending
 from capacity.changes.journal import Entry, Journal, Kind
 from capacity.changes.limits import limits_of
 from capacity.changes.recreate import compose_program, recreate
@@ -30,13 +31,17 @@ __all__ = ["to_revision"]
 
 @dataclass(frozen=True)
 class _Work:
-    """What every part of it needs; `newer` are services to stop, `order` those of the revision."""
+    """What every part of it needs; `newer` are services to stop, `order` those of the revision.
+
+    `pending`: container id -> what the present files say otherwise than it was made, which a way back cannot bring back.
+    """
 
     former: Former
     engine: Engine
     inventory: Inventory
     newer: list[str]
     order: list[str]
+    pending: dict[str, list[str]]
 
     @property
     def host(self) -> str:
@@ -76,11 +81,26 @@ def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool 
         compose_program()
         needs = {f"{former.project.name}/{name}": _needs(former, name) for name in former.project.services}
         engine = _engine_of(former.project.name, inventory, engines)
-        work = _Work(former, engine, inventory, _newer(former, inventory), in_order(sorted(needs), needs))
+        order = in_order(sorted(needs), needs)
+        work = _Work(former, engine, inventory, _newer(former, inventory), order, _pending(engine, inventory, order))
         if dry_run:
             return _planned(work)
         with journalled(settings, REVISION, ends=False, revision=revision, file=str(former.file)) as journal:
             return _carry_out(settings, work, engines, unreachable, journal)
+
+
+def _pending(engine: Engine, inventory: Inventory, order: list[str]) -> dict[str, list[str]]:
+    containers = [one for key in order for one in inventory.of(key)]
+    declared = declarations(containers)
+    services = {one.id: declared[one.project].service(one.service) for one in containers if one.project in declared}
+    found = {one.id: pending(engine, one, service) for one in containers if (service := services.get(one.id)) is not None}
+    return {name: apart for name, apart in found.items() if apart}
+
+
+def _edited(work: _Work, key: str) -> str:
+    """What to know of a service before it is replaced: the way back is by the present files."""
+    names = sorted({name for one in work.inventory.of(key) for name in work.pending.get(one.id, ())})
+    return f"made before the present files were edited ({', '.join(names)}): a way back makes it as these say" if names else ""
 
 
 def _planned(work: _Work) -> list[Stopped]:
@@ -89,7 +109,14 @@ def _planned(work: _Work) -> list[Stopped]:
     said = [f"{', '.join(back)} as of then"] * bool(back) + [f"{', '.join(stays)} as it is, git does not have it"] * bool(stays)
     stops = [Stopped(key, work.host, _names(work.inventory, key), "would-stop") for key in work.newer]
     return stops + [
-        Stopped(key, work.host, _names(work.inventory, key), "would-start", note="; ".join(said)) for key in work.order
+        Stopped(
+            key,
+            work.host,
+            _names(work.inventory, key),
+            "would-start",
+            note="; ".join(filter(None, [*said, _edited(work, key)])),
+        )
+        for key in work.order
     ]
 
 
@@ -222,6 +249,7 @@ def _announce(number: int, key: str, files: list[dict[str, str]], work: _Work, j
             "replica": one.replica,
             "before": {str(what): value for what, value in limits_of(one).items()},
             "seen": seen_of(one),
+            "pending": work.pending.get(one.id, []),
         }
         for one in work.inventory.of(key)
     ]

@@ -310,6 +310,9 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
         new.replace(file)
     except OSError as error:
         raise StorageError(f"Cannot write {file}: {error.strerror}", "Name another file with --file") from error
+    finally:
+        with suppress(OSError):  # it is there only where it could not be written whole, or not be put in place
+            new.unlink(missing_ok=True)
 
 
 def _plain(one: Item) -> dict[str, Any]:

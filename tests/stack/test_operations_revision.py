@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +18,13 @@ from capacity.changes.listing import listed
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
 from capacity.inventory import snapshot
 from capacity.operations.emergency import undo
+from capacity.operations.former import former_project
 from capacity.operations.pools import existing_pool, migrate, pool_down, pool_states
+from capacity.operations.record import open_stops
 from capacity.operations.revision import to_revision
 from tests.changes.fleet import MIB, Fleet, plan_of, project
 from tests.operations.faults import QUICK, git, own_place, seen
-from tests.servers import require
+from tests.servers import require, wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +62,41 @@ def test_a_pool_that_does_not_become_healthy_changes_nothing(shop: Fleet) -> Non
     with pytest.raises(PoolUnhealthy, match="does not become healthy"):
         migrate(settings, "agents", ["agent-0"], 2, dry_run=False)
     assert seen(settings) == before
+
+
+def test_ctrl_c_of_a_move_to_a_pool_says_that_all_is_as_before(shop: Fleet) -> None:
+    """A signal while the Engine stops the first: it is started again after its end, no pool is left, the last line says so."""
+    for name in ("agent-0", "agent-1"):
+        shop.run(name)
+    settings, before = shop.settings(), seen(shop.settings())
+    starts = {one.name: one.started_at for one in snapshot(settings.engine).containers}
+    words = [sys.executable, "-m", "capacity", "pool", "migrate", "agents", "agent-0", "agent-1", "--size", "1", "--yes"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env={**os.environ, **shop.environment()}, cwd=shop.folder, **pipes) as asked:
+        wait_for(lambda: open_stops(settings) or None, "the first stop")
+        asked.send_signal(signal.SIGINT)
+        said = asked.communicate(timeout=60)[1]
+    last = "capacity: interrupted; everything was taken back, all is as it was before"
+    assert (asked.returncode, said.splitlines()[-1:]) == (130, [last])
+    assert seen(settings) == before
+    again = {one.name: one.started_at > starts[one.name] for one in snapshot(settings.engine).containers}
+    assert again == {"agent-0": True, "agent-1": False}
+
+
+@pytest.mark.parametrize("revision", ["", " ", ":0", ":", "-p", "HEAD:compose.yaml", "HEAD^{tree}"])
+def test_only_a_commit_is_a_revision(tmp_path: Path, revision: str) -> None:
+    """What git would take for its staging area, an option or a file is refused by its name; what is staged is never read."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  web: {image: good}\n")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "good")
+    file.write_text("services:\n  web: {image: staged}\n")
+    git(tmp_path, "add", ".")
+    with pytest.raises(InputError, match=re.escape(revision or "''")):
+        former_project(file, revision)
+    for good in ("HEAD", "main", "main~0", "@"):
+        assert former_project(file, good).project.services["web"].model["image"] == "good"
 
 
 def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
