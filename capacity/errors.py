@@ -59,7 +59,6 @@ __all__ = [
     "Unreachable",
     "UsageError",
     "WorkError",
-    "say_taken_back",
 ]
 
 
@@ -210,17 +209,3 @@ class JournalLost(StorageError):
 
 class ReportError(WorkError):
     """A report's notebook failed, timed out or was interrupted."""
-
-
-def say_taken_back(error: BaseException, *, whole: bool) -> None:
-    """Note on an interruption what became of the work; the command line says that where it would say that work is kept.
-
-    Args:
-        error: that is raised again.
-        whole: whether everything is as it was before.
-    """
-    error.add_note(
-        "everything was taken back, all is as it was before"
-        if whole
-        else "not everything could be taken back; `capacity journal` lists what was done, `capacity emergency undo --yes` goes on"
-    )

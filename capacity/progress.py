@@ -11,7 +11,7 @@ import logging
 import time
 from typing import Protocol
 
-__all__ = ["LogProgress", "Progress", "Silent"]
+__all__ = ["LogProgress", "Progress", "Silent", "say_taken_back"]
 
 _log = logging.getLogger("capacity")
 
@@ -67,3 +67,17 @@ class LogProgress:
     def finish(self) -> None:
         """Log the end."""
         _log.info("%s: %d of %d in %.1f s", self._what, self._done, self._total, time.monotonic() - self._began)
+
+
+def say_taken_back(error: BaseException, *, whole: bool) -> None:
+    """Note on an interruption what became of the work; the command line says that where it would say that work is kept.
+
+    Args:
+        error: that is raised again.
+        whole: whether everything is as it was before.
+    """
+    error.add_note(
+        "everything was taken back, all is as it was before"
+        if whole
+        else "not everything could be taken back; `capacity journal` lists what was done, `capacity emergency undo --yes` goes on"
+    )

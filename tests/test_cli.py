@@ -161,3 +161,5 @@ def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
     rows = json.loads(small.stdout)
     assert sum(row["is"] < row["was"] for row in rows) > 20
     assert "the budget is 16 GiB" in small.stderr
+    gone = capacity("recommend", "--sample", "--against", str(last), "--services", "shop/*", "--json", folder=tmp_path)
+    assert {row["is"] for row in json.loads(gone.stdout, parse_constant=pytest.fail) if row["action"] == "gone"} == {None}

@@ -157,7 +157,7 @@ def open_journal(folder: Path, run: str) -> Journal:
     """
     place = folder / run
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = (place / _LINES).open("ab")
         text = (place / _LINES).read_bytes()
         if text and not text.endswith(b"\n"):

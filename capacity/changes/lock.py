@@ -25,7 +25,7 @@ def apply_lock(folder: Path) -> Iterator[None]:
     """
     path = folder / "lock"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = path.open("a+b", buffering=0)  # closing it must have nothing to write: the disk may be full
     except OSError as error:
         raise StorageError(f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder") from error

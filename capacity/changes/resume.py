@@ -6,19 +6,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from capacity.changes.apply import Clock, choose, prepare, utc_now
+from capacity.changes.apply import Clock, choose, utc_now
 from capacity.changes.execute import Outcome, redo
 from capacity.changes.journal import Entry, Kind, find_run, list_runs, open_journal, owner, read_journal
+from capacity.changes.limits import LIVE
 from capacity.changes.lock import apply_lock
 from capacity.changes.plan import Plan
 from capacity.changes.plan_file import read_plan
-from capacity.changes.run import Result, Work, carry_out, stopped
+from capacity.changes.run import Result, Work, carry_out, stopped, stopped_by
 from capacity.changes.safety import Peaks
-from capacity.changes.steps import Refusal, Step
+from capacity.changes.steps import Refusal, Step, make_steps
 from capacity.changes.undo import undo
 from capacity.changes.values import show_value
-from capacity.errors import EngineError, InputError, StorageError
-from capacity.inventory.engine import Engine, connect_all
+from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
+from capacity.inventory.declared import declarations
+from capacity.inventory.engine import Engine, connect_all, survey
 from capacity.model import What
 from capacity.progress import Progress, Silent
 from capacity.settings import Settings
@@ -111,7 +113,9 @@ def _shown(what: Any, before: Any, after: Any) -> str:
 
 def _goes_on(name: str, entries: list[Entry]) -> None:
     """Refuse a run that is over, or on its way back."""
-    if entries and entries[-1].kind is Kind.FINISHED:
+    if not entries:
+        raise InputError(f"The run {name} has no line", "`capacity journal` lists the others")
+    if entries[-1].kind is Kind.FINISHED:
         raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
     if any(entry.kind is Kind.ROLLBACK for entry in entries):
         raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
@@ -120,21 +124,24 @@ def _goes_on(name: str, entries: list[Entry]) -> None:
 def _left(
     plan: Plan, entries: list[Entry], connected: tuple[dict[str, Engine], dict[str, str]], settings: Settings, clock: Clock
 ) -> tuple[list[Step], list[Refusal]]:
-    """The steps that were not begun, and what is refused by now."""
-    touched = {(entry.service, entry.host, change["what"]) for entry in entries for change in entry.detail.get("changes", [])}
+    """The steps that were not begun, the rest of one that a canary began, and what is refused by now."""
+    begun = [(entry.service, change["what"]) for entry in entries for change in entry.detail.get("changes", [])]
+    covered = {one["id"] for entry in entries if entry.kind is Kind.INTENT for one in entry.detail["containers"]}
     started = entries[0].detail
-    chosen, refused = choose(
-        plan, settings, clock(), str(started.get("services", "*")), unattended=bool(started.get("unattended"))
-    )
-    steps, more = prepare(plan, chosen, connected, settings)
+    glob = str(started.get("services", "*"))
+    chosen, refused = choose(plan, settings, clock(), glob, unattended=bool(started.get("unattended")))
+    inventory = survey(*connected)
+    projects = declarations(inventory.containers, settings.apply.projects)
     first = max((entry.step or 0 for entry in entries), default=0)
-    steps = [
-        replace(step, number=first + number)
-        for number, step in enumerate(steps, start=1)
-        if not all((step.service, step.host.name, change.what) in touched for change in step.changes)
-    ]
-    more = [one for one in more if not any(one.change.service == t[0] and one.change.what == t[2] for t in touched)]
-    return steps, refused + more
+    rest = replace(inventory, containers=tuple(one for one in inventory.containers if one.id not in covered))
+    half = [one for one in chosen if (one.service, one.what) in begun and one.what in LIVE and rest.of(one.service, one.host)]
+    fresh = [one for one in chosen if (one.service, one.what) not in begun]
+    steps: list[Step] = []
+    for changes, known in ((half, rest), (fresh, inventory)):
+        more, other = make_steps(changes, known, projects, plan, settings.apply)
+        steps += more
+        refused += other
+    return [replace(step, number=first + number) for number, step in enumerate(steps, start=1)], refused
 
 
 def _stage(intent: Entry, entries: list[Entry]) -> str:
@@ -159,14 +166,17 @@ def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcom
     outcomes: list[Outcome] = []
     for intent in [entry for entry in entries if entry.kind is Kind.INTENT]:
         kinds = [entry.kind for entry in entries if entry.step == intent.step]
-        engine, stage = work.engines[intent.host], _stage(intent, entries)
+        stage = _stage(intent, entries)
+        engine = work.engines.get(intent.host)
+        if engine is None and stage != "done":
+            raise EngineUnreachable(f"{intent.host} does not answer", "See that its Engine runs")
         if stage == "done":
             state = "failed" if Kind.UNDONE in kinds else "done"
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
-        elif stage == "back":
-            undo(intent, engine, work.journal, again=True)
+        elif stage == "back" and engine is not None:
+            undo(intent, engine, work.journal, again=not stopped_by(work, intent))
             outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
-        else:
+        elif engine is not None:
             outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None
             if outcome is None or outcome.state == "done":
                 watched.append(intent)

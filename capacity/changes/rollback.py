@@ -128,7 +128,7 @@ def take_back(
     progress: Progress | None = None,
     why: str = "",
 ) -> list[Outcome]:
-    """The same for a run whose journal is open, by whoever holds the lock; the run ends here.
+    """The same for a run whose journal is open, by whoever holds the lock; it ends here unless others are half done.
 
     Args:
         journal: of the run.
@@ -142,7 +142,9 @@ def take_back(
         ApplyFailed: it stopped half way; run it again.
     """
     progress = progress or Silent()
-    intents = _standing(journal.run, journal.entries(), services)
+    entries = journal.entries()
+    intents = _standing(journal.run, entries, services)
+    ends = any(one.kind is Kind.FINISHED for one in entries) or not _half_done(entries, services)
     outcomes = []
     progress.start("steps back", len(intents))
     try:
@@ -150,13 +152,22 @@ def take_back(
         for intent in reversed(intents):
             outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
             progress.advance(intent.service)
-        journal.write(Kind.FINISHED, state="rolled-back" if all(one.state == "undone" for one in outcomes) else "failed")
+        if ends:
+            whole = all(one.state == "undone" for one in outcomes)
+            journal.write(Kind.FINISHED, state="rolled-back" if whole else "failed")
     except (EngineError, StorageError) as error:
         hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
         raise ApplyFailed(f"Rolling back {journal.run} stopped half way: {error.message}", hint) from error
     finally:
         progress.finish()
     return outcomes
+
+
+def _half_done(entries: list[Entry], services: str) -> bool:
+    """Whether steps of other services were interrupted: their run must stay open, or nobody would look at them again."""
+    settled = {one.step for one in entries if one.kind in {Kind.DONE, Kind.VERIFIED, Kind.UNDONE}}
+    left = [one for one in entries if one.kind is Kind.INTENT and one.step not in settled]
+    return any(not fnmatchcase(one.service, services) for one in left)
 
 
 def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> Outcome:
@@ -185,8 +196,11 @@ def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
 def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
     """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
     mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
-    runs = [one for folder in folders for one in list_runs(folder, skip_damaged=True)]
-    for name, entries in runs:
+    runs: dict[str, list[Entry]] = {}
+    for name, entries in (one for folder in folders for one in list_runs(folder, skip_damaged=True)):
+        if len(entries) > len(runs.get(name, ())):  # one that went on in memory has fewer lines on the disk
+            runs[name] = entries
+    for name, entries in runs.items():
         for intent in entries if name != run and mine else []:
             if intent.kind is not Kind.INTENT or intent.time <= min(one.time for one in intents):
                 continue

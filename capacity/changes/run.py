@@ -18,7 +18,7 @@ from capacity.inventory.engine import Engine
 from capacity.progress import Progress
 from capacity.settings import Settings
 
-__all__ = ["Result", "Work", "carry_out", "stopped"]
+__all__ = ["Result", "Work", "carry_out", "stopped", "stopped_by"]
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     def failed(one: Watched, reason: str) -> None:
         bad.append(one)
         intent = one.intent
-        stopped_by = _stopped_by(work, intent)
-        reason += f"; the run {stopped_by} stopped it, and it stays so" * bool(stopped_by)
+        ended_by = stopped_by(work, intent)
+        reason += f"; the run {ended_by} stopped it, and it stays so" * bool(ended_by)
         work.journal.write(Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason)
-        left = undo(intent, one.engine, work.journal, again=not stopped_by)
+        left = undo(intent, one.engine, work.journal, again=not ended_by)
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:
@@ -132,7 +132,7 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     return not bad
 
 
-def _stopped_by(work: Work, intent: Entry) -> str:
+def stopped_by(work: Work, intent: Entry) -> str:
     """The emergency that stopped a container of a step on purpose meanwhile; empty where none did."""
     mine = {one["id"] for one in intent.detail["containers"]}
     runs = list_runs(work.journal.folder.parent, skip_damaged=True)

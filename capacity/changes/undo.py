@@ -73,7 +73,7 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
     touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
     if intent.detail["mode"] in {"file", "stop", "recreate"}:
-        return _whole_back(intent, engine)
+        return _whole_back(intent, engine, journal)
     if intent.detail["mode"] == "create":
         return _removed(intent, engine, journal)
     if exact and intent.detail["project"] and any(before.get(what) is None for before in was.values() for what in touched):
@@ -128,12 +128,15 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
             journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
 
 
-def _whole_back(intent: Entry, engine: Engine) -> list[str]:
+def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
     if intent.detail["mode"] == "stop":
+        ended = any(one.step == intent.step and one.kind in {Kind.DONE, Kind.FAILED} for one in journal.entries())
         try:
             for one in intent.detail["containers"]:
                 if one["seen"]["state"] == "running":
+                    if not ended:  # the Engine may still be at it, and would end what is started meanwhile
+                        lifecycle.stop(engine, one["id"], one["name"])
                     lifecycle.start(engine, one["id"], one["name"])
         except ContainerGone:
             recreate(intent, engine, replicas=_number(intent, engine))

@@ -72,8 +72,8 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
 
 def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
     """Replica -> how long it lived last; a change of the restart policy has a rule of its own for loops."""
-    if any(change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]):
-        return {}
+    if intent.detail["mode"] != "live" or any(change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]):
+        return {}  # what Compose has just replaced did not die
     again = [one for one in intent.detail["containers"] if one["seen"]["restart_count"]]
     now = engine_time(engine) if again else 0.0
     known = last_lives(engine, now - _EVENTS, now) if again else {}
@@ -117,7 +117,8 @@ def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched,
             killed = _killed(left, ahead)
             reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
             last = [over and (late or bool(reason) or _outlived(one, ahead)) for one, reason in zip(left, reasons, strict=True)]
-            at_end = pool.map(lambda pair: _throttled(pair[0]) if pair[1] else "", zip(left, last, strict=True))
+            asked = [one if is_last and not reason else None for one, is_last, reason in zip(left, last, reasons, strict=True)]
+            at_end = pool.map(lambda one: _throttled(one) if one is not None else "", asked)
             for index, (one, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
                 reasons[index] = reasons[index] or slow or (_still_loops(one) if is_last else "")
             for one, reason in zip(left, reasons, strict=True):

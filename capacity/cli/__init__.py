@@ -17,7 +17,7 @@ from capacity.errors import CapacityError
 __all__ = ["app", "main"]
 
 
-class _Interrupted(Exception):  # noqa: N818 - no error: somebody pressed Ctrl-C
+class _Interrupted(Exception):
     """An interruption, with what the library says became of the work; it may say nothing."""
 
 

@@ -63,7 +63,8 @@ def release(
         if told:  # whatever came then, these are down
             print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
         raise
-    _show([*released, *flushed], yes=yes, as_json=as_json, title=_RELEASED if wanted is not None else "Flushed")
+    alone = "Flushed" if all(one.state == "flushed" for one in flushed) else "Not flushed"
+    _show([*released, *flushed], yes=yes, as_json=as_json, title=_RELEASED if wanted is not None else alone)
     short = wanted is not None and _say_shortfall(released, wanted, yes=yes)
     if (short and yes) or any(one.state == "failed" for one in [*released, *flushed]):
         raise typer.Exit(1)

@@ -14,8 +14,6 @@ from capacity.cli.printing import print_rows
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from capacity.operations.pool_steps import PoolStep
 
 __all__ = ["register"]
@@ -46,14 +44,15 @@ def size(
 
     from capacity import api
     from capacity.operations.pool_size import pool_size
+    from capacity.sizing import forecast_load
     from capacity.units import format_memory
 
     settings = settings_of(config, None)
     history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
     made = api.forecast(history, "cpu", settings=settings)
-    median: pd.DataFrame = made.bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
-    past = float(history.cpu[median.columns].mean().sum())
-    growth = float(median.mean().sum()) / past if past > 0 else 1.0
+    coming = forecast_load(made.bands)
+    past = float(history.cpu[coming.index].mean().sum())
+    growth = float(coming.sum()) / past if past > 0 else 1.0
     found = pool_size(history.cpu, history.memory, growth)
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1))

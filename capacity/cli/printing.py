@@ -37,7 +37,7 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
 def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
     """Rows as a table, or as JSON."""
     if as_json:
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(json.dumps(rows, indent=1, allow_nan=False))
         return
     if not rows:
         typer.echo(f"{title}: nothing" if title else "nothing")

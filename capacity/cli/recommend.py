@@ -132,7 +132,12 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
 def _print_differences(rows: list[dict[str, Any]], resource: Resource, *, as_json: bool, file: Path | None) -> None:
     from capacity.reporting.words import PRINT
 
-    if not as_json:
+    if as_json:
+        rows = [
+            {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+            for row in rows
+        ]
+    else:
         show = PRINT[resource]
         rows = [
             {

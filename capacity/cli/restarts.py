@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from capacity.cli.live_plan import Out, write_live_plan
 from capacity.cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, one_source, settings_of
 from capacity.cli.printing import print_rows
-from capacity.errors import SourceError
+from capacity.errors import NoHistory, SourceError
 from capacity.runbooks import runbook_url
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def restarts(
     if wants_history:
         try:
             history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
-        except SourceError as error:  # in an emergency the metrics may be down too, and the Engines know most of it
+        except (SourceError, NoHistory) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
             missing = True
             typer.echo(f"capacity: only what the Engines tell is looked at: {error}", err=True)
     loops, silent = loops_of(settings, window, more_than, history)
@@ -80,8 +81,9 @@ def loops_of(
     sized: dict[str, float] = {}
     counted: dict[str, float] = {}
     if history is not None:
-        limits = api.recommend(history, "memory", settings=settings).table["limit"].dropna()
-        sized = {str(service): float(limit) for service, limit in limits.items()}
+        with suppress(NoHistory):  # no memory samples: half more it is
+            limits = api.recommend(history, "memory", settings=settings).table["limit"].dropna()
+            sized = {str(service): float(limit) for service, limit in limits.items()}
         hours = max(1, -(-int(seconds) // 3600))
         counted = {str(service): float(count) for service, count in history[Signal.RESTARTS].tail(hours).sum().items()}
     moves = port_moves(settings)
@@ -108,7 +110,7 @@ def _loop_row(one: RestartLoop) -> dict[str, Any]:
     return {
         "service": one.service,
         "host": one.host,
-        "state": "cannot start" if one.cannot_start else "waits" if one.back_off else "loops",
+        "state": "cannot start" if one.cannot_start else "ended" if one.ended else "waits" if one.back_off else "loops",
         "restarts": one.restarts,
         "total": one.total,
         "cause": one.diagnosis.cause,

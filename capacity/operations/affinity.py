@@ -83,7 +83,7 @@ def balance(
 
     Args:
         inventory: what runs; from the Engines.
-        load: forecast busy cores by service; services that are missing count as idle.
+        load: forecast busy cores by service, on all hosts together; services that are missing count as idle.
         types: categories of services, the first that fits.
         ranges: cpuset of a category.
         pinned: services whose cores stay as they are.
@@ -100,7 +100,8 @@ def balance(
             continue
         kinds = {key: type_of(key, types).category for key in running}
         fixed = {key: one.cpuset or f"0-{host.cores - 1}" for key, one in running.items() if key in pinned}
-        mine = load.reindex(list(running)).astype(float)
+        here = pd.Series({key: _share(inventory, key, host.name) for key in running}, dtype=float)
+        mine = load.reindex(list(running)).astype(float) * here
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
         changes = tuple(
             Change(str(key), What.CPUSET, running[str(key)].cpuset or None, str(row["cpuset"]), Reason.CORE_BALANCE)
@@ -113,6 +114,12 @@ def balance(
         brought = applied(shares, [one for one in known if one.host in {host.name, host.hostname}])
         found.append(Balance(host.name, cores, uneven, placement, changes, brought))
     return found
+
+
+def _share(inventory: Inventory, key: str, host: str) -> float:
+    """Share of a service's running containers that are on a host: its load is that of all of them."""
+    hosts = [one.host for one in inventory.of(key) if one.running]
+    return hosts.count(host) / max(len(hosts), 1)
 
 
 def applied(busy: pd.DataFrame, made: Sequence[Adjustment]) -> Applied | None:

@@ -9,19 +9,20 @@ from typing import Any
 
 from capacity.changes import lifecycle
 from capacity.changes.journal import Journal, Kind, still_stopped
-from capacity.errors import EngineError, InputError, PoolUnhealthy, say_taken_back
+from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.inventory.containers import Container
 from capacity.inventory.engine import Engine, inspect
 from capacity.operations.emergency import stop_one
 from capacity.operations.leases import leased, retire
 from capacity.operations.pool import InstancePool, PoolState
 from capacity.operations.pool_end import remove_instance
-from capacity.operations.pool_found import containers_of, pool_engine, refuse_foreign, slot_of, wanted_size
+from capacity.operations.pool_found import containers_of, pool_engine, refuse_foreign, slot_of, stands, wanted_size
 from capacity.operations.pool_like import all_alike, described, of_config, of_host, shareable, variables_of
 from capacity.operations.pool_place import lock_file, place_of, refuse_elsewhere
 from capacity.operations.pool_same import check_host, check_image, check_network, refuse_another
 from capacity.operations.pool_steps import PoolStep, done, planned
 from capacity.operations.record import journalled
+from capacity.progress import say_taken_back
 from capacity.settings import Settings
 
 __all__ = ["Migration", "existing_pool", "migrate", "pool_down", "pool_scale", "pool_states", "pool_up"]
@@ -335,7 +336,7 @@ def _standing(engine: Engine, name: str, settings: Settings) -> tuple[InstancePo
     """A pool that stands, as its first instance is, and its instances."""
     found = _of_pool(engine, name)
     pool = _like(engine, found[0], name, wanted_size(lock_file(place_of(name, engine).folder), found), settings)
-    pool.as_it_stands = True
+    pool.as_it_stands, pool.keep = True, stands(found)
     return pool, found
 
 

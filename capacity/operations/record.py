@@ -174,7 +174,10 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, lis
 
 
 def folder_of(settings: Settings, run: str) -> Path:
-    """The folder with the fuller copy of a run, by the beginning of its name; that of the settings where none or several begin so."""
+    """The folder with the fuller copy of a run, by the beginning of its name.
+
+    Where none or several begin so it is that of the settings, where `find_run` says that.
+    """
     found = {name: folder for folder, name, _ in _runs(settings) if name.startswith(run)}
     if run in found:
         return found[run]

@@ -47,6 +47,7 @@ class RestartLoop:
         changes: what would mend it; empty = by hand.
         advice: what to do, in one line.
         cannot_start: it does not restart: its Engine, or its shell, could not begin its program.
+        ended: it does not run, and its Engine will not start it again: its retries are used up, or somebody stopped it.
     """
 
     service: str
@@ -59,6 +60,7 @@ class RestartLoop:
     changes: tuple[Change, ...] = ()
     advice: str = ""
     cannot_start: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def find_restart_loops(
                 RestartLoop(
                     *(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice),
                     cannot_start=not loops,
+                    ended=loops and _is_down(one),
                 )
             )
     return sorted(found, key=lambda loop: (-loop.restarts, loop.service))

@@ -24,6 +24,7 @@ from capacity.operations.emergency import Stopped
 from capacity.operations.former import Former, former_project
 from capacity.operations.ready import critical_failures, wait_ready
 from capacity.operations.record import REVISION, journalled
+from capacity.progress import say_taken_back
 from capacity.settings import Settings
 
 __all__ = ["to_revision"]
@@ -132,7 +133,8 @@ def _carry_out(
             sick = critical_failures(settings, engines, unreachable)
             done += [Stopped(service, host, names, "failed", note=why) for service, host, names, why in sick]
     except BaseException as error:
-        take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
+        back = take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
+        say_taken_back(error, whole=all(one.state == "undone" for one in back))
         raise
     if any(one.state == "failed" for one in done):
         left = [one for one in take_back(journal, engines, why="it failed") if one.state != "undone"]

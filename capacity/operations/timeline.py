@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -276,9 +277,16 @@ def _read(number: int, entry: Any) -> Item:
         until=_day(name, "until", entry),
         note=str(entry.get("note") or ""),
         code=str(entry.get("code") or ""),
-        sources=tuple(map(str, entry.get("from") or ())),
+        sources=_sources(name, entry),
         extra={name: value for name, value in entry.items() if name not in _KEYS} or None,
     )
+
+
+def _sources(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    said = entry.get("from") or []
+    if not isinstance(said, (str, list)):
+        raise ValueError(f"{name} has `from: {said}`; write a list, such as [compose shop]")  # noqa: TRY004 - one kind
+    return (said,) if isinstance(said, str) else tuple(map(str, said))
 
 
 def _day(name: str, key: str, entry: dict[str, Any]) -> date | None:
@@ -309,10 +317,9 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
         new.write_text(_HEADER + text.getvalue(), encoding="utf-8")
         new.replace(file)
     except OSError as error:
+        with suppress(OSError):  # on a dead disk nothing can be done
+            new.unlink()
         raise StorageError(f"Cannot write {file}: {error.strerror}", "Name another file with --file") from error
-    finally:
-        with suppress(OSError):  # it is there only where it could not be written whole, or not be put in place
-            new.unlink(missing_ok=True)
 
 
 def _plain(one: Item) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
         rows = rows.assign(limit=pd.to_numeric(rows["limit"]))
     except OSError as error:
         raise InputError(f"Cannot read {file}: {error.strerror}", "Name an earlier output") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} holds no recommendations", "Write them with --format csv or --json") from error
     if rows.empty:
         raise InputError(f"{file} holds no recommendations for {resource}", f"Make it with --signal {resource}")

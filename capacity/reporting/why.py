@@ -98,7 +98,7 @@ def why(
     past = sizing.replay(
         usage[chosen], signal=resource, policies=names, horizon=horizon, risk=(risk,), current=limits, kills=kills, first=_FIRST
     )
-    today = others(usage[chosen], resource, np.asarray(limits, np.float64), names, kills=kills, risk=risk)
+    today = others(usage[chosen], resource, np.asarray(limits, np.float64), names, kills=kills, risk=risk, horizon=horizon)
     mine = past[past["service"] == service]
     hit = strikes(history, resource)
     met = [hit.under(service, limit, at, at + ahead) for limit, at in zip(mine["limit"], mine["time"], strict=True)]

@@ -15,7 +15,7 @@ from capacity.model import Resource
 from capacity.sizing.context import THROTTLED_TOO_MUCH
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats
-from capacity.sizing.series import counted_on
+from capacity.sizing.series import counted_on, in_days
 from capacity.sizing.signs import step_of
 
 __all__ = ["Strikes", "find_strikes", "judge", "others"]
@@ -133,6 +133,7 @@ def others(
     *,
     kills: pd.DataFrame | None = None,
     risk: float = 0.02,
+    horizon: str = "7D",
 ) -> pd.DataFrame:
     """What policies would set at the end of a window: services x names.
 
@@ -143,9 +144,11 @@ def others(
         names: of the policies.
         kills: for memory under the limits in force, times x services.
         risk: asked of those that know one.
+        horizon: how far ahead the limits must hold.
     """
     step = max(1, round(step_of(usage).total_seconds()))
-    past = Past(usage.to_numpy(np.float64), step, resource, current, kills=counted_on(usage, kills))
+    counts, days = counted_on(usage, kills), in_days(horizon)
+    past = Past(usage.to_numpy(np.float64), step, resource, current, horizon=days, kills=counts)
     if not len(usage.columns) or not len(usage.index):
         return pd.DataFrame(index=usage.columns, columns=pd.Index(list(names)), dtype=np.float64)
     return pd.DataFrame({name: POLICIES[name]().limits(past, (risk,))[0] for name in names}, index=usage.columns)

@@ -76,6 +76,8 @@ def forecast_load(bands: pd.DataFrame, replicas: Mapping[str, float] | None = No
         bands: future grid x (service, quantile), cores of one replica.
         replicas: service -> how many; what is not named has one.
     """
+    if 0.5 not in bands.columns.get_level_values("quantile"):  # noqa: PLR2004 - the median; without any forecast there is none
+        return pd.Series(dtype=float)
     median: pd.DataFrame = bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
     load = median.mean()
     return load * pd.Series({name: float((replicas or {}).get(str(name), 1)) for name in load.index}, dtype=float)

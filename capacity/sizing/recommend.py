@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ _SAFE = 1.25  # times the risk: no limit is lowered to run more
 _LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 _RECENT = pd.Timedelta("14D")
 _ALL = 0.999  # of what is shared out: more than that cannot be taken back
+_EXACT = 1e-9  # share of a budget that sums of many limits may be off by
+_EASY = 8  # rounds after which a share that hardly helps is cut faster
 
 _FIRST = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
 _EVIDENCE = ["peak", "peak_high", "observed_peak", "startup_peak", "mean", "p95", "p99", "slack", "slack_after", "breaches"]
@@ -104,9 +107,9 @@ def recommend(
     table["default"] = type_defaults(table, usage, resource, context)
     copies = pd.Series({name: float(context.replicas.get(str(name), 1)) for name in services}, index=services, dtype=float)
     if budget is not None:  # what services without history get is no longer there for the others
-        unseen = float((table["default"].where(table["peak_high"].isna()) * copies).sum())
+        unseen = float((table["current"].fillna(table["default"]).where(table["peak_high"].isna()) * copies).sum())
         if unseen >= budget:
-            said = f"A budget of {_amount(budget, resource)} is spent by the defaults of services without history"
+            said = f"A budget of {_amount(budget, resource)} is spent by what services without history have, or get by default"
             raise InputError(said, f"They take {_amount(unseen, resource)}: raise it, or leave them out")
         budget -= unseen
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
@@ -136,19 +139,26 @@ def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame], copies
     Raises:
         InputError: what is pinned, kept or has a minimum leaves nothing for the others.
     """
-    share = budget
-    while True:
+
+    def tried(share: float) -> tuple[pd.DataFrame, float]:
         table = decided(share)
-        known = table["peak_high"].notna()  # the defaults of the others are off the budget already
-        over = float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget
-        if over <= 0:
+        known = table["peak_high"].notna()  # what the others take is off the budget already
+        return table, float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget
+
+    share, slack = budget, _EXACT * budget
+    for turn in itertools.count():
+        table, over = tried(share)
+        if over <= slack:
             return table
-        if over >= share * _ALL:
+        least = tried(budget * (1 - _ALL))[1] if not turn else 0.0
+        if least > slack:
             raise InputError(
-                f"The budget cannot be kept: what is pinned, kept or has a minimum takes {over / budget:.0%} too much",
+                f"The budget cannot be kept: what is pinned, kept or has a minimum takes {least / budget:.1%} too much",
                 "Raise the budget, or change [services] in capacity.toml",
             )
-        share -= over
+        # what is over may be a small and constant part: then the share falls by steps of its own
+        share = max(share - (over if turn < _EASY else max(over, share / 16)), budget * (1 - _ALL))
+    raise AssertionError("the count never ends")
 
 
 def _check(risk: float, policy: str, budget: float | None) -> None:

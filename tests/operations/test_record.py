@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes.journal import Journal, Kind, list_runs, open_journal, read_journal, still_stopped, way_out
+from capacity.changes.journal import Journal, Kind, list_runs, open_journal, owner, read_journal, still_stopped, way_out
 from capacity.changes.listing import listed
+from capacity.changes.lock import apply_lock
 from capacity.errors import InputError, Locked, StorageError
 from capacity.operations import record
 from capacity.operations.record import folders, journalled, open_stops
@@ -132,6 +133,31 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path)
     assert [len(entries) for _, entries in list_runs(tmp_path)] == [2, 2]
     with journalled(own, "emergency-revision"), pytest.raises(Locked), journalled(own, "emergency-revision"):
         raise AssertionError("two hold the lock")
+
+
+@pytest.mark.parametrize(
+    ("what", "back"), [("pool-up", False), ("pool-scale", False), ("pool-migrate", False), ("emergency-revision", True)]
+)
+def test_who_is_refused_learns_what_runs_and_the_way_out_of_that(tmp_path: Path, what: str, back: bool) -> None:
+    """The run by its occasion, not a plan; a rollback is offered only for a run that it can take back."""
+    with journalled(settings(tmp_path), what) as mine, pytest.raises(Locked) as refused, apply_lock(tmp_path):
+        raise AssertionError("two hold the lock")
+    said, number = str(refused.value), os.getpid()
+    assert said.startswith(f"`{what}` is under way, begun by ")
+    assert f"(process {number}) (run {mine.run}). Wait for it, or end it with `kill -INT {number}`" in said
+    assert (f", then `capacity rollback {mine.run} --yes`" in said) == ("rollback" in said) == back
+
+
+def test_a_rollback_under_way_is_called_so(tmp_path: Path) -> None:
+    """Also of a plan's run: it is not applied, and the same rollback goes on with it later."""
+    with apply_lock(tmp_path), closing((journal := open_journal(tmp_path, "run")).handle):
+        journal.write(Kind.STARTED, who="somebody", plan="p")
+        journal.write(Kind.ROLLBACK, who=owner())
+        with (
+            pytest.raises(Locked, match=r"A run is being taken back by .*then `capacity rollback run --yes`"),
+            apply_lock(tmp_path),
+        ):
+            raise AssertionError("two hold the lock")
 
 
 def test_a_block_that_ends_its_run_itself_leaves_it_open_where_it_does_not(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from capacity.bundled import bundled
 from capacity.compliance import Facts, evaluate, load_rules
 from capacity.compliance.gather import from_files
-from capacity.errors import InputError
+from capacity.errors import InputError, StorageError
 from capacity.model import Resource
 from capacity.operations.causes import Diagnosis
 from capacity.operations.restarts import RestartLoop
@@ -33,6 +33,7 @@ from capacity.operations.timeline import (
     write_timeline,
 )
 from capacity.settings import Settings
+from tests.stack.test_apply_faults import fill, mounted
 
 PLAIN = "id: a, kind: b, when: Day 1, subject: s, what: w"
 MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
@@ -98,6 +99,19 @@ def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
+def test_a_full_disk_leaves_the_former_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    """The error names the file; no half of a new one stays."""
+    with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        file = tmp_path / "timeline.yaml"
+        write_timeline(file, merge([], things(), MONDAY))
+        before = file.read_bytes()
+        ballast = fill(tmp_path)
+        with pytest.raises(StorageError, match=r"Cannot write .*timeline\.yaml: No space"):
+            write_timeline(file, merge([], things(), MONDAY))
+        assert file.read_bytes() == before
+        assert {*tmp_path.iterdir()} == {file, ballast}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -113,6 +127,7 @@ def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
         ("items: [{id: a, kind: b, when: [1], subject: s, what: w}]", "item 1 (s) has `when: [1]`"),
         (f"items: [{{{PLAIN}, state: ready}}]", "item 1 (s) has `state: ready`; write open, doing, done"),
         (f"items: [{{{PLAIN}, since: soon}}]", "item 1 (s) has `since: soon`; write a day, such as 2026-11-23"),
+        (f"items: [{{{PLAIN}, from: 5}}]", "item 1 (s) has `from: 5`; write a list"),
         ("items:\n  - {", "line 2 is no YAML: "),
         ("items: \udcff", "it is not written in UTF-8"),
     ],

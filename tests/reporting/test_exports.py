@@ -96,6 +96,7 @@ def test_runs_differ_only_in_what_changed(tables: dict[Resource, pd.DataFrame], 
 @pytest.mark.parametrize(
     ("text", "said"),
     [(None, "Cannot read"), ("", "holds no recommendations"), ("a,b\n1,2\n", "holds no recommendations"), ("[{]", "holds no"),
+     ('[{"resource": "memory"}, 5]', "holds no"),
      ("service,resource,limit,action,reason\nweb,cpu,1,set,unlimited\n", "no recommendations for memory")],
 )  # fmt: skip
 def test_a_file_without_recommendations_is_refused(text: str | None, said: str, tmp_path: Path) -> None:

@@ -140,6 +140,13 @@ def test_a_first_month_says_so() -> None:
     assert "No host metrics" in str(monthly_sections.packing(bare))
 
 
+def test_too_short_a_history_has_no_load_to_pack_by() -> None:
+    """Hours after the first start nothing can be forecast, and the review says what it can."""
+    short = monthly.review(api.open_history("sample", as_of=END, window="12h"), load_settings())
+    assert all(placed.load.sum() == 0 for placed in short.placements.values())
+    assert "Cores of" in str(monthly_sections.packing(short))
+
+
 def test_a_run_on_the_first_reviews_the_month_that_ended() -> None:
     """Midnight of the first of December is the end of November."""
     assert monthly.month_name(pd.Timestamp("2026-12-01", tz="UTC")) == "2026-11"

@@ -66,6 +66,7 @@ def test_load_is_the_mean_median_forecast_of_all_replicas() -> None:
     columns = pd.MultiIndex.from_product([["web", "db"], [0.5, 0.9]], names=["service", "quantile"])
     bands = pd.DataFrame([[0.4, 9, 1, 9], [0.6, 9, 3, 9]], columns=columns, dtype=float)
     assert forecast_load(bands, {"web": 2}).to_dict() == {"web": 1.0, "db": 2.0}
+    assert forecast_load(bands.iloc[:, :0]).empty
 
 
 def test_a_service_wider_than_a_core_gets_a_range() -> None:

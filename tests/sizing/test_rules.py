@@ -182,6 +182,26 @@ def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
         recommend(usage, current=current, budget=2.5 * GIB, context=Context(rules=rules))
 
 
+def test_a_budget_that_pinned_limits_just_pass_is_refused_at_once() -> None:
+    """A hair too much is too much, a rounding error is none, and neither takes many rounds."""
+    usage = steady("a", "b", "c", level=0.05)
+    rules = {name: ServiceRule(pinned=True) for name in usage}
+    pinned = {"signal": "cpu", "current": dict.fromkeys(usage, 0.1)}
+    context = Context(rules=rules, replicas=dict.fromkeys(usage, 3))
+    table = recommend(usage, budget=0.9, context=context, **pinned)  # type: ignore[arg-type]  # a mapping of words
+    assert set(table["reason"]) == {Reason.PINNED}
+    with pytest.raises(InputError, match=r"takes 0\.1% too much"):
+        recommend(usage, budget=0.8991, context=context, **pinned)  # type: ignore[arg-type]  # the same
+
+
+def test_a_limit_without_history_counts_in_a_budget() -> None:
+    """It stays in force whatever the default for its type is."""
+    usage = steady("web")
+    usage["new"] = np.nan
+    with pytest.raises(InputError, match="is spent by what services without history have"):
+        recommend(usage, current={"new": 12 * GIB}, budget=5 * GIB)
+
+
 def test_a_budget_counts_every_replica() -> None:
     """Limits times replicas keep the budget, and one that is spent by defaults is refused in its own unit."""
     usage = steady("web", "db", "cache")

@@ -15,7 +15,8 @@ import pytest
 
 from capacity.changes import apply_plan, dry_run, resume, resume_preview, rollback
 from capacity.changes.journal import Journal, Kind, list_runs
-from capacity.errors import ApplyFailed
+from capacity.changes.lock import apply_lock
+from capacity.errors import ApplyFailed, Locked, StorageError
 from capacity.inventory import drift, snapshot
 from capacity.model import What
 from tests.changes.fleet import MIB, Fleet, fleet, in_folder, memory, other, plan_of, project
@@ -199,6 +200,17 @@ def test_a_full_disk_under_the_compose_file(shop: Fleet) -> None:
         result = apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings())
         assert "No space" in result.outcomes[0].reason
         assert (file.read_text(), shop.memory("shop-web-1")) == (text, 64)
+
+
+def test_a_full_disk_without_a_lock_file(tmp_path: Path) -> None:
+    """The lock cannot say whose it is: that is one error with a next step; with room again the lock is had, and is refused."""
+    with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        ballast = fill(tmp_path)
+        with pytest.raises(StorageError, match=r"Cannot write .*lock: No space.*Free the disk"), apply_lock(tmp_path):
+            raise AssertionError("a lock that names nobody")
+        ballast.unlink()
+        with apply_lock(tmp_path), pytest.raises(Locked, match=rf"process {os.getpid()}"), apply_lock(tmp_path):
+            raise AssertionError("two hold the lock")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # closing what a full disk did not take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from capacity.changes import apply_plan, resume, rollback
 from capacity.changes.journal import Kind, list_runs
 from capacity.changes.listing import listed
+from capacity.cli import app
 from capacity.errors import ChangeRefused, InputError
 from capacity.inventory import snapshot
 from capacity.operations.emergency import release, restart_critical, undo
@@ -154,8 +157,8 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet
         assert seen(settings) == before
 
 
-def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path: Path) -> None:
-    """A run whose journal takes nothing more goes on in memory, is not taken back twice, and is listed once."""
+def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose journal takes nothing more goes on in memory, is not taken back twice by any command, and is listed once."""
     shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
     with small_disk(tmp_path / "disk") as disk:
         settings = shop.settings(journal=disk / "journal")
@@ -171,6 +174,11 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path
         with pytest.raises(InputError, match="There is no run to take back"):
             last_run(settings)
         assert [(one.run, one.outcome) for one in listed(folders(settings))] == [(run, "rolled back")]
+        for name, value in (shop.environment() | {"CAPACITY_APPLY__JOURNAL": str(disk / "journal")}).items():
+            monkeypatch.setenv(name, value)
+        for words in ((run,), (run[:20],), (run, "--yes")):
+            said = CliRunner().invoke(app, ["rollback", *words, "--json"])
+            assert (said.exit_code, json.loads(said.stdout)) == (0, [])
 
 
 def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
