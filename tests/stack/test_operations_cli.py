@@ -229,7 +229,8 @@ def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journa
     assert kinds(shop) == [["started", *(f"{kind} work-pool-0" for kind in seen), "finished failed"]]
     with closing(client(shop.engine)) as api:  # an instance that only one of this host name can be
         with connect_all(shop.settings().engine) as (engines, _):
-            labels = {"capacity.pool": "work", "capacity.pool.slot": "0"} | place_of("work", engines["here"]).labels
+            labels = {"capacity.pool": "work", "capacity.pool.slot": "0", "capacity.pool.keep": "true"}
+            labels |= place_of("work", engines["here"]).labels
         named = {"labels": labels, "hostname": "first", "name": "work-pool-0"}
         only = ["sh", "-c", "[ $(hostname) = first ] && exec sleep 600"]
         api.containers.run(IMAGE, only, network_mode="none", detach=True, **named)
