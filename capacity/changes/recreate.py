@@ -14,7 +14,7 @@ from capacity.inventory.declared import load_declared
 from capacity.inventory.engine import Engine, engine_errors, inspect
 from capacity.model import ServiceKey
 
-__all__ = ["compose_program", "recreate", "recreate_command"]
+__all__ = ["compose_program", "recreate"]
 
 _SECONDS = 600
 _COMPOSE = "com.docker.compose."
@@ -37,7 +37,7 @@ def compose_program() -> list[str]:
     raise InputError("Compose is not installed", "Install the docker compose plugin, or set apply.recreate = false")
 
 
-def recreate_command(
+def _up_words(
     intent: Entry, *, force: bool = False, replicas: int | None = None, alone: bool = True, start: bool = True
 ) -> list[str]:
     """The words after the program that bring a service in line with its files, and nothing else.
@@ -79,7 +79,7 @@ def recreate(intent: Entry, engine: Engine, *, replicas: int | None, force: bool
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         environment = _environment(engine, Path(scratch))
         alone = not start or not _needs_are_in_line(intent, engine, program, environment)
-        _run(intent, [*program, *recreate_command(intent, force=force, replicas=replicas, alone=alone, start=start)], environment)
+        _run(intent, [*program, *_up_words(intent, force=force, replicas=replicas, alone=alone, start=start)], environment)
 
 
 def _needs_are_in_line(intent: Entry, engine: Engine, program: list[str], environment: dict[str, str]) -> bool:

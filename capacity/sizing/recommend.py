@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,9 +33,9 @@ _SURE, _NEAR = 0.5, 0.8  # a week of samples, or use near the limit: without eit
 _SAFE = 1.25  # times the risk: no limit is lowered to run more
 _LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 _RECENT = pd.Timedelta("14D")
-_ALL = 0.999  # of what is shared out: more than that cannot be taken back
+_LEAST = 0.001  # of a budget: what can be shared out at least
 _EXACT = 1e-9  # share of a budget that sums of many limits may be off by
-_EASY = 8  # rounds after which a share that hardly helps is cut faster
+_ROUNDS = 12  # halvings, to a four-thousandth of the budget
 
 _FIRST = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
 _EVIDENCE = ["peak", "peak_high", "observed_peak", "startup_peak", "mean", "p95", "p99", "slack", "slack_after", "breaches"]
@@ -88,7 +87,7 @@ def recommend(
         InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules leave nothing of.
     """
     resource = _resource(signal)
-    _check(risk, policy, budget)
+    _check(risk, policy, budget, resource)
     in_days(horizon)
     usage = checked(usage)
     context = context or Context()
@@ -139,35 +138,41 @@ def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame], copies
     Raises:
         InputError: what is pinned, kept or has a minimum leaves nothing for the others.
     """
-
-    def tried(share: float) -> tuple[pd.DataFrame, float]:
+    table = decided(budget)
+    if _over(table, budget, copies) <= 0:
+        return table
+    fits = decided(budget * _LEAST)
+    over = _over(fits, budget, copies)
+    if over > 0:
+        raise InputError(
+            f"The budget cannot be kept: what is pinned, kept or has a minimum takes {over / budget:.1%} too much",
+            "Raise the budget, or change [services] in capacity.toml",
+        )
+    low, high = budget * _LEAST, budget
+    for _ in range(_ROUNDS):
+        share = (low + high) / 2
         table = decided(share)
-        known = table["peak_high"].notna()  # what the others take is off the budget already
-        return table, float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget
-
-    share, slack = budget, _EXACT * budget
-    for turn in itertools.count():
-        table, over = tried(share)
-        if over <= slack:
-            return table
-        least = tried(budget * (1 - _ALL))[1] if not turn else 0.0
-        if least > slack:
-            raise InputError(
-                f"The budget cannot be kept: what is pinned, kept or has a minimum takes {least / budget:.1%} too much",
-                "Raise the budget, or change [services] in capacity.toml",
-            )
-        # what is over may be a small and constant part: then the share falls by steps of its own
-        share = max(share - (over if turn < _EASY else max(over, share / 16)), budget * (1 - _ALL))
-    raise AssertionError("the count never ends")
+        if _over(table, budget, copies) <= 0:
+            low, fits = share, table
+        else:
+            high = share
+    return fits
 
 
-def _check(risk: float, policy: str, budget: float | None) -> None:
+def _over(table: pd.DataFrame, budget: float, copies: pd.Series[float]) -> float:
+    """What the limits in force take beyond a budget; those of services without history are off it already."""
+    known = table["peak_high"].notna()
+    return float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget * (1 + _EXACT)
+
+
+def _check(risk: float, policy: str, budget: float | None, resource: Resource) -> None:
     if not 0 < risk < 1:
         raise InputError(f"risk {risk} is not between 0 and 1", "Use a share such as 0.02")
     if policy not in POLICIES:
         raise InputError(f"There is no policy {policy!r}", f"Known are {', '.join(POLICIES)}")
     if budget is not None and (policy != "capacity" or not budget > 0):
-        raise InputError(f"A budget of {budget:,.6g} for the policy {policy}", "Give a size above zero, and the policy capacity")
+        said = f"A budget of {_amount(budget, resource)} for the policy {policy}"
+        raise InputError(said, "Give a size above zero, and the policy capacity")
 
 
 def _amount(size: float, resource: Resource) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,13 +26,10 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_place(tmp_path, monkeypatch)
 
 
-def updated(shop: Fleet, name: str, *words: str) -> None:
-    """What somebody changes by hand; docker-py knows not all of it."""
-    body: dict[str, Any] = dict(word.split("=") for word in words)
+def updated(shop: Fleet, name: str, memory: str, restart: str) -> None:
+    """What somebody changes by hand."""
     with closing(client(shop.engine)) as api:
-        api.containers.get(name).update(
-            mem_limit=body["memory"], memswap_limit=body["memory"], restart_policy={"Name": body["restart"]}
-        )
+        api.containers.get(name).update(mem_limit=memory, memswap_limit=memory, restart_policy={"Name": restart})
 
 
 def with_two_revisions(shop: Fleet, before: str, now: str) -> Path:
@@ -63,7 +59,7 @@ def labels(shop: Fleet, key: str) -> dict[str, str]:
 def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stopped(shop: Fleet) -> None:
     """A revision and back: limits set by hand, a restart policy, and a service that somebody had stopped."""
     file = with_two_revisions(shop, project(web="mem_limit: 64m", low=""), project(web="mem_limit: 96m", low=""))
-    updated(shop, "shop-web-1", "memory=128m", "restart=unless-stopped")
+    updated(shop, "shop-web-1", "128m", "unless-stopped")
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-low-1").stop(timeout=0)
     settings = shop.settings()
@@ -78,7 +74,7 @@ def test_a_revision_that_fails_leaves_what_only_the_engine_knew(shop: Fleet) -> 
     """What is taken back at once has the limits, and the running set, of before."""
     bad = project(web="mem_limit: 64m", low="").replace('command: ["sleep"', 'entrypoint: ["false"]\n    command: ["sleep"', 1)
     file = with_two_revisions(shop, bad, project(web="mem_limit: 96m", low=""))
-    updated(shop, "shop-web-1", "memory=128m", "restart=always")
+    updated(shop, "shop-web-1", "128m", "always")
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-low-1").stop(timeout=0)
     before = seen(shop.settings())
@@ -103,7 +99,7 @@ def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
 def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet) -> None:
     """A limit set by hand stays in force and comes back with the rollback; a pending edit is refused, by the dry run too."""
     file = shop.up(project(web="mem_limit: 64m"))
-    updated(shop, "shop-web-1", "memory=96m", "restart=unless-stopped")
+    updated(shop, "shop-web-1", "96m", "unless-stopped")
     before = seen(shop.settings())
     plan = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"}))
     result = apply_plan(plan, shop.settings())
