@@ -23,14 +23,15 @@ TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "policies" / "prior
 LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, and the bound of the stratum
 SPREADS = (0.01, 0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
-DRIFT = {"risk": 0.2, "exponent": 0.02, "weight": 15}
+DRIFT = {"realised": 0.85, "risk": 0.2, "exponent": 0.08, "weeks": 8, "least": 15}
 WEIGHT = 15
 LEAST, LEAST_OF_ONE = 300, 100
 WHAT = (
     "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
     " log(peak / trailing peak) at `levels`, by resource, days of history and the standard deviation of the log daily peaks."
-    " It weighs as much as `weight` service-weeks and fades as a fleet shows its own. `drift`: realised over expected breaches is"
-    " assumed (risk / risk asked)^exponent, with the weight of that many expected breaches."
+    " It weighs as much as `weight` service-weeks and fades as a fleet shows its own."
+    " `drift`: realised over expected breaches is assumed `realised` x (`risk` / risk asked)^`exponent`, and counts as `weeks`"
+    " weeks of the fleet, as `least` breaches at least."
 )
 
 

@@ -5,27 +5,38 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from capacity.model import Resource
 from capacity.sizing.policies.base import Floats
 from capacity.sizing.policies.forest import MARGINS
 
-__all__ = ["allocate", "most", "within_budget"]
+__all__ = ["MONEY", "allocate", "cost_of", "most", "within_budget"]
 
-_AT_PEAK, _FAR_ABOVE = 0.1, 0.7  # weight of the fleet's total in the cost of a margin; the rest counts relative to each service
-_FAR = float(np.log(2.0))  # the margin from which on the weight stays as it is
+MONEY = {Resource.MEMORY: (0.8, 0.2, 0.7), Resource.CPU: (0.4, 0.2, 0.5)}
+"""Weight of the fleet's total in the cost of a margin, far below the trailing peak, at it and from twice the peak on.
+
+The rest counts relative to each service. CPU that one limit leaves unused others can use, so its total weighs less.
+"""
+_PLACES = (-1.0, 0.0, float(np.log(2.0)))
 _STEPS = 48
 _BARRED = 1e6
-_UNITS, _MOST_CELLS = 10_000, 20_000_000  # of the exact budget solver, and where it stops being affordable
+_UNITS, _MOST_CELLS = 10_000, 45_000_000  # of the exact budget solver, and where it stops being affordable
 
 Indices = NDArray[np.intp]
 
 
 def most(risk: float) -> float:
     """The most that a single service may risk while the fleet runs `risk` on average."""
-    return min(0.8, 20 * risk)
+    return min(1.0, 10 * risk)
 
 
 def allocate(
-    chances: Floats, peaks: Floats, risk: float, cap: float, floor: Floats | None = None, top: Floats | float = MARGINS[-1]
+    chances: Floats,
+    peaks: Floats,
+    risk: float,
+    cap: float,
+    floor: Floats | None = None,
+    top: Floats | float = MARGINS[-1],
+    resource: Resource = Resource.MEMORY,
 ) -> Indices:
     """Margin of each service with the least cost at which the mean chance is `risk` at most.
 
@@ -39,12 +50,13 @@ def allocate(
         cap: no service may have more, as far as any margin prevents it.
         floor: lowest margin of each service (a logarithm).
         top: highest margin of each service (a logarithm): what is known does not bear more.
+        resource: what is limited.
 
     Returns:
         index into `MARGINS` for each service.
     """
     count = len(peaks)
-    cost = _cost(peaks)
+    cost = cost_of(peaks, resource)
     highest = (np.broadcast_to(top, count)[:, None] + 1e-9 >= MARGINS).sum(axis=1) - 1
     bars = _barred(chances, cap, floor, highest)
     rows = np.arange(count)
@@ -60,14 +72,14 @@ def allocate(
     return chosen
 
 
-def _cost(peaks: Floats) -> Floats:
+def cost_of(peaks: Floats, resource: Resource) -> Floats:
     """What each margin costs each service, on a scale of its own: services x `MARGINS`, rising along a row.
 
-    Up to the trailing peak what counts is how much a service gets relative to itself, so that a fleet's small ones are not
-    padded without end; the further above, the more it is the money, most of which is in a few large services.
+    Around the trailing peak what counts most is how much a service gets relative to itself, so that a fleet's small ones are not
+    padded without end; further above and further below it is the money, most of which is in a few large services.
     """
     between = (MARGINS[1:] + MARGINS[:-1]) / 2
-    weight = np.interp(between, [0.0, _FAR], [_AT_PEAK, _FAR_ABOVE])
+    weight = np.interp(between, _PLACES, MONEY[resource])
     total = np.concatenate([[0.0], np.cumsum(weight * np.diff(np.exp(MARGINS)))])
     typical = np.concatenate([[0.0], np.cumsum((1 - weight) * np.diff(MARGINS))])
     return np.asarray(total * (peaks / peaks.sum())[:, None] + typical / len(peaks))

@@ -4,7 +4,7 @@ Three voices say how likely next week's peak is to pass any multiple of the trai
 past weeks, the forecaster's distribution of the peak, and a prior for fleets with little past. Margins are then chosen so that
 the expected breaches of the fleet are what was asked for, at the least cost: a service whose peak is certain gets little,
 one that may double gets more, one that nothing would help does not get everything. No single service may run a risk far above
-the one asked, nor get less than a peak it reaches again and again. What was wrong on the latest weeks, judged as if they were
+the one asked, nor get less than a peak it reaches every day. What was wrong on the latest weeks, judged as if they were
 still to come, corrects the risk that is asked.
 """
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from capacity.model import Resource
 from capacity.sizing.policies.allocate import allocate, most, within_budget
-from capacity.sizing.policies.base import Floats, Past
+from capacity.sizing.policies.base import Floats, Past, column_quantile
 from capacity.sizing.policies.daily import FEATURES, Days, days_of
 from capacity.sizing.policies.forest import MARGINS, learn
 
@@ -33,13 +33,15 @@ __all__ = ["PEAK_LEVELS", "Capacity", "Outlook", "Study"]
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _FIRST_ORIGIN = 9  # days before a past week can be learned from
 _WEEK = 7
+_LEAST = 1e-12  # of whatever unit: a logarithm needs something
 _HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
 _JUDGED = 400  # services whose held-out weeks are looked at
 _FORECAST_DAYS = 28
-_FORECAST, _FORECAST_ALONE = 0.15, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
+_FORECAST, _FORECAST_ALONE = 0.1, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
 _MOST_ALONE = float(np.log(3.0))  # the highest margin on the prior's word
 _FURTHER, _BEYOND = 1.25, float(np.log(2.0))  # how much further than ever before a peak may be thought to stray
-_FLOOR = FEATURES.index("third highest day")
+_FLOOR = FEATURES.index("lowest daily peak")
+_STEADY, _STEADY_DAYS = 0.98, 14.0
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Risks at which margins are chosen; what lies between is read from these, so that no limit falls with the risk."""
@@ -53,7 +55,7 @@ class Outlook:
     Attributes:
         peaks: trailing 14-day peak of each service; NaN = never seen.
         chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
-        floors: lowest margin of each service: a peak it reached on three of the last fourteen days.
+        floors: lowest margin of each service: a peak it reached on every one of the last fourteen days.
         tops: highest margin of each service that what is known bears.
         trust: share of the fleet's own past in the chances, 0 to 1; the rest is the prior's.
     """
@@ -87,22 +89,27 @@ class Study:
         limits: risks x services; NaN = no answer.
         outlook: the chances for the coming week.
         drift: realised over expected breaches, by risk.
+        steady: steady peak of each service, the 98th percentile of its last fourteen days; NaN = never seen.
     """
 
     limits: Floats
     outlook: Outlook
     drift: Floats
+    steady: Floats
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
-        """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches."""
+        """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches.
+
+        None is below the steady peak where the budget has room for that.
+        """
         outlook = self.outlook
         known = outlook.peaks > 0
         answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
         if known.any():
             chances, peaks = outlook.chances[known], outlook.peaks[known]
             dear = peaks if copies is None else peaks * copies[known]
-            chosen = within_budget(chances, dear, budget, outlook.floors[known])
-            if (np.exp(MARGINS[chosen]) * dear).sum() > budget:  # a budget below what is used again and again has no floors
+            chosen = within_budget(chances, dear, budget, np.log(np.maximum(self.steady[known], _LEAST) / peaks))
+            if (np.exp(MARGINS[chosen]) * dear).sum() > budget:  # a budget below what is used all the time has no floors
                 chosen = within_budget(chances, dear, budget)
             share = min(1.0, budget / float((np.exp(MARGINS[chosen]) * dear).sum()))
             answer[known] = np.exp(MARGINS[chosen]) * peaks * share
@@ -132,13 +139,13 @@ class Capacity:
         chances, peaks, floors, tops = (each[known] for each in (outlook.chances, outlook.peaks, outlook.floors, outlook.tops))
         margins = np.zeros((len(steps), len(peaks)))
         for number, step in enumerate(steps) if known.any() else ():
-            margins[number] = MARGINS[allocate(chances, peaks, step / drift[number], most(step), floors, tops)]
+            margins[number] = MARGINS[allocate(chances, peaks, step / drift[number], most(step), floors, tops, past.resource)]
         first = steps.index(_LADDER[_FIRST])
         margins[first:] = np.maximum.accumulate(margins[first:], axis=0)
         margins[first::-1] = np.minimum.accumulate(margins[first::-1], axis=0)
         answer[:, known] = np.exp(_between(steps, margins, risks)) * peaks
         drift = _between(steps, drift[:, None], risks)[:, 0]
-        return Study(answer, outlook, drift)
+        return Study(answer, outlook, drift, column_quantile(past.last(_STEADY_DAYS), _STEADY))
 
     def outlook(self, past: Past) -> Outlook:
         """Chances for the horizon after `past`."""
@@ -146,15 +153,18 @@ class Capacity:
         return self._outlook(past, days, len(days), self._fit(days, len(days) - _WEEK), horizon=past.horizon)
 
     def drift(self, past: Past, risks: Sequence[float]) -> Floats:
-        """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior."""
+        """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior.
+
+        What strikes many services at once makes one week differ from the next by more than chance, so the prior counts as so many
+        weeks of the fleet, however large it is.
+        """
         prior = _prior()["drift"]
-        weight = float(prior["weight"])  # of an integer all that follows would be cut to whole breaches
-        realised = weight * (prior["risk"] / np.asarray(risks)) ** prior["exponent"]
-        expected = np.full(len(risks), weight)
+        assumed = prior["realised"] * (prior["risk"] / np.asarray(risks)) ** prior["exponent"]
+        realised, expected = np.zeros(len(risks)), np.zeros(len(risks))
         days = _days(past)
         cut = len(days) - _WEEK * (_HELD_OUT + 1)
         if cut < _FIRST_ORIGIN:
-            return np.asarray(realised / expected)
+            return np.asarray(assumed)
         model = self._fit(days, cut)
         for back in range(1, _HELD_OUT + 1):
             now = len(days) - _WEEK * back
@@ -164,10 +174,11 @@ class Capacity:
             outlook = self._outlook(past, days, now, model, judged)
             peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
-                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.tops)
+                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.tops, past.resource)
                 realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
                 expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
-        return np.asarray(realised / expected)
+        weight = np.maximum(prior["least"], prior["weeks"] * expected / _HELD_OUT)
+        return np.asarray((weight * assumed + realised) / (weight + expected))
 
     def _fit(self, days: Days, last: int) -> Any:
         """What past weeks that began on day `last` at the latest teach; None = too little."""

@@ -17,7 +17,7 @@ from capacity.sizing.policies.daily import BASES, FEATURES, Days
 __all__ = ["MARGINS", "learn"]
 
 MARGINS = np.concatenate(
-    [np.arange(-2.5, -0.5, 0.25), np.arange(-0.5, 0.6, 0.05), np.arange(0.6, 1.5, 0.1), np.arange(1.5, 4.1, 0.25)]
+    [np.arange(-2.5, -0.5, 0.1), np.arange(-0.5, 0.6, 0.025), np.arange(0.6, 1.5, 0.05), np.arange(1.5, 4.05, 0.1)]
 )  # logarithms of the multiple of the trailing peak
 _GRID = np.arange(-3.0, 4.01, 0.05)
 _TREES, _LEAF, _SHARE, _COLUMNS = 75, 30, 0.5, 0.6
