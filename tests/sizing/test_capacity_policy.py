@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from capacity.model import Resource
 from capacity.sizing.policies import POLICIES, Past
-from capacity.sizing.policies.allocate import allocate, within_budget
+from capacity.sizing.policies.allocate import allocate, cost_of, most, within_budget
 from capacity.sizing.policies.capacity import Capacity
 from capacity.sizing.policies.daily import FEATURES, days_of, features
 from capacity.sizing.policies.forest import MARGINS
@@ -92,24 +92,41 @@ def test_services_without_samples_get_none() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 6), st.floats(0.005, 0.5), st.integers(0, 2**31))
-def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(services: int, risk: float, seed: int) -> None:
+@given(st.sampled_from(list(Resource)), st.integers(1, 6), st.floats(0.005, 0.5), st.integers(0, 2**31))
+def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(
+    resource: Resource, services: int, risk: float, seed: int
+) -> None:
     """The mean chance is at most the risk, and no single common margin that keeps it is cheaper."""
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.05, 1.0, services)
     chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
     peaks = rng.lognormal(0, 1, services)
-    chosen = allocate(chances, peaks, risk, 1.0)
-    mean = chances[np.arange(services), chosen].mean()
+    chosen = allocate(chances, peaks, risk, 1.0, resource=resource)
+    rows, cost = np.arange(services), cost_of(peaks, resource)
+    mean = chances[rows, chosen].mean()
     cheapest_possible = chances[:, -1].mean()
     assert mean <= max(risk, cheapest_possible) + 1e-12
-
-    def cost(margins: np.ndarray) -> float:
-        return float(0.4 * (np.exp(margins) * peaks).sum() / peaks.sum() + 0.6 * margins.mean())
-
     if mean <= risk:
-        same = [margin for number, margin in enumerate(MARGINS) if chances[:, number].mean() <= mean]
-        assert cost(MARGINS[chosen]) <= cost(np.full(services, same[0])) + 1e-9
+        same = np.flatnonzero(chances.mean(axis=0) <= mean)[0]
+        assert cost[rows, chosen].sum() <= cost[:, same].sum() + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 8), st.floats(0.005, 0.09), st.integers(0, 2**31))
+def test_no_service_runs_a_risk_far_above_the_one_asked(services: int, risk: float, seed: int) -> None:
+    """Each one's chance is ten times the risk at most, however dear it is beside the others."""
+    rng = np.random.default_rng(seed)
+    chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / rng.uniform(0.05, 0.4, services)[:, None]))
+    chosen = allocate(chances, rng.lognormal(0, 4, services), risk, most(risk))
+    assert (chances[np.arange(services), chosen] <= 10 * risk + 1e-12).all()
+
+
+@pytest.mark.parametrize("resource", Resource)
+def test_dearer_margins_cost_more(resource: Resource) -> None:
+    """The cost rises along every row, and in the same money a large service's step costs more than a small one's."""
+    cost = cost_of(np.array([1.0, 100.0]), resource)
+    assert (np.diff(cost, axis=1) > 0).all()
+    assert (np.diff(cost[1]) > np.diff(cost[0])).all()
 
 
 @settings(max_examples=25, deadline=None)
@@ -127,6 +144,31 @@ def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: fl
     broken = chances[np.arange(services)[:, None], every].sum(axis=0)
     assert (np.exp(MARGINS)[chosen] * peaks).sum() <= budget * (1 + 1e-12)
     assert chances[np.arange(services), chosen].sum() <= broken[cost <= budget * 0.999].min() + 1e-9
+
+
+def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
+    """The 98th percentile of the last two weeks; a budget below the sum of those starves some, and is kept too."""
+    one = past(60, seed=4)
+    study = Capacity().study(one, (0.1,))
+    steady = np.quantile(one.last(14), 0.98, axis=0)
+    assert study.steady == pytest.approx(steady)
+    rich, poor = study.within(1.1 * float(steady.sum())), study.within(0.6 * float(steady.sum()))
+    assert (rich >= steady * (1 - 1e-9)).all()
+    assert (poor < steady * 0.99).any()
+    assert poor.sum() <= 0.6 * float(steady.sum()) * (1 + 1e-9)
+
+
+def test_the_same_surprise_says_the_same_to_a_fleet_of_any_size() -> None:
+    """What a bad week teaches about drift depends on the share of services it struck, not on how many there are."""
+    small = past(60, seed=5)
+    struck = small.values.copy()
+    struck[-24 * 7 :, ::3] *= 4
+    four = Past(np.tile(struck, 4), small.step, small.resource, np.full(240, np.nan))
+    one = Past(struck, small.step, small.resource, small.current)
+    drifts = [Capacity().drift(each, (0.2, 0.1))[0] for each in (small, one, four)]
+    assert drifts[1] > 1.02 * drifts[0]
+    assert drifts[2] == pytest.approx(drifts[1], rel=0.06)
+    assert drifts[2] < 1.5 * drifts[0]
 
 
 def test_a_budget_for_a_large_fleet_beats_one_margin_for_all() -> None:

@@ -134,3 +134,18 @@ def test_changes_are_the_proposals() -> None:
 def test_an_empty_fleet_has_an_empty_table() -> None:
     """No service, no row, no error."""
     assert recommend(pd.DataFrame(index=INDEX)).empty
+
+
+@pytest.mark.parametrize("risk", [0.3, 0.1, 0.02])
+def test_no_service_gets_less_than_its_steady_peak(risk: float) -> None:
+    """Nor may it where writing one large service off would be the cheapest way to the risk asked; stricter risks add to it."""
+    rng = np.random.default_rng(11)
+    frame = pd.DataFrame(
+        rng.lognormal(0, 0.4, (len(INDEX), 12)) * [50 * 1024 * MIB, *[100 * MIB] * 11],
+        index=INDEX,
+        columns=[f"s{number}" for number in range(12)],
+    )
+    steady = frame.iloc[-14 * 24 :].quantile(0.98)
+    table = recommend(frame, risk=risk)
+    assert (table["limit"] >= steady).all()
+    assert (recommend(frame, risk=risk / 3)["limit"] >= table["limit"]).all()
