@@ -61,7 +61,8 @@ def recommend(
     the least cost; see `capacity.sizing.policies.capacity`. On top of any policy: a limit is at least the startup peak, a CPU
     limit keeps throttling under its target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a
     window in which usage was held back by its limit, within a cooldown, or shortly after the level moved. No proposal of the
-    policy `capacity` without a budget is below the steady peak, whatever the risk.
+    policy `capacity` without a budget is below the steady peak (the 98th percentile of the last 14 days) or likelier to be passed
+    than not, whatever the risk.
 
     Args:
         usage: UTC grid x services; cores or bytes; NaN = no sample.
@@ -209,7 +210,7 @@ def _chosen(
         return np.full(len(risks), np.nan)
     if budget is not None:
         return study.within(budget, np.asarray(copies, dtype=np.float64))
-    limits = np.maximum(study.limits, study.steady) if policy == "capacity" else POLICIES[policy]().limits(past, asked)
+    limits = np.maximum(study.limits, study.least()) if policy == "capacity" else POLICIES[policy]().limits(past, asked)
     return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
 
 

@@ -137,8 +137,8 @@ def test_an_empty_fleet_has_an_empty_table() -> None:
 
 
 @pytest.mark.parametrize("risk", [0.3, 0.1, 0.02])
-def test_no_service_gets_less_than_its_steady_peak(risk: float) -> None:
-    """Nor may it where writing one large service off would be the cheapest way to the risk asked; stricter risks add to it."""
+def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float) -> None:
+    """Also where writing one large service off would be the cheapest way to the risk asked; stricter risks add to it."""
     rng = np.random.default_rng(11)
     frame = pd.DataFrame(
         rng.lognormal(0, 0.4, (len(INDEX), 12)) * [50 * 1024 * MIB, *[100 * MIB] * 11],
@@ -148,4 +148,5 @@ def test_no_service_gets_less_than_its_steady_peak(risk: float) -> None:
     steady = frame.iloc[-14 * 24 :].quantile(0.98)
     table = recommend(frame, risk=risk)
     assert (table["limit"] >= steady).all()
+    assert (table["breach_after"] <= 0.5).all()
     assert (recommend(frame, risk=risk / 3)["limit"] >= table["limit"]).all()

@@ -41,7 +41,7 @@ _FORECAST, _FORECAST_ALONE = 0.1, 0.5  # weight of the forecaster beside a learn
 _MOST_ALONE = float(np.log(3.0))  # the highest margin on the prior's word
 _FURTHER, _BEYOND = 1.25, float(np.log(2.0))  # how much further than ever before a peak may be thought to stray
 _FLOOR = FEATURES.index("lowest daily peak")
-_STEADY, _STEADY_DAYS = 0.98, 14.0
+_STEADY, _STEADY_DAYS, _EVEN_ODDS = 0.98, 14.0, 0.5
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Risks at which margins are chosen; what lies between is read from these, so that no limit falls with the risk."""
@@ -96,6 +96,15 @@ class Study:
     outlook: Outlook
     drift: Floats
     steady: Floats
+
+    def least(self) -> Floats:
+        """What every service should get, however cheap for the fleet it were to write it off.
+
+        Its steady peak, and even odds of holding the coming one as far as what is known bears that.
+        """
+        outlook = self.outlook
+        even = [outlook.limit(service, _EVEN_ODDS) for service in range(len(outlook.peaks))]
+        return np.fmax(self.steady, np.minimum(even, np.exp(outlook.tops) * outlook.peaks))
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches.
