@@ -109,7 +109,9 @@ def with_their_budgets(usage: pd.DataFrame, resource: Resource, rows: pd.DataFra
         study = ours.study(past, RISKS[:1])
         for name, theirs in week.groupby("policy"):
             sized = usage.columns.isin(theirs["service"])
-            above = after.loc[:, sized] > study.within(theirs["limit"].sum(), sized * 1.0)[sized]
+            limits = study.within(theirs["limit"].sum(), sized * 1.0)[sized]
+            assert np.isfinite(limits).all()  # no answer must not count as kept
+            above = after.loc[:, sized] > limits
             broken.setdefault(str(name), []).append((above.any().sum(), above.to_numpy().sum() * (step / pd.Timedelta("1min"))))
     for name, counts in broken.items():
         breaches, minutes = np.sum(counts, axis=0)

@@ -18,7 +18,7 @@ from capacity.sizing.evidence import judge, others
 from capacity.sizing.frames import checked
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.base import Floats, column_quantile
-from capacity.sizing.policies.capacity import PEAK_LEVELS, Capacity, Study
+from capacity.sizing.policies.capacity import EVEN_ODDS, PEAK_LEVELS, Capacity, Study
 from capacity.sizing.series import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing.signs import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
 from capacity.sizing.throttling import learn_curve, predicted_share, smallest_limit
@@ -62,7 +62,7 @@ def recommend(
     limit keeps throttling under its target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a
     window in which usage was held back by its limit, within a cooldown, or shortly after the level moved. No proposal of the
     policy `capacity` without a budget is below the steady peak (the 98th percentile of the last 14 days) or likelier to be passed
-    than not, whatever the risk.
+    than not, whatever the risk, as far as what is known, a leak, own bounds and the ceiling bear that.
 
     Args:
         usage: UTC grid x services; cores or bytes; NaN = no sample.
@@ -106,7 +106,9 @@ def recommend(
     study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
-    copies = pd.Series({name: float(context.replicas.get(str(name), 1)) for name in services}, index=services, dtype=float)
+    copies = pd.Series(
+        {name: max(1.0, float(context.replicas.get(str(name), 1))) for name in services}, index=services, dtype=float
+    )
     if budget is not None:  # what services without history get is no longer there for the others
         unseen = float((table["current"].fillna(table["default"]).where(table["peak_high"].isna()) * copies).sum())
         if unseen >= budget:
@@ -116,7 +118,7 @@ def recommend(
     curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
     _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
     sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
-    table["urgent"] = (table["breach_now"] > _URGENT * risks) & sure if policy == "capacity" else True
+    table["urgent"] = (table["breach_now"] > np.minimum(_URGENT * risks, EVEN_ODDS)) & sure if policy == "capacity" else True
     table["safe"] = _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
     regime = regime_since(usage)
 
@@ -210,7 +212,10 @@ def _chosen(
         return np.full(len(risks), np.nan)
     if budget is not None:
         return study.within(budget, np.asarray(copies, dtype=np.float64))
-    limits = np.maximum(study.limits, study.least()) if policy == "capacity" else POLICIES[policy]().limits(past, asked)
+    if policy == "capacity":  # stricter risks never get less, also where their drift is milder
+        limits = np.maximum.accumulate(np.maximum(study.limits, study.least()), axis=0)
+    else:
+        limits = POLICIES[policy]().limits(past, asked)
     return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from capacity.model import Resource
 from capacity.sizing.policies import POLICIES, Past
 from capacity.sizing.policies.allocate import allocate, cost_of, most, within_budget
-from capacity.sizing.policies.capacity import Capacity
+from capacity.sizing.policies.capacity import Capacity, Outlook
 from capacity.sizing.policies.daily import FEATURES, days_of, features
 from capacity.sizing.policies.forest import MARGINS
 
@@ -147,15 +147,25 @@ def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: fl
 
 
 def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
-    """The 98th percentile of the last two weeks; a budget below the sum of those starves some, and is kept too."""
+    """The 98th percentile of the last two weeks, down to a budget of just those; one below starves some, and is kept too."""
     one = past(60, seed=4)
     study = Capacity().study(one, (0.1,))
     steady = np.quantile(one.last(14), 0.98, axis=0)
     assert study.steady == pytest.approx(steady)
-    rich, poor = study.within(1.1 * float(steady.sum())), study.within(0.6 * float(steady.sum()))
-    assert (rich >= steady * (1 - 1e-9)).all()
-    assert (poor < steady * 0.99).any()
-    assert poor.sum() <= 0.6 * float(steady.sum()) * (1 + 1e-9)
+    for times in (0.6, 1.0, 1.005, 1.03, 1.5):
+        limits = study.within(times * float(steady.sum()))
+        assert limits.sum() <= times * float(steady.sum()) * (1 + 1e-9)
+        assert (limits >= steady * (1 - 1e-9)).all() == (times >= 1)
+    taken = np.where(np.arange(60) < 3, 0.0, 1.0)
+    assert np.isnan(study.within(1e11, taken)[:3]).all()
+    assert np.isnan(study.within(1e11, np.zeros(60))).all()
+
+
+def test_a_limit_at_a_chance_is_the_lowest_of_its_kind() -> None:
+    """Where the chances stand still, the foot of the step is taken."""
+    flat = np.interp(MARGINS, [-1.0, 0.0, 1.0, 2.0], [1.0, 0.5, 0.5, 0.0])[None]
+    outlook = Outlook(np.array([8.0]), flat, np.array([-9.0]), np.array([4.0]), 1.0)
+    assert outlook.limit(0, 0.5) == pytest.approx(8.0, rel=0.03)
 
 
 def test_the_same_surprise_says_the_same_to_a_fleet_of_any_size() -> None:

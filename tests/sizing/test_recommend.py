@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
-from capacity.sizing import Context, changes_from, recommend
+from capacity.sizing import POLICIES, Context, changes_from, recommend
+from capacity.sizing.policies import Past
 from capacity.units import MIB
 
 DAYS = 21
@@ -136,17 +137,27 @@ def test_an_empty_fleet_has_an_empty_table() -> None:
     assert recommend(pd.DataFrame(index=INDEX)).empty
 
 
-@pytest.mark.parametrize("risk", [0.3, 0.1, 0.02])
-def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float) -> None:
-    """Also where writing one large service off would be the cheapest way to the risk asked; stricter risks add to it."""
+@pytest.mark.parametrize("struck", [1.0, 3.0])
+@pytest.mark.parametrize("risk", [0.5, 0.3, 0.1])
+def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float, struck: float) -> None:
+    """Also where writing one large service off would be the cheapest way to the risk asked, and after a week that struck all."""
     rng = np.random.default_rng(11)
-    frame = pd.DataFrame(
-        rng.lognormal(0, 0.4, (len(INDEX), 12)) * [50 * 1024 * MIB, *[100 * MIB] * 11],
-        index=INDEX,
-        columns=[f"s{number}" for number in range(12)],
-    )
+    index = pd.date_range("2026-09-01", periods=42 * 24, freq="1h", tz="UTC", unit="s")
+    values = rng.lognormal(0, 0.4, (len(index), 24)) * [50 * 1024 * MIB, *[100 * MIB] * 23]
+    values[-7 * 24 :] *= struck
+    frame = pd.DataFrame(values, index=index, columns=[f"s{number}" for number in range(24)])
     steady = frame.iloc[-14 * 24 :].quantile(0.98)
+    bare = POLICIES["capacity"]().limits(Past(values, 3600, Resource.MEMORY, np.full(24, np.nan)), [risk])[0]
     table = recommend(frame, risk=risk)
     assert (table["limit"] >= steady).all()
-    assert (table["breach_after"] <= 0.5).all()
+    assert (table["breach_after"] <= 0.5 + 1e-6).all()
     assert (recommend(frame, risk=risk / 3)["limit"] >= table["limit"]).all()
+    if risk == 0.5:
+        assert (bare < steady).any()
+
+
+def test_a_limit_that_is_likelier_to_be_passed_than_not_is_raised_at_any_risk() -> None:
+    """Twice a loose risk is more than any chance; a limit of half the use is raised all the same."""
+    frame = usage(a=100, b=200, c=300)
+    table = recommend(frame, current=frame.max() / 2, risk=0.5)
+    assert (table["action"] == Action.RAISE).all()

@@ -9,9 +9,9 @@ from capacity.model import Resource
 from capacity.sizing.policies.base import Floats
 from capacity.sizing.policies.forest import MARGINS
 
-__all__ = ["MONEY", "allocate", "cost_of", "most", "within_budget"]
+__all__ = ["allocate", "cost_of", "most", "within_budget"]
 
-MONEY = {Resource.MEMORY: (0.8, 0.2, 0.7), Resource.CPU: (0.4, 0.2, 0.5)}
+_MONEY = {Resource.MEMORY: (0.8, 0.2, 0.7), Resource.CPU: (0.4, 0.2, 0.5)}
 """Weight of the fleet's total in the cost of a margin, far below the trailing peak, at it and from twice the peak on.
 
 The rest counts relative to each service. CPU that one limit leaves unused others can use, so its total weighs less.
@@ -25,7 +25,7 @@ Indices = NDArray[np.intp]
 
 
 def most(risk: float) -> float:
-    """The most that a single service may risk while the fleet runs `risk` on average."""
+    """The most that a single service may risk while the fleet runs `risk` on average: from one in ten on, anything."""
     return min(1.0, 10 * risk)
 
 
@@ -41,7 +41,7 @@ def allocate(
     """Margin of each service with the least cost at which the mean chance is `risk` at most.
 
     Minimises the sum of chances + price x cost, service by service; the price is found by bisection. A higher price never
-    raises a margin, so limits are monotone in the risk.
+    raises a margin, so limits are monotone in the risk at the same cap.
 
     Args:
         chances: services x `MARGINS`, not rising along a row.
@@ -79,7 +79,7 @@ def cost_of(peaks: Floats, resource: Resource) -> Floats:
     padded without end; further above and further below it is the money, most of which is in a few large services.
     """
     between = (MARGINS[1:] + MARGINS[:-1]) / 2
-    weight = np.interp(between, _PLACES, MONEY[resource])
+    weight = np.interp(between, _PLACES, _MONEY[resource])
     total = np.concatenate([[0.0], np.cumsum(weight * np.diff(np.exp(MARGINS)))])
     typical = np.concatenate([[0.0], np.cumsum((1 - weight) * np.diff(MARGINS))])
     return np.asarray(total * (peaks / peaks.sum())[:, None] + typical / len(peaks))

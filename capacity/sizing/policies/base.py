@@ -14,9 +14,10 @@ from capacity.model import Resource
 if TYPE_CHECKING:
     from capacity.sizing.policies.daily import Days
 
-__all__ = ["Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
+__all__ = ["LEAST", "Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
 
 Floats = NDArray[np.float64]
+LEAST = 1e-12  # of whatever unit: a logarithm needs something
 _DAY = 86_400
 
 

@@ -3,9 +3,9 @@
 Three voices say how likely next week's peak is to pass any multiple of the trailing peak: a forest trained on the fleet's own
 past weeks, the forecaster's distribution of the peak, and a prior for fleets with little past. Margins are then chosen so that
 the expected breaches of the fleet are what was asked for, at the least cost: a service whose peak is certain gets little,
-one that may double gets more, one that nothing would help does not get everything. No single service may run a risk far above
-the one asked, nor get less than a peak it reaches every day. What was wrong on the latest weeks, judged as if they were
-still to come, corrects the risk that is asked.
+one that may double gets more, one that nothing would help does not get everything. Below a risk of one in ten no single service
+runs one far above it, as far as what is known bears a limit that prevents it; none gets less than a peak it reaches every day.
+What was wrong on the latest weeks, judged as if they were still to come, corrects the risk that is asked.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from numpy.typing import NDArray
 
 from capacity.model import Resource
 from capacity.sizing.policies.allocate import allocate, most, within_budget
-from capacity.sizing.policies.base import Floats, Past, column_quantile
+from capacity.sizing.policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing.policies.daily import FEATURES, Days, days_of
 from capacity.sizing.policies.forest import MARGINS, learn
 
-__all__ = ["PEAK_LEVELS", "Capacity", "Outlook", "Study"]
+__all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Capacity", "Outlook", "Study"]
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _FIRST_ORIGIN = 9  # days before a past week can be learned from
 _WEEK = 7
-_LEAST = 1e-12  # of whatever unit: a logarithm needs something
 _HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
 _JUDGED = 400  # services whose held-out weeks are looked at
 _FORECAST_DAYS = 28
@@ -41,7 +40,8 @@ _FORECAST, _FORECAST_ALONE = 0.1, 0.5  # weight of the forecaster beside a learn
 _MOST_ALONE = float(np.log(3.0))  # the highest margin on the prior's word
 _FURTHER, _BEYOND = 1.25, float(np.log(2.0))  # how much further than ever before a peak may be thought to stray
 _FLOOR = FEATURES.index("lowest daily peak")
-_STEADY, _STEADY_DAYS, _EVEN_ODDS = 0.98, 14.0, 0.5
+_STEADY, _STEADY_DAYS = 0.98, 14.0
+EVEN_ODDS = 0.5
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Risks at which margins are chosen; what lies between is read from these, so that no limit falls with the risk."""
@@ -55,7 +55,7 @@ class Outlook:
     Attributes:
         peaks: trailing 14-day peak of each service; NaN = never seen.
         chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
-        floors: lowest margin of each service: a peak it reached on every one of the last fourteen days.
+        floors: lowest margin of each service: a peak it reached on every one of the last fourteen days with samples.
         tops: highest margin of each service that what is known bears.
         trust: share of the fleet's own past in the chances, 0 to 1; the rest is the prior's.
     """
@@ -77,7 +77,7 @@ class Outlook:
     def limit(self, service: int, chance: float) -> float:
         """The lowest limit that the peak of a service passes with at most this chance; NaN where it is unknown."""
         # the chances fall along a row, so they are read backwards; the last of equal ones is the lowest margin
-        margin = np.interp(-chance, -self.chances[service], MARGINS)
+        margin = np.interp(chance, self.chances[service][::-1], MARGINS[::-1])
         return float(np.exp(margin) * self.peaks[service])
 
 
@@ -98,27 +98,31 @@ class Study:
     steady: Floats
 
     def least(self) -> Floats:
-        """What every service should get, however cheap for the fleet it were to write it off.
+        """What every service should get at each risk, however cheap for the fleet it were to write it off: risks x services.
 
-        Its steady peak, and even odds of holding the coming one as far as what is known bears that.
+        Its steady peak, and even odds of holding the coming one, corrected by the drift, as far as what is known bears that.
         """
         outlook = self.outlook
-        even = [outlook.limit(service, _EVEN_ODDS) for service in range(len(outlook.peaks))]
+        services = range(len(outlook.peaks))
+        even = [[outlook.limit(service, EVEN_ODDS / drift) for service in services] for drift in self.drift]
         return np.fmax(self.steady, np.minimum(even, np.exp(outlook.tops) * outlook.peaks))
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches.
 
-        None is below the steady peak where the budget has room for that.
+        None is below the steady peak where the budget has room for that; NaN where one is taken no times.
         """
-        outlook = self.outlook
-        known = outlook.peaks > 0
-        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan)
+        outlook, count = self.outlook, np.ones(len(self.outlook.peaks)) if copies is None else copies
+        known = (outlook.peaks > 0) & (count > 0)
+        answer = np.where(np.isfinite(outlook.peaks) & (count > 0), np.maximum(outlook.peaks, 0.0), np.nan)
         if known.any():
             chances, peaks = outlook.chances[known], outlook.peaks[known]
-            dear = peaks if copies is None else peaks * copies[known]
-            chosen = within_budget(chances, dear, budget, np.log(np.maximum(self.steady[known], _LEAST) / peaks))
-            if (np.exp(MARGINS[chosen]) * dear).sum() > budget:  # a budget below what is used all the time has no floors
+            dear, steady = peaks * count[known], float((self.steady * count)[known].sum())
+            chosen = within_budget(chances, dear, budget, np.log(np.maximum(self.steady[known], LEAST) / peaks))
+            if (np.exp(MARGINS[chosen]) * dear).sum() > budget:
+                if steady <= budget:  # too little for the next step of every margin: all share alike what is left
+                    answer[known] = self.steady[known] * (budget / steady)
+                    return answer
                 chosen = within_budget(chances, dear, budget)
             share = min(1.0, budget / float((np.exp(MARGINS[chosen]) * dear).sum()))
             answer[known] = np.exp(MARGINS[chosen]) * peaks * share
@@ -174,19 +178,20 @@ class Capacity:
         cut = len(days) - _WEEK * (_HELD_OUT + 1)
         if cut < _FIRST_ORIGIN:
             return np.asarray(assumed)
-        model = self._fit(days, cut)
+        model, weeks = self._fit(days, cut), 0
         for back in range(1, _HELD_OUT + 1):
             now = len(days) - _WEEK * back
             judged = _some(np.flatnonzero(np.isfinite(days.next_peak(now)) & (days.base(now) > 0) & days.alive(now)), _JUDGED)
             if not len(judged):
                 continue
+            weeks += 1
             outlook = self._outlook(past, days, now, model, judged)
             peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
                 chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.tops, past.resource)
                 realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
                 expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
-        weight = np.maximum(prior["least"], prior["weeks"] * expected / _HELD_OUT)
+        weight = np.maximum(prior["least"], prior["weeks"] * expected / max(weeks, 1))
         return np.asarray((weight * assumed + realised) / (weight + expected))
 
     def _fit(self, days: Days, last: int) -> Any:
@@ -292,7 +297,7 @@ def chances_from(quantiles: Floats, peaks: Floats) -> Floats:
     """Chance to pass each margin, from the peak's quantiles: services x `MARGINS`; exponential tails outside them."""
     levels = np.asarray(PEAK_LEVELS)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.maximum(quantiles, 1e-12) / peaks[:, None])
+        logs = np.log(np.maximum(quantiles, LEAST) / peaks[:, None])
     told = np.full((len(quantiles), len(MARGINS)), np.nan)
     for row in np.flatnonzero(np.isfinite(logs).all(axis=1)):
         low, high = logs[row, 0], logs[row, -1]

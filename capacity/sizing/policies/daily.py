@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from capacity.sizing.policies.base import Floats, column_max, column_quantile
+from capacity.sizing.policies.base import LEAST, Floats, column_max, column_quantile
 
 __all__ = ["BASES", "FEATURES", "Days", "days_of", "features"]
 
 _LEVELS = (0.99, 0.95, 0.9, 0.5)
-_LEAST = 1e-12  # of whatever unit: a logarithm needs something
 _RECENT, _WEEK = 14, 7
 _DAY = 86_400
 
@@ -143,7 +142,7 @@ def features(days: Floats) -> Floats:
     peaks = days[:, :, 0]
     count = len(peaks)
     recent, month = peaks[-_RECENT:], peaks[-2 * _RECENT :]
-    unit = np.log(np.maximum(column_max(recent), _LEAST))
+    unit = np.log(np.maximum(column_max(recent), LEAST))
 
     def relative(size: Floats) -> Floats:
         return np.asarray(np.clip(_log(size) - unit, -6.0, 3.0))
@@ -187,7 +186,7 @@ def _excesses(peaks: Floats) -> list[Floats]:
 
 
 def _log(size: Floats) -> Floats:
-    return np.asarray(np.log(np.maximum(size, _LEAST)))
+    return np.asarray(np.log(np.maximum(size, LEAST)))
 
 
 def _descending(values: Floats) -> Floats:

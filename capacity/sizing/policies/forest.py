@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from capacity.sizing.policies.base import Floats
+from capacity.sizing.policies.base import LEAST, Floats
 from capacity.sizing.policies.daily import BASES, FEATURES, Days
 
 __all__ = ["MARGINS", "learn"]
@@ -23,7 +23,6 @@ _GRID = np.arange(-3.0, 4.01, 0.05)
 _TREES, _LEAF, _SHARE, _COLUMNS = 75, 30, 0.5, 0.6
 _LEAST_ROWS = 60
 _MOST_ROWS = 20_000
-_LEAST = 1e-12
 
 
 def learn(days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], np.dtype[np.intp]], seed: int) -> _Chances | None:
@@ -72,7 +71,7 @@ def _past_weeks(days: Days, origins: Sequence[int], services: np.ndarray[tuple[i
         seen = np.isfinite(peak) & np.isfinite(base) & (base > 0)
         if seen.any():
             rows.append(days.features(origin)[services][seen])
-            strays.append(np.log(np.maximum(peak[seen], _LEAST) / base[seen]))
+            strays.append(np.log(np.maximum(peak[seen], LEAST) / base[seen]))
     return np.concatenate(rows), np.concatenate(strays)
 
 
