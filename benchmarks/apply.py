@@ -16,10 +16,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from capacity.changes import apply_plan, dry_run, rollback
-from capacity.inventory import drift, snapshot
-from tests.changes.fleet import IMAGE, Fleet, cpus, fleet, memory, plan_of, project
-from tests.servers_docker import client
+from capacity._compose import drift
+from capacity._docker import snapshot
+from capacity.changes import apply_plan, dry_run
+from capacity.changes._rollback import rollback
+from tests.fixtures.docker_engine import client
+from tests.fixtures.fleet import IMAGE, Fleet, cpus, fleet, memory, plan_of, project
 
 SERVICES = 50
 CONTAINERS = 500

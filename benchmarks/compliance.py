@@ -16,8 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from capacity.compliance import evaluate, formats, load_rules, propose_moves
-from capacity.compliance.gather import from_files, from_snapshot
+from capacity.compliance import _formats, evaluate, load_rules, propose_moves
+from capacity.compliance._facts.collect import from_files, from_snapshot
 
 PROJECTS = 40
 
@@ -45,7 +45,7 @@ def main() -> None:
         report = timed(f"{len(rules)} rules", lambda: evaluate(rules, facts, today=date(2026, 11, 23)))
         moves = timed("port proposals", lambda: propose_moves(facts, rules))
         print(f"{'all that a verdict takes':<44} {total:7.2f} s (bar: 5 s for 1,000 services)")
-        for form in (formats.as_json, formats.as_sarif, formats.as_junit, formats.as_markdown):
+        for form in (_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown):
             timed(form.__name__, lambda form=form: form(report))
         print({str(status): count for status, count in report.counts.items()}, f"{len(moves)} moves, score {report.score:.3f}")
 

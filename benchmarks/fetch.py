@@ -33,14 +33,14 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pandas as pd
 
-from capacity.history.archive import Archive
-from capacity.history.catalogue import CATALOGUE, render
-from capacity.history.fetch import fetch, load
-from capacity.history.prometheus import PrometheusSource
+from capacity.history._archive import Archive
+from capacity.history._fetch import fetch, load
+from capacity.history._prometheus.client import PrometheusSource
+from capacity.history._signals import CATALOGUE, render
 from capacity.model import Signal
 from capacity.settings import IdentitySettings, Settings, override
-from tests.servers import BLOCK_SECONDS, Server, prometheus, require
-from tests.servers import fetch as get
+from tests.fixtures.servers import BLOCK_SECONDS, Server, prometheus, require
+from tests.fixtures.servers import fetch as get
 
 ROOT = Path(__file__).resolve().parent.parent
 START = int(pd.Timestamp("2026-01-05", tz="UTC").timestamp())

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from capacity.sizing.policies.daily import FEATURES, Days, days_of
+from capacity.sizing._policies.daily_features import FEATURES, Days, days_of
 
-TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "policies" / "prior.json"
+TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "_policies" / "prior.json"
 LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, and the bound of the stratum
 SPREADS = (0.01, 0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks

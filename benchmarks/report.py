@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from capacity.history.archive import Archive, SourceRecord, StoredDay
-from capacity.history.catalogue import CATALOGUE
-from capacity.history.merge import Block
+from capacity.history._archive import Archive, SourceRecord, StoredDay
+from capacity.history._services import Block
+from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 
 DAYS = 28

@@ -24,9 +24,9 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.sizing import POLICIES, frontier, replay
-from capacity.sizing.frontier import trailing_peaks
-from capacity.sizing.policies import Past
-from capacity.sizing.policies.capacity import Capacity
+from capacity.sizing._policies.capacity import Capacity
+from capacity.sizing._policies.registry import Past
+from capacity.sizing._replay.frontier import trailing_peaks
 
 RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
 RIVALS = [name for name in POLICIES if name != "capacity"]

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from capacity.api import forecast, open_history, recommend
+    from capacity._api import forecast, open_history, recommend
 
 __all__ = ["__version__", "forecast", "open_history", "recommend"]
 
@@ -27,7 +27,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 def __getattr__(name: str) -> Any:
     """Load the public calls on first use: `capacity --help` must not wait for pandas."""
     if name in {"forecast", "open_history", "recommend"}:
-        from capacity import api
+        from capacity import _api
 
-        return getattr(api, name)
+        return getattr(_api, name)
     raise AttributeError(f"module 'capacity' has no attribute {name!r}")

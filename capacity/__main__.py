@@ -20,12 +20,12 @@ def main() -> None:
     """Load the command line and run it."""
     sys.unraisablehook = give_again
     try:
-        from capacity import cli
+        from capacity import _cli
     except KeyboardInterrupt:
         sys.stderr.write("capacity: interrupted before anything was done\n")
         sys.stderr.flush()
         os._exit(130)
-    cli.main()
+    _cli.main()
 
 
 def give_again(ignored: UnraisableHookArgs) -> None:

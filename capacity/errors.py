@@ -101,7 +101,7 @@ class ComposeError(InputError):
     Args:
         message: one line: file, line and cause.
         hint: one line: the next step.
-        origin: where it stands (`capacity.inventory.Origin`), if there is one place.
+        origin: where it stands (`capacity._compose.Origin`), if there is one place.
     """
 
     def __init__(self, message: str, hint: str = "", *, origin: object = None) -> None:

@@ -9,7 +9,7 @@ __all__ = ["Action", "Change", "Limits", "Reason", "Resource", "ServiceKey", "Si
 
 
 class Signal(StrEnum):
-    """What is measured; `capacity.history.catalogue` says how, in which unit and of what."""
+    """What is measured; `capacity.history._signals` says how, in which unit and of what."""
 
     CPU = "cpu"
     MEMORY = "memory"

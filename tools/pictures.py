@@ -10,8 +10,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from capacity import forecast, open_history
+from capacity._common.plotting import COLOURS, plot_bands
 from capacity.model import Signal
-from capacity.plotting import COLOURS, plot_bands
 
 if TYPE_CHECKING:
     from capacity.history import History

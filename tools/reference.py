@@ -10,8 +10,8 @@ import typer
 from pydantic import BaseModel
 
 from capacity import errors
-from capacity.cli import app
-from capacity.history.catalogue import CATALOGUE
+from capacity._cli import app
+from capacity.history._signals import CATALOGUE
 from capacity.model import Reason
 from capacity.settings import ServiceSettings, Settings
 

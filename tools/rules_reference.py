@@ -6,8 +6,8 @@ import inspect
 import json
 from typing import Any
 
-from capacity.compliance.registry import checks, parameters_of
-from capacity.compliance.rules import Rule, load_rules
+from capacity.compliance._rules.registry import checks, parameters_of
+from capacity.compliance._rules.rules import Rule, load_rules
 from tools.reference import REFERENCE
 
 HEAD = """# Rules

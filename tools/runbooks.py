@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from capacity.compliance import Rule, load_rules
 from capacity.model import Reason
-from capacity.operations.causes import BY_STATE, load_causes
+from capacity.operations._restarts.causes import BY_STATE, load_causes
 
 RUNBOOKS = Path(__file__).parents[1] / "docs" / "runbooks"
 HEADINGS = ("What it means", "How to look", "How to mend", "How to undo")

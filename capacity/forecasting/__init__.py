@@ -10,8 +10,8 @@
 
 from __future__ import annotations
 
-from capacity.forecasting.forecaster import DEFAULT_QUANTILES, Forecaster
-from capacity.forecasting.store import hash_of
-from capacity.forecasting.totals import totals
+from capacity.forecasting._forecaster import DEFAULT_QUANTILES, Forecaster
+from capacity.forecasting._persistence import hash_of
+from capacity.forecasting._totals import totals
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster", "hash_of", "totals"]

@@ -1,5 +1,5 @@
 """What happened: PromQL catalogue, metrics server, archive, imported files and the sample fleet."""
 
-from capacity.history.frames import History
+from capacity.history._history import History
 
 __all__ = ["History"]

@@ -1,6 +1,6 @@
 """Fleet operations: restart loops, instance pools, core balance, emergencies."""
 
-from capacity.operations.pool import Instance, InstancePool
-from capacity.operations.restarts import RestartLoop, find_restart_loops
+from capacity.operations._pools.pool import Instance, InstancePool
+from capacity.operations._restarts.loops import RestartLoop, find_restart_loops
 
 __all__ = ["Instance", "InstancePool", "RestartLoop", "find_restart_loops"]

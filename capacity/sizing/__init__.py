@@ -1,15 +1,15 @@
 """What the limits should be, with the reason and the evidence for each service."""
 
-from capacity.sizing.context import RAISED_FROM, Context, ServiceRule
-from capacity.sizing.defaults import TYPES, ServiceType
-from capacity.sizing.evidence import Strikes, find_strikes
-from capacity.sizing.frontier import frontier
-from capacity.sizing.placement import Placement, forecast_load, place
-from capacity.sizing.policies import POLICIES, Past
-from capacity.sizing.recommend import PEAK_QUANTILES, recommend
-from capacity.sizing.replay import replay
-from capacity.sizing.to_changes import changes_from
-from capacity.sizing.waste import Prices, waste
+from capacity.sizing._context import RAISED_FROM, Context, ServiceRule
+from capacity.sizing._placement import Placement, forecast_load, place
+from capacity.sizing._policies.registry import POLICIES, Past
+from capacity.sizing._recommend import PEAK_QUANTILES, recommend
+from capacity.sizing._replay.evidence import Strikes, find_strikes
+from capacity.sizing._replay.frontier import frontier
+from capacity.sizing._replay.replay import replay
+from capacity.sizing._savings import Prices, waste
+from capacity.sizing._service_types import TYPES, ServiceType
+from capacity.sizing._to_changes import changes_from
 
 __all__ = [
     "PEAK_QUANTILES",

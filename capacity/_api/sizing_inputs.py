@@ -1,0 +1,85 @@
+"""What history and settings tell the sizing: events, and what people decided for services."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capacity import sizing
+from capacity._common.units import MIB
+from capacity.model import Resource, Signal
+from capacity.sizing._service_types import types_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from capacity.forecasting import Forecaster
+    from capacity.history import History
+    from capacity.settings import Settings
+
+__all__ = ["service_rules", "service_types", "sizing_context", "under_present_limit"]
+
+
+def sizing_context(history: History, resource: Resource, settings: Settings, forecaster: Forecaster) -> sizing.Context:
+    """All that the history and the settings know beside usage."""
+    rules = settings.sizing
+    return sizing.Context(
+        forecaster=forecaster,
+        throttled=under_present_limit(history, Signal.THROTTLED, Resource.CPU),
+        oom_kills=under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
+        restarts=history[Signal.RESTARTS],
+        running=history.running(),
+        unstable=frozenset(map(str, history.restarting().index)),
+        limits_known=history.knows_limits(),
+        limit_since=history.limit_since(resource),
+        replicas=history.replicas,
+        uneven=pd.Series(dict(history.uneven), dtype=float),
+        rules=service_rules(settings, history.services),
+        types=service_types(settings),
+        headroom=rules.headroom,
+        tolerance=rules.tolerance,
+        cooldown=pd.Timedelta(days=rules.cooldown_days),
+        largest_step_down=rules.largest_step_down,
+        throttle_target=rules.throttle_target,
+        floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
+    )
+
+
+def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizing.ServiceRule]:
+    """What people decided for single services; of several globs that fit the last says what it says."""
+    found = {}
+    for name in services:
+        said: dict[str, Any] = {}
+        for glob, known in settings.services.items():
+            if fnmatchcase(name, glob):
+                said |= known.model_dump(exclude_unset=True)
+        bounds = {
+            which: {
+                resource: value * unit
+                for resource, key, unit in ((Resource.MEMORY, "memory_mib", MIB), (Resource.CPU, "cores", 1))
+                if (value := said.get(f"{which}_{key}")) is not None
+            }
+            for which in ("min", "max")
+        }
+        plain = {key: said[key] for key in ("risk_class", "never_lower", "pinned", "business_hours") if key in said}
+        if plain or any(bounds.values()):
+            found[name] = sizing.ServiceRule(least=bounds["min"], most=bounds["max"], **plain)
+    return found
+
+
+def service_types(settings: Settings) -> tuple[sizing.ServiceType, ...]:
+    """The types of the settings, then the built-in ones that they do not replace."""
+    return types_with(settings.types)
+
+
+def under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:
+    """Events since each service's present limit is in force: what an older limit did is no reason to raise this one again."""
+    events = history[signal]
+    since = history.limit_since(resource)
+    kept = {
+        name: events[name].where(events.index > since[name]) if since.get(name, history.start) > history.start else events[name]
+        for name in events.columns
+    }
+    return pd.DataFrame(kept, index=events.index)

@@ -1,0 +1,104 @@
+"""The command line: parse, call the library, print. Exit codes: 0 fine, 1 findings or failed work, 2 usage or input."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from capacity._cli.commands import apply, check, history, monitor, operations, report
+from capacity.errors import CapacityError
+
+__all__ = ["app", "main"]
+
+
+class _Interrupted(Exception):
+    """An interruption, with what the library says became of the work; it may say nothing."""
+
+
+class _Root(TyperGroup):
+    """All commands; typer makes a mere exit code of an interruption, without what the library has noted on it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted("; ".join(getattr(error, "__notes__", []))) from error
+
+
+app = typer.Typer(
+    cls=_Root,
+    help="What each Docker/Compose service will need next week, and what its limits should be.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+for group in (history, report, check, apply, monitor, operations):
+    group.register(app)
+
+_INTERRUPTED = 130
+_KEPT = "what was finished is kept, run it again to go on"
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one line on standard error."""
+    _log_to_stderr()
+    became = _KEPT
+    try:
+        code = app(standalone_mode=False)
+    except CapacityError as error:
+        _say(f"capacity: {' '.join(str(error).split())}")
+        code = error.exit_code
+    except typer.Exit as error:
+        code = error.exit_code
+    except (KeyboardInterrupt, _Interrupted, typer.Abort) as error:
+        code, became = _INTERRUPTED, str(error) or _KEPT
+    except TyperException as error:  # a wrong option or argument
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        # a group called without a command answers with its help
+        _say(message if "\n" in message else f"capacity: {message.rstrip('.')}. See capacity --help")
+        code = 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        _leave(0)
+    if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
+        _say(f"capacity: interrupted; {became}")
+        _leave(_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what is done.")] = False,
+) -> None:
+    if verbose:
+        logging.getLogger("capacity").setLevel(logging.INFO)
+    if version:
+        from capacity import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _log_to_stderr() -> None:
+    """Only our own log lines: what libraries log of a failure is told once, by the error itself."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("capacity: %(message)s"))
+    logging.getLogger("capacity").addHandler(handler)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _leave(code: int) -> None:
+    """End at once: a download that nobody waits for must not hold the exit up."""
+    os._exit(code)

@@ -1,0 +1,1 @@
+"""The commands, each group in a file of its own: parse, call the library, print."""

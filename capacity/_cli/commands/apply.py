@@ -1,0 +1,276 @@
+"""Commands that look at what runs, and carry plans out: inventory, apply, rollback, journal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capacity._cli.commands import plan
+from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
+from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
+from capacity._cli.printing import print_rows
+from capacity.errors import InputError
+
+if TYPE_CHECKING:
+    from capacity._common.progress import Progress
+    from capacity.changes._apply.planning import Refusal
+    from capacity.changes._apply.step import Outcome
+    from capacity.changes._journal.adjustments import Adjustment
+    from capacity.settings import Settings
+
+__all__ = ["register"]
+
+Glob = Annotated[str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    app.command()(inventory)
+    plan.register(app)
+    app.command()(apply)
+    app.command()(rollback)
+    app.command()(journal)
+
+
+def inventory(
+    config: Config = None,
+    drift: Annotated[bool, typer.Option("--drift", help="Only what is in force otherwise than declared.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List what runs on the Docker Engines, with its limits, or where they differ from the compose files."""
+    from capacity._common.setting_values import show_value
+    from capacity._common.units import format_cores, format_memory
+    from capacity._compose import drift as find_drift
+    from capacity._docker import snapshot
+
+    settings = settings_of(config, None)
+    found = snapshot(settings.engine, progress_of(quiet=quiet or as_json))
+    if drift:
+        apart = find_drift(found, settings.apply.projects)
+        rows = [
+            {
+                "service": one.service,
+                "container": one.container,
+                "what": str(one.what),
+                "live": one.live if as_json else show_value(one.what, one.live),
+                "declared": one.declared if as_json else show_value(one.what, one.declared),
+                "where": one.where,
+            }
+            for one in apart
+        ]
+        print_rows(rows, as_json=as_json, title="Live limits against declared ones")
+        return
+    if as_json:
+        typer.echo(json.dumps(_inventory_json(found), indent=1))
+        return
+    rows = [
+        {
+            "service": one.key,
+            "host": one.host,
+            "container": one.name,
+            "state": f"{one.state} ({one.health})" if one.health else one.state,
+            "memory": format_memory(one.memory) if one.memory else "unlimited",
+            "cpus": format_cores(one.cpus) if one.cpus else "unlimited",
+            "cpuset": one.cpuset or "-",
+            "pids": one.pids or "unlimited",
+            "restarts": one.restart_count,
+            "policy": one.restart_policy,
+            "killed": "for memory" if one.oom_killed else "-",
+        }
+        for one in found.containers
+    ]
+    print_rows(rows, as_json=False, title=f"{len(rows)} containers on {len(found.hosts)} hosts")
+    for name, why in found.unreachable.items():
+        typer.echo(f"capacity: {name} is not in this list: {why}", err=True)
+
+
+def _inventory_json(found: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    containers = [{"key": one.key, **asdict(one)} for one in found.containers]
+    return {"hosts": [asdict(host) for host in found.hosts], "containers": containers, "unreachable": found.unreachable}
+
+
+def apply(
+    plan: Annotated[Path | None, typer.Argument(metavar="PLAN", help="A plan.yaml.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes/--dry-run", help="Change containers and files; without it only show what would be sent.")
+    ] = False,
+    service: Glob = "*",
+    canary: Annotated[
+        int, typer.Option("--canary", min=0, help="So many services or replicas first, the rest when they held.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that did not come to its end.")] = False,
+    unattended: Annotated[
+        bool, typer.Option("--unattended", help="Apply only what the settings allow without a person.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="The occasion, for the journal.")] = "",
+    config: Config = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Apply a plan to containers and compose files at once; a dry run unless --yes is given."""
+    from capacity import changes
+    from capacity.changes._apply.recent_peaks import peaks_from
+
+    settings = settings_of(config, None)
+    progress = progress_of(quiet=quiet or as_json)
+    if resume:
+        if plan is not None:
+            raise InputError("--resume takes the plan of its run", "Leave out PLAN")
+        _resume(settings, progress, yes=yes, as_json=as_json)
+        return
+    if plan is None:
+        raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
+    read = changes.read_plan(plan)
+    if not (yes or unattended):
+        _say_preview(*changes.dry_run(read, settings, services=service, peaks=peaks_from(settings)), as_json=as_json)
+        return
+    peaks = peaks_from(settings)
+    done = changes.apply_plan(
+        read, settings, services=service, canary=canary, unattended=unattended, peaks=peaks, progress=progress, why=why
+    )
+    _say_result(done, as_json=as_json)
+
+
+def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from capacity import changes
+    from capacity.changes._apply.recent_peaks import peaks_from
+
+    if yes:
+        _say_result(changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json)
+        return
+    run, ahead = changes.resume_preview(settings)
+    print_rows([asdict(one) for one in ahead], as_json=as_json, title=f"Dry run: going on with {run}")
+    typer.echo("Nothing was changed; --yes does it.", err=True)
+
+
+def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) -> None:
+    from capacity.changes._plan.exports import patch_of
+
+    shown: list[dict[str, Any]] = []
+    for one in previews:
+        patches = [patch_of(Path(path), Path("/"), *both) for path, both in one.files.items()]
+        shown.append(
+            {
+                "service": one.step.service,
+                "host": one.step.host.name,
+                "how": one.step.mode,
+                "containers": len(one.step.containers),
+                "update": one.bodies,
+                "patch": "".join(patches),
+                "refused": one.refused,
+            }
+        )
+    if as_json:
+        left = [{"service": one.change.service, "what": str(one.change.what), "reason": one.reason} for one in refused]
+        typer.echo(json.dumps({"steps": shown, "refused": left}, indent=1))
+    else:
+        _print_preview(shown, refused)
+    if (shown or refused) and all(step["refused"] for step in shown):
+        raise typer.Exit(1)
+
+
+def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
+    for number, step in enumerate(shown, start=1):
+        typer.echo(
+            f"{number}. {step['service']} on {step['host']}: {step['how']}"
+            + (f"; refused: {step['refused']}" * bool(step["refused"]))
+        )
+        for name, body in step["update"].items():
+            typer.echo(f"   POST /containers/{name}/update {json.dumps(body)}")
+        if step["how"] == "recreate" and not step["refused"]:
+            name = step["service"].partition("/")[2]
+            typer.echo(f"   docker compose up --detach --no-deps --scale {name}={step['containers']} {name}")
+        typer.echo(step["patch"], nl=False)
+    for refusal in refused:
+        typer.echo(f"refused: {refusal.change.label}: {refusal.reason}")
+    typer.echo("Nothing was changed; --yes does it.")
+
+
+def _outcomes(outcomes: list[Outcome], refused: list[Refusal]) -> list[dict[str, Any]]:
+    rows = [{"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in outcomes]
+    return rows + [
+        {"service": one.change.service, "host": one.change.host, "outcome": "refused", "why": f"{one.change.what}: {one.reason}"}
+        for one in refused
+    ]
+
+
+def _say_result(result: Any, *, as_json: bool) -> None:
+    rows = _outcomes(result.outcomes, result.refused)
+    if as_json:
+        typer.echo(json.dumps({"run": result.run, "state": result.state, "steps": rows}, indent=1))
+    else:
+        print_rows(rows, as_json=False, title=f"Run {result.run}: {result.state}")
+    if any(row["outcome"] in {"failed", "refused"} for row in rows):
+        raise typer.Exit(1)
+
+
+def rollback(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")],
+    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would go back.")] = False,
+    service: Glob = "*",
+    exact: Exact = False,
+    config: Config = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Bring containers and compose files back to what they were before a run; a dry run unless --yes is given."""
+    from capacity import changes
+    from capacity.operations._emergency.journal import folder_of
+
+    settings = settings_of(config, None)
+    folder = folder_of(settings, run)
+    if not yes:
+        say_preview(changes.rollback_preview(run, settings, services=service, folder=folder), run, as_json=as_json)
+        return
+    progress = progress_of(quiet=quiet or as_json)
+    done = changes.rollback(run, settings, services=service, exact=exact, progress=progress, folder=folder)
+    say_back(done, run, as_json=as_json)
+
+
+def journal(
+    service: Annotated[str, typer.Option("--service", help="Only this service, project/service.")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """List what was done: who, when, what to which container, why and what came of it."""
+    from dataclasses import asdict
+
+    from capacity.changes._journal.listing import listed
+    from capacity.operations._emergency.journal import folders
+
+    found = listed(folders(settings_of(config, None)), service)
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=1, default=str))
+        return
+    rows = [
+        {
+            "time": f"{one.time:%Y-%m-%d %H:%M:%S}",
+            "run": one.run,
+            "who": one.who,
+            "service": one.service,
+            "container": ", ".join(str(each.get("name", "")) for each in one.containers) or "-",
+            "what": one.what,
+            "change": _change(one),
+            "why": one.why or one.reason,
+            "outcome": f"{one.outcome}: {one.detail}" if one.detail else one.outcome,
+        }
+        for one in found
+    ]
+    print_rows(rows, as_json=False, title=f"{len(rows)} entries")
+
+
+def _change(one: Adjustment) -> str:
+    from capacity._common.setting_values import show_value
+    from capacity.model import What
+
+    if one.what not in {*What}:
+        return "-"
+    return f"{show_value(What(one.what), one.before)} -> {show_value(What(one.what), one.after)}"

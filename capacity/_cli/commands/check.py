@@ -1,0 +1,210 @@
+"""`capacity check`: the house's rules on compose files, containers, history and monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capacity._cli.options import AsOf, Config, Offline, Sample, Source, one_source, progress_of, settings_of
+from capacity.errors import CapacityError, InputError, NoHistory
+
+if TYPE_CHECKING:
+    from capacity.compliance import Facts, PortMove, Report, Rule, Severity
+    from capacity.settings import Settings
+
+__all__ = ["register"]
+
+_FORMS = ("table", "json", "sarif", "junit", "markdown")
+_NEVER = "never"
+_DATA_ERROR = 2
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the options name."""
+
+    paths: list[Path]
+    engine: bool
+    snapshot: Path | None
+    source: str | None
+    history: bool
+    offline: bool
+    as_of: str | None
+    quiet: bool
+
+    @property
+    def files(self) -> list[Path]:
+        """The paths to look at; without any the sample's, or this folder where nothing else is named."""
+        from capacity._common.bundled import bundled
+
+        if self.paths:
+            return self.paths
+        if self.source == "sample":
+            return [bundled("data/sample/compose")]
+        return [] if self.engine or self.snapshot or self.history else [Path()]
+
+
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders with them; default this folder.")] = None,
+    rules: Annotated[
+        list[str] | None, typer.Option("--rules", help="Rule book, may be repeated; `house` is the one that comes with capacity.")
+    ] = None,
+    waivers: Annotated[Path | None, typer.Option("--waivers", help="File with the waivers.")] = None,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", help="End with 1 from this severity: critical, high, medium, low, never.")
+    ] = "high",
+    form: Annotated[str, typer.Option("--format", help="table, json, sarif, junit or markdown.")] = "table",
+    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    snapshot: Annotated[
+        Path | None, typer.Option("--snapshot", help="Look at what `docker inspect` has recorded in this file.")
+    ] = None,
+    history: Annotated[bool, typer.Option("--history", help="Ask the metrics server of the settings too.")] = False,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    alertmanager: Annotated[str | None, typer.Option("--alertmanager", help="Address of Alertmanager.")] = None,
+    receiver: Annotated[
+        str | None, typer.Option("--receiver", help="Await a probe alert at this host:port, where a route of Alertmanager leads.")
+    ] = None,
+    record: Annotated[bool, typer.Option("--record", help="Keep the score for the trend over the weeks.")] = False,
+    config: Config = None,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", help="No table, only the exit code; what --format asks for otherwise is printed all the same."),
+    ] = False,
+) -> None:
+    """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or data error."""
+    from capacity.compliance import load_rules
+
+    try:
+        threshold = _threshold(fail_on)
+        if form not in _FORMS:
+            raise InputError(f"There is no format {form!r}", f"Use one of {', '.join(_FORMS)}")
+        named = one_source(source, sample=sample, offline=offline)
+        settings = _settings(config, named, alertmanager, receiver)
+        if receiver is not None and settings.compliance.alertmanager is None:
+            raise InputError("--receiver awaits an alert that nobody sends", "Name an --alertmanager too")
+        wants_history = history or offline or named is not None
+        asked = _Asked(
+            paths=paths or [],
+            engine=engine,
+            snapshot=snapshot,
+            source=named,
+            history=wants_history,
+            offline=offline,
+            as_of=as_of,
+            quiet=quiet or form != "table",
+        )
+        book = load_rules(rules or settings.compliance.rules)
+        report, moves = _evaluated(_facts(asked, settings, alertmanager, book), settings, book, waivers)
+        if record:
+            from capacity.compliance import _trend
+
+            _trend.record(report, settings.compliance.record, datetime.now(UTC))
+    except CapacityError as error:  # 1 says that there are findings, and whatever keeps us from knowing is not that
+        error.exit_code = _DATA_ERROR
+        raise
+    if form != "table" or not quiet:
+        _show(report, moves, form, settings.report.runbooks)
+    if threshold is not None and report.failing(threshold):
+        raise typer.Exit(1)
+
+
+def _threshold(text: str) -> Severity | None:
+    from capacity.compliance import Severity
+
+    if text not in {*Severity, _NEVER}:
+        raise InputError(f"There is no severity {text!r}", f"Use one of {', '.join(Severity)} or {_NEVER}")
+    return None if text == _NEVER else Severity(text)
+
+
+def _settings(config: Path | None, source: str | None, alertmanager: str | None, receiver: str | None) -> Settings:
+    from capacity.settings import override
+
+    settings = settings_of(config, source if source and "://" in source else None)
+    for name, value in (("alertmanager", alertmanager), ("receiver", receiver)):
+        settings = override(settings, f"compliance__{name}", value) if value is not None else settings
+    return settings
+
+
+def _facts(asked: _Asked, settings: Settings, alertmanager: str | None, book: Sequence[Rule]) -> Facts:
+    from capacity.compliance._facts import collect
+
+    asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
+    minutes = next(asked_for, None) or 10
+    facts = collect.with_house(collect.from_files(asked.files), settings)
+    if asked.snapshot is not None:
+        facts = collect.from_snapshot(facts, asked.snapshot)
+    if asked.engine:
+        if asked.snapshot is not None:
+            raise InputError("--engine and --snapshot both say what runs", "Leave one of them out")
+        facts = collect.from_engines(facts, settings.engine, progress_of(quiet=asked.quiet), minutes=minutes)
+    if asked.history:
+        facts = _with_history(facts, asked, settings, minutes)
+    if alertmanager is not None or (asked.history and settings.compliance.alertmanager is not None):
+        facts = _with_delivery(facts, settings)
+    return facts
+
+
+def _with_history(facts: Facts, asked: _Asked, settings: Settings, minutes: int) -> Facts:
+    from capacity import _api
+    from capacity.compliance._facts import probes
+
+    is_live = not asked.offline and (asked.source is None or "://" in asked.source)
+    if is_live:
+        monitoring, notes = probes.probe_prometheus(settings, minutes=minutes)
+        facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
+    try:
+        history = _api.open_history(
+            asked.source, as_of=asked.as_of, offline=asked.offline, settings=settings, progress=progress_of(quiet=asked.quiet)
+        )
+    except NoHistory as error:  # the rules that need it say so
+        return replace(facts, notes=(*facts.notes, str(error)))
+    return replace(facts, history=history, notes=(*facts.notes, *history.notes))
+
+
+def _with_delivery(facts: Facts, settings: Settings) -> Facts:
+    from capacity.compliance._facts import probes
+    from capacity.compliance._facts.monitoring import Monitoring
+
+    chosen = settings.compliance
+    delivery = probes.probe_delivery(str(chosen.alertmanager), chosen.receiver, chosen.wait)
+    return replace(facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery))
+
+
+def _evaluated(
+    facts: Facts, settings: Settings, book: Sequence[Rule], waivers: Path | None
+) -> tuple[Report, tuple[PortMove, ...]]:
+    from capacity.compliance import Status, evaluate, load_waivers, propose_moves
+
+    file = waivers or settings.compliance.waivers
+    report = evaluate(book, facts, load_waivers(file) if file else (), today=datetime.now(UTC).date())
+    if report.score is None and not report.counts[Status.WAIVED]:
+        raise InputError("No rule could be evaluated on what was named", "Name compose files with services, --engine or --source")
+    return report, propose_moves(facts, book)
+
+
+def _show(report: Report, moves: tuple[PortMove, ...], form: str, runbooks: str | None) -> None:
+    from capacity._cli.commands import check_table
+    from capacity.compliance import _formats
+
+    if form == "table":
+        check_table.show(report, moves)
+    elif form == "json":
+        typer.echo(_formats.as_json(report, moves, runbooks), nl=False)
+    elif form == "sarif":
+        typer.echo(_formats.as_sarif(report, runbooks), nl=False)
+    else:
+        render = {"junit": _formats.as_junit, "markdown": _formats.as_markdown}[form]
+        typer.echo(render(report), nl=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(check)

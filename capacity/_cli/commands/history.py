@@ -1,0 +1,125 @@
+"""Commands that look: doctor, fetch, forecast; and recommend, which has a file of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from capacity._cli.commands.recommend import recommend
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Horizon,
+    Json,
+    Offline,
+    Quiet,
+    Resource_,
+    Sample,
+    Services,
+    Source,
+    Window,
+    history_of,
+    progress_of,
+    settings_of,
+    signal_of,
+)
+from capacity._cli.printing import print_rows, print_table
+from capacity.errors import InputError
+
+
+def doctor(config: Config = None, source: Source = None, as_json: Json = False) -> None:
+    """Look at what can be reached, which metrics are there, and what to do about what is missing."""
+    from capacity.history._doctor import examine
+
+    settings = settings_of(config, source)
+    checks = examine(settings)
+    rows = [{"check": check.what, "status": check.status, "seen": check.seen, "advice": check.advice} for check in checks]
+    print_rows(rows, as_json=as_json, title="capacity doctor")
+    if any(check.status == "fail" for check in checks):
+        raise typer.Exit(1)
+
+
+def fetch(
+    config: Config = None,
+    source: Source = None,
+    as_of: AsOf = None,
+    window: Window = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again for days that are final.")] = False,
+    file: Annotated[
+        Path | None, typer.Option("--import", help="Take a usage frame from this Parquet or CSV file instead.")
+    ] = None,
+    signal: Annotated[str, typer.Option("--signal", help="With --import: the signal the file holds.")] = "memory",
+    name: Annotated[str, typer.Option("--name", help="With --import: the source's name in the archive.")] = "import",
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fill the archive from a metrics server, or from a file."""
+    from capacity import _api
+
+    settings = settings_of(config, None)
+    if file is not None:
+        from capacity.history._archive import Archive
+        from capacity.history._importing import import_frame
+
+        done = import_frame(file, Archive(settings.archive.path), settings, signal=signal_of(signal), name=name)
+        facts: dict[str, Any] = {"source": name, "services": done.services, "days": done.days, "notes": list(done.notes)}
+    else:
+        progress = progress_of(quiet=quiet or as_json)
+        ready = _api.prepare(settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress)
+        facts = {
+            "source": ready.source,
+            "start": ready.start.isoformat(),
+            "end": ready.end.isoformat(),
+            "notes": list(ready.notes),
+        }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    elif not quiet:
+        for key, value in facts.items():
+            typer.echo(f"{key}: {'; '.join(value) if isinstance(value, list) else value}")
+
+
+def forecast(
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    signal: Resource_ = "memory",
+    horizon: Horizon = "7D",
+    train: Annotated[Path | None, typer.Option("--train", help="Keep the trained model in this folder.")] = None,
+    trained: Annotated[
+        Path | None, typer.Option("--from", help="Train nothing: predict with the model kept in this folder.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the distribution of each service's peak over the horizon."""
+    from capacity import _api
+
+    _api.parse_length(horizon)
+    settings = settings_of(config, None)
+    if trained is not None:
+        if train is not None or source is not None or sample or offline or as_of is not None:
+            raise InputError("--from reads a trained model alone", "Leave out --train and everything that chooses history")
+        peaks, skipped = _api.predict_with(trained, signal, horizon, services)
+    else:
+        history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
+        made = _api.forecast(history, signal, horizon, settings=settings, progress=progress_of(quiet=as_json))
+        peaks, skipped = made.peaks, made.skipped
+        if train is not None:
+            made.model.save(train / made.signal.value)
+    table = peaks.rename(columns=lambda level: f"p{float(level) * 100:g}")
+    print_table(table, signal, as_json=as_json, title=f"Peak {signal} over {horizon}")
+    if not as_json:
+        for service, reason in skipped.items():
+            typer.echo(f"{service}: {reason}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (doctor, fetch, forecast, recommend):
+        app.command()(command)

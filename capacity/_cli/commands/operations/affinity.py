@@ -1,0 +1,130 @@
+"""`capacity affinity`: cores for every service, what they would even out, and what the last run brought."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capacity._cli.commands.live_plan import Out, write_live_plan
+from capacity._cli.options import AsOf, Config, Json, Offline, Sample, Source, finite, history_of, one_source, settings_of
+from capacity._cli.printing import print_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capacity.operations._affinity import Applied
+
+__all__ = ["affinity"]
+
+
+def affinity(
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, max=600, callback=finite, help="How long to measure without a history.")
+    ] = 2.0,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Propose cores for every service so that none is far busier than the others; with a history what the last run brought."""
+    from capacity import _api
+    from capacity._api import sizing_inputs
+    from capacity._docker.engine import connect_all, survey
+    from capacity.changes._journal.adjustments import adjustments
+    from capacity.operations._affinity import balance, measure_load
+    from capacity.sizing import forecast_load
+
+    settings = settings_of(config, None)
+    wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
+    busy: pd.DataFrame | None = None
+    load: pd.Series[float] | None = None
+    if wants_history:
+        history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
+        made = _api.forecast(history, "cpu", settings=settings)
+        load = forecast_load(made.bands, history.replicas)
+        busy = history["core_busy"]
+    with connect_all(settings.engine) as (engines, unreachable):
+        inventory = survey(engines, unreachable)
+        load = measure_load(engines, inventory, seconds) if load is None else load
+    rules = sizing_inputs.service_rules(settings, sorted({one.key for one in inventory.containers}))
+    pinned = frozenset(name for name, rule in rules.items() if rule.pinned)
+    found = balance(
+        inventory,
+        load,
+        sizing_inputs.service_types(settings),
+        ranges=settings.placement.model_dump(),
+        pinned=pinned,
+        busy=busy,
+        made=adjustments(settings.apply.journal),
+    )
+    if out is not None:
+        hosts = {change.service: one.host for one in found for change in one.changes}
+        write_live_plan(settings, out, [change for one in found for change in one.changes], hosts)
+    if as_json:
+        typer.echo(json.dumps([_balance_json(one) for one in found], indent=1))
+        return
+    for one in found:
+        placed = one.placement
+        seen = "not measured" if one.measured_imbalance is None else f"{one.measured_imbalance:.2f} measured"
+        title = (
+            f"{one.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, {placed.round_robin:.2f} one core after the other"
+        )
+        print_rows(_balance_rows(inventory, one), as_json=False, title=title)
+        if one.applied is not None:
+            print_rows(_core_rows(one.applied), as_json=False, title=_core_title(one.applied))
+
+
+def _balance_rows(inventory: Any, one: Any) -> list[dict[str, Any]]:
+    now = {found.key: found.cpuset or "all" for found in inventory.containers if found.host == one.host}
+    return [
+        {
+            "service": str(name),
+            "category": row["category"],
+            "load": "-" if row["load"] != row["load"] else f"{row['load']:.2f}",
+            "cores now": now.get(str(name), "-"),
+            "cores proposed": row["cpuset"] + (" (pinned)" if row["pinned"] else ""),
+        }
+        for name, row in one.placement.table.iterrows()
+    ]
+
+
+def _core_title(one: Applied) -> str:
+    imbalance = f"imbalance {one.imbalance_before:.2f} -> {one.imbalance_after:.2f}"
+    return f"Run {one.run} of {one.at:%Y-%m-%d %H:%M} UTC, {one.hours} hours before and after it: {imbalance}"
+
+
+def _core_rows(one: Applied) -> list[dict[str, Any]]:
+    return [
+        {"core": str(core), "busy before": f"{before:.0%}", "busy after": f"{after:.0%}"}
+        for (core, before), after in zip(one.before.items(), one.after, strict=True)
+    ]
+
+
+def _applied_json(one: Applied) -> dict[str, Any]:
+    return {
+        "run": one.run,
+        "at": one.at.isoformat(),
+        "hours": one.hours,
+        "before": {str(core): float(share) for core, share in one.before.items()},
+        "after": {str(core): float(share) for core, share in one.after.items()},
+        "imbalance_before": one.imbalance_before,
+        "imbalance_after": one.imbalance_after,
+    }
+
+
+def _balance_json(one: Any) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "measured": {str(core): float(share) for core, share in one.measured.items()},
+        "measured_imbalance": one.measured_imbalance,
+        "proposed_imbalance": one.placement.imbalance,
+        "round_robin_imbalance": one.placement.round_robin,
+        "cpusets": {str(name): str(cores) for name, cores in one.placement.table["cpuset"].items()},
+        "changes": len(one.changes),
+        "applied": _applied_json(one.applied) if one.applied is not None else None,
+    }

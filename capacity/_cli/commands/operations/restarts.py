@@ -1,0 +1,125 @@
+"""`capacity restarts`: who restarts again and again, why, and what would mend it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capacity._cli.commands.live_plan import Out, write_live_plan
+from capacity._cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, one_source, settings_of
+from capacity._cli.printing import print_rows
+from capacity._common.runbooks import runbook_url
+from capacity.errors import NoHistory, SourceError
+
+if TYPE_CHECKING:
+    from capacity.operations import RestartLoop
+    from capacity.settings import Settings
+
+__all__ = ["loops_of", "restarts"]
+
+
+def restarts(
+    window: Annotated[str | None, typer.Option("--window", help="Time looked back, such as 10m; default the settings'.")] = None,
+    more_than: Annotated[int | None, typer.Option("--more-than", min=0, help="Restarts within it that are no loop yet.")] = None,
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Find containers that restart again and again or cannot start, why, and what would mend them; exit code 1 with any."""
+    settings = settings_of(config, None)
+    wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
+    history, missing = None, False
+    if wants_history:
+        try:
+            history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
+        except (SourceError, NoHistory) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
+            missing = True
+            typer.echo(f"capacity: only what the Engines tell is looked at: {error}", err=True)
+    loops, silent = loops_of(settings, window, more_than, history)
+    if out is not None:
+        write_live_plan(
+            settings, out, [change for loop in loops for change in loop.changes], {one.service: one.host for one in loops}
+        )
+    if as_json:
+        typer.echo(json.dumps([_loop_json(one, settings.report.runbooks) for one in loops], indent=1))
+    elif not loops:
+        where = " on the hosts that answer" if silent else ""
+        typer.echo(f"No restart loops, and nothing that cannot start{where}.")
+    else:
+        down = sum(one.cannot_start for one in loops)
+        title = f"{len(loops) - down} restart loops, {down} cannot start"
+        print_rows([_loop_row(one) for one in loops], as_json=False, title=title)
+        for loop in loops:
+            typer.echo("".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False)
+        for cause in dict.fromkeys(loop.diagnosis.cause for loop in loops):
+            page = runbook_url(cause, settings.report.runbooks)
+            typer.echo(f"{cause}: {page}\n" if page else "", nl=False)
+    if loops or silent or missing:
+        raise typer.Exit(1)
+
+
+def loops_of(
+    settings: Settings, window: str | None, more_than: int | None, history: Any = None
+) -> tuple[list[RestartLoop], list[str]]:
+    """The loops of the hosts that answer, and the names of those that do not, which are told on stderr."""
+    from capacity import _api
+    from capacity._docker.engine import connect_all
+    from capacity.model import Signal
+    from capacity.operations import find_restart_loops
+    from capacity.operations._restarts.causes import load_causes
+    from capacity.operations._restarts.loops import Known, port_moves
+
+    rules = settings.operations
+    seconds = _api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
+    sized: dict[str, float] = {}
+    counted: dict[str, float] = {}
+    if history is not None:
+        with suppress(NoHistory):  # no memory samples: half more it is
+            limits = _api.recommend(history, "memory", settings=settings).table["limit"].dropna()
+            sized = {str(service): float(limit) for service, limit in limits.items()}
+        hours = max(1, -(-int(seconds) // 3600))
+        counted = {str(service): float(count) for service, count in history[Signal.RESTARTS].tail(hours).sum().items()}
+    moves = port_moves(settings)
+    with connect_all(settings.engine) as (engines, unreachable):
+        for host, why in unreachable.items():
+            typer.echo(f"{host} does not answer, and its containers are not looked at: {why}", err=True)
+        loops = find_restart_loops(
+            engines,
+            load_causes(rules.causes),
+            more_than=rules.more_than if more_than is None else more_than,
+            window=seconds,
+            known=Known(sized, moves, counted),
+        )
+        return loops, sorted(unreachable)
+
+
+def _loop_row(one: RestartLoop) -> dict[str, Any]:
+    from capacity._common.setting_values import show_value
+
+    changes = [
+        f"{change.resource}: {show_value(change.resource, change.before)} -> {show_value(change.resource, change.after)}"  # type: ignore[arg-type]  # loops change settings, not resources
+        for change in one.changes
+    ]
+    return {
+        "service": one.service,
+        "host": one.host,
+        "state": "cannot start" if one.cannot_start else "ended" if one.ended else "waits" if one.back_off else "loops",
+        "restarts": one.restarts,
+        "total": one.total,
+        "cause": one.diagnosis.cause,
+        "advice": one.advice,
+        "change": "; ".join(changes) or "by hand",
+    }
+
+
+def _loop_json(one: RestartLoop, runbooks: str | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {**asdict(one), "runbook": runbook_url(one.diagnosis.cause, runbooks)}

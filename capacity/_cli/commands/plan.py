@@ -1,0 +1,188 @@
+"""Commands that look at a plan, and make patches, scripts and commits of it: `capacity plan`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capacity._cli.options import Config, Json, settings_of
+from capacity._cli.printing import print_rows
+from capacity.errors import StorageError
+
+if TYPE_CHECKING:
+    from capacity._compose import Declared
+    from capacity.changes import Plan
+    from capacity.settings import Settings
+
+__all__ = ["register"]
+
+PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.yaml.")]
+Compose = Annotated[
+    list[Path] | None,
+    typer.Option("--compose", help="Compose file or its folder, once a project; default what running containers name."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the program."""
+    plan_app = typer.Typer(help="Look at a plan, and make patches, scripts and commits of it.", no_args_is_help=True)
+    for command in (show, diff, validate, emit, commit, units):
+        plan_app.command()(command)
+    app.add_typer(plan_app, name="plan")
+
+
+def _rows(plan: Plan, *, raw: bool) -> list[dict[str, Any]]:
+    from capacity._common.setting_values import show_value
+
+    if raw:
+        return [change.model_dump(mode="json", by_alias=True) for change in plan.changes]
+    return [
+        {
+            "service": change.service,
+            "what": str(change.what),
+            "from": show_value(change.what, change.before),
+            "to": show_value(change.what, change.after),
+            "reason": str(change.reason),
+            "risk": change.risk,
+            "order": change.order,
+        }
+        for change in sorted(plan.changes, key=lambda one: (one.order, one.service))
+    ]
+
+
+def show(plan: PlanFile, as_json: Json = False) -> None:
+    """Show the changes of a plan, in the order in which they would be applied."""
+    from capacity.changes import is_edited, read_plan
+
+    read = read_plan(plan)
+    edited = ", edited by hand" if is_edited(read) else ""
+    title = f"Plan {read.plan_id} of {read.as_of:%Y-%m-%d %H:%M} UTC, valid until {read.valid_until:%Y-%m-%d %H:%M}{edited}"
+    print_rows(_rows(read, raw=as_json), as_json=as_json, title=title)
+
+
+def diff(
+    old: PlanFile, new: Annotated[Path, typer.Argument(metavar="OTHER", help="Another plan.yaml.")], as_json: Json = False
+) -> None:
+    """Show what another plan adds, drops and changes; exit code 1 when they differ."""
+    from capacity._common.setting_values import show_value
+    from capacity.changes import read_plan
+
+    before, after = ({one.key: one for one in read_plan(path).changes} for path in (old, new))
+    rows = []
+    for key in sorted({*before, *after}):
+        one, other = before.get(key), after.get(key)
+        if one is not None and other is not None and (one.before, one.after) == (other.before, other.after):
+            continue
+        rows.append(
+            {
+                "service": key[0],
+                "what": str(key[2]),
+                "was": f"{show_value(key[2], one.before)} -> {show_value(key[2], one.after)}" if one else None,
+                "is": f"{show_value(key[2], other.before)} -> {show_value(key[2], other.after)}" if other else None,
+            }
+        )
+    print_rows(rows, as_json=as_json, title=f"{len(rows)} differences")
+    if rows:
+        raise typer.Exit(1)
+
+
+def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> None:
+    """Check a plan against its schema, its time, what runs now and the compose files; exit code 1 when a change is refused."""
+    from capacity.changes import dry_run, is_edited, read_plan
+
+    read = read_plan(plan)
+    previews, refused = dry_run(read, settings_of(config, None))
+    rows = [
+        {"service": one.step.service, "verdict": "refused" if one.refused else "good", "why": one.refused} for one in previews
+    ]
+    rows += [{"service": one.change.label, "verdict": "refused", "why": one.reason} for one in refused]
+    print_rows(rows, as_json=as_json, title="The plan was edited by hand" if is_edited(read) else "The plan is as it was made")
+    if any(row["verdict"] == "refused" for row in rows):
+        raise typer.Exit(1)
+
+
+def _projects(compose: list[Path] | None, settings: Settings) -> dict[str, Declared]:
+    """What the compose files on the command line declare, or those that running containers name."""
+    from capacity._compose import Declared, declarations, load_project
+    from capacity._docker import snapshot
+
+    if not compose:
+        return declarations(snapshot(settings.engine).containers, settings.apply.projects)
+    found = (load_project(path, profiles=("*",)) for path in compose)
+    return {project.name: Declared(project.name, project.files, project.files[0].parent, project) for project in found}
+
+
+def emit(
+    plan: PlanFile,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.")] = Path(),
+    compose: Compose = None,
+    config: Config = None,
+) -> None:
+    """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else is touched."""
+    from capacity.changes import alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of, read_plan
+
+    settings, read = settings_of(config, None), read_plan(plan)
+    if read.valid_until < datetime.now(UTC):
+        typer.echo(f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a new one", err=True)
+    projects = _projects(compose, settings)
+    patch, refused = emit_patch(read, projects, Path.cwd())
+    files = {"limits.patch": patch, **emit_scripts(read)}
+    overrides = {name: emit_override(read, declared)[0] for name, declared in sorted(projects.items())}
+    named = {name: text for name, text in overrides.items() if text}
+    files |= {
+        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{name}.yaml"): text for name, text in named.items()
+    }
+    files["alerts.yml"] = alert_rules(outlooks_of(read), settings, valid_until=read.valid_until)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (out / name).write_bytes(text.encode())
+            if name.endswith(".sh"):
+                (out / name).chmod(0o755)
+            typer.echo(str(out / name))
+    except OSError as error:
+        raise StorageError(f"Cannot write {out}: {error.strerror}", "Name another folder with --out") from error
+    _say_refused(refused)
+
+
+def _say_refused(refused: dict[str, str]) -> None:
+    for service, why in refused.items():
+        typer.echo(f"capacity: left out {service}: {why}", err=True)
+    if refused:
+        raise typer.Exit(1)
+
+
+def commit(
+    plan: PlanFile,
+    repository: Annotated[Path, typer.Option("--repository", help="A folder of the git repository.")] = Path(),
+    branch: Annotated[str, typer.Option("--branch", help="Name of the new branch; default capacity/PLAN-ID.")] = "",
+    compose: Compose = None,
+    config: Config = None,
+) -> None:
+    """Make a git branch with one commit a service; the working tree is not touched and nothing is pushed."""
+    from capacity.changes import commit_plan, read_plan
+
+    done = commit_plan(read_plan(plan), _projects(compose, settings_of(config, None)), repository, branch)
+    for service, name in done.commits.items():
+        typer.echo(f"{done.name} {name[:12]} {service}")
+    _say_refused(done.refused)
+
+
+def units(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compose file.")],
+    write: Annotated[bool, typer.Option("--write", help="Correct them in the file.")] = False,
+) -> None:
+    """Find sizes such as 4Gi, which Compose refuses, and correct them; exit code 1 when there are any left."""
+    from capacity._compose.edit.files import read_bytes, replace_file
+    from capacity.changes import correct_units
+
+    new, found = correct_units(read_bytes(file).decode())
+    for one in found:
+        typer.echo(f"{file}: {one.text}")
+    if write and any(one.new for one in found):
+        replace_file(file, new.encode())
+    if any(not (write and one.new) for one in found):
+        raise typer.Exit(1)

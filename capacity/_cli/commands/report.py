@@ -1,0 +1,158 @@
+"""Commands that render reports, and the sample fleet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Json,
+    Offline,
+    Quiet,
+    Sample,
+    Services,
+    Source,
+    one_source,
+    progress_of,
+    settings_of,
+)
+from capacity._cli.printing import print_rows
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the server again for days that are final.")]
+
+
+def report_weekly(
+    engine: Annotated[bool, typer.Option("--engine", help="Say where limits in force differ from the compose files.")] = False,
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the weekly resource report with proposed limit changes."""
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    _run("WEEKLY", asked, {"engine": engine})
+
+
+def report_monthly(
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the monthly optimization review: promises kept, the month's plan, what-if scenarios."""
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    _run("MONTHLY", asked)
+
+
+def report_compliance(
+    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")] = None,
+    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the weekly compliance report: score and trend, checklist, broken rules with evidence, timeline."""
+    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    live = not (sample or offline or (source is not None and "://" not in source))
+    _run("COMPLIANCE", asked, {"paths": [str(path.resolve()) for path in paths or ()], "engine": engine, "live": live})
+
+
+class _Asked(NamedTuple):
+    config: Path | None
+    source: str | None
+    sample: bool
+    offline: bool
+    as_of: str | None
+    services: str | None
+    out: Path
+    refresh: bool
+    quiet: bool
+    as_json: bool
+
+
+def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
+    from capacity.reporting import _render
+
+    done = _render.render(
+        getattr(_render, kind),
+        settings_of(asked.config, None),
+        source=one_source(asked.source, sample=asked.sample, offline=asked.offline),
+        as_of=asked.as_of,
+        out=asked.out,
+        services=asked.services or "",
+        offline=asked.offline,
+        refresh=asked.refresh,
+        config=asked.config,
+        progress=progress_of(quiet=asked.quiet or asked.as_json),
+        more=more,
+    )
+    if asked.as_json:
+        typer.echo(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
+    elif not asked.quiet:
+        typer.echo(str(done.page.resolve()))
+
+
+def sample_make(
+    folder: Annotated[Path, typer.Argument(help="Where to write it; data/sample in the source tree.")],
+) -> None:
+    """Make the sample fleet again, byte for byte: five weeks of history and its compose files."""
+    from capacity.history._sample.generate import make_sample
+
+    written = make_sample(folder)
+    size = sum(path.stat().st_size for path in written)
+    typer.echo(f"{len(written)} files, {size / 1e6:.1f} MB in {folder}")
+
+
+def sample_services(as_json: Json = False) -> None:
+    """List the services of the sample fleet."""
+    from capacity.history._sample.fleet import FLEET
+
+    rows = [
+        {
+            "service": service.key,
+            "image": service.image,
+            "cpu_limit": service.cpu_limit,
+            "memory_limit_mib": service.memory_limit,
+            "ports": ", ".join(service.ports),
+        }
+        for service in FLEET
+    ]
+    print_rows(rows, as_json=as_json, title="Sample fleet")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    report = typer.Typer(help="Render a report.", no_args_is_help=True)
+    report.command("weekly")(report_weekly)
+    report.command("monthly")(report_monthly)
+    report.command("compliance")(report_compliance)
+    app.add_typer(report, name="report")
+    sample = typer.Typer(help="The bundled sample fleet.", no_args_is_help=True)
+    sample.command("make")(sample_make)
+    sample.command("services")(sample_services)
+    app.add_typer(sample, name="sample")

@@ -1,0 +1,50 @@
+"""What the two commands that take a run back share: the dry run, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capacity._cli.printing import print_rows
+from capacity.errors import ChangeRefused
+
+if TYPE_CHECKING:
+    from capacity.changes._apply.step import Outcome
+    from capacity.changes._rollback.rollback import Back
+
+__all__ = ["Exact", "say_back", "say_preview"]
+
+Exact = Annotated[bool, typer.Option("--exact", help="Make new containers where a limit has to be lifted altogether.")]
+
+
+def say_preview(found: Sequence[Back], run: str, *, as_json: bool) -> None:
+    """Each thing that would go back, from what it is to what it was; nothing has been done."""
+    rows = [
+        {
+            "service": one.service,
+            "host": one.host,
+            "container": ", ".join(one.containers) or "-",
+            "what": one.what,
+            "change": f"{one.now} -> {one.former}",
+            "state": "would-go-back",
+        }
+        for one in found
+    ]
+    print_rows(rows, as_json=as_json, title=f"Dry run: run {run} taken back")
+    typer.echo("Nothing was changed; --yes does it.", err=True)
+
+
+def say_back(done: Sequence[Outcome], run: str, *, as_json: bool) -> None:
+    """What became of each step.
+
+    Raises:
+        ChangeRefused: not everything could be brought back, or something critical is not well now.
+    """
+    rows: list[dict[str, Any]] = [
+        {"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in done
+    ]
+    print_rows(rows, as_json=as_json, title=f"Run {run} taken back")
+    if any(one.state == "failed" for one in done):
+        raise ChangeRefused("Not everything could be brought back", "The table says what and why; mend that and run it again")

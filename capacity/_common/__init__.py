@@ -1,0 +1,1 @@
+"""What every layer uses: units, files, progress, plots. Imports nothing above errors and model."""

@@ -1,0 +1,125 @@
+"""The values of a change: what is allowed, when two are the same, how people read them, and their names in a compose file."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from capacity._common.units import MIB, format_cores, format_memory, parse_cpuset
+from capacity.errors import InputError
+from capacity.model import Value, What
+
+__all__ = ["COMPOSE_NAMES", "CPUSET", "RESTART_POLICY", "check_value", "compose_settings", "equal", "show_value"]
+
+BYTES = frozenset({What.MEMORY, What.MEMORY_SWAP, What.RESERVATION})
+CORES = frozenset({What.CPUS, What.CPU_RESERVATION})
+TEXTS = frozenset({What.CPUSET, What.RESTART_POLICY})
+CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
+_LEAST_MEMORY = 6 * MIB
+_LARGEST_PORT = 65535
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
+
+COMPOSE_NAMES = {
+    What.MEMORY: "memory",
+    What.MEMORY_SWAP: "memswap",
+    What.CPUS: "cpus",
+    What.CPUSET: "cpuset",
+    What.RESERVATION: "memory_reservation",
+    What.CPU_RESERVATION: "cpus_reservation",
+    What.PIDS: "pids",
+    What.RESTART_POLICY: "restart",
+    What.HOST_PORT: "ports",
+    What.ENVIRONMENT: "environment",
+    What.HEALTH_CHECK: "healthcheck",
+    What.DEPENDS_ON: "depends_on",
+}
+"""What -> the name that `edit_compose` knows it by."""
+
+
+def check_value(what: What, value: Value) -> None:
+    """Refuse what neither Engine nor Compose would take.
+
+    Raises:
+        ValueError: with the cause.
+    """
+    if what in BYTES | CORES | {What.PIDS, What.HOST_PORT}:
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ValueError(f"{what} must be a number")
+        _check_number(what, float(value))
+    elif what in TEXTS:
+        pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}")
+        if what is What.CPUSET:
+            _check_cpuset(value)
+    elif not isinstance(value, dict) or not value:
+        raise ValueError(f"{what} must be a mapping with something in it")
+    elif what is What.DEPENDS_ON and not all(isinstance(part, str) and part in CONDITIONS for part in value.values()):
+        raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
+
+
+def _check_cpuset(value: str) -> None:
+    try:
+        parse_cpuset(value)
+    except InputError as error:
+        raise ValueError(error.message) from error
+
+
+def _check_number(what: What, value: float) -> None:
+    if what is What.MEMORY_SWAP and value == -1:
+        return
+    if value <= 0:
+        raise ValueError(f"{what} must be above zero")
+    if what in BYTES and value < _LEAST_MEMORY and what is not What.RESERVATION:
+        raise ValueError(f"{what} must be at least 6 MiB, which is {_LEAST_MEMORY} bytes")
+    if what in {What.PIDS, What.HOST_PORT} and not value.is_integer():
+        raise ValueError(f"{what} must be a whole number")
+    if what is What.HOST_PORT and value > _LARGEST_PORT:
+        raise ValueError(f"a port is at most {_LARGEST_PORT}")
+
+
+def equal(what: What, one: Value, other: Value) -> bool:
+    """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are rounded for people."""
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        if what in BYTES:
+            return abs(one - other) < MIB
+        return abs(one - other) < 0.01 if what in CORES else one == other  # noqa: PLR2004 - a hundredth of a core
+    if what is What.RESTART_POLICY:
+        return (one or "no") == (other or "no")
+    return (one or None) == (other or None)
+
+
+def show_value(what: What, value: Value) -> str:
+    """The value for people."""
+    if value is None or value == "":
+        return "none" if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK, What.DEPENDS_ON} else "unlimited"
+    if what in BYTES and isinstance(value, (int, float)):
+        return "unlimited" if value == -1 else format_memory(value)
+    if what in CORES and isinstance(value, (int, float)):
+        return format_cores(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={part}" for name, part in value.items())
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, Any]:
+    """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of its ports may move."""
+    wanted: dict[str, Any] = {}
+    for what, before, after in changes:
+        value: Any = after
+        if what in BYTES and isinstance(after, (int, float)):
+            value = int(after) if after == -1 else _whole(after)
+        elif what is What.PIDS and isinstance(after, (int, float)):
+            value = int(after)
+        elif what is What.HOST_PORT and isinstance(after, (int, float)) and isinstance(before, (int, float)):
+            value = {**wanted.get("ports", {}), str(int(before)): int(after)}
+        wanted[COMPOSE_NAMES[what]] = value
+    return wanted
+
+
+def _whole(size: float) -> int:
+    """Bytes rounded up to whole mebibytes, what both file and Engine are given."""
+    return math.ceil(size / MIB) * MIB

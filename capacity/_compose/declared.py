@@ -1,0 +1,104 @@
+"""What the compose files behind running containers declare, with the place of every value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from capacity._compose.project import Project, load_project
+from capacity._compose.service import Service
+from capacity._compose.yaml.nodes import Origin
+from capacity._docker.containers import Container
+from capacity.errors import ComposeError
+from capacity.model import ServiceKey, Value, What
+
+__all__ = ["Declared", "declarations", "declared_value", "load_declared"]
+
+# Where a setting can stand in a service, the place that wins first.
+_PLACES = {
+    What.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
+    What.MEMORY_SWAP: ("memswap_limit",),
+    What.CPUS: ("deploy.resources.limits.cpus", "cpus"),
+    What.CPUSET: ("cpuset",),
+    What.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
+    What.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
+    What.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
+    What.RESTART_POLICY: ("restart",),
+    What.HOST_PORT: ("ports",),
+    What.ENVIRONMENT: ("environment",),
+    What.HEALTH_CHECK: ("healthcheck",),
+    What.DEPENDS_ON: ("depends_on",),
+}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The compose project behind containers, or why it cannot be read; all paths are absolute, in Compose's order."""
+
+    name: str
+    files: tuple[Path, ...]
+    folder: Path | None
+    project: Project | None = None
+    missing: str = ""
+    env_files: tuple[Path, ...] = ()
+
+    def service(self, name: str) -> Service | None:
+        """The service of that name."""
+        return self.project.services.get(name) if self.project else None
+
+
+def load_declared(
+    name: str, files: Iterable[str | Path], folder: str | Path | None, env_files: Iterable[str | Path] = ()
+) -> Declared:
+    """Read a project; what cannot be read is said in `missing`, nothing is raised."""
+    paths, home = tuple(Path(file) for file in files), Path(folder) if folder else None
+    variables = tuple(path for path in map(Path, env_files) if home is None or path != home / ".env")  # read where it exists
+    if not paths:
+        return Declared(name, paths, home, missing="its containers do not name their compose files")
+    absent = next((path for path in (*paths, *variables) if not path.is_file()), None)
+    if absent is not None:
+        return Declared(name, paths, home, missing=f"{absent} is not on this machine")
+    try:
+        project = load_project(paths, name=name, folder=home, profiles=("*",), env_files=variables)
+    except ComposeError as error:
+        return Declared(name, paths, home, missing=str(error))
+    return Declared(name, paths, home, project, env_files=variables)
+
+
+def declarations(containers: Iterable[Container], elsewhere: Mapping[str, Path] | None = None) -> dict[str, Declared]:
+    """Project -> what its files declare, for all Compose projects among the containers.
+
+    Args:
+        containers: their labels name files and folder.
+        elsewhere: project -> compose file, where the files of another machine lie here.
+    """
+    elsewhere = elsewhere or {}
+    found: dict[str, Declared] = {}
+    for one in sorted(containers, key=lambda container: container.started_at, reverse=True):  # the newest labels count
+        if one.project != ServiceKey.STANDALONE and not one.oneoff and one.project not in found:
+            own = elsewhere.get(one.project)
+            files, folder = ((own,), own.parent) if own else (one.config_files, one.working_dir)
+            found[one.project] = load_declared(one.project, files, folder, () if own else one.env_files)
+    return found
+
+
+def declared_value(service: Service, what: What) -> tuple[Value, Origin | None]:
+    """What the files say, None where they say nothing, and where; memory in bytes, CPU in cores."""
+    resources = service.resources
+    values: dict[What, Value] = {
+        What.MEMORY: resources.memory or None,
+        What.MEMORY_SWAP: resources.memory_swap or None,
+        What.CPUS: resources.cpus or None,
+        What.CPUSET: service.cpuset,
+        What.RESERVATION: resources.memory_reservation or None,
+        What.CPU_RESERVATION: resources.cpus_reservation or None,
+        What.PIDS: resources.pids if resources.pids and resources.pids > 0 else None,
+        What.RESTART_POLICY: service.restart,
+        What.HOST_PORT: None,
+        What.ENVIRONMENT: dict(service.environment) or None,
+        What.HEALTH_CHECK: service.model.get("healthcheck"),
+        What.DEPENDS_ON: dict(service.depends_on) or None,
+    }
+    origin = next((found for place in _PLACES[what] if (found := service.where(place)) is not None), None)
+    return values[what], origin

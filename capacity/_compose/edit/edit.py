@@ -1,0 +1,200 @@
+"""Edit a compose file at the place of the values: only the changed lines change, and only what was meant changes.
+
+Every edit is proved before it is returned: the text is parsed again and its whole model compared with the intended one. There is
+more than one way to write a limit; they are tried from the most natural to the most careful, and the first that is exact wins.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from capacity._compose.edit.extends import extended, extenders
+from capacity._compose.edit.limits import SETTINGS, at, trees
+from capacity._compose.edit.lists import STRUCTURED, add_structured, line_budget
+from capacity._compose.edit.locate import Impossible, Keyed, Leaf, ListEdit, Placing, place, place_beside
+from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.edit.splice import Style, apply, column
+from capacity._compose.edit.verify import File, changed_lines, check_template, check_text, differing, read
+from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
+from capacity.errors import EditRefused
+
+__all__ = ["edit_compose"]
+
+_Written = dict[tuple[str, ...], Any]
+_Way = Callable[[Placing, Scalar, Node, dict[str, Any], Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A service in a text: its key, its body and what it means."""
+
+    name: str
+    key: Scalar
+    body: Node
+    present: dict[str, Any]
+    in_flow: bool
+
+
+def edit_compose(
+    text: str, changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]], *, file: str | None = None
+) -> str:
+    """The text of a compose file with other limits, every other line untouched.
+
+    What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation` in cores; `pids`; `cpuset`
+    and `restart` as text; `environment` as values by name; `healthcheck` as Compose's own mapping; `ports` as new published ports
+    by the old ones; `depends_on` as the condition by the service awaited.
+
+    Args:
+        text: the file, with its own line breaks (read it with `newline=""`).
+        changes: what to set, by service; whether the Engine takes them together (a limit below the service's reservation, say) is
+            not judged here.
+        file: its name, by which services of the text may extend others of it; any of Compose's own names by default.
+
+    Returns:
+        The new text. For one limit at most 4 lines differ, for memory and CPU together at most 5.
+
+    Raises:
+        EditRefused: the edit could not be made exactly; its `service` and `reason` say where and why.
+    """
+    _check_arguments(text, changes)
+    check_text(text)
+    parsed = read(text)
+    check_template(parsed)
+    intended = deepcopy(parsed.model)
+    touched: dict[str, list[tuple[str, ...]]] = {}
+    for service, wanted in changes.items():
+        parsed, written = _edit_service(parsed, service, dict(wanted), set(changes), file)
+        _write(intended, service, written)
+        touched[service] = [*written]
+    wrong = differing(intended, parsed.model)
+    if wrong:
+        raise refuse(EditReason.SHARED, min(wrong))
+    _check_extending(parsed.model["services"], touched, file)
+    return parsed.text
+
+
+def _check_arguments(text: Any, changes: Any) -> None:
+    if not isinstance(text, str):
+        raise refuse(EditReason.INVALID, detail=f"a text is needed, not {type(text).__name__}")
+    if not isinstance(changes, collections.abc.Mapping):
+        raise refuse(EditReason.BAD_VALUE, detail="the changes must be a mapping of services")
+    for service, wanted in changes.items():
+        if not isinstance(wanted, collections.abc.Mapping):
+            raise refuse(EditReason.BAD_VALUE, str(service), f"{wanted!r} is no mapping of what to set")
+
+
+def _check_extending(services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]], file: str | None) -> None:
+    """Refuse when a service of the file extends an edited one and would take the new value over."""
+    for base, paths in touched.items():
+        for name in extenders(services, base, file):
+            if any(at(services[name], *path) is None for path in paths):
+                raise refuse(EditReason.SHARED, base, f"{name} extends it")
+
+
+def _write(model: dict[str, Any], service: str, written: _Written) -> None:
+    for path, value in written.items():
+        _set(model["services"], (service, *path), value)
+
+
+def _set(model: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        if model.get(name) is None:
+            model[name] = {}
+        model = model[name]
+    model[path[-1]] = value
+
+
+def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[str], name: str | None) -> tuple[File, _Written]:
+    found = _find(file, service)
+    unknown = set(wanted) - SETTINGS - STRUCTURED
+    if unknown:
+        raise refuse(EditReason.UNKNOWN_CHANGE, service, min(unknown))
+    lines = line_budget(wanted, found.present)
+    scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
+    refused: list[EditRefused] = []
+    second: list[tuple[File, _Written]] = []
+    taken_over = extended(file.model["services"], service, name)
+    for tree in trees(service, found.present, scalars, file.model.get("version"), taken_over):
+        add_structured(service, found.present, {name: wanted[name] for name in wanted if name in STRUCTURED}, tree)
+        if not tree:
+            return file, {}
+        for way, at_start in ((place, False), (place, True), (place_beside, True)):
+            attempt = Placing(file.text, _style(file, found), lines, at_start, in_flow=found.in_flow)
+            try:
+                edited, written = _attempt(attempt, way, found, file.model, tree, others)
+            except EditRefused as error:
+                refused.append(error)
+                continue
+            if not attempt.copied:
+                return edited, written
+            second.append((edited, written))
+    if second:
+        return second[0]
+    raise refused[0]
+
+
+def _find(file: File, service: str) -> _Target:
+    services = target(file.root.get("services"))
+    key, body = (services.key(service), services.get(service)) if isinstance(services, Mapping) else (None, None)
+    if key is None or body is None:
+        raise refuse(EditReason.UNKNOWN_SERVICE, service)
+    present = file.model["services"].get(service)
+    if present is not None and not isinstance(present, dict):
+        raise refuse(EditReason.SHAPE, service, f"services.{service}")
+    return _Target(service, key, body, present or {}, isinstance(services, Mapping) and services.flow)
+
+
+def _attempt(
+    attempt: Placing, way: _Way, found: _Target, model: dict[str, Any], tree: dict[str, Any], others: set[str]
+) -> tuple[File, _Written]:
+    """One way to write it, proved.
+
+    Raises:
+        EditRefused: it cannot be written this way, or would mean something else.
+    """
+    try:
+        result = way(attempt, found.key, found.body, tree, found.present)
+    except Impossible:
+        raise refuse(EditReason.SHAPE, found.name) from None
+    written = {path: at(result, *path) for path in _paths(tree)}
+    try:
+        edited = read(apply(attempt.text, attempt.splices))
+    except EditRefused as error:
+        raise refuse(EditReason.NOT_EXACT, found.name) from error
+    expected = deepcopy(model)
+    _write(expected, found.name, written)
+    wrong = differing(expected, edited.model)
+    if found.name not in wrong and wrong - others:
+        raise refuse(EditReason.SHARED, found.name, ", ".join(sorted(wrong)))
+    if found.name in wrong or changed_lines(attempt.text, edited.text) > attempt.lines:
+        raise refuse(EditReason.NOT_EXACT, found.name)
+    return edited, written
+
+
+def _paths(tree: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, item in tree.items():
+        if isinstance(item, (Keyed, Leaf, ListEdit)):
+            yield (name,)
+        else:
+            yield from ((name, *path) for path in _paths(item))
+
+
+def _style(file: File, found: _Target) -> Style:
+    """Spaces a level as in this service, else as in this file; the quotes of a file that is all flow."""
+    text, root = file.text, file.root
+    first = root.entries[0][0]
+    quote = first.style if root.flow and isinstance(first, Scalar) else ""
+    body = target(found.body)
+    if isinstance(found.body, Mapping) and isinstance(body, Mapping) and not body.flow:
+        return Style(_step(text, found.key, body), quote)
+    services = target(root.get("services"))
+    key = root.key("services")
+    return Style(_step(text, key, services) if key and isinstance(services, Mapping) and not services.flow else 2, quote)
+
+
+def _step(text: str, key: Scalar, body: Mapping) -> int:
+    return max(column(text, body.entries[0][0].start) - column(text, key.start), 1) if body.entries else 2

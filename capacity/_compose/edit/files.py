@@ -1,0 +1,107 @@
+"""Compose files on disk: replaced whole or not at all, and an edit taken back out of a newer text."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from contextlib import suppress
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import Any
+
+from capacity._compose.edit.verify import read, same
+from capacity.errors import EditRefused, StorageError
+
+__all__ = ["read_bytes", "replace_file", "undo_text"]
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        StorageError: unreadable.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it") from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put new content in a file's place: after a crash there is the old or the new one, with the old owner and mode.
+
+    Raises:
+        StorageError: read-only, no room; the file is as it was.
+    """
+    place = path.resolve()  # a link stays a link
+    new = place.with_name(f".{place.name}.{uuid.uuid4().hex}.new")
+    try:
+        if not os.access(place, os.W_OK):
+            raise PermissionError(13, "it is read-only")
+        with new.open("xb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        shutil.copystat(place, new)
+        facts = place.stat()
+        with suppress(PermissionError):  # only root gives files away
+            os.chown(new, facts.st_uid, facts.st_gid)
+        new.replace(place)
+        folder = os.open(place.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}", "Correct its permissions or free the disk") from error
+    finally:
+        with suppress(OSError):  # gone after a success; on a dead disk nothing can be done
+            new.unlink()
+
+
+def undo_text(before: str, after: str, current: str) -> str:
+    """The current text without the edit that made `after` of `before`, whatever else changed since.
+
+    Raises:
+        EditRefused: the edited lines themselves have changed since.
+    """
+    if current == after:
+        return before
+    was, edited, present = (read(text).model["services"] for text in (before, after, current))
+    if all(same(was.get(name), present.get(name)) for name in _touched(was, edited)):
+        return current  # the edit is not in it
+    old, new, now = (text.splitlines(keepends=True) for text in (before, after, current))
+    places = _places(new, now)
+    for tag, i1, i2, j1, j2 in reversed(SequenceMatcher(None, old, new, autojunk=False).get_opcodes()):
+        if tag == "equal":
+            continue
+        start, end = places.get(j1), places.get(j2)
+        if start is None or end is None or now[start:end] != new[j1:j2]:
+            raise EditRefused("The edited lines of the compose file have changed since", "Put the former limit back by hand")
+        now[start:end] = old[i1:i2]
+    undone = "".join(now)
+    if not _undone(was, edited, present, read(undone).model["services"]):
+        raise EditRefused("The edit of the compose file cannot be taken back exactly", "Put the former limit back by hand")
+    return undone
+
+
+def _touched(was: dict[str, Any], edited: dict[str, Any]) -> set[str]:
+    return {name for name in was if not same(was[name], edited.get(name))}
+
+
+def _places(new: list[str], now: list[str]) -> dict[int, int]:
+    """Where the lines of one text stand in another; the end of the text counts as a line."""
+    found = {len(new): len(now)}
+    for first, second, size in SequenceMatcher(None, new, now, autojunk=False).get_matching_blocks():
+        found |= {first + offset: second + offset for offset in range(size)}
+    return found
+
+
+def _undone(was: dict[str, Any], edited: dict[str, Any], now: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Whether every service means what it should: not edited as now, edited as before if nobody changed it since."""
+    touched = _touched(was, edited)
+    if now.keys() != result.keys():
+        return False
+    kept = all(same(result[name], now[name]) for name in result if name not in touched)
+    return kept and all(same(result[name], was[name]) for name in touched if same(now.get(name), edited[name]))

@@ -1,0 +1,107 @@
+"""Kubernetes' units in a compose file, `4Gi` for instance: found, explained and put right, every other byte kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.edit.verify import read, same
+from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
+
+__all__ = ["Correction", "correct_units"]
+
+_PLACES = (
+    ("deploy", "resources", "limits", "memory"),
+    ("deploy", "resources", "reservations", "memory"),
+    ("mem_limit",),
+    ("mem_reservation",),
+    ("memswap_limit",),
+    ("shm_size",),
+)
+_KUBERNETES = re.compile(r"(\d+(?:\.\d+)?)([KMGTP])i")
+_SHARED = re.compile(r"\$\{[^}]*\d[KMGTP]i\}")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A size that Compose may not read; `new` is empty where a person has to put it right."""
+
+    line: int
+    service: str
+    setting: str
+    old: str
+    new: str
+
+    @property
+    def text(self) -> str:
+        """What is wrong, for people."""
+        what = f"line {self.line}: {self.service} {self.setting}: {self.old!r} is a Kubernetes unit"
+        return (
+            f"{what}, which most builds of Compose refuse; {self.new!r} is the same size"
+            if self.new
+            else f"{what}; correct the variable by hand"
+        )
+
+
+def correct_units(text: str) -> tuple[str, list[Correction]]:
+    """The text with sizes that Compose accepts, and what was wrong.
+
+    Raises:
+        EditRefused: no compose file, or the result would mean anything else than the same sizes.
+    """
+    file = read(text)
+    found = list(_found(file.root))
+    splices = sorted({(node.start, node.end): one.new for node, one in found if one.new}.items(), reverse=True)
+    new = text
+    for (start, end), size in splices:
+        new = new[:start] + _KUBERNETES.sub(size, new[start:end], count=1) + new[end:]
+    intended = deepcopy(file.model)
+    for _, one in found:
+        if one.new:
+            _put(intended["services"][one.service], one.setting.split("."), one.new)
+    edited = read(new)
+    if not same(intended["services"], edited.model["services"]):
+        raise refuse(EditReason.NOT_EXACT)
+    return new, [one for _, one in found]
+
+
+def _found(root: Mapping) -> Iterator[tuple[Scalar, Correction]]:
+    services = target(root.get("services"))
+    for key, body in services.entries if isinstance(services, Mapping) else ():
+        for path in _PLACES:
+            node = _at(body, path)
+            if not isinstance(node, Scalar) or not isinstance(key, Scalar):
+                continue
+            match = _KUBERNETES.fullmatch(node.text)
+            if match or _SHARED.search(node.text):
+                new = f"{match[1]}{match[2].lower()}" if match else ""
+                yield node, Correction(node.origin.line, key.text, ".".join(path), node.text, new)
+
+
+def _at(node: Node | None, path: tuple[str, ...]) -> Node | None:
+    """The node at a path, aliases and merge keys followed."""
+    found = target(node)
+    for name in path:
+        found = _child(found, name)
+    return found
+
+
+def _child(node: Any, name: str) -> Any:
+    if not isinstance(node, Mapping):
+        return None
+    own = node.get(name)
+    if own is not None:
+        return target(own)
+    merged = target(node.get("<<"))
+    parts = [merged] if isinstance(merged, Mapping) else [target(item) for item in getattr(merged, "items", ())]
+    return next((found for part in parts if (found := _child(part, name)) is not None), None)
+
+
+def _put(model: Any, path: list[str], value: str) -> None:
+    for name in path[:-1]:
+        model = model[name]
+    model[path[-1]] = value

@@ -1,0 +1,1 @@
+"""From files to one merged model, in Compose's order: interpolate, extend, include, merge, normalize."""

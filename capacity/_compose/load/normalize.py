@@ -1,0 +1,171 @@
+"""The merged model finished: variables of the environment, env files, implied networks and dependencies, profiles."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+from capacity._compose.load.dotenv import read_env_file
+from capacity._compose.load.interpolate import Variables
+from capacity._compose.load.merge import go_text
+from capacity._compose.yaml.tree import Items, Map
+from capacity.errors import ComposeError
+
+__all__ = ["pairs", "settle"]
+
+_NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
+
+
+def settle(model: Map, project: str, variables: Variables, profiles: tuple[str, ...]) -> Map:
+    """The model as Compose would act on it, changed in place: only services of the profiles asked for.
+
+    Raises:
+        ComposeError: an env file that must be there and is not.
+    """
+    model["name"] = project
+    services = model.get("services") or Map()
+    model["services"] = services
+    for service in services.values():
+        _imply_networks(service)
+        _imply_dependencies(service)
+        _texts(service, variables)
+    _imply_default(model)
+    for name in list(services):
+        if not _is_on(services[name], profiles):
+            del services[name]
+    for service in services.values():
+        _read_env_files(service, variables)
+        _read_label_files(service)
+    for section in ("networks", "volumes", "configs", "secrets"):
+        _name_resources(model, section, project)
+    return model
+
+
+def _is_on(service: Map, profiles: tuple[str, ...]) -> bool:
+    return not service.get("profiles") or "*" in profiles or bool({*service["profiles"]} & {*profiles})
+
+
+def _imply_networks(service: Map) -> None:
+    if "network_mode" not in service and not service.get("networks"):
+        service["networks"] = Map({"default": None})
+
+
+def _imply_default(model: Map) -> None:
+    used = any(
+        "default" in (service.get("networks") or {}) for service in model["services"].values() if "network_mode" not in service
+    )
+    if used and "default" not in (model.get("networks") or {}):
+        networks = model.get("networks") or Map()
+        networks["default"] = None
+        model["networks"] = networks
+
+
+def _imply_dependencies(service: Map) -> None:
+    needed: dict[str, bool] = {}
+    for link in service.get("links") or []:
+        needed.setdefault(link.split(":")[0] if link.count(":") == 1 else link, True)
+    for name in _NAMESPACES:
+        value = service.get(name)
+        if isinstance(value, str) and value.startswith("service:"):
+            needed.setdefault(value.removeprefix("service:"), True)
+    for source in service.get("volumes_from") or []:
+        if not source.startswith("container:"):
+            needed.setdefault(source.split(":")[0], False)
+    if not needed:
+        return
+    depends_on = service.setdefault("depends_on", Map())
+    for name, restart in needed.items():
+        depends_on.setdefault(
+            name, Map({"condition": "service_started", "required": True, **({"restart": True} if restart else {})})
+        )
+
+
+def _texts(service: Map, variables: Variables) -> None:
+    _build_texts(service.get("build"), variables)
+    if "environment" in service:
+        service.put("environment", _filled(pairs(service["environment"]), variables, keep=True), service.origin("environment"))
+    for holder, name in ((service, "labels"), (service, "annotations"), (service.get("deploy") or Map(), "labels")):
+        if name in holder:
+            holder.put(name, pairs(holder[name], empty=""), holder.origin(name))
+    for volume in service.get("volumes") or []:
+        if isinstance(volume, Map) and isinstance(volume.get("target"), str):
+            volume["target"] = posixpath.normpath(volume["target"])
+    if service.get("pull_policy") == "if_not_present":
+        service["pull_policy"] = "missing"
+
+
+def _build_texts(build: Any, variables: Variables) -> None:
+    if not isinstance(build, Map):
+        return
+    build.setdefault("context", ".")
+    if build.get("dockerfile") is None and build.get("dockerfile_inline") is None:
+        build["dockerfile"] = "Dockerfile"
+    if "args" in build:
+        build["args"] = _filled(pairs(build["args"]), variables, keep=False)
+    if "labels" in build:
+        build["labels"] = pairs(build["labels"], empty="")
+
+
+def pairs(value: Any, *, empty: str | None = None) -> Map:
+    """Names and texts of a mapping or of NAME=value items; a name alone has the value `empty`."""
+    result = Map()
+    if isinstance(value, Map):
+        for name, item in value.items():
+            result.put(name, empty if item is None else go_text(item), value.origin(name))
+    elif isinstance(value, Items):
+        for item, origin in zip(value, value.origins, strict=True):
+            name, sign, text = str(item).partition("=")
+            result.put(name, text if sign else empty, origin)
+    return result
+
+
+def _filled(values: Map, variables: Variables, *, keep: bool) -> Map:
+    for name in list(values):
+        if values[name] is None and name in variables:
+            values[name] = variables[name]
+        elif values[name] is None and not keep:
+            del values[name]
+    return values
+
+
+def _read_env_files(service: Map, variables: Variables) -> None:
+    """Values of env files below those of `environment`; a later file wins over an earlier one."""
+    found: dict[str, str] = {}
+    origin = service.origin("env_file")
+    for item in service.pop("env_file", None) or []:
+        path = Path(item["path"])
+        try:
+            if item["required"] is True or (item["path"] and path.exists()):
+                found.update(read_env_file(path, {**found, **variables}))
+        except ComposeError as error:
+            raise ComposeError(f"{origin}: {error.message}", error.hint, origin=origin) from error
+    if found:
+        own = service.get("environment") or Map()
+        merged = Map({**found, **own}, own.origins)
+        service.put("environment", merged, service.origin("environment"))
+
+
+def _read_label_files(service: Map) -> None:
+    """Labels of files below the service's own; a file may refer to labels of the files before it."""
+    found: dict[str, str] = {}
+    origin = service.origin("label_file")
+    for name in service.pop("label_file", None) or []:
+        try:
+            found.update(read_env_file(Path(name), found))
+        except ComposeError as error:
+            raise ComposeError(f"{origin}: {error.message}", "Create it, one NAME=value a line", origin=origin) from error
+    if found:
+        own = service.get("labels") or Map()
+        service.put("labels", Map({**found, **own}, own.origins), service.origin("labels"))
+
+
+def _name_resources(model: Map, section: str, project: str) -> None:
+    resources = model.get(section) or Map()
+    for name in list(resources):
+        resource = resources[name] if resources[name] is not None else Map()
+        if resource.get("name") is None:
+            resource["name"] = name if resource.get("external") is True else f"{project}_{name}"
+        if "labels" in resource:
+            resource["labels"] = pairs(resource["labels"], empty="")
+        dict.__setitem__(resources, name, resource)

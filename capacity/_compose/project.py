@@ -1,0 +1,123 @@
+"""A compose project as one object: `load_project("shop/")`."""
+
+from __future__ import annotations
+
+import collections.abc
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from capacity._compose.check.consistency import check_consistency
+from capacity._compose.load.dotenv import read_env_file
+from capacity._compose.load.interpolate import interpolate
+from capacity._compose.load.load import Settings, load_model, read_text
+from capacity._compose.load.normalize import settle
+from capacity._compose.render.render import render
+from capacity._compose.service import Service, make_service
+from capacity._compose.yaml.nodes import Mapping, Origin, Scalar, parse_documents, target
+from capacity._compose.yaml.tree import Map, where
+from capacity.errors import ComposeError
+
+__all__ = ["Project", "find_files", "load_project"]
+
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+_OVERRIDES = ("compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml")
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a set of compose files declares.
+
+    Attributes:
+        name: the project's name.
+        files: the files, in the order in which they were laid on each other.
+        services: the services of the profiles asked for, by name.
+        model: the whole as `docker compose config --format json` prints it, with every dollar sign single.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    services: dict[str, Service]
+    model: dict[str, Any] = field(repr=False)
+    _tree: Map = field(repr=False, compare=False)
+
+    def where(self, path: str) -> Origin | None:
+        """Where a value such as `networks.front.driver` stands; None when no file says it."""
+        return where(self._tree, path.split("."))
+
+
+def load_project(
+    files: str | Path | Iterable[str | Path],
+    *,
+    environment: collections.abc.Mapping[str, str] | None = None,
+    profiles: Iterable[str] = (),
+    name: str | None = None,
+    folder: str | Path | None = None,
+    env_files: Iterable[str | Path] = (),
+) -> Project:
+    """Read compose files as Compose v2 does.
+
+    Args:
+        files: a folder, in which the files have Compose's own names, or one file or several in the order of `-f`.
+        environment: variables for interpolation; those of this process by default. `.env` in the folder comes below them.
+            Its HOME is what `~` in a path stands for; without one `~` is a name like any other, as in Compose.
+        profiles: profiles to switch on; `*` for all.
+        name: the project's name; from the files or the folder by default.
+        folder: what relative paths start from; the folder of the first file by default.
+        env_files: read in the place of `.env`, the later ones over the earlier, as `--env-file` does.
+
+    Raises:
+        ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and next step.
+    """
+    paths = find_files(Path(files)) if isinstance(files, (str, Path)) else [Path(file).absolute() for file in files]
+    home = Path(folder).absolute() if folder is not None else paths[0].parent
+    outside = dict(os.environ if environment is None else environment)
+    dotenv: dict[str, str] = {}
+    for file in [Path(file) for file in env_files] or [home / ".env"]:
+        if env_files or file.is_file():
+            dotenv |= read_env_file(file, {**dotenv, **outside})
+    variables = {**dotenv, **outside}
+    project = name or variables.get("COMPOSE_PROJECT_NAME") or _declared_name(paths, variables) or _plain_name(home.name)
+    if not project:
+        raise ComposeError(f"{home}: no project name can be made of this folder's name", "Give a name")
+    variables["COMPOSE_PROJECT_NAME"] = project
+    loaded = load_model(paths, Settings(home, variables, user_home=variables.get("HOME", "")))
+    declared = frozenset(loaded.get("services") or ())
+    tree = settle(loaded, project, variables, tuple(profiles))
+    model = render(tree)
+    check_consistency(tree, model, declared)
+    services = {service: make_service(service, tree, model["services"][service]) for service in model["services"]}
+    return Project(project, tuple(paths), services, model, tree)
+
+
+def find_files(place: Path) -> list[Path]:
+    """The compose files of a folder: the first of Compose's names and its override. A file stands for itself.
+
+    Raises:
+        ComposeError: there is none.
+    """
+    place = place.absolute()
+    if not place.is_dir():
+        return [place]
+    found = [place / name for name in _NAMES if (place / name).is_file()]
+    if not found:
+        raise ComposeError(f"{place} holds no compose file", f"Name a file, or create {_NAMES[0]}")
+    overrides = [place / name for name in _OVERRIDES if (place / name).is_file()]
+    return [found[0], *overrides[:1]]
+
+
+def _declared_name(files: list[Path], variables: collections.abc.Mapping[str, str]) -> str:
+    name = ""
+    for file in files:
+        for node in parse_documents(read_text(file), str(file)):
+            root = target(node)
+            found = target(root.get("name")) if isinstance(root, Mapping) else None
+            name = (found.text if isinstance(found, Scalar) else "") or name
+    return _plain_name(str(interpolate(name, variables, ("name",))))
+
+
+def _plain_name(name: str) -> str:
+    return "".join(re.findall(r"[a-z0-9_-]", name.lower())).lstrip("_-")

@@ -1,0 +1,333 @@
+"""The model as `docker compose config --format json` prints it: sizes in bytes, durations as Go writes them, lists sorted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from capacity._compose.render.go_values import (
+    Field,
+    Misfit,
+    Rule,
+    boolean,
+    duration,
+    each,
+    given,
+    hosts,
+    integer,
+    labels,
+    listed,
+    names,
+    rate,
+    real,
+    scalars,
+    size,
+    structure,
+    text,
+    texts,
+    unsigned,
+    variables,
+    words,
+)
+from capacity._compose.yaml.nodes import Origin
+from capacity._compose.yaml.tree import Map
+from capacity.errors import ComposeError
+
+__all__ = ["render"]
+
+
+def render(model: Map) -> dict[str, Any]:
+    """Plain dicts, lists and scalars in the form that Compose prints.
+
+    Raises:
+        ComposeError: a size, a number or a duration that is none.
+    """
+    result: dict[str, Any] = {"name": model["name"], "services": _section(model, "services", _service)}
+    used = _used(result["services"])
+    rules: tuple[tuple[str, Rule], ...] = (
+        ("networks", _NETWORK),
+        ("volumes", _VOLUME),
+        ("secrets", _FILE_OBJECT),
+        ("configs", _config),
+    )
+    for section, rule in rules:
+        kept = {name: item for name, item in _section(model, section, rule).items() if name in used[section]}
+        if kept:
+            result[section] = kept
+    result.update({name: _plain(value) for name, value in model.items() if name.startswith("x-")})
+    return result
+
+
+def _section(model: Map, section: str, rule: Rule) -> dict[str, Any]:
+    resources = model.get(section) or Map()
+    return {name: _located(rule, item, (section, name), resources.origin(name)) for name, item in resources.items()}
+
+
+def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | None) -> Any:
+    try:
+        return rule(value)
+    except ComposeError as error:
+        where = ".".join(path)
+        raise ComposeError(f"{origin or where}: {where}: {error.message}", error.hint, origin=origin) from error
+    except Misfit as misfit:
+        place, where = misfit.origin or origin, ".".join((*path, *misfit.path))
+        raise ComposeError(
+            f"{place or where}: {where}: {misfit.error.message}", misfit.error.hint, origin=place
+        ) from misfit.error
+
+
+def _used(services: dict[str, Any]) -> dict[str, set[str]]:
+    """Networks, volumes, secrets and configs that a service refers to; Compose leaves the others out."""
+    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "secrets": set(), "configs": set()}
+    for service in services.values():
+        used["networks"].update(service.get("networks") or {})
+        used["volumes"].update(mount.get("source", "") for mount in service.get("volumes", []) if mount.get("type") == "volume")
+        used["configs"].update(item.get("source", "") for item in service.get("configs", []))
+        secrets = [*service.get("secrets", []), *service.get("build", {}).get("secrets", [])]
+        used["secrets"].update(item.get("source", "") for item in secrets)
+    return used
+
+
+def _plain(value: Any) -> Any:
+    """An extension as it stands, but an empty list is nothing to Compose."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return ([_plain(item) for item in value] or None) if isinstance(value, list) else value
+
+
+def _service(service: Map) -> dict[str, Any]:
+    result: dict[str, Any] = _SERVICE(service)
+    if "scale" in result and "deploy" in result and result["deploy"].setdefault("replicas", result["scale"]) != result["scale"]:
+        raise ComposeError("distinct values on scale and deploy.replicas", "Keep one of them")
+    return result
+
+
+def _config(value: Any) -> dict[str, Any]:
+    """A config that a variable fills is printed by the variable's name."""
+    result: dict[str, Any] = _FILE_OBJECT(value)
+    if "environment" in result:
+        result.pop("content", None)
+    return result
+
+
+def _test(value: Any) -> list[str]:
+    return ["CMD-SHELL", value] if isinstance(value, str) else texts(value)
+
+
+def _count(value: Any) -> int:
+    return -1 if isinstance(value, str) and value.lower() == "all" else integer(value)
+
+
+def _ulimit(value: Any) -> Any:
+    """One number for both, or the two; Compose prints a zero as nothing."""
+    return _ULIMIT(value) if isinstance(value, Map) else _bound(value) or {}
+
+
+def _bound(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ComposeError(f"{value!r} is no whole number", "Write for example 1024")
+    return value
+
+
+def _keys(value: Any) -> list[str]:
+    """SSH keys by name, with their path where they have one."""
+    return [name if path is None else f"{name}: {path}" for name, path in value.items()]
+
+
+def _throttle(value: Map) -> dict[str, Any]:
+    return {"Path": value.get("path", ""), "Rate": rate(value.get("rate", 0))}
+
+
+def _weight(value: Map) -> dict[str, Any]:
+    return {"Path": value.get("path", ""), "Weight": unsigned(value.get("weight", 0))}
+
+
+def _discrete(value: Map) -> dict[str, Any]:
+    return {"kind": value.get("kind", ""), "value": integer(value.get("value", 0))}
+
+
+def _span(value: Any) -> str | None:
+    """A duration that no pointer holds: zero is none."""
+    printed = duration(value)
+    return None if printed == "0s" else printed
+
+
+def _texts_by_name(value: Any) -> dict[str, str]:
+    return {name: "" if item is None else text(item) for name, item in value.items()}
+
+
+_ULIMIT = structure(each(_bound, "soft", "hard"))
+_ULIMITS = names(_ulimit)
+_HOOK = structure(
+    {
+        **each(text, "user", "working_dir"),
+        "command": Field(words, always=True),
+        "privileged": Field(boolean),
+        "environment": Field(variables),
+    }
+)
+_FILES = listed(structure({**each(text, "source", "target", "uid", "gid"), **given(unsigned, "mode")}))
+_DEVICES = listed(
+    structure(
+        {**each(texts, "capabilities", "device_ids"), "driver": Field(text), "count": Field(_count), "options": Field(labels)}
+    )
+)
+_UPDATE = structure(
+    {
+        **each(text, "failure_action", "order"),
+        **each(_span, "delay", "monitor"),
+        **given(unsigned, "parallelism"),
+        "max_failure_ratio": Field(real),
+    }
+)
+_GENERIC = structure(given(_discrete, "discrete_resource_spec"))
+_RESOURCE = structure(
+    {
+        "cpus": Field(real),
+        "memory": Field(size),
+        "pids": Field(integer),
+        "devices": Field(_DEVICES),
+        "generic_resources": Field(listed(_GENERIC)),
+    }
+)
+_DEPLOY = structure(
+    {
+        **each(text, "mode", "endpoint_mode"),
+        **given(_UPDATE, "update_config", "rollback_config"),
+        **given(integer, "replicas"),
+        **given(
+            structure({"condition": Field(text), **given(duration, "delay", "window"), **given(unsigned, "max_attempts")}),
+            "restart_policy",
+        ),
+        "labels": Field(labels),
+        "resources": Field(structure(given(_RESOURCE, "limits", "reservations")), always=True),
+        "placement": Field(
+            structure(
+                {
+                    "constraints": Field(texts),
+                    "preferences": Field(listed(structure(each(text, "spread")))),
+                    "max_replicas_per_node": Field(unsigned),
+                }
+            ),
+            always=True,
+        ),
+    }
+)
+_BUILD = structure(
+    {
+        **each(text, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"),
+        **each(texts, "entitlements", "cache_from", "cache_to", "tags", "platforms"),
+        **each(boolean, "no_cache", "pull", "privileged"),
+        **each(labels, "labels", "additional_contexts"),
+        "args": Field(variables),
+        "ssh": Field(_keys),
+        "extra_hosts": Field(hosts, given=True),
+        "secrets": Field(_FILES),
+        "shm_size": Field(size),
+        "ulimits": Field(_ULIMITS),
+    }
+)
+_VOLUME_MOUNT = structure(
+    {
+        **each(text, "type", "source", "target", "consistency"),
+        "read_only": Field(boolean),
+        **given(structure({**each(text, "selinux", "propagation", "recursive"), "create_host_path": Field(boolean)}), "bind"),
+        **given(structure({"nocopy": Field(boolean), "subpath": Field(text)}), "volume"),
+        **given(structure({"size": Field(size), "mode": Field(unsigned)}), "tmpfs"),
+    }
+)
+_PORT = structure({**each(text, "name", "mode", "host_ip", "published", "protocol", "app_protocol"), "target": Field(unsigned)})
+_ATTACHMENT = structure(
+    {
+        "priority": Field(integer),
+        **each(texts, "aliases", "link_local_ips"),
+        **each(text, "ipv4_address", "ipv6_address", "mac_address"),
+        "driver_opts": Field(labels),
+    }
+)
+_WATCH = structure(
+    {
+        "path": Field(text, given=True),
+        "action": Field(text, given=True),
+        "target": Field(text),
+        "exec": Field(_HOOK, always=True),
+        "ignore": Field(texts),
+    }
+)
+_HEALTHCHECK = structure(
+    {
+        "test": Field(_test),
+        **given(duration, "timeout", "interval", "start_period", "start_interval"),
+        **given(unsigned, "retries"),
+        "disable": Field(boolean),
+    }
+)
+_SERVICE = structure(
+    {
+        **each(text, "cgroup", "cgroup_parent", "container_name", "cpuset", "domainname", "hostname", "image", "ipc"),
+        **each(text, "isolation", "mac_address", "network_mode", "pid", "platform", "pull_policy", "restart", "runtime"),
+        **each(text, "stop_signal", "user", "userns_mode", "uts", "working_dir"),
+        **each(texts, "cap_add", "cap_drop", "device_cgroup_rules", "dns", "dns_opt", "dns_search", "external_links"),
+        **each(texts, "group_add", "label_file", "links", "profiles", "security_opt", "tmpfs", "volumes_from"),
+        **each(integer, "cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares"),
+        **each(integer, "oom_score_adj", "pids_limit"),
+        **each(real, "cpu_percent", "cpus"),
+        **each(size, "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size"),
+        **each(boolean, "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"),
+        **given(boolean, "attach", "init"),
+        **each(labels, "annotations", "labels", "sysctls"),
+        **each(_FILES, "configs", "secrets"),
+        **each(listed(_HOOK), "post_start", "pre_stop"),
+        "command": Field(words, always=True),
+        "entrypoint": Field(words, always=True),
+        **given(_BUILD, "build"),
+        **given(_DEPLOY, "deploy"),
+        **given(_HEALTHCHECK, "healthcheck"),
+        **given(structure(each(listed(_WATCH), "watch")), "develop"),
+        **given(structure({"driver": Field(text), "options": Field(labels)}), "logging"),
+        **given(structure(each(text, "config", "file", "registry")), "credential_spec"),
+        **given(
+            structure(
+                {
+                    "weight": Field(unsigned),
+                    "weight_device": Field(listed(_weight)),
+                    **each(listed(_throttle), "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"),
+                }
+            ),
+            "blkio_config",
+        ),
+        **given(integer, "scale"),
+        **given(duration, "stop_grace_period"),
+        "depends_on": Field(
+            names(structure({"condition": Field(text), "restart": Field(boolean), "required": Field(boolean, given=True)}))
+        ),
+        "devices": Field(listed(structure(each(text, "source", "target", "permissions")))),
+        "environment": Field(variables),
+        "expose": Field(scalars),
+        "extra_hosts": Field(hosts, given=True),
+        "gpus": Field(_DEVICES),
+        "networks": Field(names(_ATTACHMENT)),
+        "ports": Field(listed(_PORT)),
+        "storage_opt": Field(_texts_by_name),
+        "ulimits": Field(_ULIMITS),
+        "volumes": Field(listed(_VOLUME_MOUNT)),
+    }
+)
+_POOL = structure({**each(text, "subnet", "gateway", "ip_range"), "aux_addresses": Field(labels)})
+_NETWORK = structure(
+    {
+        **each(text, "name", "driver"),
+        **each(boolean, "external", "internal", "attachable"),
+        **given(boolean, "enable_ipv4", "enable_ipv6"),
+        **each(labels, "driver_opts", "labels"),
+        "ipam": Field(structure({"driver": Field(text), "config": Field(listed(_POOL))}), always=True),
+    }
+)
+_VOLUME = structure({**each(text, "name", "driver"), "external": Field(boolean), **each(labels, "driver_opts", "labels")})
+_FILE_OBJECT = structure(
+    {
+        **each(text, "name", "file", "environment", "content", "driver", "template_driver"),
+        "external": Field(boolean),
+        "labels": Field(labels),
+        "driver_opts": Field(_texts_by_name),
+    }
+)

@@ -1,0 +1,163 @@
+"""One service with typed fields: sizes in bytes, CPU in cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from capacity._compose.yaml.nodes import Origin
+from capacity._compose.yaml.tree import Map, where
+
+__all__ = ["Healthcheck", "Port", "Resources", "Service", "Volume", "make_service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Limits and reservations of one container; None where nothing is said, memory in bytes, CPU in cores."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    cpus_reservation: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of the container; `published` is None when the Engine chooses, `host_ip` is empty for all interfaces."""
+
+    target: int
+    published: str | None = None
+    host_ip: str = ""
+    protocol: str = "tcp"
+    mode: str = "ingress"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A mount: `type` is bind, volume, tmpfs or npipe; a source is a path or a volume's name, empty for an anonymous one."""
+
+    type: str
+    target: str
+    source: str = ""
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """How health is found out; durations as Go writes them."""
+
+    test: tuple[str, ...] = ()
+    interval: str | None = None
+    timeout: str | None = None
+    retries: int | None = None
+    start_period: str | None = None
+    start_interval: str | None = None
+    disable: bool = False
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as declared; `model` is all of it as Compose prints it."""
+
+    name: str
+    image: str | None
+    resources: Resources
+    ports: tuple[Port, ...]
+    volumes: tuple[Volume, ...]
+    healthcheck: Healthcheck | None
+    restart: str | None
+    replicas: int
+    container_name: str | None
+    environment: dict[str, str | None]
+    labels: dict[str, str]
+    depends_on: dict[str, str]
+    profiles: tuple[str, ...]
+    network_mode: str | None
+    networks: tuple[str, ...]
+    pid: str | None
+    ipc: str | None
+    user: str | None
+    cpuset: str | None
+    privileged: bool
+    read_only: bool
+    security_opt: tuple[str, ...]
+    cap_add: tuple[str, ...]
+    cap_drop: tuple[str, ...]
+    model: dict[str, Any] = field(repr=False)
+    _tree: Map = field(repr=False, compare=False)
+    _origin: Origin | None = field(repr=False, compare=False)
+
+    def where(self, path: str = "") -> Origin | None:
+        """Where a value such as `deploy.resources.limits.memory` stands; without a path, the service itself."""
+        return where(self._tree, path.split(".")) if path else self._origin
+
+
+def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
+    """The typed service from its rendered model; `tree` is the project's, with the places of its values."""
+    declared = tree["services"][name]
+    deploy = model.get("deploy", {})
+    check = model.get("healthcheck")
+    return Service(
+        name=name,
+        image=model.get("image"),
+        resources=_resources(model),
+        ports=tuple(
+            Port(
+                port.get("target", 0),
+                port.get("published"),
+                port.get("host_ip", ""),
+                port.get("protocol", "tcp"),
+                port.get("mode", "ingress"),
+            )
+            for port in model.get("ports", [])
+        ),
+        volumes=tuple(
+            Volume(mount.get("type", ""), mount.get("target", ""), mount.get("source", ""), mount.get("read_only", False))
+            for mount in model.get("volumes", [])
+        ),
+        healthcheck=None if check is None else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),
+        restart=model.get("restart"),
+        replicas=int(model.get("scale", deploy.get("replicas", 1))),
+        container_name=model.get("container_name"),
+        environment=model.get("environment", {}),
+        labels=model.get("labels", {}),
+        depends_on={other: wanted["condition"] for other, wanted in model.get("depends_on", {}).items()},
+        profiles=tuple(model.get("profiles", ())),
+        network_mode=model.get("network_mode"),
+        networks=tuple(model.get("networks") or ()),
+        pid=model.get("pid"),
+        ipc=model.get("ipc"),
+        user=model.get("user"),
+        cpuset=model.get("cpuset"),
+        privileged=model.get("privileged", False),
+        read_only=model.get("read_only", False),
+        security_opt=tuple(model.get("security_opt", ())),
+        cap_add=tuple(model.get("cap_add", ())),
+        cap_drop=tuple(model.get("cap_drop", ())),
+        model=model,
+        _tree=declared,
+        _origin=tree["services"].origin(name),
+    )
+
+
+def _resources(model: dict[str, Any]) -> Resources:
+    declared = model.get("deploy", {}).get("resources", {})
+    limits, reservations = declared.get("limits", {}), declared.get("reservations", {})
+    return Resources(
+        memory=_bytes(limits.get("memory", model.get("mem_limit"))),
+        cpus=_cores(limits.get("cpus", model.get("cpus"))),
+        pids=limits.get("pids", model.get("pids_limit")),
+        memory_swap=_bytes(model.get("memswap_limit")),
+        memory_reservation=_bytes(reservations.get("memory", model.get("mem_reservation"))),
+        cpus_reservation=_cores(reservations.get("cpus")),
+    )
+
+
+def _bytes(value: str | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _cores(value: float | None) -> float | None:
+    return None if value is None else float(value)

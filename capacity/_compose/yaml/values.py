@@ -1,0 +1,146 @@
+"""What a YAML node means to Compose: the scalars of go-yaml v3, merge keys, duplicate keys.
+
+go-yaml v3 reads `yes` and `no` as text, `0777` and `0o777` as octal, `1_000` as a thousand and `22:22` as text, which is
+neither YAML 1.1 nor 1.2.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from capacity._compose.yaml.nodes import Mapping, Node, Origin, Scalar, Sequence, target
+from capacity.errors import ComposeError
+
+__all__ = ["entries", "plain", "scalar_value"]
+
+_NULLS = {"", "~", "null", "Null", "NULL"}
+_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
+_INTEGERS = (
+    (re.compile(r"[-+]?0[xX][0-9a-fA-F]+", re.ASCII), 16),
+    (re.compile(r"[-+]?0[bB][01]+", re.ASCII), 2),
+    (re.compile(r"[-+]?0[oO][0-7]+", re.ASCII), 8),
+    (re.compile(r"[-+]?0[0-7]+", re.ASCII), 8),
+    (re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII), 10),
+)
+_YAML = "tag:yaml.org,2002:"
+_LARGEST = 2**64
+
+
+def scalar_value(node: Scalar) -> Any:
+    """The value go-yaml v3 gives a scalar: None, bool, int, float or str."""
+    tag = (node.tag or "").removeprefix(_YAML).removeprefix("!!")
+    if node.tag and tag in {"str", "!", "binary"}:
+        return node.text
+    if node.style and tag not in {"int", "float", "bool", "null"}:
+        return node.text
+    value = _plain(node.text)
+    if tag == "float" and isinstance(value, int):
+        return float(value)
+    return value
+
+
+def _plain(text: str) -> Any:
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if text.lower() in _SPECIAL and text[-3:] in {"inf", "Inf", "INF", "nan", "NaN", "NAN"}:
+        return _SPECIAL[text.lower()]
+    if text[0] not in "+-.0123456789":
+        return text
+    digits = text.replace("_", "")
+    for pattern, base in _INTEGERS:
+        if pattern.fullmatch(digits):
+            number = int(re.sub(r"0[xXbBoO]", "", digits, count=1), base)
+            return number if abs(number) < _LARGEST else float(number)
+    return float(digits) if _FLOAT.fullmatch(digits) else text
+
+
+def plain(node: Node | None) -> Any:
+    """Dicts, lists and scalars of a node, aliases followed and merge keys applied.
+
+    Raises:
+        ComposeError: a key twice in a mapping, a merge of something that is no mapping, an alias that contains itself.
+    """
+    return _plain_node(node, ())
+
+
+def _plain_node(node: Node | None, above: tuple[int, ...]) -> Any:
+    node = target(node)
+    if node is None:
+        return None
+    if isinstance(node, Scalar):
+        return scalar_value(node)
+    above = _deeper(node, above)
+    if isinstance(node, Sequence):
+        return [_plain_node(item, above) for item in node.items]
+    return {name: _plain_node(value, above) for name, (_, value) in entries(node).items()}
+
+
+def _deeper(node: Mapping | Sequence, above: tuple[int, ...]) -> tuple[int, ...]:
+    if id(node) in above:
+        raise ComposeError(f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin)
+    return (*above, id(node))
+
+
+def entries(node: Mapping) -> dict[Any, tuple[Node, Node]]:
+    """Key and value nodes of a mapping by the key's value: own keys first, then what merge keys bring.
+
+    Raises:
+        ComposeError: a key twice in a mapping, or a merge of something that is no mapping.
+    """
+    own: dict[Any, tuple[Node, Node]] = {}
+    seen: dict[str, Origin] = {}
+    merges: list[Node] = []
+    for key, value in node.entries:
+        scalar = _key(key)
+        if scalar.text in seen:  # by its text: 1 and "1" are one key
+            raise _twice(key.origin, scalar.text, seen[scalar.text])
+        seen[scalar.text] = key.origin
+        if _is_merge(key):
+            merges.append(value)
+        else:
+            own[scalar_value(scalar)] = (key, value)
+    for merged in merges:
+        for name, entry in _merged(merged).items():
+            own.setdefault(name, entry)
+    return own
+
+
+def _twice(origin: Origin, name: Any, first: Origin) -> ComposeError:
+    return ComposeError(f"{origin}: the key {name!r} stands already in line {first.line}", "Keep one of them", origin=origin)
+
+
+def _is_merge(key: Node) -> bool:
+    return isinstance(key, Scalar) and key.text == "<<" and not key.style and key.tag in {None, f"{_YAML}merge", "!!merge"}
+
+
+def _key(key: Node) -> Scalar:
+    node = target(key)
+    if not isinstance(node, Scalar):
+        raise ComposeError(
+            f"{key.origin}: a list or a mapping cannot be a key", "Quote it if it is a template", origin=key.origin
+        )
+    return node
+
+
+def _merged(node: Node) -> dict[Any, tuple[Node, Node]]:
+    found = target(node)
+    if isinstance(found, Mapping):
+        return entries(found)
+    if isinstance(found, Sequence):
+        together: dict[Any, tuple[Node, Node]] = {}
+        for item in found.items:
+            if not isinstance(target(item), Mapping):
+                break
+            for name, entry in _merged(item).items():
+                together.setdefault(name, entry)
+        else:
+            return together
+    raise ComposeError(
+        f"{node.origin}: a merge key needs a mapping or a list of mappings", "Correct the merge", origin=node.origin
+    )

@@ -1,0 +1,218 @@
+"""A container as the Engine knows it, in plain data: bytes, cores, text. Values of environment variables are never kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from capacity.model import ServiceKey, Value, What
+
+__all__ = ["NO_LIMIT", "Container", "Host", "Inventory", "Published", "cpus_of", "live_value", "read_container"]
+
+NO_LIMIT = 2**63 - 4096
+"""What the kernel says where memory has no limit; unlike 0 the Engine takes it, and so an update can lift a limit."""
+
+_AS_GOOD_AS_NONE = 2**62
+_COMPOSE = "com.docker.compose."
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A port of the container and where the host offers it; `host_port` is None when it is exposed only."""
+
+    target: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    host_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container: limits in bytes and cores, None where there is none.
+
+    `memory_swap` is memory and swap together, -1 without end. `restart_policy` reads as in a compose file: `on-failure:3`.
+    """
+
+    host: str
+    id: str
+    name: str
+    image: str
+    project: str
+    service: str
+    replica: int
+    oneoff: bool
+    config_files: tuple[str, ...]
+    working_dir: str
+    memory: int | None
+    memory_swap: int | None
+    reservation: int | None
+    cpus: float | None
+    quota: bool
+    cpuset: str
+    pids: int | None
+    restart_policy: str
+    restart_count: int
+    state: str
+    health: str | None
+    oom_killed: bool
+    exit_code: int
+    started_at: str
+    ports: tuple[Published, ...]
+    environment: tuple[str, ...]
+    labels: dict[str, str] = field(repr=False)
+    env_files: tuple[str, ...] = ()
+    finished_at: str = ""
+
+    @property
+    def key(self) -> str:
+        """`project/service`, the name that everything else uses."""
+        return str(ServiceKey(self.project, self.service))
+
+    @property
+    def running(self) -> bool:
+        """Whether its processes run."""
+        return self.state == "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An Engine and the machine it runs on; memory in bytes."""
+
+    name: str
+    address: str
+    hostname: str
+    cores: int
+    memory: int
+    version: str
+    cgroup: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What runs: hosts that answered, their containers by host and name, and why others did not answer."""
+
+    hosts: tuple[Host, ...]
+    containers: tuple[Container, ...]
+    unreachable: dict[str, str] = field(default_factory=dict)
+
+    def of(self, service: str, host: str = "") -> tuple[Container, ...]:
+        """The containers of a service, those of `docker compose run` left out; `host` is an Engine's name or its machine's."""
+        names = {one.name for one in self.hosts if host in {one.name, one.hostname}}
+        found = tuple(one for one in self.containers if one.key == service and not one.oneoff)
+        here = tuple(one for one in found if one.host in names)
+        # a metrics server may know the host under another name; with one Engine there is no doubt which is meant
+        return here or (found if len(self.hosts) + len(self.unreachable) == 1 or not host else ())
+
+    def host(self, name: str) -> Host:
+        """The host of that name."""
+        return next(host for host in self.hosts if host.name == name)
+
+
+def read_container(host: str, attrs: dict[str, Any]) -> Container:
+    """A container from the Engine's own description of it."""
+    config, limits, state = attrs.get("Config") or {}, attrs.get("HostConfig") or {}, attrs.get("State") or {}
+    labels = dict(config.get("Labels") or {})
+    name = str(attrs.get("Name", "")).lstrip("/")
+    service = labels.get(f"{_COMPOSE}service")
+    return Container(
+        host=host,
+        id=attrs["Id"],
+        name=name,
+        image=config.get("Image") or "",
+        project=labels.get(f"{_COMPOSE}project", "") if service else ServiceKey.STANDALONE,
+        service=service or name,
+        replica=int(labels.get(f"{_COMPOSE}container-number") or 1),
+        oneoff=labels.get(f"{_COMPOSE}oneoff", "").lower() == "true",
+        config_files=_paths(labels, "config_files"),
+        working_dir=labels.get(f"{_COMPOSE}project.working_dir", ""),
+        memory=_bytes(limits.get("Memory")),
+        memory_swap=_swap(limits),
+        reservation=_bytes(limits.get("MemoryReservation")),
+        cpus=_cores(limits),
+        quota=(limits.get("CpuQuota") or 0) > 0,
+        cpuset=limits.get("CpusetCpus") or "",
+        pids=limits.get("PidsLimit") if (limits.get("PidsLimit") or 0) > 0 else None,
+        restart_policy=_policy(limits.get("RestartPolicy") or {}),
+        restart_count=attrs.get("RestartCount") or 0,
+        state=state.get("Status") or "unknown",
+        health=(state.get("Health") or {}).get("Status"),
+        oom_killed=bool(state.get("OOMKilled")),
+        exit_code=state.get("ExitCode") or 0,
+        started_at=state.get("StartedAt") or "",
+        ports=_ports(limits.get("PortBindings") or {}, config.get("ExposedPorts") or {}),
+        environment=tuple(sorted(entry.partition("=")[0] for entry in config.get("Env") or [])),
+        labels=labels,
+        env_files=_paths(labels, "environment_file"),
+        finished_at=state.get("FinishedAt") or "",
+    )
+
+
+def _paths(labels: dict[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, labels.get(f"{_COMPOSE}project.{name}", "").split(",")))
+
+
+def _bytes(value: int | None) -> int | None:
+    return value if value and 0 < value < _AS_GOOD_AS_NONE else None
+
+
+def _swap(limits: dict[str, Any]) -> int | None:
+    value = limits.get("MemorySwap") or 0
+    if value < 0 or value >= _AS_GOOD_AS_NONE:
+        return -1 if _bytes(limits.get("Memory")) else None
+    return value or None
+
+
+def _cores(limits: dict[str, Any]) -> float | None:
+    """Cores, said as NanoCpus or as a quota a period; a quota of -1 is none."""
+    if limits.get("NanoCpus"):
+        return float(limits["NanoCpus"]) / 1e9
+    quota = limits.get("CpuQuota") or 0
+    return float(quota) / float(limits.get("CpuPeriod") or 100_000) if quota > 0 else None
+
+
+def _policy(policy: dict[str, Any]) -> str:
+    name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    return f"{name}:{most}" if most else name
+
+
+def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published, ...]:
+    found = []
+    for name in sorted({*bindings, *exposed}):
+        number, _, protocol = name.partition("/")
+        if not number.isdigit():
+            continue
+        places = bindings.get(name) or [{}]
+        found += [
+            Published(
+                int(number),
+                protocol or "tcp",
+                place.get("HostIp") or "",
+                int(place["HostPort"]) if place.get("HostPort") else None,
+            )
+            for place in places
+        ]
+    return tuple(found)
+
+
+def live_value(container: Container, what: What) -> Value:
+    """What is in force on a container, None where nothing is; environment and health checks are not looked at."""
+    values: dict[What, Value] = {
+        What.MEMORY: container.memory,
+        What.MEMORY_SWAP: container.memory_swap,
+        What.CPUS: container.cpus,
+        What.CPUSET: container.cpuset or None,
+        What.RESERVATION: container.reservation,
+        What.PIDS: container.pids,
+        What.RESTART_POLICY: container.restart_policy,
+    }
+    return values.get(what)
+
+
+def cpus_of(text: Value) -> set[int]:
+    """The cores that a cpuset such as `0-3,8` names."""
+    found: set[int] = set()
+    for part in str(text or "").split(","):
+        first, _, last = part.partition("-")
+        if first.strip().isdigit():
+            found |= set(range(int(first), int(last or first) + 1))
+    return found

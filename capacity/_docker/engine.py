@@ -1,0 +1,271 @@
+"""Docker Engines: connect to them and take a snapshot of what runs."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from capacity._common.progress import Progress, Silent
+from capacity._docker.addresses import Address, addresses
+from capacity._docker.containers import Container, Host, Inventory, read_container
+from capacity._docker.ssh import tunnel
+from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, SettingsError
+from capacity.settings import EngineSettings
+
+__all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
+__all__ += ["moment", "snapshot", "survey", "usage"]
+
+_OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
+_GONE = 404
+_CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An open connection; `api` is docker-py's low-level client, `tls` what secures it, for others who need the same."""
+
+    host: Host
+    api: Any
+    in_flight: int = 16
+    tls: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a container uses now: working set in bytes, CPU seconds since its start, its CPU periods and the throttled ones."""
+
+    memory: int
+    cpu_seconds: float
+    periods: int
+    throttled: int
+
+
+@contextmanager
+def engine_errors(host: str, doing: str) -> Iterator[None]:
+    """Turn what docker-py raises into our own errors.
+
+    Args:
+        host: the Engine's name.
+        doing: what was tried, for the message: `update web-1`.
+    """
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        said = " ".join(str(error.explanation or error).split())
+        status = int(error.response.status_code) if error.response is not None else 0
+        if status == _GONE:
+            raise ContainerGone(
+                f"Engine {host}: cannot {doing}: {said}", "Take a new snapshot with `capacity inventory`"
+            ) from error
+        hint = "Correct what it names, then try again"
+        raise EngineRefused(f"Engine {host} refused to {doing}: {said}", hint, status=status) from error
+    except (DockerException, RequestException, OSError) as error:
+        cause = " ".join(str(error).split()) or type(error).__name__
+        hint = "Is it running, and may you use its socket? `docker info` tells the same"
+        raise EngineUnreachable(f"Engine {host} does not answer ({doing}): {cause}", hint) from error
+
+
+@contextmanager
+def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[Engine]:
+    """An open connection to one Engine: a unix socket, TCP with or without TLS, or `ssh://` through the system's ssh.
+
+    Raises:
+        EngineUnreachable: no answer.
+        SettingsError: half a TLS key pair, or unreadable files.
+    """
+    from docker import APIClient
+
+    tls = _tls(settings) if address.url.startswith(("tcp://", "https://")) else None
+    if address.url.startswith("ssh://"):
+        with tunnel(address.url) as near, connect(name, Address(near), settings) as engine:
+            yield replace(engine, host=replace(engine.host, address=address.url))
+        return
+    with engine_errors(name, f"connect to {address.url}"):
+        _knock(address.url, settings.timeout)
+        try:
+            api = APIClient(
+                base_url=address.url,
+                version=_OLDEST,
+                timeout=settings.timeout,
+                tls=address.tls or tls or False,
+                max_pool_size=_CONNECTIONS,
+            )
+        except ValueError as error:
+            raise SettingsError(f"The address of Engine {name} is none: {error}", "Write it as tcp://host:2376") from error
+    api.trust_env = False  # certificates and proxies meant for others must not come between us and the Engine
+    try:
+        with engine_errors(name, f"connect to {address.url}"):
+            api._version = api._retrieve_server_version()  # noqa: SLF001 - what "auto" does, before trust_env can be set
+            info = api.info()
+        host = Host(
+            name,
+            address.url,
+            info.get("Name") or "",
+            info.get("NCPU") or 0,
+            info.get("MemTotal") or 0,
+            info.get("ServerVersion") or "",
+            info.get("CgroupVersion") or "1",
+        )
+        yield Engine(host, api, settings.in_flight, address.tls or tls)
+    finally:
+        api.close()
+
+
+def _knock(address: str, timeout: float) -> None:
+    """Fail early where nobody listens: docker-py leaves its socket open then."""
+    if address.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(timeout)
+            door.connect(address.removeprefix("unix://"))
+
+
+def _tls(settings: EngineSettings) -> Any:
+    from docker.errors import TLSParameterError
+    from docker.tls import TLSConfig
+
+    pair = (settings.client_cert, settings.client_key)
+    if not any((*pair, settings.ca_file)):
+        return None
+    if (pair[0] is None) != (pair[1] is None):
+        raise SettingsError("engine.client_cert and engine.client_key belong together", "Set both or neither")
+    missing = [str(file) for file in (*pair, settings.ca_file) if file is not None and not Path(file).is_file()]
+    if missing:
+        raise SettingsError(f"There is no file {missing[0]}", "Correct the table [engine]")
+    try:
+        return TLSConfig(
+            client_cert=(str(pair[0]), str(pair[1])) if pair[0] else None,
+            ca_cert=str(settings.ca_file) if settings.ca_file else None,
+            verify=True,
+        )
+    except TLSParameterError as error:
+        raise SettingsError(f"The TLS files of [engine] cannot be used: {error}", "Correct the table [engine]") from error
+
+
+@contextmanager
+def connect_all(settings: EngineSettings) -> Iterator[tuple[dict[str, Engine], dict[str, str]]]:
+    """Connections to all Engines of the settings, opened at once; what is unreachable is in the second mapping with its reason.
+
+    Raises:
+        EngineUnreachable: none of them answers.
+        InputError: a docker context that does not exist.
+    """
+    wanted = addresses(settings)
+    engines: dict[str, Engine] = {}
+    unreachable: dict[str, str] = {}
+    with ExitStack() as stack, ThreadPoolExecutor(max(len(wanted), 1)) as pool:
+        opened = {name: (connect(name, address, settings), name) for name, address in wanted.items()}
+        tries = {name: pool.submit(context.__enter__) for name, (context, _) in opened.items()}
+        last: EngineError | None = None
+        for name, attempt in tries.items():
+            try:
+                engines[name] = attempt.result()
+                stack.push(opened[name][0].__exit__)
+            except EngineError as error:
+                unreachable[name], last = error.message, error
+        if last is not None and not engines:
+            raise last
+        yield engines, unreachable
+
+
+def inspect(engine: Engine, container: str, name: str = "") -> Container:
+    """A container by id or name, as it is now; `name` is how messages call it.
+
+    Raises:
+        ContainerGone: it does not exist any more.
+        EngineError: the Engine does not answer.
+    """
+    with engine_errors(engine.host.name, f"inspect {name or container[:12]}"):
+        return read_container(engine.host.name, engine.api.inspect_container(container))
+
+
+def usage(engine: Engine, container: str) -> Usage:
+    """What a running container uses at this moment; the working set is use without the file cache that can be dropped.
+
+    Raises:
+        EngineError: no such container, or no answer.
+    """
+    with engine_errors(engine.host.name, f"measure {container}"):
+        stats = engine.api.stats(container, stream=False, one_shot=True)
+    memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
+    details = memory.get("stats") or {}
+    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
+    throttling = cpu.get("throttling_data") or {}
+    return Usage(
+        memory=max((memory.get("usage") or 0) - cache, 0),
+        cpu_seconds=(cpu.get("cpu_usage") or {}).get("total_usage", 0) / 1e9,
+        periods=throttling.get("periods") or 0,
+        throttled=throttling.get("throttled_periods") or 0,
+    )
+
+
+def engine_time(engine: Engine) -> float:
+    """The Engine's own clock, Unix seconds: events carry its time, not ours.
+
+    Raises:
+        EngineError: no answer.
+    """
+    with engine_errors(engine.host.name, "tell its time"):
+        said = str(engine.api.info()["SystemTime"])
+    return moment(said)
+
+
+def moment(said: str) -> float:
+    """Unix seconds of a time as Engines write it, with nanoseconds."""
+    return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", said)).timestamp()
+
+
+def survey(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None = None) -> Inventory:
+    """A snapshot over open connections; containers that vanish meanwhile are left out.
+
+    Raises:
+        EngineError: an Engine stops answering.
+    """
+    progress = progress or Silent()
+    named: list[tuple[Engine, str]] = []
+    for engine in engines.values():
+        with engine_errors(engine.host.name, "list its containers"):
+            named += [(engine, one["Id"]) for one in engine.api.containers(all=True)]
+    progress.start("containers", len(named))
+    try:
+        with ThreadPoolExecutor(max(sum(engine.in_flight for engine in engines.values()), 1)) as pool:
+            found = []
+            for one in pool.map(_inspected, named):
+                found += [one] if one is not None else []
+                progress.advance()
+    finally:
+        progress.finish()
+    hosts = tuple(sorted((engine.host for engine in engines.values()), key=lambda host: host.name))
+    return Inventory(hosts, tuple(sorted(found, key=lambda one: (one.host, one.name))), dict(unreachable))
+
+
+def _inspected(place: tuple[Engine, str]) -> Container | None:
+    try:
+        return inspect(*place)
+    except ContainerGone:
+        return None
+
+
+def snapshot(settings: EngineSettings | None = None, progress: Progress | None = None) -> Inventory:
+    """What runs on all Engines of the settings.
+
+    Args:
+        settings: the Engines; default those of `capacity.toml` and the environment, or docker's own.
+        progress: told of every container.
+
+    Raises:
+        EngineError: no Engine answers, or one stops answering.
+    """
+    from capacity.settings import load_settings
+
+    with connect_all(settings or load_settings().engine) as (engines, unreachable):
+        return survey(engines, unreachable, progress)

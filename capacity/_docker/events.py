@@ -1,0 +1,107 @@
+"""What an Engine tells of the past: who died, and whom the kernel killed. It keeps its last 256 events only, so ask often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from capacity._docker.engine import Engine, engine_errors
+
+__all__ = ["Ends", "deaths", "last_lives", "memory_kills", "recent_ends"]
+
+_RING = 256  # events that an Engine keeps
+
+
+def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[int, float]]]:
+    """Container id -> exit code and time of its deaths between two of the Engine's times, the oldest first.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    found: dict[str, list[tuple[int, float]]] = {}
+    for actor, when in _events(engine, "die", since, until):
+        found.setdefault(actor["ID"], []).append((int(actor["Attributes"].get("exitCode") or 0), when))
+    return found
+
+
+def last_lives(engine: Engine, since: float, until: float) -> dict[str, float]:
+    """Container id -> seconds between its last death and the start before it, where the Engine still knows both.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    ends = deaths(engine, since, until)
+    starts: dict[str, list[float]] = {}
+    for actor, when in _events(engine, "start", since, until):
+        starts.setdefault(actor["ID"], []).append(when)
+    found = {}
+    for container, died in ends.items():
+        last = died[-1][1]
+        before = [when for when in starts.get(container, []) if when <= last]
+        if before:
+            found[container] = last - before[-1]
+    return found
+
+
+def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, float]]:
+    """Containers in which the kernel killed something for memory, with the Engine's time of it.
+
+    The Engine's description of a container does not tell when it was a child process that died; its events do. It misses some
+    where the container is gone with the process.
+
+    Args:
+        engine: whom to ask.
+        since: the Engine's time, Unix seconds.
+        until: the same; not in its future, or the answer waits for it.
+
+    Raises:
+        EngineError: no answer.
+    """
+    return [(actor["ID"], when) for actor, when in _events(engine, "oom", since, until)]
+
+
+def _events(engine: Engine, kind: str, since: float, until: float) -> list[tuple[dict[str, Any], float]]:
+    asked = {"event": kind, "type": "container"}
+    with engine_errors(engine.host.name, "tell its events"):
+        events = list(engine.api.events(since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True))
+    return [(event["Actor"], event["timeNano"] / 1e9) for event in events]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Container id -> how often it ended in the last `minutes`; `complete` unless the ring was too short for them."""
+
+    minutes: int
+    counts: Mapping[str, int]
+    complete: bool
+
+
+def recent_ends(engine: Engine, now: datetime, minutes: int) -> Ends:
+    """What the Engine remembers of the last minutes.
+
+    Raises:
+        EngineError: it does not answer.
+    """
+    since = int((now - timedelta(minutes=minutes)).timestamp())
+    with engine_errors(engine.host.name, "list its events"):
+        # `until` must have passed, or the Engine goes on to tell what happens
+        stream = engine.api.events(since=since, until=int(now.timestamp()), decode=True)
+        try:
+            events = list(stream)
+        finally:
+            stream.close()
+    ended = Counter(str(event.get("id")) for event in events if event.get("Type") == "container" and event.get("Action") == "die")
+    return Ends(minutes, dict(ended), len(events) < _RING)

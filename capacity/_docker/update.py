@@ -1,0 +1,117 @@
+"""From changes to what the Engine is sent: memory and swap together, CPU as the container says it, limits lifted if need be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from capacity._common.setting_values import equal
+from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
+from capacity._docker.engine import Engine, engine_errors
+from capacity.model import Value, What
+
+__all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
+
+LIVE = (What.MEMORY, What.MEMORY_SWAP, What.CPUS, What.CPUSET, What.RESERVATION, What.PIDS, What.RESTART_POLICY)
+"""What the Engine changes on a container that runs."""
+
+_PERIOD = 100_000
+
+
+def limits_of(container: Container) -> dict[What, Value]:
+    """Everything the Engine could change, as it is now."""
+    return {what: live_value(container, what) for what in LIVE}
+
+
+def update_body(container: Container, wanted: Mapping[What, Value], host: Host) -> dict[str, Any]:
+    """The body of the Engine's update call; None lifts a limit, which the Engine's own 0 would not do.
+
+    Args:
+        container: as it is now.
+        wanted: what -> value, of `LIVE` only.
+        host: where it runs: no container can have more cores than its host.
+    """
+    body: dict[str, Any] = {}
+    if What.MEMORY in wanted or What.MEMORY_SWAP in wanted:
+        memory = wanted.get(What.MEMORY, container.memory)
+        body["Memory"] = NO_LIMIT if memory is None else math.ceil(_number(memory))
+        swap = NO_LIMIT if memory is None else _swap(container, wanted, body["Memory"])
+        body["MemorySwap"] = NO_LIMIT if swap == -1 else swap  # the Engine would not pass -1 on to the kernel
+    if What.RESERVATION in wanted:
+        reservation = wanted[What.RESERVATION]
+        # a soft limit at the hard one is none
+        lifted = body.get("Memory", container.memory or NO_LIMIT)
+        body["MemoryReservation"] = lifted if reservation is None else math.ceil(_number(reservation))
+    if What.CPUS in wanted:
+        body |= _cpu(container, wanted[What.CPUS], host)
+    if What.CPUSET in wanted:
+        body["CpusetCpus"] = wanted[What.CPUSET] or f"0-{host.cores - 1}"
+    if What.PIDS in wanted:
+        pids = wanted[What.PIDS]
+        body["PidsLimit"] = -1 if pids is None else int(_number(pids))
+    if What.RESTART_POLICY in wanted:
+        name, _, most = str(wanted[What.RESTART_POLICY] or "no").partition(":")
+        body["RestartPolicy"] = {"Name": name, "MaximumRetryCount": int(most or 0)}
+    return body
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, (int, float))
+    return float(value)
+
+
+def _swap(container: Container, wanted: Mapping[What, Value], memory: int) -> int:
+    """Memory and swap together: as asked for, else with as much swap as before, in the same proportion where it was the usual."""
+    asked = wanted.get(What.MEMORY_SWAP)
+    return math.ceil(_number(asked)) if asked is not None else swap_with(container.memory, container.memory_swap, memory)
+
+
+def swap_with(before: int | None, swap: int | None, memory: int) -> int:
+    """Memory and swap together for a new memory limit, in bytes; -1 without end.
+
+    Args:
+        before: the memory limit so far.
+        swap: memory and swap together so far.
+        memory: the new memory limit.
+    """
+    if swap == -1:
+        return -1
+    if before is None or swap is None or swap == 2 * before:
+        return 2 * memory  # what the Engine gives a new container
+    return memory + max(swap - before, 0)
+
+
+def _cpu(container: Container, cores: Value, host: Host) -> dict[str, int]:
+    """A container made with a quota refuses NanoCpus, and the other way round."""
+    if container.quota:
+        return {"CpuPeriod": _PERIOD, "CpuQuota": -1 if cores is None else round(_number(cores) * _PERIOD)}
+    return {"NanoCpus": round((host.cores if cores is None else _number(cores)) * 1e9)}
+
+
+def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -> None:
+    """POST the body as it is: docker-py's own call has no argument for NanoCpus and PidsLimit.
+
+    Raises:
+        EngineError: refused, gone, or no answer.
+    """
+    with engine_errors(engine.host.name, f"update {container.name}"):
+        api = engine.api
+        response = api._post_json(api._url("/containers/{0}/update", container.id), data=dict(body))  # noqa: SLF001
+        api._result(response, True)  # noqa: SLF001
+
+
+def not_in_force(container: Container, wanted: Mapping[What, Value], host: Host) -> list[What]:
+    """What of `wanted` a container does not have; empty when the Engine has really taken everything."""
+    return [what for what, value in wanted.items() if not _has(container, what, value, host)]
+
+
+def _has(container: Container, what: What, value: Value, host: Host) -> bool:
+    live = live_value(container, what)
+    if what is What.CPUS and value is None:
+        return live is None or _number(live) >= host.cores
+    if what is What.CPUSET:
+        return cpus_of(live or f"0-{host.cores - 1}") == cpus_of(value or f"0-{host.cores - 1}")
+    if what is What.RESERVATION and value is None:
+        return live is None or live == container.memory
+    return equal(what, live, value)

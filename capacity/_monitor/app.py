@@ -1,0 +1,126 @@
+"""The monitor's web face: dashboard, health, metrics, a JSON interface, and the webhook that proves alert delivery."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from capacity._monitor import json_api
+from capacity._monitor.access import Guard
+from capacity._monitor.dashboard import page, runbook_page
+from capacity._monitor.metrics import exposition
+from capacity._monitor.state import now
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from capacity._monitor.loops import Watch
+
+__all__ = ["make_app"]
+
+_LARGEST_BODY = 1 << 20
+_MOST_KEPT = 20
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Kept:
+    """What was rendered of an evaluation, rendered once however many ask."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self._version, self._texts = -1, dict[str, str]()
+        self._one_at_a_time = threading.Lock()
+
+    def text(self, name: str, render: Callable[[], str]) -> str:
+        with self._one_at_a_time:
+            if self._version != self.watch.version or len(self._texts) > _MOST_KEPT:
+                self._version, self._texts = self.watch.version, {}
+            if name not in self._texts:
+                self._texts[name] = render()
+            return self._texts[name]
+
+
+def make_app(watch: Watch) -> Starlette:
+    """The application over a watch, which the caller starts and stops."""
+    kept = _Kept(watch)
+
+    async def root(_: Request) -> Response:
+        return HTMLResponse(await run_in_threadpool(kept.text, "page", lambda: page(watch)))
+
+    async def health(_: Request) -> Response:
+        problems = watch.problems(now())
+        return JSONResponse({"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200)
+
+    async def metrics(_: Request) -> Response:
+        second = f"metrics {time.monotonic():.0f}"  # ages move on, but not within a second
+        return PlainTextResponse(await run_in_threadpool(kept.text, second, lambda: exposition(watch)), media_type=_CONTENT_TYPE)
+
+    async def explained(request: Request) -> Response:
+        found = await run_in_threadpool(runbook_page, request.path_params["code"])
+        return PlainTextResponse("There is no such runbook\n", 404) if found is None else HTMLResponse(found)
+
+    async def document(_: Request) -> Response:
+        return JSONResponse(json_api.openapi())
+
+    async def alerts(request: Request) -> Response:
+        return _received(watch, await _body(request))
+
+    made = {"findings": json_api.findings, "services": json_api.services, "plan": json_api.plan}
+    return Starlette(
+        routes=[
+            Route("/", root),
+            Route("/health", health),
+            Route("/metrics", metrics),
+            Route("/runbooks/{code}", explained),
+            *(Route(f"/api/v1/{name}", _view(watch, kept, name, make)) for name, make in made.items()),
+            Route("/api/v1/openapi.json", document),
+            Route("/api/v1/alerts", alerts, methods=["POST"]),
+        ],
+        middleware=[Middleware(Guard, settings=watch.watched.settings.monitor)],
+    )
+
+
+def _view(
+    watch: Watch, kept: _Kept, name: str, make: Callable[[Watch], dict[str, Any]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """A JSON view of the last evaluation."""
+
+    async def answer(_: Request) -> Response:
+        if watch.evaluation is None:
+            return JSONResponse({"error": "nothing has been evaluated yet"}, 503, {"Retry-After": "5"})
+        text = await run_in_threadpool(kept.text, name, lambda: json.dumps(make(watch), allow_nan=False))
+        return Response(text, media_type="application/json")
+
+    return answer
+
+
+def _received(watch: Watch, body: bytes | None) -> Response:
+    """What to say to Alertmanager."""
+    if body is None:
+        return JSONResponse({"error": "the body is too large"}, 413)
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return JSONResponse({"error": "no JSON"}, 400)
+    if not isinstance(said, dict) or not isinstance(said.get("alerts"), list):
+        return JSONResponse({"error": "no webhook body of Alertmanager"}, 400)
+    return JSONResponse({"received": len(said["alerts"]), "probes": watch.prober.received(body)})
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body, unless it is larger than any honest one."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LARGEST_BODY:
+            return None
+    return body

@@ -1,0 +1,114 @@
+"""The JSON interface: findings, services, plan, and the document that describes them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from capacity import __version__
+from capacity.compliance._formats import as_json
+from capacity.model import Action
+
+if TYPE_CHECKING:
+    from capacity._monitor.loops import Watch
+
+__all__ = ["findings", "openapi", "plan", "services"]
+
+
+def findings(watch: Watch) -> dict[str, Any]:
+    """The report, when it was made, and which sources are stale."""
+    found = watch.evaluation
+    assert found is not None
+    report = json.loads(as_json(found.report, found.moves, watch.watched.runbooks)) if found.report is not None else None
+    sources = {
+        name: {
+            "answered": source.answered.isoformat() if source.answered else None,
+            "stale_since": source.stale_since.isoformat() if source.stale_since else None,
+            "error": source.error,
+        }
+        for name, source in found.sources.items()
+    }
+    return {"at": found.at.isoformat(), "error": found.error, "sources": sources, "report": report}
+
+
+def services(watch: Watch) -> dict[str, Any]:
+    """Everything known of each service: containers, limits recommended, failing rules."""
+    found = watch.evaluation
+    assert found is not None
+    names: dict[str, dict[str, Any]] = {}
+
+    def entry(name: str) -> dict[str, Any]:
+        return names.setdefault(name, {"containers": 0, "recommendations": {}, "failing": []})
+
+    for key in found.facts.declared:
+        entry(key)
+    for key, live in found.facts.live.items():
+        entry(key)["containers"] = len(live)
+    for resource, table in found.tables.items():
+        for service, row in table.iterrows():
+            said = {name: _number(row[name]) for name in ("current", "limit", "breach_now", "breach_after")}
+            entry(str(service))["recommendations"][str(resource)] = {"action": row["action"], "reason": row["reason"], **said}
+    for one in found.report.failing() if found.report is not None else ():
+        if one.subject in names:
+            names[one.subject]["failing"].append(one.rule.id)
+    return {"at": found.at.isoformat(), "services": dict(sorted(names.items()))}
+
+
+def plan(watch: Watch) -> dict[str, Any]:
+    """What would be changed: limits and ports."""
+    found = watch.evaluation
+    assert found is not None
+    limits = [
+        {
+            "service": str(service),
+            "resource": str(resource),
+            "action": row["action"],
+            "reason": row["reason"],
+            "from": _number(row["current"]),
+            "to": _number(row["limit"]),
+        }
+        for resource, table in sorted(found.tables.items())
+        for service, row in table.iterrows()
+        if row["action"] in {Action.SET, Action.RAISE, Action.LOWER}
+    ]
+    ports = json.loads(as_json(found.report, found.moves))["port_moves"] if found.report is not None else []
+    return {"at": found.at.isoformat(), "limits": limits, "ports": ports}
+
+
+def openapi() -> dict[str, Any]:
+    """OpenAPI 3.1 of the interface."""
+    answer = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    texts = {"findings": "Findings, score and waivers", "services": "Services with limits and rules", "plan": "Proposed changes"}
+    paths: dict[str, Any] = {
+        f"/api/v1/{name}": {
+            "get": {
+                "operationId": name,
+                "summary": text,
+                "responses": {
+                    "200": {"description": text, **answer},
+                    "401": {"description": "Credentials are needed"},
+                    "503": {"description": "Nothing has been evaluated yet, or too many requests at once"},
+                },
+            }
+        }
+        for name, text in texts.items()
+    }
+    body = {"required": True, "content": {"application/json": {"schema": {"type": "object", "required": ["alerts"]}}}}
+    paths["/api/v1/alerts"] = {
+        "post": {
+            "operationId": "alerts",
+            "summary": "Webhook receiver for Alertmanager, version 4: proves that alerts arrive",
+            "requestBody": body,
+            "responses": {
+                "200": {"description": "Taken", **answer},
+                "400": {"description": "No webhook body"},
+                "413": {"description": "Too large"},
+            },
+        }
+    }
+    return {"openapi": "3.1.0", "info": {"title": "capacity monitor", "version": __version__}, "paths": paths}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,152 @@
+"""The loops behind the service: evaluate on a schedule and on engine events, probe alert delivery, tell of changes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from capacity._monitor.alert_probe import Prober
+from capacity._monitor.evaluate import Watched, look
+from capacity._monitor.notify import Notifier
+from capacity._monitor.state import Evaluation, now
+from capacity.errors import CapacityError
+
+if TYPE_CHECKING:
+    from capacity.settings import MonitorSettings
+
+__all__ = ["Loop", "Watch"]
+
+_log = logging.getLogger("capacity")
+_SETTLE = 2.0  # seconds after an event before looking: they come in bunches
+_PAUSE = 5.0  # seconds before an Engine that went away is asked for events again
+_EVENTS = {"start", "die", "oom", "kill", "destroy", "create", "update", "rename", "restart"}
+
+
+class Loop:
+    """A thread that does one thing again and again, and can be asked whether it still does."""
+
+    def __init__(self, name: str, work: Callable[[], None], every: float, wake: threading.Event | None = None) -> None:
+        self.name, self.every = name, every
+        self.last: datetime | None = None
+        self._work, self._wake, self._stop = work, wake or threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"capacity-{name}", daemon=True)
+        self._began = now()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is being done."""
+        self._stop.set()
+        self._wake.set()
+
+    def join(self, seconds: float) -> None:
+        """Wait until it has ended."""
+        self._thread.join(seconds)
+
+    def healthy(self, at: datetime) -> bool:
+        """Whether it runs and has come round in three of its periods (and at least two minutes)."""
+        patience = timedelta(seconds=max(3 * self.every, 120))
+        return self._thread.is_alive() and at - (self.last or self._began) <= patience
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set when it is to end."""
+        return self._stop
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._work()
+            except Exception:  # noqa: BLE001 - a loop that dies in silence is worse than one that logs and goes on
+                _log.exception("The monitor's loop %s failed; it goes on", self.name)
+            self.last = now()
+            self._wake.wait(self.every)
+            self._wake.clear()
+
+
+class Watch:
+    """The monitor without its web face."""
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.evaluation: Evaluation | None = None
+        self.version = 0
+        self.prober = Prober(watched.settings)
+        self.notifier = Notifier(watched.settings.monitor, watched.runbooks)
+        self._wake = threading.Event()
+        chosen: MonitorSettings = watched.settings.monitor
+        self.loops = [Loop("evaluate", self.evaluate, chosen.interval, self._wake)]
+        self.loops.append(Loop("notify", self.notifier.work, 1.0, self.notifier.wake))
+        if watched.engine:
+            self.loops.append(Loop("events", self._events, _PAUSE))
+        if watched.settings.compliance.alertmanager is not None and chosen.probe:
+            self.loops.append(Loop("probe", self.prober.work, chosen.probe_interval))
+
+    def start(self) -> None:
+        """Begin all loops."""
+        for loop in self.loops:
+            loop.start()
+
+    def stop(self) -> None:
+        """End all loops."""
+        for loop in self.loops:
+            loop.stop()
+        for loop in self.loops:
+            loop.join(2.0)
+
+    def evaluate(self) -> None:
+        """Look once, and tell of what has changed."""
+        self.evaluation = look(self.watched, self.evaluation, self.prober.delivery)
+        self.version += 1
+        if self.evaluation.report is not None:
+            self.notifier.tell(self.evaluation.report, self.evaluation.at)
+
+    def problems(self, at: datetime) -> list[str]:
+        """What is wrong with the monitor itself."""
+        found = [f"the loop {loop.name} has not come round" for loop in self.loops if not loop.healthy(at)]
+        if self.evaluation is None:
+            found.append("nothing has been evaluated yet")
+        elif self.evaluation.error:
+            found.append(self.evaluation.error)
+        return found
+
+    def _events(self) -> None:
+        """Follow the Engines' events until one goes away; each that matters asks for another look."""
+        from capacity._docker.engine import connect_all
+
+        loop = next(each for each in self.loops if each.name == "events")
+        with ExitStack() as stack:
+            try:
+                engines, _ = stack.enter_context(connect_all(self.watched.settings.engine))
+            except CapacityError as error:
+                _log.info("No engine events: %s", error)
+                return
+            streams = [engine.api.events(decode=True, filters={"type": "container"}) for engine in engines.values()]
+            threads = [threading.Thread(target=self._follow, args=(stream, loop), daemon=True) for stream in streams]
+            for thread in threads:
+                thread.start()
+            while not loop.stopping.wait(1.0) and all(thread.is_alive() for thread in threads):
+                loop.last = now()
+            for stream in streams:
+                stream.close()
+
+    def _follow(self, stream: Any, loop: Loop) -> None:
+        from docker.errors import DockerException
+        from requests.exceptions import RequestException
+
+        try:
+            for event in stream:
+                if str(event.get("Action", "")).partition(":")[0] in _EVENTS:
+                    time.sleep(_SETTLE)
+                    self._wake.set()
+                if loop.stopping.is_set():
+                    return
+        except (DockerException, RequestException, OSError, ValueError, AttributeError) as error:
+            _log.info("An engine's events ended: %s", error)  # a closed stream ends this way too

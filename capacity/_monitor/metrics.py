@@ -1,0 +1,65 @@
+"""What the monitor exports to Prometheus."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from capacity._monitor.state import now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import Gauge
+
+    from capacity._monitor.loops import Watch
+    from capacity._monitor.state import Evaluation
+
+__all__ = ["exposition"]
+
+_UNITS = {"memory": "bytes", "cpu": "cores"}
+
+
+def exposition(watch: Watch) -> str:
+    """All gauges of this moment in Prometheus' text format."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+    gauge = partial(Gauge, namespace="capacity", registry=registry)
+    up = gauge("monitor_loop_healthy", "Whether a loop of the monitor comes round", ("loop",))
+    for loop in watch.loops:
+        up.labels(loop.name).set(loop.healthy(now()))
+    gauge("monitor_webhook_sent", "Messages that the webhook took").set(watch.notifier.sent)
+    gauge("monitor_webhook_failed", "Tries that the webhook did not take").set(watch.notifier.failed)
+    if watch.evaluation is not None:
+        _evaluation(watch.evaluation, gauge)
+        _limits(watch.evaluation, gauge)
+    return generate_latest(registry).decode()
+
+
+def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
+    gauge("evaluation_duration_seconds", "How long the last evaluation took").set(found.seconds)
+    gauge("evaluation_timestamp_seconds", "When the last evaluation ended").set(found.at.timestamp())
+    age = gauge("data_age_seconds", "Seconds since a source last answered", ("source",))
+    for name, source in sorted(found.sources.items()):
+        if source.answered is not None:
+            age.labels(name).set((now() - source.answered).total_seconds())
+    if found.report is None:
+        return
+    if found.report.score is not None:
+        gauge("compliance_score", "Share of passes, weighted by severity, 0 to 1").set(found.report.score)
+    counts = Counter((one.rule.id, str(one.rule.severity), str(one.status)) for one in found.report.findings)
+    findings = gauge("compliance_findings", "Findings by rule, severity and status", ("rule", "severity", "status"))
+    for place, count in sorted(counts.items()):
+        findings.labels(*place).set(count)
+
+
+def _limits(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
+    for resource, table in sorted(found.tables.items()):
+        limit = gauge(f"{resource}_recommended_limit_{_UNITS[resource]}", "Recommended limit", ("project", "service"))
+        for key, value in table["limit"].items():
+            if math.isfinite(value):
+                project, _, service = str(key).rpartition("/")
+                limit.labels(project, service).set(value)

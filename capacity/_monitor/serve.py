@@ -1,0 +1,50 @@
+"""Run the monitor until it is told to stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capacity.errors import InputError, SettingsError, WorkError
+
+if TYPE_CHECKING:
+    from capacity._monitor.evaluate import Watched
+
+__all__ = ["serve"]
+
+
+def serve(watched: Watched) -> None:
+    """Listen, evaluate, tell; returns after SIGTERM or an interrupt.
+
+    Raises:
+        InputError: a path that does not exist.
+        SettingsError: the extra `monitor` is not installed, or it would be open to others without credentials.
+        WorkError: the port cannot be listened at.
+    """
+    try:
+        import prometheus_client  # noqa: F401 - asked for early, so that a missing extra is told before anything starts
+        import uvicorn
+    except ImportError as error:
+        raise SettingsError(f"The monitor needs {error.name}", "pip install 'capacity-notebooks[monitor]'") from error
+    from capacity._monitor.access import check_exposure
+    from capacity._monitor.app import make_app
+    from capacity._monitor.loops import Watch
+
+    chosen = watched.settings.monitor
+    check_exposure(chosen)
+    missing = [str(path) for path in watched.paths if not path.exists()]
+    if missing:
+        raise InputError(f"There is no {missing[0]} to watch", "Name compose files or folders with them")
+    watch = Watch(watched)
+    config = uvicorn.Config(
+        make_app(watch), host=chosen.host, port=chosen.port, log_level="warning", access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    watch.start()
+    try:
+        server.run()
+    except SystemExit as error:  # uvicorn's way to say that it could not bind
+        raise WorkError(
+            f"Cannot listen at {chosen.host}:{chosen.port}", "Is another monitor running? Choose another --port"
+        ) from error
+    finally:
+        watch.stop()

@@ -1,0 +1,141 @@
+"""Prometheus alert rules for forecasts: a limit that will be reached, a risk above the accepted one, use above the forecast."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from capacity._common.runbooks import runbook_url
+from capacity._common.units import count_cores, format_memory
+from capacity.changes._plan.plan import Plan
+from capacity.model import Reason, Resource, ServiceKey, Signal
+from capacity.settings import Settings
+
+__all__ = ["Outlook", "alert_rules", "outlooks_of"]
+
+_WARN_HOURS = 48
+_WINDOW = 300  # seconds a rate looks back
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected of one limit; cores or bytes.
+
+    Attributes:
+        service: `project/service`.
+        resource: which limit.
+        limit: in force; None is unlimited.
+        peak: the highest that the forecast holds for likely.
+        reaches: when the forecast is at the limit, None if not within its horizon.
+        breach: chance that it is reached within the horizon.
+    """
+
+    service: str
+    resource: Resource
+    limit: float | None = None
+    peak: float | None = None
+    reaches: datetime | None = None
+    breach: float | None = None
+
+
+def outlooks_of(plan: Plan) -> list[Outlook]:
+    """What a plan's evidence says of the limits in force; when they are reached it does not know."""
+    found = []
+    for change in plan.changes:
+        if change.resource is not None:
+            limit = change.before if isinstance(change.before, (int, float)) else None
+            evidence = change.evidence
+            peak = evidence.get("peak_high")
+            found.append(Outlook(change.service, change.resource, limit, peak, None, evidence.get("breach_now")))
+    return found
+
+
+def alert_rules(
+    outlooks: Iterable[Outlook], settings: Settings, *, valid_until: datetime, name: str = "capacity-forecasts"
+) -> str:
+    """The text of a rules file; the alerts are silent once the forecast's time is over.
+
+    Args:
+        outlooks: one a limit.
+        settings: labels and metric names of the server, accepted risks.
+        valid_until: end of the forecast.
+        name: of the rule group.
+    """
+    until = int(valid_until.timestamp())
+    rules = [rule for one in outlooks for rule in _rules(one, settings, until)]
+    for rule in rules:
+        rule["annotations"]["runbook_url"] = runbook_url(Reason.BREACH_EXPECTED, settings.report.runbooks)
+    return _yaml({"groups": [{"name": name, "rules": rules}]}) if rules else "groups: []\n"
+
+
+def _rules(one: Outlook, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
+    show = count_cores if one.resource is Resource.CPU else format_memory
+    risk = settings.sizing.risk if one.resource is Resource.MEMORY else settings.sizing.cpu_risk
+    what = f"{one.service} {one.resource}"
+    labels = {"service": one.service, "resource": str(one.resource)}
+    if one.reaches is not None and one.limit is not None:
+        at = int(one.reaches.timestamp())
+        yield _rule(
+            "CapacityTimeToLimit",
+            f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {until}",
+            {**labels, "severity": "warning"},
+            f'{what} reaches its limit of {show(one.limit)} in {{{{ $value | printf "%.0f" }}}} hours',
+        )
+    if one.breach is not None and one.breach > risk:
+        yield _rule(
+            "CapacityBreachRisk",
+            f"vector({one.breach:.4f}) > {risk:g} and vector(time()) < {until}",
+            {**labels, "severity": "warning"},
+            f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; accepted are {risk:.0%}",
+        )
+    if one.peak is not None:
+        yield _rule(
+            "CapacityAboveForecast",
+            f"{_usage(one, settings)} > {one.peak:.6g} and on() vector(time()) < {until}",
+            {**labels, "severity": "info"},
+            f"{what} is above the {show(one.peak)} that the forecast held for the most likely maximum",
+            wait="15m",
+        )
+
+
+def _rule(alert: str, expression: str, labels: dict[str, str], summary: str, wait: str = "") -> dict[str, Any]:
+    body: dict[str, Any] = {"alert": alert, "expr": expression}
+    if wait:
+        body["for"] = wait
+    return {**body, "labels": labels, "annotations": {"summary": summary}}
+
+
+def _usage(one: Outlook, settings: Settings) -> str:
+    """The worst replica's use now."""
+    from capacity.history._signals import CATALOGUE, render
+
+    identity, key = settings.identity, ServiceKey.parse(one.service)
+    signal = Signal.CPU if one.resource is Resource.CPU else Signal.MEMORY
+    query = render(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
+    if key.project == ServiceKey.STANDALONE:
+        chosen = f"{identity.name}={_text(key.service)}"
+    else:
+        chosen = f"{identity.project}={_text(key.project)},{identity.service}={_text(key.service)}"
+    narrowed = query.replace(f'{identity.name}!=""', chosen, 1)
+    inner = f"sum without (cpu) ({narrowed})" if signal is Signal.CPU else narrowed
+    return f"max({inner})"
+
+
+def _text(value: str) -> str:
+    """A PromQL string."""
+    return json.dumps(value)
+
+
+def _yaml(content: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 100_000
+    text = io.StringIO()
+    yaml.dump(content, text)
+    return "# Alerts from a capacity forecast; they fall silent when its time is over.\n" + text.getvalue()

@@ -1,0 +1,1 @@
+"""Carry a plan out: check it, change service by service, watch, undo what went wrong."""

@@ -1,0 +1,145 @@
+"""The steps of a run in their groups: each step done, each group watched, what goes wrong taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from capacity._common.progress import Progress
+from capacity._docker.engine import Engine
+from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
+from capacity.changes._apply.planning import Refusal, Step, canary_groups
+from capacity.changes._apply.step import Outcome, perform
+from capacity.changes._apply.watch import MEASURED, Watched, begin, watch
+from capacity.changes._journal.adjustments import steps_since
+from capacity.changes._journal.journal import Entry, Journal, Kind, list_runs, still_stopped
+from capacity.changes._rollback.undo import undo
+from capacity.errors import ApplyFailed, CapacityError, ChangeRefused, EngineError, StorageError
+from capacity.settings import Settings
+
+__all__ = ["Result", "Work", "carry_out", "stopped", "stopped_by"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: `finished`, or `failed` when some step was; every change is in one of the two lists."""
+
+    run: str
+    state: str
+    outcomes: list[Outcome] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every part of a run needs: open Engines, the journal, the settings."""
+
+    engines: dict[str, Engine]
+    journal: Journal
+    settings: Settings
+    peaks: Peaks | None
+    progress: Progress
+
+
+def carry_out(work: Work, steps: list[Step], refused: list[Refusal], canary: int, earlier: Iterable[Entry] = ()) -> Result:
+    """The steps in groups, each watched; stops after a canary that failed.
+
+    Raises:
+        ApplyFailed: an Engine or the journal's disk is gone.
+    """
+    groups = canary_groups(steps, canary)
+    outcomes: list[Outcome] = []
+    work.progress.start("changes", len(steps))
+    try:
+        pending = list(earlier)
+        for number, group in enumerate(groups):
+            good = _group(work, group, pending, outcomes)
+            pending = []
+            if not good and number == 0 and len(groups) > 1:
+                left = [Refusal(change, "the canary failed") for step in groups[1] for change in step.changes]
+                return _end(work, outcomes, refused + left)
+        if pending:
+            _observe(work, pending, outcomes)
+        return _end(work, outcomes, refused)
+    except (EngineError, StorageError) as error:
+        raise stopped(work.journal.run, error) from error
+    finally:
+        work.progress.finish()
+
+
+def stopped(run: str, error: CapacityError) -> ApplyFailed:
+    """What to raise when a run cannot go on."""
+    hint = f"When that is mended, `capacity apply --resume --yes` goes on and `capacity rollback {run} --yes` goes back"
+    return ApplyFailed(f"The run {run} stopped half way: {error.message}", hint)
+
+
+def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[Outcome]) -> bool:
+    intents = list(pending)
+    good = True
+    left = _allowed(work.settings, len(steps))
+    used = measured_ahead(steps, work.engines)
+    for position, (step, now) in enumerate(zip(steps, used, strict=True)):
+        if position >= left:
+            reason = f"{work.settings.apply.most_per_hour} services an hour are allowed, and they are used up"
+            work.journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=reason)
+            outcomes.append(Outcome(step.number, step.service, step.host.name, "refused", reason))
+            continue
+        outcome = _one(work, step, now)
+        outcomes.append(outcome)
+        good &= outcome.state == "done"
+        intents += [outcome.entry] if outcome.entry and outcome.state == "done" else []
+        work.progress.advance(step.service)
+    return _observe(work, intents, outcomes) and good
+
+
+def _one(work: Work, step: Step, used: dict[str, int]) -> Outcome:
+    engine = work.engines[step.host.name]
+    try:
+        check_lowering(step, used, work.settings.apply.margin, work.peaks)
+    except ChangeRefused as error:
+        work.journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=str(error))
+        return Outcome(step.number, step.service, step.host.name, "refused", str(error))
+    return perform(step, engine, work.journal)
+
+
+def _allowed(settings: Settings, wanted: int) -> int:
+    most = settings.apply.most_per_hour
+    return wanted if most is None else max(most - steps_since(settings.apply.journal, hours=1), 0)
+
+
+def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
+    """Watch what was changed; what goes wrong is taken back at once."""
+    bad: list[Watched] = []
+
+    def failed(one: Watched, reason: str) -> None:
+        bad.append(one)
+        intent = one.intent
+        ended_by = stopped_by(work, intent)
+        reason += f"; the run {ended_by} stopped it, and it stays so" * bool(ended_by)
+        work.journal.write(Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason)
+        left = undo(intent, one.engine, work.journal, again=not ended_by)
+        reason = "; ".join([reason, *left])
+        for index, outcome in enumerate(outcomes):
+            if outcome.step == intent.step:
+                outcomes[index] = replace(outcome, state="failed", reason=reason)
+
+    target, seconds = work.settings.sizing.throttle_target, work.settings.apply.observe
+    with ThreadPoolExecutor(max(min(len(intents), MEASURED), 1)) as pool:  # each waits for the Engine's next measurement
+        watched = list(pool.map(lambda intent: begin(intent, work.engines[intent.host], target, seconds), intents))
+    for one in watch(watched, seconds, failed):
+        work.journal.write(Kind.VERIFIED, step=one.intent.step, service=one.intent.service, host=one.intent.host)
+    return not bad
+
+
+def stopped_by(work: Work, intent: Entry) -> str:
+    """The emergency that stopped a container of a step on purpose meanwhile; empty where none did."""
+    mine = {one["id"] for one in intent.detail["containers"]}
+    runs = list_runs(work.journal.folder.parent, skip_damaged=True)
+    return next((run for run, entries in runs if any(one.detail.get("id") in mine for one in still_stopped(entries))), "")
+
+
+def _end(work: Work, outcomes: list[Outcome], refused: list[Refusal]) -> Result:
+    state = "failed" if any(outcome.state == "failed" for outcome in outcomes) else "finished"
+    work.journal.write(Kind.FINISHED, state=state)
+    return Result(work.journal.run, state, outcomes, refused)

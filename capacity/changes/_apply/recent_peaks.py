@@ -1,0 +1,37 @@
+"""The recent peak of a service's memory, asked of the metrics server just before a limit is lowered."""
+
+from __future__ import annotations
+
+from capacity.changes._apply.guard import Peaks
+from capacity.model import ServiceKey, Signal
+from capacity.settings import Settings
+
+__all__ = ["peaks_from"]
+
+_DAY = 86_400
+
+
+def peaks_from(settings: Settings) -> Peaks | None:
+    """The highest working set of the last day by service, in bytes; None where the settings name no server.
+
+    Raises:
+        SourceError: the server does not answer: a limit is not lowered blindly when there is somebody to ask.
+    """
+    if settings.prometheus.url is None:
+        return None
+    from capacity.history._prometheus.client import PrometheusSource
+    from capacity.history._signals import CATALOGUE, render
+
+    identity = settings.identity
+    query = render(CATALOGUE[Signal.MEMORY].queries[0], identity, settings.metrics, _DAY)
+    answer = PrometheusSource(settings.prometheus).instant(
+        f"max by ({identity.project},{identity.service},{identity.name}) ({query})"
+    )
+    found: dict[str, float] = {}
+    for labels, value in answer:
+        service = labels.get(identity.service)
+        key = str(
+            ServiceKey(labels.get(identity.project, ""), service) if service else ServiceKey.parse(labels.get(identity.name, ""))
+        )
+        found[key] = max(found.get(key, 0.0), value)
+    return found.get

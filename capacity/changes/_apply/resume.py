@@ -1,0 +1,184 @@
+"""Go on with a run that a crash, a full disk or a lost Engine interrupted; or say what that would do."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from capacity._common.progress import Progress, Silent
+from capacity._common.setting_values import show_value
+from capacity._compose.declared import declarations
+from capacity._docker.engine import Engine, connect_all, survey
+from capacity._docker.update import LIVE
+from capacity.changes._apply.apply import Clock, choose, utc_now
+from capacity.changes._apply.group import Result, Work, carry_out, stopped, stopped_by
+from capacity.changes._apply.guard import Peaks
+from capacity.changes._apply.planning import Refusal, Step, make_steps
+from capacity.changes._apply.step import Outcome, redo
+from capacity.changes._journal.journal import Entry, Kind, find_run, list_runs, open_journal, owner, read_journal
+from capacity.changes._journal.lock import apply_lock
+from capacity.changes._plan.file import read_plan
+from capacity.changes._plan.plan import Plan
+from capacity.changes._rollback.undo import undo
+from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
+from capacity.model import What
+from capacity.settings import Settings
+
+__all__ = ["Ahead", "resume", "resume_preview"]
+
+
+def resume(
+    settings: Settings, run: str = "", *, peaks: Peaks | None = None, progress: Progress | None = None, clock: Clock = utc_now
+) -> Result:
+    """Go on with a run that did not come to its end, from the very move it was at.
+
+    Args:
+        settings: as for `apply_plan`.
+        run: its name or the beginning of it; default the last unfinished one.
+        peaks: recent peak of a service.
+        progress: told of every step.
+        clock: the time.
+
+    Raises:
+        InputError: there is none to go on with.
+        ApplyFailed: it stopped again.
+        EngineError: no Engine answers.
+    """
+    rules = settings.apply
+    with apply_lock(rules.journal):
+        name = find_run(rules.journal, run) if run else _unfinished(settings)
+        journal = open_journal(rules.journal, name)
+        with closing(journal.handle), connect_all(settings.engine) as connected:
+            entries = journal.entries()
+            _goes_on(name, entries)
+            plan = read_plan(journal.folder / "plan.yaml")
+            work = Work(connected[0], journal, settings, peaks, progress or Silent())
+            journal.write(Kind.RESUMED, who=owner())
+            try:
+                done, outcomes = _recover(work, entries)
+            except (EngineError, StorageError) as error:
+                raise stopped(name, error) from error
+            steps, refused = _left(plan, entries, connected, settings, clock)
+            result = carry_out(work, steps, refused, int(entries[0].detail.get("canary", 0)), done)
+            return replace(result, outcomes=outcomes + result.outcomes)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """One thing that going on with a run would do: `state` is would-finish, would-take-back, would-apply or refused."""
+
+    service: str
+    host: str
+    change: str
+    state: str
+    why: str = ""
+
+
+def resume_preview(settings: Settings, run: str = "", *, clock: Clock = utc_now) -> tuple[str, list[Ahead]]:
+    """The run that `resume` would go on with, and what that would do; nothing is touched.
+
+    Args:
+        settings: as for `apply_plan`.
+        run: its name or the beginning of it; default the last unfinished one.
+        clock: the time.
+
+    Raises:
+        InputError: there is none to go on with.
+        EngineError: no Engine answers.
+    """
+    folder = settings.apply.journal
+    name = find_run(folder, run) if run else _unfinished(settings)
+    entries = read_journal(folder / name)
+    _goes_on(name, entries)
+    found = []
+    for intent in (entry for entry in entries if entry.kind is Kind.INTENT):
+        state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[_stage(intent, entries)]
+        changes = [] if not state else intent.detail["changes"]
+        found += [Ahead(intent.service, intent.host, _shown(one["what"], one["from"], one["to"]), state) for one in changes]
+    with connect_all(settings.engine) as connected:
+        steps, refused = _left(read_plan(folder / name / "plan.yaml"), entries, connected, settings, clock)
+    for step in steps:
+        changes_of = [_shown(one.what, one.before, one.after) for one in step.changes]
+        found += [Ahead(step.service, step.host.name, one, "would-apply") for one in changes_of]
+    for one in refused:
+        said = _shown(one.change.what, one.change.before, one.change.after)
+        found.append(Ahead(one.change.service, one.change.host or "", said, "refused", one.reason))
+    return name, found
+
+
+def _shown(what: Any, before: Any, after: Any) -> str:
+    return f"{what} {show_value(What(what), before)} -> {show_value(What(what), after)}"
+
+
+def _goes_on(name: str, entries: list[Entry]) -> None:
+    """Refuse a run that is over, or on its way back."""
+    if not entries:
+        raise InputError(f"The run {name} has no line", "`capacity journal` lists the others")
+    if entries[-1].kind is Kind.FINISHED:
+        raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
+    if any(entry.kind is Kind.ROLLBACK for entry in entries):
+        raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
+
+
+def _left(
+    plan: Plan, entries: list[Entry], connected: tuple[dict[str, Engine], dict[str, str]], settings: Settings, clock: Clock
+) -> tuple[list[Step], list[Refusal]]:
+    """The steps that were not begun, the rest of one that a canary began, and what is refused by now."""
+    begun = [(entry.service, change["what"]) for entry in entries for change in entry.detail.get("changes", [])]
+    covered = {one["id"] for entry in entries if entry.kind is Kind.INTENT for one in entry.detail["containers"]}
+    started = entries[0].detail
+    glob = str(started.get("services", "*"))
+    chosen, refused = choose(plan, settings, clock(), glob, unattended=bool(started.get("unattended")))
+    inventory = survey(*connected)
+    projects = declarations(inventory.containers, settings.apply.projects)
+    first = max((entry.step or 0 for entry in entries), default=0)
+    rest = replace(inventory, containers=tuple(one for one in inventory.containers if one.id not in covered))
+    half = [one for one in chosen if (one.service, one.what) in begun and one.what in LIVE and rest.of(one.service, one.host)]
+    fresh = [one for one in chosen if (one.service, one.what) not in begun]
+    steps: list[Step] = []
+    for changes, known in ((half, rest), (fresh, inventory)):
+        more, other = make_steps(changes, known, projects, plan, settings.apply)
+        steps += more
+        refused += other
+    return [replace(step, number=first + number) for number, step in enumerate(steps, start=1)], refused
+
+
+def _stage(intent: Entry, entries: list[Entry]) -> str:
+    """Where a step was when its run was interrupted: `done`, or on the way `forward` or `back`."""
+    kinds = {entry.kind for entry in entries if entry.step == intent.step}
+    if kinds & {Kind.UNDONE, Kind.VERIFIED}:
+        return "done"
+    return "back" if kinds & {Kind.FAILED, Kind.BAD, Kind.UNDOING} else "forward"
+
+
+def _unfinished(settings: Settings) -> str:
+    found = list_runs(settings.apply.journal)
+    runs = [run for run, entries in found if entries[-1].kind is not Kind.FINISHED and "plan" in entries[0].detail]
+    if not runs:
+        raise InputError("Every run came to its end", "`capacity journal` lists them")
+    return runs[-1]
+
+
+def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcome]]:
+    """Finish the steps that a crash interrupted: forward where nothing had failed, else back."""
+    watched: list[Entry] = []
+    outcomes: list[Outcome] = []
+    for intent in [entry for entry in entries if entry.kind is Kind.INTENT]:
+        kinds = [entry.kind for entry in entries if entry.step == intent.step]
+        stage = _stage(intent, entries)
+        engine = work.engines.get(intent.host)
+        if engine is None and stage != "done":
+            raise EngineUnreachable(f"{intent.host} does not answer", "See that its Engine runs")
+        if stage == "done":
+            state = "failed" if Kind.UNDONE in kinds else "done"
+            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
+        elif stage == "back" and engine is not None:
+            undo(intent, engine, work.journal, again=not stopped_by(work, intent))
+            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
+        elif engine is not None:
+            outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None
+            if outcome is None or outcome.state == "done":
+                watched.append(intent)
+            outcomes.append(outcome or Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent))
+    return watched, outcomes

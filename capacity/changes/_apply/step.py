@@ -1,0 +1,258 @@
+"""One step: file and containers changed together, each move in the journal before and after, or both left as they were."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capacity._common.setting_values import equal, show_value
+from capacity._compose.declared import declared_value, load_declared
+from capacity._compose.edit.files import read_bytes, replace_file
+from capacity._docker.containers import Container, live_value
+from capacity._docker.engine import Engine, inspect
+from capacity._docker.update import LIVE, limits_of, not_in_force, send_update, update_body
+from capacity.changes._apply.planning import Step, edited_files
+from capacity.changes._journal.journal import Entry, Journal, Kind, digest
+from capacity.changes._plan.plan import FILE_ONLY
+from capacity.changes._rollback.recreate import recreate
+from capacity.changes._rollback.restore import hold_limits, pending
+from capacity.changes._rollback.undo import undo
+from capacity.errors import CapacityError, ChangeRefused, EngineUnreachable, JournalLost
+from capacity.model import ServiceKey, Value, What
+
+__all__ = ["Outcome", "perform", "redo", "refuse_pending", "seen_of"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: `done`, `failed` (and undone) or `refused` (nothing touched); `entry` is its intent."""
+
+    step: int
+    service: str
+    host: str
+    state: str
+    reason: str = ""
+    entry: Entry | None = None
+
+
+def seen_of(container: Container) -> dict[str, Any]:
+    """What the watch compares with later."""
+    return {
+        "restart_count": container.restart_count,
+        "started_at": container.started_at,
+        "finished_at": container.finished_at,
+        "oom_killed": container.oom_killed,
+        "health": container.health,
+        "state": container.state,
+    }
+
+
+def perform(step: Step, engine: Engine, journal: Journal) -> Outcome:
+    """Carry a step out.
+
+    Raises:
+        EngineUnreachable: the Engine is gone in the middle; the journal says where.
+        JournalLost: the journal cannot be written.
+    """
+    try:
+        fresh = _fresh(step, engine)
+        edits = edited_files(step)
+    except EngineUnreachable:
+        raise
+    except (CapacityError, UnicodeDecodeError) as error:
+        journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=str(error))
+        return Outcome(step.number, step.service, step.host.name, "refused", str(error))
+    intent = _announce(step, fresh, edits, journal)
+    return _finish(intent, engine, journal)
+
+
+def _fresh(step: Step, engine: Engine) -> list[Container]:
+    """The containers as they are at this very moment.
+
+    Raises:
+        ChangeRefused: somebody changed them since the plan was checked, or new ones would bring more than the plan along.
+        ContainerGone: one does not exist any more.
+    """
+    fresh = [inspect(engine, one.id, one.name) for one in step.containers]
+    for before, now in zip(step.containers, fresh, strict=True):
+        other = [
+            change
+            for change in step.changes
+            if change.what in LIVE and not equal(change.what, live_value(now, change.what), change.before)
+        ]
+        if other:
+            shown = show_value(other[0].what, live_value(now, other[0].what))
+            raise ChangeRefused(f"{now.name}: {other[0].what} has become {shown} meanwhile", "Make a new plan")
+        if before.name != now.name:
+            raise ChangeRefused(f"{before.name} is called {now.name} now", "Take a new snapshot")
+        refuse_pending(step, engine)
+    return fresh
+
+
+def refuse_pending(step: Step, engine: Engine) -> None:
+    """Refuse new containers that would bring an edit along which nobody has brought up yet.
+
+    Raises:
+        ChangeRefused: the compose files say otherwise than a container was made.
+        EngineError: no answer.
+    """
+    service = step.declared.service(ServiceKey.parse(step.service).service) if step.declared is not None else None
+    if service is None or step.mode != "recreate":
+        return
+    for one in step.containers:
+        apart = pending(engine, one, service)
+        if apart:
+            said = f"{one.name} was made before its compose files were edited ({', '.join(apart)}), and that would come along"
+            raise ChangeRefused(said, "Bring the edit up first with docker compose up -d, or take it out")
+
+
+def _announce(step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str, str]], journal: Journal) -> Entry:
+    """Everything that is needed to go on or back, on disk before anything is touched."""
+    files = [
+        {"path": str(path), "before": journal.keep(before.encode()), "after": journal.keep(after.encode())}
+        for path, (before, after) in edits.items()
+        if before != after
+    ]
+    containers = [
+        {
+            "id": one.id,
+            "name": one.name,
+            "replica": one.replica,
+            "before": {str(what): value for what, value in limits_of(one).items()},
+            "seen": seen_of(one),
+        }
+        for one in fresh
+    ]
+    declared = step.declared
+    project = declared and {
+        "name": declared.name,
+        "files": [str(path) for path in declared.files],
+        "folder": str(declared.folder or declared.files[0].parent),
+        "env_files": [str(path) for path in declared.env_files],
+    }
+    return journal.write(
+        Kind.INTENT,
+        step=step.number,
+        service=step.service,
+        host=step.host.name,
+        mode=step.mode,
+        changes=[change.model_dump(mode="json", by_alias=True) for change in step.changes],
+        files=files,
+        containers=containers,
+        project=project,
+    )
+
+
+def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
+    """From an intent to its result; a failure is taken back at once.
+
+    Raises:
+        EngineUnreachable: it cannot even be taken back.
+        JournalLost: the journal cannot be written.
+    """
+    names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}
+    try:
+        _write_files(intent, journal)
+        if intent.detail["mode"] == "recreate":
+            recreate(intent, engine, replicas=len(intent.detail["containers"]))
+            journal.write(Kind.RECREATED, **names)
+            _hold(intent, engine)
+        elif intent.detail["mode"] == "live":
+            _update(intent, engine, journal)
+    except (EngineUnreachable, JournalLost):
+        raise
+    except CapacityError as error:
+        journal.write(Kind.FAILED, **names, reason=str(error))
+        undo(intent, engine, journal)
+        return Outcome(intent.step or 0, intent.service, intent.host, "failed", str(error), intent)
+    journal.write(Kind.DONE, **names)
+    return Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent)
+
+
+def _hold(intent: Entry, engine: Engine) -> None:
+    """What was in force and is not what the step changes stays in force, whatever the files say of it.
+
+    Raises:
+        EngineError: refused, or no answer.
+        ChangeRefused: the Engine said yes and did not do it.
+    """
+    left = hold_limits(intent, engine, {What(change["what"]) for change in intent.detail["changes"]})
+    if left:
+        raise ChangeRefused("; ".join(left), "See its log")
+
+
+def redo(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
+    """Go on with a step that a crash interrupted: every move of it may be done twice."""
+    return _finish(intent, engine, journal)
+
+
+def _write_files(intent: Entry, journal: Journal) -> None:
+    """Put the edited texts in place, each only over the text that it was made from.
+
+    Raises:
+        ChangeRefused: somebody changed a file, or it means something else than intended.
+        StorageError: unwritable; it is as it was.
+    """
+    for file in intent.detail["files"]:
+        path = Path(file["path"])
+        now = digest(read_bytes(path))
+        if now not in {file["before"], file["after"]}:
+            raise ChangeRefused(f"{path} has been changed by somebody since this step began", "Make the plan again")
+        if now != file["after"]:
+            replace_file(path, journal.kept(file["after"]))
+        journal.write(Kind.FILE_WRITTEN, step=intent.step, service=intent.service, host=intent.host, path=str(path))
+    if _may_be_overridden(intent, journal):
+        _check_meaning(intent)
+
+
+def _may_be_overridden(intent: Entry, journal: Journal) -> bool:
+    """Whether another file may have the last word; in a project of one file the edit itself has proved what it means."""
+    texts = [journal.kept(file["after"]) for file in intent.detail["files"]]
+    return bool(texts) and (
+        len(intent.detail["project"]["files"]) > 1 or any(re.search(rb"include|extends", text) for text in texts)
+    )
+
+
+def _check_meaning(intent: Entry) -> None:
+    """The whole project, overrides and all, must now declare what was intended."""
+    project = intent.detail["project"]
+    declared = load_declared(project["name"], project["files"], project["folder"], project.get("env_files", []))
+    service = declared.service(ServiceKey.parse(intent.service).service)
+    if service is None:
+        raise ChangeRefused(f"The edited compose file is refused: {declared.missing}", "It is put back; edit it by hand")
+    for change in intent.detail["changes"]:
+        what = What(change["what"])
+        value = declared_value(service, what)[0]
+        if what in {What.HOST_PORT, What.HEALTH_CHECK, What.RESTART_POLICY}:
+            continue  # edit_compose has proved these; Compose prints them in other words
+        wanted = change["to"]
+        if isinstance(wanted, dict) and isinstance(value, dict):
+            value = {name: value.get(name) for name in wanted}
+            wanted = {name: _text(part) for name, part in wanted.items()}
+        if value != wanted:
+            raise ChangeRefused(f"Another compose file of {project['name']} overrides {what}: it stays {value}", "Edit that file")
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
+    """Change the containers, and look whether the Engine has really taken it.
+
+    Raises:
+        EngineError: refused, gone, no answer.
+        ChangeRefused: it said yes and did not do it.
+    """
+    wanted = {What(change["what"]): change["to"] for change in intent.detail["changes"]}
+    live: dict[What, Value] = {what: value for what, value in wanted.items() if what not in FILE_ONLY}
+    for container in intent.detail["containers"] if live else []:
+        now = inspect(engine, container["id"], container["name"])
+        send_update(engine, now, update_body(now, live, engine.host))
+        left = not_in_force(inspect(engine, container["id"], container["name"]), live, engine.host)
+        if left:
+            raise ChangeRefused(f"{now.name}: the Engine said yes, but did not set {', '.join(left)}", "See its log")
+        journal.write(Kind.UPDATED, step=intent.step, service=intent.service, host=intent.host, container=now.name, id=now.id)

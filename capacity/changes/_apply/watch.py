@@ -1,0 +1,259 @@
+"""After a change: watch the service for the time of observation, and name the first thing that went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from capacity._docker.containers import Container
+from capacity._docker.engine import Engine, Usage, engine_errors, engine_time, inspect, moment, usage
+from capacity._docker.events import last_lives, memory_kills
+from capacity.changes._journal.journal import Entry
+from capacity.changes._plan.plan import is_lowering
+from capacity.changes._rollback.containers import containers_now
+from capacity.errors import ChangeRefused, ContainerGone, EngineError
+from capacity.model import What
+
+__all__ = ["MEASURED", "OUTLIVE_AT_MOST", "Watched", "begin", "watch"]
+
+_POLL = 0.5  # seconds
+_STEADY = 2.0  # seconds that a container runs before it counts as up
+_COMPOSE = "com.docker.compose."
+_UP = frozenset({"running", "restarting"})
+_ENDLESS = ("always", "unless-stopped")
+MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
+OUTLIVE_AT_MOST = 300.0
+"""Seconds beyond the observation that a container in a restart loop may need to outlive its last life."""
+_OUTLIVED = 1.5  # times its last life
+_EVENTS = 900.0  # seconds; what died longer ago is no loop that an observation could wait for
+_PERIOD = 0.1  # seconds, of the kernel's CPU accounting
+_FEWEST_PERIODS = 20  # less is no evidence of throttling
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A changed service under observation: its containers and their CPU periods when it began.
+
+    `lives` has the seconds from start to death of those replicas that had died before the change and were started again.
+    """
+
+    intent: Entry
+    engine: Engine
+    containers: tuple[Container, ...]
+    promise: float | None
+    before: dict[str, Usage] = field(default_factory=dict)
+    lives: dict[int, float] = field(default_factory=dict)
+
+
+def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watched:
+    """Start to observe a step's service.
+
+    Args:
+        intent: the step.
+        engine: where it runs.
+        target: share of throttled periods that a CPU limit may have where the change itself promises none.
+        seconds: how long it will be watched; too short a time tells nothing about throttling.
+    """
+    containers = tuple(containers_now(intent, engine))
+    promise = None
+    for change in intent.detail["changes"] if seconds >= _FEWEST_PERIODS * _PERIOD else []:
+        # a raise cannot make it worse, and taking it back would
+        if change["what"] == What.CPUS and is_lowering(What.CPUS, change["from"], change["to"]):
+            promise = max(change["evidence"].get("throttled_after", target), change["evidence"].get("throttled", 0.0))
+    before = {}
+    if promise is not None:
+        before = {one.id: usage(engine, one.id) for one in containers if one.running}
+    return Watched(intent, engine, containers, promise, before, _lives(intent, engine) if seconds else {})
+
+
+def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
+    """Replica -> how long it lived last; a change of the restart policy has a rule of its own for loops."""
+    if intent.detail["mode"] != "live" or any(change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]):
+        return {}  # what Compose has just replaced did not die
+    again = [one for one in intent.detail["containers"] if one["seen"]["restart_count"]]
+    now = engine_time(engine) if again else 0.0
+    known = last_lives(engine, now - _EVENTS, now) if again else {}
+    found = {one["replica"]: known.get(one["id"]) or _life(one["seen"]) for one in again}
+    return {replica: life for replica, life in found.items() if life is not None}
+
+
+def _life(seen: Mapping[str, Any]) -> float | None:
+    """How long a container lived that waited for its next try; None where it ran, whose former start the Engine does not tell."""
+    if seen["state"] != "restarting":
+        return None
+    return max(moment(seen["finished_at"]) - moment(seen["started_at"]), 0.0) if seen.get("finished_at") else 0.0
+
+
+def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]) -> list[Watched]:
+    """Look at all of them until the time is over.
+
+    A container that had died and been started again before the change would die after the observation where that is shorter
+    than its pause and its life: it is watched on until it has lived half as long again as the last time, at most
+    `OUTLIVE_AT_MOST` seconds more.
+
+    Args:
+        watched: from `begin`.
+        seconds: how long.
+        failed: called at once with whatever went wrong; it is not watched any longer.
+
+    Returns:
+        Those with which nothing went wrong.
+
+    Raises:
+        EngineUnreachable: an Engine is gone.
+    """
+    left, good = list(watched), []
+    ahead = {
+        name: engine_time(engine) - time.time() for name, engine in {one.engine.host.name: one.engine for one in left}.items()
+    }
+    end = time.monotonic() + seconds
+    with ThreadPoolExecutor(max(min(len(left), MEASURED), 1)) as pool:
+        while left:
+            over, late = time.monotonic() >= end, time.monotonic() >= end + OUTLIVE_AT_MOST
+            killed = _killed(left, ahead)
+            reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
+            last = [over and (late or bool(reason) or _outlived(one, ahead)) for one, reason in zip(left, reasons, strict=True)]
+            asked = [one if is_last and not reason else None for one, is_last, reason in zip(left, last, reasons, strict=True)]
+            at_end = pool.map(lambda one: _throttled(one) if one is not None else "", asked)
+            for index, (one, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
+                reasons[index] = reasons[index] or slow or (_still_loops(one) if is_last else "")
+            for one, reason in zip(left, reasons, strict=True):
+                if reason:
+                    failed(one, reason)
+            good += [one for one, reason, is_last in zip(left, reasons, last, strict=True) if is_last and not reason]
+            left = [one for one, reason, is_last in zip(left, reasons, last, strict=True) if not (is_last or reason)]
+            if left:
+                time.sleep(_POLL if over else min(_POLL, max(end - time.monotonic(), 0)))
+    return good
+
+
+def _outlived(one: Watched, ahead: Mapping[str, float]) -> bool:
+    """Whether every container that had died before the change has lived longer since than the last time."""
+    now = time.time() + ahead[one.intent.host]
+    for container in one.containers:
+        life = one.lives.get(container.replica)
+        if life is None:
+            continue
+        try:
+            found = inspect(one.engine, container.id)
+        except ContainerGone:  # that is a fault of its own
+            continue
+        if found.state == "restarting" or (found.running and now - moment(found.started_at) < _OUTLIVED * life):
+            return False
+    return True
+
+
+def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None, str]:
+    """Step -> what was killed for memory since its change."""
+    found: dict[int | None, str] = {}
+    for name, offset in ahead.items():
+        here = [one for one in left if one.intent.host == name]
+        if not here:
+            continue
+        since = min(one.intent.time.timestamp() for one in here) + offset
+        for container, when in memory_kills(here[0].engine, since, time.time() + offset):
+            for one in here:
+                names = {known.id: known.name for known in one.containers}
+                if container in names and when >= one.intent.time.timestamp() + offset:
+                    found[one.intent.step] = f"{names[container]} was killed for memory"
+    return found
+
+
+def wrong(one: Watched) -> str:
+    """What went wrong since the change, empty if nothing."""
+    live = one.intent.detail["mode"] == "live"
+    seen: Mapping[str, Mapping[str, object]] = {was["id"]: was["seen"] for was in one.intent.detail["containers"]} if live else {}
+    try:
+        now = containers_now(one.intent, one.engine) if live else _same(one)
+    except (ChangeRefused, ContainerGone) as error:
+        return error.message
+    former = [str(known["seen"].get("state", "running")) for known in one.intent.detail["containers"]]
+    meant = any(state in _UP for state in former)  # a job that had ended before may end again
+    for was, container in zip(one.containers, now, strict=False):
+        reason = _sick(was, container, seen.get(was.id), loops=_about_restarts(one), meant=meant)
+        if reason:
+            return f"{container.name} {reason}" + ("" if container.running else _unmet(container, one.engine))
+    return ""
+
+
+def _same(one: Watched) -> list[Container]:
+    return [inspect(one.engine, container.id) for container in one.containers]
+
+
+def _unmet(one: Container, engine: Engine) -> str:
+    """What a container that ended needs and does not have, by the labels that Compose puts on it; empty where that is unknown."""
+    needed = {part.partition(":")[0] for part in one.labels.get(f"{_COMPOSE}depends_on", "").split(",") if part}
+    beside: list[Container] = []
+    with suppress(EngineError), engine_errors(engine.host.name, f"list the containers of {one.project}"):  # it is a hint only
+        found = engine.api.containers(all=True, filters={"label": f"{_COMPOSE}project={one.project}"}) if needed else []
+        beside = [inspect(engine, each["Id"]) for each in found]
+    sick = sorted(f"{other.key} is {_how(other)}" for other in beside if other.service in needed and not _is_well(other))
+    return f"; it needs what is not well: {', '.join(sick)}" if sick else ""
+
+
+def _is_well(one: Container) -> bool:
+    """Whether a container runs and is healthy, or has ended as a job does."""
+    return one.health in {None, "", "healthy"} if one.running else one.state == "exited" and not one.exit_code
+
+
+def _how(one: Container) -> str:
+    return str(one.health) if one.running else one.state
+
+
+def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool, meant: bool) -> str:
+    before = seen or {"oom_killed": False, "restart_count": was.restart_count, "started_at": was.started_at, "health": None}
+    state = str(seen["state"]) if seen else "running" if meant or now.exit_code else "exited"
+    if now.oom_killed and not before["oom_killed"]:
+        return "was killed for memory"
+    ended = state in _UP and now.state == "exited"
+    if loops:  # whether that is over is asked at the end
+        return f"ended with exit code {now.exit_code}, and is not tried again" if ended and now.exit_code else ""
+    if now.restart_count > int(str(before["restart_count"])):
+        return f"restarted (exit code {now.exit_code})"
+    done = seen is not None and now.state == "exited" and not now.exit_code and not now.restart_policy.startswith(_ENDLESS)
+    # a limit does not make a job end well before its time, and between two tries it has not ended
+    if (ended or (state == "running" and not now.running)) and not done:
+        return f"stopped (exit code {now.exit_code})"
+    waited = state == "restarting"  # the Engine was about to start it again
+    if now.started_at != before["started_at"] and not waited:
+        return "was started again"
+    if now.health == "unhealthy" and before["health"] != "unhealthy":
+        return "became unhealthy"
+    return ""
+
+
+def _about_restarts(one: Watched) -> bool:
+    """Whether the change is one of the restart policy, which a container in a loop gets: its last tries are no surprise."""
+    return any(change["what"] == What.RESTART_POLICY for change in one.intent.detail["changes"])
+
+
+def _still_loops(one: Watched) -> str:
+    """Whether a container that got another restart policy restarts again and again all the same."""
+    for container in one.containers if _about_restarts(one) and one.intent.detail["mode"] == "live" else ():
+        now = inspect(one.engine, container.id)
+        if now.state == "restarting" or (now.restart_count > container.restart_count and _just_started(now, one.engine)):
+            return f"{container.name} still restarts again and again"
+    return ""
+
+
+def _just_started(one: Container, engine: Engine) -> bool:
+    """Whether a container may be between two tries: it runs, and has not for long."""
+    return one.running and engine_time(engine) - moment(one.started_at) < _STEADY
+
+
+def _throttled(one: Watched) -> str:
+    """Whether a CPU limit holds the service back more than promised; asked once, at the end."""
+    for container in one.containers:
+        start = one.before.get(container.id)
+        if start is None or one.promise is None:
+            continue
+        now = usage(one.engine, container.id)
+        periods = now.periods - start.periods
+        share = (now.throttled - start.throttled) / periods if periods >= _FEWEST_PERIODS else 0.0
+        if share > one.promise:
+            return f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were at most {one.promise:.0%}"
+    return ""

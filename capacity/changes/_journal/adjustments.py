@@ -1,0 +1,109 @@
+"""What the journal of all runs says about services: held back after a failure, changed lately, their whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from capacity.changes._journal.journal import Entry, Kind, list_runs
+from capacity.model import Value
+
+__all__ = ["Adjustment", "adjustments", "changes_of", "held_back", "outcome_of", "steps_since"]
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """One change of one service as it went: who, when, what, why, outcome."""
+
+    run: str
+    time: datetime
+    who: str
+    why: str
+    service: str
+    host: str
+    what: str
+    before: Value
+    after: Value
+    reason: str
+    outcome: str
+    detail: str
+    evidence: dict[str, float]
+    containers: tuple[dict[str, Any], ...]
+
+
+def adjustments(folder: Path, service: str = "", *, skip_damaged: bool = False) -> list[Adjustment]:
+    """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as in `list_runs`."""
+    return [
+        one
+        for run, entries in list_runs(folder, skip_damaged=skip_damaged)
+        for one in changes_of(run, entries)
+        if not service or one.service == service
+    ]
+
+
+def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
+    """Every change that one run began."""
+    started = entries[0].detail
+    for intent in entries:
+        if intent.kind is not Kind.INTENT:
+            continue
+        outcome, detail = outcome_of([entry for entry in entries if entry.step == intent.step], entries[-1])
+        for change in intent.detail["changes"]:
+            yield Adjustment(
+                run=run,
+                time=intent.time,
+                who=str(started.get("who", "")),
+                why=str(started.get("why", "")),
+                service=intent.service,
+                host=intent.host,
+                what=change["what"],
+                before=change["from"],
+                after=change["to"],
+                reason=change["reason"],
+                outcome=outcome,
+                detail=detail,
+                evidence=change["evidence"],
+                containers=tuple(intent.detail["containers"]),
+            )
+
+
+def outcome_of(entries: list[Entry], last: Entry) -> tuple[str, str]:
+    """What became of a step, and why."""
+    by_kind = {entry.kind: entry for entry in entries}
+    why = next((str(by_kind[kind].detail.get("reason", "")) for kind in (Kind.BAD, Kind.FAILED) if kind in by_kind), "")
+    if Kind.UNDONE in by_kind:
+        left = "; ".join(by_kind[Kind.UNDONE].detail.get("left", []))
+        return ("failed" if why else "rolled back"), "; ".join(filter(None, [why, left]))
+    if Kind.VERIFIED in by_kind:
+        return "verified", ""
+    if last.kind is not Kind.FINISHED:
+        return "unfinished", why
+    return ("failed", why) if why else ("done", "")
+
+
+def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict[str, str]:
+    """Service -> why it is left alone: its last change failed, and its cooldown is not over.
+
+    Args:
+        folder: of the journal.
+        now: the time.
+        cooldown_hours: how long a service is held back.
+    """
+    held: dict[str, str] = {}
+    for one in adjustments(folder):
+        until = one.time + timedelta(hours=cooldown_hours)
+        if one.outcome == "failed" and until > now:
+            held[one.service] = (
+                f"held back until {until:%Y-%m-%d %H:%M} UTC: its {one.what} change of {one.time:%Y-%m-%d} failed"
+                + (f" ({one.detail})" if one.detail else "")
+            )
+    return held
+
+
+def steps_since(folder: Path, *, hours: float, now: datetime | None = None) -> int:
+    """How many steps were begun in the last hours."""
+    since = (now or datetime.now(UTC)) - timedelta(hours=hours)
+    return sum(entry.kind is Kind.INTENT and entry.time > since for _, entries in list_runs(folder) for entry in entries)

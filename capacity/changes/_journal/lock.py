@@ -1,0 +1,68 @@
+"""One apply at a time: a lock that ends with its process, and says whose it is."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from capacity.changes._journal.journal import Entry, Kind, list_runs, owner
+from capacity.errors import Locked, StorageError
+
+__all__ = ["apply_lock"]
+
+_REVISION = "emergency-revision"  # a run without a plan that has steps as one with a plan
+
+
+@contextmanager
+def apply_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a journal folder.
+
+    Raises:
+        Locked: somebody else holds it; the message names the owner.
+        StorageError: the folder cannot be written.
+    """
+    path = folder / "lock"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = path.open("a+b", buffering=0)  # closing it must have nothing to write: the disk may be full
+    except OSError as error:
+        raise StorageError(f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder") from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            handle.seek(0)
+            raise _refusal(folder, handle.read().decode("utf-8", "replace").strip()) from error
+        handle.truncate(0)
+        try:
+            handle.write(owner().encode())
+        except OSError as error:
+            raise StorageError(f"Cannot write {path}: {error.strerror}", "Free the disk and try again") from error
+        yield
+        handle.truncate(0)
+
+
+def _refusal(folder: Path, held: str) -> Locked:
+    """Who holds it, which run that is, how to end it, and what to do with that run then."""
+    runs = [(run, entries) for run, entries in list_runs(folder, skip_damaged=True) if entries[-1].kind is not Kind.FINISHED]
+    mine = [one for one in runs if any(entry.detail.get("who") == held for entry in one[1])]
+    number = held.rpartition("(process ")[2].rstrip(")")
+    ended = f"end it with `kill -INT {number}`" if number.isdigit() else "end that process"
+    if not mine:
+        return Locked(f"Something is being changed by {held or 'an unknown process'}", f"Wait for it, or {ended}")
+    run, entries = mine[-1]
+    what, back = _told(entries, held)
+    then = f", then `capacity rollback {run} --yes`" if back else ""
+    return Locked(f"{what} by {held} (run {run})", f"Wait for it, or {ended}{then}")
+
+
+def _told(entries: list[Entry], held: str) -> tuple[str, bool]:
+    """What a run is about, and whether it can be taken back; one of a pool ends as a whole, or takes itself back."""
+    started = entries[0].detail
+    why = str(started.get("why") or "")
+    back = "plan" in started or why == _REVISION
+    if any(one.kind is Kind.ROLLBACK and one.detail.get("who") == held for one in entries):
+        return "A run is being taken back", back
+    return ("A plan is being applied" if "plan" in started else f"`{why or 'a change'}` is under way, begun"), back

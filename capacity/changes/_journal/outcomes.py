@@ -1,0 +1,85 @@
+"""Promised against realised: what applied changes were to bring, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capacity.changes._journal.adjustments import Adjustment, adjustments
+from capacity.model import Resource, What
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Realised", "promised_against_realised"]
+
+
+@dataclass(frozen=True)
+class Realised:
+    """One applied change of a CPU or memory limit, in cores or bytes.
+
+    Attributes:
+        change: as the journal has it.
+        resource: which limit.
+        saved: what it freed on all replicas, negative for a raise; None where there was no limit before.
+        promised: chance of a breach that was promised, None if none was.
+        peak: highest use since the change, None without samples.
+        breached: whether use reached the new limit.
+        kills: kills for memory since the change.
+        held: whether the promise held: not taken back, no kill, and no breach of a memory limit.
+    """
+
+    change: Adjustment
+    resource: Resource
+    saved: float | None
+    promised: float | None
+    peak: float | None
+    breached: bool
+    kills: float
+    held: bool
+
+
+def promised_against_realised(
+    folder: Path,
+    usage: Mapping[Resource, pd.DataFrame],
+    oom_kills: pd.DataFrame | None = None,
+    *,
+    since: datetime,
+    until: datetime,
+) -> list[Realised]:
+    """Every change of a CPU or memory limit in a span, the newest first.
+
+    Args:
+        folder: of the journal.
+        usage: usage frames by resource; the history's own.
+        oom_kills: events by service, if the source has them.
+        since: start of the span.
+        until: end of the span and of what is looked at.
+    """
+    rows = []
+    for one in adjustments(folder):
+        resource = {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(What(one.what))
+        if resource is not None and since <= one.time <= until and isinstance(one.after, (int, float)):
+            rows.append(_row(one, resource, float(one.after), usage[resource], oom_kills, until))
+    return rows[::-1]
+
+
+def _row(
+    one: Adjustment, resource: Resource, limit: float, usage: pd.DataFrame, oom_kills: pd.DataFrame | None, until: datetime
+) -> Realised:
+    peak = _since(usage, one, until, "max")
+    kills = _since(oom_kills, one, until, "sum") or 0.0
+    breached = peak is not None and peak >= limit
+    good = one.outcome in {"verified", "done"} and not kills and not (breached and resource is Resource.MEMORY)
+    saved = (one.before - limit) * len(one.containers) if isinstance(one.before, (int, float)) else None
+    return Realised(one, resource, saved, one.evidence.get("breach_after"), peak, breached, kills, good)
+
+
+def _since(frame: pd.DataFrame | None, one: Adjustment, until: datetime, how: str) -> float | None:
+    if frame is None or one.service not in frame.columns:
+        return None
+    part = frame[one.service][(frame.index > one.time) & (frame.index <= until)].dropna()
+    return float(part.agg(how)) if len(part) else None

@@ -1,0 +1,1 @@
+"""Plans: what to change, their file, and what can be made of them without touching anything."""

@@ -1,0 +1,1 @@
+"""Roll back a step or a whole run."""

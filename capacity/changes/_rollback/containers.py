@@ -1,0 +1,40 @@
+"""The containers of a step as they are now, by their ids, or by their service where they were replaced."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from capacity._docker.containers import Container
+from capacity._docker.engine import Engine, engine_errors, inspect
+from capacity.changes._journal.journal import Entry
+from capacity.errors import ChangeRefused, ContainerGone
+
+__all__ = ["containers_now", "of_service"]
+
+
+def containers_now(intent: Entry, engine: Engine) -> list[Container]:
+    """The containers of a step as they are; those that were replaced are found by their service.
+
+    Raises:
+        ChangeRefused: none of them exists any more.
+    """
+    try:
+        return [inspect(engine, one["id"]) for one in intent.detail["containers"]]
+    except ContainerGone:
+        pass
+    replicas = {one["replica"] for one in intent.detail["containers"]}
+    found = [one for one in of_service(intent, engine) if one.replica in replicas]
+    if not found:
+        raise ChangeRefused(f"{intent.service} has no container any more", "Nothing is left to bring back there")
+    return found
+
+
+def of_service(intent: Entry, engine: Engine) -> list[Container]:
+    """All containers that the service of a step has now."""
+    with engine_errors(engine.host.name, "list its containers"):
+        known = [one["Id"] for one in engine.api.containers(all=True)]
+    everything = []
+    for identity in known:
+        with suppress(ContainerGone):
+            everything.append(inspect(engine, identity))
+    return [one for one in everything if one.key == intent.service and not one.oneoff]

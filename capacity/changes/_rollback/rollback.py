@@ -1,0 +1,222 @@
+"""Take a whole run back, from its last step to its first; or say what that would bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from capacity._common.progress import Progress, Silent
+from capacity._common.setting_values import show_value
+from capacity._docker.engine import Engine, connect_all
+from capacity.changes._apply.step import Outcome
+from capacity.changes._journal.adjustments import outcome_of
+from capacity.changes._journal.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner, read_journal
+from capacity.changes._journal.lock import apply_lock
+from capacity.changes._rollback.undo import lifted, undo
+from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
+from capacity.model import What
+from capacity.settings import Settings
+
+__all__ = ["Back", "rollback", "rollback_preview", "take_back"]
+
+_STANDS = frozenset({"verified", "done", "unfinished"})
+_WHOLE = "*"
+_DEEDS = {
+    "stop": ("stopped", "started again"),
+    "create": ("made by the run", "removed"),
+    "recreate": ("as after the run", "as before the run"),
+}
+"""What a step did to containers as a whole -> how it left them, and what becomes of them."""
+
+
+@dataclass(frozen=True)
+class Back:
+    """One thing of a step that a rollback would bring back: `now` by the journal, `former` what it would be again."""
+
+    step: int
+    service: str
+    host: str
+    containers: tuple[str, ...]
+    what: str
+    now: str
+    former: str
+
+
+def rollback_preview(run: str, settings: Settings, *, services: str = "*", folder: Path | None = None) -> list[Back]:
+    """What `rollback` would bring back, in its order; nothing is touched and no Engine is asked.
+
+    Args:
+        run: its name or the beginning of it.
+        settings: where the journal is.
+        services: only services that fit this glob.
+        folder: where the run's journal is; default that of the settings.
+
+    Raises:
+        InputError: no such run, or none of its services fits.
+        ChangeRefused: a later run changed the same services.
+    """
+    folder = folder or settings.apply.journal
+    name = find_run(folder, run)
+    intents = _standing(name, read_journal(folder / name), services)
+    _refuse_older({folder, settings.apply.journal}, name, intents)
+    return [one for intent in reversed(intents) for one in _backs(intent)]
+
+
+def _backs(intent: Entry) -> Iterator[Back]:
+    names = tuple(str(one["name"]) for one in intent.detail["containers"])
+    place = (intent.step or 0, intent.service, intent.host, names)
+    for change in intent.detail["changes"]:
+        what = What(change["what"])
+        yield Back(*place, str(what), show_value(what, change["to"]), show_value(what, change["from"]))
+    if not intent.detail["changes"]:
+        for file in intent.detail["files"]:
+            yield Back(*place, str(file["path"]), "as after the run", "as before the run")
+        if intent.detail["mode"] in _DEEDS:
+            yield Back(*place, "containers", *_DEEDS[intent.detail["mode"]])
+
+
+def rollback(
+    run: str,
+    settings: Settings,
+    *,
+    services: str = "*",
+    exact: bool = False,
+    progress: Progress | None = None,
+    folder: Path | None = None,
+) -> list[Outcome]:
+    """Bring files and containers back to what they were before a run, finished or not.
+
+    A limit where there was none is lifted on the running container: it then has all of the host, as before, and the Engine
+    shows a very large number, or all cores. `exact` makes a new container of it instead, with nothing set at all.
+
+    Args:
+        run: its name or the beginning of it.
+        settings: Engines and journal.
+        services: only services that fit this glob.
+        exact: replace containers whose limits have to be lifted.
+        progress: told of every step.
+        folder: where the run's journal is; default that of the settings.
+
+    Returns:
+        One outcome a step: `undone`, with what the Engine shows otherwise than before, or `failed` with what could not be
+        brought back.
+
+    Raises:
+        InputError: no such run, or none of its services fits.
+        ChangeRefused: a later run changed the same services.
+        ApplyFailed: it stopped half way; run it again.
+        EngineError: no Engine answers.
+    """
+    folder = folder or settings.apply.journal
+    with apply_lock(folder):
+        name = find_run(folder, run)
+        journal = open_journal(folder, name)
+        with closing(journal.handle), connect_all(settings.engine) as (engines, _):
+            _refuse_older({folder, settings.apply.journal}, name, _standing(name, journal.entries(), services))
+            return take_back(journal, engines, services=services, exact=exact, progress=progress)
+
+
+def take_back(
+    journal: Journal,
+    engines: Mapping[str, Engine],
+    *,
+    services: str = "*",
+    exact: bool = False,
+    progress: Progress | None = None,
+    why: str = "",
+) -> list[Outcome]:
+    """The same for a run whose journal is open, by whoever holds the lock; it ends here unless others are half done.
+
+    Args:
+        journal: of the run.
+        engines: those that answer.
+        services: only services that fit this glob.
+        exact: replace containers whose limits have to be lifted.
+        progress: told of every step.
+        why: what the journal says about the occasion.
+
+    Raises:
+        ApplyFailed: it stopped half way; run it again.
+    """
+    progress = progress or Silent()
+    entries = journal.entries()
+    intents = _standing(journal.run, entries, services)
+    ends = any(one.kind is Kind.FINISHED for one in entries) or not _half_done(entries, services)
+    outcomes = []
+    progress.start("steps back", len(intents))
+    try:
+        journal.write(Kind.ROLLBACK, who=owner(), services=services, why=why)
+        for intent in reversed(intents):
+            outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
+            progress.advance(intent.service)
+        if ends:
+            whole = all(one.state == "undone" for one in outcomes)
+            journal.write(Kind.FINISHED, state="rolled-back" if whole else "failed")
+    except (EngineError, StorageError) as error:
+        hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
+        raise ApplyFailed(f"Rolling back {journal.run} stopped half way: {error.message}", hint) from error
+    finally:
+        progress.finish()
+    return outcomes
+
+
+def _half_done(entries: list[Entry], services: str) -> bool:
+    """Whether steps of other services were interrupted: their run must stay open, or nobody would look at them again."""
+    settled = {one.step for one in entries if one.kind in {Kind.DONE, Kind.VERIFIED, Kind.UNDONE}}
+    left = [one for one in entries if one.kind is Kind.INTENT and one.step not in settled]
+    return any(not fnmatchcase(one.service, services) for one in left)
+
+
+def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> Outcome:
+    place = (intent.step or 0, intent.service, intent.host)
+    if engine is None:
+        return Outcome(*place, "failed", f"{intent.host} does not answer", intent)
+    left = undo(intent, engine, journal, exact=exact)
+    return Outcome(*place, "failed" if left else "undone", "; ".join(left or lifted(intent, engine)), intent)
+
+
+def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
+    """The steps of a run that have not been taken back, of the services that a glob names.
+
+    Raises:
+        InputError: the run has steps, and none of such a service.
+    """
+    undone = {entry.step for entry in entries if entry.kind is Kind.UNDONE and not entry.detail.get("left")}
+    intents = [entry for entry in entries if entry.kind is Kind.INTENT]
+    fitting = [entry for entry in intents if fnmatchcase(entry.service, services)]
+    if intents and not fitting:
+        known = ", ".join(dict.fromkeys(entry.service for entry in intents))
+        raise InputError(f"The run {run} changed no service that fits {services!r}", f"It changed {known}")
+    return [entry for entry in fitting if entry.step not in undone]
+
+
+def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
+    """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
+    mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
+    runs: dict[str, list[Entry]] = {}
+    for name, entries in (one for folder in folders for one in list_runs(folder, skip_damaged=True)):
+        if len(entries) > len(runs.get(name, ())):  # one that went on in memory has fewer lines on the disk
+            runs[name] = entries
+    for name, entries in runs.items():
+        for intent in entries if name != run and mine else []:
+            if intent.kind is not Kind.INTENT or intent.time <= min(one.time for one in intents):
+                continue
+            both = [_common(_touched(intent), what) for *place, what in mine if place == [intent.service, intent.host]]
+            found = next(filter(None, both), "")
+            if found and outcome_of([one for one in entries if one.step == intent.step], entries[-1])[0] in _STANDS:
+                raise ChangeRefused(f"The run {name} changed {intent.service}{found} later", f"Take that back first: {name}")
+
+
+def _touched(intent: Entry) -> set[str]:
+    """What a step changed of its service; a step without single changes went to a revision, which is all of it."""
+    return {str(change["what"]) for change in intent.detail["changes"]} or {_WHOLE}
+
+
+def _common(one: set[str], other: set[str]) -> str:
+    """What two steps on one service both changed, for the message; empty where they do not meet."""
+    if _WHOLE in one | other:
+        return " as a whole" if _WHOLE in one else f" {min(one)}"
+    return f" {min(one & other)}" if one & other else ""

@@ -1,0 +1,213 @@
+"""Take a step back: the file without the edit, the containers with their former limits, whatever happened in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from capacity._common.setting_values import show_value
+from capacity._compose.edit.files import read_bytes, replace_file, undo_text
+from capacity._docker import lifecycle
+from capacity._docker.containers import Container, live_value
+from capacity._docker.engine import Engine, inspect
+from capacity._docker.update import not_in_force, send_update, update_body
+from capacity.changes._journal.journal import Entry, Journal, Kind, digest
+from capacity.changes._plan.plan import FILE_ONLY
+from capacity.changes._rollback.containers import containers_now, of_service
+from capacity.changes._rollback.recreate import recreate
+from capacity.changes._rollback.restore import IDLE, hold_limits, stop_idle
+from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineRefused, EngineUnreachable
+from capacity.model import Value, What
+
+__all__ = ["lifted", "undo"]
+
+
+def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False) -> list[str]:
+    """Bring file and containers back to what they were before the step, and say so in the journal.
+
+    Args:
+        intent: the step's first line.
+        engine: where it runs.
+        journal: of the run.
+        exact: where a limit has to be lifted altogether, make a new container instead of lifting it on the old one; where a
+            container uses more than its former memory limit, stop it for the change.
+        again: start what ran and would have been tried again by its former restart policy, and has ended since the step.
+
+    Returns:
+        What could not be brought back, one sentence each; empty when all is as before.
+
+    Raises:
+        EngineUnreachable: no answer; run it again later.
+        StorageError: the journal cannot be written.
+    """
+    names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}
+    journal.write(Kind.UNDOING, **names)
+    left: list[str] = []
+    for file in intent.detail["files"]:
+        try:
+            _restore(Path(file["path"]), file, journal)
+        except CapacityError as error:
+            left.append(str(error))
+    try:
+        left += _containers_back(intent, engine, journal, exact=exact)
+        if again and intent.detail["mode"] == "live":
+            _start_again(intent, engine, journal)
+    except EngineUnreachable:
+        raise
+    except CapacityError as error:
+        left.append(str(error))
+    journal.write(Kind.UNDONE, **names, left=left)
+    return left
+
+
+def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
+    now = read_bytes(path)
+    if digest(now) == file["before"]:
+        return
+    before, after = journal.kept(file["before"]).decode(), journal.kept(file["after"]).decode()
+    replace_file(path, undo_text(before, after, now.decode()).encode())
+
+
+def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: bool) -> list[str]:
+    was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
+    touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
+    if intent.detail["mode"] in {"file", "stop", "recreate"}:
+        return _whole_back(intent, engine, journal)
+    if intent.detail["mode"] == "create":
+        return _removed(intent, engine, journal)
+    if exact and intent.detail["project"] and any(before.get(what) is None for before in was.values() for what in touched):
+        recreate(intent, engine, replicas=_number(intent, engine), force=True)
+        return []
+    left = []
+    for now in containers_now(intent, engine):
+        before = was.get(now.replica)
+        if before is None:
+            continue
+        wanted = {what: before[what] for what in touched}
+        if What.MEMORY in wanted or What.MEMORY_SWAP in wanted:
+            wanted |= {what: before[what] for what in (What.MEMORY, What.MEMORY_SWAP)}
+        if not not_in_force(now, wanted, engine.host):
+            continue
+        _set_back(engine, now, wanted, exact=exact)
+        missing = not_in_force(inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host)
+        if missing:
+            left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
+    return left
+
+
+def _set_back(engine: Engine, now: Container, wanted: dict[What, Value], *, exact: bool) -> None:
+    """Limits as before; a memory limit below what is in use takes a stop."""
+    body = update_body(now, wanted, engine.host)
+    try:
+        send_update(engine, now, body)
+    except EngineRefused as error:
+        if not (now.running and What.MEMORY in wanted):
+            raise
+        if not exact:
+            hint = "--exact stops it, sets the limit and starts it again"
+            raise EngineRefused(f"{now.name} may use more by now than its former limit: {error.message}", hint) from error
+        lifecycle.stop(engine, now.id, now.name)
+        try:
+            send_update(engine, now, body)
+        finally:
+            lifecycle.start(engine, now.id, now.name)
+
+
+def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
+    """A restart policy that is put back says nothing of a container that has ended meanwhile."""
+    for was in intent.detail["containers"]:
+        policy = str(was["before"].get(What.RESTART_POLICY) or "no")
+        if was["seen"]["state"] not in {"running", "restarting"} or policy == "no":
+            continue
+        now = inspect(engine, was["id"], was["name"])
+        if now.state == "exited" and (now.exit_code or not policy.startswith("on-failure")):
+            named = {"service": intent.service, "host": intent.host, "container": now.name, "id": now.id}
+            journal.write(Kind.STARTING, step=intent.step, **named)
+            lifecycle.start(engine, now.id, now.name)
+            journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
+
+
+def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
+    """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
+    if intent.detail["mode"] == "stop":
+        ended = any(one.step == intent.step and one.kind in {Kind.DONE, Kind.FAILED} for one in journal.entries())
+        try:
+            for one in intent.detail["containers"]:
+                if one["seen"]["state"] == "running":
+                    if not ended:  # the Engine may still be at it, and would end what is started meanwhile
+                        lifecycle.stop(engine, one["id"], one["name"])
+                    lifecycle.start(engine, one["id"], one["name"])
+        except ContainerGone:
+            recreate(intent, engine, replicas=_number(intent, engine))
+    return _made_again(intent, engine) if intent.detail["mode"] == "recreate" else []
+
+
+def _made_again(intent: Entry, engine: Engine) -> list[str]:
+    """New containers as the former ones were; what the files say otherwise than those were made cannot be brought back."""
+    was = intent.detail["containers"]
+    left = []
+    if _replaced(intent, engine):
+        recreate(intent, engine, replicas=_number(intent, engine), start=any(one["seen"]["state"] not in IDLE for one in was))
+        left = [
+            f"{one['name']} was made before the compose files were edited, and is as they say now: {', '.join(one['pending'])}"
+            for one in was
+            if one.get("pending")
+        ]
+    left += hold_limits(intent, engine)
+    stop_idle(intent, engine)
+    return left
+
+
+def _replaced(intent: Entry, engine: Engine) -> bool:
+    """Whether the containers of the step are not there any more as they were, or others beside them."""
+    try:
+        now = [inspect(engine, one["id"]) for one in intent.detail["containers"]]
+    except ContainerGone:
+        return True
+    same = all(
+        one.name == was["name"] and (one.running or was["seen"]["state"] not in {"running", "restarting"})
+        for one, was in zip(now, intent.detail["containers"], strict=True)
+    )
+    return not same or _number(intent, engine) != len(of_service(intent, engine))
+
+
+def _number(intent: Entry, engine: Engine) -> int:
+    """How many containers the service is to have: as many as now, unless the step itself may have made them more or fewer."""
+    before = len(intent.detail["containers"])
+    return len(of_service(intent, engine)) or before if intent.detail["changes"] else before
+
+
+def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
+    """Remove what a step made where there was nothing; what somebody else made there since stays, and is said."""
+    lines = [one for one in journal.entries() if one.step == intent.step]
+    made = {one.detail["id"] for one in lines if one.kind is Kind.CREATED}
+    whole = not any(one.kind is Kind.DONE for one in lines)  # it came not so far as to say what it had made
+    found = of_service(intent, engine)
+    for one in found:
+        if whole or one.id in made:
+            named: dict[str, Any] = {"service": intent.service, "host": intent.host, "container": one.name, "id": one.id}
+            journal.write(Kind.REMOVING, step=intent.step, **named)
+            lifecycle.remove(engine, one.id, one.name)
+            journal.write(Kind.REMOVED, step=intent.step, **named)
+    others = [one.name for one in found if not whole and one.id not in made]
+    return [f"{', '.join(others)} was made by somebody else since, and stays: remove it yourself"] if others else []
+
+
+def lifted(intent: Entry, engine: Engine) -> list[str]:
+    """What the Engine shows where nothing was before a step that has been undone: it takes no "none" for some limits."""
+    if intent.detail["mode"] != "live":
+        return []
+    was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
+    touched = {What(change["what"]) for change in intent.detail["changes"]} & {What.CPUS, What.CPUSET}
+    way = "--exact makes a new container" if intent.detail["project"] else "only a new container has none again"
+    try:
+        now = [one for one in containers_now(intent, engine) if one.replica in was]
+    except (ChangeRefused, ContainerGone):
+        return []
+    return [
+        f"{one.name} shows {what} {show_value(what, live_value(one, what))}, which is all of {engine.host.name}, where it was"
+        f" empty: {way}"
+        for one in now
+        for what in sorted(touched)
+        if not was[one.replica].get(what) and live_value(one, what)
+    ]

@@ -1,0 +1,123 @@
+"""Cores: evenly used, and each service on those of its category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from capacity.compliance._facts.facts import Facts
+from capacity.compliance._rules.registry import check
+from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
+from capacity.errors import InputError
+from capacity.model import Resource, Signal
+
+
+@check("cores-balanced")
+def cores_balanced(
+    facts: Facts,
+    *,
+    imbalance: Annotated[float, Field(gt=0)] = 0.35,
+    idle: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    days: Annotated[float, Field(gt=0)] = 7.0,
+) -> Iterator[Verdict]:
+    """The cores of each host are about equally busy: standard deviation over mean of their busy shares; an idle host is fine."""
+    history = facts.history
+    if history is None:
+        return
+    import pandas as pd
+
+    busy = history[Signal.CORE_BUSY]
+    recent = busy.loc[busy.index >= history.end - pd.Timedelta(days=days)].mean().dropna()
+    query = history.queries.get(Signal.CORE_BUSY, "")
+    hosts = sorted({str(name).rpartition("/")[0] for name in busy.columns})
+    for host in hosts:
+        cores = recent[[str(name).rpartition("/")[0] == host for name in recent.index]]
+        evidence = Evidence(threshold=f"imbalance {imbalance:g}", window=f"the last {days:g} days", query=query, host=host)
+        if len(cores) < 2:  # noqa: PLR2004 - one core cannot be uneven, none cannot be judged
+            yield unknown(host, f"{len(cores)} cores are measured", evidence)
+            continue
+        index = float(cores.std(ddof=0) / cores.mean()) if cores.mean() > 0 else 0.0
+        text = f"imbalance {index:.2f}: cores {cores.min():.0%} to {cores.max():.0%} busy, {cores.mean():.0%} on average"
+        shown = Evidence(text, evidence.threshold, evidence.window, query, host=host)
+        bad = index > imbalance and float(cores.max()) > idle
+        yield (
+            failed(host, f"uses its cores unevenly, {text}", shown)
+            if bad
+            else passed(host, f"uses its cores evenly, {text}", shown)
+        )
+
+
+@check("cpu-pinning")
+def cpu_pinning(
+    facts: Facts,
+    *,
+    infrastructure: str | None = None,
+    critical: str | None = None,
+    standard: str | None = None,
+) -> Iterator[Verdict]:
+    """Every service is pinned to cores of its category; on hosts with fewer than four cores nothing is asked.
+
+    The parameters are the cores of each category, such as `0-3,8`; by default those of the settings' `[placement]`, else a
+    quarter, a quarter and the rest. Types of the settings' `[types]` tell the category.
+    """
+    own = {"infrastructure": infrastructure, "critical": critical, "standard": standard}
+    wanted = {category: cores or facts.cores.get(category) for category, cores in own.items()}
+    for key in sorted({*facts.declared, *facts.live}):
+        one = facts.declared.get(key)
+        cpusets = {container.container.cpuset for container in facts.running(key)} or {(one.service.cpuset if one else "") or ""}
+        where = one.where("cpuset") if one else None
+        for cpuset in sorted(cpusets):
+            yield _pinned(facts, key, cpuset, wanted, Evidence.at(where, cpuset or "not pinned"))
+
+
+def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], evidence: Evidence) -> Verdict:
+    if _host_cores(facts, key) is None and not any(wanted.values()):  # files alone: a hook must not wait for heavy imports
+        unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
+        return unknown(key, unsure, evidence) if cpuset else failed(key, "is not pinned to the cores of its category", evidence)
+    from capacity._common.units import parse_cpuset
+    from capacity.sizing._placement import format_cores_list
+    from capacity.sizing._service_types import type_of, types_with
+
+    category = type_of(key, types_with(facts.types)).category
+    allowed = _allowed(facts, key, category, wanted)
+    if allowed is None and cpuset:
+        return unknown(key, f"is pinned to {cpuset}; the number of its host's cores is not known", evidence)
+    named = format_cores_list(allowed) if allowed else f"the cores of {category} services"
+    shown = Evidence(evidence.value, named, file=evidence.file, line=evidence.line)
+    if allowed == ():
+        return passed(key, "runs on a host with too few cores to divide", shown)
+    if not cpuset:
+        return failed(key, f"is not pinned; {category} services belong on {named}", shown)
+    try:
+        strays = sorted({*parse_cpuset(cpuset)} - {*(allowed or ())})
+    except InputError as error:
+        return failed(key, f"has a cpuset that says nothing: {error.message}", shown)
+    if strays:
+        return failed(key, f"is pinned to {cpuset}; {category} services belong on {named}", shown)
+    return passed(key, f"is pinned to {cpuset}", shown)
+
+
+def _allowed(facts: Facts, key: str, category: str, wanted: dict[str, str | None]) -> tuple[int, ...] | None:
+    """The cores of a category on the service's host; nothing on a host too small to divide, None where its size is unknown."""
+    from capacity._common.units import parse_cpuset
+    from capacity.sizing._placement import core_ranges
+
+    if (own := wanted[category]) is not None:
+        return parse_cpuset(own)
+    cores = _host_cores(facts, key)
+    if cores is None:
+        return None
+    return core_ranges(cores)[category] if cores >= 4 else ()  # noqa: PLR2004 - a core for each quarter
+
+
+def _host_cores(facts: Facts, key: str) -> int | None:
+
+    sizes = [facts.inventory.host(one.container.host).cores for one in facts.running(key)] if facts.inventory else []
+    if not sizes and facts.inventory and facts.inventory.hosts:
+        sizes = [host.cores for host in facts.inventory.hosts]
+    if not sizes and facts.history is not None and key in facts.history.services:
+        known = facts.history.host_size(Resource.CPU).dropna()
+        sizes = [int(known[key])] if key in known.index else []
+    return min((size for size in sizes if size > 0), default=None)

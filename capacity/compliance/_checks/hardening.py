@@ -1,0 +1,192 @@
+"""What CIS and docker-bench readers expect: privileges, namespaces, mounts, process limits, restarts.
+
+Each is judged by the compose file and by the containers; either one can break the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+from pydantic import Field
+
+from capacity.compliance._facts.facts import Declared, Facts, Live
+from capacity.compliance._facts.hardening_profile import is_docker_socket
+from capacity.compliance._rules.registry import check
+from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
+
+
+def _judge(
+    facts: Facts,
+    declared: Callable[[Declared], str],
+    live: Callable[[Live], str],
+    *,
+    paths: tuple[str, ...],
+    threshold: str,
+    good: str,
+    look: str,
+) -> Iterator[Verdict]:
+    """Verdicts from two functions that name the fault, or give nothing.
+
+    Args:
+        facts: what is known.
+        declared: the fault of a declared service.
+        live: the fault of a container whose posture is known.
+        paths: where in the service it stands, the first that is there.
+        threshold: what is allowed.
+        good: what is said of those without fault.
+        look: what of `docker inspect` shows it.
+    """
+    for key, one in facts.pairs:
+        fault = declared(one)
+        evidence = Evidence.at(one.where(*paths), fault or good, threshold)
+        yield failed(key, fault, evidence) if fault else passed(key, good, evidence)
+    for key in facts.live:
+        for container in facts.live[key]:
+            name = container.container.name
+            query = f"docker inspect -f '{{{{.HostConfig.{look}}}}}' {name}"
+            shown = Evidence(threshold=threshold, query=query, host=container.container.host)
+            if container.posture is None:
+                yield unknown(key, f"{name}: the Engine was not asked for it", shown)
+            elif fault := live(container):
+                yield failed(key, f"{name} {fault}", shown)
+            else:
+                yield passed(key, f"{name} {good}", shown)
+
+
+@check("privileged")
+def privileged(facts: Facts) -> Iterator[Verdict]:
+    """No container is privileged."""
+    fault = "is privileged: root in it is root on the host"
+    yield from _judge(
+        facts,
+        lambda one: fault if one.service.privileged else "",
+        lambda one: fault if one.posture and one.posture.privileged else "",
+        paths=("privileged",),
+        threshold="not privileged",
+        good="is not privileged",
+        look="Privileged",
+    )
+
+
+@check("host-network")
+def host_network(facts: Facts) -> Iterator[Verdict]:
+    """No container shares the host's network."""
+    fault = "shares the network of its host"
+    yield from _judge(
+        facts,
+        lambda one: fault if one.service.network_mode == "host" or "host" in one.service.networks else "",
+        lambda one: fault if one.posture and one.posture.network_mode == "host" else "",
+        paths=("network_mode", "networks"),
+        threshold="a network of its own",
+        good="has a network of its own",
+        look="NetworkMode",
+    )
+
+
+@check("docker-socket")
+def docker_socket(facts: Facts) -> Iterator[Verdict]:
+    """No container can reach the Engine's socket; mounting it read-only protects nothing."""
+
+    def of_paths(paths: Iterator[str]) -> str:
+        found = next((path for path in paths if is_docker_socket(path)), "")
+        return f"mounts {found}, which gives it the Engine" if found else ""
+
+    yield from _judge(
+        facts,
+        lambda one: of_paths(volume.source for volume in one.service.volumes if volume.type == "bind"),
+        lambda one: of_paths(iter(one.posture.mounts)) if one.posture else "",
+        paths=("volumes",),
+        threshold="no mount of the Engine's socket",
+        good="cannot reach the Engine",
+        look="Binds",
+    )
+
+
+@check("pids-limit")
+def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> Iterator[Verdict]:
+    """Every container has a limit of processes, and not a higher one than `most`."""
+
+    def of_limit(limit: int | None) -> str:
+        if limit is None or limit <= 0:
+            return "has no limit of processes"
+        return f"may start {limit} processes" if limit > most else ""
+
+    yield from _judge(
+        facts,
+        lambda one: of_limit(one.service.resources.pids),
+        lambda one: of_limit(one.container.pids),
+        paths=("pids_limit", "deploy.resources.limits.pids"),
+        threshold=f"at most {most}",
+        good="has a limit of processes",
+        look="PidsLimit",
+    )
+
+
+@check("no-new-privileges")
+def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
+    """No process can gain privileges that its parent did not have."""
+
+    def of_options(options: tuple[str, ...]) -> str:
+        ways = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
+        return "" if ways & set(options) else "lets processes gain privileges"
+
+    yield from _judge(
+        facts,
+        lambda one: of_options(one.service.security_opt),
+        lambda one: of_options(one.posture.security_opt) if one.posture else "",
+        paths=("security_opt",),
+        threshold="security_opt no-new-privileges:true",
+        good="lets no process gain privileges",
+        look="SecurityOpt",
+    )
+
+
+@check("read-only-root")
+def read_only_root(facts: Facts) -> Iterator[Verdict]:
+    """The root file system of every container is read-only."""
+    fault = "can write to its root file system"
+    yield from _judge(
+        facts,
+        lambda one: "" if one.service.read_only else fault,
+        lambda one: "" if one.posture and one.posture.read_only else fault,
+        paths=("read_only",),
+        threshold="read_only: true",
+        good="has a read-only root file system",
+        look="ReadonlyRootfs",
+    )
+
+
+@check("restart-bounded")
+def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> Iterator[Verdict]:
+    """A broken container is not restarted without end: `no`, or `on-failure` with at most so many tries."""
+
+    def of_policy(policy: str) -> str:
+        name, _, tries = policy.partition(":")
+        if name in {"", "no"}:
+            return ""
+        if name == "on-failure" and tries.isdigit() and 0 < int(tries) <= most:
+            return ""
+        return f"restarts without bound ({policy})" if not tries else f"restarts {tries} times ({policy})"
+
+    yield from _judge(
+        facts,
+        lambda one: of_policy(_declared_policy(one)),
+        lambda one: of_policy(one.container.restart_policy),
+        paths=("restart", "deploy.restart_policy"),
+        threshold=f"no, or on-failure:{most}",
+        good="restarts within bounds",
+        look="RestartPolicy",
+    )
+
+
+def _declared_policy(one: Declared) -> str:
+    """`restart`, or what Compose makes of `deploy.restart_policy` where that is missing."""
+    if one.service.restart is not None:
+        return one.service.restart
+    deploy = (one.service.model.get("deploy") or {}).get("restart_policy")
+    if not deploy:
+        return "no"
+    tries = deploy.get("max_attempts") or 0
+    name = {"none": "no", "on-failure": "on-failure"}.get(deploy.get("condition", "any"), "always")
+    return f"{name}:{tries}" if tries and name == "on-failure" else name

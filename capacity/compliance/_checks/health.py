@@ -1,0 +1,182 @@
+"""Health checks and restart loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from capacity.compliance._facts.facts import Facts, Live
+from capacity.compliance._rules.registry import check
+from capacity.compliance._verdicts import Evidence, Status, Verdict, failed, passed, unknown
+from capacity.model import Signal
+
+_MINUTES_AN_HOUR = 60
+
+
+@check("health-check")
+def health_check(facts: Facts) -> Iterator[Verdict]:
+    """Every service has a health check, of its compose file or of its image."""
+    for key in sorted({*facts.declared, *facts.live}):
+        one, live = facts.declared.get(key), facts.live.get(key, ())
+        known = [container for container in live if container.posture is not None]
+        in_image = bool(known) and all(container.posture and container.posture.has_health_check for container in known)
+        declared = one.service.healthcheck if one else None
+        disabled = declared is not None and (declared.disable or declared.test[:1] == ("NONE",))
+        evidence = Evidence.at(one.where("healthcheck") if one else None, "none", "a health check")
+        if declared is not None and not disabled and (declared.test or in_image):
+            yield passed(key, "declares a health check", evidence)
+        elif disabled:
+            yield failed(key, "switches its health check off", evidence)
+        elif in_image:
+            yield passed(key, "has its image's health check", evidence)
+        elif one is None and not known:
+            yield unknown(key, "The Engine was not asked for its health check", evidence)
+        else:
+            yield failed(key, "has no health check", evidence)
+
+
+@check("health-passing")
+def health_passing(facts: Facts) -> Iterator[Verdict]:
+    """The health check of every running container passes."""
+    for key in facts.live:
+        for one in facts.running(key):
+            name, health = one.container.name, one.container.health
+            look = f"docker inspect -f '{{{{.State.Health.Status}}}}' {name}"
+            evidence = Evidence(value=health or "no health check", threshold="healthy", query=look, host=one.container.host)
+            if health == "healthy":
+                yield passed(key, f"{name} is healthy", evidence)
+            elif health == "unhealthy":
+                yield failed(key, f"{name} is unhealthy", evidence)
+            elif health == "starting":
+                yield unknown(key, f"{name} is starting", evidence)
+            else:
+                yield unknown(key, f"{name} has no health check to pass", evidence)
+
+
+@check("restart-loop")
+def restart_loop(
+    facts: Facts,
+    *,
+    restarts: Annotated[int, Field(ge=1)] = 3,
+    minutes: Annotated[int, Field(ge=1, le=60)] = 10,
+    days: Annotated[float, Field(gt=0)] = 1.0,
+) -> Iterator[Verdict]:
+    """No container restarts more often than so many times in so many minutes.
+
+    Three witnesses: Prometheus asked for this very window, the Engine with its count of restarts and its last events, and the
+    hourly counts of history. An hour with few restarts clears a service and one with very many convicts it; in between, hourly
+    counts alone cannot tell.
+    """
+    limit = f"{restarts} restarts in {minutes} min"
+    worst = _worst_hours(facts, days)
+    for key in facts.keys:
+        said = [
+            *_probed(facts, key, restarts, minutes, limit),
+            *(_engine(facts, one, restarts, minutes, limit) for one in facts.live.get(key, ())),
+        ]
+        remembered = [*_history(facts, key, worst, restarts, minutes, days, limit)]
+        witnesses = said or remembered
+        clear = next((one for one in witnesses if one.status is Status.PASS), None)
+        guilty = [one for one in (*said, *remembered) if one.status is Status.FAIL]
+        if guilty:
+            yield from guilty
+        elif clear is not None and key not in _unclear(facts, witnesses):
+            yield clear
+        else:
+            yield from witnesses
+
+
+def _unclear(facts: Facts, witnesses: list[Verdict]) -> set[str]:
+    """Services of which one container cannot be judged, unless Prometheus cleared them."""
+    if facts.monitoring is not None and facts.monitoring.restarts is not None:
+        return set()
+    return {one.subject for one in witnesses if one.status is Status.NOT_EVALUATED}
+
+
+def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> Iterator[Verdict]:
+    probe = facts.monitoring.restarts if facts.monitoring else None
+    if probe is None or probe.minutes != minutes or key not in probe.most:
+        return
+    most = probe.most[key]
+    evidence = Evidence(value=f"{most:g} restarts", threshold=limit, window=f"the last {probe.hours:g} h", query=probe.query)
+    text = f"restarted {most:g} times within {minutes} minutes"
+    yield failed(key, text, evidence) if most > restarts else passed(key, text, evidence)
+
+
+def _engine(facts: Facts, one: Live, restarts: int, minutes: int, limit: str) -> Verdict:
+    container = one.container
+    count, name = container.restart_count, container.name
+    look = f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' {name}"
+    shown = f"{count} restarts since it was started, {container.state}"
+    evidence = Evidence(value=shown, threshold=limit, query=look, host=container.host)
+    if count <= restarts:
+        return passed(container.key, f"{name} was restarted {count} times in all", evidence)
+    if container.state == "restarting" or _lives_shortly(one, minutes, count):
+        return failed(container.key, f"{name} restarts again and again: {count} times so far", evidence)
+    ends = facts.ends.get(container.host)
+    recent = ends.counts.get(container.id, 0) if ends is not None and ends.minutes == minutes else 0
+    if recent > restarts:
+        return failed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
+    if container.running and _runs_since(one, facts.at, minutes):
+        return passed(container.key, f"{name} has run for more than {minutes} minutes", evidence)
+    if ends is not None and ends.minutes == minutes and ends.complete:
+        return passed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
+    return unknown(container.key, f"{name} was restarted {count} times; the Engine does not say when", evidence)
+
+
+def _runs_since(one: Live, at: datetime | None, minutes: int) -> bool:
+    started = _moment(one.container.started_at)
+    return at is not None and started is not None and (at - started).total_seconds() > minutes * 60
+
+
+def _lives_shortly(one: Live, minutes: int, count: int) -> bool:
+    """Whether all restarts lie within the window: the Engine waits longer before each of them, up to a minute."""
+    started, created = _moment(one.container.started_at), _moment(one.posture.created_at if one.posture else "")
+    if started is None or created is None:
+        return False
+    return count > 0 and (started - created).total_seconds() <= minutes * 60
+
+
+def _moment(text: str) -> datetime | None:
+    """A time as the Engine writes it, to the second; None for its zero time."""
+    try:
+        moment = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment if moment.year > 1 else None
+
+
+def _worst_hours(facts: Facts, days: float) -> dict[str, float | None]:
+    """Service -> most restarts in one hour of the last days; None where they were not counted."""
+    history = facts.history
+    if history is None:
+        return {}
+    import pandas as pd
+
+    events = history[Signal.RESTARTS]
+    most = events.loc[events.index >= history.end - pd.Timedelta(days=days)].max()
+    counted = {str(name): float(value) for name, value in most.dropna().items()}
+    return {name: counted.get(name) for name in (*history.services, *counted)}
+
+
+def _history(
+    facts: Facts, key: str, worst: dict[str, float | None], restarts: int, minutes: int, days: float, limit: str
+) -> Iterator[Verdict]:
+    if facts.history is None or key not in worst:
+        return
+    most = worst[key]
+    if most is None:
+        yield unknown(key, "history holds no count of its restarts", Evidence(threshold=limit))
+        return
+    query = facts.history.queries.get(Signal.RESTARTS, "")
+    evidence = Evidence(value=f"{most:.0f} restarts in one hour", threshold=limit, window=f"the last {days:g} days", query=query)
+    if most <= restarts:
+        yield passed(key, f"restarted {most:.0f} times in its worst hour", evidence)
+    elif most > restarts * _MINUTES_AN_HOUR / minutes:
+        yield failed(key, f"restarted {most:.0f} times within an hour", evidence)
+    else:
+        cause = f"restarted {most:.0f} times within an hour; whether {minutes} minutes held more than {restarts} is not recorded"
+        yield unknown(key, cause, evidence)

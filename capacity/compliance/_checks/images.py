@@ -1,0 +1,38 @@
+"""Images that say which version they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from capacity.compliance._facts.facts import Facts
+from capacity.compliance._rules.registry import check
+from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
+
+
+@check("image-tag")
+def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterator[Verdict]:
+    """Every image has a tag that does not move, or a digest; an image that is built here needs neither."""
+    for key, one in facts.pairs:
+        image = one.service.image
+        if one.service.model.get("build") is not None:
+            yield passed(key, "is built from its own files", Evidence.at(one.where("build")))
+            continue
+        yield _judged(key, image or "", moving, Evidence.at(one.where("image"), image or "no image", "a tag or a digest"))
+    for key in [key for key in facts.live if key not in facts.declared]:
+        for live in facts.live[key]:
+            name, image = live.container.name, live.container.image
+            look = f"docker inspect -f '{{{{.Config.Image}}}}' {name}"
+            shown = Evidence(value=image, threshold="a tag or a digest", query=look, host=live.container.host)
+            yield _judged(key, image, moving, shown)
+
+
+def _judged(key: str, image: str, moving: tuple[str, ...], evidence: Evidence) -> Verdict:
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    if digest:
+        return passed(key, "is pinned by its digest", evidence)
+    if not tag or image.startswith("sha256:"):
+        return failed(key, f"runs {image or 'no image'} without a tag", evidence)
+    if tag in moving:
+        return failed(key, f"runs {image}, a tag that moves", evidence)
+    return passed(key, f"runs {image}", evidence)

@@ -1,0 +1,109 @@
+"""Ports of the host: conflicts, the allocated range, the gateways' port, addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import Field
+
+from capacity.compliance._facts.facts import Facts
+from capacity.compliance._facts.port_claims import Claim, clashes
+from capacity.compliance._rules.registry import check
+from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
+
+__all__ = ["is_gateway"]
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Globs = Annotated[tuple[str, ...], Field(min_length=1)]
+GATEWAYS = ("kong", "traefik")
+_SHOWN = 3
+
+
+def is_gateway(facts: Facts, key: str, gateways: Iterable[str]) -> bool:
+    """Whether a service is a gateway: one of the globs fits its name, or the last part of its image's."""
+    names = {key.partition("/")[2].lower(), *(_plain(image) for image in facts.images(key))}
+    return any(fnmatchcase(name, glob) for name in names for glob in gateways)
+
+
+def _plain(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+
+
+def evidence_of(claim: Claim, threshold: str) -> Evidence:
+    """Where a claim stands: its line in the compose file, or its container."""
+    if claim.running:
+        look = f"docker port {claim.container}"
+        return Evidence(value=claim.text, threshold=threshold, query=look, host=claim.host)
+    return Evidence.at(claim.origin, claim.text, threshold)
+
+
+def _every(facts: Facts, faults: dict[Claim, str], threshold: str, good: str) -> Iterator[Verdict]:
+    """A failure for each claim with a fault, a pass for every other service."""
+    for claim, fault in faults.items():
+        yield failed(claim.service, fault, evidence_of(claim, threshold))
+    broken = {claim.service for claim in faults}
+    for key in sorted({*facts.declared, *facts.live} - broken):
+        one = facts.declared.get(key)
+        where = Evidence.at(one.where("ports"), "", threshold) if one else Evidence(threshold=threshold)
+        yield passed(key, good, where)
+
+
+@check("port-conflicts")
+def port_conflicts(facts: Facts) -> Iterator[Verdict]:
+    """No two services want one port of a host: across running containers, across compose files, and between both."""
+    faults = {}
+    for clash in clashes(facts.claims):
+        names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
+        cause = f"so does {_some(names)}" if names else f"and so do all {clash.claim.replicas} of its replicas"
+        faults[clash.claim] = f"wants {clash.claim.text}, {cause}"
+    yield from _every(facts, faults, "one service a port", "shares no host port")
+
+
+def _some(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+@check("port-range")
+def port_range(facts: Facts, *, first: Port = 10000, last: Port = 10999, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
+    """Published ports lie in the range allocated to the house; gateways keep the well-known ones."""
+    if last < first:
+        raise ValueError(f"the range ends at {last}, before it begins at {first}")
+    faults = {
+        claim: f"publishes {claim.text}, outside {first}-{last}"
+        for claim in facts.claims
+        if not (first <= claim.first and claim.last <= last) and not is_gateway(facts, claim.service, gateways)
+    }
+    yield from _every(facts, faults, f"{first}-{last}", "publishes nothing outside the range")
+
+
+@check("port-reserved")
+def port_reserved(facts: Facts, *, port: Port = 8080, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
+    """A well-known port of the host belongs to the gateways alone."""
+    faults = {
+        claim: f"publishes {claim.text}; {port} belongs to {', '.join(gateways)}"
+        for claim in facts.claims
+        if claim.first <= port <= claim.last and not is_gateway(facts, claim.service, gateways)
+    }
+    yield from _every(facts, faults, f"{port} for gateways only", f"does not publish {port}")
+
+
+@check("port-address")
+def port_address(facts: Facts, *, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
+    """Ports are published on a named address of the host, not on all; gateways are there to be reached."""
+    faults = {
+        claim: f"publishes {claim.text} on every address of the host"
+        for claim in facts.claims
+        if _is_wild(claim.address) and not is_gateway(facts, claim.service, gateways)
+    }
+    yield from _every(facts, faults, "a named address", "publishes on named addresses only")
+
+
+def _is_wild(address: str) -> bool:
+    try:
+        return not address or ipaddress.ip_address(address).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Collect facts from compose files, engines and the monitoring, and what checks read."""

@@ -1,0 +1,132 @@
+"""Everything that checks look at, each part optional: compose projects, containers, history, what the monitoring answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from capacity._compose import Origin, Project, Service
+from capacity.model import ServiceKey
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from capacity._docker.containers import Container, Inventory
+    from capacity._docker.events import Ends
+    from capacity.compliance._facts.hardening_profile import Posture
+    from capacity.compliance._facts.monitoring import Monitoring
+    from capacity.compliance._facts.port_claims import Claim
+    from capacity.history import History
+    from capacity.settings import TypeSettings
+
+__all__ = ["Declared", "Facts", "Live"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A service of a compose file."""
+
+    key: str
+    service: Service
+    project: Project
+
+    def where(self, *paths: str) -> Origin | None:
+        """The first of the places that stands in a file; the service itself where none does."""
+        found = (self.service.where(path) for path in paths)
+        return next((place for place in found if place is not None), None) or self.service.where()
+
+
+@dataclass(frozen=True)
+class Live:
+    """A container and how it is locked down; `posture` is None when the Engine was not asked for it."""
+
+    container: Container
+    posture: Posture | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known. An absent part makes the rules that need it not-evaluated.
+
+    Attributes:
+        projects: compose projects, taken as running on one host unless the inventory says otherwise.
+        inventory: containers of all Engines.
+        postures: container id -> how it is locked down.
+        history: what Prometheus remembers.
+        monitoring: what Prometheus and Alertmanager answered just now.
+        at: when the containers were looked at, UTC.
+        ends: host -> which containers ended in the last minutes.
+        notes: what the reader should know about how it was gathered.
+        types: the house's own types of services, by name.
+        cores: category -> cores that the house gives it, such as `0-3`; None is the default.
+    """
+
+    projects: tuple[Project, ...] = ()
+    inventory: Inventory | None = None
+    postures: Mapping[str, Posture] = field(default_factory=dict)
+    history: History | None = None
+    monitoring: Monitoring | None = None
+    at: datetime | None = None
+    ends: Mapping[str, Ends] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    types: Mapping[str, TypeSettings] = field(default_factory=dict)
+    cores: Mapping[str, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, Declared], ...]:
+        """`project/service` and service, sorted; a service that two folders declare under one name is there twice."""
+        found = (
+            Declared(str(ServiceKey(project.name, name)), service, project)
+            for project in self.projects
+            for name, service in project.services.items()
+        )
+        return tuple((one.key, one) for one in sorted(found, key=lambda one: (one.key, one.project.files)))
+
+    @cached_property
+    def declared(self) -> dict[str, Declared]:
+        """`project/service` -> service; the first of `pairs` where there are two."""
+        return dict(reversed(self.pairs))
+
+    @cached_property
+    def live(self) -> dict[str, tuple[Live, ...]]:
+        """`project/service` -> its containers; those of `docker compose run` are left out."""
+        found: dict[str, list[Live]] = {}
+        for container in self.inventory.containers if self.inventory else ():
+            if not container.oneoff:
+                found.setdefault(container.key, []).append(Live(container, self.postures.get(container.id)))
+        return {key: tuple(found[key]) for key in sorted(found)}
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """Who wants which port of the host."""
+        from capacity.compliance._facts.port_claims import claims
+
+        return claims(self)
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """All services that any part knows by name, sorted."""
+        return tuple(sorted({*self.declared, *self.live, *(self.history.services if self.history else ())}))
+
+    def running(self, key: str) -> Iterator[Live]:
+        """The running containers of a service."""
+        return (one for one in self.live.get(key, ()) if one.container.running)
+
+    def labels(self, key: str) -> dict[str, str]:
+        """Labels of a service: those of its containers, then those declared."""
+        found: dict[str, str] = {}
+        for one in self.live.get(key, ()):
+            found.update(one.container.labels)
+        if key in self.declared:
+            found.update(self.declared[key].service.labels)
+        return found
+
+    def images(self, key: str) -> Iterable[str]:
+        """Images of a service, declared and live."""
+        declared = self.declared.get(key)
+        return {
+            *([declared.service.image] if declared and declared.service.image else []),
+            *(one.container.image for one in self.live.get(key, ())),
+        }

@@ -1,0 +1,186 @@
+"""Who wants which port of the host, as declared and as running, and which claims cannot both be met."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from capacity._compose import Origin
+from capacity.compliance._facts.facts import Facts
+from capacity.errors import ComposeError
+
+__all__ = ["ANY_HOST", "Claim", "Clash", "claims", "clashes", "in_the_way", "overlap"]
+
+_LARGEST_PORT = 65535
+ANY_HOST = ""
+"""The host of a declared service of which no container runs anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A port of a host that a service wants.
+
+    `first` and `last` are one port, or a range of which the Engine takes any. `running` ones are of containers.
+    """
+
+    service: str
+    host: str
+    address: str
+    first: int
+    last: int
+    protocol: str
+    target: int
+    running: bool
+    replicas: int = 1
+    profiles: tuple[str, ...] = ()
+    origin: Origin | None = None
+    container: str = ""
+
+    @property
+    def flexible(self) -> bool:
+        """Whether the Engine may choose among several ports."""
+        return self.last > self.first
+
+    @property
+    def text(self) -> str:
+        """As people write it: `127.0.0.1:8080/tcp`."""
+        ports = str(self.first) if not self.flexible else f"{self.first}-{self.last}"
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address + ':' if address else ''}{ports}/{self.protocol}"
+
+    @property
+    def owner(self) -> str:
+        """Who wants it, for messages."""
+        return f"{self.service} (running on {self.host})" if self.running else self.service
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A claim that cannot be met because of others; without others its own replicas fight for it."""
+
+    claim: Claim
+    others: tuple[Claim, ...]
+
+
+def claims(facts: Facts) -> tuple[Claim, ...]:
+    """All claims on host ports, declared ones first; a range that maps port by port is one claim a port.
+
+    Raises:
+        ComposeError: a published port that is none.
+    """
+    return (*_declared(facts), *_live(facts))
+
+
+def _declared(facts: Facts) -> Iterator[Claim]:
+    for key, one in facts.pairs:
+        for host in sorted({live.container.host for live in facts.running(key)}) or [ANY_HOST]:
+            for number, port in enumerate(one.service.ports):
+                if port.published and port.mode in {"ingress", "host"}:
+                    origin = one.where(f"ports.{number}", "ports")
+                    first, last = _ports(port.published, key, origin)
+                    yield Claim(
+                        service=key,
+                        host=host,
+                        address=port.host_ip,
+                        first=first,
+                        last=last,
+                        protocol=port.protocol,
+                        target=port.target,
+                        running=False,
+                        replicas=one.service.replicas,
+                        profiles=one.service.profiles,
+                        origin=origin,
+                    )
+
+
+def _ports(text: str, key: str, origin: Origin | None) -> tuple[int, int]:
+    """First and last port of `8080` or `8080-8085`; Compose leaves it to the Engine to refuse anything else."""
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text, re.ASCII)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if not first <= last <= _LARGEST_PORT:
+        raise ComposeError(f"{origin}: {key} publishes {text!r}, which is no port", "Write 8080 or 8080-8085", origin=origin)
+    return first, last
+
+
+def _live(facts: Facts) -> Iterator[Claim]:
+    for key in facts.live:
+        for one in facts.running(key):
+            container = one.container
+            for port in container.ports:
+                if port.host_port:
+                    yield Claim(
+                        service=key,
+                        host=container.host,
+                        address=port.host_ip,
+                        first=port.host_port,
+                        last=port.host_port,
+                        protocol=port.protocol,
+                        target=port.target,
+                        running=True,
+                        container=container.name,
+                    )
+
+
+def clashes(wanted: Iterable[Claim]) -> tuple[Clash, ...]:
+    """The claims that cannot all be met, each with those in its way; a service does not stand in its own containers' way.
+
+    A range is in trouble only when others hold every port in it.
+    """
+    fixed: dict[tuple[int, str], list[Claim]] = defaultdict(list)
+    wanted = [claim for claim in wanted if claim.first > 0]
+    for claim in wanted:
+        if not claim.flexible:
+            fixed[claim.first, claim.protocol].append(claim)
+    found = []
+    for claim in wanted:
+        held = {port: in_the_way(claim, fixed.get((port, claim.protocol), ())) for port in range(claim.first, claim.last + 1)}
+        free = sum(not others for others in held.values())
+        if free >= claim.replicas or (claim.running and free):
+            continue
+        others = tuple(dict.fromkeys(other for port in held.values() for other in port))
+        found.append(Clash(claim, others))
+    return tuple(found)
+
+
+def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
+    """Those of others, on the same port and protocol, that cannot be met beside a claim."""
+    return [
+        other
+        for other in others
+        if other is not claim
+        and not _same_thing(claim, other)
+        and not _alternatives(claim, other)
+        and (claim.host == other.host or ANY_HOST in {claim.host, other.host})
+        and overlap(claim.address, other.address)
+    ]
+
+
+def _same_thing(claim: Claim, other: Claim) -> bool:
+    """A declared port and the container that has it; or the containers of a service that the Engine already lets run."""
+    return claim.service == other.service and (claim.running or other.running or claim.target == other.target)
+
+
+def _alternatives(claim: Claim, other: Claim) -> bool:
+    """Services of one project that no profile starts together."""
+    same_project = claim.service.partition("/")[0] == other.service.partition("/")[0]
+    both = bool(claim.profiles and other.profiles)
+    return same_project and both and not {*claim.profiles} & {*other.profiles}
+
+
+@cache
+def overlap(one: str, other: str) -> bool:
+    """Whether two host addresses share an address: empty is all; `::` is taken to include IPv4, as on most systems."""
+    if one == other or not one or not other:
+        return True
+    try:
+        first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    except ValueError:
+        return True  # what cannot be read must not look free
+    wild = [address for address in (first, second) if address.is_unspecified]
+    if not wild:
+        return first == second
+    return any(address.version == 6 for address in wild) or first.version == second.version  # noqa: PLR2004 - IPv6

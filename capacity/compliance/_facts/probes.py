@@ -1,0 +1,191 @@
+"""Questions to Prometheus and Alertmanager about themselves."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
+from capacity.compliance._facts.receiver import LABEL, open_receiver
+from capacity.errors import BadAnswer, QueryRefused, SettingsError
+
+if TYPE_CHECKING:
+    from capacity.history._prometheus.transport import Transport
+    from capacity.settings import Settings
+
+__all__ = ["probe_delivery", "probe_prometheus", "read_alerting", "read_targets", "send_probe"]
+
+_T = TypeVar("_T")
+_PATIENCE = 10.0  # seconds for Alertmanager to answer
+_HINT = "Is it a Prometheus server?"
+
+
+def probe_prometheus(settings: Settings, *, minutes: int = 10, hours: float = 24) -> tuple[Monitoring, tuple[str, ...]]:
+    """What the metrics server of the settings says of its targets, its rules and of restarts, and notes on what it did not say.
+
+    Args:
+        settings: with the server's address.
+        minutes: length of the window in which restarts are counted.
+        hours: how far back such windows are looked for.
+
+    Raises:
+        SettingsError: no server is named.
+        SourceError: it does not answer at all.
+    """
+    from capacity.history._prometheus.transport import Transport, plain_address
+
+    if settings.prometheus.url is None:
+        raise SettingsError("No metrics server is named", "Give --source URL, or set prometheus.url in capacity.toml")
+    transport = Transport(settings.prometheus)
+    notes: list[str] = []
+
+    def asked(what: str, question: Callable[[], _T]) -> _T | None:
+        try:
+            return question()
+        except (QueryRefused, BadAnswer) as error:  # servers that speak PromQL alone know nothing of targets and rules
+            notes.append(f"{transport.address} says nothing of {what}: {error.message}")
+            return None
+
+    try:
+        found = Monitoring(
+            address=plain_address(str(settings.prometheus.url)),
+            targets=asked("targets", lambda: read_targets(_data(transport, "/api/v1/targets", {"state": "active"}))),
+            alerting=asked("alert rules", lambda: _alerting(transport)),
+            restarts=asked("restarts", lambda: _restarts(settings, minutes, hours)),
+        )
+    finally:
+        transport.session.close()
+    return found, tuple(notes)
+
+
+def _data(transport: Transport, path: str, params: dict[str, Any]) -> Any:
+    try:
+        return json.loads(transport.get(path, params))["data"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadAnswer(f"{transport.address}{path} gave no Prometheus answer", _HINT) from error
+
+
+def read_targets(data: Any) -> tuple[Target, ...]:
+    """Targets from the answer of `/api/v1/targets`.
+
+    Raises:
+        BadAnswer: it is none.
+    """
+    try:
+        found = [
+            Target(
+                name=f"{target['labels'].get('job', '')}/{target['labels'].get('instance', '')}",
+                up=target["health"] == "up",
+                error="it has not been scraped yet" if target["health"] == "unknown" else str(target.get("lastError") or ""),
+            )
+            for target in data["activeTargets"]
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadAnswer(f"The answer about scrape targets is unreadable ({error!r})", _HINT) from error
+    return tuple(sorted(found, key=lambda target: target.name))
+
+
+def _alerting(transport: Transport) -> Alerting:
+    rules = _data(transport, "/api/v1/rules", {"type": "alert"})
+    return read_alerting(rules, _data(transport, "/api/v1/alertmanagers", {}))
+
+
+def read_alerting(rules: Any, alertmanagers: Any) -> Alerting:
+    """Alert rules and Alertmanagers from the answers of `/api/v1/rules` and `/api/v1/alertmanagers`.
+
+    Raises:
+        BadAnswer: they are none.
+    """
+    try:
+        found = [rule for group in rules["groups"] for rule in group["rules"] if rule.get("type", "alerting") == "alerting"]
+        broken = {
+            str(rule["name"]): str(rule.get("lastError") or rule["health"]) for rule in found if rule.get("health", "ok") == "err"
+        }
+        urls = tuple(sorted(str(manager["url"]) for manager in alertmanagers["activeAlertmanagers"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadAnswer(f"The answer about alert rules is unreadable ({error!r})", _HINT) from error
+    return Alerting(len(found), dict(sorted(broken.items())), urls)
+
+
+def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None:
+    """The worst window of every service; None where the server has no CPU counters of containers."""
+    from capacity.history._prometheus.client import PrometheusSource
+    from capacity.history._services import service_of
+    from capacity.history._signals import CATALOGUE, render
+    from capacity.model import Signal
+
+    identity = settings.identity
+    counted = render(CATALOGUE[Signal.RESTARTS].queries[0], identity, settings.metrics, minutes * 60)
+    # every half window, so that what lies across the border of two windows is seen by a third
+    query = f"max_over_time(({counted})[{hours * 60:.0f}m:{minutes * 30}s])"
+    source = PrometheusSource(settings.prometheus)
+    try:
+        answer = source.instant(query)
+    finally:
+        source.client._session.close()  # noqa: SLF001 - the client has no way to close it
+    most: dict[str, float] = {}
+    for labels, value in answer:
+        key = str(service_of(labels, identity)[0])
+        most[key] = max(most.get(key, 0.0), value)
+    return Restarts(minutes, hours, most, query) if most else None
+
+
+def probe_delivery(address: str, receiver: str = "", wait: float = 60.0) -> Delivery:
+    """Whether Alertmanager answers, and whether an alert that it is given arrives.
+
+    Args:
+        address: Alertmanager's.
+        receiver: `host:port` to listen at, where one of its routes leads to; empty to send nothing.
+        wait: seconds the alert may take; its route's `group_wait` is part of it.
+
+    Raises:
+        WorkError: the receiver cannot listen.
+    """
+    from capacity.history._prometheus.transport import plain_address
+
+    shown, base = plain_address(address), address.rstrip("/")
+    error = _request("GET", f"{base}/-/ready")
+    if error or not receiver:
+        return Delivery(shown, error, receiver, wait)
+    with open_receiver(receiver) as opened:
+        began = time.monotonic()
+        error = _request("POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(seconds=wait)))
+        seconds = time.monotonic() - began if not error and opened.arrived.wait(wait) else None
+        if not error:
+            _request("POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(0)))
+    return Delivery(shown, error, receiver, wait, seconds)
+
+
+def send_probe(address: str, lasts: float) -> tuple[str, str]:
+    """Give Alertmanager a probe alert that ends by itself after `lasts` seconds; its token, and what went wrong or nothing."""
+    token = secrets.token_hex(8)
+    return token, _request("POST", f"{address.rstrip('/')}/api/v2/alerts", _alert(token, timedelta(seconds=lasts)))
+
+
+def _alert(token: str, lasts: timedelta) -> list[dict[str, Any]]:
+    now = datetime.now(UTC)
+    return [
+        {
+            "labels": {"alertname": "CapacityProbe", "severity": "none", LABEL: token},
+            "annotations": {"summary": "A test of alert delivery; nothing is wrong."},
+            "startsAt": (now - timedelta(seconds=1)).isoformat(),
+            "endsAt": (now + lasts).isoformat(),
+        }
+    ]
+
+
+def _request(method: str, url: str, body: Any = None) -> str:
+    """What went wrong, or nothing."""
+    import requests
+
+    from capacity.history._prometheus.transport import plain_address
+
+    try:
+        with requests.request(method, url, json=body, timeout=_PATIENCE, allow_redirects=False) as response:
+            return "" if response.ok else f"HTTP {response.status_code} at {plain_address(url)}"
+    except (requests.RequestException, ValueError) as error:
+        return f"{type(error).__name__} at {plain_address(url)}"

@@ -1,0 +1,88 @@
+"""Waivers: who lets a service break a rule, why, and until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from capacity.compliance._rules.rules import Rule
+from capacity.compliance._rules.strict_yaml import Fields, read_items, read_mapping
+from capacity.errors import InputError
+
+__all__ = ["Waiver", "load_waivers", "read_waivers"]
+
+_KEYS = ("rule", "service", "reason", "owner", "expires")
+_SOON = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """One waiver: `rule` is an id or a slug, `service` a glob, `expires` the last day on which it holds, UTC."""
+
+    rule: str
+    service: str
+    reason: str
+    owner: str
+    expires: date
+    file: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """Where it stands."""
+        return f"{self.file}:{self.line}"
+
+    def fits(self, rule: Rule, subject: str) -> bool:
+        """Whether it is about this rule and this subject, expired or not."""
+        return self.rule in {rule.id, rule.slug} and fnmatchcase(subject, self.service)
+
+    def expired(self, today: date) -> bool:
+        """Whether its last day is over."""
+        return today > self.expires
+
+    def expires_soon(self, today: date) -> bool:
+        """Whether it still holds, and for 30 days at most."""
+        return today <= self.expires <= today + _SOON
+
+
+def load_waivers(file: str | Path) -> tuple[Waiver, ...]:
+    """The waivers of a file.
+
+    Raises:
+        InputError: unreadable, or not a waivers file; the message names file, line, cause and next step.
+    """
+    try:
+        text = Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Cannot read the waivers {file}: {error}", "Name a YAML file") from error
+    return read_waivers(text, str(file))
+
+
+def read_waivers(text: str, file: str) -> tuple[Waiver, ...]:
+    """The waivers of a text with a list `waivers`, in its order.
+
+    Raises:
+        InputError: as `load_waivers`.
+    """
+    return tuple(
+        _waiver(item, file)
+        for item in read_items(read_mapping(text, file, ("waivers",), "waivers"), "waivers", _KEYS, "a waiver")
+    )
+
+
+def _waiver(fields: Fields, file: str) -> Waiver:
+    words = {name: fields.text(name) for name in _KEYS}
+    try:
+        expires = date.fromisoformat(words.pop("expires"))
+    except ValueError as error:
+        raise fields.wrong("expires", "is no date", "Write it like 2027-01-31") from error
+    return Waiver(**words, expires=expires, file=file, line=fields.origin.line)
+
+
+def first_fitting(waivers: Iterable[Waiver], rule: Rule, subject: str, today: date) -> Waiver | None:
+    """The waiver of a failing subject: one that holds before one that has expired."""
+    fitting = [waiver for waiver in waivers if waiver.fits(rule, subject)]
+    return next((waiver for waiver in fitting if not waiver.expired(today)), fitting[0] if fitting else None)

@@ -1,0 +1,221 @@
+"""What `fit` does: candidates at past origins, their losses, weights, calibration, and the forecast of the coming week.
+
+Two passes over the services in chunks: the first makes every candidate at past origins and keeps losses and compact
+tables; the second, when the fleet's losses are known, blends and calibrates. Nothing loops over services.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.forecasting._models import conformal, global_model, weights
+from capacity.forecasting._models.base_models import BOOSTED, CANDIDATES, forecast_all, rows_of
+from capacity.forecasting._preprocessing import DAY, WEEK, Scaled
+from capacity.forecasting._quantiles import Floats, Singles, level_index, pinball, seen
+
+__all__ = ["Learned", "Prepared", "learn", "prepare"]
+
+CHUNK = 256
+THREADS = 2  # numpy sorts without holding the interpreter's lock
+_FARTHEST = 20.0  # a miss by more units says no more than this
+_EVERY = 2  # misses look at every second hour
+_SCORED = 2  # samples an hour that losses look at: neighbours say the same
+
+
+@dataclass
+class Prepared:
+    """First pass over a chunk of services.
+
+    Attributes:
+        losses: (origins, services, quantiles, candidates), NaN where a candidate did not exist or nothing was seen.
+        tables: for the origins calibrated on, in hours before the end, and for the end (0): candidate -> table.
+        scaled: the services' past.
+        asked: what the boosted model is told, by origin; empty for a history too short for it.
+    """
+
+    losses: Floats
+    tables: dict[int, dict[str, Singles]]
+    scaled: Scaled
+    asked: dict[int, global_model.Asked]
+
+
+@dataclass
+class Learned:
+    """What a fitted chunk knows, in scaled units.
+
+    Attributes:
+        forecast: (services, 168, quantiles) calibrated.
+        share: (services, quantiles, candidates) weights.
+    """
+
+    forecast: Singles
+    share: Singles
+    kind: NDArray[np.intp]
+
+
+def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Past origins in hours before the end, and which of them calibrate; nearer ones for a short history.
+
+    The first two see less than a week ahead of them, but say which candidate fits the present state of a service.
+    """
+    days = hours // DAY
+    if hours >= global_model.LEAST_HOURS:
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY, 28 * DAY), (2, 3)
+    if days >= 28:  # noqa: PLR2004 - what a history of that length can teach
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY), (2, 3)
+    if days >= 21:  # noqa: PLR2004 - what a history of that length can teach
+        return (DAY, 3 * DAY, 7 * DAY, 14 * DAY), (2, 3)
+    if days >= 14:  # noqa: PLR2004 - what a history of that length can teach
+        return (DAY, 3 * DAY, 5 * DAY, 7 * DAY, 10 * DAY), (3, 4)
+    if days >= 4:  # noqa: PLR2004 - what a history of that length can teach
+        return (DAY, days * DAY // 3, days * DAY // 2), (2,)
+    if days >= 2:  # noqa: PLR2004 - what a history of that length can teach
+        return (hours // 3, hours // 2), (1,)
+    return (), ()
+
+
+def prepare(scaled: Scaled, levels: Floats) -> Prepared:
+    """Candidates of a chunk at all origins, and their losses at the past ones."""
+    samples, means = scaled.samples, scaled.means
+    hours = means.shape[1]
+    backs, kept = origins(hours)
+    losses = np.full((len(backs), len(samples), len(levels), len(CANDIDATES)), np.nan)
+    out = Prepared(losses, {}, scaled, {})
+    for number, back in enumerate((*backs, 0)):
+        cut = hours - back
+        made = forecast_all(samples[:, :cut], means[:, :cut], levels)
+        if back:
+            for name, loss in _losses(scaled, back, made, levels).items():
+                losses[number, :, :, CANDIDATES.index(name)] = loss
+        if number in kept or not back:
+            out.tables[back] = made
+        if hours >= global_model.LEAST_HOURS and cut >= global_model.SEEN_HOURS and (back in global_model.TAUGHT or not back):
+            out.asked[back] = global_model.asked(made, means[:, cut:], levels)
+    return out
+
+
+def _losses(scaled: Scaled, back: int, made: dict[str, Singles], levels: Floats) -> dict[str, Singles]:
+    """Pinball losses of candidates over the week after an origin; NaN for services not yet there at the origin."""
+    samples, cut = scaled.samples, scaled.means.shape[1] - back
+    actual = seen(samples[:, cut : cut + WEEK, :: max(1, samples.shape[2] // _SCORED)])
+    absent = np.isfinite(scaled.means[:, :cut]).sum(axis=1) < DAY // 2
+    out = {name: pinball(actual, rows_of(name, table, min(back, WEEK)), levels) for name, table in made.items()}
+    for loss in out.values():
+        loss[absent] = np.nan
+    return out
+
+
+def _add_boosted(chunks: list[Prepared], levels: Floats, seed: int) -> None:
+    """Give every chunk the boosted model's table for the coming week, and its loss where that can be judged."""
+    if not all(chunk.asked for chunk in chunks):
+        return
+    backs, _ = origins(chunks[0].scaled.means.shape[1])
+    for back, number, table in global_model.teach(chunks, seed):
+        chunk = chunks[number]
+        chunk.tables[back][BOOSTED] = table
+        if back:
+            loss = _losses(chunk.scaled, back, {BOOSTED: table}, levels)
+            chunk.losses[backs.index(back), :, :, CANDIDATES.index(BOOSTED)] = loss[BOOSTED]
+
+
+def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
+    """Blend and calibrate all chunks with what the fleet as a whole shows."""
+    _add_boosted(chunks, levels, seed)
+    backs, kept = origins(chunks[0].scaled.means.shape[1])
+    origin_weights = np.array(weights.ORIGIN_WEIGHTS[: len(backs)])
+    ends = [*(backs[origin] for origin in kept), 0]
+    weighed = [_weigh(chunks, levels, origin_weights * mask, end) for mask, end in zip(_masks(backs, kept), ends, strict=True)]
+    group = [conformal.kinds(c.scaled.means, c.scaled.centre, c.scaled.spread) for c in chunks]
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = list(pool.map(lambda n: _blends(chunks[n], [w[n] for w in weighed], ends, levels), range(len(chunks))))
+    offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels)
+    part = conformal.lead_part(np.arange(WEEK))
+    out, start = [], 0
+    for (forecast, unit, _), (share, _), kind in zip(made, weighed[-1], group, strict=True):
+        stop = start + len(forecast)
+        moved = forecast + offset[start:stop][:, part] * unit[:, :, None]
+        out.append(Learned(np.sort(moved, axis=-1), share, kind))
+        start = stop
+    return out
+
+
+def _blends(
+    chunk: Prepared, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
+) -> tuple[Singles, Singles, Singles | None]:
+    """The coming week's blend, the unit of its misses, and the misses of past blends: (services, origins, ...)."""
+    middle, hours = level_index(levels, 0.5), chunk.scaled.means.shape[1]
+    missed: list[Singles] = []
+    for end, (share, own) in zip(ends, weighed, strict=True):
+        cut = hours - end
+        forecast = weights.blended(chunk.tables.pop(end), share)
+        unit = conformal.uncertainty(forecast, chunk.scaled.samples[:, :cut], own[:, middle], levels)
+        if end:
+            missed.append(_misses(chunk.scaled.samples[:, cut : cut + WEEK], forecast, unit))
+    return forecast, unit, np.stack(missed, axis=1) if missed else None
+
+
+def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
+    """Origins to learn weights from: those whose week ended before the one calibrated on began, then all.
+
+    Where there are none, those that began earlier; where there are none either, all others.
+    """
+    masks = []
+    ages = np.array(backs)
+    for judged in kept:
+        choices = (ages >= ages[judged] + WEEK, ages > ages[judged], ages != ages[judged], ages > 0)
+        masks.append(next(choice for choice in choices if choice.any()).astype(np.float64))
+    return [*masks, np.ones(len(backs))]
+
+
+def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int) -> list[tuple[Singles, Floats]]:
+    """Weights of each chunk's candidates for the week after `end`, and each service's past loss by quantile under them."""
+    used = origin_weights > 0
+    if not used.any():
+        relative = [np.full((len(c.scaled.means), len(levels), len(CANDIDATES)), np.nan) for c in chunks]
+        counts = [np.zeros(len(c.scaled.means)) for c in chunks]
+    else:
+        both = [weights.own_losses(c.losses[used], origin_weights[used]) for c in chunks]
+        relative, counts = [b[0] for b in both], [b[1] for b in both]
+    fleet = weights.fleet_losses(np.concatenate(relative), weights.prior())
+    out = []
+    for chunk, own, count in zip(chunks, relative, counts, strict=True):
+        exists = np.array([name in chunk.tables[end] for name in CANDIDATES], np.float32)
+        share = weights.weights(own, count, fleet, exists)
+        out.append((share, _past_loss(chunk.losses[used], share)))
+    return out
+
+
+def _past_loss(losses: Floats, share: Singles) -> Floats:
+    """Typical loss of a blend over origins, by service and quantile; NaN without evidence.
+
+    The mean of roots: one bad week long ago must not make a quiet service look restless.
+    """
+    there = np.isfinite(losses)
+    heard = np.maximum((share * there).sum(axis=-1), 1e-9)
+    at_origin = (np.nan_to_num(losses) * share).sum(axis=-1) / heard
+    origins_seen = there.any(axis=-1)
+    roots = (np.sqrt(np.maximum(at_origin, 0)) * origins_seen).sum(axis=0) / np.maximum(origins_seen.sum(axis=0), 1)
+    return np.where(origins_seen.any(axis=0), roots**2, np.nan)
+
+
+def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
+    """Scaled misses: (services, 168 / every, samples, quantiles), NaN where nothing was seen; a short origin is padded."""
+    thin = actual[:, ::_EVERY, :: max(1, actual.shape[2] // _SCORED)]
+    forecast, unit = forecast[:, ::_EVERY], unit[:, ::_EVERY]
+    out = np.full((len(thin), forecast.shape[1], thin.shape[2], forecast.shape[2]), np.nan, np.float32)
+    seen = thin.shape[1]
+    scaled = (thin[..., None] - forecast[:, :seen, None]) / unit[:, :seen, None, None]
+    out[:, :seen] = np.clip(scaled, -_FARTHEST, _FARTHEST)
+    return out
+
+
+def _offsets(misses: list[Singles | None], group: NDArray[np.intp], levels: Floats) -> Singles:
+    kept = [m for m in misses if m is not None]
+    if not kept:
+        return np.zeros((len(group), len(conformal.LEAD_PARTS) + 1, len(levels)), np.float32)
+    table = np.concatenate(kept)
+    return conformal.offsets(table, group, levels, every=_EVERY, samples_apart=12.0 / _EVERY * table.shape[3])

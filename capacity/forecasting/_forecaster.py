@@ -1,0 +1,309 @@
+"""The forecaster of a fleet: fit on a usage frame, predict quantiles of the use and of its peak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from capacity._common.progress import Progress, Silent
+from capacity.errors import InputError, WorkError
+from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
+from capacity.forecasting._diagnostics import starts, structure
+from capacity.forecasting._models.base_models import CANDIDATES, since_change
+from capacity.forecasting._models.peaks import peak_quantiles
+from capacity.forecasting._preprocessing import WEEK, Grid, check, latest, masked, read_grid, scale
+from capacity.forecasting._quantiles import Floats, check_levels
+
+__all__ = ["DEFAULT_QUANTILES", "Forecaster"]
+
+DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+_LEAST_DAYS = 1.0
+Span = tuple[str, object, object]
+Change = tuple[str, object]
+
+
+class Forecaster:
+    """Quantile forecasts for every service of a usage frame, learned in one pass over all of them.
+
+    Args:
+        quantiles: increasing levels between 0 and 1.
+        random_state: seed of the draw that thins samples; the same input gives the same bytes.
+        ignore: `(service, start, end)` windows left out of learning; `"*"` names every service.
+        change_points: `(service, when)`: what lies before is left out once a day of samples follows.
+        holidays: `(start, end)` calendar windows, past and coming: past ones teach only coming ones.
+        exclude: services not to forecast; they are listed in `skipped_` as `excluded`.
+
+    Attributes:
+        services_: services that are forecast, in the order of the frame.
+        skipped_: service -> `no-data`, `not-enough-history` or `excluded`.
+        step_: step of the usage.
+        end_: last timestamp of the usage; forecasts begin one step later.
+        data_hash_: hash of what was learned from.
+    """
+
+    def __init__(
+        self,
+        quantiles: tuple[float, ...] = DEFAULT_QUANTILES,
+        random_state: int = 0,
+        ignore: tuple[Span, ...] = (),
+        change_points: tuple[Change, ...] = (),
+        holidays: tuple[tuple[object, object], ...] = (),
+        exclude: tuple[str, ...] = (),
+    ) -> None:
+        self.quantiles = quantiles
+        self.random_state = random_state
+        self.ignore = ignore
+        self.change_points = change_points
+        self.holidays = holidays
+        self.exclude = exclude
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - scikit-learn's signature
+        """Constructor parameters."""
+        return {name: getattr(self, name) for name in _PARAMETERS}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor parameters."""
+        for name, value in params.items():
+            if name not in _PARAMETERS:
+                raise InputError(f"Forecaster has no parameter {name!r}", f"It has: {', '.join(_PARAMETERS)}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        return f"Forecaster({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
+
+    def fit(self, usage: pd.DataFrame, y: object = None, *, progress: Progress | None = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+        """Learn from a usage frame: UTC grid x services, NaN = no sample.
+
+        Args:
+            usage: what to learn from.
+            y: ignored; scikit-learn's pipelines pass it.
+            progress: told about each part of the fleet.
+        """
+        levels = self._levels()
+        grid = read_grid(check(usage))
+        self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
+        self.data_hash_ = _persistence.hash_of(usage)
+        recent, grid = latest(usage, grid)
+        names = [str(name) for name in usage.columns]
+        size = int(np.clip(-(-len(names) // _fitting.THREADS), 32, _fitting.CHUNK))
+
+        progress = progress or Silent()
+        begins = range(0, len(names), size)
+        progress.start("Learning forecasts", len(begins) + 1)
+        try:
+            with ThreadPoolExecutor(_fitting.THREADS) as pool:
+                parts = []
+                for part in pool.map(lambda at: self._prepare(recent.iloc[:, at : at + size], grid, at, levels), begins):
+                    parts.append(part)
+                    progress.advance(f"{len(parts)} of {len(begins)} parts of the fleet")
+            self.skipped_: dict[str, str] = {name: why for part in parts for name, why in part.skipped.items()}
+            self.services_ = usage.columns[[number for part in parts for number in part.kept]]
+            self._state = _state(parts, levels, self.random_state)
+            progress.advance("the fleet as a whole")
+        finally:
+            progress.finish()
+        return self
+
+    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _Part:
+        """First pass over some columns."""
+        names = [str(name) for name in part.columns]
+        values = masked(part.to_numpy(np.float64), grid, names, self.ignore, self.change_points)
+        reasons = _reasons(values, names, grid, set(self.exclude))
+        kept = [number for number, name in enumerate(names) if name not in reasons]
+        if not kept:
+            return _Part(reasons, [], None, None, None)
+        values = values[:, kept]
+        found = starts.find(values, grid.an_hour)
+        steady, special = _horizon.without_holidays(starts.without(values, found), grid, self.holidays, levels)
+        scaled = scale(steady, grid, self.random_state)
+        starts.keep_peaks(scaled, values, found, grid)
+        return _Part(reasons, [start + number for number in kept], _fitting.prepare(scaled, levels), special, found.table)
+
+    def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
+        """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
+
+        Args:
+            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread growing with the root of
+                the lead and its level with the trend where trending candidates hold most of the weight.
+            every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
+        """
+        future, lead = self._future(horizon, every)
+        columns = pd.MultiIndex.from_product([self.services_, list(self.quantiles)], names=["service", "quantile"])
+        out = _horizon.on_grid(self._state, lead, future, self.holidays)
+        return pd.DataFrame(out, index=future, columns=columns, copy=False)
+
+    def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
+        """Quantiles of the maximum over the horizon: service x quantile, in the unit of the usage."""
+        steps = self._steps(horizon)
+        hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
+        state = self._state
+        scaled = np.zeros((0, len(self.quantiles)))
+        if len(self.services_):
+            scaled = peak_quantiles(state["tops"], hours, state["kind"], state["levels"])
+            # A maximum is at least each of its parts: its quantiles cannot lie below theirs.
+            scaled = np.maximum(scaled, state["forecast"][:, :hours].max(axis=1))
+        return pd.DataFrame(
+            np.maximum(state["centre"][:, None] + scaled * state["spread"][:, None], 0.0),
+            index=pd.Index(self.services_, name="service"),
+            columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
+        )
+
+    def backtest(self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4) -> pd.DataFrame:
+        """Scores of forecasts made at past origins, each fitted on what was known then: one row a service and origin.
+
+        Columns: `mase`; `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|); `coverage_0.9` and so on
+        (share of samples at or below the quantile); `peak`, `peak_0.9` and so on (was the peak within); `model` (the
+        candidate with most weight).
+        """
+        return _backtest.backtest(self, usage, pd.Timedelta(horizon), origins)
+
+    def explain(self, service: str) -> dict[str, Any]:
+        """What was chosen for a service and why, as plain data; see `structure.explain`."""
+        number = self._number(service)
+        return structure.explain(self._state, number, self.services_[number], self.end_)
+
+    def time_to_limit(
+        self, limits: Mapping[str, float] | pd.Series, horizon: str | pd.Timedelta = "28D", band: float = 0.95
+    ) -> pd.DataFrame:
+        """When use first reaches a limit: service x (`upper`, `median`), NaT where it does not within the horizon.
+
+        Args:
+            limits: service -> limit in the unit of the usage; services without one are left out.
+            horizon: how far to look.
+            band: level of the upper band; the nearest trained level is used.
+        """
+        return _horizon.time_to_limit(self, limits, horizon, band)
+
+    def save(self, path: str | Path) -> None:
+        """Keep the trained model in a folder: arrays as `.npz`, the rest as JSON."""
+        self._trained()
+        _persistence.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, data_hash: str | None = None) -> Forecaster:
+        """Read a trained model; an old, foreign or damaged one is refused by name.
+
+        Args:
+            path: folder written by `save`.
+            data_hash: refuse a model learned from other data than this.
+        """
+        return _persistence.load(cls, Path(path), data_hash)
+
+    def _levels(self) -> Floats:
+        try:
+            return check_levels(self.quantiles)
+        except (TypeError, ValueError) as bad:
+            raise InputError(f"Quantiles {self.quantiles!r} cannot be forecast: {bad}", "Give e.g. (0.5, 0.9, 0.99)") from None
+
+    def _trained(self) -> None:
+        if not hasattr(self, "_state"):
+            raise WorkError("The forecaster has learned nothing yet", "Call fit(usage) first")
+
+    def _number(self, service: str) -> int:
+        self._trained()
+        if service in self.skipped_:
+            raise InputError(f"{service} has no forecast: {self.skipped_[service]}", "Ask for a service of services_")
+        found = np.flatnonzero([str(name) == service for name in self.services_])
+        if not len(found):
+            raise InputError(f"{service} was not in the usage frame", "Ask for a service of services_")
+        return int(found[0])
+
+    def _steps(self, horizon: str | pd.Timedelta) -> int:
+        self._trained()
+        steps = int(pd.Timedelta(horizon) / self.step_)
+        if steps < 1:
+            raise InputError(f"A horizon of {horizon} is shorter than the step {self.step_}", "Ask for a longer one")
+        return steps
+
+    def _future(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None) -> tuple[pd.DatetimeIndex, Floats]:
+        """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour 0."""
+        steps = self._steps(horizon)
+        stride = 1 if every is None else max(1, round(pd.Timedelta(every) / self.step_))
+        number = np.arange(stride, steps + 1, stride)
+        start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
+        future = pd.date_range(start + self.step_ * stride, periods=len(number), freq=self.step_ * stride)
+        step, hour = self.step_ // pd.Timedelta("1ns"), pd.Timedelta("1h") // pd.Timedelta("1ns")
+        # The last sample closes the last hour of the history, so an hour later is lead hour 0; whole numbers divide exactly.
+        return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What the first pass says about some columns.
+
+    Attributes:
+        skipped: service -> why it has no forecast.
+        kept: numbers of the other columns.
+        prepared: their candidates.
+        holidays: what their holidays looked like.
+        starts: their startups.
+    """
+
+    skipped: dict[str, str]
+    kept: list[int]
+    prepared: _fitting.Prepared | None
+    holidays: Floats | None
+    starts: Floats | None
+
+
+_PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
+
+
+def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
+    """Services that cannot be forecast, and why."""
+    present = np.isfinite(values).sum(axis=0)
+    least = _LEAST_DAYS * pd.Timedelta("1D") / grid.step
+    out = {}
+    for name, count in zip(names, present, strict=True):
+        if name in exclude:
+            out[name] = "excluded"
+        elif count == 0:
+            out[name] = "no-data"
+        elif count < least:
+            out[name] = "not-enough-history"
+    return out
+
+
+def _state(parts: list[_Part], levels: Floats, seed: int) -> dict[str, Any]:
+    """Everything a trained model knows, as arrays."""
+    prepared = [part.prepared for part in parts if part.prepared is not None]
+    holidays = [part.holidays for part in parts if part.holidays is not None]
+    if not prepared:
+        nothing = np.zeros(0)
+        return {
+            "forecast": np.zeros((0, WEEK, len(levels)), np.float32),
+            "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32),
+            "means": np.zeros((0, 0), np.float32),
+            "tops": np.zeros((0, 0), np.float32),
+            "kind": np.zeros(0, np.intp),
+            "starts": np.zeros((0, len(starts.COLUMNS))),
+            "levels": levels,
+            **dict.fromkeys(("centre", "spread", "slope"), nothing),
+        }
+    learned = _fitting.learn(prepared, levels, seed)
+    scaled = [p.scaled for p in prepared]
+    out = {
+        "forecast": np.concatenate([part.forecast for part in learned]),
+        "share": np.concatenate([part.share for part in learned]),
+        "kind": np.concatenate([part.kind for part in learned]),
+        "means": np.concatenate([s.means for s in scaled]),
+        "tops": np.concatenate([s.tops for s in scaled]),
+        "centre": np.concatenate([s.centre for s in scaled]),
+        "spread": np.concatenate([s.spread for s in scaled]),
+        "starts": np.concatenate([part.starts for part in parts if part.starts is not None]),
+        "levels": levels,
+    }
+    # Peaks from before a lasting change of level say nothing about peaks after it.
+    known = np.arange(out["tops"].shape[1]) >= since_change(out["means"])[:, None]
+    out["tops"] = np.where(known, out["tops"], np.float32(np.nan))
+    out["slope"] = structure.slopes(out["means"])[0]
+    if holidays:
+        out["holiday"] = np.concatenate(holidays)
+    return out

@@ -1,0 +1,1 @@
+"""Base models, their weights, the global model, conformal calibration and peaks."""

@@ -1,0 +1,137 @@
+"""Conformal calibration: how far past forecasts missed, in units of each service's own uncertainty, pooled over the fleet.
+
+A quantile is moved by the same quantile of its past scaled misses, so that it would have been right that often (conformalised
+quantile regression: Romano, Patterson and Candes, NeurIPS 2019). One service has a handful of independent past weeks, far too
+few for a 0.99 quantile; misses are therefore pooled, over services of one kind and over the fleet, after division by a scale
+that each service sets itself (locally weighted conformal prediction; Lei et al., JASA 113, 2018).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.forecasting._preprocessing import DAY
+from capacity.forecasting._quantiles import Floats, Singles, level_index, row_quantiles
+
+__all__ = ["GROUPS", "LEAD_PARTS", "kinds", "lead_part", "offsets", "uncertainty"]
+
+GROUPS = ("idle", "bursty", "seasonal", "steady")
+LEAD_PARTS = (DAY, 3 * DAY)  # the first day, the next two, the rest
+_GROUP_SERVICES = 200.0  # the fleet weighs like this many services of the same kind
+_OWN_MISSES = 400.0  # the group weighs like this many independent misses of a service's own
+_PRIOR_SERVICES = 10.0  # the prior weighs like this many services of the fleet
+_LEAD_SHARE = 0.5  # how much a lead part is heard against all leads together
+_LEAST_UNIT = 0.01  # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
+
+
+def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which lead part an hour ahead belongs to."""
+    return np.digitize(hours, LEAD_PARTS)
+
+
+def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
+    """Kind of each service as an index into `GROUPS`, from its history alone: (services,).
+
+    Idle: varies by less than 2 % of its level. Bursty: deviates by more than its mean, or the 99 % quantile is above four
+    times the median. Seasonal: the hour of the day explains 30 % of the variance. Steady: the rest.
+    """
+    level = means.astype(np.float64) * spread[:, None] + centre[:, None]
+    there = np.isfinite(level)
+    count = np.maximum(there.sum(axis=1), 1)
+    mean = np.where(there, level, 0).sum(axis=1) / count
+    variance = np.where(there, (level - mean[:, None]) ** 2, 0).sum(axis=1) / count
+    middle, high = np.moveaxis(row_quantiles(level, np.array([0.5, 0.99])), -1, 0)
+    days = level.shape[1] // DAY
+    table = level[:, level.shape[1] - days * DAY :].reshape(len(level), days, DAY)
+    known = np.isfinite(table)
+    profile = np.where(known, table - mean[:, None, None], 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    explained = (profile**2).mean(axis=1) > 0.3 * variance if days > 1 else np.zeros(len(level), bool)
+    deviation = np.sqrt(variance)
+    idle = (deviation <= 0.02 * np.abs(mean)) | (spread <= 0)
+    bursty = (high > 4 * middle) | (deviation > mean)
+    return np.select([idle, bursty, explained], [0, 1, 2], 3).astype(np.intp)
+
+
+def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats) -> Singles:
+    """The unit a service's misses are measured in, by lead hour: (services, 168).
+
+    The root of its own typical past loss (in scaled units, so free of a scale), and a little of the forecast's width at that
+    hour. The loss grows when levels wander from week to week, which a width alone does not see; the root, because quiet
+    services are surprised by larger multiples of their usual loss than busy ones.
+
+    Args:
+        forecast: (services, 168, quantiles).
+        samples: (services, hours, samples) up to the origin, for services without a past loss.
+        own: (services,) mean past pinball loss of the median, NaN when unknown.
+        levels: (quantiles,).
+    """
+    low, high = level_index(levels, 0.1), level_index(levels, 0.9)
+    local = forecast[:, :, high] - forecast[:, :, low]
+    past = own.astype(np.float64)
+    if not np.isfinite(past).all():
+        recent = samples[:, -7 * DAY :].reshape(len(samples), -1)
+        ends = row_quantiles(recent, np.array([0.1, 0.9]))
+        past = np.where(np.isfinite(past), past, np.nan_to_num(ends[:, 1] - ends[:, 0]) / 4)
+    return np.asarray(0.05 * local + (0.3 * np.sqrt(past) + _LEAST_UNIT)[:, None], np.float32)
+
+
+def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float) -> Singles:
+    """How far to move each quantile, in units of the uncertainty: (services, lead parts, quantiles).
+
+    Args:
+        misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN where nothing was seen.
+        group: (services,) index into `GROUPS`.
+        levels: (quantiles,).
+        every: lead hours between two that are given.
+        samples_apart: samples that count as one independent miss, since neighbours are alike.
+    """
+    services, parts, count = len(misses), len(LEAD_PARTS) + 1, len(levels)
+    part = lead_part(np.arange(misses.shape[2]) * every)
+    out = np.zeros((services, parts, count), np.float32)
+    for number, asked in enumerate(levels):
+        table = np.ascontiguousarray(misses[..., number])
+        rows = table.reshape(services, -1)
+        pooled = _pooled(rows, group, asked)
+        for which in range(parts):
+            there = _pooled(table[:, :, part == which].reshape(services, -1), group, asked)
+            out[:, which, number] = _LEAD_SHARE * there + (1 - _LEAD_SHARE) * pooled
+        trust, own = _own(rows, asked, samples_apart)
+        out[:, :, number] += (trust * (own - pooled))[:, None]
+    # Past misses say how far to open the fan. Which way levels will move on the whole they cannot say: the median stays.
+    return np.asarray(out * np.minimum(np.abs(levels - 0.5) / 0.4, 1.0), np.float32)
+
+
+def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
+    """How far a service's own misses are trusted, and their asked quantile: two (services,)."""
+    seen = np.isfinite(rows).sum(axis=1)
+    # An extreme quantile needs more misses than a middle one to be seen at all.
+    independent = seen / apart * min(1.0, 4 * asked * (1 - asked))
+    own = row_quantiles(rows, np.array([asked]))[:, 0]
+    return independent / (independent + _OWN_MISSES), np.nan_to_num(own).astype(np.float64)
+
+
+def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
+    """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the prior: (services,)."""
+    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in the tails.
+    prior = 0.04 / (1 - asked) - 0.025 / asked
+    there = np.isfinite(rows)
+    having = there.any(axis=1)
+    if not having.any():
+        return np.full(len(rows), prior)
+    count = int(having.sum())
+    fleet = (count * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (count + _PRIOR_SERVICES)
+    out = np.full(len(rows), fleet)
+    for kind in range(len(GROUPS)):
+        of_kind = group == kind
+        members = int((of_kind & having).sum())
+        if members:
+            mine = _quantile(rows[of_kind][there[of_kind]], asked)
+            out[of_kind] = (members * mine + _GROUP_SERVICES * fleet) / (members + _GROUP_SERVICES)
+    return out
+
+
+def _quantile(values: Singles, asked: float) -> float:
+    """The ceil((n + 1) q)-th smallest: the conformal quantile."""
+    place = min(int(np.ceil((len(values) + 1) * asked)), len(values)) - 1
+    return float(np.partition(values, place)[place])

@@ -1,0 +1,229 @@
+"""History on disk: Parquet, partitioned by source, signal and UTC day.
+
+::
+
+    <archive>/<source>/source.json                   what the source is
+    <archive>/<source>/<signal>-<step>s-<query>/2026-11-22.parquet
+
+A day is final when it is over (and the server has had an hour to settle), was answered completely and without warnings, and is
+not empty; a final day is never asked for again. Days outlive the server's own retention: nothing here deletes one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import re
+import zlib
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from capacity.errors import InputError
+from capacity.history._parquet import Damaged, read_block, storage_error, write_atomically, write_block
+from capacity.history._services import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from capacity.model import Signal
+
+__all__ = ["SETTLE", "Archive", "SourceRecord", "StoredDay", "plain_address", "source_name"]
+
+SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
+_FORMAT = 1
+
+_log = logging.getLogger("capacity")
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """What an archive knows of a source, enough to work without it.
+
+    Attributes:
+        name: folder in the archive.
+        url: address without credentials; empty for imported history.
+        kind: prometheus, victoriametrics, thanos, mimir or import.
+        scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while nothing was scraped yet.
+        queries: signal -> PromQL text used last.
+    """
+
+    name: str
+    url: str
+    kind: str
+    scrape_interval: int
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredDay:
+    """A day as it lies in the archive."""
+
+    block: Block
+    final: bool
+    warnings: tuple[str, ...]
+
+
+class Archive:
+    """A folder of history. Safe for several runs at once: every write is a rename of a finished file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def sources(self) -> list[SourceRecord]:
+        """All sources, by name."""
+        records = [self._read_record(file) for file in sorted(self.path.glob("*/source.json"))]
+        return [record for record in records if record is not None]
+
+    def source(self, name: str) -> SourceRecord | None:
+        """The source called `name`."""
+        return self._read_record(self.path / name / "source.json")
+
+    def find(self, wanted: str | None) -> SourceRecord:
+        """The source of that name or address; without either the only one there is.
+
+        Raises:
+            InputError: none or several fit.
+        """
+        records = self.sources()
+        address = plain_address(wanted) if wanted else None
+        fitting = [record for record in records if wanted is None or record.name == wanted or record.url == address]
+        if len(fitting) == 1:
+            return fitting[0]
+        names = ", ".join(record.name for record in records) or "nothing"
+        if not fitting:
+            what = f"No history of {address} is" if wanted else "No history is"
+            raise InputError(f"{what} in the archive {self.path} (it holds {names})", "Run `capacity fetch` first")
+        raise InputError(f"The archive {self.path} holds {names}", "Name one with --source")
+
+    def record(self, source: SourceRecord) -> SourceRecord:
+        """Keep what is known of a source, beside the queries that another run has recorded meanwhile; the sum of both."""
+        with self._locked(source.name):
+            known = self.source(source.name)
+            if known is not None:
+                source = replace(source, queries={**known.queries, **source.queries})
+            if known != source:
+                text = json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True) + "\n"
+                write_atomically(self.path / source.name / "source.json", lambda path: path.write_text(text, encoding="utf-8"))
+        return source
+
+    def read(self, source: str, signal: Signal, query: str, step: int, day: date) -> StoredDay | None:
+        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and counts as not there."""
+        path = self._file(source, signal, query, step, day)
+        try:
+            inode = path.stat().st_ino
+            block, meta = read_block(path)
+            _verify(block, meta, {"query": query, "step": step, "day": day.isoformat()})
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error(path, error) from error
+        except Damaged as error:
+            aside = path.with_name(path.name + ".damaged")
+            _log.warning("%s is damaged (%s); set aside as %s", path, error, aside.name)
+            try:
+                if path.stat().st_ino == inode:  # else another run has mended it meanwhile
+                    path.replace(aside)
+            except FileNotFoundError:
+                return None  # another run was quicker
+            except OSError as failure:
+                raise storage_error(path, failure) from failure
+            return None
+        return StoredDay(block, bool(meta.get("final")), tuple(meta.get("warnings", ())))
+
+    def write(self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay) -> None:
+        """Store a day, whole or not at all.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        meta = {
+            "format": _FORMAT,
+            "signal": str(signal),
+            "query": query,
+            "step": step,
+            "day": day.isoformat(),
+            "final": stored.final,
+            "warnings": list(stored.warnings),
+        }
+        meta["checksum"] = _checksum(stored.block, meta)
+        write_block(self._file(source, signal, query, step, day), stored.block, meta)
+
+    def days(self, source: str, signal: Signal, query: str, step: int) -> list[str]:
+        """ISO dates of the days stored."""
+        return sorted(path.stem for path in self._folder(source, signal, query, step).glob("????-??-??.parquet"))
+
+    def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
+        return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
+
+    def _folder(self, source: str, signal: Signal, query: str, step: int) -> Path:
+        digest = hashlib.sha256(f"{_FORMAT} {query}".encode()).hexdigest()[:8]
+        return self.path / source / f"{signal}-{step}s-{digest}"
+
+    @contextmanager
+    def _locked(self, source: str) -> Iterator[None]:
+        """Alone with a source's record; the lock ends with the process at the latest."""
+        lock = self.path / source / ".lock"
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            handle = lock.open("w")
+        except OSError as error:
+            raise storage_error(lock.parent, error) from error
+        with handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _read_record(self, file: Path) -> SourceRecord | None:
+        try:
+            fields = json.loads(file.read_text(encoding="utf-8"))
+            fields.pop("format")
+            return SourceRecord(**fields)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise storage_error(file, error) from error
+        except (ValueError, TypeError, KeyError, AttributeError, OSError):
+            _log.warning("%s is unreadable; the source counts as new", file)
+            return None
+
+
+def _verify(block: Block, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise `Damaged` unless block and meta are what was written and what was asked for.
+
+    Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta` are.
+    """
+    if meta.get("checksum") != _checksum(block, meta):
+        raise Damaged("its checksum does not hold")
+    for name, value in expected.items():
+        if meta.get(name) != value:
+            raise Damaged(f"it holds the {name} {meta.get(name)!r}")
+
+
+def _checksum(block: Block, meta: Mapping[str, Any]) -> int:
+    rest = {name: value for name, value in meta.items() if name != "checksum"}
+    text = json.dumps([rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True)
+    return zlib.crc32(np.ascontiguousarray(block.values).data, zlib.crc32(text.encode()))
+
+
+def plain_address(url: str) -> str:
+    """The address without credentials, query and trailing slash: fit for messages and file names."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def source_name(address: str, kind: str) -> str:
+    """Folder name of a source: readable, and different for each address and kind of server."""
+    digest = hashlib.sha256(f"{kind} {address}".encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-zA-Z0-9.-]+", "-", address.partition("://")[2]).strip("-.")[:60]
+    return f"{readable}-{kind}-{digest}"

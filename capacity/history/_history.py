@@ -1,0 +1,265 @@
+"""`History`: what happened, as one frame a signal."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from capacity.history._signals import CATALOGUE, Scope
+from capacity.model import Resource, Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from matplotlib.axes import Axes
+
+__all__ = ["History", "usage_frame"]
+
+_HOUR = pd.Timedelta("1h")
+_LOOP = 12.0  # restarts in a day
+
+
+def usage_frame(values: np.ndarray, names: list[str], start: int, step: int) -> pd.DataFrame:
+    """A usage frame from an array of points x names; `start` in Unix seconds, `step` in seconds.
+
+    Returns:
+        float64 frame on a regular UTC `DatetimeIndex` (`freq` set), one column a name.
+    """
+    index = pd.date_range(pd.Timestamp(start, unit="s", tz="UTC"), periods=len(values), freq=pd.Timedelta(seconds=step), unit="s")
+    return pd.DataFrame(values, index=index, columns=pd.Index(names, dtype=object), copy=False)
+
+
+@dataclass(frozen=True)
+class History:
+    """Usage of a fleet over a window.
+
+    Attributes:
+        frames: signal -> frame (UTC grid x services, hosts, cores or targets; float64; NaN = no sample). CPU in cores, memory
+        in
+            bytes, `throttled`, `core_busy` and `up` as shares, events as counts an hour. Hourly signals have an hourly grid.
+        start: first moment of the window, UTC.
+        end: the moment after its last step, UTC.
+        step: between samples of usage.
+        source: where it came from.
+        hosts: service -> host, several joined by a comma.
+        replicas: service -> containers that stood for it.
+        uneven: service -> mean use of its busiest replica over that of all, of CPU or memory, of its most uneven day.
+        queries: signal -> PromQL it was asked with.
+        notes: what the reader should know: warnings of the server, signals it lacks.
+        only: the services to look at; None = all. Frames keep the whole fleet, since forecasts learn from it.
+    """
+
+    frames: Mapping[Signal, pd.DataFrame]
+    start: pd.Timestamp
+    end: pd.Timestamp
+    step: pd.Timedelta
+    source: str
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    replicas: Mapping[str, int] = field(default_factory=dict)
+    uneven: Mapping[str, float] = field(default_factory=dict)
+    queries: Mapping[Signal, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    only: frozenset[str] | None = None
+
+    def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
+        """The frame of a signal; without columns when there is no sample of it."""
+        signal = Signal(signal)
+        if signal in self.frames:
+            frame = self.frames[signal]
+            if self.only is None or CATALOGUE[signal].scope is not Scope.SERVICE:
+                return frame
+            return frame.loc[:, [name in self.only for name in frame.columns]]
+        step = _HOUR if CATALOGUE[signal].hourly else self.step
+        index = pd.date_range(self.start, self.end, freq=step, inclusive="left")
+        return pd.DataFrame(index=index, columns=pd.Index([], dtype=object), dtype=np.float64)
+
+    @property
+    def cpu(self) -> pd.DataFrame:
+        """CPU used, cores."""
+        return self[Signal.CPU]
+
+    @property
+    def memory(self) -> pd.DataFrame:
+        """Working set, bytes, maximum within each step."""
+        return self[Signal.MEMORY]
+
+    @property
+    def services(self) -> list[str]:
+        """Names of all services with CPU or memory samples, sorted."""
+        return sorted(set(self.cpu.columns) | set(self.memory.columns))
+
+    @property
+    def last_sample(self) -> pd.Timestamp | None:
+        """Time of the newest usage sample of any service."""
+        seen = [_last_seen(self[resource.usage]).max() for resource in Resource]
+        known = [time for time in seen if not pd.isna(time)]
+        return max(known) if known else None
+
+    def coverage(self) -> pd.DataFrame:
+        """Data quality: one row a service.
+
+        Returns:
+            columns `coverage` (share of the window's steps with a sample of both CPU and memory), `alive` (the same between its
+            first and last sample), `first`, `last` (UTC), `longest_gap` (between those), `host`, `replicas`.
+        """
+        services = self.services
+        known = np.zeros((len(self.memory.index), len(services)), dtype=bool)
+        present = [resource.usage for resource in Resource if len(self[resource.usage].columns)]
+        if present:
+            known[:] = True
+        for signal in present:
+            known &= self[signal].reindex(columns=services).notna().to_numpy()
+        return _quality(known, pd.DatetimeIndex(self.memory.index), services, self.step).assign(
+            host=[self.hosts.get(name, "") for name in services],
+            replicas=[self.replicas.get(name, 1) for name in services],
+        )
+
+    def limits(self, resource: Resource | str) -> pd.Series[float]:
+        """The limit in force when each service was last seen; NaN = unlimited. Cores or bytes, indexed by service.
+
+        A limit that was lifted must not linger: only the last two hours of a service's own life count.
+        """
+        resource = Resource(resource)
+        frame = self[resource.limit]
+        limits = frame.reindex(columns=self.services)
+        last = _last_seen(self[resource.usage]).reindex(self.services)
+        index = pd.DatetimeIndex(limits.index)
+        known = last.notna().to_numpy()
+        moments = pd.DatetimeIndex(last.fillna(self.start))
+        place = index.searchsorted(moments, side="right") - 1
+        values, columns = limits.to_numpy(np.float64), np.arange(len(self.services))
+        found = np.full(len(columns), np.nan)
+        back = max(1, round(2 * _HOUR / (index[1] - index[0]))) if len(index) > 1 else 1
+        for steps in range(back, -1, -1):  # from the oldest on, so that the newest known one stays
+            row = place - steps
+            inside = known & (row >= 0)
+            inside[inside] &= index[row[inside]] >= moments[inside] - 2 * _HOUR
+            seen = np.where(inside, values[np.where(inside, row, 0), columns] if len(values) else np.nan, np.nan)
+            found = np.where(np.isfinite(seen), seen, found)
+        return pd.Series(found, index=pd.Index(self.services, dtype=object), dtype=np.float64, name=str(resource.limit))
+
+    def host_size(self, resource: Resource | str) -> pd.Series[float]:
+        """Cores or bytes of the host each service runs on (of the smallest, if several); NaN = unknown."""
+        signal = Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+        sizes = self[signal].max()
+        smallest = {
+            service: min((sizes.get(host, np.nan) for host in self.hosts.get(service, "").split(",")), default=np.nan)
+            for service in self.services
+        }
+        return pd.Series(smallest, dtype=np.float64, name=str(signal))
+
+    def knows_limits(self) -> bool:
+        """Whether the source measures limits at all; without that, no limit seen does not mean that there is none."""
+        return any(resource.limit in self.queries for resource in Resource)
+
+    def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
+        """Since when each service's present limit has been in force, as far as the window shows; NaT without a limit."""
+        limits, last = self[Resource(resource).limit], self.limits(resource)
+        values = limits.to_numpy(np.float64)
+        other = np.isfinite(values) & (values != last.reindex(limits.columns).to_numpy()[None, :])
+        newest = len(values) - 1 - other[::-1].argmax(axis=0) if len(values) else np.zeros(len(limits.columns), np.intp)
+        moments = [limits.index[row] if was else self.start for row, was in zip(newest, other.any(axis=0), strict=True)]
+        return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
+
+    def restarting(self) -> pd.Series[float]:
+        """Restarts in the last day of each service that restarts again and again: twelve times or more."""
+        restarts = self[Signal.RESTARTS]
+        last_day = restarts.loc[restarts.index >= self.end - pd.Timedelta("1D")].sum()
+        return last_day[last_day >= _LOOP]
+
+    def running(self) -> pd.Series[bool]:
+        """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
+        newest = self.last_sample
+        last = pd.concat([_last_seen(self[resource.usage]) for resource in Resource], axis=1).max(axis=1)
+        last = last.reindex(self.services)
+        if newest is None:
+            return pd.Series(False, index=self.services)
+        return last >= newest - max(_HOUR, 3 * self.step)
+
+    def select(self, patterns: str | Iterable[str]) -> History:
+        """A view of the services that match one of the globs (`shop/*`); hosts and targets stay."""
+        globs = [patterns] if isinstance(patterns, str) else list(patterns)
+        chosen = frozenset(name for name in self.services if any(fnmatchcase(name, glob) for glob in globs))
+        return replace(self, only=chosen)
+
+    def whole(self) -> History:
+        """The whole fleet again."""
+        return replace(self, only=None)
+
+    def between(self, start: pd.Timestamp, end: pd.Timestamp) -> History:
+        """The part from `start` up to but without `end`; who had no usage in it is not in it."""
+        frames = {signal: frame.loc[(frame.index >= start) & (frame.index < end)] for signal, frame in self.frames.items()}
+        for signal in {resource.usage for resource in Resource} & frames.keys():
+            frames[signal] = frames[signal].loc[:, frames[signal].notna().any().to_numpy()]
+        return replace(self, frames=frames, start=start, end=end)
+
+    def fingerprint(self) -> str:
+        """Hash of every sample, its time and its name: what a result was computed from."""
+        digest = hashlib.sha256(repr(self.only and sorted(self.only)).encode())
+        for signal in sorted(self.frames):
+            frame = self.frames[signal]
+            if frame.empty:
+                continue
+            shape = f"{signal} {frame.index[0].isoformat()} {len(frame)} {list(frame.columns)!r}"
+            digest.update(shape.encode())
+            digest.update(np.ascontiguousarray(frame.to_numpy(np.float64)).tobytes())
+        return digest.hexdigest()[:16]
+
+    def plot(self, service: str, axes: Axes | None = None, signal: Signal | str = Signal.MEMORY) -> Axes:
+        """One service's usage and limit on matplotlib axes."""
+        from capacity._common.plotting import plot_usage
+
+        signal = Signal(signal)
+        limit = self.limits(signal.value).get(service) if signal in {Signal.CPU, Signal.MEMORY} else None
+        return plot_usage(self[signal][service], signal=signal, limit=limit, axes=axes)
+
+    def __repr__(self) -> str:
+        last = self.last_sample
+        return (
+            f"<History {self.source}: {len(self.services)} services, {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+            f" every {int(self.step.total_seconds())} s, last sample {last:%Y-%m-%d %H:%M}>"
+            if last is not None
+            else f"<History {self.source}: empty>"
+        )
+
+    def _repr_html_(self) -> str:
+        import html
+
+        return f"<p>{html.escape(repr(self))}</p>" + self.coverage().head(20).to_html(escape=True, float_format="{:.3f}".format)
+
+
+def _last_seen(frame: pd.DataFrame) -> pd.Series[pd.Timestamp]:
+    """Time of each column's last sample, UTC; NaT where there is none."""
+    known = frame.notna().to_numpy()
+    if not known.size:
+        return pd.Series(pd.NaT, index=frame.columns, dtype="datetime64[s, UTC]")
+    last = len(known) - 1 - known[::-1].argmax(axis=0)
+    times = pd.DatetimeIndex(frame.index)[last].where(known.any(axis=0))
+    return pd.Series(times, index=frame.columns)
+
+
+def _quality(known: np.ndarray, index: pd.DatetimeIndex, names: list[str], step: pd.Timedelta) -> pd.DataFrame:
+    points = max(len(index), 1)
+    any_sample = known.any(axis=0)
+    first = np.where(any_sample, known.argmax(axis=0), 0)
+    last = np.where(any_sample, len(index) - 1 - known[::-1].argmax(axis=0), 0)
+    alive = np.where(any_sample, last - first + 1, 1)
+    positions = np.arange(len(index))[:, None]
+    previous = np.maximum.accumulate(np.where(known, positions, -1), axis=0)
+    inside = known[1:] & (previous[:-1] >= 0)
+    gap = np.where(inside, positions[1:] - previous[:-1] - 1, 0).max(axis=0, initial=0)
+    return pd.DataFrame(
+        {
+            "coverage": known.sum(axis=0) / points,
+            "alive": known.sum(axis=0) / alive,
+            "first": index[first].where(np.asarray(any_sample)) if len(index) else pd.NaT,
+            "last": index[last].where(np.asarray(any_sample)) if len(index) else pd.NaT,
+            "longest_gap": gap * step,
+        },
+        index=pd.Index(names, name="service", dtype=object),
+    )

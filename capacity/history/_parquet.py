@@ -1,0 +1,142 @@
+"""A block of history as one Parquet file: one row a service, its samples as one list.
+
+The list keeps a file small and quick to read (no index a sample), and any Parquet reader shows which service it is. Page
+checksums find a damaged file; a temporary file and a rename make sure that nobody reads half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import json
+import os
+import time
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capacity.errors import StorageError
+from capacity.history._services import Block
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Damaged", "read_block", "storage_error", "write_atomically", "write_block"]
+
+_META = b"capacity"
+_UNEVEN = "uneven"
+_LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
+
+
+class Damaged(Exception):
+    """The file is no readable block."""
+
+
+def write_block(path: Path, block: Block, meta: Mapping[str, Any]) -> None:
+    """Write `block` and its `meta` (JSON values) to `path`, whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    told = {**meta, **({_UNEVEN: dict(block.uneven)} if block.uneven else {})}
+    points = block.values.shape[1]
+    flat = pa.array(np.ascontiguousarray(block.values).reshape(-1), type=pa.float64())
+    table = pa.table(
+        {
+            "name": pa.array(block.names, pa.string()),
+            "host": pa.array(block.hosts, pa.string()),
+            "replicas": pa.array(block.replicas, pa.int32()),
+            "values": pa.FixedSizeListArray.from_arrays(flat, points),
+        }
+    ).replace_schema_metadata({_META: json.dumps(told, sort_keys=True).encode()})
+
+    def write(temporary: Path) -> None:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            use_dictionary=["host", "replicas"],
+            column_encoding={"values.list.element": "BYTE_STREAM_SPLIT"},
+            write_page_checksum=True,
+            write_statistics=False,
+        )
+
+    write_atomically(path, write)
+
+
+def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
+    """The block in `path` and its meta.
+
+    Raises:
+        Damaged: not a block, or its checksums do not hold.
+        FileNotFoundError: no such file.
+        StorageError: it cannot be read for another reason.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        data = path.read_bytes()  # so that an error of the disk is told from a damaged file
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
+        meta = json.loads((table.schema.metadata or {})[_META])
+        lists = table.column("values").combine_chunks()
+        values = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
+        uneven = {str(name): float(ratio) for name, ratio in meta.pop(_UNEVEN, {}).items()}
+        names, hosts, replicas = (table.column(name).to_pylist() for name in ("name", "host", "replicas"))
+    except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError, TypeError, MemoryError) as error:
+        raise Damaged(" ".join(str(error).split())) from error
+    return Block(names, hosts, replicas, values, uneven), meta
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Call `write(temporary path)` in the folder of `path`, then rename; nothing stays behind when it fails.
+
+    What a process that was killed left behind for the same path is swept an hour later.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        _sweep(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):  # after a success it is gone; on a dead disk nothing can be done
+            temporary.unlink()
+
+
+def _sweep(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # another process may sweep too
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                left.unlink()
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What to tell a person whose disk or permissions failed."""
+    hints = {
+        errno.ENOSPC: "Free some space on that disk, then run it again: what was finished is kept",
+        errno.EDQUOT: "Your quota is used up; free some space, then run it again",
+        errno.EACCES: "Choose a folder you may write to, or correct its permissions",
+        errno.EROFS: "That file system is read-only; choose another folder",
+    }
+    cause = error.strerror or str(error)
+    return StorageError(f"Cannot use {path}: {cause}", hints.get(error.errno or 0, "Check the folder, then run it again"))

@@ -1,0 +1,1 @@
+"""A metrics server that speaks the Prometheus API: client, transport, parser."""

@@ -1,0 +1,258 @@
+"""HTTP to the metrics server: TLS, credentials, timeouts, retries, and errors that name the cause.
+
+What may help is tried again: a connection that broke, 429, 502, 504, and a 503 from something in front of the server. What the
+server itself gave up on is not: Prometheus answers 503 to a query that ran out of time, and asking again would only cost it the
+same again. A read timeout is not repeated either, since the server may still be at work.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
+from capacity.history._archive import plain_address
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capacity.settings import PrometheusSettings
+
+__all__ = ["Transport", "plain_address"]
+
+_AGAIN = frozenset({429, 502, 503, 504})
+_LONGEST_BODY = 200  # characters of a foreign answer that are worth showing
+_LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
+
+
+class _Passing(Exception):
+    """May go away by itself; carries the error to raise when it does not, and how long the server wants to be left alone."""
+
+    def __init__(self, error: SourceError, after: float = 0.0) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.after = after
+
+
+class _NoCredentials(AuthBase):
+    """Adds nothing; without it requests would look into ~/.netrc and override a configured header with what it finds."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class _BearerFile(AuthBase):
+    """Reads the token at every request: tokens in files are rotated."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        try:
+            token = self.path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"Cannot read the bearer token from {self.path}: {error}", "Check the path") from error
+        if not token:
+            raise SettingsError(f"The bearer token file {self.path} is empty", "Check what writes it")
+        request.headers["Authorization"] = f"Bearer {_sendable(token, f'the bearer token in {self.path}')}"
+        return request
+
+
+class _Bearer(AuthBase):
+    def __init__(self, token: str) -> None:
+        self.token = _sendable(token.strip(), "prometheus.bearer_token")
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class Transport:
+    """A session with one server; threads may share it."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        self.settings = settings
+        self.address = plain_address(str(settings.url))
+        self.session = _session(settings)
+        self.sent = 0
+        self._numbers = itertools.count(1)  # counts right when threads share it
+
+    def get(self, path: str, params: dict[str, Any]) -> bytes:
+        """Body of a successful `GET address + path`.
+
+        Raises:
+            Unreachable, Denied, QueryRefused, BadAnswer: as their docstrings say.
+        """
+        growing = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
+
+        def waiting(state: RetryCallState) -> float:
+            failure = state.outcome.exception() if state.outcome else None
+            return max(growing(state), failure.after if isinstance(failure, _Passing) else 0.0)
+
+        attempts = stop_after_attempt(self.settings.attempts)
+        try:
+            for attempt in Retrying(retry=retry_if_exception_type(_Passing), wait=waiting, stop=attempts, reraise=True):
+                with attempt:
+                    return self._once(path, params)
+        except _Passing as failure:
+            raise failure.error from failure.__cause__
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _once(self, path: str, params: dict[str, Any]) -> bytes:
+        began = time.monotonic()
+        self.sent = next(self._numbers)
+        try:
+            with self.session.get(
+                self.address + path,
+                params=params,
+                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+                # said at the call: from the session they would lose against REQUESTS_CA_BUNDLE
+                verify=self.session.verify,
+                cert=self.session.cert,
+                allow_redirects=False,  # the headers that were configured are for this server alone
+                stream=True,
+            ) as response:
+                # `content` reads 10 KiB at a time, and each read waits for the interpreter's lock while another body is parsed
+                body = b"".join(response.iter_content(None))
+        except OSError as error:  # requests' own errors are OSErrors, those of unreadable certificates are plain ones
+            raise self._explain(error) from error
+        self._rest(time.monotonic() - began)
+        if response.status_code == requests.codes.ok:
+            _refuse_html(response, self.address)
+            return body
+        raise self._refusal(response, body)
+
+    def _rest(self, spent: float) -> None:
+        """Leave the server alone for a while, as the query budget says."""
+        budget = self.settings.query_budget
+        time.sleep(spent * (1 - budget) / budget)
+
+    def _explain(self, error: OSError) -> Exception:
+        where = self.address
+        if isinstance(error, requests.exceptions.SSLError):
+            return Unreachable(
+                f"TLS with {where} failed: {_innermost(error)}",
+                "Set prometheus.ca_file to the authority that signed its certificate, or client_cert if it wants one",
+            )
+        if isinstance(error, requests.exceptions.ProxyError):
+            return _Passing(Unreachable(f"The proxy to {where} failed: {_innermost(error)}", "Check HTTPS_PROXY and NO_PROXY"))
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            hint = "Check the address and the firewall, or raise prometheus.connect_timeout"
+            return Unreachable(f"{where} took no connection within {self.settings.connect_timeout:g} s", hint)
+        if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error).lower():
+            hint = "Raise prometheus.read_timeout, or lower the load on the server"
+            return Unreachable(f"{where} gave no answer within {self.settings.read_timeout:g} s", hint)
+        if isinstance(error, requests.exceptions.ChunkedEncodingError):
+            return _Passing(BadAnswer(f"The answer of {where} ended in the middle", "Check the proxy in between"))
+        if isinstance(error, requests.ConnectionError):
+            hint = "Is it running, and is the address right? `capacity doctor` looks closer"
+            return _Passing(Unreachable(f"Cannot connect to {where}: {_innermost(error)}", hint))
+        return Unreachable(f"Cannot ask {where}: {_innermost(error)}", "Correct the settings in the table [prometheus]")
+
+    def _refusal(self, response: requests.Response, body: bytes) -> Exception:
+        status, where = response.status_code, self.address
+        reason = _api_error(body)
+        if status in {401, 403}:
+            hint = "Set prometheus.bearer_token_file, username and password, or the headers it wants"
+            return Denied(f"{where} refused these credentials ({status})", hint)
+        if reason is not None:
+            hint = (
+                "The server gave up on it: narrow --services, raise report.step, or raise its --query.timeout"
+                if status == requests.codes.service_unavailable
+                else "`capacity doctor` shows which metrics this server has"
+            )
+            return QueryRefused(f"{where} refused the query ({status}): {reason}", hint)
+        if status in _AGAIN:
+            error = Unreachable(f"{where} is not available ({status} {response.reason})", "Try again when the server is up")
+            return _Passing(error, _retry_after(response))
+        if response.is_redirect:
+            target = response.headers["Location"].partition("?")[0]
+            hint = "If that is the metrics server, set prometheus.url to it; if it is a login page, name the server behind it"
+            return BadAnswer(f"{where} redirects to {target}", hint)
+        shown = _shown(response, body)
+        return BadAnswer(f"{where} answered {status}: {shown}", "prometheus.url must be the server's base address")
+
+
+def _session(settings: PrometheusSettings) -> requests.Session:
+    session = requests.Session()
+    # gzip costs the server four times the wall time on a fast link
+    session.headers["Accept-Encoding"] = "gzip" if settings.compress else "identity"
+    for name, value in settings.headers.items():
+        session.headers[name] = _sendable(value.get_secret_value(), f"prometheus.headers.{name}")
+    session.verify = str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
+    if settings.client_cert:
+        key = settings.client_key or settings.client_cert
+        session.cert = (str(settings.client_cert), str(key))
+    for path in (settings.ca_file, settings.client_cert, settings.client_key):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"There is no file {path}", "Correct the TLS settings in the table [prometheus]")
+    session.auth = _credentials(settings)
+    return session
+
+
+def _credentials(settings: PrometheusSettings) -> AuthBase:
+    if settings.bearer_token_file:
+        return _BearerFile(settings.bearer_token_file)
+    if settings.bearer_token:
+        return _Bearer(settings.bearer_token.get_secret_value())
+    if settings.username is not None:
+        password = settings.password.get_secret_value() if settings.password else ""
+        return HTTPBasicAuth(settings.username.encode(), password.encode())
+    url = urlsplit(str(settings.url))
+    if url.username:
+        return HTTPBasicAuth(unquote(url.username).encode(), unquote(url.password or "").encode())
+    return _NoCredentials()
+
+
+def _sendable(value: str, what: str) -> str:
+    """`value` if HTTP can carry it; the message of an error must not show it."""
+    if not value.isprintable() or not value.isascii() or value != value.strip():
+        hint = "Only printable ASCII without white space around it can be sent; look for a line break or a quotation mark"
+        raise SettingsError(f"The value of {what} cannot be sent in an HTTP header", hint)
+    return value
+
+
+def _retry_after(response: requests.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", seconds) else 0.0
+
+
+def _shown(response: requests.Response, body: bytes) -> str:
+    """The beginning of a foreign answer on one line."""
+    text = body[: 10 * _LONGEST_BODY].decode("utf-8", "replace")
+    text = re.sub(r"<[^>]*>", " ", text) if "html" in response.headers.get("Content-Type", "") else text
+    return " ".join(text.split())[:_LONGEST_BODY] or str(response.reason)
+
+
+def _api_error(body: bytes) -> str | None:
+    """The server's own words on a query; None when the answer is not in the API's format."""
+    try:
+        envelope = json.loads(body)
+        return str(envelope["error"]) if envelope["status"] == "error" else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _refuse_html(response: requests.Response, where: str) -> None:
+    kind = response.headers.get("Content-Type", "")
+    if "html" in kind:
+        hint = "That is a login page or another program; set prometheus.url to the metrics server itself"
+        raise BadAnswer(f"{where} answered with a web page instead of JSON", hint)
+
+
+def _innermost(error: BaseException) -> str:
+    """The cause at the bottom of a chain that requests and urllib3 wrap four times."""
+    while True:
+        inner = error.__cause__ or error.__context__ or getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,1 @@
+"""The sample fleet and its history, made deterministically."""

@@ -1,0 +1,161 @@
+"""From series of containers to rows of services.
+
+The worst replica stands for the service, because limits are per container. A re-created container leaves two live series for
+up to five minutes; the maximum never counts it twice, a sum would.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from capacity.history._signals import Entry, Scope
+from capacity.model import ServiceKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from capacity.history._prometheus.parse import Answer
+    from capacity.settings import IdentitySettings
+
+__all__ = ["Block", "merge", "service_of"]
+
+_COMPOSE_NAME = re.compile(r"([^_]+)_(.+)_(\d+)|([^-]+)-(.+)-(\d+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one signal on one grid.
+
+    Attributes:
+        names: sorted column names: services, hosts, cores or targets.
+        hosts: host of each name; several are joined by a comma.
+        replicas: containers merged into each row.
+        values: float64, names x points; NaN = no sample.
+        uneven: name -> mean of its busiest replica over the mean of all, of those with several replicas.
+    """
+
+    names: list[str]
+    hosts: list[str]
+    replicas: list[int]
+    values: NDArray[np.float64]
+    uneven: Mapping[str, float] = field(default_factory=dict)
+
+
+def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[ServiceKey, str]:
+    """Service and replica of a container: Compose labels first, then the container's name.
+
+    Compose names containers `project-service-1` (`project_service_1` before v2); that is read back where the labels were not
+    stored. Any other name is a service of its own in the project `standalone`.
+    """
+    kept = (identity.project, identity.service, identity.number, identity.name)
+    return _service(*(labels.get(label, "") for label in kept))
+
+
+@lru_cache(maxsize=65_536)  # every day brings the same containers
+def _service(project: str, service: str, number: str, name: str) -> tuple[ServiceKey, str]:
+    if service:
+        return ServiceKey(project or ServiceKey.STANDALONE, service), number or name
+    match = _COMPOSE_NAME.fullmatch(name)
+    if match:
+        project, service, number = match.group(1, 2, 3) if match.group(1) else match.group(4, 5, 6)
+        return ServiceKey(project, service), number
+    return ServiceKey(ServiceKey.STANDALONE, name), name
+
+
+def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
+    """One row a service, host, core or target from the series of an answer.
+
+    Counters kept per CPU are added up first, then the containers of one column are combined as the entry says.
+    """
+    column, replica = _namers(entry.scope, identity)
+    containers: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
+    for index, labels in enumerate(answer.labels):
+        per_core = entry.scope is Scope.CORE
+        containers[frozenset(item for item in labels.items() if per_core or item[0] != "cpu")].append(index)
+
+    rows: dict[str, NDArray[np.float64]] = {}
+    hosts: dict[str, set[str]] = defaultdict(set)
+    replicas: dict[str, set[str]] = defaultdict(set)
+    means: dict[str, dict[str, float]] = defaultdict(dict)
+    add = np.fmax if entry.combine == "max" else _add_known
+    for indices in containers.values():
+        labels = answer.labels[indices[0]]
+        row = answer.values[indices[0]] if len(indices) == 1 else _over_cpus(answer, indices)
+        name = column(labels)
+        rows[name] = add(rows[name], row) if name in rows else row
+        hosts[name].add(_host(labels, identity))
+        replicas[name].add(replica(labels))
+        if entry.scope is Scope.SERVICE and np.isfinite(row).any():
+            means[name][replica(labels)] = max(means[name].get(replica(labels), 0.0), float(np.nanmean(row)))
+
+    names = sorted(rows)
+    values = np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
+    hosts_of = [",".join(sorted(hosts[name])) for name in names]
+    return Block(names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means))
+
+
+def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Busiest replica over the mean one, of what has several."""
+    several = {name: list(each.values()) for name, each in means.items() if len(each) > 1 and sum(each.values()) > 0}
+    return {name: round(max(each) * len(each) / sum(each), 3) for name, each in several.items()}
+
+
+def _namers(
+    scope: Scope, identity: IdentitySettings
+) -> tuple[Callable[[Mapping[str, str]], str], Callable[[Mapping[str, str]], str]]:
+    """Two functions of labels: the column, and what tells replicas of that column apart."""
+    if scope is Scope.SERVICE:
+        return (
+            lambda labels: str(service_of(labels, identity)[0]),
+            lambda labels: f"{_host(labels, identity)} {service_of(labels, identity)[1]}",
+        )
+    if scope is Scope.HOST:
+        return lambda labels: _host(labels, identity), lambda labels: labels.get(identity.host, "")
+    if scope is Scope.CORE:
+        return lambda labels: f"{_host(labels, identity)}/{labels.get('cpu', '')}", lambda labels: labels.get("cpu", "")
+    return (
+        lambda labels: f"{labels.get('job', '')}/{labels.get(identity.host, '')}",
+        lambda labels: labels.get(identity.host, ""),
+    )
+
+
+def _host(labels: Mapping[str, str], identity: IdentitySettings) -> str:
+    """Address without its port: cAdvisor and node_exporter of one host differ only there."""
+    return _without_port(labels.get(identity.host, "")) or "unknown"
+
+
+@lru_cache(maxsize=4096)
+def _without_port(address: str) -> str:
+    return re.sub(r":\d+$", "", address)
+
+
+def _over_cpus(answer: Answer, indices: list[int]) -> NDArray[np.float64]:
+    """One container's sum over its CPUs; a series that came twice counts once, and where there is a `total` it is the sum."""
+    by_cpu: dict[str, NDArray[np.float64]] = {}
+    for index in indices:
+        cpu = answer.labels[index].get("cpu", "total")
+        row = answer.values[index]
+        by_cpu[cpu] = np.fmax(by_cpu[cpu], row) if cpu in by_cpu else row
+    total = by_cpu.pop("total", None)
+    if total is not None and not by_cpu:
+        return total
+    added = _sum_known(np.stack(list(by_cpu.values())))
+    return added if total is None else np.where(np.isnan(total), added, total)
+
+
+def _sum_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over rows; NaN only where every row is NaN."""
+    total: NDArray[np.float64] = np.where(np.isnan(values).all(axis=0), np.nan, np.nansum(values, axis=0))
+    return total
+
+
+def _add_known(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _sum_known(np.stack([one, other]))

@@ -1,0 +1,254 @@
+"""How each signal is measured: PromQL for a Docker/Compose fleet seen by cAdvisor and node_exporter.
+
+A sample at time t speaks of the step that ends at t. Expressions return raw series: replicas, re-created containers and
+per-CPU counters are merged in the client (`capacity.history._services`), which is cheaper for the server and never counts twice.
+Slow signals (limits, events, sizes) are asked for once an hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from string import Template
+from typing import TYPE_CHECKING, Literal
+
+from capacity.errors import SettingsError
+from capacity.model import Signal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
+
+    from capacity.settings import IdentitySettings
+
+__all__ = ["CATALOGUE", "HOUR", "Entry", "Query", "Scope", "choose_query", "known_metrics", "render"]
+
+HOUR = 3600
+
+
+class Scope(StrEnum):
+    """What one column of a signal's frame stands for."""
+
+    SERVICE = "service"
+    HOST = "host"
+    CORE = "core"
+    TARGET = "target"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A PromQL template and the metrics it cannot do without.
+
+    `$name` of a metric becomes its name on this server, `$containers` the selector of containers, `$window` the look-back,
+    `$twice` two of them and `$identity` the labels that say which container it is.
+    """
+
+    expression: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One signal: its unit, what its columns stand for and the queries that give it, the first possible one wins."""
+
+    signal: Signal
+    unit: Literal["cores", "bytes", "share", "events"]
+    scope: Scope
+    queries: tuple[Query, ...]
+    text: str
+    hourly: bool = False
+    combine: Literal["max", "sum"] = "max"
+
+    def step(self, step: int) -> int:
+        """Seconds between samples of this signal when usage is sampled every `step` seconds."""
+        return max(step, HOUR) if self.hourly else step
+
+
+_CPU = "container_cpu_usage_seconds_total"
+_MEMORY = "container_memory_working_set_bytes"
+_NODE_CPU = "node_cpu_seconds_total"
+
+_ENTRIES = (
+    Entry(
+        Signal.CPU,
+        "cores",
+        Scope.SERVICE,
+        (Query(f"rate(${_CPU}{{$containers}}[$window])", (_CPU,)),),
+        "CPU used, mean over the step",
+    ),
+    Entry(
+        Signal.MEMORY,
+        "bytes",
+        Scope.SERVICE,
+        (Query(f"max_over_time(${_MEMORY}{{$containers}}[$window])", (_MEMORY,)),),
+        "Working set, the maximum within the step: an instant sample misses the peak between two steps",
+    ),
+    Entry(
+        Signal.CPU_LIMIT,
+        "cores",
+        Scope.SERVICE,
+        (
+            Query(
+                "($container_spec_cpu_quota{$containers} > 0) / $container_spec_cpu_period{$containers}",
+                ("container_spec_cpu_quota", "container_spec_cpu_period"),
+            ),
+        ),
+        "CPU limit in force; absent means unlimited",
+        hourly=True,
+    ),
+    Entry(
+        Signal.MEMORY_LIMIT,
+        "bytes",
+        Scope.SERVICE,
+        # 0 is how cAdvisor spells unlimited; some versions give the kernel's huge number instead
+        (Query("($container_spec_memory_limit_bytes{$containers} > 0) < 1e15", ("container_spec_memory_limit_bytes",)),),
+        "Memory limit in force; absent means unlimited",
+        hourly=True,
+    ),
+    Entry(
+        Signal.THROTTLED,
+        "share",
+        Scope.SERVICE,
+        (
+            Query(
+                "rate($container_cpu_cfs_throttled_periods_total{$containers}[$window])"
+                " / (rate($container_cpu_cfs_periods_total{$containers}[$window]) > 0)",
+                ("container_cpu_cfs_throttled_periods_total", "container_cpu_cfs_periods_total"),
+            ),
+        ),
+        "Share of the scheduler's periods in which the CPU limit held the container back",
+    ),
+    Entry(
+        Signal.OOM_KILLS,
+        "events",
+        Scope.SERVICE,
+        (Query("increase($container_oom_events_total{$containers}[$window])", ("container_oom_events_total",)),),
+        "Kills for memory within the hour; cAdvisor misses those that end the container itself",
+        hourly=True,
+        combine="sum",
+    ),
+    Entry(
+        Signal.RESTARTS,
+        "events",
+        Scope.SERVICE,
+        # A restart in place resets the counters of a series, a re-creation (or another restartcount label) starts a new one.
+        # Both show between two scrapes that may lie in two hours, so each hour is what two hours hold less the first of them.
+        (
+            Query(
+                f"sum by ($identity) (max without (cpu) (resets(${_CPU}{{$containers}}[$twice])"
+                f" - (resets(${_CPU}{{$containers}}[$window] offset $window) or resets(${_CPU}{{$containers}}[$twice]) * 0)))"
+                f" + (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$twice]))"
+                f" - (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window] offset $window))"
+                f" or count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) * 0 + 1))",
+                (_CPU, _MEMORY),
+            ),
+        ),
+        "Restarts and re-creations within the hour",
+        hourly=True,
+        combine="sum",
+    ),
+    Entry(
+        Signal.HOST_CPU,
+        "cores",
+        Scope.HOST,
+        (
+            Query(f'sum by ($host) (rate(${_NODE_CPU}{{mode!~"idle|iowait|steal"}}[$window]))', (_NODE_CPU,)),
+            Query(f'sum by ($host) (rate(${_CPU}{{id="/"}}[$window]))', (_CPU,)),
+        ),
+        "CPU used on the host",
+    ),
+    Entry(
+        Signal.HOST_CORES,
+        "cores",
+        Scope.HOST,
+        (
+            Query(f'count by ($host) (${_NODE_CPU}{{mode="idle"}})', (_NODE_CPU,)),
+            Query("$machine_cpu_cores", ("machine_cpu_cores",)),
+        ),
+        "Cores of the host",
+        hourly=True,
+    ),
+    Entry(
+        Signal.HOST_MEMORY,
+        "bytes",
+        Scope.HOST,
+        (
+            Query(
+                "$node_memory_MemTotal_bytes - min_over_time($node_memory_MemAvailable_bytes[$window])",
+                ("node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"),
+            ),
+            Query(f'max_over_time(${_MEMORY}{{id="/"}}[$window])', (_MEMORY,)),
+        ),
+        "Memory not available on the host, the maximum within the step",
+    ),
+    Entry(
+        Signal.HOST_MEMORY_TOTAL,
+        "bytes",
+        Scope.HOST,
+        (
+            Query("$node_memory_MemTotal_bytes", ("node_memory_MemTotal_bytes",)),
+            Query("$machine_memory_bytes", ("machine_memory_bytes",)),
+        ),
+        "Memory of the host",
+        hourly=True,
+    ),
+    Entry(
+        Signal.CORE_BUSY,
+        "share",
+        Scope.CORE,
+        (Query(f'1 - rate(${_NODE_CPU}{{mode="idle"}}[$window])', (_NODE_CPU,)),),
+        "How busy each core is",
+        hourly=True,
+    ),
+    Entry(
+        Signal.UP,
+        "share",
+        Scope.TARGET,
+        (Query("avg_over_time($up[$window])", ("up",)),),
+        "Share of scrapes that a target answered",
+        hourly=True,
+    ),
+)
+
+CATALOGUE: dict[Signal, Entry] = {entry.signal: entry for entry in _ENTRIES}
+
+
+def known_metrics() -> frozenset[str]:
+    """Usual names of all metrics that the catalogue uses."""
+    return frozenset(name for entry in _ENTRIES for query in entry.queries for name in query.metrics)
+
+
+def choose_query(entry: Entry, present: AbstractSet[str], renamed: Mapping[str, str]) -> Query | None:
+    """First query of `entry` whose metrics are all among the server's `present` names; None if there is none."""
+    for query in entry.queries:
+        if all(renamed.get(metric, metric) in present for metric in query.metrics):
+            return query
+    return None
+
+
+def render(query: Query, identity: IdentitySettings, renamed: Mapping[str, str], window: int) -> str:
+    """PromQL text of `query`.
+
+    Args:
+        query: from the catalogue.
+        identity: the labels that name a container.
+        renamed: usual metric name -> name on this server.
+        window: look-back of rates and maxima in seconds.
+
+    Raises:
+        SettingsError: `renamed` has a key that the catalogue does not know.
+    """
+    unknown = sorted(set(renamed) - known_metrics())
+    if unknown:
+        raise SettingsError(f"Setting metrics.{unknown[0]}: no signal uses a metric of this name", _KNOWN_HINT)
+    words = {name: renamed.get(name, name) for name in known_metrics()}
+    words["containers"] = f'{identity.name}!="",{identity.oneoff}!="True"'
+    labels = (identity.host, identity.project, identity.service, identity.number, identity.name)
+    words["identity"] = ",".join(labels)
+    words["host"] = identity.host
+    words["window"] = f"{window}s"
+    words["twice"] = f"{2 * window}s"
+    return Template(query.expression).substitute(words)
+
+
+_KNOWN_HINT = "docs/reference/signals.md lists the metrics by their usual names"

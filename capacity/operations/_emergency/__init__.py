@@ -1,0 +1,1 @@
+"""Emergencies: free a host, restart what is critical, return to a revision, undo."""

@@ -1,0 +1,1 @@
+"""Pools of identical containers behind leases."""

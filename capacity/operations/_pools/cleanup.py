@@ -1,0 +1,64 @@
+"""The end of a pool: its containers go, by hand, or by the watcher that outlives a program."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from capacity._docker import lifecycle
+from capacity._docker.containers import Container
+from capacity._docker.engine import Engine
+from capacity.changes._journal.journal import Kind
+from capacity.errors import EngineError
+from capacity.operations._pools.containers import containers_of, stands
+from capacity.operations._pools.journal import Book
+from capacity.operations._pools.locks import LOCKS, Place, lock_file
+from capacity.settings import EngineSettings
+
+__all__ = ["leave_pool", "remove_instance", "watch"]
+
+
+def watch(place: Place, name: str, settings: EngineSettings, journal: Path | None) -> subprocess.Popen[bytes]:
+    """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it.
+
+    Whoever has given its lock back writes a byte before that end, so that it need not wait for that lock.
+    """
+    files = {key: getattr(settings, key) for key in ("ca_file", "client_cert", "client_key")}
+    there = settings.model_copy(update={key: file.absolute() for key, file in files.items() if file is not None})
+    words = [str(lock_file(place.folder)), name, place.id, str(journal or ""), there.model_dump_json()]
+    command = [sys.executable, "-m", "capacity.operations._pools.watcher", *words]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/")  # noqa: S603 - words, no shell
+
+
+def leave_pool(engine: Engine, name: str, locks: str, book: Book) -> bool:
+    """Remove the containers of a pool that nobody uses any more, unless it was made to stay; whether it was not.
+
+    Args:
+        engine: where.
+        name: of the pool.
+        locks: the id of the locks that we hold; what others guard is left alone.
+        book: told first.
+    """
+    found = containers_of(engine, name)
+    if stands(found):
+        return False
+    for one in (one for one in found if one.labels.get(LOCKS) == locks):
+        try:
+            remove_instance(engine, book, one)
+        except EngineError as error:  # the others go all the same
+            book.write(Kind.FAILED, service=one.key, host=one.host, container=one.name, id=one.id, reason=error.message)
+    return True
+
+
+def remove_instance(engine: Engine, book: Book, one: Container) -> None:
+    """Remove an instance, said before and after.
+
+    Raises:
+        EngineError: refused, or no answer.
+    """
+    named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    book.write(Kind.REMOVING, **named, image=one.image, memory=one.memory, cpus=one.cpus)
+    lifecycle.remove(engine, one.id, one.name)
+    book.write(Kind.REMOVED, **named)

@@ -1,0 +1,1 @@
+"""Restart loops: who restarts, why, and which change would fix it."""

@@ -1,0 +1,276 @@
+"""Restart loops: who restarts again and again, why, and which change would mend it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from capacity._compose import Project, load_project
+from capacity._compose.declared import declarations
+from capacity._docker.containers import Container, Inventory
+from capacity._docker.engine import Engine, engine_errors, engine_time, moment, survey
+from capacity._docker.events import deaths, memory_kills
+from capacity._docker.logs import health_output, last_lines
+from capacity.compliance import PortMove, load_rules, propose_moves
+from capacity.compliance._facts import collect
+from capacity.compliance._facts.facts import Facts
+from capacity.errors import ComposeError, ContainerGone
+from capacity.model import Change, Reason, ServiceKey, What
+from capacity.operations._dependencies import not_awaited
+from capacity.operations._restarts.causes import KILLED, NEVER_RAN, Cause, Diagnosis, diagnose
+from capacity.settings import Settings
+
+__all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
+
+_AFTER_A_KILL = 1.5
+_GRAIN = 1 << 20
+_HOUR = 3600
+_STEADY = 10.0  # seconds; a shorter time is no proof
+_RETRIES = "on-failure:3"
+
+
+@dataclass(frozen=True)
+class RestartLoop:
+    """A container that restarts again and again, or that cannot be started at all.
+
+    Attributes:
+        service: `project/service`.
+        host: its Engine.
+        container: its name.
+        restarts: deaths within the window as the Engine's events tell, at least; or the history's count where that is larger.
+        total: restarts since the container was made.
+        back_off: whether the Engine is waiting before the next try.
+        diagnosis: why.
+        changes: what would mend it; empty = by hand.
+        advice: what to do, in one line.
+        cannot_start: it does not restart: its Engine, or its shell, could not begin its program.
+        ended: it does not run, and its Engine will not start it again: its retries are used up, or somebody stopped it.
+    """
+
+    service: str
+    host: str
+    container: str
+    restarts: int
+    total: int
+    back_off: bool
+    diagnosis: Diagnosis
+    changes: tuple[Change, ...] = ()
+    advice: str = ""
+    cannot_start: bool = False
+    ended: bool = False
+
+
+@dataclass(frozen=True)
+class Known:
+    """What else is known for proposals.
+
+    Attributes:
+        sized: service -> memory that sizing proposes, bytes.
+        moves: ports that the compliance plan moves.
+        restarts: service -> restarts that the metrics show within the window.
+    """
+
+    sized: Mapping[str, float] = field(default_factory=dict)
+    moves: Sequence[PortMove] = ()
+    restarts: Mapping[str, float] = field(default_factory=dict)
+
+
+def find_restart_loops(
+    engines: Mapping[str, Engine],
+    causes: Sequence[Cause],
+    *,
+    more_than: int = 3,
+    window: float = 600.0,
+    known: Known | None = None,
+) -> list[RestartLoop]:
+    """Containers that died more than so many times within the window or cannot start, the worst first, with cause and changes.
+
+    One that has run on since its last start for twice the longest time between two of its deaths is mended, and left out.
+
+    Args:
+        engines: open connections.
+        causes: from `load_causes`.
+        more_than: deaths that are still no loop.
+        window: seconds looked back.
+        known: what sizing, compliance and metrics say.
+
+    Raises:
+        EngineError: an Engine does not answer.
+    """
+    known = known or Known()
+    inventory = survey(engines, {})
+    died: dict[str, list[tuple[int, float]]] = {}
+    killed: set[str] = set()
+    clocks: dict[str, float] = {}
+    for engine in engines.values():
+        now = clocks[engine.host.name] = engine_time(engine)
+        died |= deaths(engine, now - window, now)
+        killed |= {container for container, _ in memory_kills(engine, now - window, now)}
+    found = []
+    for one in inventory.containers:
+        codes, times = [code for code, _ in died.get(one.id, [])], [when for _, when in died.get(one.id, [])]
+        seldom = known.restarts.get(one.key, 0)
+        count = max(len(codes), math.floor(seldom))
+        between = _between(times, seldom, window)
+        if one.restart_count > max(more_than, count):  # the Engine keeps few events, and health checks fill them
+            average = _on_average(one, engines[one.host], clocks[one.host], window)
+            count, between = (math.floor(average), window / average) if average > count else (count, between)
+        loops = count > more_than or (one.state == "restarting" and one.restart_count > more_than)
+        loops = loops and not _is_steady(one, clocks[one.host], between)
+        refused = start_error(engines[one.host], one) if loops or _is_down(one) else ""
+        never_ran = _is_down(one) and one.exit_code in NEVER_RAN
+        if loops or refused or never_ran:
+            life = times[-2] if len(times) > 1 else None  # the lines of the last try that ended, and of the one after it
+            diagnosis = _diagnosis(
+                one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused, since=life
+            )
+            changes, advice = propose(one, diagnosis, inventory, known)
+            seen, waits = max(count, more_than + 1) if loops else count, one.state == "restarting"
+            found.append(
+                RestartLoop(
+                    *(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice),
+                    cannot_start=not loops,
+                    ended=loops and _is_down(one),
+                )
+            )
+    return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
+
+
+def _is_down(one: Container) -> bool:
+    """Whether a container does not run; one that ended by itself or was stopped has no error of the Engine, and another code."""
+    return not one.oneoff and one.state in {"created", "exited"}
+
+
+def _between(times: Sequence[float], counted: float, window: float) -> float:
+    """The longest time between two deaths, seconds: as events tell, else the mean of what the metrics counted."""
+    if len(times) > 1:
+        return max(later - earlier for earlier, later in pairwise(times))
+    hours = max(math.ceil(window / _HOUR), 1)  # metrics are counted by the hour
+    return hours * _HOUR / counted if counted > 1 else window
+
+
+def _is_steady(one: Container, now: float, between: float) -> bool:
+    """Whether a container has run on for so long since its last start that its loop is over."""
+    if not one.running or one.health in {"starting", "unhealthy"} or not one.started_at:
+        return False
+    return now - moment(one.started_at) > max(2 * between, _STEADY)
+
+
+def _on_average(one: Container, engine: Engine, now: float, window: float) -> float:
+    """Restarts within the window, as the Engine has counted them over the container's life."""
+    try:
+        with engine_errors(engine.host.name, f"inspect {one.name}"):
+            created = str(engine.api.inspect_container(one.id)["Created"])
+    except ContainerGone:
+        return 0.0
+    return one.restart_count * window / max(now - moment(created), window)
+
+
+def start_error(engine: Engine, one: Container) -> str:
+    """What the Engine said when it could not start a container, as with a port that is taken; empty where it could.
+
+    Raises:
+        EngineError: no answer.
+    """
+    try:
+        with engine_errors(engine.host.name, f"inspect {one.name}"):
+            return str(engine.api.inspect_container(one.id)["State"].get("Error") or "")
+    except ContainerGone:
+        return ""
+
+
+def _diagnosis(
+    one: Container,
+    engine: Engine,
+    causes: Sequence[Cause],
+    *,
+    codes: Sequence[int],
+    killed: bool,
+    refused: str,
+    since: float | None,
+) -> Diagnosis:
+    code = one.exit_code or (codes[-1] if codes else 0)  # a process that runs again has none of its own
+    log = [refused] if refused else last_lines(engine, one.id, since=since) or last_lines(engine, one.id)
+    found = diagnose(
+        causes,
+        # the Engine misses kills where the container is gone at once, so one that it did see speaks for the others
+        oom_killed=one.oom_killed or (killed and code == KILLED),
+        exit_code=code,
+        health=one.health,
+        log=log,  # where the Engine could not start it that is of an earlier start
+        health_log=health_output(engine, one.id),
+    )
+    ended_well = not refused and not code and bool(codes or not one.running)
+    # `on-failure` would leave a process down that ends with 0, whatever it has written
+    return replace(found, fix="manual") if ended_well and found.fix == "wait" else found
+
+
+def port_moves(settings: Settings) -> tuple[PortMove, ...]:
+    """The free ports that the compliance plan has for services in a conflict: of the Engines, and of the files they came from.
+
+    Raises:
+        EngineError: no Engine answers.
+        InputError: the rules cannot be read.
+    """
+    facts = collect.from_engines(Facts(), settings.engine)
+    projects: dict[tuple[str, ...], Project] = {}
+    for one in facts.inventory.containers if facts.inventory else ():
+        if one.config_files and one.config_files not in projects and all(Path(file).is_file() for file in one.config_files):
+            # a file that Compose would refuse tells nothing, and what runs does
+            with suppress(ComposeError):
+                projects[one.config_files] = load_project(
+                    one.config_files, name=one.project, folder=one.working_dir, profiles=("*",), env_files=one.env_files
+                )
+    rules = load_rules(settings.compliance.rules)
+    return propose_moves(replace(facts, projects=tuple(projects.values())), rules)
+
+
+def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+    """Changes that would mend a loop, and what to do in one line."""
+    if diagnosis.fix == "memory":
+        return _more_memory(one, inventory, known)
+    if diagnosis.fix == "port":
+        moves = [move.change() for move in known.moves if move.service == one.key]
+        changes = [change for change in moves if change is not None]
+        advice = "Move it to the free port" if changes else "Another process has its port: `ss -tlnp` on the host tells which"
+        return changes, advice
+    if diagnosis.fix == "wait":
+        return _wait(one, diagnosis, inventory)
+    if diagnosis.fix == "health":
+        return [], "The process runs and its health check fails: look at the lines, then mend the check or the service"
+    return [], "By hand: the lines tell what is missing"
+
+
+def _wait(one: Container, diagnosis: Diagnosis, inventory: Inventory) -> tuple[list[Change], str]:
+    """Few retries now, and from the next start on it waits for the health of what it needs."""
+    changes = []
+    if one.restart_policy != _RETRIES:
+        changes.append(Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE))
+    files = declarations([one]).get(one.project)
+    service = files.service(one.service) if files else None
+    declared = dict(service.depends_on) if service else None
+    early = {} if one.project == ServiceKey.STANDALONE else not_awaited(one, diagnosis.lines, inventory, declared)
+    if not early:
+        return changes, "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
+    before: dict[str, object] = {name: condition for name, condition in early.items() if condition}
+    after: dict[str, object] = dict.fromkeys(early, "service_healthy")
+    changes.append(Change(one.key, What.DEPENDS_ON, before or None, after, Reason.UNSTABLE))
+    return changes, f"From the next start on it waits until {', '.join(early)} is healthy"
+
+
+def _more_memory(one: Container, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+    """Half more, or what sizing says where that is more; never more than the host has."""
+    if one.memory is None:
+        return [], "It has no limit: the host itself is out of memory"
+    top = inventory.host(one.host).memory
+    wanted = max(one.memory * _AFTER_A_KILL, known.sized.get(one.key, 0.0))
+    after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)
+    if after <= one.memory:
+        return [], "The host has no more memory to give: move it, or mend its use"
+    evidence = {"restarts": float(one.restart_count)}
+    change = Change(one.key, What.MEMORY, float(one.memory), float(after), Reason.OOM_KILLED, evidence)
+    return [change], "Raise its memory limit, then look again"

@@ -1,0 +1,1 @@
+"""The remediation timeline, kept between runs."""

@@ -1,0 +1,102 @@
+"""What is to be mended now, and where it was seen: only who looks there again may say that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from capacity.compliance import evaluate, load_rules, load_waivers
+from capacity.compliance._facts import collect
+from capacity.compliance._facts.facts import Facts
+from capacity.operations._timeline.timeline import Item, from_loops, from_recommendations, from_report, judged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capacity.compliance import Report
+    from capacity.model import Resource
+    from capacity.operations._restarts.loops import RestartLoop
+    from capacity.settings import Settings
+
+__all__ = ["Sighting", "look"]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one run has seen.
+
+    Attributes:
+        items: what is to be mended; each with the sources that show it.
+        kinds: of items that were looked for; others are neither there nor gone.
+        sources: what was looked at: `compose PROJECT`, `engine HOST`, `metrics SOURCE`.
+    """
+
+    items: tuple[Item, ...]
+    kinds: frozenset[str]
+    sources: frozenset[str]
+
+
+def look(
+    facts: Facts,
+    settings: Settings,
+    *,
+    loops: Iterable[RestartLoop] | None = None,
+    tables: Mapping[Resource, pd.DataFrame] | None = None,
+) -> Sighting:
+    """Broken rules, restart loops and limits in danger.
+
+    Each source is judged by itself too: what it shows alone is seen there, and what only all of them show together is gone once
+    all of them have been looked at again.
+
+    Args:
+        facts: compose projects, containers and history, as far as they are known.
+        settings: rules, waivers, what the house says.
+        loops: from `find_restart_loops`; None = not looked for.
+        tables: of `capacity.sizing.recommend`; a resource that is not there was not looked for.
+
+    Raises:
+        InputError: the rules or the waivers cannot be read.
+    """
+    book = load_rules(settings.compliance.rules)
+    waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
+    facts, today = collect.with_house(facts, settings), datetime.now(UTC).date()
+
+    def report_on(part: Facts) -> Report:
+        return evaluate(book, part, waivers, today=today)
+
+    whole, parts = report_on(facts), _parts(facts)
+    sources = frozenset(name for names, _ in parts for name in names)
+    alone = [(names, {one.id for one in from_report(report_on(part))}) for names, part in parts] if len(parts) > 1 else []
+    items = []
+    for one in from_report(whole):
+        showing = frozenset(name for names, ids in alone if one.id in ids for name in names)
+        items.append(replace(one, sources=tuple(sorted(showing or sources))))
+    kinds = judged(whole)
+    if loops is not None:
+        items += from_loops(loops)
+        kinds.add("restart-loop")
+    for resource, table in (tables or {}).items():
+        metrics = tuple(name for name in sources if name.startswith("metrics "))
+        items += [replace(one, sources=metrics) for one in from_recommendations(table, resource)]
+        kinds.add(f"{resource}-risk")
+    return Sighting(tuple(items), frozenset(kinds), sources)
+
+
+def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:
+    """What can be looked at by itself, and what that is called."""
+    house = Facts(types=facts.types, cores=facts.cores, at=facts.at)
+    names = list(dict.fromkeys(project.name for project in facts.projects))
+    found: list[tuple[tuple[str, ...], Facts]] = [
+        ((f"compose {name}",), replace(house, projects=tuple(one for one in facts.projects if one.name == name)))
+        for name in names
+    ]
+    if facts.inventory is not None:
+        engines = tuple(f"engine {host.name}" for host in facts.inventory.hosts)
+        found.append(
+            (engines, replace(house, inventory=facts.inventory, postures=facts.postures, ends=facts.ends, notes=facts.notes))
+        )
+    if facts.history is not None:
+        found.append(((f"metrics {facts.history.source}",), replace(house, history=facts.history)))
+    return found

@@ -1,0 +1,371 @@
+"""The remediation timeline: what is to be mended on day 1, on days 2 and 3 and within the week, by whom, and how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from capacity._common.runbooks import runbook_url
+from capacity.compliance import Report, Severity, Status
+from capacity.errors import InputError, StorageError
+from capacity.model import Reason, Resource
+from capacity.operations._restarts.loops import RestartLoop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Item",
+    "State",
+    "When",
+    "from_loops",
+    "from_recommendations",
+    "from_report",
+    "item",
+    "judged",
+    "merge",
+    "read_timeline",
+    "to_markdown",
+    "write_timeline",
+]
+
+_HEADER = """\
+# The remediation timeline; `capacity timeline` keeps it. Edit owner, state (open, doing, done) and note as you like: they stay.
+# What is mended becomes done by itself, and what returns is open again.
+"""
+_NEEDED = ("id", "kind", "when", "subject", "what")
+_KEYS = ("id", "kind", "when", "subject", "what", "code", "from", "owner", "state", "since", "until", "note")
+
+
+class When(StrEnum):
+    """Until when something is to be mended."""
+
+    DAY_1 = "Day 1"
+    DAY_2_3 = "Day 2-3"
+    WEEK_1 = "Week 1"
+
+
+class State(StrEnum):
+    """How far it is."""
+
+    OPEN = "open"
+    DOING = "doing"
+    DONE = "done"
+
+
+_BY_SEVERITY = {
+    Severity.CRITICAL: When.DAY_1,
+    Severity.HIGH: When.DAY_2_3,
+    Severity.MEDIUM: When.WEEK_1,
+    Severity.LOW: When.WEEK_1,
+}
+_RISKS = {
+    Reason.OOM_KILLED: When.DAY_1,
+    Reason.BREACH_EXPECTED: When.DAY_2_3,
+    Reason.THROTTLED: When.DAY_2_3,
+    Reason.LEAK: When.DAY_2_3,
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to mend.
+
+    Attributes:
+        id: the same at every run for the same thing.
+        kind: what found it: a rule's id, `restart-loop`, `memory-risk` or `cpu-risk`.
+        when: until when.
+        subject: `project/service`, a host or a target.
+        what: in one line, with the rule or the cause.
+        code: of its runbook: a rule's id, a cause or a reason.
+        sources: where it was seen last; it is gone once all of them were looked at without it. Empty = nobody wrote that down.
+        owner: who sees to it; people write that.
+        state: how far it is.
+        since: the day it was first seen, or returned.
+        until: the day it was gone; None while it is there.
+        note: what people wrote.
+        extra: whatever else people wrote beside it.
+    """
+
+    id: str
+    kind: str
+    when: When
+    subject: str
+    what: str
+    owner: str = ""
+    state: State = State.OPEN
+    since: date | None = None
+    until: date | None = None
+    note: str = ""
+    extra: Mapping[str, Any] | None = None
+    code: str = ""
+    sources: tuple[str, ...] = ()
+
+
+def item(when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()) -> Item:
+    """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from run to run."""
+    name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
+    return Item(name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources))
+
+
+def from_report(report: Report) -> list[Item]:
+    """The broken rules of a compliance report, one item a rule and subject."""
+    found = {
+        (one.rule.id, one.subject): item(
+            _BY_SEVERITY[one.rule.severity],
+            one.subject,
+            one.rule.id,
+            f"{one.rule.id} {one.rule.title}: {one.rule.remediation}",
+            one.rule.id,
+        )
+        for one in report.failing()
+    }
+    return list(found.values())
+
+
+def judged(report: Report) -> set[str]:
+    """The rules that could be evaluated; what the others found before is neither there nor gone."""
+    return {one.rule.id for one in report.findings if one.status is not Status.NOT_EVALUATED}
+
+
+def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
+    """The limits that are in danger, from a table of `capacity.sizing.recommend`."""
+    found = []
+    for service, row in table.iterrows():
+        reason = Reason(row["reason"])
+        if reason in _RISKS:
+            what = f"{str(resource).capitalize()} limit, {reason}: {reason.text} `capacity recommend` proposes one."
+            found.append(item(_RISKS[reason], str(service), f"{resource}-risk", what, str(reason)))
+    return found
+
+
+def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
+    """Restart loops; they are for day 1."""
+    known = list(loops)
+    hosts: dict[str, set[str]] = {}
+    for one in known:
+        hosts.setdefault(one.service, set()).add(f"engine {one.host}")
+    found = {
+        one.service: item(
+            When.DAY_1,
+            one.service,
+            "restart-loop",
+            f"{'Cannot start' if one.cannot_start else 'Restart loop'}, {one.diagnosis.cause}: {one.advice or 'by hand'}",
+            one.diagnosis.cause,
+            sorted(hosts[one.service]),
+        )
+        for one in known
+    }
+    return list(found.values())
+
+
+def merge(
+    kept: Sequence[Item],
+    seen: Iterable[Item],
+    today: date | None = None,
+    *,
+    looked: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
+) -> list[Item]:
+    """What was kept, brought up to what is seen now: the new is open, the gone is done, what returns is open again.
+
+    Args:
+        kept: from `read_timeline`; owners, states and notes of people stay.
+        seen: what is there now.
+        today: the day that is written down; default today, UTC.
+        looked: kinds that were looked for; items of others stay as they are. None = all.
+        sources: what was looked at; what was seen elsewhere may be there still. None = everything.
+    """
+    today = today or datetime.now(UTC).date()
+    now = {one.id: one for one in seen}
+    found = [
+        _updated(one, now.get(one.id), today, sources) if looked is None or one.kind in looked or one.id in now else one
+        for one in kept
+    ]
+    known = {one.id for one in kept}
+    found += [replace(one, since=today) for name, one in now.items() if name not in known]
+    order = list(When)
+    return sorted(found, key=lambda one: (order.index(one.when), one.state is State.DONE, one.subject, one.what, one.id))
+
+
+def _updated(before: Item, now: Item | None, today: date, looked: Collection[str] | None) -> Item:
+    elsewhere = () if looked is None else tuple(one for one in before.sources if one not in looked)
+    if now is None and elsewhere:
+        return replace(before, sources=elsewhere)
+    if now is None:
+        return (
+            before if before.state is State.DONE and before.until else replace(before, state=State.DONE, until=today, sources=())
+        )
+    seen = tuple(sorted({*elsewhere, *now.sources}))
+    current = replace(before, when=now.when, what=now.what, code=now.code, sources=seen)
+    if before.until is not None or before.state is State.DONE:  # mended once, or said to be, and there all the same
+        return replace(current, state=State.OPEN, since=today, until=None)
+    return current
+
+
+def read_timeline(file: Path) -> list[Item]:
+    """The items of a file; none where there is no file yet.
+
+    Raises:
+        InputError: it is no timeline; the message names the item.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        if not file.exists():
+            return []
+        said = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+        found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
+    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew") from error
+    twice = next((one.id for one in found if sum(one.id == other.id for other in found) > 1), None)
+    if twice:
+        raise InputError(f"{file}: the item {twice} stands twice", "Remove one of them")
+    return found
+
+
+def _cause(error: Exception) -> str:
+    """What is wrong with a file, in words for who wrote it."""
+    from ruamel.yaml.error import MarkedYAMLError
+
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1} is no YAML: {error.problem}"
+    if isinstance(error, OSError):
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not written in UTF-8"
+    return "it is nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+
+
+def _entries(said: Any) -> list[Any]:
+    """The items of a file that was read; an empty file has none."""
+    if said is None:
+        return []
+    found = said.get("items", ()) if isinstance(said, dict) else ()
+    if not isinstance(found, list) and found is not None:
+        raise ValueError("it has no list `items:` at its top")
+    return found or []
+
+
+def _read(number: int, entry: Any) -> Item:
+    if not isinstance(entry, dict):
+        raise ValueError(f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`")  # noqa: TRY004 - one kind
+    name = f"item {number}" + (f" ({entry['subject']})" if entry.get("subject") else "")
+    missing = next((key for key in _NEEDED if not entry.get(key)), None)
+    if missing:
+        raise ValueError(f"{name} has no `{missing}`")
+    for key, known in (("when", When), ("state", State)):
+        if entry.get(key) and str(entry[key]) not in {*known}:
+            raise ValueError(f"{name} has `{key}: {entry[key]}`; write {', '.join(known)}")
+    return Item(
+        id=str(entry["id"]),
+        kind=str(entry["kind"]),
+        when=When(entry["when"]),
+        subject=str(entry["subject"]),
+        what=str(entry["what"]),
+        owner=str(entry.get("owner") or ""),
+        state=State(entry.get("state") or State.OPEN),
+        since=_day(name, "since", entry),
+        until=_day(name, "until", entry),
+        note=str(entry.get("note") or ""),
+        code=str(entry.get("code") or ""),
+        sources=_sources(name, entry),
+        extra={name: value for name, value in entry.items() if name not in _KEYS} or None,
+    )
+
+
+def _sources(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    said = entry.get("from") or []
+    if not isinstance(said, (str, list)):
+        raise ValueError(f"{name} has `from: {said}`; write a list, such as [compose shop]")  # noqa: TRY004 - one kind
+    return (said,) if isinstance(said, str) else tuple(map(str, said))
+
+
+def _day(name: str, key: str, entry: dict[str, Any]) -> date | None:
+    value = entry.get(key)
+    if value is None or type(value) is date:
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{name} has `{key}: {value}`; write a day, such as 2026-11-23") from None
+
+
+def write_timeline(file: Path, items: Iterable[Item]) -> None:
+    """Replace the file whole, or leave it as it was.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    writer = YAML()
+    writer.width = 120
+    writer.representer.ignore_aliases = lambda *_: True  # the same day stands in many items, and people read this
+    writer.dump({"items": [_plain(one) for one in items]}, text)
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.write_text(_HEADER + text.getvalue(), encoding="utf-8")
+        new.replace(file)
+    except OSError as error:
+        with suppress(OSError):  # on a dead disk nothing can be done
+            new.unlink()
+        raise StorageError(f"Cannot write {file}: {error.strerror}", "Name another file with --file") from error
+
+
+def _plain(one: Item) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "id": one.id,
+        "kind": one.kind,
+        "when": str(one.when),
+        "subject": one.subject,
+        "what": one.what,
+        "code": one.code or None,
+        "from": list(one.sources) or None,
+        "owner": one.owner,
+        "state": str(one.state),
+        "since": one.since,
+        "until": one.until,
+        "note": one.note,
+    }
+    return {name: value for name, value in entry.items() if value is not None} | dict(one.extra or {})
+
+
+def to_markdown(items: Sequence[Item], runbooks: str | None = None) -> str:
+    """The list as people tick it off.
+
+    Args:
+        items: from `merge`.
+        runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
+    """
+    done = sum(one.state is State.DONE for one in items)
+    lines = ["# Remediation timeline", "", f"{done} of {len(items)} done."]
+    for when in When:
+        mine = [one for one in items if one.when is when]
+        lines += ["", f"## {when}", ""] + ([_line(one, runbooks) for one in mine] or ["Nothing."])
+    return "\n".join(lines) + "\n"
+
+
+def _line(one: Item, runbooks: str | None) -> str:
+    box = "x" if one.state is State.DONE else " "
+    said = [f"- [{box}] **{_safe(one.subject)}** {_safe(one.what)}", f"owner: {_safe(one.owner) or 'nobody'}"]
+    said += ["in work"] if one.state is State.DOING else []
+    said += [f"done {one.until}"] if one.until else [f"since {one.since}"] if one.since else []
+    page = runbook_url(one.code, runbooks) if one.code else None
+    return " — ".join([*said, *([_safe(one.note)] if one.note else []), *([f"[runbook]({page})"] if page else [])])
+
+
+def _safe(text: str) -> str:
+    """Text that stays text in Markdown."""
+    for letter in "\\*_[]<>|#":
+        text = text.replace(letter, f"\\{letter}")
+    return " ".join(text.split())

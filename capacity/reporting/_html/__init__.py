@@ -1,0 +1,1 @@
+"""HTML pieces, figures and number formats of pages."""

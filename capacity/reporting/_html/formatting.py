@@ -1,0 +1,54 @@
+"""Words and tables that several parts of a page use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capacity._common.units import format_cores, format_memory
+from capacity.model import Resource
+from capacity.reporting._html.html import Column, Html, details, join, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "rows_of"]
+
+MOST_ROWS = 15
+NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
+PRINT: dict[Resource, Callable[[float], str]] = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
+
+
+def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
+    """Service, resource and cells of each row."""
+    for service, row in zip(frame.index, frame.to_dict("records"), strict=True):
+        yield str(service), Resource(str(row["resource"])), row
+
+
+def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "", most: int = MOST_ROWS) -> Html:
+    """The first rows in sight, the others on request."""
+    shown = table(caption, columns, rows[:most], more=more)
+    if len(rows) <= most:
+        return shown
+    rest = table(f"{caption} (continued)", columns, rows[most:])
+    return join([shown, details(f"{len(rows) - most} more", rest)])
+
+
+def pairs(facts: Iterable[tuple[str, str]]) -> Html:
+    """Terms and their values for a `dl`."""
+    return join(join((join([name], "dt"), join([value], "dd")), "div") for name, value in facts)
+
+
+def length(step: pd.Timedelta) -> str:
+    """A length of time in its largest whole unit: `5 min`."""
+    seconds = int(pd.Timedelta(step).total_seconds())
+    for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size} {name}"
+    return f"{seconds / 60:.0f} min" if seconds > 60 else f"{seconds} s"  # noqa: PLR2004 - seconds a minute
+
+
+def days(horizon: str) -> str:
+    """A horizon in days."""
+    return f"{pd.Timedelta(horizon).days} days"

@@ -1,0 +1,56 @@
+"""The remediation timeline on a page: what people have still to mend, by when and by whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capacity.errors import CapacityError
+from capacity.operations._timeline.timeline import Item, State, When, read_timeline
+from capacity.reporting._html.html import Html, badge, details, join, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capacity.settings import Settings
+
+__all__ = ["remediation"]
+
+_SHOWN = 5  # of each term, before the rest is folded
+_LEVELS = {When.DAY_1: "bad", When.DAY_2_3: "warn", When.WEEK_1: "quiet"}
+
+
+def remediation(settings: Settings) -> Html | None:
+    """What is open and in work, as `capacity timeline` keeps it; None where nothing is kept.
+
+    A timeline that cannot be read is told on the page: a report does not fail because of it.
+    """
+    heading = Html("<h2>Remediation timeline</h2>")
+    try:
+        items = read_timeline(settings.operations.timeline)
+    except CapacityError as error:
+        return join([heading, join([str(error)], "p", "note")])
+    if not items:
+        return None
+    done = sum(one.state is State.DONE for one in items)
+    terms = [_term(when, [one for one in items if one.when is when]) for when in When]
+    said = f"{done} of {len(items)} done, as {settings.operations.timeline.name} says; "
+    note = join([said, join(["capacity timeline"], "code"), " brings it up to date."], "p", "note")
+    return join([heading, note, join(terms, "div", "columns")])
+
+
+def _term(when: When, items: Sequence[Item]) -> Html:
+    """A term with what is left of it, the first few in sight."""
+    left = [one for one in items if one.state is not State.DONE]
+    count = badge(f"{len(left)} open", _LEVELS[when] if left else "good")
+    head = join([when, " ", count], "h3")
+    shown = join((_line(one) for one in left[:_SHOWN]), "ul") if left else join(["Nothing is left."], "p")
+    rest = details(f"{len(left) - _SHOWN} more", join((_line(one) for one in left[_SHOWN:]), "ul")) if left[_SHOWN:] else ""
+    return join([head, shown, rest], "section", "column")
+
+
+def _line(one: Item) -> Html:
+    """Subject, what is to be done, its owner and state."""
+    since = f", since {one.since}" if one.since else ""
+    state = f"{one.owner or 'nobody'}, {'in work' if one.state is State.DOING else 'open'}{since}"
+    note = f" ({one.note})" if one.note else ""
+    return join([join([one.subject], "b"), text(f" {one.what} "), join([f"{state}{note}"], "small")], "li")

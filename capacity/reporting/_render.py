@@ -1,0 +1,163 @@
+"""One report from end to end: fetch, run the notebook, render the page, put the files in place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+
+from capacity import _api
+from capacity._common.bundled import bundled
+from capacity.changes import plan_id, read_plan
+from capacity.errors import InputError, ReportError
+from capacity.history._parquet import storage_error, write_atomically
+from capacity.model import Resource
+from capacity.reporting import compliance, monthly, weekly
+from capacity.reporting._notebook import run_notebook
+from capacity.reporting._page import index_page, render_page
+from capacity.reporting._runs import iso_week, list_runs, make_folder, run_folder, write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+
+    from capacity._common.progress import Progress
+    from capacity.settings import Settings
+
+__all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "Kind", "render"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A report: its name in files, its notebook, its title, and how a run is named after its end."""
+
+    report: str
+    notebook: str
+    title: str
+    name: Callable[[pd.Timestamp], str]
+
+
+WEEKLY = Kind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
+MONTHLY = Kind(monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name)
+COMPLIANCE = Kind(compliance.REPORT, "weekly_compliance", "Weekly compliance", iso_week)
+KINDS = (WEEKLY, COMPLIANCE, MONTHLY)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished report: its page, the folder it is in, and how long it took in seconds."""
+
+    page: Path
+    folder: Path
+    seconds: float
+
+
+def render(
+    kind: Kind,
+    settings: Settings,
+    *,
+    source: str | None,
+    as_of: str | pd.Timestamp | None = None,
+    out: Path = Path("reports"),
+    services: str = "",
+    offline: bool = False,
+    refresh: bool = False,
+    config: Path | None = None,
+    progress: Progress | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Finished:
+    """Render a report into `out/<ISO week or month>/`.
+
+    The history is fetched first, so that the notebook works from the archive and a server's failure is told as such.
+    Everything is made in a temporary folder beside its place and moved there when it is whole.
+
+    Args:
+        kind: which report.
+        settings: house rules, and where history comes from.
+        source: `sample`, an address, or a source of the archive; None = of the settings.
+        as_of: end of the window; default now.
+        out: folder of all reports.
+        services: glob; empty = all.
+        offline: use the archive alone.
+        refresh: ask the server again for days that are final.
+        config: the settings file, for the notebook.
+        progress: told about each fetched day.
+        more: further parameters of the notebook.
+
+    Raises:
+        CapacityError: see the error tree; a failed run leaves `<report>.failed.ipynb` in the run's folder.
+    """
+    began = time.monotonic()
+    make_folder(out)
+    window = _api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
+    # an empty window is told as such, and before a kernel starts; the frames themselves are the notebook's to hold
+    origin = window.load(settings, signals=[resource.usage for resource in Resource], services=services).source
+    place = run_folder(out, kind.report, kind.name(window.end), origin, services)
+    failed = place / f"{kind.report}.failed.ipynb"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
+            folder = Path(temporary)
+            parameters = {
+                "source": window.source,
+                "as_of": window.end.isoformat(),
+                "services": services,
+                "offline": window.source != "sample",
+                "config": str(config.resolve()) if config else "",
+                "output": str(folder.resolve()),
+                "reports": str(out.resolve()),
+                **(more or {}),
+            }
+            notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
+            executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
+            nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
+            page = render_page(executed, f"{kind.title} {kind.name(window.end)}")
+            (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
+            _put_in_place(kind, folder, place)
+    except OSError as error:
+        if error.errno is None:  # no failure of the system, but a library's own error in that class
+            raise
+        raise storage_error(place, error) from error
+    failed.unlink(missing_ok=True)
+    write_atomically(
+        out / "index.html",
+        lambda path: path.write_text(
+            index_page([run for each in KINDS for run in list_runs(out, each.report)]), encoding="utf-8"
+        ),
+    )
+    return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)
+
+
+def _keep_edited(plan: Path) -> None:
+    """A plan that a person has edited is not overwritten: it moves aside as `plan.edited.yaml`."""
+    if plan.is_file():
+        try:
+            kept = read_plan(plan)
+            edited = plan_id(kept) != kept.plan_id
+        except InputError:
+            edited = True
+        if edited:
+            plan.replace(plan.with_name("plan.edited.yaml"))
+
+
+def _put_in_place(kind: Kind, made: Path, place: Path) -> None:
+    """Move the finished files, the page last: where the page is, everything is."""
+    facts_file = made / "run.json"
+    if not facts_file.is_file():
+        raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][kind.report]
+    place.mkdir(parents=True, exist_ok=True)
+    write_run(place, kind.report, facts)
+    facts_file.unlink()
+    _keep_edited(place / "plan.yaml")
+    for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):
+        if file.is_file():
+            file.replace(place / file.name)
+        else:
+            shutil.rmtree(file)

@@ -1,0 +1,140 @@
+"""The folders of finished runs: `reports/2026-W48/` and the page that lists them all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from capacity.errors import StorageError
+from capacity.history._parquet import storage_error, write_atomically
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Run", "iso_week", "list_runs", "make_folder", "previous_run", "read_forecast", "run_folder", "write_run"]
+
+_log = logging.getLogger("capacity")
+_HALF_WEEK = pd.Timedelta("3.5D")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of one report.
+
+    Attributes:
+        folder: where its files are.
+        report: `weekly-resources`.
+        as_of: end of its window, UTC.
+        facts: what its `run.json` says.
+    """
+
+    folder: Path
+    report: str
+    as_of: pd.Timestamp
+    facts: dict[str, Any]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the fleet was like: limits in force, proposals, services."""
+        state = self.facts.get("state", {})
+        return state if isinstance(state, dict) else {}
+
+
+def iso_week(as_of: pd.Timestamp) -> str:
+    """Name of the ISO week of a moment: `2026-W48`."""
+    year, week, _ = as_of.isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def list_runs(folder: Path, report: str) -> list[Run]:
+    """Finished runs of a report in a reports folder, oldest first. Unreadable ones are left out and logged."""
+    runs = []
+    for file in sorted(folder.glob("*/run.json")):
+        try:
+            facts = json.loads(file.read_text(encoding="utf-8"))["reports"][report]
+            runs.append(Run(file.parent, report, pd.Timestamp(facts["as_of"]), facts))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.info("%s holds no run of %s (%r)", file, report, error)
+    return sorted(runs, key=lambda run: run.as_of)
+
+
+def run_folder(folder: Path, report: str, period: str, source: str, services: str) -> Path:
+    """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second source of the week `2026-W48-lab`.
+
+    A run replaces an earlier one of the same period, source and choice, and never another.
+    """
+    name = period + (f"-{_slug(services)}" if services else "")
+    for run in list_runs(folder, report):
+        if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (source, services):
+            return folder / f"{name}-{_slug(source)}"
+    return folder / name
+
+
+def _slug(text: str) -> str:
+    readable = re.sub(r"[^a-zA-Z0-9.]+", "-", text.partition("://")[2] or text).strip("-.")[:40]
+    # two globs may read alike
+    return (
+        f"{readable}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+        if re.search(r"[^a-zA-Z0-9./*-]", text)
+        else readable or "all"
+    )
+
+
+def previous_run(folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = "") -> Run | None:
+    """The latest run of the same source and choice of services that ended at least half a week before `as_of`."""
+    earlier = [
+        run
+        for run in list_runs(folder, report)
+        if run.as_of <= as_of - _HALF_WEEK and (run.facts.get("source"), run.facts.get("services", "")) == (source, services)
+    ]
+    return earlier[-1] if earlier else None
+
+
+def read_forecast(run: Run) -> pd.DataFrame | None:
+    """The stored forecast of a run: columns time, service, resource, q0.1 ... ; None when it is not readable."""
+    path = run.folder / "forecast.parquet"
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        _log.warning("The forecast of the last run cannot be read: %s: %s", path, error)
+        return None
+
+
+def write_run(folder: Path, report: str, facts: dict[str, Any]) -> None:
+    """Add a report's facts to the `run.json` of a run's folder, keeping those of other reports.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    path = folder / "run.json"
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError):
+        known = {}
+    reports = known.get("reports") if isinstance(known, dict) else None
+    content = {"reports": {**(reports if isinstance(reports, dict) else {}), report: facts}}
+    text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that can be written to.
+
+    Raises:
+        StorageError: it cannot be made, is no folder, or refuses a file.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".capacity-probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except FileExistsError as error:
+        raise StorageError(f"{path} is a file, not a folder", "Name another folder with --out") from error
+    except OSError as error:
+        raise storage_error(path, error) from error

@@ -1,0 +1,146 @@
+"""The parts of the weekly compliance page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from capacity._common.runbooks import runbook_html
+from capacity.compliance import Severity, Status
+from capacity.reporting._html.formatting import long_table, pairs
+from capacity.reporting._html.html import Column, Html, badge, code, details, join, sparkline, table, text
+from capacity.reporting.compliance._review import DEADLINES
+
+if TYPE_CHECKING:
+    from capacity.compliance import Finding
+    from capacity.reporting.compliance._review import Review
+
+__all__ = ["changed", "checklist", "failing", "header", "ports", "timeline", "trend", "waivers"]
+
+_SHOWN = 3  # places of a rule before the rest is folded
+
+
+def header(week: Review) -> Html:
+    """Score, counts, sources."""
+    report, history = week.report, week.history
+    score = "nothing could be evaluated" if report.score is None else f"{report.score:.0%}"
+    grave = len(report.failing(Severity.HIGH))
+    counts = report.counts
+    facts = [
+        ("Score", f"{score} of what was evaluated, weighted by severity"),
+        ("Evaluations", ", ".join(f"{counts[status]} {status}" for status in Status)),
+        ("Broken", f"{len(report.failing())} findings, {grave} critical or high"),
+        ("Fleet", f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from {history.source}"),
+    ]
+    verdict = "bad" if grave else "warn" if report.failing() else "good"
+    said = f"{grave} findings cannot wait" if grave else "Nothing critical" if report.failing() else "Every rule holds"
+    notes = "".join(f'<p class="note">{text(note)}</p>' for note in (*week.errors, *report.notes))
+    return Html(
+        f"<h1>Weekly compliance <span>{text(week.name)}</span></h1><p>{badge(said, verdict)}</p>"
+        f'<dl class="facts">{pairs(facts)}</dl>{notes}'
+    )
+
+
+def checklist(week: Review) -> Html:
+    """The eight points, each with its evidence."""
+    rows = [(str(number), item.point, item.verdict, item.evidence) for number, item in enumerate(week.checklist, 1)]
+    columns = [Column("No.", number=True), Column("Point"), Column("Verdict"), Column("Evidence")]
+    held = sum(item.verdict == "pass" for item in week.checklist)
+    return table(
+        f"{held} of {len(week.checklist)} points hold; without data a point is not evaluated, never passed", columns, rows
+    )
+
+
+def trend(week: Review) -> Html:
+    """The score over the weeks."""
+    scores = pd.Series([score if score is not None else float("nan") for _, score, _ in week.trend], dtype=float)
+    rows = [(name, "-" if score is None else f"{score:.1%}", str(count)) for name, score, count in week.trend]
+    columns = [Column("Week"), Column("Score", number=True), Column("Failing", number=True)]
+    line = Html(f"<p>{sparkline(scores)}</p>") if len(rows) > 1 else Html("<p>The first run: the trend begins here.</p>")
+    return join([line, table("Score and rules broken, week by week", columns, rows)])
+
+
+def changed(week: Review) -> Html:
+    """What is new, worse and mended since the last run."""
+    if week.new is None:
+        return Html("<p>There is no earlier run to compare with.</p>")
+    worse = [f"{rule}: {then} then, {now} now" for rule, (then, now) in week.worse.items()]
+    lines = [
+        ("New", [f"{rule} {subject}" for rule, subject in week.new]),
+        ("Worse", worse),
+        ("Mended", [f"{rule} {subject}" for rule, subject in week.mended]),
+    ]
+    return Html(f'<dl class="facts">{pairs([(name, _few(found)) for name, found in lines])}</dl>')
+
+
+def failing(week: Review) -> Html:
+    """Broken rules by severity: where, with evidence, and how to mend them."""
+    found = week.report.failing()
+    if not found:
+        return Html("<p>No rule is broken.</p>")
+    parts = []
+    for severity in Severity:
+        mine = [one for one in found if one.rule.severity is severity]
+        if mine:
+            parts.append(Html(f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended {DEADLINES[severity]}</h3>"))
+            parts += [_rule([one for one in mine if one.rule.id == rule]) for rule in dict.fromkeys(one.rule.id for one in mine)]
+    return join(parts)
+
+
+def _rule(findings: list[Finding]) -> Html:
+    """One rule: every place that breaks it, and the fix."""
+    rule = findings[0].rule
+    rows = [(one.subject, one.verdict.message, one.verdict.evidence.text() or "-") for one in findings]
+    columns = [Column("Where"), Column("What"), Column("Evidence")]
+    page = runbook_html(rule.id)
+    return join(
+        [
+            long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
+            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
+            details(f"Runbook {rule.id}", Html(page)) if page else "",
+        ]
+    )
+
+
+def ports(week: Review) -> Html:
+    """Free ports that would end the conflicts."""
+    if not week.moves:
+        return Html("<p>No service has to give up its port.</p>")
+    rows = [
+        (move.service, f"{move.old}/{move.protocol}", str(move.new) if move.new is not None else "none free", move.reason)
+        for move in week.moves
+    ]
+    columns = [Column("Service"), Column("Port", number=True), Column("New", number=True), Column("Why")]
+    return join([table("Ports to move", columns, rows), code("capacity apply compliance-plan.yaml")])
+
+
+def waivers(week: Review) -> Html:
+    """Waivers that end within 30 days, have expired, or fit nothing."""
+    report = week.report
+    named = [("expired", one) for one in report.expired] + [("ends soon", one) for one in report.expiring]
+    named += [(report.useless(one), one) for one in report.unused]
+    if not named:
+        return Html(f"<p>{len(report.waivers)} waivers; none ends within 30 days, none is useless.</p>")
+    rows = [(state, one.rule, one.service, one.owner, one.reason, f"{one.expires}") for state, one in named]
+    columns = [Column(name) for name in ("State", "Rule", "Service", "Owner", "Reason", "Until")]
+    return table("Waivers to look at", columns, rows)
+
+
+def timeline(week: Review) -> Html:
+    """What to mend by when, by severity."""
+    counts: dict[Severity, Counter[str]] = {severity: Counter() for severity in Severity}
+    for one in week.report.failing():
+        counts[one.rule.severity][f"{one.rule.id} {one.rule.title}"] += 1
+    parts = []
+    for severity, rules in counts.items():
+        if rules:
+            items = "".join(f"<li>{text(rule)}: {count} to mend</li>" for rule, count in sorted(rules.items()))
+            parts.append(f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3><ul>{items}</ul></section>')
+    return Html(f'<div class="columns">{"".join(parts)}</div>') if parts else Html("<p>Nothing to mend.</p>")
+
+
+def _few(names: list[str], most: int = 10) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

@@ -1,0 +1,29 @@
+"""The monthly optimization review: its computation, and one function a section of the page."""
+
+from capacity.reporting.monthly._review import REPORT, Monthly, month_name, review, save
+from capacity.reporting.monthly._sections import (
+    header,
+    misses,
+    packing,
+    plan,
+    promises,
+    savings,
+    scorecards,
+    what_if,
+)
+
+__all__ = [
+    "REPORT",
+    "Monthly",
+    "header",
+    "misses",
+    "month_name",
+    "packing",
+    "plan",
+    "promises",
+    "review",
+    "save",
+    "savings",
+    "scorecards",
+    "what_if",
+]

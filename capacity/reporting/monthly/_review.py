@@ -1,0 +1,319 @@
+"""Everything the monthly optimization review says, computed: no display here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capacity import _api, sizing
+from capacity._api import sizing_inputs
+from capacity.errors import InputError
+from capacity.model import Action, Reason, Resource
+from capacity.reporting import weekly
+from capacity.reporting._runs import Run, list_runs, read_forecast
+from capacity.reporting.weekly._scorecard import Scorecard, score
+from capacity.sizing import Placement, Prices
+from capacity.sizing._service_types import type_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from capacity.history import History
+    from capacity.settings import Settings
+
+__all__ = ["REPORT", "Monthly", "month_name", "review", "save"]
+
+REPORT = "monthly-optimization"
+_MONTH = pd.Timedelta("32D")  # a monthly run is not always at the same hour
+_SURE = 0.8  # confidence from which a proposal needs no discussion
+_GROWTH, _CUT = 1.2, 0.8
+_PLANNED = 0.95  # quantile of a service's forecast peak that hosts are packed by
+_AGREES = 0.02  # relative difference at which a limit counts as the one promised
+_OPEN = frozenset({Reason.LEAK, Reason.HOST_CEILING, Reason.TYPE_DEFAULT, Reason.LIMIT_UNKNOWN, Reason.UNSTABLE, Reason.COOLDOWN})
+
+
+@dataclass(frozen=True)
+class Monthly:
+    """The review of one month.
+
+    Attributes:
+        name: month of its end, such as `2026-11`.
+        week: the weekly review of the same window: forecasts, recommendations, frontiers.
+        promises: one row for each proposal of the earliest run of the last month: `service`, `resource`, `action`, `before`,
+            `promised`, `now`, `state` (applied, open, other), `breach_minutes`, `oom_kills` since that run.
+        promised_in: the run they were made in; None without one.
+        scorecards: (as of, resource, scorecard) for every stored forecast of the last month.
+        columns: the month's plan: `raise`, `lower` and `decide` -> rows of proposals with column `resource`.
+        scenarios: one row a scenario and resource, see `scenarios`.
+        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum after the plan), both of all
+            replicas there, `services`.
+        placements: host -> proposed cores.
+        waste: what lowering gives back, see `capacity.sizing._savings`.
+        savings: one row a resource: `first` and `now` (sum of the limits in force of services in both), `since`.
+        prices: what resources cost.
+    """
+
+    name: str
+    week: weekly.Weekly
+    promises: pd.DataFrame
+    promised_in: Run | None
+    scorecards: list[tuple[pd.Timestamp, Resource, Scorecard]]
+    columns: dict[str, pd.DataFrame]
+    scenarios: pd.DataFrame
+    hosts: pd.DataFrame
+    placements: dict[str, Placement]
+    waste: pd.DataFrame
+    savings: pd.DataFrame
+    prices: Prices
+
+
+def month_name(as_of: pd.Timestamp) -> str:
+    """`2026-11`: the month that the moment before `as_of` lies in, so that a run on the first reviews the month that ended."""
+    return f"{as_of - pd.Timedelta('1s'):%Y-%m}"
+
+
+def review(history: History, settings: Settings, reports: Path | None = None, services: str = "") -> Monthly:
+    """The monthly review of a window.
+
+    Args:
+        history: the window; its end is the moment of the review.
+        settings: house rules, prices, core ranges.
+        reports: folder of earlier runs, weekly and monthly.
+        services: the glob that `history` was narrowed by; empty = all.
+    """
+    week = weekly.review(history, settings, reports, services)
+    runs = _runs(reports, history, services)
+    month = [run for run in runs if run.as_of >= history.end - _MONTH]
+    prices = Prices(settings.money.memory_gib, settings.money.core, settings.money.currency)
+    return Monthly(
+        name=month_name(history.end),
+        week=week,
+        promises=_promises(history, month[0]) if month else _promises(history, None),
+        promised_in=month[0] if month else None,
+        scorecards=[(run.as_of, resource, card) for run in month for resource, card in _scores(history, run)],
+        columns=_columns(week),
+        scenarios=scenarios(week),
+        hosts=_hosts(week),
+        placements=_placements(week, settings),
+        waste=sizing.waste(week.tables, prices, history.replicas),
+        savings=_savings(history, week, runs),
+        prices=prices,
+    )
+
+
+def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
+    """Write the month's `plan.yaml` and `run.json`.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    kept = {name: rows for name, rows in month.columns.items() if name != "decide"}
+    facts = {"promises": _counts(month.promises), "planned": {name: len(rows) for name, rows in kept.items()}}
+    weekly.save(month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds)
+
+
+def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
+    """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the weekly one."""
+    if reports is None:
+        return []
+    same = (history.source, services)
+    found = [run for name in (REPORT, weekly.REPORT) for run in list_runs(reports, name)]
+    mine = [run for run in found if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end]
+    return sorted({run.as_of: run for run in mine}.values(), key=lambda run: run.as_of)
+
+
+def _promises(history: History, run: Run | None) -> pd.DataFrame:
+    """What became of each proposal of a run."""
+    rows: list[dict[str, Any]] = []
+    known = run.state.get("services", {}) if run else {}
+    limits = {resource: history.limits(resource) for resource in Resource}
+    for service in sorted(known):
+        for resource in Resource:
+            before, promised, action = known[service].get(str(resource), (None, None, ""))
+            if run is None or promised is None:
+                continue
+            now = limits[resource].get(service, np.nan)
+            rows.append(
+                {
+                    "service": service,
+                    "resource": str(resource),
+                    "action": action,
+                    "before": np.nan if before is None else before,
+                    "promised": promised,
+                    "now": now,
+                    "state": _state(before, promised, now),
+                    **_since(history, run, service, resource, now),
+                }
+            )
+    columns = ["service", "resource", "action", "before", "promised", "now", "state", "breach_minutes", "oom_kills"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _state(before: float | None, promised: float, now: float) -> str:
+    if np.isfinite(now) and abs(now - promised) <= _AGREES * promised:
+        return "applied"
+    same = np.isnan(now) if before is None else np.isfinite(now) and abs(now - before) <= _AGREES * before
+    return "open" if same else "other"
+
+
+def _since(history: History, run: Run, service: str, resource: Resource, limit: float) -> dict[str, float]:
+    """Minutes above the limit in force, and kills, since the run."""
+    usage = history[resource.usage]
+    after = usage[service][usage.index > run.as_of] if service in usage else pd.Series(dtype=float)
+    kills = history["oom_kills"]
+    count = float(kills[service][kills.index > run.as_of].sum()) if resource is Resource.MEMORY and service in kills else 0.0
+    minutes = float((after > limit).sum()) * (history.step / pd.Timedelta("1min")) if np.isfinite(limit) else 0.0
+    return {"breach_minutes": minutes, "oom_kills": count}
+
+
+def _counts(promises: pd.DataFrame) -> dict[str, int]:
+    return {str(state): int(count) for state, count in promises["state"].value_counts().items()}
+
+
+def _scores(history: History, run: Run) -> list[tuple[Resource, Scorecard]]:
+    """How the forecast of a run held."""
+    stored = read_forecast(run)
+    if stored is None:
+        return []
+    parts = [(resource, stored[stored["resource"] == str(resource)]) for resource in Resource]
+    cards = [(resource, score(rows, history[resource.usage], made=run.as_of, stored=True)) for resource, rows in parts]
+    return [(resource, card) for resource, card in cards if card.samples]
+
+
+def _columns(week: weekly.Weekly) -> dict[str, pd.DataFrame]:
+    """Proposals in three columns: what to raise or set now, what can be lowered safely, what needs a decision."""
+    every = week.proposals(*Action)
+    reason, action = every["reason"], every["action"]
+    sure = (every["confidence"] >= _SURE) & ~reason.isin([str(each) for each in _OPEN])
+    up, down = action.isin([Action.SET, Action.RAISE]), action == Action.LOWER
+    risky = down & (every["breach_after"] > 2 * every["resource"].map(_risks(week)))
+    undecided = (up | down) & (~sure | risky) | reason.isin([str(each) for each in _OPEN])
+    return {"raise": every[up & ~undecided], "lower": every[down & ~undecided], "decide": every[undecided]}
+
+
+def _risks(week: weekly.Weekly) -> dict[str, float]:
+    return {str(Resource.MEMORY): week.settings.sizing.risk, str(Resource.CPU): week.settings.sizing.cpu_risk}
+
+
+def scenarios(week: weekly.Weekly) -> pd.DataFrame:
+    """What if: everything grows by a fifth, the largest host is lost, the budget is cut by a fifth.
+
+    The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that are kept as they are.
+
+    Returns:
+        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of running services, of all their
+        replicas, changed as proposed or kept), `room` (what the hosts have; 0 = no host is left, NaN = unknown), `budget`
+        (NaN = none), `breaches` (expected number of services whose coming peak passes its limit).
+    """
+    rows = []
+    for resource in Resource:
+        sizes = _sizes(week, resource)
+        base = _limits(week, week.tables[resource])
+        budget = _CUT * _sum(week, base)
+        left = sizes.drop(sizes.idxmax()) if len(sizes) else sizes
+        for name, table, room, most in (
+            ("as planned", base, sizes, np.nan),
+            (f"growth x {_GROWTH}", _grown(week, resource), sizes, np.nan),
+            ("largest host lost", base, left, np.nan),
+            (f"budget cut by {1 - _CUT:.0%}".replace("%", " %"), _within(week, resource, base, budget), sizes, budget),
+        ):
+            known = float(room.sum()) if len(sizes) else np.nan
+            row = {"scenario": name, "resource": str(resource), "limits": _sum(week, table), "room": known}
+            rows.append(row | {"budget": most, "breaches": float(table["breach_after"].sum())})
+    return pd.DataFrame(rows)
+
+
+def _sum(week: weekly.Weekly, table: pd.DataFrame) -> float:
+    """What the limits of all replicas add up to."""
+    return float(sum(limit * week.history.replicas.get(str(name), 1) for name, limit in table["limit"].dropna().items()))
+
+
+def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
+    """`limit` after the plan, proposed or kept, and `breach_after` of each running service."""
+    running = week.history.running().reindex(table.index, fill_value=False)
+    return table.assign(limit=table["limit"].fillna(table["current"]))[running]
+
+
+def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
+    """The plan if every service had used more by the same share."""
+    history = week.history
+    more = replace(history, frames={**history.frames, resource.usage: history.whole()[resource.usage] * _GROWTH})
+    return _limits(week, _api.recommend(more, resource, horizon=week.horizon, settings=week.settings).table)
+
+
+def _within(week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float) -> pd.DataFrame:
+    """The plan if all limits together may be no more than a budget; unchanged where house rules do not let it be kept."""
+    some, model = replace(week.history, only=frozenset(map(str, base.index))), week.forecasts[resource].model
+    try:
+        made = _api.recommend(some, resource, horizon=week.horizon, settings=week.settings, forecaster=model, budget=budget)
+    except InputError:
+        return base
+    return _limits(week, made.table)
+
+
+def _sizes(week: weekly.Weekly, resource: Resource) -> pd.Series[float]:
+    signal = "host_cores" if resource is Resource.CPU else "host_memory_total"
+    return week.history[signal].max().dropna()
+
+
+def _hosts(week: weekly.Weekly) -> pd.DataFrame:
+    """How full each host is planned to be."""
+    rows = []
+    for resource in Resource:
+        peaks = week.forecasts[resource].peaks
+        level = min(peaks.columns, key=lambda each: abs(float(each) - _PLANNED)) if len(peaks.columns) else None
+        limits = week.tables[resource]["limit"].fillna(week.tables[resource]["current"])
+        for host, size in _sizes(week, resource).items():
+            mine = _on_host(week, str(host))
+            expected = float((peaks[level] * mine).sum()) if level is not None else np.nan
+            row = {"host": str(host), "resource": str(resource), "size": float(size), "expected": expected}
+            rows.append(row | {"limits": float((limits * mine).sum()), "services": len(mine)})
+    return pd.DataFrame(rows, columns=["host", "resource", "size", "expected", "limits", "services"])
+
+
+def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
+    """Replicas there of each running service of a host; those of a service on several hosts count evenly."""
+    running = week.history.running()
+    places = {name: week.history.hosts.get(name, "").split(",") for name in week.history.services if running[name]}
+    mine = {name: week.history.replicas.get(name, 1) / len(hosts) for name, hosts in places.items() if host in hosts}
+    return pd.Series(mine, dtype=float)
+
+
+def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]:
+    """Cores of each host's services by forecast load."""
+    types = sizing_inputs.service_types(settings)
+    found = {}
+    for host, cores in _sizes(week, Resource.CPU).items():
+        mine = _on_host(week, str(host))
+        load = sizing.forecast_load(
+            week.forecasts[Resource.CPU].bands, {str(name): float(many) for name, many in mine.items()}
+        ).reindex(mine.index)
+        kinds = {name: type_of(name, types).category for name in mine.index}
+        ranges = settings.placement.model_dump()
+        # which cores a pinned service has is not in the metrics: it counts on all of them
+        pinned = {
+            name: f"0-{int(cores) - 1}" for name, rule in sizing_inputs.service_rules(settings, mine.index).items() if rule.pinned
+        }
+        found[str(host)] = sizing.place(load, kinds, int(cores), ranges=ranges, pinned=pinned)
+    return found
+
+
+def _savings(history: History, week: weekly.Weekly, runs: list[Run]) -> pd.DataFrame:
+    """Limits in force then and now of all present replicas, of the services that had one at both times."""
+    rows = []
+    first = runs[0].state.get("services", {}) if runs else {}
+    for resource in Resource:
+        now = week.tables[resource]["current"]
+        both = [
+            (float(entry[str(resource)][0]) * times, float(now[service]) * times)
+            for service, entry in first.items()
+            if entry.get(str(resource), (None,))[0] is not None and np.isfinite(now.get(service, np.nan))
+            for times in (history.replicas.get(service, 1),)
+        ]
+        before, after = (sum(pair[place] for pair in both) for place in (0, 1))
+        since = runs[0].as_of if runs else history.end
+        rows.append({"resource": str(resource), "first": before, "now": after, "since": since})
+    return pd.DataFrame(rows)

@@ -1,0 +1,40 @@
+"""The weekly resource report: its review, and one function a section of the page."""
+
+from capacity.reporting.weekly._appendix import appendix
+from capacity.reporting.weekly._applied import drifted, realised
+from capacity.reporting.weekly._evidence import evidence, frontiers
+from capacity.reporting.weekly._forecasts import forecasts, risks, scorecards
+from capacity.reporting.weekly._review import REPORT, Weekly, review, save
+from capacity.reporting.weekly._sections import (
+    changes_since,
+    decisions,
+    fleet,
+    header,
+    heatmap,
+    oversized,
+    undersized,
+    unlimited,
+)
+
+__all__ = [
+    "REPORT",
+    "Weekly",
+    "appendix",
+    "changes_since",
+    "decisions",
+    "drifted",
+    "evidence",
+    "fleet",
+    "forecasts",
+    "frontiers",
+    "header",
+    "heatmap",
+    "oversized",
+    "realised",
+    "review",
+    "risks",
+    "save",
+    "scorecards",
+    "undersized",
+    "unlimited",
+]

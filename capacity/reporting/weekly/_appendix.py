@@ -1,0 +1,80 @@
+"""The end of the weekly page: method, excluded services, data quality, queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from capacity import __version__
+from capacity.model import Reason
+from capacity.reporting._html.formatting import NAMES, days, length, long_table, rows_of
+from capacity.reporting._html.html import Column, Html, details, join, table, text
+
+if TYPE_CHECKING:
+    from capacity.reporting.weekly._review import Weekly
+
+__all__ = ["appendix"]
+
+
+def appendix(week: Weekly) -> Html:
+    """Method, excluded services, data quality, queries."""
+    return join([_method(week), _excluded(week), _quality(week), _queries(week)])
+
+
+def _method(week: Weekly) -> Html:
+    rules = week.settings.sizing
+    lines = (
+        f"Forecast: {days(week.horizon)} ahead for every service, quantiles corrected by what was missed on held-out days.",
+        f"Limit: peak at a risk of {rules.risk:.0%}, CPU {rules.cpu_risk:.0%}, plus {rules.headroom:.0%}.",
+        "No proposal is below the 98th percentile of 14 days, or likelier to be passed than not, as far as the host bears it.",
+        f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, was throttled or killed.",
+        "The worst replica stands for its service. Memory is the working set's maximum within each step.",
+    )
+    return Html(
+        f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity {text(__version__)}</p>"
+    )
+
+
+def _excluded(week: Weekly) -> Html:
+    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED, Reason.UNSTABLE)
+    cells = [(str(service), NAMES[resource], Reason(row["reason"]).text) for service, resource, row in rows_of(rows)]
+    if not cells:
+        return Html("<h3>Excluded services</h3><p>None.</p>")
+    columns = [Column("Service"), Column("Resource"), Column("Why")]
+    return join([Html("<h3>Excluded services</h3>"), long_table("No proposal is made for these", columns, cells)])
+
+
+def _quality(week: Weekly) -> Html:
+    quality = week.history.coverage().sort_values(["alive", "coverage"])
+    cells = [
+        (
+            str(service),
+            f"{row['alive']:.1%}",
+            f"{row['coverage']:.1%}",
+            f"{row['first']:%d %b %H:%M}" if not pd.isna(row["first"]) else "-",
+            f"{row['last']:%d %b %H:%M}" if not pd.isna(row["last"]) else "-",
+            length(row["longest_gap"]) if row["longest_gap"] else "none",
+            str(row["host"]),
+            str(row["replicas"]),
+        )
+        for service, row in quality.to_dict("index").items()
+    ]
+    columns = [
+        Column("Service"),
+        Column("While alive", number=True),
+        Column("Of the window", number=True),
+        Column("First sample"),
+        Column("Last sample"),
+        Column("Longest gap"),
+        Column("Host"),
+        Column("Replicas", number=True),
+    ]
+    return details(
+        f"Data quality of {len(cells)} services", table("Samples of each service, the poorest first (UTC)", columns, cells)
+    )
+
+
+def _queries(week: Weekly) -> Html:
+    rows = [(str(signal), Html(f"<code>{text(query)}</code>")) for signal, query in sorted(week.history.queries.items())]
+    return details("PromQL used", table("How each signal was asked for", [Column("Signal"), Column("Query")], rows))

@@ -1,0 +1,206 @@
+"""The few decisions of the week: what, by when, to what effect, with which command."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from capacity._common.units import count_cores, format_memory
+from capacity.changes._plan.commands import containers_of, update_command
+from capacity.model import Action, Reason, Resource
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from capacity.history import History
+    from capacity.reporting.weekly._limit_crossings import Risk
+
+    _Row = dict[Any, Any]
+
+__all__ = ["MOST", "Decision", "decide"]
+
+MOST = 5
+_UNEVEN = 1.5  # worst replica over the mean one, from which it is worth a word
+_SOON = 14  # days until a leak is full
+_PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One thing to decide this week.
+
+    Attributes:
+        service: `project/service`.
+        what: the change in a few words.
+        why: what was seen.
+        by: when it should be done.
+        effect: what will be different.
+        command: what does it.
+        urgency: for the order; above 60 is bad, above 25 worth a warning.
+    """
+
+    service: str
+    what: str
+    why: str
+    by: str
+    effect: str
+    command: str
+    urgency: float
+
+    @property
+    def level(self) -> str:
+        """`bad`, `warn` or `quiet`."""
+        return "bad" if self.urgency > 60 else "warn" if self.urgency > 25 else "quiet"  # noqa: PLR2004 - see `urgency`
+
+
+def decide(history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]) -> list[Decision]:
+    """At most five decisions, the most urgent first; one a service."""
+    candidates = [*_loops(history), *_changes(history, tables, risks)]
+    best: dict[str, Decision] = {}
+    for decision in sorted(candidates, key=lambda decision: (-decision.urgency, decision.service)):
+        best.setdefault(decision.service, decision)
+    return list(best.values())[:MOST]
+
+
+def _loops(history: History) -> list[Decision]:
+    """Services that restart again and again."""
+    return [
+        Decision(
+            service=str(service),
+            what="Stop the restart loop",
+            why=f"{count:.0f} restarts in the last day",
+            by="now",
+            effect="the service stays up; limits can be sized once it runs steadily",
+            command=f"docker logs --tail 50 {containers_of(str(service))}",
+            urgency=95 + min(count, 400) / 100,
+        )
+        for service, count in history.restarting().items()
+    ]
+
+
+def _changes(history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]) -> list[Decision]:
+    """One decision a service with a proposed change, for the more urgent of its resources, with both in the command."""
+    crossing = {(risk.service, risk.resource): risk for risk in risks}
+    sizes = {resource: history.host_size(resource) for resource in Resource}
+    rows: dict[Resource, dict[Any, dict[Any, Any]]] = {resource: tables[resource].to_dict("index") for resource in Resource}
+    found = []
+    for service in history.services:
+        every = {resource: rows[resource][service] for resource in Resource}
+        pressure = math.fsum(_share(every[resource], sizes[resource].get(service)) for resource in Resource)
+        rated = [
+            (_urgency(row, pressure, sizes[resource].get(service), crossing.get((service, resource))), resource)
+            for resource, row in every.items()
+            if np.isfinite(row["limit"]) and row["reason"] != Reason.LIMIT_UNKNOWN
+        ]
+        if not rated:
+            continue
+        urgency, resource = max(rated)
+        row, risk = every[resource], crossing.get((service, resource))
+        # lowering one limit is no part of a rescue that raises the other
+        together = {part: every[part] for _, part in rated if (every[part]["action"] == "lower") == (row["action"] == "lower")}
+        found.append(
+            Decision(
+                service=service,
+                what="; ".join(_what(part, together[part]) for part in Resource if part in together),
+                why=_why(resource, together, risk),
+                by=_by_when(row, risk),
+                effect=_effects(resource, together),
+                command=update_command(service, {part: float(each["limit"]) for part, each in together.items()}),
+                urgency=urgency,
+            )
+        )
+    return found
+
+
+def _share(row: _Row, host: float | None) -> float:
+    """Share of its host that a service keeps busy on average."""
+    return float(row["mean"] / host) if host and host > 0 and np.isfinite(row["mean"]) else 0.0
+
+
+def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) -> float:
+    """Kills first, then limits about to be reached, then throttling, then unlimited giants, then waste."""
+    match Reason(row["reason"]):
+        case Reason.OOM_KILLED:
+            return float(90.0 + min(row["oom_kills"], 100) / 25)
+        case Reason.BREACH_EXPECTED:
+            return 75.0 + (10.0 if risk.median else 0.0) if risk else 30.0 + 100 * float(row["breach_now"])
+        case Reason.LEAK:
+            return 72.0 if row["days_to_limit"] < _SOON else 45.0
+        case Reason.THROTTLED:
+            return float(65.0 + 10 * row["throttled"])
+        case Reason.UNLIMITED | Reason.HOST_CEILING:
+            return 30.0 + 60 * min(pressure, 1.0)
+        case _:
+            return 10.0 + (40.0 * (row["current"] - row["limit"]) / host if host else 0.0)
+
+
+def _what(resource: Resource, row: _Row) -> str:
+    name = "CPU" if resource is Resource.CPU else "memory"
+    show = _PRINT[resource]
+    if row["action"] == Action.SET:
+        return f"Set a {name} limit of {show(row['limit'])}"
+    verb = "Raise" if row["action"] == Action.RAISE else "Lower"
+    return f"{verb} {name} from {show(row['current'])} to {show(row['limit'])}"
+
+
+def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
+    uneven = together[resource]["uneven"]
+    beside = f"; sized for its worst replica, which uses {uneven:.1f} times the mean one" if uneven > _UNEVEN else ""
+    return _cause(resource, together, risk) + beside
+
+
+def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
+    row, show = together[resource], _PRINT[resource]
+    match Reason(row["reason"]):
+        case Reason.OOM_KILLED:
+            return f"killed for memory {row['oom_kills']:.0f} times in the window"
+        case Reason.THROTTLED:
+            return f"throttled in {row['throttled']:.0%} of the periods at busy times"
+        case Reason.BREACH_EXPECTED:
+            when = f"; the band reaches it on {risk.upper:%a %d %b %H:%M} UTC" if risk else ""
+            return f"next week's peak is {show(row['peak'])}, in a bad week {show(row['peak_high'])}{when}"
+        case Reason.LEAK:
+            daily = (row["limit"] - row["observed_peak"]) / row["days_to_limit"] if row["days_to_limit"] else math.nan
+            return f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} days, mend the leak meanwhile"
+        case Reason.STARTUP_PEAK:
+            return f"it needs {show(row['startup_peak'])} to start"
+        case Reason.TYPE_DEFAULT:
+            return f"too little history; the default for its type, {row['type']}"
+        case Reason.OWN_BOUNDS | Reason.BUDGET:
+            return Reason(row["reason"]).text
+        case Reason.HOST_CEILING if np.isfinite(row["current"]):
+            return f"the need of {show(row['peak_high'])} is more than its host has"
+        case Reason.UNLIMITED | Reason.HOST_CEILING:
+            most = [_PRINT[part](together[part]["observed_peak"]) for part in Resource if part in together]
+            return f"no limit; it has used up to {' and '.join(most)}"
+        case _:
+            return f"peaked at {show(row['observed_peak'])} of {show(row['current'])}"
+
+
+def _by_when(row: _Row, risk: Risk | None) -> str:
+    match Reason(row["reason"]):
+        case Reason.OOM_KILLED:
+            return "now"
+        case Reason.BREACH_EXPECTED if risk:
+            return f"{risk.upper:%a %d %b}"
+        case Reason.OVERSIZED:
+            return "this month"
+        case _:
+            return "this week"
+
+
+def _effects(first: Resource, together: dict[Resource, _Row]) -> str:
+    """What changes, for every limit that is changed: one good number must not hide another."""
+    order = sorted(together, key=lambda part: part is not first)
+    freed = [_PRINT[part](row["current"] - row["limit"]) for part, row in together.items() if row["action"] == Action.LOWER]
+    gain = f"frees {' and '.join(freed)}; " if freed else ""
+    chances = "; ".join(f"{_chances(together[part])} ({'CPU' if part is Resource.CPU else 'memory'})" for part in order)
+    return f"{gain}chance that next week's peak passes the limit: {chances}"
+
+
+def _chances(row: _Row) -> str:
+    after = f"{row['breach_after']:.0%}"
+    return after if row["action"] == Action.SET else f"{row['breach_now']:.0%} now, {after} after"

@@ -1,0 +1,176 @@
+"""Evidence for proposals: what each limit would have done to the past weeks, and how all policies fare on this very fleet."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from capacity import sizing
+from capacity._api import sizing_inputs
+from capacity._common.plotting import plot_frontier
+from capacity.model import Action, Resource, Signal
+from capacity.reporting._html.figures import figure
+from capacity.reporting._html.formatting import NAMES, PRINT, long_table, rows_of
+from capacity.reporting._html.html import Column, Html, join, table
+
+if TYPE_CHECKING:
+    from capacity.history import History
+    from capacity.reporting.weekly._review import Weekly
+
+__all__ = ["COMPARED", "beside_samples", "evidence", "fleet_frontier", "frontiers", "strikes"]
+
+COMPARED = ("capacity", "krr", "vpa", "autopilot", "seed")
+_MOST = 150  # services that are replayed: a frontier of a part of a large fleet is as telling
+_FIRST = "14D"
+_NEEDED = pd.Timedelta("21D")
+_SHIPPED = "as it ships"
+_BREACHED = "How often samples were above it, and for how many minutes together; then the kills and throttling that samples hide"
+
+
+def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd.DataFrame:
+    """`capacity.sizing.frontier` of the fleet's own past, on some services of a large one; empty with under three weeks."""
+    usage = history[resource.usage]
+    step = max(1, -(-len(usage.columns) // _MOST))
+    part = usage.iloc[:, ::step]
+    if not len(part.columns) or history.end - history.start < _NEEDED:
+        return sizing.frontier(pd.DataFrame(), part)
+    limits = history.limits(resource).reindex(part.columns)
+    kills = sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource) if resource is Resource.MEMORY else None
+    replayed = sizing.replay(part, signal=resource, policies=COMPARED, current=limits, kills=kills, first=_FIRST)
+    return sizing.frontier(replayed, part, tolerance)
+
+
+def strikes(history: History, resource: Resource) -> sizing.Strikes:
+    """Where the services of a window ran into the limits then in force."""
+    usage, limits = history[resource.usage], history[resource.limit]
+    if resource is Resource.CPU:
+        return sizing.find_strikes(usage, limits, throttled=history[Signal.THROTTLED])
+    return sizing.find_strikes(usage, limits, kills=history[Signal.OOM_KILLS])
+
+
+def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -> str:
+    """What samples say of a limit, and what they cannot: they stop at the limit that the service ran into.
+
+    Args:
+        said: how often the samples passed the limit; `never`, `0` and `-` are known.
+        struck: kills, and minutes held, that the limit would have met as well.
+        resource: whose limit.
+    """
+    kills, minutes = struck
+    if said == "-" or not (kills or minutes):
+        return said
+    held = f"{minutes:,.0f} min {'throttled' if resource is Resource.CPU else 'at its limit'}"
+    beside = f"{kills:.0f} kill{'s' if kills != 1 else ''}" if kills else held
+    return f"{said} in samples, but {beside}" if said in {"never", "0"} else f"{said}, and {beside}"
+
+
+def evidence(week: Weekly) -> Html:
+    """For every proposed change: the past weeks under it and under today's limit, and what other policies say."""
+    rows = week.proposals(Action.SET, Action.RAISE, Action.LOWER)
+    weeks = round((week.history.end - week.history.start) / pd.Timedelta("7D"))
+    if rows.empty:
+        return Html("<p>Nothing is proposed, so there is nothing to prove.</p>")
+    cells = []
+    struck = {resource: strikes(week.history, resource) for resource in Resource}
+    killed = [struck[resource].under(service, row["current"])[0] for service, resource, row in rows_of(rows)]
+    worst_first = rows.assign(killed=killed).sort_values(["killed", "breaches_now"], ascending=False, na_position="last")
+    for service, resource, row in rows_of(worst_first):
+        show, hit = PRINT[resource], struck[resource]
+        today, proposed = (hit.under(service, row[name]) for name in ("current", "limit"))
+        cells.append(
+            (
+                str(service),
+                NAMES[resource],
+                show(row["current"]) if math.isfinite(row["current"]) else "none",
+                beside_samples(_past(row["breaches_now"], row["breach_minutes_now"]), today, resource),
+                _share(row["slack"]),
+                show(row["limit"]),
+                beside_samples(_past(row["breaches"], row["breach_minutes"]), proposed, resource),
+                _share(row["slack_after"]),
+                *(_rival(row[name], hit.under(service, row[name]), resource) for name in ("krr", "vpa")),
+            )
+        )
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        Column("Limit today", number=True),
+        Column("Breached", help=_BREACHED),
+        Column("Slack", number=True, help="Share of the limit that the 95th percentile of use leaves free"),
+        Column("Proposed", number=True),
+        Column("Would have been breached", help=_BREACHED),
+        Column("Slack then", number=True),
+        Column("KRR", help="What Robusta KRR would set; the kills it would have met as well"),
+        Column("VPA", help="What the Vertical Pod Autoscaler's recommender would set; the kills it would have met as well"),
+    ]
+    note = "Samples stop at the limit a service ran into: a limit at or below that one counts its kills and throttling as well."
+    more = note if any(len(each.rows) for each in struck.values()) else ""
+    return long_table(
+        f"What today's and the proposed limit did, or would have done, over the last {weeks} weeks", columns, cells, more=more
+    )
+
+
+def frontiers(week: Weekly) -> Html:
+    """Breach share against cost of every policy, for both resources."""
+    return join([_frontier(resource, points, week.settings.sizing.tolerance) for resource, points in week.frontiers.items()])
+
+
+def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Html:
+    if points.empty:
+        return Html(f"<p>Fewer than three weeks of {NAMES[resource]}: no replay yet.</p>")
+    weeks = int(points["weeks"].max())
+    ours, others = pd.DataFrame(points.xs("capacity", level="policy")), points.drop(index="capacity", level="policy")
+    said = "; ".join(
+        f"{name} {row['breached']:.1%} at {row['total']:.2f} times the peaks"
+        for name, row in others.groupby(level="policy", sort=False).first().iterrows()
+    )
+    mine = "; ".join(f"{row['breached']:.1%} at {row['total']:.2f}" for _, row in ours.iterrows())
+    picture = figure(
+        lambda axes: plot_frontier(points, axes=axes),
+        alt=f"Breaches against cost for {NAMES[resource]}. capacity, by risk: {mine}. {said}.",
+        caption=f"{NAMES[resource][:1].upper()}{NAMES[resource][1:]}: share of {weeks} past service-weeks breached, against the"
+        " sum of limits over that of trailing 14-day peaks. Lower and further left is better; the line is capacity at its risks.",
+        size=(9, 3),
+    )
+    flat = points.reset_index()
+    cells = [
+        (
+            str(row["policy"]),
+            f"{row['risk']:.0%}" if row["policy"] == "capacity" else _SHIPPED,
+            f"{row['breached']:.1%}",
+            f"{row['breach_minutes']:.1f}",
+            f"{row['total']:.2f}",
+            f"{row['slack']:.0%}",
+            f"{row['changes']:.0%}" if math.isfinite(row["changes"]) else "-",
+        )
+        for row in flat.to_dict("records")
+        if row["policy"] == "capacity" or row["risk"] == flat["risk"].iloc[0]
+    ]
+    columns = [
+        Column("Policy"),
+        Column("Risk asked"),
+        Column("Breached", number=True, help="Share of past service-weeks"),
+        Column("Minutes", number=True, help="Breached minutes of a service-week, on average"),
+        Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
+        Column("Slack", number=True),
+        Column("Changes", number=True, help="Share of weekly decisions that would change the limit in force"),
+    ]
+    counted = (
+        f"Changes counts the weekly decisions more than {tolerance * sizing.RAISED_FROM:.0%} above or {tolerance:.0%} below the"
+        " limit in force, from where on a limit is changed; cooldowns and bounded steps come on top."
+    )
+    return join([picture, table(f"{NAMES[resource]}: policies on this fleet's past", columns, cells, more=counted)])
+
+
+def _rival(limit: float, struck: tuple[float, float], resource: Resource) -> str:
+    """What another policy would set, and how often that would have been run into."""
+    return beside_samples(PRINT[resource](limit), struck, resource) if math.isfinite(limit) else "-"
+
+
+def _past(times: float, minutes: float) -> str:
+    return "-" if math.isnan(times) else "never" if times == 0 else f"{times:.0f} x, {minutes:,.0f} min"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if math.isfinite(value) else "-"

@@ -1,0 +1,290 @@
+"""Everything the weekly resource report says, computed: no display here."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capacity import __version__, _api
+from capacity.changes import MadeFrom, Outlook, Plan, alert_rules, held_back, make_plan, write_plan
+from capacity.errors import InputError
+from capacity.history._parquet import write_atomically
+from capacity.model import Action, Change, Reason, Resource, Signal
+from capacity.reporting._runs import Run, iso_week, make_folder, previous_run, read_forecast, write_run
+from capacity.reporting.weekly._decisions import Decision, decide
+from capacity.reporting.weekly._evidence import fleet_frontier
+from capacity.reporting.weekly._limit_crossings import Risk, find_risks
+from capacity.reporting.weekly._scorecard import Scorecard, forecast_rows, score
+from capacity.sizing import changes_from
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from capacity.history import History
+    from capacity.settings import Settings
+
+__all__ = ["REPORT", "Verdict", "Weekly", "review", "save"]
+
+REPORT = "weekly-resources"
+_GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
+_GOOD_DAYS, _FAIR_DAYS = 14, 7
+_FRESH = pd.Timedelta("2h")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the data is good enough: `good`, `fair` or `poor`, and why."""
+
+    level: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weekly:
+    """The review of one week.
+
+    Attributes:
+        name: ISO week of its end.
+        services: glob of the services looked at; empty = all.
+        history: the window it looks at.
+        horizon: how far ahead it looks, such as `7D`.
+        forecasts: by resource.
+        tables: recommendations by resource, one row a service.
+        verdict: on the data.
+        decisions: at most five, the most urgent first.
+        risks: services whose forecast reaches their limit within the horizon, soonest first.
+        unthreatened: limits that the forecast does not reach, by resource.
+        previous: the last run before this one.
+        scorecards: how the last forecast held, by resource.
+        frontiers: breaches against cost of every policy on this fleet's past, by resource.
+        state: what the next run compares itself with.
+    """
+
+    name: str
+    services: str
+    history: History
+    settings: Settings
+    horizon: str
+    forecasts: dict[Resource, _api.Forecast]
+    tables: dict[Resource, pd.DataFrame]
+    verdict: Verdict
+    decisions: list[Decision]
+    risks: list[Risk]
+    unthreatened: dict[Resource, int]
+    previous: Run | None
+    scorecards: dict[Resource, Scorecard]
+    frontiers: dict[Resource, pd.DataFrame]
+    state: dict[str, Any]
+
+    def proposals(self, *actions: Action) -> pd.DataFrame:
+        """Rows of both resources with one of the actions; column `resource` says which."""
+        parts = [table.assign(resource=str(resource)) for resource, table in self.tables.items()]
+        both = pd.concat(parts)
+        return both[both["action"].isin([str(action) for action in actions])]
+
+    def without(self, *reasons: Reason) -> pd.DataFrame:
+        """Rows of both resources with one of the reasons."""
+        parts = [table.assign(resource=str(resource)) for resource, table in self.tables.items()]
+        both = pd.concat(parts)
+        return both[both["reason"].isin([str(reason) for reason in reasons])]
+
+    def forecast_frame(self) -> pd.DataFrame:
+        """Both forecasts, long: time, service, resource, one float32 column a quantile."""
+        return pd.concat([forecast_rows(self.forecasts[resource]) for resource in Resource], ignore_index=True)
+
+
+def review(history: History, settings: Settings, reports: Path | None = None, services: str = "") -> Weekly:
+    """The weekly review of a window.
+
+    Args:
+        history: the window; its end is the moment of the review.
+        settings: horizon and house rules.
+        reports: folder of earlier runs, for the comparison.
+        services: the glob that `history` was narrowed by, to be compared with runs of the same choice; empty = all.
+    """
+    horizon = f"{settings.report.horizon_days}D"
+    forecasts = {resource: _api.forecast(history, resource, horizon, settings=settings) for resource in Resource}
+    tables = {
+        resource: _api.recommend(
+            history, resource, horizon=horizon, settings=settings, forecaster=forecasts[resource].model
+        ).table
+        for resource in Resource
+    }
+    risks = [risk for resource in Resource for risk in find_risks(forecasts[resource], tables[resource]["current"])]
+    risks.sort(key=lambda risk: (risk.upper, risk.service))
+    unthreatened = {
+        resource: int(tables[resource]["current"].notna().sum()) - sum(risk.resource is resource for risk in risks)
+        for resource in Resource
+    }
+    last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
+    return Weekly(
+        name=iso_week(history.end),
+        services=services,
+        history=history,
+        settings=settings,
+        horizon=horizon,
+        forecasts=forecasts,
+        tables=tables,
+        verdict=_verdict(history),
+        decisions=decide(history, tables, risks),
+        risks=risks,
+        unthreatened=unthreatened,
+        previous=last,
+        scorecards={resource: _scorecard(history, resource, last, horizon, settings) for resource in Resource},
+        frontiers={resource: fleet_frontier(history, resource, settings.sizing.tolerance) for resource in Resource},
+        state=_state(history, tables),
+    )
+
+
+def save(
+    week: Weekly,
+    folder: Path,
+    *,
+    seconds: float = 0.0,
+    report: str = REPORT,
+    name: str = "",
+    only: Mapping[str, pd.DataFrame] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Write `plan.yaml`, `alerts.yml`, `forecast.parquet` and `run.json` of a review.
+
+    Plan and forecast hold nothing but what follows from the inputs: the same history and settings give the same bytes.
+
+    Args:
+        week: the review.
+        folder: where to.
+        seconds: how long it took.
+        report: whose facts these are.
+        name: of the run; default the ISO week.
+        only: plan these proposals alone: rows with a column `resource`.
+        extra: more facts.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    history, settings = week.history, week.settings
+    made_from = MadeFrom(history=history.fingerprint(), settings=settings.fingerprint(), code=__version__)
+    plan = make_plan(
+        _chosen_changes(week, only),
+        hosts=dict(history.hosts),
+        as_of=history.end.to_pydatetime(),
+        valid_until=(history.end + pd.Timedelta(week.horizon)).to_pydatetime(),
+        made_from=made_from,
+    )
+    make_folder(folder)
+    write_plan(plan, folder / "plan.yaml")
+    alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
+    write_atomically(folder / "alerts.yml", lambda path: path.write_text(alerts, encoding="utf-8"))
+    rows = week.forecast_frame()
+    write_atomically(folder / "forecast.parquet", lambda path: rows.to_parquet(path, compression="zstd", index=False))
+    told = {"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
+    facts = {
+        "name": name or week.name,
+        "as_of": history.end.isoformat(),
+        "source": history.source,
+        "services": week.services,
+        "verdict": week.verdict.level,
+        "changes": len(plan.changes),
+        "plan_id": plan.plan_id,
+        "made_from": made_from.model_dump(),
+        "settings": settings.model_dump(mode="json", include=told),
+        "versions": {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")},
+        "python": platform.python_version(),
+        "seconds": round(seconds, 3),
+        "state": week.state,
+        **(extra or {}),
+    }
+    write_run(folder, report, facts)
+    return plan
+
+
+def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
+    """All proposed changes, or those of the rows given."""
+    held = _held(week)
+    if only is None:
+        every = [change for resource in Resource for change in changes_from(week.tables[resource], resource)]
+        return [change for change in every if change.service not in held]
+    parts = [rows[rows["resource"] == str(resource)] for rows in only.values() for resource in Resource]
+    named = [Resource(part["resource"].iloc[0]) if len(part) else Resource.MEMORY for part in parts]
+    every = [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
+    return [change for change in every if change.service not in held]
+
+
+def _outlooks(week: Weekly) -> list[Outlook]:
+    """What is expected of every limit in force: when the band reaches it, how likely, and the peak that was held for likely."""
+    reaches = {(risk.service, risk.resource): risk.upper.to_pydatetime() for risk in week.risks}
+    return [
+        Outlook(
+            service=str(service),
+            resource=resource,
+            limit=_number(row["current"]),
+            peak=_number(row["peak_high"]),
+            reaches=reaches.get((str(service), resource)),
+            breach=_number(row["breach_now"]),
+        )
+        for resource, table in week.tables.items()
+        for service, row in table.sort_index().iterrows()
+        if np.isfinite(row["current"])
+    ]
+
+
+def _held(week: Weekly) -> frozenset[str]:
+    """Services that a failed change holds back; the page says so, and what it says of a damaged journal."""
+    rules = week.settings.apply
+    try:
+        return frozenset(held_back(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours))
+    except InputError:
+        return frozenset()
+
+
+def _verdict(history: History) -> Verdict:
+    quality = history.coverage()
+    running = quality[history.running().to_numpy()]
+    alive = float(running["alive"].median()) if len(running) else 0.0
+    days = (history.end - quality["first"].min()) / pd.Timedelta("1D") if len(quality) else 0.0
+    newest = history.last_sample
+    late = history.end - newest if newest is not None else pd.Timedelta.max
+    reasons = []
+    if alive < _GOOD_COVERAGE:
+        reasons.append(f"the typical running service has only {alive:.0%} of its samples")
+    if days < _GOOD_DAYS:
+        reasons.append(f"history reaches back only {days:.1f} days")
+    if late > _FRESH:
+        reasons.append(f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's time")
+    missing = [str(signal) for signal in Signal if history[signal].empty and signal is not Signal.OOM_KILLS]
+    if missing:
+        reasons.append(f"no samples of {', '.join(missing)}")
+    poor = alive < _FAIR_COVERAGE or days < _FAIR_DAYS or late > 12 * _FRESH
+    return Verdict("poor" if poor else "fair" if reasons else "good", tuple(reasons))
+
+
+def _scorecard(history: History, resource: Resource, last: Run | None, horizon: str, settings: Settings) -> Scorecard:
+    """How the stored forecast held; without one, how a forecast made a horizon ago would have."""
+    stored = read_forecast(last) if last else None
+    if last is not None and stored is not None:
+        mine = stored[stored["resource"] == str(resource)]
+        return score(mine, history[resource.usage], made=last.as_of, stored=True)
+    cut = history.end - pd.Timedelta(horizon)
+    past = history.between(history.start, cut)
+    again = _api.forecast(past, resource, horizon, settings=settings)
+    return score(forecast_rows(again), history[resource.usage], made=cut, stored=False)
+
+
+def _state(history: History, tables: dict[Resource, pd.DataFrame]) -> dict[str, Any]:
+    """Service -> resource -> [limit in force, proposed limit, action]; plain JSON."""
+    running = history.running()
+    services: dict[str, dict[str, Any]] = {name: {"running": bool(running[name])} for name in history.services}
+    for resource, table in tables.items():
+        for service, current, limit, action in zip(table.index, table["current"], table["limit"], table["action"], strict=True):
+            services[str(service)][str(resource)] = [_number(current), _number(limit), action]
+    return {"services": services}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,291 @@
+"""The parts of the weekly page, each a function of the review: what to show and in which words, nothing computed anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capacity._common.plotting import plot_heatmap, plot_stack
+from capacity._common.units import count_cores, format_memory
+from capacity.model import Action, Reason, Resource, Signal
+from capacity.reporting._html.figures import figure
+from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, rows_of
+from capacity.reporting._html.html import Column, Html, badge, code, join, table, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from capacity.reporting.weekly._review import Weekly
+
+__all__ = ["changes_since", "decisions", "fleet", "header", "heatmap", "oversized", "undersized", "unlimited"]
+
+_LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
+
+
+def header(week: Weekly) -> Html:
+    """Fleet, window, coverage, and whether the data is good enough."""
+    history = week.history
+    quality = history.coverage()
+    running = int(history.running().sum())
+    facts = [
+        ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
+        *([("Only", week.services)] if week.services else []),
+        ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}"),
+        ("Source", history.source),
+        ("Coverage", f"{quality['alive'].median():.1%} of the samples of a typical service while it lived"),
+    ]
+    verdict = {"good": "Data good enough", "fair": "Use with care", "poor": "Not good enough to act on"}[week.verdict.level]
+    reasons = "; ".join(week.verdict.reasons) or "complete, fresh and long enough"
+    return Html(
+        f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
+        f"<p>{badge(verdict, _LEVELS[week.verdict.level])} {text(reasons[:1].upper() + reasons[1:])}.</p>"
+        f'<dl class="facts">{pairs(facts)}</dl>' + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
+    )
+
+
+def decisions(week: Weekly) -> Html:
+    """What to decide this week, the most urgent first."""
+    if not week.decisions:
+        return Html("<p>Nothing needs a decision: every limit fits what is expected.</p>")
+    cards = []
+    for number, decision in enumerate(week.decisions, 1):
+        facts = pairs([("Why", decision.why), ("Effect", decision.effect)])
+        cards.append(
+            f'<li class="{decision.level}"><h3><span class="rank">{number}</span> {text(decision.service)}'
+            f" {badge(decision.by, decision.level)}</h3>"
+            f'<p class="what">{text(decision.what)}</p><dl>{facts}</dl>{code(decision.command)}</li>'
+        )
+    return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
+
+
+def changes_since(week: Weekly) -> Html:
+    """What is different from the last run."""
+    if week.previous is None:
+        return Html("<p>This is the first run of this source: the next one will be compared with it.</p>")
+    then, now = (state.get("services", {}) for state in (week.previous.state, week.state))
+    items = [
+        ("New services", sorted(set(now) - set(then))),
+        ("No longer seen", sorted(set(then) - set(now))),
+        ("Stopped", [name for name in sorted(set(now) & set(then)) if then[name]["running"] and not now[name]["running"]]),
+        ("Limits changed", _limit_changes(then, now)),
+        ("Proposals closed", _proposals(then, now)),
+        ("New proposals", _proposals(now, then)),
+    ]
+    return Html(
+        f"<p>Since {text(week.previous.facts.get('name', ''))} ({week.previous.as_of:%d %b %Y}):</p>"
+        f'<dl class="facts">{pairs([(name, _few(names)) for name, names in items])}</dl>'
+    )
+
+
+def fleet(week: Weekly) -> Html:
+    """Fleet total against the hosts and the sum of limits."""
+    history = week.history
+    rows = []
+    for host in sorted(history[Signal.HOST_MEMORY_TOTAL].columns.union(history[Signal.HOST_CORES].columns)):
+        on_host = [name for name in history.services if host in history.hosts.get(name, "").split(",")]
+        running = history.running()
+        on_host = [name for name in on_host if running[name]]
+        rows += [(host, *_host_row(week, str(host), resource, on_host)) for resource in Resource]
+    columns = [
+        Column("Host"),
+        Column("Resource"),
+        Column("Size", number=True),
+        Column("Used, p95", number=True),
+        Column("Used, peak", number=True),
+        Column("Sum of limits", number=True),
+        Column("Over 90%", number=True, help="Share of the window in which more than nine tenths of the host were used"),
+        Column("Unlimited", number=True, help="Running services without a limit"),
+        Column("Limits/size", number=True, help="Sum of the limits in force over the host's size"),
+        Column("Proposed/size", number=True, help="The same once all proposals are applied; over 100 % is overcommitted"),
+    ]
+    known = table("Hosts: use, size and what the limits add up to", columns, rows) if rows else Html("<p>No host metrics.</p>")
+    return join([known, *(_stack(week, resource) for resource in Resource)])
+
+
+def oversized(week: Weekly) -> Html:
+    """Limits far above the need, with what a lower one frees."""
+    rows = week.proposals(Action.LOWER)
+    freed = {resource: _freed(rows, resource, week.history.replicas) for resource in Resource}
+    if rows.empty:
+        return Html("<p>No limit is far above its need.</p>")
+    rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values("share", ascending=False)
+    total = f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} reclaimable."
+    cells = [
+        (
+            str(service),
+            NAMES[resource],
+            *(PRINT[resource](row[name]) for name in ("current", "p95", "p99", "observed_peak", "limit")),
+            PRINT[resource](row["current"] - row["limit"]),
+            f"{row['breach_after']:.0%}",
+            f"{row['confidence']:.0%}",
+        )
+        for service, resource, row in rows_of(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")),
+        Column("Breach risk", number=True, help="Chance that next week's peak passes the proposed limit"),
+        Column("Confidence", number=True, help="How much of two weeks of samples there is"),
+    ]
+    return long_table("Limits that could be lower, the largest share first", columns, cells, total)
+
+
+def undersized(week: Weekly) -> Html:
+    """Limits that are too low: about to be reached, throttling, or killing."""
+    rows = pd.concat([week.proposals(Action.RAISE), week.without(Reason.CENSORED)])
+    if rows.empty:
+        return Html("<p>No service is short of CPU or memory.</p>")
+    cells = [
+        (
+            str(service),
+            NAMES[resource],
+            PRINT[resource](row["current"]),
+            PRINT[resource](row["observed_peak"]),
+            f"{row['throttled']:.0%}" if resource is Resource.CPU else "-",
+            f"{row['oom_kills']:.0f}" if resource is Resource.MEMORY else "-",
+            f"{row['breach_now']:.0%}" if np.isfinite(row["breach_now"]) else "-",
+            PRINT[resource](row["limit"]),
+            Reason(row["reason"]).text,
+        )
+        for service, resource, row in rows_of(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("Limit", "Recent peak")),
+        Column("Throttled", number=True, help="Share of throttled periods, 95th percentile"),
+        Column("OOM kills", number=True),
+        Column("Breach risk", number=True, help="Chance that next week's peak passes the limit in force"),
+        Column("Proposed", number=True),
+        Column("Why"),
+    ]
+    return long_table("Limits that hold a service back", columns, cells)
+
+
+def unlimited(week: Weekly) -> Html:
+    """Services without a limit and the one proposed."""
+    rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING, Reason.LIMIT_UNKNOWN)
+    rows = rows[rows["current"].isna()]
+    if rows.empty:
+        return Html("<p>Every running service has its limits.</p>")
+    sizes = {resource: week.history.host_size(resource) for resource in Resource}
+    weight = [row["observed_peak"] / sizes[resource].get(service, np.nan) for service, resource, row in rows_of(rows)]
+    rows = rows.assign(weight=weight).sort_values("weight", ascending=False, na_position="last")
+    cells = [
+        (
+            str(service),
+            NAMES[resource],
+            *(PRINT[resource](row[name]) for name in ("p95", "observed_peak", "peak_high", "limit")),
+            f"{row['breach_after']:.0%}",
+        )
+        for service, resource, row in rows_of(rows)
+    ]
+    columns = [
+        Column("Service"),
+        Column("Resource"),
+        *(Column(name, number=True) for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")),
+        Column("Breach risk", number=True),
+    ]
+    known = "Services without a limit" if week.history.knows_limits() else "The source does not say which limits are in force"
+    return long_table(f"{known}, the largest share of their host first", columns, cells)
+
+
+def heatmap(week: Weekly) -> Html:
+    """When the fleet is busy."""
+    usage = week.history.cpu.sum(axis=1, min_count=1)
+    index = pd.DatetimeIndex(usage.index)
+    hours = usage.groupby([index.day_of_week, index.hour]).mean().unstack().reindex(index=range(7), columns=range(24))  # noqa: PD010 - a week as a table
+    if hours.isna().to_numpy().all():
+        return Html("<p>No CPU samples.</p>")
+    day, hour = np.unravel_index(np.nanargmax(hours.to_numpy()), hours.shape)
+    names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+    busiest = f"{names[day]} {hour:02d}:00 UTC with {count_cores(float(hours.to_numpy()[day, hour]))} on average"
+    return figure(
+        lambda axes: plot_heatmap(hours, signal=Signal.CPU, axes=axes),
+        alt=f"Mean CPU of the fleet by hour of the week; busiest on {busiest}.",
+        caption=f"Mean CPU of all services together. Busiest: {busiest}.",
+    )
+
+
+def _stack(week: Weekly, resource: Resource) -> Html:
+    """The largest services and the rest, stacked, against the hosts' size."""
+    usage = week.history[resource.usage]
+    if usage.empty:
+        return Html(f"<p>No {NAMES[resource]} samples.</p>")
+    largest = list(usage.mean().sort_values(ascending=False).index[:5])
+    parts = usage[largest].copy()
+    parts["all others"] = usage.drop(columns=largest).sum(axis=1)
+    signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+    sizes = week.history[signal].max()
+    total = float(sizes.sum()) if len(sizes) else None
+    top = PRINT[resource](float(usage.sum(axis=1).max()))
+    of = f" of {PRINT[resource](total)}" if total else ""
+    return figure(
+        lambda axes: plot_stack(parts, signal=resource.usage, total=total, axes=axes),
+        alt=f"Stacked {NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: {', '.join(largest)}.",
+        caption=f"Fleet {NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts have.",
+        size=(9, 3.2),
+    )
+
+
+def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) -> tuple[str, ...]:
+    history, show = week.history, PRINT[resource]
+    size_signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+    use_signal = Signal.HOST_CPU if resource is Resource.CPU else Signal.HOST_MEMORY
+    size = float(history[size_signal][host].max()) if host in history[size_signal] else np.nan
+    used = history[use_signal][host] if host in history[use_signal] else pd.Series(dtype=float)
+    limits = week.tables[resource]["current"].reindex(services)
+    replicas = pd.Series({name: history.replicas.get(name, 1) for name in services}, dtype=float)
+    total = float((limits * replicas).sum())
+    proposed = week.tables[resource]["limit"].reindex(services)
+    then = float((proposed.fillna(limits) * replicas).sum())
+    return (
+        NAMES[resource],
+        show(size),
+        show(float(used.quantile(0.95))),
+        show(float(used.max())),
+        show(total),
+        f"{(used > 0.9 * size).sum() / max(used.notna().sum(), 1):.0%}" if np.isfinite(size) else "-",
+        str(int(limits.isna().sum())),
+        *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in (total, then)),
+    )
+
+
+def _freed(rows: pd.DataFrame, resource: Resource, replicas: Mapping[str, int]) -> float:
+    part = (rows["current"] - rows["limit"])[rows["resource"] == str(resource)]
+    return float(sum(freed * replicas.get(str(service), 1) for service, freed in part.items()))
+
+
+def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    found = []
+    for service in sorted(set(then) & set(now)):
+        for resource in Resource:
+            before, after = then[service][str(resource)][0], now[service][str(resource)][0]
+            if before != after:
+                show = PRINT[resource]
+                old, new = (show(value) if value is not None else "unlimited" for value in (before, after))
+                found.append(f"{service} {NAMES[resource]} {old} → {new}")
+    return found
+
+
+def _proposals(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
+    """Proposals that stand in one state and not in the other."""
+    return [
+        f"{service} {NAMES[resource]}"
+        for service in sorted(here)
+        for resource in Resource
+        if here[service][str(resource)][1] is not None and there.get(service, {}).get(str(resource), (None, None))[1] is None
+    ]
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _hosts(week: Weekly) -> str:
+    names = sorted({host for hosts in week.history.hosts.values() for host in hosts.split(",") if host})
+    return names[0] if len(names) == 1 else f"{len(names)} hosts"

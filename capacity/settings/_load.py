@@ -1,0 +1,185 @@
+"""Settings from `capacity.toml` and the environment, validated.
+
+The file is `capacity.toml` in the working directory unless another is named. A variable
+`CAPACITY_PROMETHEUS__URL` overrides `url` in the table `[prometheus]`.
+Unknown names are errors: a misspelt setting must not be ignored in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as EnvironmentSettingsError
+
+from capacity.errors import SettingsError
+from capacity.settings._models import (
+    ApplySettings,
+    ArchiveSettings,
+    ComplianceSettings,
+    EngineSettings,
+    ForecastSettings,
+    IdentitySettings,
+    MoneySettings,
+    MonitorSettings,
+    OperationsSettings,
+    PlacementSettings,
+    PrometheusSettings,
+    ReportSettings,
+    ServiceSettings,
+    SizingSettings,
+    TypeSettings,
+    UnattendedSettings,
+)
+
+__all__ = ["DEFAULT_FILE", "Settings", "load_settings", "override"]
+
+DEFAULT_FILE = Path("capacity.toml")
+_PREFIX = "CAPACITY_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, in the tables of `capacity.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        hide_input_in_errors=True,
+    )
+
+    prometheus: PrometheusSettings = PrometheusSettings()
+    identity: IdentitySettings = IdentitySettings()
+    archive: ArchiveSettings = ArchiveSettings()
+    sizing: SizingSettings = SizingSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    report: ReportSettings = ReportSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    types: dict[str, TypeSettings] = Field({}, description="Types of services: name = a table")
+    money: MoneySettings = MoneySettings()
+    placement: PlacementSettings = PlacementSettings()
+    services: dict[str, ServiceSettings] = Field({}, description="What is known of single services: glob = a table")
+    engine: EngineSettings = EngineSettings()
+    apply: ApplySettings = ApplySettings()
+    unattended: UnattendedSettings = UnattendedSettings()
+    compliance: ComplianceSettings = ComplianceSettings()
+    operations: OperationsSettings = OperationsSettings()
+    metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment override the file: secrets and addresses belong to the place of deployment."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+    def fingerprint(self) -> str:
+        """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
+        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics", "forecast", "services", "types"})
+        return hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from `file` (default `capacity.toml` if it is there), the environment and `overrides`, the last winning.
+
+    Args:
+        file: a TOML file; must exist when given.
+        overrides: values by dotted path with double underscores, such as `prometheus__url`; None is ignored.
+
+    Raises:
+        SettingsError: unreadable file, unknown name or impossible value.
+    """
+    if file is None and DEFAULT_FILE.is_file():
+        file = DEFAULT_FILE
+    _refuse_unknown_variables()
+    table = ""
+    try:
+        settings = Settings(**_read(file) if file else {})
+        for dotted, value in overrides.items():
+            table = dotted.partition("__")[0]
+            if value is not None:
+                settings = override(settings, dotted, value)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, file, table), "See docs/reference/settings.md for every setting") from error
+    except EnvironmentSettingsError as error:
+        hint = f"Its value must be JSON; {_PREFIX}PROMETHEUS__URL sets one key of a table"
+        raise SettingsError(f"A variable {_PREFIX}... cannot be read: {error}", hint) from None  # the cause holds its value
+    return settings
+
+
+def _refuse_unknown_variables() -> None:
+    """pydantic-settings passes over variables of tables that it does not know."""
+    for variable in sorted(os.environ):
+        table, nested, _ = variable.upper().removeprefix(_PREFIX).partition("__")
+        if variable.upper().startswith(_PREFIX) and nested and table.lower() not in Settings.model_fields:
+            hint = f"The tables are {', '.join(Settings.model_fields)}; see docs/reference/settings.md"
+            raise SettingsError(f"The variable {variable} names no setting: there is no table {table.lower()}", hint)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"Cannot read {file}: {error.strerror}", "Name a readable file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is no valid TOML: {error}", "Correct the line named above") from error
+    return _absolute_paths(tables, file.resolve().parent)
+
+
+def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Paths in a settings file are relative to that file, not to where the scheduler happens to start."""
+    for table, keys in {
+        "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
+        "archive": ("path",),
+        "engine": ("ca_file", "client_cert", "client_key"),
+        "apply": ("journal",),
+        "compliance": ("waivers", "record"),
+        "operations": ("causes", "timeline"),
+    }.items():
+        entries = tables.get(table)
+        if isinstance(entries, dict):
+            for key in keys:
+                if isinstance(entries.get(key), str):
+                    entries[key] = folder / os.path.expanduser(os.path.expandvars(entries[key]))  # noqa: PTH111 - Path's raises
+    books = tables.get("compliance")
+    if isinstance(books, dict) and isinstance(books.get("rules"), list):
+        books["rules"] = [book if book == "house" or not isinstance(book, str) else str(folder / book) for book in books["rules"]]
+    return tables
+
+
+def override(settings: Settings, dotted: str, value: Any) -> Settings:
+    """The same settings with one value changed, named by its path such as `prometheus__url`.
+
+    Raises:
+        SettingsError: the value is impossible.
+    """
+    table, _, key = dotted.partition("__")
+    part = getattr(settings, table)
+    try:
+        changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
+    except ValidationError as error:
+        raise SettingsError(_explain(error, None, table), "See docs/reference/settings.md for every setting") from error
+    return settings.model_copy(update={table: changed})
+
+
+def _explain(error: ValidationError, file: Path | None, table: str) -> str:
+    """One line on the first fault; `table` is the one that an override changes."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in ([table] if table else []) + [*first["loc"]])
+    said = first["msg"].removeprefix("Value error, ")
+    cause = "is no setting" if first["type"] == "extra_forbidden" else said[:1].lower() + said[1:]
+    where = f" (in {file} or the environment)" if file and not table else " (from the environment or the command line)"
+    return f"Setting {name}{where}: {cause}"

@@ -1,0 +1,161 @@
+"""Which cores each service runs on: by category, packed by forecast load, so that no core is far busier than the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from capacity._common.units import parse_cpuset
+from capacity.errors import InputError
+
+__all__ = ["CATEGORIES", "Placement", "core_ranges", "forecast_load", "format_cores_list", "imbalance", "place"]
+
+CATEGORIES = ("infrastructure", "critical", "standard")
+Cores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+_BUSY = 0.7  # share of a core that is planned for; a service that needs more gets more cores
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A proposed assignment.
+
+    Attributes:
+        table: one row a service: `category`, `load` (cores), `cpuset` (as Docker writes it), `pinned` (was it left alone).
+        load: predicted busy share of each core, index = core.
+        imbalance: index of the proposal, see `imbalance`.
+        round_robin: index if all but the pinned services were dealt out one core after the other.
+    """
+
+    table: pd.DataFrame
+    load: pd.Series[float]
+    imbalance: float
+    round_robin: float
+
+
+def format_cores_list(cores: Sequence[int]) -> str:
+    """A cpuset as Docker writes it: runs joined by a dash."""
+    runs: list[list[int]] = []
+    for core in sorted(cores):
+        if runs and core == runs[-1][-1] + 1:
+            runs[-1].append(core)
+        else:
+            runs.append([core])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> dict[str, tuple[int, ...]]:
+    """Cores of each category; by default a quarter for infrastructure, a quarter for what is critical, the rest for all others.
+
+    With fewer than four cores all categories share all of them.
+
+    Raises:
+        InputError: a range names a core that the host does not have.
+    """
+    if cores < 1:
+        raise InputError(f"A host with {cores} cores", "Give the number of its cores")
+    every = tuple(range(cores))
+    quarter = cores // 4
+    standing = {"infrastructure": every[:quarter], "critical": every[quarter : 2 * quarter], "standard": every[2 * quarter :]}
+    ranges = standing if quarter else dict.fromkeys(CATEGORIES, every)
+    for category, text in (wanted or {}).items():
+        if text is not None:
+            ranges[category] = parse_cpuset(text)
+            if ranges[category][-1] >= cores:
+                raise InputError(f"{category} is to use core {ranges[category][-1]}", f"The host has cores 0 to {cores - 1}")
+    return ranges
+
+
+def forecast_load(bands: pd.DataFrame, replicas: Mapping[str, float] | None = None) -> pd.Series[float]:
+    """Busy cores of each service in the coming time: the mean of its median forecast, all replicas together.
+
+    Args:
+        bands: future grid x (service, quantile), cores of one replica.
+        replicas: service -> how many; what is not named has one.
+    """
+    if 0.5 not in bands.columns.get_level_values("quantile"):  # noqa: PLR2004 - the median; without any forecast there is none
+        return pd.Series(dtype=float)
+    median: pd.DataFrame = bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
+    load = median.mean()
+    return load * pd.Series({name: float((replicas or {}).get(str(name), 1)) for name in load.index}, dtype=float)
+
+
+def place(
+    load: pd.Series[float],
+    category: Mapping[str, str],
+    cores: int,
+    *,
+    ranges: Mapping[str, str | None] | None = None,
+    pinned: Mapping[str, str] | None = None,
+) -> Placement:
+    """Cores for every service, the busiest first, each onto the least busy cores of its category (Graham, 1969, LPT rule).
+
+    Args:
+        load: forecast busy cores of each service; NaN counts as none.
+        category: service -> name in `CATEGORIES`; `standard` where nothing is said.
+        cores: how many the host has.
+        ranges: cpuset of a category, as far as it is not the default.
+        pinned: service -> cpuset that stays as it is.
+
+    Raises:
+        InputError: impossible cores, also of a pinned service.
+    """
+    allowed = core_ranges(cores, ranges)
+    pinned = pinned or {}
+    needs = load.fillna(0.0).sort_values(ascending=False, kind="stable")
+    busy, count = np.zeros(cores), np.zeros(cores)
+    chosen: dict[str, tuple[int, ...]] = {}
+    for fixed, cpuset in pinned.items():
+        if fixed in needs.index:
+            chosen[fixed] = parse_cpuset(cpuset)
+            if chosen[fixed][-1] >= cores:
+                raise InputError(f"{fixed} is pinned to core {chosen[fixed][-1]}", f"The host has cores 0 to {cores - 1}")
+            busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
+    kept = busy.copy()
+    for name, need in needs.items():
+        if name in chosen:
+            continue
+        mine = allowed[category.get(str(name), "standard")]
+        width = min(len(mine), max(1, math.ceil(need / _BUSY)))
+        best = sorted(mine, key=lambda core: (busy[core], count[core], core))[:width]  # idle services are spread too
+        chosen[str(name)] = tuple(best)
+        busy[best] += need / width
+        count[best] += 1
+    table = pd.DataFrame(
+        {
+            "category": [category.get(str(name), "standard") for name in load.index],
+            "load": load.to_numpy(),
+            "cpuset": [format_cores_list(chosen[str(name)]) for name in load.index],
+            "pinned": [str(name) in pinned for name in load.index],
+        },
+        index=load.index,
+    )
+    return Placement(
+        table,
+        pd.Series(busy, name="busy"),
+        imbalance(busy),
+        imbalance(_round_robin(load.drop([name for name in load.index if name in pinned]), category, allowed, kept)),
+    )
+
+
+def imbalance(busy: Cores) -> float:
+    """Standard deviation of the cores' load over their mean: 0 is even; 0 for idle cores."""
+    mean = float(np.mean(busy)) if len(busy) else 0.0
+    return float(np.std(busy) / mean) if mean > 0 else 0.0
+
+
+def _round_robin(
+    load: pd.Series[float], category: Mapping[str, str], allowed: Mapping[str, tuple[int, ...]], kept: Cores
+) -> Cores:
+    """Load of each core if each category deals its services out one core after the other, beside what is kept there."""
+    busy = kept.copy()
+    dealt = dict.fromkeys(CATEGORIES, 0)
+    for name, need in load.fillna(0.0).items():
+        kind = category.get(str(name), "standard")
+        mine = allowed[kind]
+        busy[mine[dealt[kind] % len(mine)]] += need
+        dealt[kind] += 1
+    return busy

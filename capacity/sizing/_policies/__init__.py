@@ -1,0 +1,1 @@
+"""Policies: rules that turn the past into limits."""

@@ -1,0 +1,27 @@
+"""Policies by name: rules that turn the past into limits. Ours is beside its rivals, each with the constants it ships with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from capacity.sizing._baselines.autopilot import Autopilot
+from capacity.sizing._baselines.krr import Krr
+from capacity.sizing._baselines.linear_plan import Seed
+from capacity.sizing._baselines.vpa import Vpa
+from capacity.sizing._policies.base import Past, Policy
+from capacity.sizing._policies.capacity import Capacity
+
+__all__ = ["POLICIES", "Past", "Policy"]
+
+POLICIES: dict[str, Callable[[], Policy]] = {
+    "capacity": Capacity,
+    "krr": lambda: Krr("krr", 0.95),
+    "krr-limit": lambda: Krr("krr-limit", 0.96),
+    "vpa": lambda: Vpa("vpa"),
+    "vpa-lower": lambda: Vpa("vpa-lower", "lower"),
+    "vpa-upper": lambda: Vpa("vpa-upper", "upper"),
+    "autopilot": lambda: Autopilot("autopilot"),
+    "autopilot-low": lambda: Autopilot("autopilot-low", "low"),
+    "autopilot-intermediate": lambda: Autopilot("autopilot-intermediate", "intermediate"),
+    "seed": Seed,
+}

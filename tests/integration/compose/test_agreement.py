@@ -1,0 +1,94 @@
+"""Our loader against `docker compose config` of the real Compose v2, on every file of the corpus."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capacity._compose import load_project
+from capacity.errors import ComposeError
+from tests.fixtures.paths import COMPOSE, TOOLS
+from tests.fixtures.servers import require
+
+SINGLE = sorted((COMPOSE / "single").glob("*.yaml"))
+REFUSED = sorted((COMPOSE / "refused").glob("*.yaml"))
+PROJECTS = sorted(path for path in (COMPOSE / "projects").iterdir() if path.is_dir())
+VARIABLES = {"HOME": "/home/somebody", "BRACED": "braced", "EMPTY": "", "PLAIN": "plain", "B": "from the environment"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Compose said: its model, or why not."""
+
+    model: Any
+    error: str
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[Path, Answer]:
+    """Ask Compose once for everything, several files at a time."""
+    program = _program()
+
+    def ask(path: Path) -> Answer:
+        files = [] if path.is_dir() else ["-p", "corpus", "-f", str(path)]
+        command = [program, "--profile", "*", *files, "config", "--format", "json"]
+        home = path if path.is_dir() else path.parent
+        environment = {"PATH": os.environ["PATH"], **VARIABLES}
+        done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        return Answer(_single_dollars(json.loads(done.stdout)) if done.returncode == 0 else None, done.stderr)
+
+    every = [*SINGLE, *REFUSED, *PROJECTS]
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(every, pool.map(ask, every), strict=True))
+
+
+def _program() -> str:
+    local = TOOLS / "docker-compose"
+    return str(local) if local.exists() else shutil.which("docker-compose") or require("docker-compose")
+
+
+def _single_dollars(value: Any) -> Any:
+    """Compose prints every dollar sign twice, so that its output may be read in again."""
+    if isinstance(value, dict):
+        return {_single_dollars(name): _single_dollars(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_single_dollars(item) for item in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
+def _ours(path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("HOME", VARIABLES["HOME"])
+    name = None if path.is_dir() else "corpus"
+    project = load_project(path, environment=VARIABLES, profiles=["*"], name=name)
+    return json.loads(json.dumps(project.model))
+
+
+def test_the_corpus_is_large_enough() -> None:
+    """At least 60 files that Compose accepts, and what it refuses beside them."""
+    assert len(SINGLE) + len(PROJECTS) >= 60
+    assert len(REFUSED) >= 30
+
+
+@pytest.mark.parametrize("path", [*SINGLE, *PROJECTS], ids=lambda path: path.stem)
+def test_the_model_is_composes(path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names, values and types agree in every service, network, volume, secret and config."""
+    assert compose[path].model is not None, compose[path].error
+    assert _ours(path, monkeypatch) == compose[path].model
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
+def test_what_compose_refuses_is_refused(path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both refuse, and our error names the file or the thing, and the next step."""
+    assert compose[path].model is None
+    with pytest.raises(ComposeError) as refused:
+        _ours(path, monkeypatch)
+    assert refused.value.hint
+    assert path.name in refused.value.message

@@ -1,0 +1,344 @@
+"""Whose a pool is on a real Engine: who does not see its locks is refused, and what it is to be is remembered."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capacity._docker import snapshot
+from capacity._docker.engine import connect_all
+from capacity.changes._journal.listing import listed
+from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
+from capacity.operations import InstancePool
+from capacity.operations._pools.commands import existing_pool, pool_down, pool_scale, pool_states, pool_up
+from capacity.operations._pools.locks import LOCKS, place_of
+from capacity.operations._pools.pool import _TRUSTED
+from tests.fixtures.docker_engine import client
+from tests.fixtures.faults import QUICK, own_place, seen
+from tests.fixtures.fleet import IMAGE, MIB, Fleet
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks and journals of the test's own."""
+    own_place(tmp_path, monkeypatch)
+
+
+def work(shop: Fleet, size: int = 2, **more: Any) -> InstancePool:
+    """A pool of sleepers."""
+    options: dict[str, Any] = {"command": ["sleep", "600"], "network": "none", "settings": shop.settings().engine, **more}
+    return InstancePool("work", IMAGE, size, **options)
+
+
+def elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """See other locks from here on, as another user or machine does."""
+    folder.mkdir()
+    monkeypatch.setattr("capacity.operations._pools.locks.ROOTS", (folder,))
+
+
+def states(shop: Fleet) -> list[tuple[int, str]]:
+    """Number and state of each instance."""
+    return [(one.number, one.state) for one in pool_states(shop.settings(), "work")]
+
+
+def remove(shop: Fleet, *numbers: int) -> None:
+    """What somebody does by hand."""
+    with closing(client(shop.engine)) as api:
+        for number in numbers:
+            api.containers.get(f"work-pool-{number}").remove(force=True)
+    time.sleep(_TRUSTED)
+
+
+def test_who_does_not_see_the_locks_of_a_pool_is_refused(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command and every program; the owner is named, nothing is touched, and the owner's leases go on."""
+    settings = shop.settings()
+    with work(shop) as mine, mine.lease():
+        before = seen(settings)
+        elsewhere(tmp_path / "other", monkeypatch)
+        for use in (
+            lambda: work(shop).__enter__(),
+            lambda: pool_scale(settings, "work", 3, dry_run=False),
+            lambda: pool_down(settings, "work", dry_run=False),
+            lambda: existing_pool(settings, "work").__enter__(),
+        ):
+            with pytest.raises(InputError, match=r"The pool 'work' is that of \S+@\S+, and its locks are not .*Use it where it"):
+                use()
+        assert [one.leased for one in pool_states(settings, "work")] == [None, None]
+        assert seen(settings) == before
+        with mine.lease():
+            assert [one.leased for one in mine.status()] == [True, True]
+        assert [one.state for one in pool_down(settings, "work", dry_run=False, anyway=True)] == ["removed", "removed"]
+    assert seen(settings) == []
+
+
+def test_an_instance_of_another_place_is_never_leased(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else has made it anew after ours was removed: a lease on it is refused, and it stays."""
+    with work(shop, 1) as mine:
+        remove(shop, 0)
+        elsewhere(tmp_path / "other", monkeypatch)
+        with work(shop, 1) as theirs, theirs.lease():
+            with pytest.raises(PoolUnhealthy, match=r"could be had within 0.5 s: The pool 'work' is that of"), mine.lease(0.5):
+                raise AssertionError("it was leased twice")
+            assert [one.state for one in theirs.status()] == ["running"]
+
+
+def test_an_instance_that_says_nothing_of_its_locks_is_refused(shop: Fleet) -> None:
+    """One of an earlier version: nobody can tell who leases it; it can be removed."""
+    shop.run("work-pool-0", labels={"capacity.pool": "work", "capacity.pool.slot": "0"}, **QUICK)
+    settings = shop.settings()
+    with (
+        pytest.raises(InputError, match=r"does not say where its locks are.*`capacity pool down work --anyway` removes"),
+        work(shop),
+    ):
+        raise AssertionError("it was joined")
+    with pytest.raises(InputError, match="does not say"):
+        pool_down(settings, "work")
+    pool_down(settings, "work", dry_run=False, anyway=True)
+    assert seen(settings) == []
+
+
+def test_the_locks_are_the_same_by_every_address_of_an_engine(shop: Fleet, tmp_path: Path) -> None:
+    """A link to its socket is another address, and no other Engine."""
+    link = tmp_path / "link.sock"
+    link.symlink_to(shop.engine.url.removeprefix("unix://"))
+    by_link = shop.settings().engine.model_copy(update={"hosts": {"linked": f"unix://{link}"}})
+    with work(shop, 1) as one, work(shop, 1, settings=by_link) as other, one.lease(), pytest.raises(PoolBusy), other.lease(0.2):
+        raise AssertionError("it was leased twice")
+
+
+def test_a_place_is_told_from_others(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another folder and a copy of it on another machine are other places; a folder that others can write is not used."""
+    with connect_all(shop.settings().engine) as (engines, _):
+        engine = engines["here"]
+        first = place_of("work", engine)
+        assert place_of("work", engine) == first
+        machine = tmp_path / "machine-id"
+        machine.write_text("another\n")
+        with monkeypatch.context() as other:
+            other.setattr("capacity.operations._pools.locks._MACHINE", machine)
+            assert place_of("work", engine).id != first.id
+        open_to_all, spare = tmp_path / "open", tmp_path / "spare"
+        for folder in (open_to_all, spare):
+            folder.mkdir()
+        taken = open_to_all / first.folder.parent.name
+        taken.mkdir()
+        taken.chmod(0o777)
+        monkeypatch.setattr("capacity.operations._pools.locks.ROOTS", (open_to_all, spare))
+        moved = place_of("work", engine)
+        assert (moved.folder.parent.parent, moved.id == first.id) == (spare, False)
+        (moved.folder.parent / "place").write_text("no seed")
+        with pytest.raises(StorageError, match="is damaged"):
+            place_of("work", engine)
+
+
+def test_what_a_pool_is_to_have_is_known_after_an_instance_was_removed_by_hand(shop: Fleet) -> None:
+    """It is missing in the list, and `up` of the same size makes it again; also where it was not the first time scaled."""
+    settings = shop.settings()
+    pool_up(settings, work(shop, 3, keep=True), dry_run=False)
+    remove(shop, 1, 2)
+    assert states(shop) == [(0, "running"), (1, "missing"), (2, "missing")]
+    made = pool_up(settings, work(shop, 3, keep=True), dry_run=False)
+    assert [(one.number, one.state) for one in made] == [(0, "stays"), (1, "created"), (2, "created")]
+    assert states(shop) == [(0, "running"), (1, "running"), (2, "running")]
+    remove(shop, 0, 2)
+    with pytest.raises(InputError, match=r"has 3 instances, not 2. `capacity pool scale work 2`"):
+        pool_up(settings, work(shop, 2, keep=True))
+    pool_scale(settings, "work", 2, dry_run=False)
+    assert states(shop) == [(0, "running"), (1, "running")]
+    with existing_pool(settings, "work") as joined:
+        assert joined.size == 2
+    remove(shop, 0)
+    assert states(shop) == [(0, "missing"), (1, "running")]
+    pool_down(settings, "work", dry_run=False)
+
+
+def test_without_its_note_a_pool_is_as_large_as_its_instances_say(shop: Fleet) -> None:
+    """Somebody has cleared the folder of the locks: the labels tell."""
+    settings = shop.settings()
+    pool_up(settings, work(shop, 3, keep=True), dry_run=False)
+    remove(shop, 1, 2)
+    with connect_all(settings.engine) as (engines, _):
+        folder = place_of("work", engines["here"]).folder
+    for file in folder.iterdir():
+        file.unlink()
+    assert states(shop) == [(0, "running"), (1, "missing"), (2, "missing")]
+    pool_down(settings, "work", dry_run=False)
+
+
+def test_programs_follow_a_pool_that_is_scaled(shop: Fleet) -> None:
+    """Who uses a pool of two has three instances after another has scaled it, and no more than one later."""
+    with work(shop, 2) as one, work(shop, 2) as other:
+        one.scale(3)
+        with other.lease(), other.lease(), other.lease(5) as third:
+            assert third.name.startswith("work-pool-")
+        one.scale(1)
+        with other.lease() as first:
+            assert first.number == 0
+            with pytest.raises(PoolBusy), other.lease(0.3):
+                raise AssertionError("there is a second one")
+        assert [state.number for state in other.status()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"image": "other:1"}, f"stands already, with image {IMAGE}"),
+        ({"memory": 32 * MIB}, "with memory without a limit"),
+        ({"cpus": 0.5}, "with cpus without a limit"),
+        ({"command": ["sleep", "5"]}, "with command sleep 600"),
+        ({"environment": {"LEVEL": "debug"}}, r"with other variables \(LEVEL\)"),
+        ({"network": "host"}, "with network none"),
+        ({"health": {"Test": ["CMD", "true"]}}, "with another health check"),
+        ({"config": {"User": "7"}}, "with another user"),
+        ({"size": 3}, "has 2 instances, not 3. Ask for 2, or take another name"),
+    ],
+)
+def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(shop: Fleet, more: dict[str, Any], said: str) -> None:
+    """What stands is not silently taken for it, and goes on."""
+    with closing(client(shop.engine)) as api:
+        api.images.get(IMAGE).tag("other", "1")
+    with work(shop) as mine:
+        wanted = work(shop)
+        for name, value in more.items():
+            setattr(wanted, name, value)
+        with pytest.raises(InputError, match=said), wanted:
+            raise AssertionError("it was joined")
+        with mine.lease() as instance:
+            assert instance.name in {one.name for one in snapshot(shop.settings().engine).containers if one.running}
+
+
+def test_an_instance_that_cannot_be_replaced_does_not_stop_the_others(shop: Fleet) -> None:
+    """Its name is taken: leases go to the other, and who finds that one busy is told the cause when the time is over."""
+    with work(shop, 2) as mine:
+        remove(shop, 0)
+        shop.run("work-pool-0", **QUICK)
+        for _ in range(20):
+            with mine.lease(timeout=5) as instance:
+                assert instance.number == 1
+        with mine.lease():
+            began = time.monotonic()
+            wrong = "None of 2 instances could be had within 1 s: The container work-pool-0 has the name of an instance"
+            with pytest.raises(PoolUnhealthy, match=wrong), mine.lease(timeout=1):
+                raise AssertionError("the other was leased")
+            assert 1 <= time.monotonic() - began < 10
+        with closing(client(shop.engine)) as api:
+            api.containers.get("work-pool-0").remove(force=True)
+        with mine.lease(), mine.lease(timeout=20) as instance:
+            assert instance.name in {"work-pool-0", "work-pool-1"}
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1.0, -float("inf")])
+def test_an_impossible_time_is_refused(shop: Fleet, timeout: float) -> None:
+    """A wait for it would never end, or never begin."""
+    with work(shop, 1) as mine:
+        with pytest.raises(InputError, match="A lease cannot wait"), mine.lease(timeout):
+            raise AssertionError("it was leased")
+        with pytest.raises(InputError, match="A pool cannot wait"):
+            mine.scale(2, timeout)
+
+
+def test_a_paused_instance_is_replaced_and_not_leased(shop: Fleet) -> None:
+    """It does no work; who leases gets a new one that runs, and an `up` says so first."""
+    settings = shop.settings()
+    pool_up(settings, work(shop, 1, keep=True), dry_run=False)
+    with closing(client(shop.engine)) as api:
+        paused = api.containers.get("work-pool-0")
+        paused.pause()
+        (step,) = pool_up(settings, work(shop, 1, keep=True))
+        assert (step.state, step.note) == ("would-replace", "it is paused")
+        with work(shop, 1) as mine, mine.lease() as instance:
+            assert instance.id != paused.id
+            api.containers.get(instance.name).pause()
+        with work(shop, 1) as mine, mine.lease() as again:
+            assert again.id != instance.id
+            assert api.containers.get(again.id).status == "running"
+    pool_down(settings, "work", dry_run=False)
+
+
+def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
+    """One instance beyond it, or all together, by the dry run, the real one, a program and a growth; the numbers are said."""
+    settings = shop.settings()
+    with connect_all(settings.engine) as (engines, _):
+        has = engines["here"].host.memory
+    third = has // 3 + MIB
+    for pool in (work(shop, 1, memory=has + MIB, keep=True), work(shop, 3, memory=third, keep=True)):
+        for dry_run in (True, False):
+            with pytest.raises(InputError, match=r"(of memory, not .* for one instance|3 instances of .* are .*, and here has)"):
+                pool_up(settings, pool, dry_run=dry_run)
+    with pytest.raises(InputError, match="Choose a size of at most 2"), work(shop, 3, memory=third):
+        raise AssertionError("it was made")
+    with pytest.raises(InputError, match="cores, not 4000"), work(shop, 1, cpus=4000.0):
+        raise AssertionError("it was made")
+    with work(shop, 2, memory=third) as mine, pytest.raises(InputError, match="3 instances of"):
+        mine.scale(3)
+    assert seen(settings) == []
+    pool_up(settings, work(shop, 2, memory=third, keep=True), dry_run=False)
+    for dry_run in (True, False):
+        with pytest.raises(InputError, match="3 instances of"):
+            pool_scale(settings, "work", 3, dry_run=dry_run)
+    pool_down(settings, "work", dry_run=False)
+
+
+def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path: Path) -> None:
+    """Each instance it makes, replaces and removes, the last removal by the watcher; one that makes nothing leaves no run."""
+    with work(shop, 1) as mine:
+        remove(shop, 0)
+        with mine.lease(), work(shop, 1):
+            pass
+    found = listed([tmp_path / "journal"], "standalone/work-pool-0")
+    assert [(one.what, one.outcome, one.why) for one in found] == [
+        ("create", "created", "pool-use"),
+        ("create", "created", "pool-use"),
+        ("remove", "removed", "pool-leave"),
+    ]
+    assert sorted({one.run.partition("-")[2].rpartition("-")[0] for one in found}) == ["pool-leave", "pool-use"]
+    assert len([*(tmp_path / "journal").glob("*/journal.jsonl")]) == 2
+
+
+def test_a_plan_can_be_applied_while_a_program_has_a_pool(shop: Fleet) -> None:
+    """Its run is open and holds no lock; a pool of the command line is made beside it."""
+    settings = shop.settings()
+    with work(shop, 1):
+        other = InstancePool("other", IMAGE, 1, command=["sleep", "600"], network="none", keep=True, settings=settings.engine)
+        pool_up(settings, other, dry_run=False)
+        pool_down(settings, "other", dry_run=False)
+
+
+def test_a_pool_goes_on_without_a_journal(shop: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file where its folder should be: that is said once, and leases are given."""
+    (tmp_path / "file").touch()
+    with work(shop, 2, journal=tmp_path / "file") as mine, mine.lease() as instance:
+        assert instance.name.startswith("work-pool-")
+    said = [one.getMessage() for one in caplog.records if "in no journal" in one.getMessage()]
+    assert len(said) == 1
+    assert "the pool work" in said[0]
+
+
+def test_a_label_of_every_instance_names_its_locks(shop: Fleet) -> None:
+    """So does one that was made by a lease."""
+    with work(shop, 2) as mine:
+        remove(shop, 0)
+        with mine.lease(), mine.lease():
+            found = snapshot(shop.settings().engine).containers
+            assert [one.labels[LOCKS] for one in found] == [mine.place.id] * 2
+
+
+def test_a_pool_takes_no_other_engine_where_the_first_is_down(shop: Fleet, tmp_path: Path) -> None:
+    """Commands and programs name it, and nothing is made on the second."""
+    hosts = {"gone": f"unix://{tmp_path}/nobody.sock", "here": shop.engine.url}
+    settings = shop.settings().model_copy(update={"engine": shop.settings().engine.model_copy(update={"hosts": hosts})})
+    wanted = work(shop, 1, settings=settings.engine, keep=True)
+    for use in (
+        wanted.__enter__,
+        lambda: pool_up(settings, wanted),
+        lambda: pool_up(settings, wanted, dry_run=False),
+        lambda: pool_states(settings, "work"),
+        lambda: pool_down(settings, "work", dry_run=False),
+    ):
+        with pytest.raises(EngineUnreachable, match=r"Engine gone does not answer.*A pool lives on the first Engine"):
+            use()
+    assert seen(shop.settings()) == []

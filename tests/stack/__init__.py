@@ -1,1 +1,0 @@
-"""Tests against real servers: they fail in CI when a server is missing and are skipped elsewhere."""

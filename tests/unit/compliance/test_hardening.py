@@ -1,0 +1,129 @@
+"""The CIS checks, each on a service that keeps it and one that breaks it, declared and live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capacity.compliance import Status
+from tests.fixtures.compliance_fleets import container, declared, found, live, run
+
+CASES = {
+    "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),
+    "host-network": ("network_mode: host", "network_mode: none", {"NetworkMode": "host"}, {"NetworkMode": "none"}),
+    "docker-socket": (
+        "volumes: ['/var/run/docker.sock:/var/run/docker.sock:ro']",
+        "volumes: ['/srv:/srv']",
+        {"Mounts": [{"Type": "bind", "Source": "/run/docker.sock"}]},
+        {"Mounts": [{"Type": "volume", "Source": "/var/run/docker.sock"}]},
+    ),
+    "pids-limit": ("cap_add: [CHOWN]", "pids_limit: 100", {"PidsLimit": -1}, {"PidsLimit": 100}),
+    "no-new-privileges": (
+        "security_opt: ['no-new-privileges:false']",
+        "security_opt: ['no-new-privileges:true']",
+        {"SecurityOpt": None},
+        {"SecurityOpt": ["no-new-privileges"]},
+    ),
+    "read-only-root": ("read_only: false", "read_only: true", {}, {"ReadonlyRootfs": True}),
+    "restart-bounded": (
+        "restart: unless-stopped",
+        "restart: on-failure:5",
+        {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 6}},
+        {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}},
+    ),
+    "image-tag": ("image: redis:latest", "image: redis:7", {"Image": "redis"}, {"Image": f"redis@sha256:{'0' * 64}"}),
+    "memory-limit-declared": ("cpus: 1", "mem_limit: 64m", None, None),
+    "cpu-limit": ("mem_limit: 64m", "deploy: {resources: {limits: {cpus: '1'}}}", {}, {"NanoCpus": 10**9}),
+    "memory-limit-live": (None, None, {}, {"Memory": 2**26}),
+    "health-check": (
+        "healthcheck: {disable: true}",
+        "healthcheck: {test: [CMD, 'true']}",
+        {},
+        {"Healthcheck": {"Test": ["CMD", "true"]}},
+    ),
+    "health-passing": (None, None, {"Health": {"Status": "unhealthy"}}, {"Health": {"Status": "healthy"}}),
+    "environment-secrets": (
+        "environment: {DB_PASSWORD: hunter2}",
+        "environment: {DB_PASSWORD_FILE: /run/secrets/db}",
+        {"Env": ["API_TOKEN=abc"]},
+        {"Env": ["MODE=fast", "PATH=/bin"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("check", [name for name, case in CASES.items() if case[0]])
+def test_declared(tmp_path: Path, check: str) -> None:
+    """The broken service fails in its own line, the other passes."""
+    broken, good, _, _ = CASES[check]
+    bodies = [(text if text.startswith("image:") else f"image: a:1\n    {text}") for text in (str(broken), str(good))]
+    facts = declared(tmp_path, shop=f"  bad:\n    {bodies[0]}\n  good:\n    {bodies[1]}\n")
+    assert found(check, facts) == {"shop/bad": Status.FAIL, "shop/good": Status.PASS}
+    (failing,) = run(check, facts).failing()
+    assert failing.file == str(tmp_path / "shop" / "compose.yaml")
+    assert failing.line in {3, 4, 5}
+
+
+@pytest.mark.parametrize("check", [name for name, case in CASES.items() if case[2] is not None])
+def test_live(check: str) -> None:
+    """The same on containers, with the command that shows it."""
+    _, _, broken, good = CASES[check]
+    facts = live(container("bad", **(broken or {})), container("good", **(good or {})))
+    assert found(check, facts) == {"shop/bad": Status.FAIL, "shop/good": Status.PASS}
+    (failing,) = run(check, facts).failing()
+    assert failing.verdict.evidence.host == "snapshot" or check == "health-check"
+
+
+@pytest.mark.parametrize("check", sorted(CASES))
+def test_nothing_known_is_no_pass(check: str) -> None:
+    """Without any facts no rule passes."""
+    from capacity.compliance import Facts
+
+    assert found(check, Facts()) == {"fleet": Status.NOT_EVALUATED}
+
+
+def test_a_live_container_can_break_what_its_file_keeps(tmp_path: Path) -> None:
+    """Declared read-only, running writable: the container started before the file was mended."""
+    facts = live(container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1', read_only: true}\n"))
+    assert found("read-only-root", facts) == {"shop/web": Status.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("policy", "ok"), [("", True), ("no", True), ("always", False), ("on-failure", False), ("on-failure:9", False)]
+)
+def test_restart_policies(tmp_path: Path, policy: str, ok: bool) -> None:
+    """Only `no` and a bounded `on-failure` are bounded."""
+    line = f"\n    restart: '{policy}'" if policy else ""
+    facts = declared(tmp_path, shop=f"  web:\n    image: a:1{line}\n")
+    assert found("restart-bounded", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
+
+
+def test_a_folder_with_the_socket_in_it_counts(tmp_path: Path) -> None:
+    """Mounting /var/run or the whole root gives the Engine away as well."""
+    services = "".join(
+        f"  s{number}: {{image: 'a:1', volumes: ['{place}:/x']}}\n"
+        for number, place in enumerate(("/var/run", "/", "/var", "/var/lib"))
+    )
+    statuses = list(found("docker-socket", declared(tmp_path, shop=services)).values())
+    assert statuses == [Status.FAIL, Status.FAIL, Status.FAIL, Status.PASS]
+
+
+@pytest.mark.parametrize(
+    ("image", "ok"),
+    [
+        ("redis", False),
+        ("redis:latest", False),
+        ("host:5000/redis", False),
+        ("host:5000/redis:7", True),
+        ("redis:latest@sha256:" + "a" * 64, True),
+    ],
+)
+def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
+    """A registry's port is no tag, and a digest is better than one."""
+    facts = declared(tmp_path, shop=f"  web: {{image: '{image}'}}\n")
+    assert found("image-tag", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
+
+
+def test_an_image_built_here_needs_no_tag(tmp_path: Path) -> None:
+    """The files of the project say which version it is."""
+    assert found("image-tag", declared(tmp_path, shop="  web: {build: .}\n")) == {"shop/web": Status.PASS}

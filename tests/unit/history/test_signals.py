@@ -1,0 +1,68 @@
+"""`capacity.history._signals`; that servers accept the expressions is shown in tests/stack/test_history.py."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity.errors import SettingsError
+from capacity.history._signals import CATALOGUE, choose_query, known_metrics, render
+from capacity.model import Signal
+from capacity.settings import IdentitySettings
+
+IDENTITY = IdentitySettings()
+QUERIES = [
+    pytest.param(query, id=f"{entry.signal}-{index}") for entry in CATALOGUE.values() for index, query in enumerate(entry.queries)
+]
+
+
+def test_every_signal_has_an_entry() -> None:
+    """The catalogue is complete and each entry knows its own name."""
+    assert set(CATALOGUE) == set(Signal)
+    assert all(entry.signal is signal and entry.text and entry.queries for signal, entry in CATALOGUE.items())
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
+    """What a query cannot do without is what it mentions, no more and no less."""
+    text = render(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
+    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(query.metrics)  # type: ignore[attr-defined]  # parametrised with queries
+    assert "$" not in text
+
+
+@given(st.sampled_from(sorted(known_metrics())), st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True))
+def test_a_renamed_metric_is_renamed_everywhere(metric: str, other: str) -> None:
+    """A server's own name takes the place of the usual one, in the query and in what must be present."""
+    for entry in CATALOGUE.values():
+        for query in entry.queries:
+            if metric in query.metrics:
+                text = render(query, IDENTITY, {metric: other}, 300)
+                assert re.search(rf"(?<![\w:]){re.escape(other)}(?![\w:])", text)
+                assert other == metric or metric in other or not re.search(rf"\b{metric}\b", text)
+                present = {other, *query.metrics} - ({metric} - {other})
+                assert choose_query(entry, present, {metric: other}) is not None
+
+
+def test_renaming_a_metric_that_no_signal_uses_is_an_error() -> None:
+    """A misspelt key of the table [metrics] must not be ignored in silence."""
+    with pytest.raises(SettingsError, match=r"metrics\.container_cpu: no signal uses"):
+        render(CATALOGUE[Signal.CPU].queries[0], IDENTITY, {"container_cpu": "x"}, 300)
+
+
+def test_the_first_possible_query_wins() -> None:
+    """node_exporter is asked before cAdvisor's root cgroup; with neither the signal is missing."""
+    entry = CATALOGUE[Signal.HOST_CPU]
+    node, advisor = entry.queries
+    assert choose_query(entry, {*node.metrics, *advisor.metrics}, {}) is node
+    assert choose_query(entry, set(advisor.metrics), {}) is advisor
+    assert choose_query(entry, set(), {}) is None
+
+
+def test_identity_is_in_selectors_and_groups() -> None:
+    """Other labels than cAdvisor's are possible for the container and its place."""
+    own = IdentitySettings(name="container", oneoff="once", host="node", project="stack")
+    assert 'container!="",once!="True"' in render(CATALOGUE[Signal.CPU].queries[0], own, {}, 300)
+    assert "sum by (node,stack," in render(CATALOGUE[Signal.RESTARTS].queries[0], own, {}, 3600)

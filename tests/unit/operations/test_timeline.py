@@ -1,0 +1,217 @@
+"""The remediation timeline: stable between runs, edited by people, true to what is seen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from capacity._common.bundled import bundled
+from capacity.compliance import Facts, evaluate, load_rules
+from capacity.compliance._facts.collect import from_files
+from capacity.errors import InputError, StorageError
+from capacity.model import Resource
+from capacity.operations._restarts.causes import Diagnosis
+from capacity.operations._restarts.loops import RestartLoop
+from capacity.operations._timeline.observations import look
+from capacity.operations._timeline.timeline import (
+    Item,
+    State,
+    When,
+    from_loops,
+    from_recommendations,
+    from_report,
+    item,
+    judged,
+    merge,
+    read_timeline,
+    to_markdown,
+    write_timeline,
+)
+from capacity.settings import Settings
+from tests.integration.changes.test_apply_faults import fill, mounted
+
+PLAIN = "id: a, kind: b, when: Day 1, subject: s, what: w"
+MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
+
+
+def things() -> list[Item]:
+    """One thing of each day."""
+    return [
+        item(When.WEEK_1, "shop/web", "CAP005", "CAP005 a health check"),
+        item(When.DAY_1, "shop/db", "restart-loop", "Restart loop"),
+        item(When.DAY_2_3, "shop/api", "CAP002", "CAP002 a limit"),
+    ]
+
+
+def test_the_new_is_open_the_gone_is_done_and_what_returns_reopens() -> None:
+    """Ids stay the same over the runs, whatever the text says."""
+    first = merge([], things(), MONDAY)
+    assert [one.when for one in first] == [When.DAY_1, When.DAY_2_3, When.WEEK_1]
+    assert {one.since for one in first} == {MONDAY}
+    second = merge(first, things()[:1], TUESDAY)
+    assert [(one.state, one.until) for one in second] == [(State.DONE, TUESDAY), (State.DONE, TUESDAY), (State.OPEN, None)]
+    third = merge(second, things()[:2], FRIDAY)
+    back = next(one for one in third if one.kind == "restart-loop")
+    assert (back.state, back.since, back.until) == (State.OPEN, FRIDAY, None)
+    assert next(one for one in third if one.kind == "CAP002").until == TUESDAY
+    assert {one.id for one in third} == {one.id for one in first}
+
+
+def test_what_was_not_looked_for_stays_as_it_is() -> None:
+    """A run without an Engine does not tick restart loops off."""
+    first = merge([], things(), MONDAY)
+    second = merge(first, [], TUESDAY, looked={"CAP002"})
+    assert {one.kind: one.state for one in second} == {
+        "restart-loop": State.OPEN,
+        "CAP002": State.DONE,
+        "CAP005": State.OPEN,
+    }
+
+
+def test_what_people_write_stays(tmp_path: Path) -> None:
+    """Owner, state, note and keys of their own survive the next run; done too early is open again."""
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, merge([], things(), MONDAY))
+    text = file.read_text().replace("owner: ''", "owner: Ada", 1).replace("state: open", "state: doing", 1)
+    text = text.replace("note: ''", "note: 'ticket #7'\n  ticket: 7", 1)
+    file.write_text(text)
+    merged = merge(read_timeline(file), things(), TUESDAY)
+    write_timeline(file, merged)
+    assert read_timeline(file) == merged
+    ada = merged[0]
+    assert (ada.owner, ada.state, ada.note, ada.extra, ada.since) == ("Ada", State.DOING, "ticket #7", {"ticket": 7}, MONDAY)
+    early = replace(ada, state=State.DONE)
+    assert merge([early], things(), TUESDAY)[0].state is State.OPEN
+
+
+def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
+    """Byte for byte, so that its history in git shows what happened."""
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, merge([], things(), MONDAY))
+    before = file.read_bytes()
+    assert b"&id" not in before  # every item has the same day
+    write_timeline(file, merge(read_timeline(file), things(), TUESDAY))
+    assert file.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_former_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    """The error names the file; no half of a new one stays."""
+    with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
+        file = tmp_path / "timeline.yaml"
+        write_timeline(file, merge([], things(), MONDAY))
+        before = file.read_bytes()
+        ballast = fill(tmp_path)
+        with pytest.raises(StorageError, match=r"Cannot write .*timeline\.yaml: No space"):
+            write_timeline(file, merge([], things(), MONDAY))
+        assert file.read_bytes() == before
+        assert {*tmp_path.iterdir()} == {file, ballast}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("items: [{}]", "item 1 has no `id`"),
+        ("items: [1]", "item 1 is 1, not a list of names with values"),
+        ("- x", "it has no list `items:` at its top"),
+        ("items: 7", "it has no list `items:` at its top"),
+        ("{}", "it has no list `items:` at its top"),
+        (
+            "items: [{id: a, kind: b, when: Day 9, subject: s, what: w}]",
+            "item 1 (s) has `when: Day 9`; write Day 1, Day 2-3, Week 1",
+        ),
+        ("items: [{id: a, kind: b, when: [1], subject: s, what: w}]", "item 1 (s) has `when: [1]`"),
+        (f"items: [{{{PLAIN}, state: ready}}]", "item 1 (s) has `state: ready`; write open, doing, done"),
+        (f"items: [{{{PLAIN}, since: soon}}]", "item 1 (s) has `since: soon`; write a day, such as 2026-11-23"),
+        (f"items: [{{{PLAIN}, from: 5}}]", "item 1 (s) has `from: 5`; write a list"),
+        ("items:\n  - {", "line 2 is no YAML: "),
+        ("items: \udcff", "it is not written in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_timeline_says_so(tmp_path: Path, text: str, said: str) -> None:
+    """It is not overwritten, and the message names the item and what it should be."""
+    file = tmp_path / "timeline.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=f"is no timeline: .*{re.escape(said)}"):
+        read_timeline(file)
+
+
+def test_markdown_is_a_list_to_tick_off() -> None:
+    """Days in order, done things ticked, names that are no markup."""
+    items = merge([replace(things()[1], owner="Ada", subject="a_b/*c*")], things()[:1], TUESDAY)
+    text = to_markdown(items)
+    assert text.startswith("# Remediation timeline\n\n1 of 2 done.\n\n## Day 1\n\n- [x] **a\\_b/\\*c\\*** Restart loop")
+    assert "owner: Ada — done 2026-11-24" in text
+    assert "## Day 2-3\n\nNothing.\n" in text
+    assert "- [ ] **shop/web** CAP005 a health check — owner: nobody" in text
+
+
+def test_findings_loops_and_risks_become_items() -> None:
+    """Severities say the day; a rule and a subject are one item; what cannot be judged is not among the judged."""
+    report = evaluate(load_rules(), from_files([bundled("data/sample/compose")]), today=MONDAY)
+    found = from_report(report)
+    assert {one.when for one in found} == set(When)
+    assert len({one.id for one in found}) == len(found) == len({(one.rule.id, one.subject) for one in report.failing()})
+    assert "CAP002" in judged(report)
+    assert "CAP003" not in judged(report)
+    loop = RestartLoop("shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual"))
+    assert [(one.when, one.subject) for one in from_loops([loop, loop])] == [(When.DAY_1, "shop/db")]
+    table = pd.DataFrame({"reason": ["oom-killed", "within-tolerance", "leak"]}, index=["a/a", "b/b", "c/c"])
+    risks = from_recommendations(table, Resource.MEMORY)
+    assert [(one.subject, one.when, one.kind) for one in risks] == [
+        ("a/a", When.DAY_1, "memory-risk"),
+        ("c/c", When.DAY_2_3, "memory-risk"),
+    ]
+    assert judged(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
+
+
+def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
+    """Two sources show a thing: it is open until both were looked at without it, whatever else was looked at."""
+    here, there = ("compose one",), ("compose one", "engine box")
+    first = merge([], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there)
+    other = merge(first, [], TUESDAY, sources=("compose two", "metrics here"))
+    assert [(one.state, one.sources) for one in other] == [(State.OPEN, there)]
+    half = merge(other, [], TUESDAY, sources=here)
+    assert [(one.state, one.sources) for one in half] == [(State.OPEN, ("engine box",))]
+    whole = merge(half, [], FRIDAY, sources=("engine box", "engine other"))
+    assert [(one.state, one.until) for one in whole] == [(State.DONE, FRIDAY)]
+    again = merge(whole, [replace(things()[0], sources=here)], FRIDAY, sources=here)
+    assert [(one.state, one.sources) for one in again] == [(State.OPEN, here)]
+
+
+def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> None:
+    """Files looked at one after the other keep each other's list; a port that both want is gone once both were looked at."""
+    files = {}
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files[name] = tmp_path / name / "compose.yaml"
+        files[name].write_text('services: {web: {image: "app:1", ports: ["8080:80"]}}\n')
+    settings = Settings()
+    both = look(from_files(files.values()), settings)
+    assert both.sources == {"compose one", "compose two"}
+    items = merge([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
+    clash = {one.id for one in items if one.sources == ("compose one", "compose two")}
+    assert clash
+    alone = look(from_files([files["one"]]), settings)
+    kept = merge(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
+    assert {one.state for one in kept} == {State.OPEN}
+    files["two"].write_text("services: {}\n")
+    mended = look(from_files(files.values()), settings)
+    after = merge(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
+    assert {one.state for one in after if one.subject.startswith("two/") or one.id in clash} == {State.DONE}
+    assert {one.state for one in after if one.subject == "one/web" and one.id not in clash} == {State.OPEN}
+
+
+def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
+    """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none has no link."""
+    loop = RestartLoop("shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual"))
+    shown = to_markdown(merge([], [*from_loops([loop]), *things()], MONDAY), "https://wiki/{code}")
+    assert "[runbook](https://wiki/missing-variable)" in shown
+    assert shown.count("[runbook]") == 1
+    file = tmp_path / "timeline.yaml"
+    write_timeline(file, from_loops([loop]))
+    assert [(one.code, one.sources) for one in read_timeline(file)] == [("missing-variable", ("engine box",))]

@@ -1,0 +1,118 @@
+"""The weekly compliance report, and what the weekly report says of applied changes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from capacity import _api
+from capacity._common.bundled import bundled
+from capacity.changes import read_plan
+from capacity.changes._journal.journal import Kind, open_journal
+from capacity.model import What
+from capacity.reporting import compliance, weekly
+from capacity.reporting.compliance import _sections
+from capacity.reporting.weekly import _applied
+from capacity.settings import load_settings
+from tests.fixtures.commands import capacity
+
+FILES = [str(bundled("data/sample/compose"))]
+
+
+def test_the_eight_points_have_evidence() -> None:
+    """Each point has a verdict; what the sample cannot tell is not evaluated, never passed."""
+    week = compliance.review(_api.open_history("sample"), load_settings(), FILES)
+    assert len(week.checklist) == 8
+    verdicts = {item.point: item.verdict for item in week.checklist}
+    assert verdicts["No port conflicts exist"] == "fail"
+    assert verdicts["All containers have memory limits"] == "fail"
+    assert verdicts["Alerts are configured and work"] == "not-evaluated"
+    assert all(item.evidence for item in week.checklist)
+    assert str(week.moves[0].new) in str(_sections.ports(week))
+
+
+def test_two_weeks_are_compared(tmp_path: Path) -> None:
+    """New, mended and worse come from the run before; the trend has both."""
+    settings = load_settings()
+    history = _api.open_history("sample", as_of="2026-11-16")
+    earlier = compliance.review(history, settings, FILES[:1], reports=tmp_path)
+    assert earlier.new is None
+    compliance.save(earlier, tmp_path / "2026-W47")
+    run = tmp_path / "2026-W47" / "run.json"
+    said = json.loads(run.read_text())
+    failing = said["reports"]["weekly-compliance"]["failing"]
+    said["reports"]["weekly-compliance"]["failing"] = [*failing[3:], ["CAP999", "shop/gone"]]
+    run.write_text(json.dumps(said))
+    week = compliance.review(_api.open_history("sample"), settings, FILES, reports=tmp_path)
+    assert {tuple(pair) for pair in failing[:3]} <= set(week.new or ())
+    assert ("CAP999", "shop/gone") in week.mended
+    assert [name for name, _, _ in week.trend] == ["2026-W47", "2026-W48"]
+    assert "CAP999" in str(_sections.changed(week))
+
+
+def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
+    """`capacity report compliance --sample` needs nothing else, and its page loads nothing."""
+    done = capacity("report", "compliance", "--sample", "--out", "out", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = Path(json.loads(done.stdout)["page"])
+    text = page.read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "Within 24 hours" in text
+    assert json.loads((page.parent / "compliance.sarif").read_text())["version"] == "2.1.0"
+    assert json.loads((page.parent / "compliance.json").read_text())["score"] < 1
+    plan = read_plan(page.parent / "compliance-plan.yaml")
+    assert plan.changes
+    assert {change.what for change in plan.changes} == {What.HOST_PORT}
+
+
+@pytest.fixture
+def week(tmp_path: Path) -> weekly.Weekly:
+    """A review whose journal holds one applied raise."""
+    settings = load_settings()
+    settings = settings.model_copy(update={"apply": settings.apply.model_copy(update={"journal": tmp_path})})
+    journal = open_journal(tmp_path, "20261120T060000-x")
+    detail = {
+        "from": 128.0 * 2**20,
+        "to": 256.0 * 2**20,
+        "reason": "oom-killed",
+        "what": "memory",
+        "evidence": {"breach_after": 0.02},
+    }
+    journal.write(Kind.STARTED, who="ann", why="weekly")
+    journal.write(Kind.INTENT, step=1, service="shop/thumbnailer", changes=[detail], containers=[{"id": "1"}], files=[])
+    journal.write(Kind.VERIFIED, step=1, service="shop/thumbnailer")
+    journal.write(Kind.FINISHED, state="finished")
+    journal.handle.close()
+    lines = (tmp_path / "20261120T060000-x" / "journal.jsonl").read_text().splitlines()
+    moved = [json.dumps(json.loads(line) | {"time": datetime(2026, 11, 20, 6, tzinfo=UTC).isoformat()}) for line in lines]
+    (tmp_path / "20261120T060000-x" / "journal.jsonl").write_text("\n".join(moved) + "\n")
+    return weekly.review(_api.open_history("sample", services="shop/*"), settings)
+
+
+def test_applied_changes_show_what_came_of_them(week: weekly.Weekly) -> None:
+    """From and to, what was promised, and that a kill since then breaks the promise."""
+    page = str(_applied.realised(week))
+    assert "shop/thumbnailer" in page
+    assert "2.0%" in page
+    assert "128 MiB" in page
+    assert "applied changes held" in page
+
+
+def test_a_damaged_journal_is_told(week: weekly.Weekly) -> None:
+    """The page stands, and says which line."""
+    (week.settings.apply.journal / "20261120T060000-x" / "journal.jsonl").write_text("{\n")
+    assert "cannot be read" in str(_applied.realised(week))
+
+
+def test_engines_that_do_not_answer_do_not_end_the_report(week: weekly.Weekly, tmp_path: Path) -> None:
+    """Drift is asked for, the socket is not there: one sentence."""
+    settings = week.settings.model_copy(
+        update={"engine": week.settings.engine.model_copy(update={"hosts": {"gone": f"unix://{tmp_path}/none.sock"}})}
+    )
+    from dataclasses import replace
+
+    assert "cannot be asked" in str(_applied.drifted(replace(week, settings=settings), engine=True))
+    assert "not asked" in str(_applied.drifted(week, engine=False))

@@ -1,0 +1,90 @@
+"""The evidence of one service, and what its page must not say of one that was killed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from capacity import _api
+from capacity._common.plotting import plot_frontier
+from capacity.model import Resource
+from capacity.reporting import weekly
+from capacity.reporting._explain import why
+from capacity.reporting.weekly import _evidence
+from capacity.settings import Settings
+from tests.fixtures.commands import capacity
+
+KILLED = "shop/thumbnailer"
+
+
+def test_a_killed_service_was_not_never_breached() -> None:
+    """The kills stand beside the limit in force and beside the seed's, which is no higher; not beside those that are higher."""
+    found = why(_api.open_history("sample"), KILLED, Resource.MEMORY, Settings())
+    assert found.struck["current"][0] == found.events["oom_kills"] > 0
+    assert found.struck["limit"] == (0.0, 0.0)
+    assert found.replay.loc["seed", "kills"] > 0
+    assert found.replay.loc["krr", "kills"] == 0
+
+
+def test_the_page_tells_of_kills_first() -> None:
+    """The evidence begins with the killed service and says how often it was killed instead of a bare never."""
+    page = str(_evidence.evidence(weekly.review(_api.open_history("sample", services="shop/*"), Settings())))
+    first = re.search(r'<tr><th scope="row">(.*?)</tr>', page)
+    assert first is not None
+    assert first[1].startswith(KILLED)
+    assert "never in samples, but 34 kills" in first[1]
+
+
+def test_words_beside_samples() -> None:
+    """Nothing is added to what no strike contradicts; one kill is no kills."""
+    said = _evidence.beside_samples
+    assert said("never", (0.0, 0.0), Resource.MEMORY) == "never"
+    assert said("-", (3.0, 0.0), Resource.MEMORY) == "-"
+    assert said("0", (1.0, 50.0), Resource.MEMORY) == "0 in samples, but 1 kill"
+    assert said("2 x, 10 min", (0.0, 1500.0), Resource.CPU) == "2 x, 10 min, and 1,500 min throttled"
+
+
+def test_why_takes_risk_policy_and_horizon(tmp_path: Path) -> None:
+    """`--why` answers for the policy, risk and horizon asked for, and prints the kills in the line of the limit in force."""
+    asked = ("--policy", "krr-limit", "--risk", "0.1", "--horizon", "3D")
+    done = capacity("recommend", KILLED, "--sample", "--why", *asked, "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for each in json.loads(done.stdout):
+        assert each["horizon"] == "3D"
+        assert next(iter(each["policies"])) == "krr-limit"
+    plain = capacity("recommend", KILLED, "--sample", "--why", *asked, folder=tmp_path)
+    assert plain.returncode == 0, plain.stderr
+    assert "never in samples, but 34 kills now" in plain.stdout
+    assert "peak over 3D" in plain.stdout
+
+
+def test_names_on_the_frontier_stand_apart() -> None:
+    """Marks that all but coincide still have names that do not overprint each other."""
+    rows = {("capacity", risk): (1.0 + risk, 0.02) for risk in (0.01, 0.02, 0.05)}
+    rows |= {
+        ("krr", 0.01): (1.05, 0.021),
+        ("autopilot", 0.01): (1.051, 0.021),
+        ("vpa", 0.01): (1.049, 0.02),
+        ("seed", 0.01): (2, 0),
+    }
+    points = pd.DataFrame(rows, index=["total", "breached"]).T.rename_axis(["policy", "risk"])
+    with mpl.rc_context({"font.size": 9}):
+        canvas = Figure(figsize=(9, 3), layout="constrained")
+        axes = plot_frontier(points, axes=canvas.subplots())
+        canvas.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 7
+    assert not [1 for place, box in enumerate(boxes) for other in boxes[:place] if box.overlaps(other)]
+
+
+def test_why_keeps_to_one_resource_where_one_is_named(tmp_path: Path) -> None:
+    """`--signal cpu` explains the CPU limit alone; a leak says when it reaches its limit."""
+    one = capacity("recommend", KILLED, "--sample", "--why", "--signal", "cpu", "--json", folder=tmp_path)
+    assert [each["resource"] for each in json.loads(one.stdout)] == ["cpu"]
+    leak = capacity("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
+    assert re.search(r"it leaks, and reaches (that|its) limit in \d+ days", leak.stdout)

@@ -1,0 +1,185 @@
+"""The pieces of a page: tables, risks, scorecards, decisions, runs."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity import _api
+from capacity.history._sample.generate import load_sample
+from capacity.model import Resource, Signal
+from capacity.reporting._html.html import Column, sparkline, table, text
+from capacity.reporting._runs import iso_week, list_runs, previous_run, run_folder, write_run
+from capacity.reporting.weekly._decisions import MOST, decide
+from capacity.reporting.weekly._limit_crossings import find_risks
+from capacity.reporting.weekly._review import review
+from capacity.reporting.weekly._scorecard import forecast_rows, score
+from capacity.settings import Settings
+
+INDEX = pd.date_range("2026-11-01", periods=21 * 24, freq="1h", tz="UTC", unit="s")
+LEVELS = [0.1, 0.5, 0.9, 0.95]
+
+
+class Tags(HTMLParser):
+    """Counts opened and closed tags and collects the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        """Remember it."""
+        del attrs
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """It must close the last one."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Collect it."""
+        self.words.append(data)
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_tables_are_well_formed_whatever_the_cells_say(name: str, cell: str) -> None:
+    """Tags balance, and the only tags are the table's own."""
+    parser = Tags()
+    parser.feed(table(name, [Column(name), Column("b", number=True, help=cell)], [(name, cell)], more=cell).source)
+    assert parser.open == []
+    assert text(cell).source.count("<") == 0
+
+
+def test_sparkline_breaks_at_gaps_and_survives_emptiness() -> None:
+    """A hole in the data is a hole in the line, and no data is no line."""
+    values = pd.Series(np.arange(60.0))
+    values[20:30] = np.nan
+    assert sparkline(values).source.count("M") == 2
+    assert sparkline(pd.Series([np.nan] * 10), limit=5.0).source.count('class="limit"') == 1
+    assert "<svg" in sparkline(pd.Series(dtype=float)).source
+
+
+def fixed_forecast(usage: pd.DataFrame, level: float) -> _api.Forecast:
+    """A forecast that says `level` times fixed factors, for a week after the frame's end."""
+    future = pd.date_range(usage.index[-1] + pd.Timedelta("1h"), periods=168, freq="1h", unit="s")
+    columns = pd.MultiIndex.from_product([usage.columns, LEVELS], names=["service", "quantile"])
+    factors = np.tile([0.5, 1.0, 1.5, 2.0], len(usage.columns))
+    bands = pd.DataFrame(np.outer(np.linspace(1, 2, 168), factors) * level, index=future, columns=columns)
+    peaks = pd.DataFrame([np.array([0.5, 1.0, 1.5, 2.0]) * 2 * level] * len(usage.columns), index=usage.columns, columns=LEVELS)
+    return _api.Forecast(usage, bands, peaks, Resource.MEMORY, {}, model=None)  # type: ignore[arg-type]  # not asked here
+
+
+def test_risks_are_the_first_crossings_soonest_first() -> None:
+    """The upper band grows from 2 to 4: limits of 2.5 and 3 are crossed in that order, 5 never, no limit never."""
+    usage = pd.DataFrame(1.0, index=INDEX, columns=["late", "soon", "safe", "free"])
+    limits = pd.Series({"late": 3.0, "soon": 2.5, "safe": 5.0, "free": np.nan})
+    risks = find_risks(fixed_forecast(usage, 1.0), limits)
+    assert [risk.service for risk in risks] == ["soon", "late"]
+    expected = usage.index[-1] + pd.Timedelta("1h") * (1 + int(np.ceil(0.25 * 167)))
+    assert risks[0].upper == expected
+    assert risks[0].median is None
+
+
+def test_scorecard_equals_the_formula_and_ignores_what_was_not_measured() -> None:
+    """Coverage and loss are recomputed by hand; NaN and unknown services do not count."""
+    past = pd.DataFrame(1.0, index=INDEX, columns=["a", "gone"])
+    rows = forecast_rows(fixed_forecast(past, 1.0))
+    later = pd.date_range(INDEX[0], periods=len(INDEX) + 168, freq="1h", unit="s")
+    measured = pd.DataFrame({"a": 1.2, "new": 1.0}, index=later)
+    measured.iloc[-10:, 0] = np.nan
+    card = score(rows, measured, made=INDEX[-1], stored=True)
+    assert card.samples == 158
+    ramp = np.linspace(1, 2, 168)[:158]
+    bands = np.outer(ramp, [0.5, 1.0, 1.5, 2.0])
+    assert card.coverage[0.5] == pytest.approx(np.mean(bands[:, 1] >= 1.2))
+    error = 1.2 - bands
+    loss = 2 * np.maximum(np.array(LEVELS) * error, (np.array(LEVELS) - 1) * error).mean(axis=1)
+    assert card.wql == pytest.approx(loss.sum() / (158 * 1.2))
+    assert card.rival_wql == 0.0
+    assert list(card.services.index) == ["a"]
+
+
+def test_decisions_are_few_and_one_a_service() -> None:
+    """At most five, the most urgent first, none twice; a service in a loop is first."""
+    history = load_sample()
+    tables = {resource: _api.recommend(history, resource, settings=Settings()).table for resource in Resource}
+    decisions = decide(history, tables, [])
+    assert len(decisions) == MOST
+    assert len({decision.service for decision in decisions}) == MOST
+    urgencies = [decision.urgency for decision in decisions]
+    assert urgencies == sorted(urgencies, reverse=True)
+    assert decisions[0].service == "platform/webhook-relay"
+    assert not any("Lower" in decision.what and "Raise" in decision.what for decision in decisions)
+
+
+def test_review_of_poor_data_says_so() -> None:
+    """Three days of history that ended two days ago is not good enough to act on."""
+    history = load_sample(end=pd.Timestamp("2026-10-22", tz="UTC"))
+    late = type(history)(**{**history.__dict__, "end": history.end + pd.Timedelta("2D")})
+    verdict = review(late, Settings()).verdict
+    assert verdict.level == "poor"
+    assert any("history reaches back only" in reason for reason in verdict.reasons)
+    assert any("hours older" in reason for reason in verdict.reasons)
+
+
+def test_review_without_events_or_hosts_still_stands() -> None:
+    """CPU and memory alone make a report; what is missing is said."""
+    history = load_sample()
+    bare = type(history)(**{**history.__dict__, "frames": {key: history[key] for key in (Signal.CPU, Signal.MEMORY)}})
+    week = review(bare, Settings())
+    assert week.verdict.level == "fair"
+    assert "no samples of" in week.verdict.reasons[0]
+    assert week.decisions
+
+
+def test_weeks_are_iso_weeks() -> None:
+    """Mondays begin them, and the year is the week's, not the day's."""
+    assert iso_week(pd.Timestamp("2026-11-23", tz="UTC")) == "2026-W48"
+    assert iso_week(pd.Timestamp("2027-01-01", tz="UTC")) == "2026-W53"
+
+
+def test_runs_are_found_by_source_and_age(tmp_path: Path) -> None:
+    """The last run is of the same source and at least half a week older; broken folders are passed over."""
+    for name, as_of, source in (
+        ("2026-W46", "2026-11-09T00:00:00+00:00", "a"),
+        ("2026-W47", "2026-11-16T00:00:00+00:00", "b"),
+        ("2026-W48", "2026-11-22T00:00:00+00:00", "a"),
+    ):
+        write_run(tmp_path / name, "weekly-resources", {"as_of": as_of, "source": source})
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    assert len(list_runs(tmp_path, "weekly-resources")) == 3
+    found = previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "a")
+    assert found is not None
+    assert found.folder.name == "2026-W46"
+    assert previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "c") is None
+
+
+def test_reports_share_a_weeks_facts(tmp_path: Path) -> None:
+    """A second report in the same folder keeps the first one's facts."""
+    write_run(tmp_path, "one", {"as_of": "x"})
+    write_run(tmp_path, "two", {"as_of": "y"})
+    assert set(json.loads((tmp_path / "run.json").read_text())["reports"]) == {"one", "two"}
+
+
+def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
+    """A choice of services and a second source get folders of their own; the same again gets the same."""
+    week = pd.Timestamp("2026-11-23", tz="UTC")
+
+    def place(source: str, services: str) -> str:
+        return run_folder(tmp_path, "weekly-resources", iso_week(week), source, services).name
+
+    assert place("sample", "") == "2026-W48"
+    write_run(tmp_path / "2026-W48", "weekly-resources", {"as_of": week.isoformat(), "source": "sample", "services": ""})
+    assert place("sample", "") == "2026-W48"
+    assert place("http://prometheus:9090", "") == "2026-W48-prometheus-9090-" + place("http://prometheus:9090", "")[-4:]
+    assert place("sample", "shop/*") == "2026-W48-shop"
+    assert len({place("sample", glob) for glob in ("a b", "a?b", "a/b")}) == 3

@@ -1,0 +1,280 @@
+"""What people and events ask of a limit, beyond what the policy says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capacity._common.units import MIB
+from capacity.errors import InputError
+from capacity.model import Action, Reason, Resource
+from capacity.sizing import POLICIES, Context, ServiceRule, recommend, replay
+from capacity.sizing._diagnostics import find_leaks, startup_peaks
+from capacity.sizing._service_types import type_of
+from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
+
+GIB = 1024 * MIB
+
+INDEX = pd.date_range("2026-10-01", periods=28 * 24, freq="1h", tz="UTC", unit="s")
+
+
+def steady(*names: str, level: float = 100 * MIB, spread: float = 0.02) -> pd.DataFrame:
+    """Flat services with a little noise."""
+    rng = np.random.default_rng(5)
+    return pd.DataFrame({name: level * rng.lognormal(0, spread, len(INDEX)) for name in names}, index=INDEX)
+
+
+def limits(names: pd.Index, mib: float) -> pd.Series:
+    """The same limit for all."""
+    return pd.Series(mib * MIB, index=names)
+
+
+def test_house_rules_of_single_services() -> None:
+    """Pinned, never lowered, bounded from below and above, each with its reason."""
+    usage = steady("pinned", "never", "least", "most", "free")
+    rules = {
+        "pinned": ServiceRule(pinned=True),
+        "never": ServiceRule(never_lower=True),
+        "least": ServiceRule(least={Resource.MEMORY: 3.0 * GIB}),
+        "most": ServiceRule(most={Resource.MEMORY: 1.0 * GIB}),
+    }
+    table = recommend(usage, current=limits(usage.columns, 2000), context=Context(rules=rules))
+    assert table["reason"].to_dict() == {
+        "pinned": Reason.PINNED,
+        "never": Reason.NEVER_LOWER,
+        "least": Reason.OWN_BOUNDS,
+        "most": Reason.OWN_BOUNDS,
+        "free": Reason.OVERSIZED,
+    }
+    assert table.loc["least", "limit"] == 3 * GIB
+    assert table.loc["most", "limit"] <= GIB
+    assert table.loc[["pinned", "never"], "limit"].isna().all()
+
+
+def test_a_critical_service_gets_more_room_than_a_batch_job() -> None:
+    """The class multiplies the risk it may run."""
+    usage = steady(*(f"s{number}" for number in range(12)), spread=0.2)
+    rules = {"s0": ServiceRule(risk_class="critical"), "s1": ServiceRule(risk_class="batch")}
+    ruled, plain = recommend(usage, risk=0.05, context=Context(rules=rules)), recommend(usage, risk=0.05)
+    assert ruled.loc["s0", "limit"] > plain.loc["s0", "limit"]
+    assert ruled.loc["s1", "limit"] <= plain.loc["s1", "limit"]
+    assert (ruled["limit"] == plain["limit"])[2:].all()
+
+
+def test_a_leak_is_not_chased() -> None:
+    """A quarter above what it has, with the days until that is full, instead of whatever the growth will ask for."""
+    usage = steady("web", "leaky")
+    usage["leaky"] = (100 + 12 * np.arange(len(INDEX)) / 24) * MIB * np.random.default_rng(1).lognormal(0, 0.004, len(INDEX))
+    top = float(usage["leaky"].max())
+    assert find_leaks(usage) == {"leaky": pytest.approx(12 * MIB, rel=0.1)}
+    table = recommend(usage, current=pd.Series({"leaky": top * 1.02}))
+    assert table.loc["leaky", "reason"] == Reason.LEAK
+    assert table.loc["leaky", "limit"] <= top * 1.02 * 1.25 + MIB
+    assert table.loc["leaky", "days_to_limit"] == pytest.approx((table.loc["leaky", "limit"] - top) / (12 * MIB), rel=0.15)
+    assert recommend(usage, current=pd.Series({"leaky": top * 20})).loc["leaky", "reason"] == Reason.LEAK
+
+
+def test_a_limit_lets_a_service_start() -> None:
+    """A startup that needs five times the rest, three weeks ago: the limit is at least that."""
+    usage = steady("web")
+    usage.iloc[100:106, 0] = np.nan
+    usage.iloc[106, 0] = 500 * MIB
+    assert startup_peaks(usage, None)["web"] == 500 * MIB
+    table = recommend(usage, risk=0.2, current=pd.Series({"web": 200.0 * MIB}))
+    assert table.loc["web", "limit"] >= 500 * MIB
+    assert table.loc["web", "reason"] == Reason.STARTUP_PEAK
+
+
+def test_counted_restarts_are_starts_too() -> None:
+    """A restart within a step leaves no gap, but the counter shows it; before the first sample there is no start."""
+    usage = steady("web")
+    usage.iloc[50, 0] = 400 * MIB
+    restarts = pd.DataFrame({"web": [1.0]}, index=INDEX[50:51])
+    assert startup_peaks(usage, restarts)["web"] == 400 * MIB
+    assert startup_peaks(usage, None).isna().all()
+
+
+def test_a_new_level_is_observed_before_anything_is_lowered() -> None:
+    """Two days after use fell by half for good the limit stays; four weeks after it goes down."""
+    usage = steady("web", level=1000 * MIB)
+    fell = usage.copy()
+    fell.iloc[-48:] *= 0.3
+    keep = recommend(fell, current=limits(usage.columns, 8000), context=Context(largest_step_down=0.5))
+    assert keep.loc["web", "reason"] == Reason.REGIME_CHANGE
+    assert recommend(usage, current=limits(usage.columns, 8000)).loc["web", "reason"] == Reason.OVERSIZED
+
+
+def test_down_slowly_one_step_a_cooldown() -> None:
+    """At most half at once, and not at all within a week of the last change; up is never held back."""
+    usage = steady("web")
+    since = pd.Series({"web": INDEX[-48]})
+    table = recommend(usage, current=limits(usage.columns, 4000))
+    assert table.loc["web", "limit"] == 2000 * MIB
+    held = recommend(usage, current=limits(usage.columns, 4000), context=Context(limit_since=since))
+    assert held.loc["web", "reason"] == Reason.COOLDOWN
+    raised = recommend(usage, current=limits(usage.columns, 90), context=Context(limit_since=since))
+    assert raised.loc["web", "action"] == Action.RAISE
+
+
+@pytest.mark.parametrize("start", [20.0, 140.0, 5000.0])
+def test_twenty_six_weeks_of_flat_usage_converge(start: float) -> None:
+    """Applied week after week the rule settles within a few weeks and then changes nothing: no shrink loop."""
+    rng = np.random.default_rng(2)
+    index = pd.date_range("2026-01-01", periods=30 * 7 * 24, freq="1h", tz="UTC", unit="s")
+    usage = pd.DataFrame({f"s{number}": 100 * MIB * rng.lognormal(0, 0.03, len(index)) for number in range(4)}, index=index)
+    current = limits(usage.columns, start)
+    changed = []
+    for week in range(26):
+        window = usage.iloc[week * 168 : (week + 4) * 168]
+        proposed = recommend(window, current=current)["limit"]
+        changed.append(int(proposed.notna().sum()))
+        current = proposed.fillna(current)
+        assert (current >= window.max()).all()
+    assert sum(changed[8:]) <= 2
+    assert (current < 600 * MIB).all()
+
+
+def test_defaults_by_type_say_that_they_are_defaults() -> None:
+    """Services without history get what their kind gets, at least half more than was ever seen."""
+    usage = steady("shop/web")
+    for name in ("ai/code-agent", "shop/postgres", "shop/redis", "ops/grafana", "shop/thing"):
+        usage[name] = np.nan
+    usage["ai/big-agent"] = np.nan
+    usage.iloc[-3:, usage.columns.get_loc("ai/big-agent")] = 3.0 * GIB
+    table = recommend(usage)
+    default = table[table["reason"] == Reason.TYPE_DEFAULT]
+    assert (default["limit"] / GIB).to_dict() == {
+        "ai/code-agent": 2,
+        "shop/postgres": 4,
+        "shop/redis": 2,
+        "ops/grafana": 1,
+        "shop/thing": 1,
+        "ai/big-agent": 4.5,
+    }
+    assert type_of("x/Prometheus").name == "monitoring"
+
+
+def test_cpu_is_sized_for_business_hours_where_asked() -> None:
+    """A nightly batch peak does not count for a service that may be slow at night."""
+    usage = steady("web", level=1.0)
+    usage.loc[usage.index.hour == 3, "web"] = 6.0
+    always = recommend(usage, signal="cpu", risk=0.1)
+    rules = {"web": ServiceRule(business_hours=(8, 18))}
+    by_day = recommend(usage, signal="cpu", risk=0.1, context=Context(rules=rules))
+    assert always.loc["web", "limit"] >= 6
+    assert by_day.loc["web", "limit"] < 5
+
+
+def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
+    """What house rules hold is taken off what the others share; where it takes all of it, somebody must decide."""
+    usage = steady(*(f"s{number}" for number in range(6)))
+    names = list(usage.columns)
+    current = pd.Series(2.0 * GIB, index=names)
+    rules = {names[0]: ServiceRule(pinned=True), names[1]: ServiceRule(least={Resource.MEMORY: GIB})}
+    table = recommend(usage, current=current, budget=6 * GIB, context=Context(rules=rules))
+    assert table["limit"].fillna(table["current"]).sum() <= 6 * GIB
+    assert table.loc[names[0], "current"] == 2 * GIB
+    assert table.loc[names[1], "limit"] >= GIB
+    with pytest.raises(InputError, match="cannot be kept"):
+        recommend(usage, current=current, budget=2.5 * GIB, context=Context(rules=rules))
+
+
+def test_a_budget_that_pinned_limits_just_pass_is_refused_at_once() -> None:
+    """A hair too much is too much, a rounding error is none, and neither takes many rounds."""
+    usage = steady("a", "b", "c", level=0.05)
+    rules = {name: ServiceRule(pinned=True) for name in usage}
+    pinned = {"signal": "cpu", "current": dict.fromkeys(usage, 0.1)}
+    context = Context(rules=rules, replicas=dict.fromkeys(usage, 3))
+    table = recommend(usage, budget=0.9, context=context, **pinned)  # type: ignore[arg-type]  # a mapping of words
+    assert set(table["reason"]) == {Reason.PINNED}
+    with pytest.raises(InputError, match=r"takes 0\.1% too much"):
+        recommend(usage, budget=0.8991, context=context, **pinned)  # type: ignore[arg-type]  # the same
+
+
+def test_a_limit_without_history_counts_in_a_budget() -> None:
+    """It stays in force whatever the default for its type is."""
+    usage = steady("web")
+    usage["new"] = np.nan
+    with pytest.raises(InputError, match="is spent by what services without history have"):
+        recommend(usage, current={"new": 12 * GIB}, budget=5 * GIB)
+
+
+def test_a_budget_counts_every_replica() -> None:
+    """Limits times replicas keep the budget, and one that is spent by defaults is refused in its own unit."""
+    usage = steady("web", "db", "cache")
+    replicas = {"web": 5}
+    table = recommend(usage, budget=1.2 * 7 * 110 * MIB, context=Context(replicas=replicas))
+    spent = sum(limit * replicas.get(str(name), 1) for name, limit in table["limit"].items())
+    assert 0.9 * 1.2 * 7 * 110 * MIB < spent <= 1.2 * 7 * 110 * MIB
+    usage["new"] = np.nan
+    with pytest.raises(InputError, match="A budget of 800 MiB is spent") as refused:
+        recommend(usage, budget=800 * MIB)
+    assert "They take 1 GiB" in str(refused.value)
+
+
+def test_limits_in_force_may_be_a_plain_mapping() -> None:
+    """A dict says the same as a series, for what is in force, the ceiling and a replay."""
+    usage = steady("web", "db")
+    known = {"web": 64.0 * MIB, "db": 4096.0 * MIB}
+    asked = [recommend(usage, current=each, ceiling=each) for each in (known, pd.Series(known))]
+    pd.testing.assert_frame_equal(*asked)
+    replays = [replay(usage, policies=["seed"], current=each, first="14D") for each in (known, pd.Series(known))]
+    pd.testing.assert_frame_equal(*replays)
+
+
+def test_a_budget_is_kept_and_shared() -> None:
+    """All limits together fit, also after rounding, and more money breaks less."""
+    usage = steady(*(f"s{number}" for number in range(6)), spread=0.25)
+    poor, rich = (recommend(usage, budget=size * GIB) for size in (1.5, 3))
+    assert poor["limit"].sum() <= 1.5 * GIB
+    assert rich["limit"].sum() <= 3 * GIB
+    assert rich["breach_after"].sum() < poor["breach_after"].sum()
+    assert set(poor["reason"]) == {Reason.BUDGET}
+    starved = recommend(usage, budget=0.1 * GIB)
+    assert starved["limit"].sum() <= 0.1 * GIB
+    with pytest.raises(InputError, match="budget"):
+        recommend(usage, budget=1e9, policy="krr")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_can_be_asked(policy: str) -> None:
+    """Each answers with positive limits and the chances of our own model."""
+    usage = steady("a", "b", "c")
+    table = recommend(usage, policy=policy, current=limits(usage.columns, 1))
+    assert (table["limit"] > 0).all()
+    assert table["breach_now"].between(0.5, 1).all()
+    with pytest.raises(InputError, match="no policy"):
+        recommend(usage, policy="guess")
+
+
+def test_the_throttling_curve_is_learned_and_inverted() -> None:
+    """Where the fleet throttles from half its limit on, limits are twice the busy level; without data caution is assumed."""
+    rng = np.random.default_rng(0)
+    usage = pd.DataFrame({"a": rng.uniform(0, 1, 3000), "b": rng.uniform(0, 2, 3000)})
+    caps = pd.Series({"a": 1.0, "b": 2.0})
+    throttled = ((usage / caps) > 0.5).astype(float) * 0.4
+    curve = learn_curve(usage, caps, throttled)
+    assert (np.diff(curve) >= 0).all()
+    need = smallest_limit(usage, None, curve, 0.05)
+    assert need["a"] == pytest.approx(0.95 / 0.5, rel=0.1)
+    shares = predicted_share(usage.to_numpy(), need.to_numpy(), curve)
+    assert (shares <= 0.1).all()
+    assumed = learn_curve(usage, pd.Series(dtype=float), None)
+    assert assumed[0] == 0
+    assert assumed[-1] == pytest.approx(1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(scale=st.floats(0.3, 30), seed=st.integers(0, 1000))
+def test_sizes_scale_and_columns_permute(scale: float, seed: int) -> None:
+    """Ten times the use is ten times the limit within a unit; the order of columns does not matter."""
+    rng = np.random.default_rng(seed)
+    usage = pd.DataFrame(
+        {f"s{number}": 400 * MIB * rng.lognormal(0, 0.1 + 0.1 * number, len(INDEX)) for number in range(4)}, index=INDEX
+    )
+    plain = recommend(usage, risk=0.05)["limit"]
+    scaled = recommend(usage * scale, risk=0.05)["limit"]
+    assert scaled.to_numpy() == pytest.approx(plain.to_numpy() * scale, abs=2 * MIB * max(scale, 1), rel=0.06)

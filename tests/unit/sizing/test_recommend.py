@@ -1,0 +1,163 @@
+"""Limits, actions and reasons from usage alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capacity._common.units import MIB
+from capacity.errors import InputError
+from capacity.model import Action, Reason, Resource
+from capacity.sizing import POLICIES, Context, changes_from, recommend
+from capacity.sizing._policies.registry import Past
+
+DAYS = 21
+INDEX = pd.date_range("2026-10-01", periods=DAYS * 24, freq="1h", tz="UTC", unit="s")
+
+
+def usage(**levels: float) -> pd.DataFrame:
+    """Steady services around a level in MiB, with a daily rhythm and a little noise."""
+    rng = np.random.default_rng(7)
+    rhythm = 1 + 0.1 * np.sin(2 * np.pi * INDEX.hour.to_numpy() / 24)
+    columns = {name: level * MIB * rhythm * rng.lognormal(0, 0.02, len(INDEX)) for name, level in levels.items()}
+    return pd.DataFrame(columns, index=INDEX)
+
+
+def limits(**values: float) -> pd.Series:
+    """Limits in MiB."""
+    return pd.Series(values, dtype=float) * MIB
+
+
+def test_every_reason_has_its_case() -> None:
+    """Unlimited, oversized, fitting, too small, killed, censored, stopped, empty and new services are told apart."""
+    frame = usage(free=100, wide=100, fits=100, small=100, killed=100, touching=100, stopped=100)
+    frame["empty"] = np.nan
+    frame["new"] = np.nan
+    frame.iloc[-5:, frame.columns.get_loc("new")] = 50 * MIB
+    peak = float(frame["touching"].max() / MIB)
+    kills = pd.DataFrame({"killed": [0.0, 2.0]}, index=INDEX[:2])
+    running = pd.Series(True, index=frame.columns)
+    running["stopped"] = False
+    table = recommend(
+        frame,
+        current=limits(wide=2000, fits=300, small=100, killed=128, touching=peak, stopped=100),
+        context=Context(oom_kills=kills, running=running),
+    )
+    assert table["reason"].to_dict() == {
+        "free": Reason.UNLIMITED,
+        "wide": Reason.OVERSIZED,
+        "fits": Reason.WITHIN_TOLERANCE,
+        "small": Reason.BREACH_EXPECTED,
+        "killed": Reason.OOM_KILLED,
+        "touching": Reason.BREACH_EXPECTED,
+        "stopped": Reason.STOPPED,
+        "empty": Reason.TYPE_DEFAULT,
+        "new": Reason.TYPE_DEFAULT,
+    }
+    assert table["action"].to_dict()["wide"] == Action.LOWER
+    assert table.loc["killed", "limit"] >= 1.5 * 128 * MIB
+    assert table.loc[["stopped", "fits"], "limit"].isna().all()
+
+
+def test_never_lowers_a_limit_that_was_touched() -> None:
+    """Throttled, killed or nearly reached: the window does not show the true need."""
+    frame = usage(throttled=100, quiet=100) / MIB / 100
+    throttled = pd.DataFrame({"throttled": np.full(len(INDEX), 0.1)}, index=INDEX)
+    table = recommend(
+        frame,
+        signal=Resource.CPU,
+        risk=0.1,
+        current=pd.Series({"throttled": 8.0, "quiet": 8.0}),
+        context=Context(throttled=throttled),
+    )
+    assert table["action"].to_dict() == {"throttled": Action.KEEP, "quiet": Action.LOWER}
+    assert table.loc["quiet", "reason"] == Reason.OVERSIZED
+
+
+def test_throttling_raises_the_limit() -> None:
+    """Held back in a quarter of the periods and more: up by half at least."""
+    frame = usage(web=100) / MIB / 100
+    throttled = pd.DataFrame({"web": np.full(len(INDEX), 0.4)}, index=INDEX)
+    table = recommend(frame, signal="cpu", current=pd.Series({"web": 1.2}), context=Context(throttled=throttled))
+    assert table.loc["web", "reason"] == Reason.THROTTLED
+    assert table.loc["web", "limit"] >= 1.8
+
+
+def test_stops_at_the_host() -> None:
+    """A need beyond the host's size is cut there and said."""
+    table = recommend(usage(huge=900), ceiling=512.0 * MIB)
+    assert table.loc["huge", "limit"] <= 512 * MIB
+    assert table.loc["huge", "reason"] == Reason.HOST_CEILING
+
+
+@settings(max_examples=15, deadline=None)
+@given(risk=st.sampled_from([0.2, 0.1, 0.05, 0.02, 0.01]), scale=st.floats(0.5, 20))
+def test_limit_covers_the_observed_peak_and_scales(risk: float, scale: float) -> None:
+    """The limit is above the recent peak at any risk and size, a whole number of MiB, and never falls as the risk falls."""
+    frame = usage(web=100) * scale
+    limit = recommend(frame, risk=risk)["limit"]["web"]
+    assert limit >= frame["web"].tail(14 * 24).max()
+    assert limit % MIB == 0
+    assert recommend(frame, risk=risk / 2)["limit"]["web"] >= limit
+
+
+def test_evidence_counts_what_the_limit_would_have_done() -> None:
+    """Episodes and minutes above the proposed limit are those of the window."""
+    frame = usage(web=100)
+    frame.iloc[10:13, 0] = 5000 * MIB  # three hours, older than the recent peak
+    table = recommend(frame, current=limits(web=100))
+    assert table.loc["web", "breaches"] <= 1
+    assert table.loc["web", "breach_minutes"] in (0.0, 180.0)
+    assert 0 <= table.loc["web", "breach_after"] <= table.loc["web", "breach_now"] <= 1
+
+
+def test_refuses_impossible_questions() -> None:
+    """A risk of 0 or 1, and a resource without limits."""
+    for risk in (0.0, 1.0, -1.0):
+        with pytest.raises(InputError, match="risk"):
+            recommend(usage(web=1), risk=risk)
+    with pytest.raises(InputError, match="disk"):
+        recommend(usage(web=1), signal="disk")
+
+
+def test_changes_are_the_proposals() -> None:
+    """One change a proposal, by service, with finite evidence."""
+    table = recommend(usage(b=100, a=100, fits=100), current=limits(fits=320))
+    changes = changes_from(table, "memory")
+    assert [change.service for change in changes] == ["a", "b"]
+    assert all(change.before is None and change.after > 0 for change in changes)
+    assert all(np.isfinite(value) for change in changes for value in change.evidence.values())
+
+
+def test_an_empty_fleet_has_an_empty_table() -> None:
+    """No service, no row, no error."""
+    assert recommend(pd.DataFrame(index=INDEX)).empty
+
+
+@pytest.mark.parametrize("struck", [1.0, 3.0])
+@pytest.mark.parametrize("risk", [0.5, 0.3, 0.1])
+def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float, struck: float) -> None:
+    """Also where writing one large service off would be the cheapest way to the risk asked, and after a week that struck all."""
+    rng = np.random.default_rng(11)
+    index = pd.date_range("2026-09-01", periods=42 * 24, freq="1h", tz="UTC", unit="s")
+    values = rng.lognormal(0, 0.4, (len(index), 24)) * [50 * 1024 * MIB, *[100 * MIB] * 23]
+    values[-7 * 24 :] *= struck
+    frame = pd.DataFrame(values, index=index, columns=[f"s{number}" for number in range(24)])
+    steady = frame.iloc[-14 * 24 :].quantile(0.98)
+    bare = POLICIES["capacity"]().limits(Past(values, 3600, Resource.MEMORY, np.full(24, np.nan)), [risk])[0]
+    table = recommend(frame, risk=risk)
+    assert (table["limit"] >= steady).all()
+    assert (table["breach_after"] <= 0.5 + 1e-6).all()
+    assert (recommend(frame, risk=risk / 3)["limit"] >= table["limit"]).all()
+    if risk == 0.5:
+        assert (bare < steady).any()
+
+
+def test_a_limit_that_is_likelier_to_be_passed_than_not_is_raised_at_any_risk() -> None:
+    """Twice a loose risk is more than any chance; a limit of half the use is raised all the same."""
+    frame = usage(a=100, b=200, c=300)
+    table = recommend(frame, current=frame.max() / 2, risk=0.5)
+    assert (table["action"] == Action.RAISE).all()
