@@ -33,13 +33,20 @@ def main() -> None:
         names = [f"s{number:02}" for number in range(SERVICES)]
         made.up(project(**dict.fromkeys(names, "mem_limit: 64m; cpus: 0.5")))
         settings = made.settings(observe=10)
-        lower = plan_of(*(memory(f"shop/{name}", 64, 48) for name in names), *(cpus(f"shop/{name}", 0.5, 0.3) for name in names))
+        lower = plan_of(
+            *(memory(f"shop/{name}", 64, 48) for name in names),
+            *(cpus(f"shop/{name}", 0.5, 0.3) for name in names),
+        )
         upper = plan_of(*(memory(f"shop/{name}", 64, 96) for name in names))
         say(f"dry run, {SERVICES} services", lambda: dry_run(upper, settings))
-        raised = say(f"apply and verify {SERVICES} raises, 10 s observation", lambda: apply_plan(upper, settings))
+        raised = say(
+            f"apply and verify {SERVICES} raises, 10 s observation",
+            lambda: apply_plan(upper, settings),
+        )
         say("roll them back", lambda: rollback(raised.run, settings))
         lowered = say(
-            f"apply and verify {SERVICES} lowers of memory and CPU, 10 s observation", lambda: apply_plan(lower, settings)
+            f"apply and verify {SERVICES} lowers of memory and CPU, 10 s observation",
+            lambda: apply_plan(lower, settings),
         )
         say("roll them back", lambda: rollback(lowered.run, settings))
         say("drift", lambda: drift(snapshot(settings.engine)))
@@ -51,7 +58,12 @@ def create(made: Fleet, number: int) -> None:
     """Containers that never start: the Engine describes them all the same."""
     with closing(client(made.engine)) as api, ThreadPoolExecutor(4) as pool:
         list(
-            pool.map(lambda n: api.containers.create(IMAGE, ["sleep", "1"], name=f"more-{n}", network_mode="none"), range(number))
+            pool.map(
+                lambda n: api.containers.create(
+                    IMAGE, ["sleep", "1"], name=f"more-{n}", network_mode="none"
+                ),
+                range(number),
+            )
         )
 
 

@@ -40,14 +40,23 @@ def main() -> None:
             return result
 
         rules = timed("rule book", load_rules)
-        declared = timed(f"{PROJECTS} compose projects, {services} services", lambda: from_files([folder]))
-        facts = timed("recorded snapshot", lambda: from_snapshot(declared, folder / "snapshot.json"))
-        report = timed(f"{len(rules)} rules", lambda: evaluate(rules, facts, today=date(2026, 11, 23)))
+        declared = timed(
+            f"{PROJECTS} compose projects, {services} services", lambda: from_files([folder])
+        )
+        facts = timed(
+            "recorded snapshot", lambda: from_snapshot(declared, folder / "snapshot.json")
+        )
+        report = timed(
+            f"{len(rules)} rules", lambda: evaluate(rules, facts, today=date(2026, 11, 23))
+        )
         moves = timed("port proposals", lambda: propose_moves(facts, rules))
         print(f"{'all that a verdict takes':<44} {total:7.2f} s (bar: 5 s for 1,000 services)")
         for form in (_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown):
             timed(form.__name__, lambda form=form: form(report))
-        print({str(status): count for status, count in report.counts.items()}, f"{len(moves)} moves, score {report.score:.3f}")
+        print(
+            {str(status): count for status, count in report.counts.items()},
+            f"{len(moves)} moves, score {report.score:.3f}",
+        )
 
 
 def make(folder: Path, services: int) -> None:
@@ -70,7 +79,11 @@ def port(number: int) -> int:
 
 def service(number: int) -> str:
     """One service, with limits unless it is a fourth one."""
-    limits = "" if number % 4 == 0 else "\n    mem_limit: 512m\n    cpus: 1\n    pids_limit: 200\n    read_only: true"
+    limits = (
+        ""
+        if number % 4 == 0
+        else "\n    mem_limit: 512m\n    cpus: 1\n    pids_limit: 200\n    read_only: true"
+    )
     return f"""  s{number}:
     image: house/s{number}:1.{number}
     restart: unless-stopped
@@ -88,7 +101,11 @@ def service(number: int) -> str:
 def container(project: str, number: int) -> dict[str, Any]:
     """The container of a service."""
     labels = {"com.docker.compose.project": project, "com.docker.compose.service": f"s{number}"}
-    limits = {} if number % 4 == 0 else {"Memory": 2**29, "NanoCpus": 10**9, "PidsLimit": 200, "ReadonlyRootfs": True}
+    limits = (
+        {}
+        if number % 4 == 0
+        else {"Memory": 2**29, "NanoCpus": 10**9, "PidsLimit": 200, "ReadonlyRootfs": True}
+    )
     bindings = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port(number))}]}
     return {
         "Id": f"{number:064x}",
@@ -96,9 +113,22 @@ def container(project: str, number: int) -> dict[str, Any]:
         "Created": "2026-11-01T00:00:00Z",
         "RestartCount": 0,
         "Mounts": [],
-        "Config": {"Image": f"house/s{number}:1.{number}", "Labels": labels, "Env": ["MODE=fast", "LEVEL=info", "PATH=/bin"]},
-        "State": {"Status": "running", "StartedAt": "2026-11-01T00:00:01Z", "Health": {"Status": "healthy"}},
-        "HostConfig": {"NetworkMode": project, "PortBindings": bindings, "RestartPolicy": {"Name": "unless-stopped"}, **limits},
+        "Config": {
+            "Image": f"house/s{number}:1.{number}",
+            "Labels": labels,
+            "Env": ["MODE=fast", "LEVEL=info", "PATH=/bin"],
+        },
+        "State": {
+            "Status": "running",
+            "StartedAt": "2026-11-01T00:00:01Z",
+            "Health": {"Status": "healthy"},
+        },
+        "HostConfig": {
+            "NetworkMode": project,
+            "PortBindings": bindings,
+            "RestartPolicy": {"Name": "unless-stopped"},
+            **limits,
+        },
     }
 
 

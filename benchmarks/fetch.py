@@ -68,13 +68,19 @@ class Fleet:
         self.jitter = random.integers(0, SCRAPE * 1000, self.size)
         self.recreated = self._moments(77)
         self.restarted = self._moments(75)
-        self.holes = {int(slot): (begin, begin + int(random.integers(360, 1440))) for slot, begin in self._moments(10)}
+        self.holes = {
+            int(slot): (begin, begin + int(random.integers(360, 1440)))
+            for slot, begin in self._moments(10)
+        }
         self.counter = np.zeros(self.size)
 
     def _moments(self, count: int) -> list[tuple[int, int]]:
         slots = self.random.choice(self.size, count, replace=count > self.size)
         return [
-            (int(slot), int(at)) for slot, at in zip(slots, self.random.integers(1000, self.points - 1000, count), strict=True)
+            (int(slot), int(at))
+            for slot, at in zip(
+                slots, self.random.integers(1000, self.points - 1000, count), strict=True
+            )
         ]
 
     def labels(self, slot: int, generation: int) -> str:
@@ -95,7 +101,9 @@ class Fleet:
         for slot in range(self.size):
             rhythm = 1 + 0.6 * np.sin(2 * np.pi * scrapes * SCRAPE / DAY + self.phase[slot])
             used = self.cores[slot] * rhythm * self.random.lognormal(0, 0.2, points)
-            memory = (self.memory[slot] * (0.7 + 0.2 * rhythm + 0.05 * self.random.random(points))).astype(np.int64)
+            memory = (
+                self.memory[slot] * (0.7 + 0.2 * rhythm + 0.05 * self.random.random(points))
+            ).astype(np.int64)
             counter = self.counter[slot] + np.cumsum(used) * SCRAPE
             generation = np.zeros(points, np.int64)
             for _, at in [item for item in self.recreated if item[0] == slot]:
@@ -110,9 +118,15 @@ class Fleet:
             for number in np.unique(generation[keep]):
                 chosen = keep & (generation == number)
                 name = self.labels(slot, int(number))
-                columns = (np.round(counter[chosen], 6).tolist(), memory[chosen].tolist(), times[chosen].tolist())
+                columns = (
+                    np.round(counter[chosen], 6).tolist(),
+                    memory[chosen].tolist(),
+                    times[chosen].tolist(),
+                )
                 for cpu, held, at in zip(*columns, strict=True):
-                    lines.append(f'container_cpu_usage_seconds_total{name[:-1]},cpu="total"}} {cpu} {at}')
+                    lines.append(
+                        f'container_cpu_usage_seconds_total{name[:-1]},cpu="total"}} {cpu} {at}'
+                    )
                     lines.append(f"container_memory_working_set_bytes{name} {held} {at}")
         return "\n".join([*lines, "# EOF\n"])
 
@@ -132,7 +146,15 @@ def build(database: Path) -> None:
             text.write_text(fleet.block(first, points))
             if waiting:
                 waiting.result()
-            command = [str(promtool), "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(text), str(unfinished / "tsdb")]
+            command = [
+                str(promtool),
+                "tsdb",
+                "create-blocks-from",
+                "openmetrics",
+                "--quiet",
+                str(text),
+                str(unfinished / "tsdb"),
+            ]
             waiting = pool.submit(subprocess.run, command, check=True, capture_output=True)
         assert waiting
         waiting.result()
@@ -140,7 +162,9 @@ def build(database: Path) -> None:
         settle(server, unfinished / "tsdb")
     (unfinished / "tsdb").rename(database)
     shutil.rmtree(unfinished)
-    print(f"built {fleet.points * fleet.size * 2 / 1e6:.0f} million samples in {time.monotonic() - began:.0f} s")
+    print(
+        f"built {fleet.points * fleet.size * 2 / 1e6:.0f} million samples in {time.monotonic() - began:.0f} s"
+    )
 
 
 def settle(server: Server, database: Path) -> None:
@@ -159,14 +183,18 @@ def settle(server: Server, database: Path) -> None:
 
 def queries() -> list[str]:
     """The PromQL that b asks."""
-    return [render(CATALOGUE[signal].queries[0], IdentitySettings(), {}, STEP) for signal in SIGNALS]
+    return [
+        render(CATALOGUE[signal].queries[0], IdentitySettings(), {}, STEP) for signal in SIGNALS
+    ]
 
 
 def way_a(url: str, days: int) -> None:
     """As the README of prometheus-api-client shows."""
     from prometheus_api_client import MetricRangeDataFrame, PrometheusConnect
 
-    start, end = (pd.Timestamp(START + seconds, unit="s", tz="UTC") for seconds in (0, days * DAY - STEP))
+    start, end = (
+        pd.Timestamp(START + seconds, unit="s", tz="UTC") for seconds in (0, days * DAY - STEP)
+    )
     client = PrometheusConnect(url=url)
     for query in queries():
         frame = MetricRangeDataFrame(client.custom_query_range(query, start, end, str(STEP)))
@@ -177,13 +205,22 @@ def way_b(url: str, folder: str, first: int, days: int) -> dict[str, Any]:
     """Fetch into the archive in `folder`, then load the window."""
     settings = override(Settings(), "prometheus__url", url)
     archive, source = Archive(Path(folder)), PrometheusSource(settings.prometheus)
-    start, end = (pd.Timestamp(START + day * DAY, unit="s", tz="UTC") for day in (first, first + days))
+    start, end = (
+        pd.Timestamp(START + day * DAY, unit="s", tz="UTC") for day in (first, first + days)
+    )
     moment = end.timestamp() + 7200
-    done = fetch(source, archive, settings, start=start, end=end, signals=SIGNALS, now=lambda: moment)
+    done = fetch(
+        source, archive, settings, start=start, end=end, signals=SIGNALS, now=lambda: moment
+    )
     fetched = time.perf_counter()
     history = load(archive, done.source, settings, start=start, end=end, signals=SIGNALS)
     shape = [int(history[signal].notna().sum().sum()) for signal in SIGNALS]
-    return {"asked": done.asked, "kept": done.kept, "samples": shape, "load": time.perf_counter() - fetched}
+    return {
+        "asked": done.asked,
+        "kept": done.kept,
+        "samples": shape,
+        "load": time.perf_counter() - fetched,
+    }
 
 
 def way_c(url: str, days: int, at_once: int) -> None:
@@ -202,7 +239,12 @@ def way_c(url: str, days: int, at_once: int) -> None:
         return size
 
     with ThreadPoolExecutor(at_once) as pool:
-        sizes = list(pool.map(lambda task: stream(*task), [(query, day) for query in queries() for day in range(days)]))
+        sizes = list(
+            pool.map(
+                lambda task: stream(*task),
+                [(query, day) for query in queries() for day in range(days)],
+            )
+        )
     print(sum(sizes) / 1e6, file=sys.stderr)
 
 
@@ -236,10 +278,23 @@ def _memory(field: str) -> int:
 
 def run(way: str, server: Server, folder: Path, first: int = 0, days: int = DAYS) -> dict[str, Any]:
     """One measured process, with the CPU that the server spent on it and the range queries that it saw."""
-    arguments = ["--measure", way, "--url", server.url, "--folder", str(folder), "--first", str(first), "--days", str(days)]
+    arguments = [
+        "--measure",
+        way,
+        "--url",
+        server.url,
+        "--folder",
+        str(folder),
+        "--first",
+        str(first),
+        "--days",
+        str(days),
+    ]
     cpu, seen = _server_cpu(server), _range_queries(server)
     command = [sys.executable, "-m", "benchmarks.fetch", *arguments]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     result: dict[str, Any] = json.loads(done.stdout)
     return result | {"server": _server_cpu(server) - cpu, "ranges": _range_queries(server) - seen}
 
@@ -275,7 +330,10 @@ def compare(server: Server, rounds: int, scratch: Path) -> str:
         "c2": "c2 the same, two in flight",
     }
     middle = {
-        way: {key: statistics.median(row[key] for row in results[way]) for key in ("wall", "cpu", "server", "memory", "ranges")}
+        way: {
+            key: statistics.median(row[key] for row in results[way])
+            for key in ("wall", "cpu", "server", "memory", "ranges")
+        }
         for way in WAYS
     }
     for way in WAYS:
@@ -314,8 +372,14 @@ def _verdict(name: str, reached: float, wanted: float, sense: str) -> str:
 
 def main() -> None:
     """Build what is missing, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, help="folder that keeps the built server (about 150 MB) for another run")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        help="folder that keeps the built server (about 150 MB) for another run",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     parser.add_argument("--build-only", action="store_true")

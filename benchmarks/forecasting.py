@@ -28,7 +28,9 @@ if len(sys.argv) > 1 and sys.argv[1] != "worker":
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 TRACES = Path(os.environ.get("CAPACITY_TRACES", "traces"))
-CACHE = Path(os.environ.get("CAPACITY_BENCH_CACHE", Path(tempfile.gettempdir()) / "forecasting-bench"))
+CACHE = Path(
+    os.environ.get("CAPACITY_BENCH_CACHE", Path(tempfile.gettempdir()) / "forecasting-bench")
+)
 NAMES = ("bitbrains_cpu", "bitbrains_memory", "smd_cpu", "smd_memory", "nab_cpu")
 HISTORY, HORIZON = pd.Timedelta("28D"), pd.Timedelta("7D")
 FAST = ("SeasonalNaive24", "SeasonalNaive168", "HistoricAverage")
@@ -52,7 +54,9 @@ def aligned(frame: pd.DataFrame, step: str) -> pd.DataFrame:
     a_week = round(HORIZON / pd.Timedelta(step))
     last = len(frame) - 1 - frame.notna().to_numpy()[::-1].argmax(axis=0)
     weeks = (len(frame) - 1 - last) // a_week
-    return pd.DataFrame({c: frame[c].shift(int(w) * a_week) for c, w in zip(frame.columns, weeks, strict=True)}).asfreq(step)
+    return pd.DataFrame(
+        {c: frame[c].shift(int(w) * a_week) for c, w in zip(frame.columns, weeks, strict=True)}
+    ).asfreq(step)
 
 
 def windows(name: str, step: str, origins: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -86,7 +90,9 @@ def in_sample(history: np.ndarray, period: int) -> np.ndarray:
     """Scale of a series: mean |y(t) - y(t - period)| over the history; a day's period where a week's is not there."""
     with np.errstate(all="ignore"):
         week = (
-            _nanmean(np.abs(history[period:] - history[:-period])) if len(history) > period else np.full(history.shape[1], np.nan)
+            _nanmean(np.abs(history[period:] - history[:-period]))
+            if len(history) > period
+            else np.full(history.shape[1], np.nan)
         )
         day = _nanmean(np.abs(history[period // 7 :] - history[: -(period // 7)]))
     return np.where(np.isfinite(week), week, day)
@@ -94,7 +100,9 @@ def in_sample(history: np.ndarray, period: int) -> np.ndarray:
 
 def _nanmean(values: np.ndarray) -> np.ndarray:
     there = np.isfinite(values)
-    return np.where(there, values, 0).sum(axis=0) / np.where(there.any(axis=0), there.sum(axis=0), np.nan)
+    return np.where(there, values, 0).sum(axis=0) / np.where(
+        there.any(axis=0), there.sum(axis=0), np.nan
+    )
 
 
 def score(history: pd.DataFrame, future: pd.DataFrame, forecast: np.ndarray) -> pd.DataFrame:
@@ -107,13 +115,19 @@ def score(history: pd.DataFrame, future: pd.DataFrame, forecast: np.ndarray) -> 
     loss = pinball(actual, forecast)
     absolute = np.nanmean(np.abs(actual - forecast[:, :, QUANTILES.index(0.5)]), axis=0)
     out = pd.DataFrame(
-        {"loss": loss, "mae": absolute, "scale": scale, "weight": np.nansum(np.abs(actual), axis=0), "count": count},
+        {
+            "loss": loss,
+            "mae": absolute,
+            "scale": scale,
+            "weight": np.nansum(np.abs(actual), axis=0),
+            "count": count,
+        },
         index=history.columns,
     )
     for number, level in enumerate(QUANTILES):
-        out[f"c{level}"] = ((actual <= forecast[:, :, number] + 1e-9 * np.abs(forecast[:, :, number])) & there).sum(
-            axis=0
-        ) / count
+        out[f"c{level}"] = (
+            (actual <= forecast[:, :, number] + 1e-9 * np.abs(forecast[:, :, number])) & there
+        ).sum(axis=0) / count
     out["group"] = groups(past)
     return out
 
@@ -147,17 +161,25 @@ def peers_python() -> Path:
     python = home / "bin" / "python"
     if not python.exists():
         venv.create(home, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "statsforecast", "prophet", "pyarrow"], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "-q", "statsforecast", "prophet", "pyarrow"],
+            check=True,
+        )
     return python
 
 
-def peer(model: str, name: str, step: str, number: int, history: pd.DataFrame, length: int) -> tuple[np.ndarray, float]:
+def peer(
+    model: str, name: str, step: str, number: int, history: pd.DataFrame, length: int
+) -> tuple[np.ndarray, float]:
     """Cached forecast of a peer (times x series x quantiles) and the seconds it took."""
     key = CACHE / f"{name}-{step}-{number}-{history.shape[1]}-{model}.npz"
     if not key.exists():
         source = CACHE / f"{name}-{step}-{number}-{history.shape[1]}-{os.getpid()}.parquet"
         history.to_parquet(source)
-        subprocess.run([peers_python(), __file__, "worker", model, str(source), str(length), step, str(key)], check=True)
+        subprocess.run(
+            [peers_python(), __file__, "worker", model, str(source), str(length), step, str(key)],
+            check=True,
+        )
         source.unlink()
     with np.load(key, allow_pickle=False) as kept:
         return kept["forecast"].astype(np.float64), float(kept["seconds"])
@@ -184,12 +206,22 @@ def _statsforecast(model: str, frame: pd.DataFrame, length: int, step: str) -> n
         "HistoricAverage": models.HistoricAverage,
         "DynamicOptimizedTheta": lambda: models.DynamicOptimizedTheta(season_length=day),
         "AutoETS": lambda: models.AutoETS(season_length=day if day <= 24 else 1),
-        "MSTL": lambda: models.MSTL(season_length=[day, 7 * day] if len(frame) >= 14 * day else [day]),
+        "MSTL": lambda: models.MSTL(
+            season_length=[day, 7 * day] if len(frame) >= 14 * day else [day]
+        ),
     }[model]()
-    long = frame.melt(ignore_index=False, var_name="unique_id", value_name="y").rename_axis("ds").reset_index()
+    long = (
+        frame.melt(ignore_index=False, var_name="unique_id", value_name="y")
+        .rename_axis("ds")
+        .reset_index()
+    )
     long["unique_id"] = long["unique_id"].map({c: f"{i:05d}" for i, c in enumerate(frame.columns)})
-    runner = StatsForecast(models=[made], freq=step, n_jobs=1, fallback_model=models.SeasonalNaive(day))
-    made_of = runner.forecast(df=long, h=length, level=[50, 80, 90, 98]).sort_values(["unique_id", "ds"])
+    runner = StatsForecast(
+        models=[made], freq=step, n_jobs=1, fallback_model=models.SeasonalNaive(day)
+    )
+    made_of = runner.forecast(df=long, h=length, level=[50, 80, 90, 98]).sort_values(
+        ["unique_id", "ds"]
+    )
     stem = next(c for c in made_of.columns if c not in {"unique_id", "ds"} and "-" not in c)
     columns = ["lo-80", "lo-50", "", "hi-50", "hi-80", "hi-90", "hi-98"]
     values = made_of[[f"{stem}-{c}" if c else stem for c in columns]].to_numpy()
@@ -207,7 +239,9 @@ def _prophet(_: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
     out = np.empty((length, frame.shape[1], 7))
     for number, column in enumerate(frame.columns):
         np.random.seed(0)  # noqa: NPY002 - prophet draws from the global generator
-        fitted = Prophet(uncertainty_samples=300).fit(pd.DataFrame({"ds": frame.index, "y": frame[column].to_numpy()}))
+        fitted = Prophet(uncertainty_samples=300).fit(
+            pd.DataFrame({"ds": frame.index, "y": frame[column].to_numpy()})
+        )
         future = fitted.make_future_dataframe(length, freq=step, include_history=False)
         draws = fitted.predictive_samples(future)["yhat"]
         out[:, number] = np.quantile(draws, QUANTILES, axis=1).T
@@ -228,27 +262,40 @@ def profiles(past: np.ndarray, length: int) -> dict[str, np.ndarray]:
     series = past.T
     week = series[:, -length:]
     level = np.repeat(_sample_quantiles(week)[None], length, axis=0)
-    by_hour = week.reshape(len(series), 7, 24, hour).transpose(2, 0, 1, 3).reshape(24, len(series), -1)
-    out = {"last week": level, "hour of day": np.repeat(np.tile(_sample_quantiles(by_hour), (7, 1, 1)), hour, axis=0)}
+    by_hour = (
+        week.reshape(len(series), 7, 24, hour).transpose(2, 0, 1, 3).reshape(24, len(series), -1)
+    )
+    out = {
+        "last week": level,
+        "hour of day": np.repeat(np.tile(_sample_quantiles(by_hour), (7, 1, 1)), hour, axis=0),
+    }
     weeks = len(past) // length
     table = series[:, len(past) - weeks * length :].reshape(len(series), weeks, 168, hour)
-    out["hour of week"] = np.repeat(_sample_quantiles(table.transpose(2, 0, 1, 3).reshape(168, len(series), -1)), hour, axis=0)
+    out["hour of week"] = np.repeat(
+        _sample_quantiles(table.transpose(2, 0, 1, 3).reshape(168, len(series), -1)), hour, axis=0
+    )
     last = np.nanmedian(series[:, -3 * hour :], axis=1)
     last = np.where(np.isfinite(last), last, np.nanmedian(week, axis=1))
     walk = [
-        last[:, None] + _sample_quantiles((series[:, d * 24 * hour :] - series[:, : -d * 24 * hour])[:, ::hour])
+        last[:, None]
+        + _sample_quantiles((series[:, d * 24 * hour :] - series[:, : -d * 24 * hour])[:, ::hour])
         for d in range(1, 8)
     ]
     out["random walk"] = np.repeat(np.stack(walk), 24 * hour, axis=0)
     out["LinearRegression"] = _linear(past, length)
-    return {name: np.maximum(np.where(np.isfinite(made), made, level), 0) for name, made in out.items()}
+    return {
+        name: np.maximum(np.where(np.isfinite(made), made, level), 0) for name, made in out.items()
+    }
 
 
 def _linear(past: np.ndarray, length: int) -> np.ndarray:
     """The seed plan's straight line with the quantiles of its residuals."""
     from sklearn.linear_model import LinearRegression
 
-    time_, filled = np.arange(len(past))[:, None], pd.DataFrame(past).interpolate(limit_direction="both").to_numpy()
+    time_, filled = (
+        np.arange(len(past))[:, None],
+        pd.DataFrame(past).interpolate(limit_direction="both").to_numpy(),
+    )
     fitted = LinearRegression().fit(time_, filled)
     ahead = fitted.predict(np.arange(len(past), len(past) + length)[:, None])
     return ahead[:, :, None] + _sample_quantiles((past - fitted.predict(time_)).T)[None]
@@ -266,7 +313,11 @@ def ours(history: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float]:
     forecast, peaks = fitted.predict(HORIZON), fitted.predict_peak(HORIZON)
     seconds = time.perf_counter() - began
     where = fitted.services_.get_indexer(history.columns)
-    return forecast.to_numpy().reshape(len(forecast), -1, 7)[:, where], peaks.to_numpy()[where], seconds
+    return (
+        forecast.to_numpy().reshape(len(forecast), -1, 7)[:, where],
+        peaks.to_numpy()[where],
+        seconds,
+    )
 
 
 def accuracy(step: str, which: str, origins: int, half: str) -> None:
@@ -288,32 +339,52 @@ def accuracy(step: str, which: str, origins: int, half: str) -> None:
                 field = [made[n] for n in names if n != "Prophet"]
                 made["median of StatsForecast"] = np.median(field, axis=0)
             for name, forecast in made.items():
-                rows.append(score(history, future, forecast).assign(trace=trace, origin=number, model=name))
+                rows.append(
+                    score(history, future, forecast).assign(trace=trace, origin=number, model=name)
+                )
             for name, value in times.items():
                 if trace.startswith("bitbrains"):
                     total = seconds.setdefault(name, [0.0, 0])
                     total[0], total[1] = total[0] + value, total[1] + history.shape[1]
             top = future.max().to_numpy()
             peaks.append(
-                pd.DataFrame((top[:, None] <= peak * (1 + 1e-9)).astype(float), columns=QUANTILES, index=history.columns).assign(
-                    group=groups(history.to_numpy()), trace=trace
-                )
+                pd.DataFrame(
+                    (top[:, None] <= peak * (1 + 1e-9)).astype(float),
+                    columns=QUANTILES,
+                    index=history.columns,
+                ).assign(group=groups(history.to_numpy()), trace=trace)
             )
     table, peak_table = pd.concat(rows), pd.concat(peaks)
     if half != "all":
-        chosen = table.index.to_series().map(lambda name: sum(map(ord, str(name))) % 2 == (half == "odd")).to_numpy()
+        chosen = (
+            table.index.to_series()
+            .map(lambda name: sum(map(ord, str(name))) % 2 == (half == "odd"))
+            .to_numpy()
+        )
         table = table[chosen]
-        peak_table = peak_table[[sum(map(ord, str(name))) % 2 == (half == "odd") for name in peak_table.index]]
+        peak_table = peak_table[
+            [sum(map(ord, str(name))) % 2 == (half == "odd") for name in peak_table.index]
+        ]
     _report(table, peak_table, seconds, step)
 
 
 def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], step: str) -> None:
     table = table.assign(
-        scaled=table["loss"] / table["scale"], mase=table["mae"] / table["scale"], absolute=table["loss"] * table["count"]
+        scaled=table["loss"] / table["scale"],
+        mase=table["mae"] / table["scale"],
+        absolute=table["loss"] * table["count"],
     )
-    by_series = table.groupby(["model", "trace", table.index.rename("series")])[["scaled", "mase"]].mean()
-    naive = by_series.loc["SeasonalNaive168"] if "SeasonalNaive168" in by_series.index else by_series.loc["hour of week"]
-    print(f"\n### {step}: {len(by_series.loc['capacity'])} series, {len(table[table.model == 'capacity'])} series-origins\n")
+    by_series = table.groupby(["model", "trace", table.index.rename("series")])[
+        ["scaled", "mase"]
+    ].mean()
+    naive = (
+        by_series.loc["SeasonalNaive168"]
+        if "SeasonalNaive168" in by_series.index
+        else by_series.loc["hour of week"]
+    )
+    print(
+        f"\n### {step}: {len(by_series.loc['capacity'])} series, {len(table[table.model == 'capacity'])} series-origins\n"
+    )
     print(
         "scaled = mean pinball over 7 quantiles / in-sample MAE of the weekly seasonal naive; "
         "geometric mean over series, floor 0.001"
@@ -322,7 +393,9 @@ def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], 
     for model, part in by_series.groupby(level=0):
         own = part.loc[model]
         all_rows = table[table.model == model]
-        wql = (all_rows.groupby("trace")["absolute"].sum() / all_rows.groupby("trace")["weight"].sum()).to_dict()
+        wql = (
+            all_rows.groupby("trace")["absolute"].sum() / all_rows.groupby("trace")["weight"].sum()
+        ).to_dict()
         line = {
             "model": model,
             "scaled": geometric(own.scaled),
@@ -350,7 +423,10 @@ def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], 
 
 def _markdown(frame: pd.DataFrame) -> str:
     head = [str(frame.index.name or ""), *map(str, frame.columns)]
-    body = [[str(i), *(f"{v:g}" for v in row)] for i, row in zip(frame.index, frame.to_numpy(), strict=True)]
+    body = [
+        [str(i), *(f"{v:g}" for v in row)]
+        for i, row in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *body])
 
 
@@ -367,7 +443,10 @@ def speed(count: int = 40) -> None:
         once_, twice_ = (_fresh(model, frame, len(future)) for frame in (few, twice))
         rates[model] = few.shape[1] / max(twice_ - once_, 1e-3)
     for model, rate in rates.items():
-        print(f"{model}: {rate:.1f} series/s" + ("" if model == "capacity" else f", {rates['capacity'] / rate:.0f} times slower"))
+        print(
+            f"{model}: {rate:.1f} series/s"
+            + ("" if model == "capacity" else f", {rates['capacity'] / rate:.0f} times slower")
+        )
 
 
 def _fresh(model: str, frame: pd.DataFrame, length: int) -> float:
@@ -383,12 +462,22 @@ def small(sizes: tuple[int, ...] = (1, 5, 20)) -> None:
         for trace in ("bitbrains_cpu", "bitbrains_memory"):
             for history, future in windows(trace, "1h", 3):
                 for start in range(0, history.shape[1], size):
-                    past, coming = history.iloc[:, start : start + size], future.iloc[:, start : start + size]
+                    past, coming = (
+                        history.iloc[:, start : start + size],
+                        future.iloc[:, start : start + size],
+                    )
                     forecast, peak, _ = ours(past)
-                    use.append(score(past, coming, forecast)[[f"c{q}" for q in (0.9, 0.95, 0.99)]].to_numpy())
+                    use.append(
+                        score(past, coming, forecast)[
+                            [f"c{q}" for q in (0.9, 0.95, 0.99)]
+                        ].to_numpy()
+                    )
                     peaks.append(coming.max().to_numpy()[:, None] <= peak[:, 4:] * (1 + 1e-9))
         means = (np.concatenate(part).mean(axis=0) * 100 for part in (use, peaks))
-        print(f"fleets of {size}: use and peaks at or below 90/95/99:", *(" ".join(f"{v:.1f}" for v in part) for part in means))
+        print(
+            f"fleets of {size}: use and peaks at or below 90/95/99:",
+            *(" ".join(f"{v:.1f}" for v in part) for part in means),
+        )
 
 
 def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
@@ -396,7 +485,10 @@ def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
     times = []
     for size in sizes:
         said = subprocess.run(
-            [sys.executable, __file__, "one-size", str(size)], check=True, capture_output=True, text=True
+            [sys.executable, __file__, "one-size", str(size)],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         answer = json.loads(said)
         times.append(answer["seconds"])
@@ -422,25 +514,38 @@ def one_size(size: int) -> None:
     for start in range(0, size, 500):
         count = min(500, size - start)
         noise = draw.normal(1, 0.2, (8064, count))
-        values[:, start : start + count] = np.abs(noise + draw.random(count) * np.sin(day)) * 10 ** draw.uniform(-3, 9, count)
+        values[:, start : start + count] = np.abs(
+            noise + draw.random(count) * np.sin(day)
+        ) * 10 ** draw.uniform(-3, 9, count)
     usage = pd.DataFrame(values, index=index, columns=[f"p/s{i}" for i in range(size)], copy=False)
     began = time.perf_counter()
     fitted = Forecaster().fit(usage)
     fitted.predict_peak("7D")
     fitted.predict("7D")
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}))
+    print(
+        json.dumps(
+            {
+                "seconds": seconds,
+                "gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+            }
+        )
+    )
 
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=("accuracy", "small", "scale", "speed"))
     parser.add_argument("--step", default="1h", choices=("1h", "5min"))
     parser.add_argument("--peers", default="all", choices=("none", "fast", "all"))
     parser.add_argument("--origins", type=int, default=3)
     parser.add_argument("--weeks", type=int, default=4, help="history before each origin")
-    parser.add_argument("--half", default="all", choices=("all", "odd", "even"), help="only half of the series")
+    parser.add_argument(
+        "--half", default="all", choices=("all", "odd", "even"), help="only half of the series"
+    )
     asked = parser.parse_args()
     global HISTORY  # noqa: PLW0603 - one setting of a script
     HISTORY = pd.Timedelta(weeks=asked.weeks)
@@ -452,7 +557,9 @@ def main() -> None:
         speed()
     else:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # numpy's all-NaN slices of the profiles
+            warnings.simplefilter(
+                "ignore", RuntimeWarning
+            )  # numpy's all-NaN slices of the profiles
             accuracy(asked.step, asked.peers, asked.origins, asked.half)
 
 

@@ -26,11 +26,21 @@ def main() -> None:
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as folder:
         services = "".join(
-            f"  s{number}:\n    image: app\n    ports: ['{10000 + number % 400}:80']\n" for number in range(SERVICES)
+            f"  s{number}:\n    image: app\n    ports: ['{10000 + number % 400}:80']\n"
+            for number in range(SERVICES)
         )
         (Path(folder) / "compose.yaml").write_text(f"name: fleet\nservices:\n{services}")
         (Path(folder) / "capacity.toml").write_text("[monitor]\ninterval = 1\n")
-        command = [sys.executable, "-m", "capacity", "monitor", folder, "--no-engine", "--port", str(PORT)]
+        command = [
+            sys.executable,
+            "-m",
+            "capacity",
+            "monitor",
+            folder,
+            "--no-engine",
+            "--port",
+            str(PORT),
+        ]
         with subprocess.Popen(command, cwd=folder) as process:
             try:
                 wait()

@@ -21,7 +21,12 @@ from capacity.sizing._policies.daily_features import FEATURES, Days, days_of
 
 TARGET = Path(__file__).parents[1] / "capacity" / "sizing" / "_policies" / "prior.json"
 LEVELS = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-LENGTHS = ((1, 2), (3, 5), (7, 10), (None, None))  # days of history looked at, and the bound of the stratum
+LENGTHS = (
+    (1, 2),
+    (3, 5),
+    (7, 10),
+    (None, None),
+)  # days of history looked at, and the bound of the stratum
 SPREADS = (0.01, 0.05, 0.15, 0.4, 1.0, None)  # standard deviation of log daily peaks
 DRIFT = {"realised": 0.85, "risk": 0.2, "exponent": 0.08, "weeks": 8, "least": 15}
 WEIGHT = 15
@@ -61,7 +66,9 @@ def main() -> None:
     print(f"{sum(map(len, strata.values()))} strata to {TARGET.name}")
 
 
-def _strata(resource: str, seen: dict[tuple[str, int, int], list[np.ndarray]]) -> list[dict[str, object]]:
+def _strata(
+    resource: str, seen: dict[tuple[str, int, int], list[np.ndarray]]
+) -> list[dict[str, object]]:
     """Rows of one resource; the last of each length of history has no bound."""
     strata: list[dict[str, object]] = []
     for length, (_, days_below) in enumerate(LENGTHS):
@@ -69,7 +76,12 @@ def _strata(resource: str, seen: dict[tuple[str, int, int], list[np.ndarray]]) -
             parts = seen.get((resource, length, spread), [])
             count = sum(len(part) for part in parts)
             if count >= LEAST:
-                row = {"days_below": days_below, "spread_below": spread_below, "weeks": count, "strays": _quantiles(parts)}
+                row = {
+                    "days_below": days_below,
+                    "spread_below": spread_below,
+                    "weeks": count,
+                    "strays": _quantiles(parts),
+                }
                 strata.append(row)
         strata[-1]["spread_below"] = None
     return strata
@@ -101,10 +113,14 @@ def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
                 & (now[:, FEATURES.index("days with samples")] >= len(past) / 2)
             )
             spread = now[:, FEATURES.index("spread of daily peaks")]
-            place = np.searchsorted(np.array([bound for bound in SPREADS if bound is not None]), spread, side="right")
+            place = np.searchsorted(
+                np.array([bound for bound in SPREADS if bound is not None]), spread, side="right"
+            )
             for number in np.unique(place[ok]):
                 chosen = ok & (place == number)
-                found.setdefault((length, int(number)), []).append(np.log(np.maximum(ahead[chosen], 1e-12) / base[chosen]))
+                found.setdefault((length, int(number)), []).append(
+                    np.log(np.maximum(ahead[chosen], 1e-12) / base[chosen])
+                )
     return {place: np.clip(np.concatenate(parts), -3, 4) for place, parts in found.items()}
 
 
@@ -119,7 +135,11 @@ def _quantiles(parts: list[np.ndarray]) -> list[float]:
 
 def _readable(prior: dict[str, object]) -> str:
     """One line a stratum."""
-    lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in prior.items() if name != "strata"]
+    lines = [
+        f"  {json.dumps(name)}: {json.dumps(value)}"
+        for name, value in prior.items()
+        if name != "strata"
+    ]
     tables = []
     for resource, rows in prior["strata"].items():  # type: ignore[attr-defined]  # a mapping among other values
         strata = ",\n".join(f"      {json.dumps(row)}" for row in rows)

@@ -29,13 +29,22 @@ STEP = 300
 START = pd.Timestamp("2026-10-26", tz="UTC")
 END = START + pd.Timedelta(days=DAYS)
 TARGETS = {1000: (40.0, 1.5e9)}
-SIGNALS = (Signal.CPU, Signal.MEMORY, Signal.CPU_LIMIT, Signal.MEMORY_LIMIT, Signal.HOST_CORES, Signal.HOST_MEMORY_TOTAL)
+SIGNALS = (
+    Signal.CPU,
+    Signal.MEMORY,
+    Signal.CPU_LIMIT,
+    Signal.MEMORY_LIMIT,
+    Signal.HOST_CORES,
+    Signal.HOST_MEMORY_TOTAL,
+)
 
 
 def make_archive(folder: Path, services: int) -> None:
     """Simulated usage of `services` services on hosts of 100, as a fetch would have left it."""
     archive = Archive(folder)
-    archive.record(SourceRecord("bench", "", "import", 60, {str(signal): "benchmark" for signal in SIGNALS}))
+    archive.record(
+        SourceRecord("bench", "", "import", 60, {str(signal): "benchmark" for signal in SIGNALS})
+    )
     rng = np.random.default_rng(1)
     names = [f"project{index // 10:03d}/service{index:05d}" for index in range(services)]
     hosts = [f"host{index // 100:02d}" for index in range(services)]
@@ -61,7 +70,14 @@ def make_archive(folder: Path, services: int) -> None:
         for signal, rows in values.items():
             whose = host_names if len(rows) == len(host_names) and "host" in signal else names
             block = Block(whose, whose if "host" in signal else hosts, [1] * len(whose), rows)
-            archive.write("bench", signal, "benchmark", CATALOGUE[signal].step(STEP), date, StoredDay(block, True, ()))
+            archive.write(
+                "bench",
+                signal,
+                "benchmark",
+                CATALOGUE[signal].step(STEP),
+                date,
+                StoredDay(block, True, ()),
+            )
 
 
 def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -100,17 +116,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--services", default="100,300,1000,3000")
     sizes = [int(text) for text in parser.parse_args().services.split(",")]
-    print(f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores")
-    print(f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} {'x memory':>9}  target")
+    print(
+        f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores"
+    )
+    print(
+        f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} {'x memory':>9}  target"
+    )
     last: tuple[int, float, float] | None = None
     for services in sizes:
         with tempfile.TemporaryDirectory(prefix="capacity-bench-") as folder:
             make_archive(Path(folder) / "archive", services)
             environment = {**os.environ, "CAPACITY_ARCHIVE__PATH": str(Path(folder) / "archive")}
-            command = [sys.executable, "-m", "capacity", "report", "weekly", "--offline", "--source", "bench", "--quiet"]
+            command = [
+                sys.executable,
+                "-m",
+                "capacity",
+                "report",
+                "weekly",
+                "--offline",
+                "--source",
+                "bench",
+                "--quiet",
+            ]
             command += ["--as-of", END.isoformat(), "--out", str(Path(folder) / "reports")]
             wall, peak = measure(command, environment)
-        growth = f"{services / last[0]:>11.1f} {wall / last[1]:>7.1f} {peak / last[2]:>9.1f}" if last else " " * 29
+        growth = (
+            f"{services / last[0]:>11.1f} {wall / last[1]:>7.1f} {peak / last[2]:>9.1f}"
+            if last
+            else " " * 29
+        )
         target = ""
         if services in TARGETS:
             most_wall, most_peak = TARGETS[services]

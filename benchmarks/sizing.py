@@ -51,9 +51,13 @@ def main() -> None:
         began = time.perf_counter()
         rows = replay(usage, signal=resource, policies=["capacity", *RIVALS], risk=RISKS)
         table = frontier(rows, usage, tolerance=0.0)
-        print(f"\n{file.stem}: {len(usage.columns)} services, {time.perf_counter() - began:.0f} s for the whole frontier")
+        print(
+            f"\n{file.stem}: {len(usage.columns)} services, {time.perf_counter() - began:.0f} s for the whole frontier"
+        )
         if len(rows) == 0 or table["weeks"].max() < LEAST:
-            print(f"  {0 if table.empty else int(table['weeks'].max())} service-weeks: too few to judge")
+            print(
+                f"  {0 if table.empty else int(table['weeks'].max())} service-weeks: too few to judge"
+            )
             continue
         judge(table, envelope(usage, resource, rows))
         with_their_budgets(usage, resource, rows)
@@ -79,16 +83,23 @@ def judge(table: pd.DataFrame, hull: pd.DataFrame) -> None:
     least = 0.5 / ours["weeks"]
     for cost in ("total", "typical"):
         best = np.array([hull.loc[hull[cost] <= each, "breached"].min() for each in ours[cost]])
-        ratios = np.maximum(ours["breached"], least) / np.maximum(np.nan_to_num(best, nan=1.0), least)
+        ratios = np.maximum(ours["breached"], least) / np.maximum(
+            np.nan_to_num(best, nan=1.0), least
+        )
         print(
             f"  tuned envelope at equal {cost} cost: {geometric(ratios):.3f} x ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
         )
-    print(f"  realised over asked: {', '.join(f'{real / risk:.2f}' for risk, real in ours['breached'].items())}")
+    print(
+        f"  realised over asked: {', '.join(f'{real / risk:.2f}' for risk, real in ours['breached'].items())}"
+    )
     for name in RIVALS:
         rival = table.loc[name].iloc[0]
         for cost in ("total", "typical"):
             # between our own points, on the logarithm of the breaches
-            costs, breaches = ours[cost].to_numpy(), np.log(np.maximum(ours["breached"], least).to_numpy())
+            costs, breaches = (
+                ours[cost].to_numpy(),
+                np.log(np.maximum(ours["breached"], least).to_numpy()),
+            )
             inside = costs[0] <= rival[cost] <= costs[-1]
             mine = float(np.exp(np.interp(rival[cost], costs, breaches)))
             where = "" if inside else " (outside our risks: nearest)"
@@ -103,21 +114,35 @@ def with_their_budgets(usage: pd.DataFrame, resource: Resource, rows: pd.DataFra
     ours = POLICIES["capacity"]()
     broken: dict[str, list[tuple[int, float]]] = {}
     step = usage.index[1] - usage.index[0]
-    for time_, week in rows[rows["policy"].isin(RIVALS) & (rows["risk"] == RISKS[0])].groupby("time"):
-        before, after = usage[usage.index < time_], usage[(usage.index >= time_) & (usage.index < time_ + pd.Timedelta("7D"))]
-        past = Past(before.to_numpy(), round(step.total_seconds()), resource, np.full(len(usage.columns), np.nan))
+    for time_, week in rows[rows["policy"].isin(RIVALS) & (rows["risk"] == RISKS[0])].groupby(
+        "time"
+    ):
+        before, after = (
+            usage[usage.index < time_],
+            usage[(usage.index >= time_) & (usage.index < time_ + pd.Timedelta("7D"))],
+        )
+        past = Past(
+            before.to_numpy(),
+            round(step.total_seconds()),
+            resource,
+            np.full(len(usage.columns), np.nan),
+        )
         study = ours.study(past, RISKS[:1])
         for name, theirs in week.groupby("policy"):
             sized = usage.columns.isin(theirs["service"])
             limits = study.within(theirs["limit"].sum(), sized * 1.0)[sized]
             assert np.isfinite(limits).all()  # no answer must not count as kept
             above = after.loc[:, sized] > limits
-            broken.setdefault(str(name), []).append((above.any().sum(), above.to_numpy().sum() * (step / pd.Timedelta("1min"))))
+            broken.setdefault(str(name), []).append(
+                (above.any().sum(), above.to_numpy().sum() * (step / pd.Timedelta("1min")))
+            )
     for name, counts in broken.items():
         breaches, minutes = np.sum(counts, axis=0)
         theirs = rows[(rows["policy"] == name) & (rows["risk"] == RISKS[0])]
         shares = breaches / theirs["breached"].sum(), minutes / theirs["breach_minutes"].sum()
-        print(f"  with the budget of {name:22}: {shares[0]:.2f} x its breaches, {shares[1]:.2f} x its breach minutes")
+        print(
+            f"  with the budget of {name:22}: {shares[0]:.2f} x its breaches, {shares[1]:.2f} x its breach minutes"
+        )
 
 
 def envelope(usage: pd.DataFrame, resource: Resource, rows: pd.DataFrame) -> pd.DataFrame:
@@ -135,7 +160,13 @@ def envelope(usage: pd.DataFrame, resource: Resource, rows: pd.DataFrame) -> pd.
             ratio = np.maximum(limit * margin, 0.01 * base[kept]) / base[kept]
             breached = (peak[kept] > limit * margin).mean()
             points.append(
-                (name, margin, breached, np.nansum(limit * margin) / base[kept].sum(), np.exp(np.nanmean(np.log(ratio))))
+                (
+                    name,
+                    margin,
+                    breached,
+                    np.nansum(limit * margin) / base[kept].sum(),
+                    np.exp(np.nanmean(np.log(ratio))),
+                )
             )
     return pd.DataFrame(points, columns=["policy", "margin", "breached", "total", "typical"])
 
@@ -165,7 +196,10 @@ def weighted(samples: pd.DataFrame, weights: np.ndarray, level: float) -> pd.Ser
     order = np.argsort(np.where(np.isfinite(values), values, np.inf), axis=0)
     share = np.cumsum(np.take_along_axis(weights[:, None] * np.isfinite(values), order, 0), axis=0)
     place = (share >= (level - 1e-9) * share[-1:]).argmax(axis=0)
-    return pd.Series(np.take_along_axis(values, order, 0)[place, np.arange(values.shape[1])], index=samples.columns)
+    return pd.Series(
+        np.take_along_axis(values, order, 0)[place, np.arange(values.shape[1])],
+        index=samples.columns,
+    )
 
 
 def geometric(values: pd.Series | np.ndarray) -> float:
@@ -187,7 +221,9 @@ def scale(folder: Path) -> None:
     replay(wide, signal=resource, policies=list(POLICIES), risk=RISKS)
     took = time.perf_counter() - began
     memory = system.getrusage(system.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"1,000 services, 13 weeks, {len(POLICIES)} policies at {len(RISKS)} risks: {took:.0f} s, {memory:.1f} GB")
+    print(
+        f"1,000 services, 13 weeks, {len(POLICIES)} policies at {len(RISKS)} risks: {took:.0f} s, {memory:.1f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -147,7 +147,9 @@ class EditRefused(WorkError):
         reason: the cause as a `capacity.changes.EditReason`.
     """
 
-    def __init__(self, message: str, hint: str = "", *, service: str = "", reason: object = None) -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, service: str = "", reason: object = None
+    ) -> None:
         super().__init__(message, hint)
         self.service = service
         self.reason = reason

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Action", "Change", "Limits", "Reason", "Resource", "ServiceKey", "Signal", "Value", "What"]
+__all__ = [
+    "Action",
+    "Change",
+    "Limits",
+    "Reason",
+    "Resource",
+    "ServiceKey",
+    "Signal",
+    "Value",
+    "What",
+]
 
 
 class Signal(StrEnum):

@@ -12,7 +12,10 @@ hypothesis.settings.register_profile(
     "here",
     deadline=None,  # machines are shared
     max_examples=60,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
 )
 hypothesis.settings.load_profile("here")
 
@@ -26,5 +29,10 @@ if (
 def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove settings and proxies that would reach the code under test through the environment."""
     for name in list(os.environ):
-        if name.startswith("CAPACITY_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "requests_ca_bundle"}:
+        if name.startswith("CAPACITY_") or name.lower() in {
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "requests_ca_bundle",
+        }:
             monkeypatch.delenv(name)

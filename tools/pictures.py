@@ -29,7 +29,9 @@ def forecasts(history: History, made: pd.Timestamp) -> Figure:
     """Four forecasts made a week before the end, with what then happened."""
     canvas = Figure(figsize=(10, 5.6), layout="constrained")
     past = history.between(history.start, made)
-    for axes, ((service, signal), title) in zip(canvas.subplots(2, 2).flat, SHOWN.items(), strict=True):
+    for axes, ((service, signal), title) in zip(
+        canvas.subplots(2, 2).flat, SHOWN.items(), strict=True
+    ):
         bands: pd.DataFrame = forecast(past, signal).bands.xs(service, axis=1, level="service")
         usage = past[Signal(signal)][service].loc[made - pd.Timedelta("14D") :]
         plot_bands(usage, bands, signal=Signal(signal), axes=axes)
@@ -51,7 +53,9 @@ def peaks(history: History, made: pd.Timestamp) -> Figure:
         share = [(actual <= predicted[level]).mean() for level in predicted.columns]
         axes.plot([0, 1], [0, 1], color=COLOURS["grid"], linewidth=1)
         axes.plot(predicted.columns, share, "o-", color=COLOURS["usage"], markersize=4, linewidth=1)
-        axes.set_title(f"weekly peaks, {signal}: asked and realised coverage", fontsize=9, loc="left")
+        axes.set_title(
+            f"weekly peaks, {signal}: asked and realised coverage", fontsize=9, loc="left"
+        )
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
     return canvas
@@ -63,7 +67,9 @@ def main() -> None:
     made = history.end - pd.Timedelta("7D")
     with rc_context({"font.size": 8}):
         for name, draw in (("forecasts", forecasts), ("peaks", peaks)):
-            draw(history, made).savefig(PICTURES / f"{name}.png", dpi=90, metadata={"Software": None})
+            draw(history, made).savefig(
+                PICTURES / f"{name}.png", dpi=90, metadata={"Software": None}
+            )
 
 
 if __name__ == "__main__":

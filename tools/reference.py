@@ -58,10 +58,25 @@ def _default(value: Any) -> str:
 
 def render_commands() -> str:
     """docs/reference/commands.md."""
-    lines = ["# Commands", "", "Exit codes: 0 fine, 1 findings or failed work, 2 usage or input, 130 interrupted.", ""]
+    lines = [
+        "# Commands",
+        "",
+        "Exit codes: 0 fine, 1 findings or failed work, 2 usage or input, 130 interrupted.",
+        "",
+    ]
     for name, command in commands().items():
-        lines += [f"## `{name}`", "", str(command.help or "").strip(), "", "| option | meaning |", "|---|---|"]
-        lines += [f"| `{', '.join(part.opts)}` | {getattr(part, 'help', '') or ''} |" for part in command.params]
+        lines += [
+            f"## `{name}`",
+            "",
+            str(command.help or "").strip(),
+            "",
+            "| option | meaning |",
+            "|---|---|",
+        ]
+        lines += [
+            f"| `{', '.join(part.opts)}` | {getattr(part, 'help', '') or ''} |"
+            for part in command.params
+        ]
         lines += [""]
     return "\n".join(lines)
 
@@ -77,7 +92,9 @@ def render_settings() -> str:
         "| setting | default | meaning |",
         "|---|---|---|",
     ]
-    lines += [f"| `{name}` | {default} | {meaning} |" for name, (default, meaning) in settings().items()]
+    lines += [
+        f"| `{name}` | {default} | {meaning} |" for name, (default, meaning) in settings().items()
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -94,7 +111,12 @@ def render_signals() -> str:
     ]
     for entry in CATALOGUE.values():
         often = "hourly" if entry.hourly else "every step"
-        lines += [f"## `{entry.signal}`", "", f"{entry.text}. Unit: {entry.unit}; one column a {entry.scope}; {often}.", ""]
+        lines += [
+            f"## `{entry.signal}`",
+            "",
+            f"{entry.text}. Unit: {entry.unit}; one column a {entry.scope}; {often}.",
+            "",
+        ]
         for query in entry.queries:
             metrics = ", ".join(f"`{name}`" for name in query.metrics)
             lines += ["```promql", query.expression, "```", "", f"Needs {metrics}.", ""]
@@ -103,7 +125,14 @@ def render_signals() -> str:
 
 def render_reasons() -> str:
     """docs/reference/reasons.md."""
-    lines = ["# Reasons", "", "Why a limit should change, or why not.", "", "| code | meaning |", "|---|---|"]
+    lines = [
+        "# Reasons",
+        "",
+        "Why a limit should change, or why not.",
+        "",
+        "| code | meaning |",
+        "|---|---|",
+    ]
     lines += [f"| `{reason}` | {reason.text} |" for reason in Reason]
     tree = inspect.getdoc(errors) or ""
     lines += ["", "# Errors", "", "```", tree.partition("::")[2].strip("\n"), "```", ""]

@@ -38,14 +38,25 @@ make; the annotations of its parameters are enforced.
 
 def render() -> str:
     """The whole page."""
-    lines = [HEAD, "## The house's rules", "", "| id | slug | severity | check |", "|---|---|---|---|"]
+    lines = [
+        HEAD,
+        "## The house's rules",
+        "",
+        "| id | slug | severity | check |",
+        "|---|---|---|---|",
+    ]
     rules = load_rules()
-    lines += [f"| [{rule.id}](#{rule.id.lower()}) | {rule.slug} | {rule.severity} | `{rule.check}` |" for rule in rules]
+    lines += [
+        f"| [{rule.id}](#{rule.id.lower()}) | {rule.slug} | {rule.severity} | `{rule.check}` |"
+        for rule in rules
+    ]
     for rule in rules:
         lines += ["", f"### {rule.id}", "", *_rule(rule)]
     lines += ["", "## Checks", "", "| check | parameters | what it looks at |", "|---|---|---|"]
     for name, function in checks().items():
-        parameters = ", ".join(f"`{key}` = {_shown(value)}" for key, value in parameters_of(function).items())
+        parameters = ", ".join(
+            f"`{key}` = {_shown(value)}" for key, value in parameters_of(function).items()
+        )
         summary = (inspect.getdoc(function) or "").split("\n\n", 1)[0].replace("\n", " ")
         lines.append(f"| `{name}` | {parameters or '-'} | {summary} |")
     return "\n".join([*lines, ""])
@@ -56,7 +67,8 @@ def _rule(rule: Rule) -> list[str]:
     return [
         f"{rule.title}. {rule.rationale}",
         "",
-        f"- {rule.severity}, {rule.category}, check `{rule.check}`" + (f" with {parameters}" if parameters else ""),
+        f"- {rule.severity}, {rule.category}, check `{rule.check}`"
+        + (f" with {parameters}" if parameters else ""),
         f"- to mend it: {rule.remediation}",
         f"- impact: {rule.impact}",
     ]

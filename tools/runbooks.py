@@ -13,7 +13,11 @@ from capacity.operations._restarts.causes import BY_STATE, load_causes
 
 RUNBOOKS = Path(__file__).parents[1] / "docs" / "runbooks"
 HEADINGS = ("What it means", "How to look", "How to mend", "How to undo")
-_LOOKING = ["capacity restarts --window 1h", "capacity inventory", "capacity journal --service shop/web"]
+_LOOKING = [
+    "capacity restarts --window 1h",
+    "capacity inventory",
+    "capacity journal --service shop/web",
+]
 _MENDING = ["capacity restarts --out plan.yaml", "capacity apply plan.yaml --yes"]
 _PLAN = ["capacity report weekly", "capacity apply plan.yaml", "capacity apply plan.yaml --yes"]
 
@@ -38,7 +42,13 @@ def _of_reason(reason: Reason, texts: dict[str, Any]) -> str:
     said = texts["reasons"][str(reason)]
     mending = _PLAN if said.get("apply") else said.get("commands", [])
     mend = said["mend"] + (f"\n\n{_block(mending)}" if mending else "")
-    return _page(f"Reason `{reason}`", f"{reason.text} {said['meaning']}", _block(said["look"]), mend, _undo(texts, said["undo"]))
+    return _page(
+        f"Reason `{reason}`",
+        f"{reason.text} {said['meaning']}",
+        _block(said["look"]),
+        mend,
+        _undo(texts, said["undo"]),
+    )
 
 
 def _of_rule(rule: Rule, texts: dict[str, Any]) -> str:
@@ -46,19 +56,31 @@ def _of_rule(rule: Rule, texts: dict[str, Any]) -> str:
     means = f"Rule `{rule.slug}`, severity {rule.severity}. {rule.rationale}"
     evidence = "The finding names the place, the value and the threshold; `--format json` adds the query that shows it again."
     mend = f"{rule.remediation}\n\nMind: {rule.impact}\n\n{_block(said['mend'])}"
-    return _page(f"{rule.id} {rule.title}", means, f"{_block(said['look'])}\n\n{evidence}", mend, _undo(texts, said["undo"]))
+    return _page(
+        f"{rule.id} {rule.title}",
+        means,
+        f"{_block(said['look'])}\n\n{evidence}",
+        mend,
+        _undo(texts, said["undo"]),
+    )
 
 
 def _of_cause(cause: str, texts: dict[str, Any]) -> str:
     said = texts["causes"][cause]
     mend = said["mend"] + (f"\n\n{_block(_MENDING)}" if said.get("apply") else "")
     means = f"Why a container restarts again and again, or cannot start. {said['meaning']}"
-    return _page(f"Cause `{cause}`", means, _block(_LOOKING), mend, _undo(texts, "limit" if said.get("apply") else "file"))
+    return _page(
+        f"Cause `{cause}`",
+        means,
+        _block(_LOOKING),
+        mend,
+        _undo(texts, "limit" if said.get("apply") else "file"),
+    )
 
 
 def causes() -> list[str]:
     """Every cause of restarts that the package knows."""
-    return [*dict.fromkeys([*(one.cause for one in load_causes()), *BY_STATE])]
+    return [*dict.fromkeys([*(cause.cause for cause in load_causes()), *BY_STATE])]
 
 
 def pages() -> dict[str, str]:
@@ -77,7 +99,9 @@ def pages() -> dict[str, str]:
     lines += [_block(_EMERGENCY), "", "## Reasons", "", "| reason | meaning |", "|---|---|"]
     lines += [f"| [{reason}]({reason}.md) | {reason.text} |" for reason in Reason]
     lines += ["", "## Causes of restarts", "", "| cause | meaning |", "|---|---|"]
-    lines += [f"| [{cause}]({cause}.md) | {texts['causes'][cause]['meaning']} |" for cause in causes()]
+    lines += [
+        f"| [{cause}]({cause}.md) | {texts['causes'][cause]['meaning']} |" for cause in causes()
+    ]
     lines += ["", "## Rules", "", "| rule | severity | title |", "|---|---|---|"]
     lines += [f"| [{rule.id}]({rule.id}.md) | {rule.severity} | {rule.title} |" for rule in rules]
     return found | {"README.md": "\n".join(lines) + "\n"}

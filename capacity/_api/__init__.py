@@ -31,7 +31,16 @@ if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.history import History
 
-__all__ = ["SAMPLE", "Forecast", "Recommendations", "Window", "forecast", "open_history", "parse_length", "parse_time"]
+__all__ = [
+    "SAMPLE",
+    "Forecast",
+    "Recommendations",
+    "Window",
+    "forecast",
+    "open_history",
+    "parse_length",
+    "parse_time",
+]
 __all__ += ["predict_with", "prepare", "recommend", "resource_of"]
 
 SAMPLE = "sample"
@@ -115,13 +124,25 @@ class Window:
             archive = Archive(settings.archive.path)
             record = archive.find(self.source)
             wanted = [Signal(signal) for signal in signals]
-            history = load(archive, record, settings, start=self.start, end=self.end, signals=wanted, notes=self.notes)
+            history = load(
+                archive,
+                record,
+                settings,
+                start=self.start,
+                end=self.end,
+                signals=wanted,
+                notes=self.notes,
+            )
         if not services:
             return history
         chosen = history.select(services)
         if not chosen.services:
             near = meant(services, history.services) if isinstance(services, str) else []
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"Names are such as {', '.join(history.services[:3])}"
+            hint = (
+                f"Did you mean {' or '.join(near)}?"
+                if near
+                else f"Names are such as {', '.join(history.services[:3])}"
+            )
             raise InputError(f"No service matches {services!r}", hint)
         return chosen
 
@@ -155,7 +176,16 @@ def prepare(
         settings = _with_address(settings, source)
     server = PrometheusSource(settings.prometheus)
     wanted = [Signal(signal) for signal in signals]
-    done = fetch(server, archive, settings, start=end - span, end=end, signals=wanted, refresh=refresh, progress=progress)
+    done = fetch(
+        server,
+        archive,
+        settings,
+        start=end - span,
+        end=end,
+        signals=wanted,
+        refresh=refresh,
+        progress=progress,
+    )
     if {Signal.CPU, Signal.MEMORY} <= {*done.missing}:
         hint = "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` shows what is there"
         raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
@@ -188,14 +218,20 @@ class Forecast:
 
         if service not in self.peaks.index:
             reason = self.skipped.get(service, "no such service")
-            raise InputError(f"There is no forecast of {service}: {reason}", "`peaks` lists the services that have one")
+            raise InputError(
+                f"There is no forecast of {service}: {reason}",
+                "`peaks` lists the services that have one",
+            )
         past = self.usage[service]
         bands: pd.DataFrame = self.bands.xs(service, axis=1, level="service")  # type: ignore[assignment]  # a frame, level by level
         return plot_bands(past, bands, signal=self.signal.usage, limit=limit, axes=axes)
 
     def _repr_html_(self) -> str:
         text = _printer(self.signal)
-        return self.peaks.head(30).map(text).to_html(escape=True) + f"<p>{len(self.peaks)} services, peak quantiles</p>"
+        return (
+            self.peaks.head(30).map(text).to_html(escape=True)
+            + f"<p>{len(self.peaks)} services, peak quantiles</p>"
+        )
 
 
 @dataclass(frozen=True)
@@ -268,12 +304,17 @@ def predict_with(
     if services:
         known = [*map(str, peaks.index), *map(str, model.skipped_)]
         if not any(fnmatchcase(name, services) for name in known):
-            raise InputError(f"No service of this model matches {services!r}", f"Names are such as {', '.join(known[:3])}")
+            raise InputError(
+                f"No service of this model matches {services!r}",
+                f"Names are such as {', '.join(known[:3])}",
+            )
         peaks = peaks[[fnmatchcase(str(name), services) for name in peaks.index]]
     return peaks, dict(model.skipped_)
 
 
-def _forecaster(settings: Settings, usage: pd.DataFrame, progress: Progress | None = None) -> Forecaster:
+def _forecaster(
+    settings: Settings, usage: pd.DataFrame, progress: Progress | None = None
+) -> Forecaster:
     """A fitted forecaster that knows what people know about services and the calendar."""
     ignore, change_points, exclude = [], [], []
     for name in map(str, usage.columns):
@@ -326,7 +367,11 @@ def recommend(
         current=fleet.limits(resource),
         ceiling=fleet.host_size(resource),
         horizon=horizon,
-        risk=risk if risk is not None else rules.risk if resource is Resource.MEMORY else rules.cpu_risk,
+        risk=risk
+        if risk is not None
+        else rules.risk
+        if resource is Resource.MEMORY
+        else rules.cpu_risk,
         policy=policy,
         budget=budget,
         context=sizing_context(fleet, resource, settings, forecaster),
@@ -343,7 +388,9 @@ def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:
     try:
         time = pd.Timestamp(text)
     except ValueError as error:
-        raise InputError(f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00") from error
+        raise InputError(
+            f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00"
+        ) from error
     if pd.isna(time):
         raise InputError(f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00")
     return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
@@ -382,7 +429,9 @@ def resource_of(signal: Resource | str) -> Resource:
     try:
         return Resource(signal)
     except ValueError as error:
-        raise InputError(f"{signal!r} is neither cpu nor memory", "Only these two are forecast and limited") from error
+        raise InputError(
+            f"{signal!r} is neither cpu nor memory", "Only these two are forecast and limited"
+        ) from error
 
 
 def _configured(settings: Settings) -> str | None:

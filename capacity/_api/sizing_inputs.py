@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["service_rules", "service_types", "sizing_context", "under_present_limit"]
 
 
-def sizing_context(history: History, resource: Resource, settings: Settings, forecaster: Forecaster) -> sizing.Context:
+def sizing_context(
+    history: History, resource: Resource, settings: Settings, forecaster: Forecaster
+) -> sizing.Context:
     """All that the history and the settings know beside usage."""
     rules = settings.sizing
     return sizing.Context(
@@ -58,12 +60,19 @@ def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizi
         bounds = {
             which: {
                 resource: value * unit
-                for resource, key, unit in ((Resource.MEMORY, "memory_mib", MIB), (Resource.CPU, "cores", 1))
+                for resource, key, unit in (
+                    (Resource.MEMORY, "memory_mib", MIB),
+                    (Resource.CPU, "cores", 1),
+                )
                 if (value := said.get(f"{which}_{key}")) is not None
             }
             for which in ("min", "max")
         }
-        plain = {key: said[key] for key in ("risk_class", "never_lower", "pinned", "business_hours") if key in said}
+        plain = {
+            key: said[key]
+            for key in ("risk_class", "never_lower", "pinned", "business_hours")
+            if key in said
+        }
         if plain or any(bounds.values()):
             found[name] = sizing.ServiceRule(least=bounds["min"], most=bounds["max"], **plain)
     return found
@@ -79,7 +88,9 @@ def under_present_limit(history: History, signal: Signal, resource: Resource) ->
     events = history[signal]
     since = history.limit_since(resource)
     kept = {
-        name: events[name].where(events.index > since[name]) if since.get(name, history.start) > history.start else events[name]
+        name: events[name].where(events.index > since[name])
+        if since.get(name, history.start) > history.start
+        else events[name]
         for name in events.columns
     }
     return pd.DataFrame(kept, index=events.index)

@@ -62,7 +62,9 @@ def main() -> None:
     except TyperException as error:  # a wrong option or argument
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         # a group called without a command answers with its help
-        _say(message if "\n" in message else f"capacity: {message.rstrip('.')}. See capacity --help")
+        _say(
+            message if "\n" in message else f"capacity: {message.rstrip('.')}. See capacity --help"
+        )
         code = 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)
@@ -74,7 +76,9 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what is done.")] = False,
 ) -> None:
     if verbose:

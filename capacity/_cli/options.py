@@ -15,13 +15,27 @@ if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.settings import Settings
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; default capacity.toml if it is there.")]
-Source = Annotated[str | None, typer.Option("--source", help="Address of a metrics server, or a source's name in the archive.")]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="Settings file; default capacity.toml if it is there."),
+]
+Source = Annotated[
+    str | None,
+    typer.Option(
+        "--source", help="Address of a metrics server, or a source's name in the archive."
+    ),
+]
 Sample = Annotated[bool, typer.Option("--sample", help="Use the bundled sample fleet.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Ask no server; use the archive alone.")]
-AsOf = Annotated[str | None, typer.Option("--as-of", help="End of the window, UTC, such as 2026-11-23T06:00; default now.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="End of the window, UTC, such as 2026-11-23T06:00; default now."),
+]
 Window = Annotated[str | None, typer.Option("--window", help="Length of the window, such as 28D.")]
-Services = Annotated[str | None, typer.Option("--services", help="Only services that match this glob, such as 'shop/*'.")]
+Services = Annotated[
+    str | None,
+    typer.Option("--services", help="Only services that match this glob, such as 'shop/*'."),
+]
 Horizon = Annotated[str, typer.Option("--horizon", help="How far ahead, such as 7D.")]
 Resource_ = Annotated[str, typer.Option("--signal", help="cpu or memory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -101,7 +115,12 @@ class _Bar:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task(what, total=total)
         self._bar.start()

@@ -29,7 +29,11 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
             elif as_json:
                 cells[str(name)] = value if math.isfinite(value) else None
             else:
-                cells[str(name)] = ("-" if math.isnan(value) else f"{value:.0%}") if name in shares else show(value)
+                cells[str(name)] = (
+                    ("-" if math.isnan(value) else f"{value:.0%}")
+                    if name in shares
+                    else show(value)
+                )
         rows.append(cells)
     print_rows(rows, as_json=as_json, title=title)
 

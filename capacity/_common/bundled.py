@@ -20,4 +20,6 @@ def bundled(name: str) -> Path:
     for root in (_PACKAGE / "_bundled", _PACKAGE.parent):
         if (root / name).exists():
             return root / name
-    raise StorageError(f"{name} is missing from this installation of capacity", "Install the package again")
+    raise StorageError(
+        f"{name} is missing from this installation of capacity", "Install the package again"
+    )

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["COLOURS", "plot_bands", "plot_frontier", "plot_heatmap", "plot_limits", "plot_stack", "plot_usage", "printer"]
+__all__ = [
+    "COLOURS",
+    "plot_bands",
+    "plot_frontier",
+    "plot_heatmap",
+    "plot_limits",
+    "plot_stack",
+    "plot_usage",
+    "printer",
+]
 
 COLOURS = {
     "ink": "#1f2937",
@@ -30,7 +39,18 @@ COLOURS = {
     "second": "#0f766e",
 }
 _MARK = 4.0  # points from the middle of a mark to its edge
-_PLACES = ((6, 0), (6, 6), (3, 10), (6, -6), (3, -10), (12, 14), (12, -14), (14, 22), (14, -22), (20, 30))  # of a name, points
+_PLACES = (
+    (6, 0),
+    (6, 6),
+    (3, 10),
+    (6, -6),
+    (3, -10),
+    (12, 14),
+    (12, -14),
+    (14, 22),
+    (14, -22),
+    (20, 30),
+)  # of a name, points
 _MOST_POINTS = 700  # a line of more points than pixels only makes the file larger
 
 
@@ -45,7 +65,9 @@ def printer(signal: Signal) -> Callable[[float], str]:
     return "{:g}".format
 
 
-def plot_usage(usage: pd.Series[float], *, signal: Signal, limit: float | None = None, axes: Axes | None = None) -> Axes:
+def plot_usage(
+    usage: pd.Series[float], *, signal: Signal, limit: float | None = None, axes: Axes | None = None
+) -> Axes:
     """Usage over time with the limit in force (same unit; None or NaN = no limit)."""
     axes = _axes(axes)
     thin = _thin(usage)
@@ -78,7 +100,9 @@ def plot_bands(
     thin = _thin(usage)
     axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.0)
     low, high = bands.columns.min(), min(bands.columns, key=lambda level: abs(float(level) - top))
-    axes.fill_between(bands.index, bands[low], bands[high], color=COLOURS["band"], alpha=0.45, linewidth=0)
+    axes.fill_between(
+        bands.index, bands[low], bands[high], color=COLOURS["band"], alpha=0.45, linewidth=0
+    )
     middle = min(bands.columns, key=lambda level: abs(float(level) - 0.5))
     axes.plot(bands.index, bands[middle], color=COLOURS["second"], linewidth=1.2)
     _limit_line(axes, limit)
@@ -86,16 +110,37 @@ def plot_bands(
     return axes
 
 
-def plot_stack(parts: pd.DataFrame, *, signal: Signal, total: float | None = None, axes: Axes | None = None) -> Axes:
+def plot_stack(
+    parts: pd.DataFrame, *, signal: Signal, total: float | None = None, axes: Axes | None = None
+) -> Axes:
     """Parts of a total over time, stacked; `total` is drawn as the limit."""
     axes = _axes(axes)
-    colours = [COLOURS["usage"], COLOURS["second"], COLOURS["band"], "#b45309", "#7c3aed", COLOURS["quiet"]]
+    colours = [
+        COLOURS["usage"],
+        COLOURS["second"],
+        COLOURS["band"],
+        "#b45309",
+        "#7c3aed",
+        COLOURS["quiet"],
+    ]
     step = max(1, len(parts) // _MOST_POINTS)
     thin = parts.iloc[::step]
-    axes.stackplot(thin.index, thin.fillna(0).to_numpy().T, labels=list(thin.columns), colors=colours, linewidth=0, alpha=0.85)
+    axes.stackplot(
+        thin.index,
+        thin.fillna(0).to_numpy().T,
+        labels=list(thin.columns),
+        colors=colours,
+        linewidth=0,
+        alpha=0.85,
+    )
     _limit_line(axes, total)
     _dress(axes, signal)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=min(6, len(parts.columns)), frameon=False)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.14),
+        ncols=min(6, len(parts.columns)),
+        frameon=False,
+    )
     return axes
 
 
@@ -106,8 +151,24 @@ def plot_limits(table: pd.DataFrame, *, signal: Signal, axes: Axes | None = None
     axes = axes if axes is not None else plt.subplots(figsize=(9, 1 + 0.28 * len(table)))[1]
     rows = np.arange(len(table))
     axes.barh(rows, table["observed_peak"], color=COLOURS["band"], height=0.6, label="recent peak")
-    axes.plot(table["limit"], rows, "|", color=COLOURS["second"], markersize=12, markeredgewidth=2.5, label="proposed")
-    axes.plot(table["current"], rows, "|", color=COLOURS["limit"], markersize=12, markeredgewidth=2.5, label="in force")
+    axes.plot(
+        table["limit"],
+        rows,
+        "|",
+        color=COLOURS["second"],
+        markersize=12,
+        markeredgewidth=2.5,
+        label="proposed",
+    )
+    axes.plot(
+        table["current"],
+        rows,
+        "|",
+        color=COLOURS["limit"],
+        markersize=12,
+        markeredgewidth=2.5,
+        label="in force",
+    )
     axes.set_yticks(rows, list(table.index))
     axes.invert_yaxis()
     text = printer(signal)
@@ -125,9 +186,22 @@ def plot_frontier(points: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
     """
     axes = _axes(axes)
     ours = pd.DataFrame(points.xs("capacity", level="policy")).sort_values(by="total")
-    axes.plot(ours["total"], 100 * ours["breached"], "o-", color=COLOURS["usage"], linewidth=2, markersize=5, label="capacity")
-    marks = [(f"{float(str(risk)):.0%}", row["total"], 100 * row["breached"], COLOURS["usage"]) for risk, row in ours.iterrows()]
-    others = points.drop(index="capacity", level="policy").groupby(level="policy", sort=False).first()
+    axes.plot(
+        ours["total"],
+        100 * ours["breached"],
+        "o-",
+        color=COLOURS["usage"],
+        linewidth=2,
+        markersize=5,
+        label="capacity",
+    )
+    marks = [
+        (f"{float(str(risk)):.0%}", row["total"], 100 * row["breached"], COLOURS["usage"])
+        for risk, row in ours.iterrows()
+    ]
+    others = (
+        points.drop(index="capacity", level="policy").groupby(level="policy", sort=False).first()
+    )
     for name, row in others.iterrows():
         axes.plot(row["total"], 100 * row["breached"], "s", color=COLOURS["limit"], markersize=6)
         marks.append((str(name), row["total"], 100 * row["breached"], COLOURS["limit"]))
@@ -147,7 +221,9 @@ def plot_frontier(points: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
 def plot_heatmap(hours: pd.DataFrame, *, signal: Signal, axes: Axes | None = None) -> Axes:
     """A 7 x 24 frame (Monday first, hours UTC) as a map of light and dark."""
     axes = _axes(axes)
-    mesh = axes.pcolormesh(np.arange(25), np.arange(8), hours.to_numpy(), cmap="viridis", linewidth=0)
+    mesh = axes.pcolormesh(
+        np.arange(25), np.arange(8), hours.to_numpy(), cmap="viridis", linewidth=0
+    )
     axes.set_yticks(np.arange(7) + 0.5, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
     axes.set_xticks(np.arange(0, 25, 3))
     axes.set_xlabel("hour of day, UTC")
@@ -191,18 +267,36 @@ def _name_apart(axes: Axes, marks: list[tuple[str, float, float, str]], line: np
     floor = axes.transAxes.transform((0, 0))[1] * 72 / axes.figure.dpi
     for (name, across, up, colour), (x, y) in zip(marks, points, strict=True):
         wide, tall = 0.65 * size * len(name), size
-        places = [(dx if side > 0 else -dx - wide, dy - tall / 2) for dx, dy in _PLACES for side in (1, -1)]
+        places = [
+            (dx if side > 0 else -dx - wide, dy - tall / 2)
+            for dx, dy in _PLACES
+            for side in (1, -1)
+        ]
         boxes = [(x + left, y + low, x + left + wide, y + low + tall) for left, low in places]
-        free = [not any(_overlap(box, other) for other in taken) and box[1] >= floor for box in boxes]
-        clear = [is_free and not any(_overlap(box, other) for other in drawn) for box, is_free in zip(boxes, free, strict=True)]
+        free = [
+            not any(_overlap(box, other) for other in taken) and box[1] >= floor for box in boxes
+        ]
+        clear = [
+            is_free and not any(_overlap(box, other) for other in drawn)
+            for box, is_free in zip(boxes, free, strict=True)
+        ]
         best = clear.index(True) if any(clear) else free.index(True) if any(free) else 0
         taken.append(boxes[best])
-        axes.annotate(name, (across, up), textcoords="offset points", xytext=places[best], color=colour, va="bottom")
+        axes.annotate(
+            name,
+            (across, up),
+            textcoords="offset points",
+            xytext=places[best],
+            color=colour,
+            va="bottom",
+        )
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _overlap(first: tuple[float, ...], other: tuple[float, ...]) -> bool:
     """Whether two boxes (left, low, right, high) share a point."""
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    return (
+        first[0] < other[2] and other[0] < first[2] and first[1] < other[3] and other[1] < first[3]
+    )
 
 
 def _thin(usage: pd.Series[float]) -> pd.Series[float]:
@@ -232,7 +326,9 @@ def _dress(axes: Axes, signal: Signal) -> None:
     text = printer(signal)
     axes.set_ylim(bottom=0)
     if text is format_memory:
-        axes.set_yticks([tick for tick in _binary_ticks(axes.get_ylim()[1]) if tick <= axes.get_ylim()[1]])
+        axes.set_yticks(
+            [tick for tick in _binary_ticks(axes.get_ylim()[1]) if tick <= axes.get_ylim()[1]]
+        )
     axes.yaxis.set_major_formatter(lambda value, _: text(value) if value else "0")
     axes.margins(x=0.01)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.8)

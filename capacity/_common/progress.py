@@ -66,7 +66,13 @@ class LogProgress:
 
     def finish(self) -> None:
         """Log the end."""
-        _log.info("%s: %d of %d in %.1f s", self._what, self._done, self._total, time.monotonic() - self._began)
+        _log.info(
+            "%s: %d of %d in %.1f s",
+            self._what,
+            self._done,
+            self._total,
+            time.monotonic() - self._began,
+        )
 
 
 def say_taken_back(error: BaseException, *, whole: bool) -> None:

@@ -39,4 +39,8 @@ def looks_secret(name: str, value: str | None) -> bool:
         return False
     if _SHAPES.search(value):
         return True
-    return bool(_NAME.search(name)) and not _HARMLESS.search(name) and value.strip().lower() not in _SWITCHES
+    return (
+        bool(_NAME.search(name))
+        and not _HARMLESS.search(name)
+        and value.strip().lower() not in _SWITCHES
+    )

@@ -11,7 +11,15 @@ from capacity._common.units import MIB, format_cores, format_memory, parse_cpuse
 from capacity.errors import InputError
 from capacity.model import Value, What
 
-__all__ = ["COMPOSE_NAMES", "CPUSET", "RESTART_POLICY", "check_value", "compose_settings", "equal", "show_value"]
+__all__ = [
+    "COMPOSE_NAMES",
+    "CPUSET",
+    "RESTART_POLICY",
+    "check_value",
+    "compose_settings",
+    "equal",
+    "show_value",
+]
 
 BYTES = frozenset({What.MEMORY, What.MEMORY_SWAP, What.RESERVATION})
 CORES = frozenset({What.CPUS, What.CPU_RESERVATION})
@@ -52,12 +60,16 @@ def check_value(what: What, value: Value) -> None:
     elif what in TEXTS:
         pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}")
+            raise ValueError(
+                f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}"
+            )
         if what is What.CPUSET:
             _check_cpuset(value)
     elif not isinstance(value, dict) or not value:
         raise ValueError(f"{what} must be a mapping with something in it")
-    elif what is What.DEPENDS_ON and not all(isinstance(part, str) and part in CONDITIONS for part in value.values()):
+    elif what is What.DEPENDS_ON and not all(
+        isinstance(part, str) and part in CONDITIONS for part in value.values()
+    ):
         raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
 
 
@@ -81,21 +93,25 @@ def _check_number(what: What, value: float) -> None:
         raise ValueError(f"a port is at most {_LARGEST_PORT}")
 
 
-def equal(what: What, one: Value, other: Value) -> bool:
+def equal(what: What, value: Value, other: Value) -> bool:
     """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are rounded for people."""
-    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+    if isinstance(value, (int, float)) and isinstance(other, (int, float)):
         if what in BYTES:
-            return abs(one - other) < MIB
-        return abs(one - other) < 0.01 if what in CORES else one == other  # noqa: PLR2004 - a hundredth of a core
+            return abs(value - other) < MIB
+        return abs(value - other) < 0.01 if what in CORES else value == other  # noqa: PLR2004 - a hundredth of a core
     if what is What.RESTART_POLICY:
-        return (one or "no") == (other or "no")
-    return (one or None) == (other or None)
+        return (value or "no") == (other or "no")
+    return (value or None) == (other or None)
 
 
 def show_value(what: What, value: Value) -> str:
     """The value for people."""
     if value is None or value == "":
-        return "none" if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK, What.DEPENDS_ON} else "unlimited"
+        return (
+            "none"
+            if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK, What.DEPENDS_ON}
+            else "unlimited"
+        )
     if what in BYTES and isinstance(value, (int, float)):
         return "unlimited" if value == -1 else format_memory(value)
     if what in CORES and isinstance(value, (int, float)):
@@ -114,7 +130,11 @@ def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, 
             value = int(after) if after == -1 else _whole(after)
         elif what is What.PIDS and isinstance(after, (int, float)):
             value = int(after)
-        elif what is What.HOST_PORT and isinstance(after, (int, float)) and isinstance(before, (int, float)):
+        elif (
+            what is What.HOST_PORT
+            and isinstance(after, (int, float))
+            and isinstance(before, (int, float))
+        ):
             value = {**wanted.get("ports", {}), str(int(before)): int(after)}
         wanted[COMPOSE_NAMES[what]] = value
     return wanted

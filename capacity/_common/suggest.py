@@ -17,7 +17,10 @@ def meant(name: str, known: Iterable[str]) -> list[str]:
     names = sorted(known)
     same = [each for each in names if each.rpartition("/")[2] == name]
     alike = get_close_matches(name, names, _MOST) + [
-        each for each in names if each.rpartition("/")[2] in get_close_matches(name, [one.rpartition("/")[2] for one in names], 1)
+        each
+        for each in names
+        if each.rpartition("/")[2]
+        in get_close_matches(name, [known.rpartition("/")[2] for known in names], 1)
     ]
     return list(dict.fromkeys([*same, *alike]))[:_MOST]
 
@@ -25,5 +28,7 @@ def meant(name: str, known: Iterable[str]) -> list[str]:
 def no_such_service(name: str, known: Iterable[str]) -> InputError:
     """The error to raise for a name that no service has."""
     near = meant(name, known)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "`capacity recommend` lists the services"
+    hint = (
+        f"Did you mean {' or '.join(near)}?" if near else "`capacity recommend` lists the services"
+    )
     return InputError(f"There is no service {name!r}", hint)

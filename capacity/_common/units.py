@@ -12,7 +12,15 @@ import re
 
 from capacity.errors import InputError
 
-__all__ = ["MIB", "count_cores", "format_cores", "format_memory", "memory_for_compose", "parse_cores", "parse_cpuset"]
+__all__ = [
+    "MIB",
+    "count_cores",
+    "format_cores",
+    "format_memory",
+    "memory_for_compose",
+    "parse_cores",
+    "parse_cpuset",
+]
 __all__ += ["parse_memory"]
 
 MIB = 1024**2
@@ -55,7 +63,9 @@ def parse_cores(text: str) -> float:
     """
     cores = float(text) if _CORES.fullmatch(text) else math.nan
     if not (math.isfinite(cores) and cores > 0):
-        raise InputError(f"{text!r} is no number of cores", "Write a positive number, for example 1.5")
+        raise InputError(
+            f"{text!r} is no number of cores", "Write a positive number, for example 1.5"
+        )
     return cores
 
 

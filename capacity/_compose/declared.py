@@ -49,11 +49,16 @@ class Declared:
 
 
 def load_declared(
-    name: str, files: Iterable[str | Path], folder: str | Path | None, env_files: Iterable[str | Path] = ()
+    name: str,
+    files: Iterable[str | Path],
+    folder: str | Path | None,
+    env_files: Iterable[str | Path] = (),
 ) -> Declared:
     """Read a project; what cannot be read is said in `missing`, nothing is raised."""
     paths, home = tuple(Path(file) for file in files), Path(folder) if folder else None
-    variables = tuple(path for path in map(Path, env_files) if home is None or path != home / ".env")  # read where it exists
+    variables = tuple(
+        path for path in map(Path, env_files) if home is None or path != home / ".env"
+    )  # read where it exists
     if not paths:
         return Declared(name, paths, home, missing="its containers do not name their compose files")
     absent = next((path for path in (*paths, *variables) if not path.is_file()), None)
@@ -66,7 +71,9 @@ def load_declared(
     return Declared(name, paths, home, project, env_files=variables)
 
 
-def declarations(containers: Iterable[Container], elsewhere: Mapping[str, Path] | None = None) -> dict[str, Declared]:
+def declarations(
+    containers: Iterable[Container], elsewhere: Mapping[str, Path] | None = None
+) -> dict[str, Declared]:
     """Project -> what its files declare, for all Compose projects among the containers.
 
     Args:
@@ -75,11 +82,21 @@ def declarations(containers: Iterable[Container], elsewhere: Mapping[str, Path] 
     """
     elsewhere = elsewhere or {}
     found: dict[str, Declared] = {}
-    for one in sorted(containers, key=lambda container: container.started_at, reverse=True):  # the newest labels count
-        if one.project != ServiceKey.STANDALONE and not one.oneoff and one.project not in found:
-            own = elsewhere.get(one.project)
-            files, folder = ((own,), own.parent) if own else (one.config_files, one.working_dir)
-            found[one.project] = load_declared(one.project, files, folder, () if own else one.env_files)
+    for newest in sorted(
+        containers, key=lambda container: container.started_at, reverse=True
+    ):  # the newest labels count
+        if (
+            newest.project != ServiceKey.STANDALONE
+            and not newest.oneoff
+            and newest.project not in found
+        ):
+            own = elsewhere.get(newest.project)
+            files, folder = (
+                ((own,), own.parent) if own else (newest.config_files, newest.working_dir)
+            )
+            found[newest.project] = load_declared(
+                newest.project, files, folder, () if own else newest.env_files
+            )
     return found
 
 
@@ -100,5 +117,7 @@ def declared_value(service: Service, what: What) -> tuple[Value, Origin | None]:
         What.HEALTH_CHECK: service.model.get("healthcheck"),
         What.DEPENDS_ON: dict(service.depends_on) or None,
     }
-    origin = next((found for place in _PLACES[what] if (found := service.where(place)) is not None), None)
+    origin = next(
+        (found for place in _PLACES[what] if (found := service.where(place)) is not None), None
+    )
     return values[what], origin

@@ -12,7 +12,15 @@ from capacity.model import Value, What
 
 __all__ = ["Drift", "drift"]
 
-_COMPARED = (What.MEMORY, What.MEMORY_SWAP, What.CPUS, What.CPUSET, What.RESERVATION, What.PIDS, What.RESTART_POLICY)
+_COMPARED = (
+    What.MEMORY,
+    What.MEMORY_SWAP,
+    What.CPUS,
+    What.CPUSET,
+    What.RESERVATION,
+    What.PIDS,
+    What.RESTART_POLICY,
+)
 _CORES_APART = 0.001
 
 
@@ -29,28 +37,48 @@ class Drift:
     where: str
 
 
-def drift(inventory: Inventory, projects: Mapping[str, Declared] | Mapping[str, Path] | None = None) -> list[Drift]:
+def drift(
+    inventory: Inventory, projects: Mapping[str, Declared] | Mapping[str, Path] | None = None
+) -> list[Drift]:
     """Every setting of every service that differs from its compose files, by service; what cannot be read is left out.
 
     Args:
         inventory: from `snapshot`.
         projects: what `declarations` gave, or project -> compose file where files lie elsewhere than the containers say.
     """
-    known = {name: one for name, one in (projects or {}).items() if isinstance(one, Declared)}
-    paths = {name: one for name, one in (projects or {}).items() if isinstance(one, Path)}
+    known = {
+        name: project for name, project in (projects or {}).items() if isinstance(project, Declared)
+    }
+    paths = {
+        name: project for name, project in (projects or {}).items() if isinstance(project, Path)
+    }
     known = known or declarations(inventory.containers, paths)
     rows = []
-    for one in inventory.containers:
-        service = known[one.project].service(one.service) if one.project in known and not one.oneoff else None
+    for container in inventory.containers:
+        service = (
+            known[container.project].service(container.service)
+            if container.project in known and not container.oneoff
+            else None
+        )
         if service is None:
             continue
         for what in _COMPARED:
             declared, origin = declared_value(service, what)
-            live = live_value(one, what)
+            live = live_value(container, what)
             if what is What.MEMORY_SWAP and declared is None:
                 continue  # the Engine then chooses it
-            if not _same(what, live, declared, inventory.host(one.host).cores):
-                rows.append(Drift(one.key, one.host, one.name, what, live, declared, str(origin or service.where() or "")))
+            if not _same(what, live, declared, inventory.host(container.host).cores):
+                rows.append(
+                    Drift(
+                        container.key,
+                        container.host,
+                        container.name,
+                        what,
+                        live,
+                        declared,
+                        str(origin or service.where() or ""),
+                    )
+                )
     return sorted(rows, key=lambda row: (row.service, row.host, row.container, row.what))
 
 
@@ -58,9 +86,15 @@ def _same(what: What, live: Value, declared: Value, cores: int) -> bool:
     if what is What.RESTART_POLICY:
         return (live or "no") == (declared or "no")
     if what is What.CPUSET:
-        return cpus_of(live) == cpus_of(declared) or (not declared and cpus_of(live) == set(range(cores)))
+        return cpus_of(live) == cpus_of(declared) or (
+            not declared and cpus_of(live) == set(range(cores))
+        )
     if what is What.CPUS:
-        whole = float(cores)  # a limit of all cores is none, and the only way to lift one without a new container
-        one, other = (float(value) if isinstance(value, (int, float)) else whole for value in (live, declared))
-        return abs(min(one, whole) - min(other, whole)) < _CORES_APART
+        whole = float(
+            cores
+        )  # a limit of all cores is none, and the only way to lift one without a new container
+        number, other = (
+            float(value) if isinstance(value, (int, float)) else whole for value in (live, declared)
+        )
+        return abs(min(number, whole) - min(other, whole)) < _CORES_APART
     return live == declared

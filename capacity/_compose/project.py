@@ -24,7 +24,12 @@ from capacity.errors import ComposeError
 __all__ = ["Project", "find_files", "load_project"]
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-_OVERRIDES = ("compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml")
+_OVERRIDES = (
+    "compose.override.yaml",
+    "compose.override.yml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,11 @@ def load_project(
     Raises:
         ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and next step.
     """
-    paths = find_files(Path(files)) if isinstance(files, (str, Path)) else [Path(file).absolute() for file in files]
+    paths = (
+        find_files(Path(files))
+        if isinstance(files, (str, Path))
+        else [Path(file).absolute() for file in files]
+    )
     home = Path(folder).absolute() if folder is not None else paths[0].parent
     outside = dict(os.environ if environment is None else environment)
     dotenv: dict[str, str] = {}
@@ -80,16 +89,26 @@ def load_project(
         if env_files or file.is_file():
             dotenv |= read_env_file(file, {**dotenv, **outside})
     variables = {**dotenv, **outside}
-    project = name or variables.get("COMPOSE_PROJECT_NAME") or _declared_name(paths, variables) or _plain_name(home.name)
+    project = (
+        name
+        or variables.get("COMPOSE_PROJECT_NAME")
+        or _declared_name(paths, variables)
+        or _plain_name(home.name)
+    )
     if not project:
-        raise ComposeError(f"{home}: no project name can be made of this folder's name", "Give a name")
+        raise ComposeError(
+            f"{home}: no project name can be made of this folder's name", "Give a name"
+        )
     variables["COMPOSE_PROJECT_NAME"] = project
     loaded = load_model(paths, Settings(home, variables, user_home=variables.get("HOME", "")))
     declared = frozenset(loaded.get("services") or ())
     tree = settle(loaded, project, variables, tuple(profiles))
     model = render(tree)
     check_consistency(tree, model, declared)
-    services = {service: make_service(service, tree, model["services"][service]) for service in model["services"]}
+    services = {
+        service: make_service(service, tree, model["services"][service])
+        for service in model["services"]
+    }
     return Project(project, tuple(paths), services, model, tree)
 
 

@@ -114,16 +114,25 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
             for port in model.get("ports", [])
         ),
         volumes=tuple(
-            Volume(mount.get("type", ""), mount.get("target", ""), mount.get("source", ""), mount.get("read_only", False))
+            Volume(
+                mount.get("type", ""),
+                mount.get("target", ""),
+                mount.get("source", ""),
+                mount.get("read_only", False),
+            )
             for mount in model.get("volumes", [])
         ),
-        healthcheck=None if check is None else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),
+        healthcheck=None
+        if check is None
+        else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),
         restart=model.get("restart"),
         replicas=int(model.get("scale", deploy.get("replicas", 1))),
         container_name=model.get("container_name"),
         environment=model.get("environment", {}),
         labels=model.get("labels", {}),
-        depends_on={other: wanted["condition"] for other, wanted in model.get("depends_on", {}).items()},
+        depends_on={
+            other: wanted["condition"] for other, wanted in model.get("depends_on", {}).items()
+        },
         profiles=tuple(model.get("profiles", ())),
         network_mode=model.get("network_mode"),
         networks=tuple(model.get("networks") or ()),

@@ -36,7 +36,9 @@ def addresses(settings: EngineSettings) -> dict[str, Address]:
     if not settings.hosts and (where := os.environ.get("DOCKER_HOST")):
         return {"local": Address(_checked(where, "DOCKER_HOST"))}
     named = settings.hosts or {"local": _current_context()}
-    return {name: Address(where) if "://" in where else _context(where) for name, where in named.items()}
+    return {
+        name: Address(where) if "://" in where else _context(where) for name, where in named.items()
+    }
 
 
 def _checked(where: str, what: str) -> str:
@@ -44,7 +46,9 @@ def _checked(where: str, what: str) -> str:
     scheme, mark, rest = where.partition("://")
     if mark and rest and scheme in _SCHEMES:
         return where
-    raise SettingsError(f"{what} is {where!r}, which is no address of an Engine", f"Write it as {_WRITTEN}")
+    raise SettingsError(
+        f"{what} is {where!r}, which is no address of an Engine", f"Write it as {_WRITTEN}"
+    )
 
 
 def _current_context() -> str:
@@ -57,7 +61,9 @@ def _current_context() -> str:
     except FileNotFoundError:
         return "default"
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"Cannot read {file}: {error}", "Correct it, or name the engines in the settings") from error
+        raise InputError(
+            f"Cannot read {file}: {error}", "Correct it, or name the engines in the settings"
+        ) from error
 
 
 def _folder() -> Path:
@@ -78,11 +84,15 @@ def _context(name: str) -> Address:
         raise InputError(f"There is no docker context {name!r}", hint) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"The docker context {name!r} cannot be read: {error}", "Look at it with `docker context inspect`"
+            f"The docker context {name!r} cannot be read: {error}",
+            "Look at it with `docker context inspect`",
         ) from error
     return Address(
         _checked(host, f"The host of the docker context {name!r}"),
-        _tls(_folder() / "contexts" / "tls" / digest / "docker", verify=not endpoint.get("SkipTLSVerify")),
+        _tls(
+            _folder() / "contexts" / "tls" / digest / "docker",
+            verify=not endpoint.get("SkipTLSVerify"),
+        ),
     )
 
 
@@ -93,4 +103,6 @@ def _tls(folder: Path, *, verify: bool) -> object:
 
     authority, certificate, key = (folder / name for name in ("ca.pem", "cert.pem", "key.pem"))
     pair = (str(certificate), str(key)) if certificate.is_file() and key.is_file() else None
-    return TLSConfig(client_cert=pair, ca_cert=str(authority) if authority.is_file() else None, verify=verify)
+    return TLSConfig(
+        client_cert=pair, ca_cert=str(authority) if authority.is_file() else None, verify=verify
+    )

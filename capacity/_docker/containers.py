@@ -7,7 +7,16 @@ from typing import Any
 
 from capacity.model import ServiceKey, Value, What
 
-__all__ = ["NO_LIMIT", "Container", "Host", "Inventory", "Published", "cpus_of", "live_value", "read_container"]
+__all__ = [
+    "NO_LIMIT",
+    "Container",
+    "Host",
+    "Inventory",
+    "Published",
+    "cpus_of",
+    "live_value",
+    "read_container",
+]
 
 NO_LIMIT = 2**63 - 4096
 """What the kernel says where memory has no limit; unlike 0 the Engine takes it, and so an update can lift a limit."""
@@ -97,9 +106,13 @@ class Inventory:
 
     def of(self, service: str, host: str = "") -> tuple[Container, ...]:
         """The containers of a service, those of `docker compose run` left out; `host` is an Engine's name or its machine's."""
-        names = {one.name for one in self.hosts if host in {one.name, one.hostname}}
-        found = tuple(one for one in self.containers if one.key == service and not one.oneoff)
-        here = tuple(one for one in found if one.host in names)
+        names = {known.name for known in self.hosts if host in {known.name, known.hostname}}
+        found = tuple(
+            container
+            for container in self.containers
+            if container.key == service and not container.oneoff
+        )
+        here = tuple(container for container in found if container.host in names)
         # a metrics server may know the host under another name; with one Engine there is no doubt which is meant
         return here or (found if len(self.hosts) + len(self.unreachable) == 1 or not host else ())
 
@@ -110,7 +123,11 @@ class Inventory:
 
 def read_container(host: str, attrs: dict[str, Any]) -> Container:
     """A container from the Engine's own description of it."""
-    config, limits, state = attrs.get("Config") or {}, attrs.get("HostConfig") or {}, attrs.get("State") or {}
+    config, limits, state = (
+        attrs.get("Config") or {},
+        attrs.get("HostConfig") or {},
+        attrs.get("State") or {},
+    )
     labels = dict(config.get("Labels") or {})
     name = str(attrs.get("Name", "")).lstrip("/")
     service = labels.get(f"{_COMPOSE}service")

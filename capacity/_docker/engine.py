@@ -16,7 +16,13 @@ from capacity._common.progress import Progress, Silent
 from capacity._docker.addresses import Address, addresses
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.ssh import tunnel
-from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, SettingsError
+from capacity.errors import (
+    ContainerGone,
+    EngineError,
+    EngineRefused,
+    EngineUnreachable,
+    SettingsError,
+)
 from capacity.settings import EngineSettings
 
 __all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
@@ -65,14 +71,19 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
         status = int(error.response.status_code) if error.response is not None else 0
         if status == _GONE:
             raise ContainerGone(
-                f"Engine {host}: cannot {doing}: {said}", "Take a new snapshot with `capacity inventory`"
+                f"Engine {host}: cannot {doing}: {said}",
+                "Take a new snapshot with `capacity inventory`",
             ) from error
         hint = "Correct what it names, then try again"
-        raise EngineRefused(f"Engine {host} refused to {doing}: {said}", hint, status=status) from error
+        raise EngineRefused(
+            f"Engine {host} refused to {doing}: {said}", hint, status=status
+        ) from error
     except (DockerException, RequestException, OSError) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         hint = "Is it running, and may you use its socket? `docker info` tells the same"
-        raise EngineUnreachable(f"Engine {host} does not answer ({doing}): {cause}", hint) from error
+        raise EngineUnreachable(
+            f"Engine {host} does not answer ({doing}): {cause}", hint
+        ) from error
 
 
 @contextmanager
@@ -101,8 +112,12 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
                 max_pool_size=_CONNECTIONS,
             )
         except ValueError as error:
-            raise SettingsError(f"The address of Engine {name} is none: {error}", "Write it as tcp://host:2376") from error
-    api.trust_env = False  # certificates and proxies meant for others must not come between us and the Engine
+            raise SettingsError(
+                f"The address of Engine {name} is none: {error}", "Write it as tcp://host:2376"
+            ) from error
+    api.trust_env = (
+        False  # certificates and proxies meant for others must not come between us and the Engine
+    )
     try:
         with engine_errors(name, f"connect to {address.url}"):
             api._version = api._retrieve_server_version()  # noqa: SLF001 - what "auto" does, before trust_env can be set
@@ -137,8 +152,14 @@ def _tls(settings: EngineSettings) -> Any:
     if not any((*pair, settings.ca_file)):
         return None
     if (pair[0] is None) != (pair[1] is None):
-        raise SettingsError("engine.client_cert and engine.client_key belong together", "Set both or neither")
-    missing = [str(file) for file in (*pair, settings.ca_file) if file is not None and not Path(file).is_file()]
+        raise SettingsError(
+            "engine.client_cert and engine.client_key belong together", "Set both or neither"
+        )
+    missing = [
+        str(file)
+        for file in (*pair, settings.ca_file)
+        if file is not None and not Path(file).is_file()
+    ]
     if missing:
         raise SettingsError(f"There is no file {missing[0]}", "Correct the table [engine]")
     try:
@@ -148,7 +169,9 @@ def _tls(settings: EngineSettings) -> Any:
             verify=True,
         )
     except TLSParameterError as error:
-        raise SettingsError(f"The TLS files of [engine] cannot be used: {error}", "Correct the table [engine]") from error
+        raise SettingsError(
+            f"The TLS files of [engine] cannot be used: {error}", "Correct the table [engine]"
+        ) from error
 
 
 @contextmanager
@@ -163,7 +186,9 @@ def connect_all(settings: EngineSettings) -> Iterator[tuple[dict[str, Engine], d
     engines: dict[str, Engine] = {}
     unreachable: dict[str, str] = {}
     with ExitStack() as stack, ThreadPoolExecutor(max(len(wanted), 1)) as pool:
-        opened = {name: (connect(name, address, settings), name) for name, address in wanted.items()}
+        opened = {
+            name: (connect(name, address, settings), name) for name, address in wanted.items()
+        }
         tries = {name: pool.submit(context.__enter__) for name, (context, _) in opened.items()}
         last: EngineError | None = None
         for name, attempt in tries.items():
@@ -224,7 +249,9 @@ def moment(said: str) -> float:
     return datetime.fromisoformat(re.sub(r"\.(\d{1,6})\d*", r".\1", said)).timestamp()
 
 
-def survey(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None = None) -> Inventory:
+def survey(
+    engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None = None
+) -> Inventory:
     """A snapshot over open connections; containers that vanish meanwhile are left out.
 
     Raises:
@@ -234,18 +261,22 @@ def survey(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progre
     named: list[tuple[Engine, str]] = []
     for engine in engines.values():
         with engine_errors(engine.host.name, "list its containers"):
-            named += [(engine, one["Id"]) for one in engine.api.containers(all=True)]
+            named += [(engine, container["Id"]) for container in engine.api.containers(all=True)]
     progress.start("containers", len(named))
     try:
-        with ThreadPoolExecutor(max(sum(engine.in_flight for engine in engines.values()), 1)) as pool:
+        with ThreadPoolExecutor(
+            max(sum(engine.in_flight for engine in engines.values()), 1)
+        ) as pool:
             found = []
-            for one in pool.map(_inspected, named):
-                found += [one] if one is not None else []
+            for container in pool.map(_inspected, named):
+                found += [container] if container is not None else []
                 progress.advance()
     finally:
         progress.finish()
     hosts = tuple(sorted((engine.host for engine in engines.values()), key=lambda host: host.name))
-    return Inventory(hosts, tuple(sorted(found, key=lambda one: (one.host, one.name))), dict(unreachable))
+    return Inventory(
+        hosts, tuple(sorted(found, key=lambda item: (item.host, item.name))), dict(unreachable)
+    )
 
 
 def _inspected(place: tuple[Engine, str]) -> Container | None:

@@ -28,7 +28,9 @@ def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[i
     """
     found: dict[str, list[tuple[int, float]]] = {}
     for actor, when in _events(engine, "die", since, until):
-        found.setdefault(actor["ID"], []).append((int(actor["Attributes"].get("exitCode") or 0), when))
+        found.setdefault(actor["ID"], []).append(
+            (int(actor["Attributes"].get("exitCode") or 0), when)
+        )
     return found
 
 
@@ -73,10 +75,16 @@ def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, 
     return [(actor["ID"], when) for actor, when in _events(engine, "oom", since, until)]
 
 
-def _events(engine: Engine, kind: str, since: float, until: float) -> list[tuple[dict[str, Any], float]]:
+def _events(
+    engine: Engine, kind: str, since: float, until: float
+) -> list[tuple[dict[str, Any], float]]:
     asked = {"event": kind, "type": "container"}
     with engine_errors(engine.host.name, "tell its events"):
-        events = list(engine.api.events(since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True))
+        events = list(
+            engine.api.events(
+                since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True
+            )
+        )
     return [(event["Actor"], event["timeNano"] / 1e9) for event in events]
 
 
@@ -103,5 +111,9 @@ def recent_ends(engine: Engine, now: datetime, minutes: int) -> Ends:
             events = list(stream)
         finally:
             stream.close()
-    ended = Counter(str(event.get("id")) for event in events if event.get("Type") == "container" and event.get("Action") == "die")
+    ended = Counter(
+        str(event.get("id"))
+        for event in events
+        if event.get("Type") == "container" and event.get("Action") == "die"
+    )
     return Ends(minutes, dict(ended), len(events) < _RING)

@@ -97,7 +97,14 @@ def stop(engine: Engine, container: str, name: str = "", seconds: int | None = N
     try:
         with engine_errors(engine.host.name, f"stop {name or container[:12]}"):
             own = engine.api.inspect_container(container)["Config"].get("StopTimeout")
-            engine.api.stop(container, timeout=_GRACE if seconds is None and own is None else own if seconds is None else seconds)
+            engine.api.stop(
+                container,
+                timeout=_GRACE
+                if seconds is None and own is None
+                else own
+                if seconds is None
+                else seconds,
+            )
     except ContainerGone:
         return
 
@@ -115,7 +122,9 @@ def remove(engine: Engine, container: str, name: str = "") -> None:
         return
 
 
-def execute(engine: Engine, container: str, command: Sequence[str], name: str = "") -> tuple[int, str]:
+def execute(
+    engine: Engine, container: str, command: Sequence[str], name: str = ""
+) -> tuple[int, str]:
     """Run a command inside a running container; its exit code, and the beginning of what it said.
 
     Raises:

@@ -28,7 +28,9 @@ def ssh_command(address: str) -> list[str]:
     try:
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise InputError(f"{address!r} is no ssh address: {error}", "Write it as ssh://user@host") from error
+        raise InputError(
+            f"{address!r} is no ssh address: {error}", "Write it as ssh://user@host"
+        ) from error
     if not host or host.startswith("-") or (parts.username or "").startswith("-"):
         raise InputError(f"{address!r} is no ssh address", "Write it as ssh://user@host")
     words = ["ssh", "-o", "BatchMode=yes", "-T"]
@@ -47,7 +49,10 @@ def tunnel(address: str) -> Iterator[str]:
     """
     command = ssh_command(address)
     started: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory(prefix="capacity-") as folder, socket.socket(socket.AF_UNIX) as door:
+    with (
+        tempfile.TemporaryDirectory(prefix="capacity-") as folder,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
         place = Path(folder) / "docker.sock"
         door.bind(str(place))
         door.listen(64)
@@ -72,7 +77,10 @@ def _serve(door: socket.socket, command: list[str], started: list[subprocess.Pop
             connection, _ = door.accept()
         except OSError:  # the door is shut
             return
-        with connection, suppress(OSError):  # without ssh the connection ends, and the caller says that nobody answers
+        with (
+            connection,
+            suppress(OSError),
+        ):  # without ssh the connection ends, and the caller says that nobody answers
             ends = connection.fileno()
             process = subprocess.Popen(command, stdin=ends, stdout=ends, stderr=subprocess.DEVNULL)  # noqa: S603 - words, no shell
             started.append(process)

@@ -13,7 +13,15 @@ from capacity.model import Value, What
 
 __all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
 
-LIVE = (What.MEMORY, What.MEMORY_SWAP, What.CPUS, What.CPUSET, What.RESERVATION, What.PIDS, What.RESTART_POLICY)
+LIVE = (
+    What.MEMORY,
+    What.MEMORY_SWAP,
+    What.CPUS,
+    What.CPUSET,
+    What.RESERVATION,
+    What.PIDS,
+    What.RESTART_POLICY,
+)
 """What the Engine changes on a container that runs."""
 
 _PERIOD = 100_000
@@ -37,12 +45,16 @@ def update_body(container: Container, wanted: Mapping[What, Value], host: Host) 
         memory = wanted.get(What.MEMORY, container.memory)
         body["Memory"] = NO_LIMIT if memory is None else math.ceil(_number(memory))
         swap = NO_LIMIT if memory is None else _swap(container, wanted, body["Memory"])
-        body["MemorySwap"] = NO_LIMIT if swap == -1 else swap  # the Engine would not pass -1 on to the kernel
+        body["MemorySwap"] = (
+            NO_LIMIT if swap == -1 else swap
+        )  # the Engine would not pass -1 on to the kernel
     if What.RESERVATION in wanted:
         reservation = wanted[What.RESERVATION]
         # a soft limit at the hard one is none
         lifted = body.get("Memory", container.memory or NO_LIMIT)
-        body["MemoryReservation"] = lifted if reservation is None else math.ceil(_number(reservation))
+        body["MemoryReservation"] = (
+            lifted if reservation is None else math.ceil(_number(reservation))
+        )
     if What.CPUS in wanted:
         body |= _cpu(container, wanted[What.CPUS], host)
     if What.CPUSET in wanted:
@@ -64,7 +76,11 @@ def _number(value: Value) -> float:
 def _swap(container: Container, wanted: Mapping[What, Value], memory: int) -> int:
     """Memory and swap together: as asked for, else with as much swap as before, in the same proportion where it was the usual."""
     asked = wanted.get(What.MEMORY_SWAP)
-    return math.ceil(_number(asked)) if asked is not None else swap_with(container.memory, container.memory_swap, memory)
+    return (
+        math.ceil(_number(asked))
+        if asked is not None
+        else swap_with(container.memory, container.memory_swap, memory)
+    )
 
 
 def swap_with(before: int | None, swap: int | None, memory: int) -> int:
@@ -85,7 +101,10 @@ def swap_with(before: int | None, swap: int | None, memory: int) -> int:
 def _cpu(container: Container, cores: Value, host: Host) -> dict[str, int]:
     """A container made with a quota refuses NanoCpus, and the other way round."""
     if container.quota:
-        return {"CpuPeriod": _PERIOD, "CpuQuota": -1 if cores is None else round(_number(cores) * _PERIOD)}
+        return {
+            "CpuPeriod": _PERIOD,
+            "CpuQuota": -1 if cores is None else round(_number(cores) * _PERIOD),
+        }
     return {"NanoCpus": round((host.cores if cores is None else _number(cores)) * 1e9)}
 
 

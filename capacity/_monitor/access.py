@@ -39,7 +39,9 @@ def check_exposure(settings: MonitorSettings) -> None:
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("monitor.username and monitor.password go together", "Set both or none")
     if settings.host not in _LOOPBACK and settings.token is None and settings.password is None:
-        hint = "Set monitor.token (CAPACITY_MONITOR__TOKEN) or monitor.username and monitor.password"
+        hint = (
+            "Set monitor.token (CAPACITY_MONITOR__TOKEN) or monitor.username and monitor.password"
+        )
         raise SettingsError(f"monitor.host {settings.host} is open to others without a token", hint)
 
 

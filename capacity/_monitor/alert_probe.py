@@ -47,4 +47,6 @@ class Prober:
         self._token, error = send_probe(self._address, self._wait)
         arrived = not error and self._arrived.wait(self._wait)
         seconds = time.monotonic() - began if arrived else None
-        self.delivery = Delivery(plain_address(self._address), error, "the monitor's own webhook", self._wait, seconds)
+        self.delivery = Delivery(
+            plain_address(self._address), error, "the monitor's own webhook", self._wait, seconds
+        )

@@ -58,15 +58,24 @@ def make_app(watch: Watch) -> Starlette:
 
     async def health(_: Request) -> Response:
         problems = watch.problems(now())
-        return JSONResponse({"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200)
+        return JSONResponse(
+            {"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200
+        )
 
     async def metrics(_: Request) -> Response:
         second = f"metrics {time.monotonic():.0f}"  # ages move on, but not within a second
-        return PlainTextResponse(await run_in_threadpool(kept.text, second, lambda: exposition(watch)), media_type=_CONTENT_TYPE)
+        return PlainTextResponse(
+            await run_in_threadpool(kept.text, second, lambda: exposition(watch)),
+            media_type=_CONTENT_TYPE,
+        )
 
     async def explained(request: Request) -> Response:
         found = await run_in_threadpool(runbook_page, request.path_params["code"])
-        return PlainTextResponse("There is no such runbook\n", 404) if found is None else HTMLResponse(found)
+        return (
+            PlainTextResponse("There is no such runbook\n", 404)
+            if found is None
+            else HTMLResponse(found)
+        )
 
     async def document(_: Request) -> Response:
         return JSONResponse(json_api.openapi())
@@ -81,7 +90,10 @@ def make_app(watch: Watch) -> Starlette:
             Route("/health", health),
             Route("/metrics", metrics),
             Route("/runbooks/{code}", explained),
-            *(Route(f"/api/v1/{name}", _view(watch, kept, name, make)) for name, make in made.items()),
+            *(
+                Route(f"/api/v1/{name}", _view(watch, kept, name, make))
+                for name, make in made.items()
+            ),
             Route("/api/v1/openapi.json", document),
             Route("/api/v1/alerts", alerts, methods=["POST"]),
         ],
@@ -96,8 +108,12 @@ def _view(
 
     async def answer(_: Request) -> Response:
         if watch.evaluation is None:
-            return JSONResponse({"error": "nothing has been evaluated yet"}, 503, {"Retry-After": "5"})
-        text = await run_in_threadpool(kept.text, name, lambda: json.dumps(make(watch), allow_nan=False))
+            return JSONResponse(
+                {"error": "nothing has been evaluated yet"}, 503, {"Retry-After": "5"}
+            )
+        text = await run_in_threadpool(
+            kept.text, name, lambda: json.dumps(make(watch), allow_nan=False)
+        )
         return Response(text, media_type="application/json")
 
     return answer

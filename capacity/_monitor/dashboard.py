@@ -27,20 +27,36 @@ def runbook_page(code: str) -> str | None:
     """A runbook as HTML; None where there is none."""
     body = runbook_html(code)
     return (
-        None if body is None else _document(f"Runbook {code}", f'<nav aria-label="Parts"><a href="../">Dashboard</a></nav>{body}')
+        None
+        if body is None
+        else _document(
+            f"Runbook {code}", f'<nav aria-label="Parts"><a href="../">Dashboard</a></nav>{body}'
+        )
     )
 
 
 def page(watch: Watch) -> str:
     """The dashboard as HTML."""
     found = watch.evaluation
-    body = "<p>Nothing has been evaluated yet; the first look is on its way.</p>" if found is None else _body(watch, found)
-    links = (("#findings", "Findings"), ("#waivers", "Waivers"), ("#risks", "Limits"), ("#sources", "Sources"))
+    body = (
+        "<p>Nothing has been evaluated yet; the first look is on its way.</p>"
+        if found is None
+        else _body(watch, found)
+    )
+    links = (
+        ("#findings", "Findings"),
+        ("#waivers", "Waivers"),
+        ("#risks", "Limits"),
+        ("#sources", "Sources"),
+    )
     others = (("api/v1/findings", "JSON"), ("metrics", "Metrics"))
     parts = "".join(f'<a href="{place}">{name}</a>' for place, name in (*links, *others))
     skip = '<a class="skip" href="#findings">Skip to the findings</a>'
     return _document(
-        "capacity monitor", f'<nav aria-label="Parts">{parts}</nav>{body}', skip, '<meta http-equiv="refresh" content="60">'
+        "capacity monitor",
+        f'<nav aria-label="Parts">{parts}</nav>{body}',
+        skip,
+        '<meta http-equiv="refresh" content="60">',
     )
 
 
@@ -53,13 +69,21 @@ def _document(title: str, body: str, before: str = "", head: str = "") -> str:
 
 
 def _body(watch: Watch, found: Evaluation) -> str:
-    return "".join([_tiles(watch, found), _findings(found), _waivers(found), _risks(found), _sources(watch, found)])
+    return "".join(
+        [
+            _tiles(watch, found),
+            _findings(found),
+            _waivers(found),
+            _risks(found),
+            _sources(watch, found),
+        ]
+    )
 
 
 def _tiles(watch: Watch, found: Evaluation) -> str:
     report = found.report
     failing = report.failing() if report is not None else ()
-    grave = sum(one.rule.severity.reaches(Severity.HIGH) for one in failing)
+    grave = sum(finding.rule.severity.reaches(Severity.HIGH) for finding in failing)
     score = "unknown" if report is None or report.score is None else f"{report.score:.0%}"
     stale = any(source.stale_since is not None for source in found.sources.values())
     problems = watch.problems(now())
@@ -72,7 +96,9 @@ def _tiles(watch: Watch, found: Evaluation) -> str:
         ("Sources", "stale" if stale else "fresh", "warn" if stale else "good"),
         ("Monitor", "failing" if problems else "healthy", "bad" if problems else "good"),
     ]
-    shown = "".join(f'<li class="{level}">{name}<b>{_text(value)}</b></li>' for name, value, level in tiles)
+    shown = "".join(
+        f'<li class="{level}">{name}<b>{_text(value)}</b></li>' for name, value, level in tiles
+    )
     said = "".join(f'<p role="alert">{_text(problem)}</p>' for problem in problems)
     when = f"<p><small>Evaluated {_moment(found.at)} in {found.seconds:.1f} s</small></p>"
     return f'<section aria-label="Status"><ul class="tiles">{shown}</ul>{said}{when}</section>'
@@ -85,17 +111,23 @@ def _findings(found: Evaluation) -> str:
         return _section("findings", "Findings", f"<p>{said}</p>")
     rows = [
         (
-            f'<span class="{one.rule.severity}">{one.rule.severity}</span>',
-            f"{_rule(one.rule.id)} <small>{_text(one.rule.slug)}</small>",
-            _text(one.subject),
-            f"{_text(one.verdict.message)}<br><small>{_text(one.verdict.evidence.text())}</small>",
-            f"<details><summary>How</summary>{_text(one.rule.remediation)}</details>",
+            f'<span class="{finding.rule.severity}">{finding.rule.severity}</span>',
+            f"{_rule(finding.rule.id)} <small>{_text(finding.rule.slug)}</small>",
+            _text(finding.subject),
+            f"{_text(finding.verdict.message)}<br><small>{_text(finding.verdict.evidence.text())}</small>",
+            f"<details><summary>How</summary>{_text(finding.rule.remediation)}</details>",
         )
-        for one in failing[:_MOST_ROWS]
+        for finding in failing[:_MOST_ROWS]
     ]
-    more = f"<p>{len(failing) - _MOST_ROWS} more in the JSON.</p>" if len(failing) > _MOST_ROWS else ""
+    more = (
+        f"<p>{len(failing) - _MOST_ROWS} more in the JSON.</p>" if len(failing) > _MOST_ROWS else ""
+    )
     caption = f"{len(failing)} broken rules, the worst first"
-    return _section("findings", "Findings", _table(("Severity", "Rule", "Where", "What", "Fix"), rows, caption) + more)
+    return _section(
+        "findings",
+        "Findings",
+        _table(("Severity", "Rule", "Where", "What", "Fix"), rows, caption) + more,
+    )
 
 
 def _rule(code: str) -> str:
@@ -108,12 +140,14 @@ def _waivers(found: Evaluation) -> str:
         return _section("waivers", "Waivers", "<p>There are none.</p>")
     rows = [
         (
-            *(_text(part) for part in (one.rule, one.service, one.owner, one.reason)),
-            f"{one.expires}{' (expired)' if one.expired(report.today) else ''}",
+            *(_text(part) for part in (waiver.rule, waiver.service, waiver.owner, waiver.reason)),
+            f"{waiver.expires}{' (expired)' if waiver.expired(report.today) else ''}",
         )
-        for one in report.waivers
+        for waiver in report.waivers
     ]
-    return _section("waivers", "Waivers", _table(("Rule", "Service", "Owner", "Reason", "Until"), rows))
+    return _section(
+        "waivers", "Waivers", _table(("Rule", "Service", "Owner", "Reason", "Until"), rows)
+    )
 
 
 def _risks(found: Evaluation) -> str:
@@ -123,7 +157,11 @@ def _risks(found: Evaluation) -> str:
         for service, row in table[table["action"] == Action.RAISE].iterrows()
     ]
     if not raised:
-        said = "No limit needs to be raised." if found.tables else "Without metrics nothing is known of limits."
+        said = (
+            "No limit needs to be raised."
+            if found.tables
+            else "Without metrics nothing is known of limits."
+        )
         return _section("risks", "Limits about to break", f"<p>{said}</p>")
     rows = [
         (_text(service), resource, f"{chance:.0%}", _text(reason))
@@ -135,12 +173,20 @@ def _risks(found: Evaluation) -> str:
 
 def _sources(watch: Watch, found: Evaluation) -> str:
     rows = [
-        (_text(name), f"stale since {_moment(source.stale_since)}" if source.stale_since else "fresh", _text(source.error))
+        (
+            _text(name),
+            f"stale since {_moment(source.stale_since)}" if source.stale_since else "fresh",
+            _text(source.error),
+        )
         for name, source in sorted(found.sources.items())
     ]
     delivery = watch.prober.delivery
     if delivery is not None:
-        arrived = f"arrived after {delivery.seconds:.1f} s" if delivery.seconds is not None else "did not arrive"
+        arrived = (
+            f"arrived after {delivery.seconds:.1f} s"
+            if delivery.seconds is not None
+            else "did not arrive"
+        )
         rows.append(("alert delivery", f"the last probe {arrived}", _text(delivery.error)))
     return _section("sources", "Sources", _table(("Source", "State", "Error"), rows))
 
@@ -152,7 +198,10 @@ def _section(name: str, title: str, body: str) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> str:
     """A table of cells that are already HTML; the first of each row names it."""
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
     said = f"<caption>{caption}</caption>" if caption else ""
     return f'<div class="scroll" tabindex="0"><table>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capacity._monitor.state import Evaluation, Source, now
-from capacity.compliance import Facts, PortMove, Report, evaluate, load_rules, load_waivers, propose_moves
+from capacity.compliance import (
+    Facts,
+    PortMove,
+    Report,
+    evaluate,
+    load_rules,
+    load_waivers,
+    propose_moves,
+)
 from capacity.compliance._facts import collect, probes
 from capacity.compliance._facts.monitoring import Delivery, Monitoring
 from capacity.errors import CapacityError, NoHistory
@@ -50,7 +58,9 @@ class Watched:
         return self.settings.prometheus.url is not None
 
 
-def look(watched: Watched, before: Evaluation | None, delivery: Delivery | None = None) -> Evaluation:
+def look(
+    watched: Watched, before: Evaluation | None, delivery: Delivery | None = None
+) -> Evaluation:
     """Evaluate again; what cannot be asked now keeps the facts of before and is called stale.
 
     Args:
@@ -64,7 +74,11 @@ def look(watched: Watched, before: Evaluation | None, delivery: Delivery | None 
     tables: Mapping[Resource, pd.DataFrame] = before.tables if before is not None else {}
     notes: list[str] = []
     steps: list[tuple[str, bool, Callable[[Facts], Facts]]] = [
-        ("files", bool(watched.paths), lambda known: replace(known, projects=collect.from_files(watched.paths).projects)),
+        (
+            "files",
+            bool(watched.paths),
+            lambda known: replace(known, projects=collect.from_files(watched.paths).projects),
+        ),
         ("engine", watched.engine, lambda known: _engines(known, watched.settings, notes)),
         ("prometheus", watched.metrics, lambda known: _history(known, watched.settings, notes)),
     ]
@@ -73,18 +87,24 @@ def look(watched: Watched, before: Evaluation | None, delivery: Delivery | None 
             continue
         facts, sources[name] = _asked(facts, sources.get(name, Source()), ask, at)
     if delivery is not None:
-        facts = replace(facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery))
+        facts = replace(
+            facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
+        )
     facts = replace(facts, notes=tuple(notes))
     try:
         if facts.history is not None and not sources["prometheus"].error:
             tables = _limits(facts, watched.settings)
         report, moves = _evaluated(facts, watched.settings, at)
     except CapacityError as error:
-        return Evaluation(now(), time.monotonic() - began, None, facts, (), tables, sources, _line(error))
+        return Evaluation(
+            now(), time.monotonic() - began, None, facts, (), tables, sources, _line(error)
+        )
     return Evaluation(now(), time.monotonic() - began, report, facts, moves, tables, sources)
 
 
-def _asked(facts: Facts, source: Source, ask: Callable[[Facts], Facts], at: datetime) -> tuple[Facts, Source]:
+def _asked(
+    facts: Facts, source: Source, ask: Callable[[Facts], Facts], at: datetime
+) -> tuple[Facts, Source]:
     try:
         return ask(facts), source.after("", at)
     except CapacityError as error:
@@ -115,10 +135,15 @@ def _limits(facts: Facts, settings: Settings) -> dict[Resource, pd.DataFrame]:
     from capacity import _api
 
     assert facts.history is not None
-    return {resource: _api.recommend(facts.history, resource, settings=settings).table for resource in Resource}
+    return {
+        resource: _api.recommend(facts.history, resource, settings=settings).table
+        for resource in Resource
+    }
 
 
-def _evaluated(facts: Facts, settings: Settings, at: datetime) -> tuple[Report, tuple[PortMove, ...]]:
+def _evaluated(
+    facts: Facts, settings: Settings, at: datetime
+) -> tuple[Report, tuple[PortMove, ...]]:
     book = load_rules(settings.compliance.rules)
     waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
     return evaluate(book, facts, waivers, today=at.date()), tuple(propose_moves(facts, book))

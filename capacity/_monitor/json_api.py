@@ -20,7 +20,11 @@ def findings(watch: Watch) -> dict[str, Any]:
     """The report, when it was made, and which sources are stale."""
     found = watch.evaluation
     assert found is not None
-    report = json.loads(as_json(found.report, found.moves, watch.watched.runbooks)) if found.report is not None else None
+    report = (
+        json.loads(as_json(found.report, found.moves, watch.watched.runbooks))
+        if found.report is not None
+        else None
+    )
     sources = {
         name: {
             "answered": source.answered.isoformat() if source.answered else None,
@@ -47,11 +51,18 @@ def services(watch: Watch) -> dict[str, Any]:
         entry(key)["containers"] = len(live)
     for resource, table in found.tables.items():
         for service, row in table.iterrows():
-            said = {name: _number(row[name]) for name in ("current", "limit", "breach_now", "breach_after")}
-            entry(str(service))["recommendations"][str(resource)] = {"action": row["action"], "reason": row["reason"], **said}
-    for one in found.report.failing() if found.report is not None else ():
-        if one.subject in names:
-            names[one.subject]["failing"].append(one.rule.id)
+            said = {
+                name: _number(row[name])
+                for name in ("current", "limit", "breach_now", "breach_after")
+            }
+            entry(str(service))["recommendations"][str(resource)] = {
+                "action": row["action"],
+                "reason": row["reason"],
+                **said,
+            }
+    for finding in found.report.failing() if found.report is not None else ():
+        if finding.subject in names:
+            names[finding.subject]["failing"].append(finding.rule.id)
     return {"at": found.at.isoformat(), "services": dict(sorted(names.items()))}
 
 
@@ -72,14 +83,22 @@ def plan(watch: Watch) -> dict[str, Any]:
         for service, row in table.iterrows()
         if row["action"] in {Action.SET, Action.RAISE, Action.LOWER}
     ]
-    ports = json.loads(as_json(found.report, found.moves))["port_moves"] if found.report is not None else []
+    ports = (
+        json.loads(as_json(found.report, found.moves))["port_moves"]
+        if found.report is not None
+        else []
+    )
     return {"at": found.at.isoformat(), "limits": limits, "ports": ports}
 
 
 def openapi() -> dict[str, Any]:
     """OpenAPI 3.1 of the interface."""
     answer = {"content": {"application/json": {"schema": {"type": "object"}}}}
-    texts = {"findings": "Findings, score and waivers", "services": "Services with limits and rules", "plan": "Proposed changes"}
+    texts = {
+        "findings": "Findings, score and waivers",
+        "services": "Services with limits and rules",
+        "plan": "Proposed changes",
+    }
     paths: dict[str, Any] = {
         f"/api/v1/{name}": {
             "get": {
@@ -88,13 +107,18 @@ def openapi() -> dict[str, Any]:
                 "responses": {
                     "200": {"description": text, **answer},
                     "401": {"description": "Credentials are needed"},
-                    "503": {"description": "Nothing has been evaluated yet, or too many requests at once"},
+                    "503": {
+                        "description": "Nothing has been evaluated yet, or too many requests at once"
+                    },
                 },
             }
         }
         for name, text in texts.items()
     }
-    body = {"required": True, "content": {"application/json": {"schema": {"type": "object", "required": ["alerts"]}}}}
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": "object", "required": ["alerts"]}}},
+    }
     paths["/api/v1/alerts"] = {
         "post": {
             "operationId": "alerts",
@@ -107,7 +131,11 @@ def openapi() -> dict[str, Any]:
             },
         }
     }
-    return {"openapi": "3.1.0", "info": {"title": "capacity monitor", "version": __version__}, "paths": paths}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "capacity monitor", "version": __version__},
+        "paths": paths,
+    }
 
 
 def _number(value: float) -> float | None:

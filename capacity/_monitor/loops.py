@@ -30,7 +30,9 @@ _EVENTS = {"start", "die", "oom", "kill", "destroy", "create", "update", "rename
 class Loop:
     """A thread that does one thing again and again, and can be asked whether it still does."""
 
-    def __init__(self, name: str, work: Callable[[], None], every: float, wake: threading.Event | None = None) -> None:
+    def __init__(
+        self, name: str, work: Callable[[], None], every: float, wake: threading.Event | None = None
+    ) -> None:
         self.name, self.every = name, every
         self.last: datetime | None = None
         self._work, self._wake, self._stop = work, wake or threading.Event(), threading.Event()
@@ -110,7 +112,11 @@ class Watch:
 
     def problems(self, at: datetime) -> list[str]:
         """What is wrong with the monitor itself."""
-        found = [f"the loop {loop.name} has not come round" for loop in self.loops if not loop.healthy(at)]
+        found = [
+            f"the loop {loop.name} has not come round"
+            for loop in self.loops
+            if not loop.healthy(at)
+        ]
         if self.evaluation is None:
             found.append("nothing has been evaluated yet")
         elif self.evaluation.error:
@@ -128,8 +134,14 @@ class Watch:
             except CapacityError as error:
                 _log.info("No engine events: %s", error)
                 return
-            streams = [engine.api.events(decode=True, filters={"type": "container"}) for engine in engines.values()]
-            threads = [threading.Thread(target=self._follow, args=(stream, loop), daemon=True) for stream in streams]
+            streams = [
+                engine.api.events(decode=True, filters={"type": "container"})
+                for engine in engines.values()
+            ]
+            threads = [
+                threading.Thread(target=self._follow, args=(stream, loop), daemon=True)
+                for stream in streams
+            ]
             for thread in threads:
                 thread.start()
             while not loop.stopping.wait(1.0) and all(thread.is_alive() for thread in threads):

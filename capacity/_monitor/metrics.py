@@ -32,7 +32,9 @@ def exposition(watch: Watch) -> str:
     for loop in watch.loops:
         up.labels(loop.name).set(loop.healthy(now()))
     gauge("monitor_webhook_sent", "Messages that the webhook took").set(watch.notifier.sent)
-    gauge("monitor_webhook_failed", "Tries that the webhook did not take").set(watch.notifier.failed)
+    gauge("monitor_webhook_failed", "Tries that the webhook did not take").set(
+        watch.notifier.failed
+    )
     if watch.evaluation is not None:
         _evaluation(watch.evaluation, gauge)
         _limits(watch.evaluation, gauge)
@@ -41,7 +43,9 @@ def exposition(watch: Watch) -> str:
 
 def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
     gauge("evaluation_duration_seconds", "How long the last evaluation took").set(found.seconds)
-    gauge("evaluation_timestamp_seconds", "When the last evaluation ended").set(found.at.timestamp())
+    gauge("evaluation_timestamp_seconds", "When the last evaluation ended").set(
+        found.at.timestamp()
+    )
     age = gauge("data_age_seconds", "Seconds since a source last answered", ("source",))
     for name, source in sorted(found.sources.items()):
         if source.answered is not None:
@@ -49,16 +53,29 @@ def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
     if found.report is None:
         return
     if found.report.score is not None:
-        gauge("compliance_score", "Share of passes, weighted by severity, 0 to 1").set(found.report.score)
-    counts = Counter((one.rule.id, str(one.rule.severity), str(one.status)) for one in found.report.findings)
-    findings = gauge("compliance_findings", "Findings by rule, severity and status", ("rule", "severity", "status"))
+        gauge("compliance_score", "Share of passes, weighted by severity, 0 to 1").set(
+            found.report.score
+        )
+    counts = Counter(
+        (finding.rule.id, str(finding.rule.severity), str(finding.status))
+        for finding in found.report.findings
+    )
+    findings = gauge(
+        "compliance_findings",
+        "Findings by rule, severity and status",
+        ("rule", "severity", "status"),
+    )
     for place, count in sorted(counts.items()):
         findings.labels(*place).set(count)
 
 
 def _limits(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
     for resource, table in sorted(found.tables.items()):
-        limit = gauge(f"{resource}_recommended_limit_{_UNITS[resource]}", "Recommended limit", ("project", "service"))
+        limit = gauge(
+            f"{resource}_recommended_limit_{_UNITS[resource]}",
+            "Recommended limit",
+            ("project", "service"),
+        )
         for key, value in table["limit"].items():
             if math.isfinite(value):
                 project, _, service = str(key).rpartition("/")

@@ -42,7 +42,7 @@ class Notifier:
         """Queue messages of what is new and of what is mended since the last report."""
         if not self._webhook:
             return
-        firing = {(one.rule.id, one.subject): one for one in report.failing()}
+        firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
         new, mended = messages(firing, self._active, at, self._external, self._runbooks)
         self._waiting.extend([*new, *mended])
         self.wake.set()
@@ -53,7 +53,9 @@ class Notifier:
 
         while self._waiting and time.monotonic() >= self._not_before:
             try:
-                with requests.post(self._webhook, json=self._waiting[0], timeout=_PATIENCE, allow_redirects=False) as answer:
+                with requests.post(
+                    self._webhook, json=self._waiting[0], timeout=_PATIENCE, allow_redirects=False
+                ) as answer:
                     cause = "" if answer.ok else f"HTTP {answer.status_code}"
             except requests.RequestException as error:
                 cause = type(error).__name__
@@ -69,7 +71,11 @@ class Notifier:
 
 
 def messages(
-    firing: dict[tuple[str, str], Finding], active: _Active, at: datetime, external: str, runbooks: str | None = None
+    firing: dict[tuple[str, str], Finding],
+    active: _Active,
+    at: datetime,
+    external: str,
+    runbooks: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Messages of new and of mended findings, one a rule; `active` is brought up to date.
 
@@ -83,12 +89,21 @@ def messages(
     new = [key for key in sorted(firing) if key not in active]
     mended = [key for key in sorted(active) if key not in firing]
     for key in new:
-        active[key] = (at, _labels(firing[key]) | {"_summary": firing[key].verdict.message, "_fix": firing[key].rule.remediation})
+        active[key] = (
+            at,
+            _labels(firing[key])
+            | {"_summary": firing[key].verdict.message, "_fix": firing[key].rule.remediation},
+        )
     told = [
-        _message(rule, [_alert(active[key], None, runbooks) for key in new if key[0] == rule], external) for rule in _rules(new)
+        _message(
+            rule, [_alert(active[key], None, runbooks) for key in new if key[0] == rule], external
+        )
+        for rule in _rules(new)
     ]
     gone = [
-        _message(rule, [_alert(active[key], at, runbooks) for key in mended if key[0] == rule], external)
+        _message(
+            rule, [_alert(active[key], at, runbooks) for key in mended if key[0] == rule], external
+        )
         for rule in _rules(mended)
     ]
     for key in mended:
@@ -110,7 +125,9 @@ def _labels(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _alert(told: tuple[datetime, dict[str, Any]], ended: datetime | None, runbooks: str | None) -> dict[str, Any]:
+def _alert(
+    told: tuple[datetime, dict[str, Any]], ended: datetime | None, runbooks: str | None
+) -> dict[str, Any]:
     since, said = told
     labels = {name: value for name, value in said.items() if not name.startswith("_")}
     page = runbook_url(labels["rule"], runbooks)
@@ -118,7 +135,11 @@ def _alert(told: tuple[datetime, dict[str, Any]], ended: datetime | None, runboo
     return {
         "status": "firing" if ended is None else "resolved",
         "labels": labels,
-        "annotations": {"summary": said["_summary"], "description": said["_fix"], **({"runbook_url": page} if page else {})},
+        "annotations": {
+            "summary": said["_summary"],
+            "description": said["_fix"],
+            **({"runbook_url": page} if page else {}),
+        },
         "startsAt": since.astimezone(UTC).isoformat(),
         "endsAt": _NEVER if ended is None else ended.astimezone(UTC).isoformat(),
         "generatorURL": "",

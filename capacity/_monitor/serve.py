@@ -24,7 +24,9 @@ def serve(watched: Watched) -> None:
         import prometheus_client  # noqa: F401 - asked for early, so that a missing extra is told before anything starts
         import uvicorn
     except ImportError as error:
-        raise SettingsError(f"The monitor needs {error.name}", "pip install 'capacity-notebooks[monitor]'") from error
+        raise SettingsError(
+            f"The monitor needs {error.name}", "pip install 'capacity-notebooks[monitor]'"
+        ) from error
     from capacity._monitor.access import check_exposure
     from capacity._monitor.app import make_app
     from capacity._monitor.loops import Watch
@@ -33,10 +35,17 @@ def serve(watched: Watched) -> None:
     check_exposure(chosen)
     missing = [str(path) for path in watched.paths if not path.exists()]
     if missing:
-        raise InputError(f"There is no {missing[0]} to watch", "Name compose files or folders with them")
+        raise InputError(
+            f"There is no {missing[0]} to watch", "Name compose files or folders with them"
+        )
     watch = Watch(watched)
     config = uvicorn.Config(
-        make_app(watch), host=chosen.host, port=chosen.port, log_level="warning", access_log=False, server_header=False
+        make_app(watch),
+        host=chosen.host,
+        port=chosen.port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
     )
     server = uvicorn.Server(config)
     watch.start()
@@ -44,7 +53,8 @@ def serve(watched: Watched) -> None:
         server.run()
     except SystemExit as error:  # uvicorn's way to say that it could not bind
         raise WorkError(
-            f"Cannot listen at {chosen.host}:{chosen.port}", "Is another monitor running? Choose another --port"
+            f"Cannot listen at {chosen.host}:{chosen.port}",
+            "Is another monitor running? Choose another --port",
         ) from error
     finally:
         watch.stop()

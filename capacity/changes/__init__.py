@@ -12,7 +12,15 @@ from capacity.changes._plan.commands import update_command
 from capacity.changes._plan.exports import emit_override, emit_patch, emit_scripts
 from capacity.changes._plan.file import plan_text, read_plan, write_plan
 from capacity.changes._plan.git_branch import Branch, commit_plan
-from capacity.changes._plan.plan import MadeFrom, Plan, PlannedChange, is_edited, make_plan, plan_id, plan_schema
+from capacity.changes._plan.plan import (
+    MadeFrom,
+    Plan,
+    PlannedChange,
+    is_edited,
+    make_plan,
+    plan_id,
+    plan_schema,
+)
 from capacity.changes._rollback.rollback import Back, rollback, rollback_preview
 from capacity.errors import EditRefused
 

@@ -50,12 +50,20 @@ def outlooks_of(plan: Plan) -> list[Outlook]:
             limit = change.before if isinstance(change.before, (int, float)) else None
             evidence = change.evidence
             peak = evidence.get("peak_high")
-            found.append(Outlook(change.service, change.resource, limit, peak, None, evidence.get("breach_now")))
+            found.append(
+                Outlook(
+                    change.service, change.resource, limit, peak, None, evidence.get("breach_now")
+                )
+            )
     return found
 
 
 def alert_rules(
-    outlooks: Iterable[Outlook], settings: Settings, *, valid_until: datetime, name: str = "capacity-forecasts"
+    outlooks: Iterable[Outlook],
+    settings: Settings,
+    *,
+    valid_until: datetime,
+    name: str = "capacity-forecasts",
 ) -> str:
     """The text of a rules file; the alerts are silent once the forecast's time is over.
 
@@ -66,55 +74,59 @@ def alert_rules(
         name: of the rule group.
     """
     until = int(valid_until.timestamp())
-    rules = [rule for one in outlooks for rule in _rules(one, settings, until)]
+    rules = [rule for outlook in outlooks for rule in _rules(outlook, settings, until)]
     for rule in rules:
-        rule["annotations"]["runbook_url"] = runbook_url(Reason.BREACH_EXPECTED, settings.report.runbooks)
+        rule["annotations"]["runbook_url"] = runbook_url(
+            Reason.BREACH_EXPECTED, settings.report.runbooks
+        )
     return _yaml({"groups": [{"name": name, "rules": rules}]}) if rules else "groups: []\n"
 
 
-def _rules(one: Outlook, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
-    show = count_cores if one.resource is Resource.CPU else format_memory
-    risk = settings.sizing.risk if one.resource is Resource.MEMORY else settings.sizing.cpu_risk
-    what = f"{one.service} {one.resource}"
-    labels = {"service": one.service, "resource": str(one.resource)}
-    if one.reaches is not None and one.limit is not None:
-        at = int(one.reaches.timestamp())
+def _rules(outlook: Outlook, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
+    show = count_cores if outlook.resource is Resource.CPU else format_memory
+    risk = settings.sizing.risk if outlook.resource is Resource.MEMORY else settings.sizing.cpu_risk
+    what = f"{outlook.service} {outlook.resource}"
+    labels = {"service": outlook.service, "resource": str(outlook.resource)}
+    if outlook.reaches is not None and outlook.limit is not None:
+        at = int(outlook.reaches.timestamp())
         yield _rule(
             "CapacityTimeToLimit",
             f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
-            f'{what} reaches its limit of {show(one.limit)} in {{{{ $value | printf "%.0f" }}}} hours',
+            f'{what} reaches its limit of {show(outlook.limit)} in {{{{ $value | printf "%.0f" }}}} hours',
         )
-    if one.breach is not None and one.breach > risk:
+    if outlook.breach is not None and outlook.breach > risk:
         yield _rule(
             "CapacityBreachRisk",
-            f"vector({one.breach:.4f}) > {risk:g} and vector(time()) < {until}",
+            f"vector({outlook.breach:.4f}) > {risk:g} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
             f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; accepted are {risk:.0%}",
         )
-    if one.peak is not None:
+    if outlook.peak is not None:
         yield _rule(
             "CapacityAboveForecast",
-            f"{_usage(one, settings)} > {one.peak:.6g} and on() vector(time()) < {until}",
+            f"{_usage(outlook, settings)} > {outlook.peak:.6g} and on() vector(time()) < {until}",
             {**labels, "severity": "info"},
-            f"{what} is above the {show(one.peak)} that the forecast held for the most likely maximum",
+            f"{what} is above the {show(outlook.peak)} that the forecast held for the most likely maximum",
             wait="15m",
         )
 
 
-def _rule(alert: str, expression: str, labels: dict[str, str], summary: str, wait: str = "") -> dict[str, Any]:
+def _rule(
+    alert: str, expression: str, labels: dict[str, str], summary: str, wait: str = ""
+) -> dict[str, Any]:
     body: dict[str, Any] = {"alert": alert, "expr": expression}
     if wait:
         body["for"] = wait
     return {**body, "labels": labels, "annotations": {"summary": summary}}
 
 
-def _usage(one: Outlook, settings: Settings) -> str:
+def _usage(outlook: Outlook, settings: Settings) -> str:
     """The worst replica's use now."""
     from capacity.history._signals import CATALOGUE, render
 
-    identity, key = settings.identity, ServiceKey.parse(one.service)
-    signal = Signal.CPU if one.resource is Resource.CPU else Signal.MEMORY
+    identity, key = settings.identity, ServiceKey.parse(outlook.service)
+    signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY
     query = render(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
     if key.project == ServiceKey.STANDALONE:
         chosen = f"{identity.name}={_text(key.service)}"
@@ -138,4 +150,7 @@ def _yaml(content: dict[str, Any]) -> str:
     yaml.width = 100_000
     text = io.StringIO()
     yaml.dump(content, text)
-    return "# Alerts from a capacity forecast; they fall silent when its time is over.\n" + text.getvalue()
+    return (
+        "# Alerts from a capacity forecast; they fall silent when its time is over.\n"
+        + text.getvalue()
+    )

@@ -5,7 +5,15 @@ from capacity.compliance._facts.facts import Facts
 from capacity.compliance._port_proposals import PortMove, propose_moves
 from capacity.compliance._rules.registry import Check
 from capacity.compliance._rules.rules import Rule, load_rules
-from capacity.compliance._verdicts import Evidence, Severity, Status, Verdict, failed, passed, unknown
+from capacity.compliance._verdicts import (
+    Evidence,
+    Severity,
+    Status,
+    Verdict,
+    failed,
+    passed,
+    unknown,
+)
 from capacity.compliance._waivers import Waiver, load_waivers
 
 __all__ = [

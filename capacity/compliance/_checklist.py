@@ -45,8 +45,8 @@ def checklist(report: Report) -> tuple[Point, ...]:
 
 
 def _point(text: str, checks: tuple[str, ...], report: Report) -> Point:
-    found = [one for one in report.findings if one.rule.check in checks]
+    found = [finding for finding in report.findings if finding.rule.check in checks]
     absent = {*checks} - {rule.check for rule in report.rules}
-    present = {one.status for one in found} | ({Status.NOT_EVALUATED} if absent else set())
+    present = {finding.status for finding in found} | ({Status.NOT_EVALUATED} if absent else set())
     status = next((status for status in _WORST_FIRST if status in present), Status.NOT_EVALUATED)
-    return Point(text, status, tuple(one for one in found if one.status is status))
+    return Point(text, status, tuple(finding for finding in found if finding.status is status))

@@ -68,7 +68,9 @@ class Report:
     unused: tuple[Waiver, ...]
     today: date
     notes: tuple[str, ...] = ()
-    _statuses: dict[tuple[str, str], tuple[Severity, Status]] = field(default_factory=dict, repr=False, compare=False)
+    _statuses: dict[tuple[str, str], tuple[Severity, Status]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -93,7 +95,12 @@ class Report:
     @property
     def expiring(self) -> tuple[Waiver, ...]:
         """Waivers that end within 30 days, the first to end first."""
-        return tuple(sorted((one for one in self.waivers if one.expires_soon(self.today)), key=lambda one: one.expires))
+        return tuple(
+            sorted(
+                (waiver for waiver in self.waivers if waiver.expires_soon(self.today)),
+                key=lambda waiver: waiver.expires,
+            )
+        )
 
     def useless(self, waiver: Waiver) -> str:
         """Why an unused waiver is of no use: its rule may not exist at all."""
@@ -102,14 +109,22 @@ class Report:
 
     def failing(self, threshold: Severity = Severity.LOW) -> tuple[Finding, ...]:
         """Broken rules at or above a severity, without those waived."""
-        return tuple(one for one in self.findings if one.failing and one.rule.severity.reaches(threshold))
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.failing and finding.rule.severity.reaches(threshold)
+        )
 
     def failing_pairs(self) -> tuple[tuple[str, str], ...]:
         """Rule id and subject of everything that fails, sorted."""
-        return tuple(sorted(pair for pair, (_, status) in self._statuses.items() if status is Status.FAIL))
+        return tuple(
+            sorted(pair for pair, (_, status) in self._statuses.items() if status is Status.FAIL)
+        )
 
 
-def evaluate(rules: Iterable[Rule], facts: Facts, waivers: Iterable[Waiver] = (), *, today: date) -> Report:
+def evaluate(
+    rules: Iterable[Rule], facts: Facts, waivers: Iterable[Waiver] = (), *, today: date
+) -> Report:
     """Every rule on everything that is known.
 
     Args:
@@ -125,7 +140,9 @@ def evaluate(rules: Iterable[Rule], facts: Facts, waivers: Iterable[Waiver] = ()
         return _evaluated(tuple(rules), facts, tuple(waivers), today)
 
 
-def _evaluated(rules: tuple[Rule, ...], facts: Facts, waivers: tuple[Waiver, ...], today: date) -> Report:
+def _evaluated(
+    rules: tuple[Rule, ...], facts: Facts, waivers: tuple[Waiver, ...], today: date
+) -> Report:
     findings: list[Finding] = []
     statuses: dict[tuple[str, str], tuple[Severity, Status]] = {}
     for rule in rules:
@@ -141,11 +158,15 @@ def _evaluated(rules: tuple[Rule, ...], facts: Facts, waivers: tuple[Waiver, ...
 def _without_use(waivers: Iterable[Waiver], findings: Iterable[Finding]) -> tuple[Waiver, ...]:
     """Waivers that fit no failure, nor anything that could not be evaluated and may fail another time."""
     open_ones: dict[str, list[Finding]] = {}
-    for one in findings:
-        if one.status is not Status.PASS:
-            for name in (one.rule.id, one.rule.slug):
-                open_ones.setdefault(name, []).append(one)
-    return tuple(waiver for waiver in waivers if not any(_may_fit(waiver, one) for one in open_ones.get(waiver.rule, ())))
+    for finding in findings:
+        if finding.status is not Status.PASS:
+            for name in (finding.rule.id, finding.rule.slug):
+                open_ones.setdefault(name, []).append(finding)
+    return tuple(
+        waiver
+        for waiver in waivers
+        if not any(_may_fit(waiver, finding) for finding in open_ones.get(waiver.rule, ()))
+    )
 
 
 def _may_fit(waiver: Waiver, finding: Finding) -> bool:
@@ -154,7 +175,14 @@ def _may_fit(waiver: Waiver, finding: Finding) -> bool:
 
 def _place(finding: Finding) -> tuple[object, ...]:
     evidence = finding.verdict.evidence
-    return (finding.rule.severity.rank, finding.rule.id, finding.subject, evidence.file, evidence.line, finding.verdict.message)
+    return (
+        finding.rule.severity.rank,
+        finding.rule.id,
+        finding.subject,
+        evidence.file,
+        evidence.line,
+        finding.verdict.message,
+    )
 
 
 def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
@@ -163,11 +191,13 @@ def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
     for verdict in _in_scope(rule, facts):
         found.setdefault(verdict.subject, []).append(verdict)
     if not found:
-        return {FLEET: [unknown(FLEET, "Nothing to look at: no data, or nothing in the rule's scope")]}
+        return {
+            FLEET: [unknown(FLEET, "Nothing to look at: no data, or nothing in the rule's scope")]
+        }
     result = {}
     for subject in sorted(found):
-        kept = [one for one in found[subject] if one.status is Status.FAIL]
-        missing = [one for one in found[subject] if one.status is Status.NOT_EVALUATED]
+        kept = [verdict for verdict in found[subject] if verdict.status is Status.FAIL]
+        missing = [verdict for verdict in found[subject] if verdict.status is Status.NOT_EVALUATED]
         result[subject] = kept or (missing or found[subject])[:1]
     return result
 
@@ -175,8 +205,13 @@ def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
 def _in_scope(rule: Rule, facts: Facts) -> Iterator[Verdict]:
     for verdict in _verdicts(rule, facts):
         if not _is_verdict(verdict):
-            raise InputError(f"The check {rule.check!r} of {rule.id} gave {verdict!r:.80}, no verdict", "Correct its package")
-        if rule.scope.covers(verdict.subject, facts.labels(verdict.subject) if rule.scope.labels else {}):
+            raise InputError(
+                f"The check {rule.check!r} of {rule.id} gave {verdict!r:.80}, no verdict",
+                "Correct its package",
+            )
+        if rule.scope.covers(
+            verdict.subject, facts.labels(verdict.subject) if rule.scope.labels else {}
+        ):
             yield verdict
 
 
@@ -193,18 +228,32 @@ def _verdicts(rule: Rule, facts: Facts) -> Sequence[Verdict]:
         return list(rule.run(facts))
     except CapacityError:
         raise
-    except Exception as error:  # others' checks may fail in any way, and a failed check must not look like a pass
-        cause = f"The check {rule.check!r} of rule {rule.id} failed: {type(error).__name__}: {error}"
-        raise InputError(cause, f"Correct the check, or leave the rule out of {rule.file}") from error
+    except (
+        Exception
+    ) as error:  # others' checks may fail in any way, and a failed check must not look like a pass
+        cause = (
+            f"The check {rule.check!r} of rule {rule.id} failed: {type(error).__name__}: {error}"
+        )
+        raise InputError(
+            cause, f"Correct the check, or leave the rule out of {rule.file}"
+        ) from error
 
 
-def _finding(rule: Rule, verdict: Verdict, waivers: Sequence[Waiver], facts: Facts, today: date) -> Finding:
+def _finding(
+    rule: Rule, verdict: Verdict, waivers: Sequence[Waiver], facts: Facts, today: date
+) -> Finding:
     file, line = _place_of(verdict, facts)
-    waiver = first_fitting(waivers, rule, verdict.subject, today) if verdict.status is Status.FAIL else None
+    waiver = (
+        first_fitting(waivers, rule, verdict.subject, today)
+        if verdict.status is Status.FAIL
+        else None
+    )
     if waiver is None:
         return Finding(rule, verdict, None, file, line)
     if waiver.expired(today):
-        late = replace(verdict, message=f"{verdict.message} (its waiver expired on {waiver.expires})")
+        late = replace(
+            verdict, message=f"{verdict.message} (its waiver expired on {waiver.expires})"
+        )
         return Finding(rule, late, waiver, file, line)
     return Finding(rule, replace(verdict, status=Status.WAIVED), waiver, file, line)
 

@@ -36,7 +36,9 @@ class PortMove:
         """The change of the plan; None without a free port."""
         if self.new is None:
             return None
-        return Change(self.service, What.HOST_PORT, float(self.old), float(self.new), Reason.PORT_CONFLICT, {})
+        return Change(
+            self.service, What.HOST_PORT, float(self.old), float(self.new), Reason.PORT_CONFLICT, {}
+        )
 
 
 def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, ...]:
@@ -54,9 +56,16 @@ def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, .
     first, last = settings.get("first", _FIRST), settings.get("last", _LAST)
     wanted = facts.claims
     leaving = _who_gives_way(facts, wanted, settings.get("gateways", _GATEWAYS))
-    taken = {port for claim in wanted if claim not in leaving for port in range(claim.first, claim.last + 1)}
+    taken = {
+        port
+        for claim in wanted
+        if claim not in leaving
+        for port in range(claim.first, claim.last + 1)
+    }
     moves: dict[tuple[str, int], PortMove] = {}
-    for claim in sorted(leaving, key=lambda one: (one.service, one.first, one.protocol, one.running)):
+    for claim in sorted(
+        leaving, key=lambda wanted: (wanted.service, wanted.first, wanted.protocol, wanted.running)
+    ):
         place = (claim.service, claim.first)
         if place in moves:
             moves[place] = _merged(moves[place], claim)
@@ -65,11 +74,15 @@ def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, .
         if new is not None:
             taken.add(new)
         where = (claim.origin.file, claim.origin.line) if claim.origin else ("", 0)
-        moves[place] = PortMove(claim.service, claim.first, new, claim.protocol, *where, leaving[claim])
+        moves[place] = PortMove(
+            claim.service, claim.first, new, claim.protocol, *where, leaving[claim]
+        )
     return tuple(moves.values())
 
 
-def _who_gives_way(facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str]) -> dict[Claim, str]:
+def _who_gives_way(
+    facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str]
+) -> dict[Claim, str]:
     """Claim -> reason, for every claim on one port that has to move so that the others can stay."""
     from capacity.compliance._checks.ports import is_gateway
 
@@ -77,7 +90,12 @@ def _who_gives_way(facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str
     fighting = [clash.claim for clash in clashes(wanted) if not clash.claim.flexible]
 
     def standing(claim: Claim) -> tuple[bool, bool, str, int]:
-        return not is_gateway(facts, claim.service, gateways), not claim.running, claim.service, claim.target
+        return (
+            not is_gateway(facts, claim.service, gateways),
+            not claim.running,
+            claim.service,
+            claim.target,
+        )
 
     staying: dict[tuple[int, str], list[Claim]] = {}
     for claim in sorted(fighting, key=standing):
@@ -87,7 +105,9 @@ def _who_gives_way(facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str
             there.append(claim)
         elif not is_gateway(facts, claim.service, gateways):
             leaving[claim] = f"{claim.text} stays with {stronger[0].service}"
-    reasons = {(claim.service, claim.first, claim.last): reason for claim, reason in leaving.items()}
+    reasons = {
+        (claim.service, claim.first, claim.last): reason for claim, reason in leaving.items()
+    }
     for claim in wanted:  # a container and its declaration move together
         if (claim.service, claim.first, claim.last) in reasons:
             leaving.setdefault(claim, reasons[claim.service, claim.first, claim.last])
@@ -96,7 +116,11 @@ def _who_gives_way(facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str
 
 def _merged(move: PortMove, claim: Claim) -> PortMove:
     protocols = "+".join(sorted({*move.protocol.split("+"), claim.protocol}))
-    file, line = (move.file, move.line) if move.file else ((claim.origin.file, claim.origin.line) if claim.origin else ("", 0))
+    file, line = (
+        (move.file, move.line)
+        if move.file
+        else ((claim.origin.file, claim.origin.line) if claim.origin else ("", 0))
+    )
     return PortMove(move.service, move.old, move.new, protocols, file, line, move.reason)
 
 

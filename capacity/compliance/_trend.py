@@ -61,7 +61,7 @@ def record(report: Report, file: str | Path, at: datetime) -> Record:
     from capacity.history._parquet import write_atomically
 
     path = Path(file)
-    lines = [_line(one) for one in (*read_records(path), entry)]
+    lines = [_line(record) for record in (*read_records(path), entry)]
     write_atomically(path, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
     return entry
 
@@ -86,7 +86,9 @@ def read_records(file: str | Path) -> tuple[Record, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"Cannot read the record {path}: {error}", "Name another file, or move this one away") from error
+        raise StorageError(
+            f"Cannot read the record {path}: {error}", "Name another file, or move this one away"
+        ) from error
     found = []
     for number, line in enumerate(lines, 1):
         try:
@@ -94,18 +96,25 @@ def read_records(file: str | Path) -> tuple[Record, ...]:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             cause = f"{path}:{number}: no record of an evaluation ({error!r})"
             raise StorageError(cause, "Remove that line, or move the file away") from error
-    return tuple(sorted(found, key=lambda one: one.at))
+    return tuple(sorted(found, key=lambda record: record.at))
 
 
 def _read(said: Any) -> Record:
     score = said["score"]
-    if score is not None and not (isinstance(score, (int, float)) and math.isfinite(score) and 0 <= score <= 1):
+    if score is not None and not (
+        isinstance(score, (int, float)) and math.isfinite(score) and 0 <= score <= 1
+    ):
         raise ValueError("a score lies between 0 and 1")
     at = datetime.fromisoformat(said["at"])
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
     counts = {str(Status(name)): int(count) for name, count in said["counts"].items()}
-    return Record(at.astimezone(UTC), score, counts, tuple((str(rule), str(subject)) for rule, subject in said["failing"]))
+    return Record(
+        at.astimezone(UTC),
+        score,
+        counts,
+        tuple((str(rule), str(subject)) for rule, subject in said["failing"]),
+    )
 
 
 def trend(file: str | Path, now: datetime, weeks: int = 12) -> tuple[Week, ...]:
@@ -116,10 +125,16 @@ def trend(file: str | Path, now: datetime, weeks: int = 12) -> tuple[Week, ...]:
     """
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     monday = midnight - timedelta(days=midnight.weekday())
-    records = [one for one in read_records(file) if one.at <= now]
+    records = [record for record in read_records(file) if record.at <= now]
     starts = [monday - _WEEK * back for back in range(weeks - 1, -1, -1)]
     return tuple(
-        Week(start, next((one for one in reversed(records) if start <= one.at < start + _WEEK), None)) for start in starts
+        Week(
+            start,
+            next(
+                (record for record in reversed(records) if start <= record.at < start + _WEEK), None
+            ),
+        )
+        for start in starts
     )
 
 

@@ -73,7 +73,12 @@ class Evidence:
 
     def text(self) -> str:
         """One line for people."""
-        parts = [self.value, f"allowed {self.threshold}" if self.threshold else "", self.window, self.place]
+        parts = [
+            self.value,
+            f"allowed {self.threshold}" if self.threshold else "",
+            self.window,
+            self.place,
+        ]
         return "; ".join(part for part in parts if part)
 
 

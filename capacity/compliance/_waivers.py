@@ -69,7 +69,9 @@ def read_waivers(text: str, file: str) -> tuple[Waiver, ...]:
     """
     return tuple(
         _waiver(item, file)
-        for item in read_items(read_mapping(text, file, ("waivers",), "waivers"), "waivers", _KEYS, "a waiver")
+        for item in read_items(
+            read_mapping(text, file, ("waivers",), "waivers"), "waivers", _KEYS, "a waiver"
+        )
     )
 
 
@@ -82,7 +84,11 @@ def _waiver(fields: Fields, file: str) -> Waiver:
     return Waiver(**words, expires=expires, file=file, line=fields.origin.line)
 
 
-def first_fitting(waivers: Iterable[Waiver], rule: Rule, subject: str, today: date) -> Waiver | None:
+def first_fitting(
+    waivers: Iterable[Waiver], rule: Rule, subject: str, today: date
+) -> Waiver | None:
     """The waiver of a failing subject: one that holds before one that has expired."""
     fitting = [waiver for waiver in waivers if waiver.fits(rule, subject)]
-    return next((waiver for waiver in fitting if not waiver.expired(today)), fitting[0] if fitting else None)
+    return next(
+        (waiver for waiver in fitting if not waiver.expired(today)), fitting[0] if fitting else None
+    )

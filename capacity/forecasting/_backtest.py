@@ -21,12 +21,17 @@ __all__ = ["backtest"]
 _AT_ONCE = 256
 
 
-def backtest(forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta, origins: int) -> pd.DataFrame:
+def backtest(
+    forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta, origins: int
+) -> pd.DataFrame:
     """One row a service and origin; see `Forecaster.backtest`."""
     grid = read_grid(check(usage))
     steps = int(horizon / grid.step)
     if steps < 1 or origins < 1:
-        raise InputError("A backtest needs a horizon of at least a step and an origin", "Try horizon='7D', origins=4")
+        raise InputError(
+            "A backtest needs a horizon of at least a step and an origin",
+            "Try horizon='7D', origins=4",
+        )
     rows = []
     for back in range(origins, 0, -1):
         cut = len(grid.index) - back * steps
@@ -35,11 +40,15 @@ def backtest(forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta,
         fitted = type(forecaster)(**forecaster.get_params()).fit(usage.iloc[:cut])
         rows.append(_origin(fitted, usage.iloc[:cut], usage.iloc[cut : cut + steps], horizon))
     if not rows:
-        raise InputError("The history is shorter than one backtest", "Give more history or a shorter horizon")
+        raise InputError(
+            "The history is shorter than one backtest", "Give more history or a shorter horizon"
+        )
     return pd.concat(rows, ignore_index=True)
 
 
-def _origin(fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizon: pd.Timedelta) -> pd.DataFrame:
+def _origin(
+    fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizon: pd.Timedelta
+) -> pd.DataFrame:
     levels = fitted._state["levels"]
     middle = level_index(levels, 0.5)
     peaks = fitted.predict_peak(horizon).to_numpy()
@@ -53,18 +62,32 @@ def _origin(fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizo
         forecast = forecast.reshape(len(times), -1, len(levels))
         actual = future.iloc[:, columns].to_numpy(np.float64)
         table: dict[str, Any] = {"service": fitted.services_[part], "origin": past.index[-1]}
-        table |= _scores(actual, forecast, _naive_error(past.iloc[:, columns].to_numpy(np.float64), fitted.step_), levels, middle)
-        top = np.where(np.isfinite(actual).any(axis=0), np.where(np.isfinite(actual), actual, -np.inf).max(axis=0), np.nan)
+        table |= _scores(
+            actual,
+            forecast,
+            _naive_error(past.iloc[:, columns].to_numpy(np.float64), fitted.step_),
+            levels,
+            middle,
+        )
+        top = np.where(
+            np.isfinite(actual).any(axis=0),
+            np.where(np.isfinite(actual), actual, -np.inf).max(axis=0),
+            np.nan,
+        )
         table["peak"] = top
         for number, level in enumerate(levels):
-            table[f"peak_{level:g}"] = np.where(np.isfinite(top), (top <= peaks[part, number]).astype(float), np.nan)
+            table[f"peak_{level:g}"] = np.where(
+                np.isfinite(top), (top <= peaks[part, number]).astype(float), np.nan
+            )
         share = fitted._state["share"][part].mean(axis=1)
         table["model"] = [CANDIDATES[i] for i in share.argmax(axis=1)]
         out.append(pd.DataFrame(table))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame({"service": [], "origin": []})
 
 
-def _scores(actual: Floats, forecast: Floats, naive: Floats, levels: Floats, middle: int) -> dict[str, Floats]:
+def _scores(
+    actual: Floats, forecast: Floats, naive: Floats, levels: Floats, middle: int
+) -> dict[str, Floats]:
     """MASE against the seasonal naive of a week, WQL and coverage a service; NaN where nothing was seen."""
     there = np.isfinite(actual)
     count = np.where(there.any(axis=0), there.sum(axis=0), np.nan)
@@ -90,6 +113,8 @@ def _naive_error(past: Floats, step: pd.Timedelta) -> Floats:
         if rows < len(past):
             gap = np.abs(past[rows:] - past[:-rows])
             there = np.isfinite(gap)
-            error = np.where(there, gap, 0).sum(axis=0) / np.where(there.any(axis=0), there.sum(axis=0), np.nan)
+            error = np.where(there, gap, 0).sum(axis=0) / np.where(
+                there.any(axis=0), there.sum(axis=0), np.nan
+            )
             out = np.where(np.isfinite(out), out, error)
     return np.where(out > 0, out, np.nan)

@@ -93,17 +93,26 @@ def prepare(scaled: Scaled, levels: Floats) -> Prepared:
                 losses[number, :, :, CANDIDATES.index(name)] = loss
         if number in kept or not back:
             out.tables[back] = made
-        if hours >= global_model.LEAST_HOURS and cut >= global_model.SEEN_HOURS and (back in global_model.TAUGHT or not back):
+        if (
+            hours >= global_model.LEAST_HOURS
+            and cut >= global_model.SEEN_HOURS
+            and (back in global_model.TAUGHT or not back)
+        ):
             out.asked[back] = global_model.asked(made, means[:, cut:], levels)
     return out
 
 
-def _losses(scaled: Scaled, back: int, made: dict[str, Singles], levels: Floats) -> dict[str, Singles]:
+def _losses(
+    scaled: Scaled, back: int, made: dict[str, Singles], levels: Floats
+) -> dict[str, Singles]:
     """Pinball losses of candidates over the week after an origin; NaN for services not yet there at the origin."""
     samples, cut = scaled.samples, scaled.means.shape[1] - back
     actual = seen(samples[:, cut : cut + WEEK, :: max(1, samples.shape[2] // _SCORED)])
     absent = np.isfinite(scaled.means[:, :cut]).sum(axis=1) < DAY // 2
-    out = {name: pinball(actual, rows_of(name, table, min(back, WEEK)), levels) for name, table in made.items()}
+    out = {
+        name: pinball(actual, rows_of(name, table, min(back, WEEK)), levels)
+        for name, table in made.items()
+    }
     for loss in out.values():
         loss[absent] = np.nan
     return out
@@ -128,10 +137,18 @@ def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
     backs, kept = origins(chunks[0].scaled.means.shape[1])
     origin_weights = np.array(weights.ORIGIN_WEIGHTS[: len(backs)])
     ends = [*(backs[origin] for origin in kept), 0]
-    weighed = [_weigh(chunks, levels, origin_weights * mask, end) for mask, end in zip(_masks(backs, kept), ends, strict=True)]
+    weighed = [
+        _weigh(chunks, levels, origin_weights * mask, end)
+        for mask, end in zip(_masks(backs, kept), ends, strict=True)
+    ]
     group = [conformal.kinds(c.scaled.means, c.scaled.centre, c.scaled.spread) for c in chunks]
     with ThreadPoolExecutor(THREADS) as pool:
-        made = list(pool.map(lambda n: _blends(chunks[n], [w[n] for w in weighed], ends, levels), range(len(chunks))))
+        made = list(
+            pool.map(
+                lambda n: _blends(chunks[n], [w[n] for w in weighed], ends, levels),
+                range(len(chunks)),
+            )
+        )
     offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels)
     part = conformal.lead_part(np.arange(WEEK))
     out, start = [], 0
@@ -152,7 +169,9 @@ def _blends(
     for end, (share, own) in zip(ends, weighed, strict=True):
         cut = hours - end
         forecast = weights.blended(chunk.tables.pop(end), share)
-        unit = conformal.uncertainty(forecast, chunk.scaled.samples[:, :cut], own[:, middle], levels)
+        unit = conformal.uncertainty(
+            forecast, chunk.scaled.samples[:, :cut], own[:, middle], levels
+        )
         if end:
             missed.append(_misses(chunk.scaled.samples[:, cut : cut + WEEK], forecast, unit))
     return forecast, unit, np.stack(missed, axis=1) if missed else None
@@ -171,11 +190,15 @@ def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
     return [*masks, np.ones(len(backs))]
 
 
-def _weigh(chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int) -> list[tuple[Singles, Floats]]:
+def _weigh(
+    chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int
+) -> list[tuple[Singles, Floats]]:
     """Weights of each chunk's candidates for the week after `end`, and each service's past loss by quantile under them."""
     used = origin_weights > 0
     if not used.any():
-        relative = [np.full((len(c.scaled.means), len(levels), len(CANDIDATES)), np.nan) for c in chunks]
+        relative = [
+            np.full((len(c.scaled.means), len(levels), len(CANDIDATES)), np.nan) for c in chunks
+        ]
         counts = [np.zeros(len(c.scaled.means)) for c in chunks]
     else:
         both = [weights.own_losses(c.losses[used], origin_weights[used]) for c in chunks]
@@ -198,7 +221,9 @@ def _past_loss(losses: Floats, share: Singles) -> Floats:
     heard = np.maximum((share * there).sum(axis=-1), 1e-9)
     at_origin = (np.nan_to_num(losses) * share).sum(axis=-1) / heard
     origins_seen = there.any(axis=-1)
-    roots = (np.sqrt(np.maximum(at_origin, 0)) * origins_seen).sum(axis=0) / np.maximum(origins_seen.sum(axis=0), 1)
+    roots = (np.sqrt(np.maximum(at_origin, 0)) * origins_seen).sum(axis=0) / np.maximum(
+        origins_seen.sum(axis=0), 1
+    )
     return np.where(origins_seen.any(axis=0), roots**2, np.nan)
 
 
@@ -206,7 +231,9 @@ def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
     """Scaled misses: (services, 168 / every, samples, quantiles), NaN where nothing was seen; a short origin is padded."""
     thin = actual[:, ::_EVERY, :: max(1, actual.shape[2] // _SCORED)]
     forecast, unit = forecast[:, ::_EVERY], unit[:, ::_EVERY]
-    out = np.full((len(thin), forecast.shape[1], thin.shape[2], forecast.shape[2]), np.nan, np.float32)
+    out = np.full(
+        (len(thin), forecast.shape[1], thin.shape[2], forecast.shape[2]), np.nan, np.float32
+    )
     seen = thin.shape[1]
     scaled = (thin[..., None] - forecast[:, :seen, None]) / unit[:, :seen, None, None]
     out[:, :seen] = np.clip(scaled, -_FARTHEST, _FARTHEST)
@@ -218,4 +245,6 @@ def _offsets(misses: list[Singles | None], group: NDArray[np.intp], levels: Floa
     if not kept:
         return np.zeros((len(group), len(conformal.LEAD_PARTS) + 1, len(levels)), np.float32)
     table = np.concatenate(kept)
-    return conformal.offsets(table, group, levels, every=_EVERY, samples_apart=12.0 / _EVERY * table.shape[3])
+    return conformal.offsets(
+        table, group, levels, every=_EVERY, samples_apart=12.0 / _EVERY * table.shape[3]
+    )

@@ -71,14 +71,18 @@ class Forecaster:
         """Change constructor parameters."""
         for name, value in params.items():
             if name not in _PARAMETERS:
-                raise InputError(f"Forecaster has no parameter {name!r}", f"It has: {', '.join(_PARAMETERS)}")
+                raise InputError(
+                    f"Forecaster has no parameter {name!r}", f"It has: {', '.join(_PARAMETERS)}"
+                )
             setattr(self, name, value)
         return self
 
     def __repr__(self) -> str:
         return f"Forecaster({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
 
-    def fit(self, usage: pd.DataFrame, y: object = None, *, progress: Progress | None = None) -> Self:  # noqa: ARG002 - scikit-learn's signature
+    def fit(
+        self, usage: pd.DataFrame, y: object = None, *, progress: Progress | None = None
+    ) -> Self:
         """Learn from a usage frame: UTC grid x services, NaN = no sample.
 
         Args:
@@ -100,10 +104,15 @@ class Forecaster:
         try:
             with ThreadPoolExecutor(_fitting.THREADS) as pool:
                 parts = []
-                for part in pool.map(lambda at: self._prepare(recent.iloc[:, at : at + size], grid, at, levels), begins):
+                for part in pool.map(
+                    lambda at: self._prepare(recent.iloc[:, at : at + size], grid, at, levels),
+                    begins,
+                ):
                     parts.append(part)
                     progress.advance(f"{len(parts)} of {len(begins)} parts of the fleet")
-            self.skipped_: dict[str, str] = {name: why for part in parts for name, why in part.skipped.items()}
+            self.skipped_: dict[str, str] = {
+                name: why for part in parts for name, why in part.skipped.items()
+            }
             self.services_ = usage.columns[[number for part in parts for number in part.kept]]
             self._state = _state(parts, levels, self.random_state)
             progress.advance("the fleet as a whole")
@@ -121,12 +130,22 @@ class Forecaster:
             return _Part(reasons, [], None, None, None)
         values = values[:, kept]
         found = starts.find(values, grid.an_hour)
-        steady, special = _horizon.without_holidays(starts.without(values, found), grid, self.holidays, levels)
+        steady, special = _horizon.without_holidays(
+            starts.without(values, found), grid, self.holidays, levels
+        )
         scaled = scale(steady, grid, self.random_state)
         starts.keep_peaks(scaled, values, found, grid)
-        return _Part(reasons, [start + number for number in kept], _fitting.prepare(scaled, levels), special, found.table)
+        return _Part(
+            reasons,
+            [start + number for number in kept],
+            _fitting.prepare(scaled, levels),
+            special,
+            found.table,
+        )
 
-    def predict(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None) -> pd.DataFrame:
+    def predict(
+        self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None = None
+    ) -> pd.DataFrame:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
 
         Args:
@@ -135,7 +154,9 @@ class Forecaster:
             every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
         """
         future, lead = self._future(horizon, every)
-        columns = pd.MultiIndex.from_product([self.services_, list(self.quantiles)], names=["service", "quantile"])
+        columns = pd.MultiIndex.from_product(
+            [self.services_, list(self.quantiles)], names=["service", "quantile"]
+        )
         out = _horizon.on_grid(self._state, lead, future, self.holidays)
         return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
@@ -155,7 +176,9 @@ class Forecaster:
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )
 
-    def backtest(self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4) -> pd.DataFrame:
+    def backtest(
+        self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4
+    ) -> pd.DataFrame:
         """Scores of forecasts made at past origins, each fitted on what was known then: one row a service and origin.
 
         Columns: `mase`; `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|); `coverage_0.9` and so on
@@ -170,7 +193,10 @@ class Forecaster:
         return structure.explain(self._state, number, self.services_[number], self.end_)
 
     def time_to_limit(
-        self, limits: Mapping[str, float] | pd.Series, horizon: str | pd.Timedelta = "28D", band: float = 0.95
+        self,
+        limits: Mapping[str, float] | pd.Series,
+        horizon: str | pd.Timedelta = "28D",
+        band: float = 0.95,
     ) -> pd.DataFrame:
         """When use first reaches a limit: service x (`upper`, `median`), NaT where it does not within the horizon.
 
@@ -200,7 +226,10 @@ class Forecaster:
         try:
             return check_levels(self.quantiles)
         except (TypeError, ValueError) as bad:
-            raise InputError(f"Quantiles {self.quantiles!r} cannot be forecast: {bad}", "Give e.g. (0.5, 0.9, 0.99)") from None
+            raise InputError(
+                f"Quantiles {self.quantiles!r} cannot be forecast: {bad}",
+                "Give e.g. (0.5, 0.9, 0.99)",
+            ) from None
 
     def _trained(self) -> None:
         if not hasattr(self, "_state"):
@@ -209,26 +238,38 @@ class Forecaster:
     def _number(self, service: str) -> int:
         self._trained()
         if service in self.skipped_:
-            raise InputError(f"{service} has no forecast: {self.skipped_[service]}", "Ask for a service of services_")
+            raise InputError(
+                f"{service} has no forecast: {self.skipped_[service]}",
+                "Ask for a service of services_",
+            )
         found = np.flatnonzero([str(name) == service for name in self.services_])
         if not len(found):
-            raise InputError(f"{service} was not in the usage frame", "Ask for a service of services_")
+            raise InputError(
+                f"{service} was not in the usage frame", "Ask for a service of services_"
+            )
         return int(found[0])
 
     def _steps(self, horizon: str | pd.Timedelta) -> int:
         self._trained()
         steps = int(pd.Timedelta(horizon) / self.step_)
         if steps < 1:
-            raise InputError(f"A horizon of {horizon} is shorter than the step {self.step_}", "Ask for a longer one")
+            raise InputError(
+                f"A horizon of {horizon} is shorter than the step {self.step_}",
+                "Ask for a longer one",
+            )
         return steps
 
-    def _future(self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None) -> tuple[pd.DatetimeIndex, Floats]:
+    def _future(
+        self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None
+    ) -> tuple[pd.DatetimeIndex, Floats]:
         """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour 0."""
         steps = self._steps(horizon)
         stride = 1 if every is None else max(1, round(pd.Timedelta(every) / self.step_))
         number = np.arange(stride, steps + 1, stride)
         start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
-        future = pd.date_range(start + self.step_ * stride, periods=len(number), freq=self.step_ * stride)
+        future = pd.date_range(
+            start + self.step_ * stride, periods=len(number), freq=self.step_ * stride
+        )
         step, hour = self.step_ // pd.Timedelta("1ns"), pd.Timedelta("1h") // pd.Timedelta("1ns")
         # The last sample closes the last hour of the history, so an hour later is lead hour 0; whole numbers divide exactly.
         return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)

@@ -23,7 +23,11 @@ _AT_ONCE = 256  # future rows turned into units in one go
 
 
 def on_grid(
-    state: dict[str, Any], lead: Floats, future: pd.DatetimeIndex, holidays: Windows, part: slice = slice(None)
+    state: dict[str, Any],
+    lead: Floats,
+    future: pd.DatetimeIndex,
+    holidays: Windows,
+    part: slice = slice(None),
 ) -> Floats:
     """The forecast in the unit of the usage: (times, services x quantiles), never negative.
 
@@ -54,7 +58,9 @@ def on_grid(
 def _growth(state: dict[str, Any], part: slice, levels: Floats) -> Floats:
     """Trend that the blend itself believes in, a day in scaled units: the slope times the weight of trending candidates."""
     middle = level_index(levels, 0.5)
-    believed = state["share"][part][:, middle, [CANDIDATES.index(name) for name in TRENDING]].sum(axis=1)
+    believed = state["share"][part][:, middle, [CANDIDATES.index(name) for name in TRENDING]].sum(
+        axis=1
+    )
     return np.asarray(state["slope"][part] * np.where(believed > 0.5, believed, 0.0), np.float64)  # noqa: PLR2004 - most weight
 
 
@@ -67,7 +73,9 @@ def _beyond(block: Floats, hour: NDArray[np.intp], growth: Floats, middle: int) 
     return np.asarray(centre + (block - centre) * wider + weeks * growth[None, :, None], np.float64)
 
 
-def without_holidays(values: Floats, grid: Grid, holidays: Windows, levels: Floats) -> tuple[Floats, Floats | None]:
+def without_holidays(
+    values: Floats, grid: Grid, holidays: Windows, levels: Floats
+) -> tuple[Floats, Floats | None]:
     """Values with past holidays taken out, and what those looked like: (services, 24 hours of the UTC day, quantiles).
 
     NaN where a service has no holiday sample near that hour: the ordinary forecast then stands.
@@ -92,7 +100,9 @@ def _inside(index: pd.DatetimeIndex, holidays: Windows) -> NDArray[np.bool_]:
     rows = np.zeros(len(index), bool)
     for start, end in holidays:
         low, high = (pd.Timestamp(t) for t in (start, end))  # type: ignore[arg-type]  # any moment pandas can read
-        low, high = (t.tz_localize("UTC") if t.tz is None else t.tz_convert("UTC") for t in (low, high))
+        low, high = (
+            t.tz_localize("UTC") if t.tz is None else t.tz_convert("UTC") for t in (low, high)
+        )
         rows |= np.asarray((index >= low) & (index < high))
     return rows
 
@@ -104,7 +114,10 @@ def _on_holidays(out: Floats, special: Floats, future: pd.DatetimeIndex, holiday
 
 
 def time_to_limit(
-    forecaster: Forecaster, limits: Mapping[str, float] | pd.Series, horizon: str | pd.Timedelta, band: float
+    forecaster: Forecaster,
+    limits: Mapping[str, float] | pd.Series,
+    horizon: str | pd.Timedelta,
+    band: float,
 ) -> pd.DataFrame:
     """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`), NaT when it does not."""
     wanted = dict(limits)
@@ -117,7 +130,12 @@ def time_to_limit(
         part = slice(number, number + 1)
         use = on_grid(forecaster._state, lead, future, forecaster.holidays, part)
         for name, level in (("upper", band), ("median", 0.5)):
-            reached = np.flatnonzero(use[:, level_index(levels, level)] >= wanted[str(forecaster.services_[number])])
+            reached = np.flatnonzero(
+                use[:, level_index(levels, level)] >= wanted[str(forecaster.services_[number])]
+            )
             out[name].append(future[reached[0]] if len(reached) else pd.NaT)
     index = pd.Index([forecaster.services_[i] for i in numbers], name="service")
-    return pd.DataFrame({k: pd.Series(v, index=index, dtype="datetime64[ns, UTC]") for k, v in out.items()}, index=index)
+    return pd.DataFrame(
+        {k: pd.Series(v, index=index, dtype="datetime64[ns, UTC]") for k, v in out.items()},
+        index=index,
+    )

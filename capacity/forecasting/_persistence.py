@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "code_version", "hash_of", "load", "save"]
 
 FORMAT = "capacity-forecaster"
-_ARRAYS = {"forecast", "share", "kind", "means", "tops", "centre", "spread", "slope", "starts", "levels"}
+_ARRAYS = {
+    "forecast",
+    "share",
+    "kind",
+    "means",
+    "tops",
+    "centre",
+    "spread",
+    "slope",
+    "starts",
+    "levels",
+}
 
 
 def hash_of(usage: pd.DataFrame) -> str:
@@ -27,7 +38,9 @@ def hash_of(usage: pd.DataFrame) -> str:
     digest = hashlib.sha256(json.dumps([str(name) for name in usage.columns]).encode())
     digest.update(np.ascontiguousarray(pd.DatetimeIndex(usage.index).as_unit("ns").asi8).tobytes())
     for start in range(0, usage.shape[1], 512):
-        digest.update(np.ascontiguousarray(usage.iloc[:, start : start + 512].to_numpy(np.float64)).data)
+        digest.update(
+            np.ascontiguousarray(usage.iloc[:, start : start + 512].to_numpy(np.float64)).data
+        )
     return digest.hexdigest()
 
 
@@ -58,7 +71,9 @@ def save(forecaster: Forecaster, folder: Path) -> None:
         about["arrays"] = hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest()
         (folder / "model.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
     except OSError as bad:
-        raise StorageError(f"The model cannot be written to {folder}: {bad}", "Name a folder that can be written") from bad
+        raise StorageError(
+            f"The model cannot be written to {folder}: {bad}", "Name a folder that can be written"
+        ) from bad
 
 
 def _plain(value: Any) -> Any:
@@ -78,7 +93,9 @@ def load(kind: type[Forecaster], folder: Path, data_hash: str | None) -> Forecas
     try:
         body = (folder / "model.npz").read_bytes()
         if hashlib.sha256(body).hexdigest() != about["arrays"]:
-            raise InputError(f"The arrays in {folder} are not those the model was saved with", again)
+            raise InputError(
+                f"The arrays in {folder} are not those the model was saved with", again
+            )
         with np.load(folder / "model.npz", allow_pickle=False) as kept:
             state = {name: kept[name] for name in kept.files}
         params = {name: _tuples(value) for name, value in about["params"].items()}
@@ -102,9 +119,14 @@ def _about(folder: Path) -> dict[str, Any]:
     except OSError as bad:
         raise InputError(f"There is no model in {folder}", "Train one and save it there") from bad
     except ValueError as bad:
-        raise InputError(f"{folder / 'model.json'} is not JSON", "Train again with fit(usage)") from bad
+        raise InputError(
+            f"{folder / 'model.json'} is not JSON", "Train again with fit(usage)"
+        ) from bad
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise InputError(f"{folder / 'model.json'} is not a capacity forecaster", "Name a folder written by Forecaster.save")
+        raise InputError(
+            f"{folder / 'model.json'} is not a capacity forecaster",
+            "Name a folder written by Forecaster.save",
+        )
     return about
 
 

@@ -17,11 +17,25 @@ from numpy.typing import NDArray
 from capacity.errors import InputError
 from capacity.forecasting._quantiles import Floats, Singles, row_quantiles
 
-__all__ = ["DAY", "KEPT", "WEEK", "Grid", "Scaled", "check", "hours_of", "latest", "masked", "read_grid", "scale"]
+__all__ = [
+    "DAY",
+    "KEPT",
+    "WEEK",
+    "Grid",
+    "Scaled",
+    "check",
+    "hours_of",
+    "latest",
+    "masked",
+    "read_grid",
+    "scale",
+]
 
 KEPT = 4
 DAY, WEEK = 24, 168
-_LONGEST_DAYS = 56  # older history costs time and says nothing about next week that the last eight weeks do not
+_LONGEST_DAYS = (
+    56  # older history costs time and says nothing about next week that the last eight weeks do not
+)
 
 
 @dataclass(frozen=True)
@@ -64,12 +78,19 @@ class Scaled:
 def check(usage: pd.DataFrame) -> pd.DataFrame:
     """The frame when it is a usage frame; InputError naming what is wrong otherwise."""
     if not isinstance(usage, pd.DataFrame):
-        raise InputError(f"A usage frame is a pandas DataFrame, not {type(usage).__name__}", "Give times x services")
+        raise InputError(
+            f"A usage frame is a pandas DataFrame, not {type(usage).__name__}",
+            "Give times x services",
+        )
     index = usage.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
-        raise InputError("A usage frame needs a DatetimeIndex in UTC", "Use usage.index.tz_localize('UTC')")
+        raise InputError(
+            "A usage frame needs a DatetimeIndex in UTC", "Use usage.index.tz_localize('UTC')"
+        )
     if not usage.columns.is_unique:
-        raise InputError("A usage frame names each service once", "Merge or drop the columns that appear twice")
+        raise InputError(
+            "A usage frame names each service once", "Merge or drop the columns that appear twice"
+        )
     return usage
 
 
@@ -80,10 +101,14 @@ def read_grid(usage: pd.DataFrame) -> Grid:
         return Grid(index, pd.Timedelta("5min"))
     gaps = np.diff(index.asi8)
     if gaps[0] <= 0 or np.any(gaps != gaps[0]):
-        raise InputError("A usage frame needs a regular, increasing time grid", "Use usage.asfreq(step)")
+        raise InputError(
+            "A usage frame needs a regular, increasing time grid", "Use usage.asfreq(step)"
+        )
     step = index[1] - index[0]
     if not pd.Timedelta("1s") <= step <= pd.Timedelta("1D"):
-        raise InputError(f"A step of {step} cannot be forecast", "Use steps between 1 second and 1 day")
+        raise InputError(
+            f"A step of {step} cannot be forecast", "Use steps between 1 second and 1 day"
+        )
     return Grid(index, step)
 
 
@@ -119,11 +144,19 @@ def masked(
     where = {name: number for number, name in enumerate(names)}
     for name, start, end in ignore:
         rows = (grid.index >= _utc(start)) & (grid.index < _utc(end))
-        columns = np.arange(len(names)) if name == "*" else np.array([where[name]] if name in where else [], int)
+        columns = (
+            np.arange(len(names))
+            if name == "*"
+            else np.array([where[name]] if name in where else [], int)
+        )
         out[np.ix_(rows, columns)] = np.nan
     for name, when in change_points:
         rows = grid.index < _utc(when)
-        columns = np.arange(len(names)) if name == "*" else np.array([where[name]] if name in where else [], int)
+        columns = (
+            np.arange(len(names))
+            if name == "*"
+            else np.array([where[name]] if name in where else [], int)
+        )
         enough = np.isfinite(out[np.ix_(~rows, columns)]).sum(axis=0) >= DAY * grid.an_hour
         out[np.ix_(rows, columns[enough])] = np.nan
     return out
@@ -143,7 +176,9 @@ def scale(values: Floats, grid: Grid, seed: int) -> Scaled:
     hour, hours = hours_of(grid)
     recent = np.flatnonzero(hour >= 0)
     table = np.ascontiguousarray(values[recent].T)
-    low, centre, high = np.moveaxis(row_quantiles(table[:, :: max(1, grid.an_hour // KEPT)], np.array([0.05, 0.5, 0.95])), -1, 0)
+    low, centre, high = np.moveaxis(
+        row_quantiles(table[:, :: max(1, grid.an_hour // KEPT)], np.array([0.05, 0.5, 0.95])), -1, 0
+    )
     whole = np.isfinite(table)
     count = np.maximum(whole.sum(axis=1), 1)
     centre = np.where(np.isfinite(centre), centre, np.where(whole, table, 0).sum(axis=1) / count)

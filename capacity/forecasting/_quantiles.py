@@ -115,7 +115,9 @@ def seen(actual: Singles) -> Seen:
     """Samples with gaps, (series, hours, samples an hour), as `pinball` takes them."""
     there = np.isfinite(actual)
     filled = np.where(there, actual, np.float32(0))
-    samples, mask = (np.ascontiguousarray(np.moveaxis(table, 2, 0), np.float32) for table in (filled, there))
+    samples, mask = (
+        np.ascontiguousarray(np.moveaxis(table, 2, 0), np.float32) for table in (filled, there)
+    )
     return Seen(samples, mask, bool(there.all()))
 
 
@@ -142,9 +144,13 @@ def pinball(actual: Seen, forecast: Singles, levels: Floats) -> Singles:
         gap = sample.reshape(shape) - against
         np.abs(gap, out=gap)
         flat = gap.reshape(series, -1, hours)
-        distance += flat.sum(axis=2) if actual.whole else np.matmul(flat, there[:, :, None])[:, :, 0]
+        distance += (
+            flat.sum(axis=2) if actual.whole else np.matmul(flat, there[:, :, None])[:, :, 0]
+        )
     by_row = actual.there.sum(axis=0).reshape(series, -1, rows).sum(axis=1)
-    plain = actual.samples.sum(axis=(0, 2))[:, None] - np.matmul(forecast, by_row[:, :, None])[:, :, 0]
+    plain = (
+        actual.samples.sum(axis=(0, 2))[:, None] - np.matmul(forecast, by_row[:, :, None])[:, :, 0]
+    )
     count = by_row.sum(axis=1)[:, None]
     loss = 0.5 * distance + (levels - 0.5).astype(np.float32) * plain
     return np.where(count > 0, loss / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -45,7 +45,9 @@ def totals(
     """
     forecaster._trained()
     if FLEET in placement.values():
-        raise InputError(f"A host cannot be called {FLEET!r}", "That name stands for the sum of all hosts")
+        raise InputError(
+            f"A host cannot be called {FLEET!r}", "That name stands for the sum of all hosts"
+        )
     where = {str(name): number for number, name in enumerate(forecaster.services_)}
     hosts: dict[str, list[int]] = {}
     for service, host in sorted(placement.items()):
@@ -62,21 +64,29 @@ def totals(
         out[:, number] = row_quantiles(summed, levels)
     if whole is not None:
         out[:, -1] = row_quantiles(whole, levels)
-    columns = pd.MultiIndex.from_product([names, list(forecaster.quantiles)], names=["host", "quantile"])
+    columns = pd.MultiIndex.from_product(
+        [names, list(forecaster.quantiles)], names=["host", "quantile"]
+    )
     frame = pd.DataFrame(out.reshape(len(future), -1), index=future, columns=columns)
     frame.attrs["missing"] = sorted(set(placement) - set(where))
     return frame
 
 
-def _scenarios(forecaster: Forecaster, services: list[int], lead: Floats, future: pd.DatetimeIndex) -> Floats:
+def _scenarios(
+    forecaster: Forecaster, services: list[int], lead: Floats, future: pd.DatetimeIndex
+) -> Floats:
     """The sum over some services in each scenario: (times, scenarios)."""
     state: dict[str, Any] = forecaster._state
     levels = state["levels"]
     total: Floats | None = None
     for start in range(0, len(services), 64):
         chosen = services[start : start + 64]
-        part = {name: value[chosen] for name, value in state.items() if name != "levels"} | {"levels": levels}
-        forecast = _horizon.on_grid(part, lead, future, forecaster.holidays).reshape(len(lead), len(chosen), len(levels))
+        part = {name: value[chosen] for name, value in state.items() if name != "levels"} | {
+            "levels": levels
+        }
+        forecast = _horizon.on_grid(part, lead, future, forecaster.holidays).reshape(
+            len(lead), len(chosen), len(levels)
+        )
         rank = _ranks(part["means"])[:, np.floor(lead).astype(np.intp) % DAY]
         above = np.clip(np.searchsorted(levels, rank), 1, max(len(levels) - 1, 1))
         if len(levels) == 1:
@@ -99,7 +109,11 @@ def _ranks(means: Singles) -> Floats:
     table = means[:, max(0, hours - days * DAY) :].reshape(count, days, -1).transpose(0, 2, 1)
     near = (np.arange(table.shape[1])[:, None] + np.arange(-_AROUND, _AROUND + 1)) % table.shape[1]
     pooled = table[:, near].reshape(count, table.shape[1], -1)
-    order = np.argsort(np.argsort(np.where(np.isfinite(pooled), pooled, np.inf), axis=2, kind="stable"), axis=2, kind="stable")
+    order = np.argsort(
+        np.argsort(np.where(np.isfinite(pooled), pooled, np.inf), axis=2, kind="stable"),
+        axis=2,
+        kind="stable",
+    )
     known = np.isfinite(pooled).sum(axis=2, keepdims=True)
     rank = (order + 0.5) / np.maximum(known, 1)
     return np.asarray(np.where(np.isfinite(pooled), rank, 0.5), np.float64)

@@ -25,7 +25,13 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 
 from capacity.errors import InputError
-from capacity.history._parquet import Damaged, read_block, storage_error, write_atomically, write_block
+from capacity.history._parquet import (
+    Damaged,
+    read_block,
+    storage_error,
+    write_atomically,
+    write_block,
+)
 from capacity.history._services import Block
 
 if TYPE_CHECKING:
@@ -94,13 +100,20 @@ class Archive:
         """
         records = self.sources()
         address = plain_address(wanted) if wanted else None
-        fitting = [record for record in records if wanted is None or record.name == wanted or record.url == address]
+        fitting = [
+            record
+            for record in records
+            if wanted is None or record.name == wanted or record.url == address
+        ]
         if len(fitting) == 1:
             return fitting[0]
         names = ", ".join(record.name for record in records) or "nothing"
         if not fitting:
             what = f"No history of {address} is" if wanted else "No history is"
-            raise InputError(f"{what} in the archive {self.path} (it holds {names})", "Run `capacity fetch` first")
+            raise InputError(
+                f"{what} in the archive {self.path} (it holds {names})",
+                "Run `capacity fetch` first",
+            )
         raise InputError(f"The archive {self.path} holds {names}", "Name one with --source")
 
     def record(self, source: SourceRecord) -> SourceRecord:
@@ -110,11 +123,19 @@ class Archive:
             if known is not None:
                 source = replace(source, queries={**known.queries, **source.queries})
             if known != source:
-                text = json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True) + "\n"
-                write_atomically(self.path / source.name / "source.json", lambda path: path.write_text(text, encoding="utf-8"))
+                text = (
+                    json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True)
+                    + "\n"
+                )
+                write_atomically(
+                    self.path / source.name / "source.json",
+                    lambda path: path.write_text(text, encoding="utf-8"),
+                )
         return source
 
-    def read(self, source: str, signal: Signal, query: str, step: int, day: date) -> StoredDay | None:
+    def read(
+        self, source: str, signal: Signal, query: str, step: int, day: date
+    ) -> StoredDay | None:
         """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and counts as not there."""
         path = self._file(source, signal, query, step, day)
         try:
@@ -138,7 +159,9 @@ class Archive:
             return None
         return StoredDay(block, bool(meta.get("final")), tuple(meta.get("warnings", ())))
 
-    def write(self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay) -> None:
+    def write(
+        self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay
+    ) -> None:
         """Store a day, whole or not at all.
 
         Raises:
@@ -158,7 +181,10 @@ class Archive:
 
     def days(self, source: str, signal: Signal, query: str, step: int) -> list[str]:
         """ISO dates of the days stored."""
-        return sorted(path.stem for path in self._folder(source, signal, query, step).glob("????-??-??.parquet"))
+        return sorted(
+            path.stem
+            for path in self._folder(source, signal, query, step).glob("????-??-??.parquet")
+        )
 
     def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
         return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
@@ -208,7 +234,9 @@ def _verify(block: Block, meta: Mapping[str, Any], expected: Mapping[str, Any]) 
 
 def _checksum(block: Block, meta: Mapping[str, Any]) -> int:
     rest = {name: value for name, value in meta.items() if name != "checksum"}
-    text = json.dumps([rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True)
+    text = json.dumps(
+        [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True
+    )
     return zlib.crc32(np.ascontiguousarray(block.values).data, zlib.crc32(text.encode()))
 
 

@@ -50,7 +50,9 @@ def examine(settings: Settings) -> list[Check]:
 
 def _archive(path: Path) -> Check:
     try:
-        write_atomically(path / "doctor", lambda temporary: temporary.write_text("", encoding="utf-8"))
+        write_atomically(
+            path / "doctor", lambda temporary: temporary.write_text("", encoding="utf-8")
+        )
         (path / "doctor").unlink()
         sources = Archive(path).sources()
     except CapacityError as error:
@@ -62,7 +64,9 @@ def _archive(path: Path) -> Check:
 
 def _server(settings: Settings) -> list[Check]:
     if settings.prometheus.url is None:
-        hint = "Give --source URL or set prometheus.url; `capacity report weekly --sample` needs none"
+        hint = (
+            "Give --source URL or set prometheus.url; `capacity report weekly --sample` needs none"
+        )
         return [Check("server", "warn", "no metrics server is set", hint)]
     try:
         source = PrometheusSource(settings.prometheus)
@@ -81,7 +85,12 @@ def _clock(server_time: float) -> Check:
     skew = server_time - time.time()
     if abs(skew) > _SKEW:
         ahead = "ahead of" if skew > 0 else "behind"
-        return Check("clock", "warn", f"the server is {abs(skew):.0f} s {ahead} this machine", "Synchronise both with NTP")
+        return Check(
+            "clock",
+            "warn",
+            f"the server is {abs(skew):.0f} s {ahead} this machine",
+            "Synchronise both with NTP",
+        )
     return Check("clock", "ok", f"{abs(skew):.1f} s from the server's")
 
 
@@ -89,21 +98,39 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Check:
     entry = CATALOGUE[signal]
     chosen = choose_query(entry, names, settings.metrics)
     if chosen is not None:
-        return Check(f"signal {signal}", "ok", ", ".join(settings.metrics.get(name, name) for name in chosen.metrics))
+        return Check(
+            f"signal {signal}",
+            "ok",
+            ", ".join(settings.metrics.get(name, name) for name in chosen.metrics),
+        )
     wanted = entry.queries[0].metrics
     missing = [name for name in wanted if settings.metrics.get(name, name) not in names]
-    advice = next((_ADVICE[name] for name in missing if name in _ADVICE), "scrape cAdvisor, or name the metric in [metrics]")
+    advice = next(
+        (_ADVICE[name] for name in missing if name in _ADVICE),
+        "scrape cAdvisor, or name the metric in [metrics]",
+    )
     essential = signal in {Signal.CPU, Signal.MEMORY}
-    return Check(f"signal {signal}", "fail" if essential else "warn", f"no {', '.join(missing)} in the last hour", advice)
+    return Check(
+        f"signal {signal}",
+        "fail" if essential else "warn",
+        f"no {', '.join(missing)} in the last hour",
+        advice,
+    )
 
 
-def _containers(source: PrometheusSource, settings: Settings, names: frozenset[str], now: int) -> list[Check]:
+def _containers(
+    source: PrometheusSource, settings: Settings, names: frozenset[str], now: int
+) -> list[Check]:
     """Whether containers can be told apart, and how far back they were measured."""
-    metric = settings.metrics.get("container_memory_working_set_bytes", "container_memory_working_set_bytes")
+    metric = settings.metrics.get(
+        "container_memory_working_set_bytes", "container_memory_working_set_bytes"
+    )
     if metric not in names:
         return []
     identity = settings.identity
-    found = source.instant(f'count by ({identity.project}, {identity.service}) ({metric}{{{identity.name}!=""}})')
+    found = source.instant(
+        f'count by ({identity.project}, {identity.service}) ({metric}{{{identity.name}!=""}})'
+    )
     labelled = sum(count for labels, count in found if labels.get(identity.service))
     total = sum(count for _, count in found)
     if not total:
@@ -116,9 +143,18 @@ def _containers(source: PrometheusSource, settings: Settings, names: frozenset[s
     else:
         checks = [Check("containers", "ok", f"{total:.0f} containers of {len(found)} services")]
     wanted = settings.report.window_days
-    oldest = max((days for days in (1, 7, 14, wanted) if source.instant(f"count({metric})", now - days * _DAY)), default=0)
+    oldest = max(
+        (
+            days
+            for days in (1, 7, 14, wanted)
+            if source.instant(f"count({metric})", now - days * _DAY)
+        ),
+        default=0,
+    )
     if oldest < wanted:
         seen = f"samples reach back {oldest} of {wanted} days"
-        advice = "Raise the server's retention, or fetch every week: the archive keeps what it has seen"
+        advice = (
+            "Raise the server's retention, or fetch every week: the archive keeps what it has seen"
+        )
         return [*checks, Check("history", "warn", seen, advice)]
     return [*checks, Check("history", "ok", f"samples reach back {wanted} days")]

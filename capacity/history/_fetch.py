@@ -89,13 +89,19 @@ def fetch(
     """
     progress = progress or Silent()
     wanted = tuple(signals)
-    record, missing = remember_source(source, archive, settings, start=start, end=end, signals=wanted)
+    record, missing = remember_source(
+        source, archive, settings, start=start, end=end, signals=wanted
+    )
     ahead = _clock_ahead(source)
     warnings: set[str] = set()
     if ahead:
-        warnings.add(f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which days are over.")
+        warnings.add(
+            f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which days are over."
+        )
         _log.warning("This machine's clock is %+.0f s off that of %s", ahead, source.address)
-    tasks, kept = _tasks(archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead)
+    tasks, kept = _tasks(
+        archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead
+    )
     asked = {task.asked: task for task in tasks}
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
@@ -105,12 +111,21 @@ def fetch(
             for query, body in source.ranges(task.asked for task in tasks):
                 task = asked[query]
                 answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
-                block = _whole_day(merge(answer, CATALOGUE[task.signal], settings.identity), query.step)
+                block = _whole_day(
+                    merge(answer, CATALOGUE[task.signal], settings.identity), query.step
+                )
                 warnings.update(answer.warnings)
                 if writing:
                     writing.result()
                 day = StoredDay(block, task.final and not answer.warnings, answer.warnings)
-                writing = writer.submit(_store, archive, record.name, task, _key(record, query.query, task.signal, settings), day)
+                writing = writer.submit(
+                    _store,
+                    archive,
+                    record.name,
+                    task,
+                    _key(record, query.query, task.signal, settings),
+                    day,
+                )
                 progress.advance(f"{task.signal} {task.day}")
             if writing:
                 writing.result()
@@ -143,7 +158,9 @@ def remember_source(
     name = source_name(source.address, kind)
     known = archive.source(name)
     present = source.metric_names(_unix(start), _unix(end))
-    interval = (known.scrape_interval if known else 0) or _scrape_interval(source, settings, _unix(end))
+    interval = (known.scrape_interval if known else 0) or _scrape_interval(
+        source, settings, _unix(end)
+    )
     queries: dict[str, str] = dict(known.queries) if known else {}
     missing = []
     for signal in signals:
@@ -152,9 +169,15 @@ def remember_source(
         if chosen is None:
             missing.append(signal)
             continue
-        window = entry.step(settings.report.step) if entry.hourly else _window(settings, interval or _USUAL_SCRAPE)
+        window = (
+            entry.step(settings.report.step)
+            if entry.hourly
+            else _window(settings, interval or _USUAL_SCRAPE)
+        )
         queries[str(signal)] = render(chosen, settings.identity, settings.metrics, window)
-    return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(missing)
+    return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(
+        missing
+    )
 
 
 def load(
@@ -185,19 +208,31 @@ def load(
         step = CATALOGUE[signal].step(settings.report.step)
         days = []
         for day in _days(start, end):
-            stored = archive.read(record.name, signal, _key(record, query, signal, settings), step, day)
+            stored = archive.read(
+                record.name, signal, _key(record, query, signal, settings), step, day
+            )
             if stored is not None and stored.block.names:
                 days.append((day, stored.block))
                 all_notes.update(stored.warnings)
         if not days:
             continue
         frames[signal] = _assemble(days, step, start, end)
-        if signal in {Signal.CPU, Signal.MEMORY}:  # other signals may end before a service moved or was scaled
+        if signal in {
+            Signal.CPU,
+            Signal.MEMORY,
+        }:  # other signals may end before a service moved or was scaled
             for _, block in days:
                 hosts.update(zip(block.names, block.hosts, strict=True))
                 replicas.update(zip(block.names, block.replicas, strict=True))
-                uneven.update({name: max(ratio, uneven.get(name, 1.0)) for name, ratio in block.uneven.items()})
-    if not any(signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)):
+                uneven.update(
+                    {
+                        name: max(ratio, uneven.get(name, 1.0))
+                        for name, ratio in block.uneven.items()
+                    }
+                )
+    if not any(
+        signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)
+    ):
         raise NoHistory(
             f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
             "`capacity doctor` shows which metrics and labels are there; for an earlier window give --as-of",
@@ -238,11 +273,24 @@ def _tasks(
             points = min(_DAY // step, (int(now) - midnight) // step + 1)
             if points <= 0:
                 continue
-            stored = None if refresh else archive.read(record.name, signal, _key(record, query, signal, settings), step, day)
+            stored = (
+                None
+                if refresh
+                else archive.read(
+                    record.name, signal, _key(record, query, signal, settings), step, day
+                )
+            )
             if stored is not None and stored.final:
                 kept += 1
                 continue
-            tasks.append(_Task(signal, day, Range(query, midnight, step, points), now >= midnight + _DAY + SETTLE))
+            tasks.append(
+                _Task(
+                    signal,
+                    day,
+                    Range(query, midnight, step, points),
+                    now >= midnight + _DAY + SETTLE,
+                )
+            )
     return tasks, kept
 
 
@@ -290,10 +338,14 @@ def _days(start: pd.Timestamp, end: pd.Timestamp) -> Iterator[date]:
 def _whole_day(block: Block, step: int) -> Block:
     """Today's answer ends now; the rest of the day has no samples yet."""
     missing = _DAY // step - block.values.shape[1]
-    return dataclasses.replace(block, values=np.pad(block.values, ((0, 0), (0, missing)), constant_values=np.nan))
+    return dataclasses.replace(
+        block, values=np.pad(block.values, ((0, 0), (0, missing)), constant_values=np.nan)
+    )
 
 
-def _assemble(days: list[tuple[date, Block]], step: int, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+def _assemble(
+    days: list[tuple[date, Block]], step: int, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame:
     """One frame over the window from blocks of days."""
     names = sorted({name for _, block in days for name in block.names})
     column = {name: index for index, name in enumerate(names)}
@@ -312,11 +364,15 @@ def _assemble(days: list[tuple[date, Block]], step: int, start: pd.Timestamp, en
 
 def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> int:
     """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes hold; 0 if none do."""
-    metric = settings.metrics.get("container_memory_working_set_bytes", "container_memory_working_set_bytes")
+    metric = settings.metrics.get(
+        "container_memory_working_set_bytes", "container_memory_working_set_bytes"
+    )
     for moment in (at - 60, at - _DAY, at - 7 * _DAY):
         samples = f'{metric}{{{settings.identity.name}!=""}}[10m]'
         # only a container that was there before fills its ten minutes
-        counts = source.instant(f"max(count_over_time({samples}) and count_over_time({samples} offset 10m))", moment)
+        counts = source.instant(
+            f"max(count_over_time({samples}) and count_over_time({samples} offset 10m))", moment
+        )
         if counts and counts[0][1] > 0:
             return max(1, round(600 / counts[0][1]))
     return 0

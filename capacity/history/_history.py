@@ -30,7 +30,12 @@ def usage_frame(values: np.ndarray, names: list[str], start: int, step: int) -> 
     Returns:
         float64 frame on a regular UTC `DatetimeIndex` (`freq` set), one column a name.
     """
-    index = pd.date_range(pd.Timestamp(start, unit="s", tz="UTC"), periods=len(values), freq=pd.Timedelta(seconds=step), unit="s")
+    index = pd.date_range(
+        pd.Timestamp(start, unit="s", tz="UTC"),
+        periods=len(values),
+        freq=pd.Timedelta(seconds=step),
+        unit="s",
+    )
     return pd.DataFrame(values, index=index, columns=pd.Index(names, dtype=object), copy=False)
 
 
@@ -139,16 +144,28 @@ class History:
             row = place - steps
             inside = known & (row >= 0)
             inside[inside] &= index[row[inside]] >= moments[inside] - 2 * _HOUR
-            seen = np.where(inside, values[np.where(inside, row, 0), columns] if len(values) else np.nan, np.nan)
+            seen = np.where(
+                inside, values[np.where(inside, row, 0), columns] if len(values) else np.nan, np.nan
+            )
             found = np.where(np.isfinite(seen), seen, found)
-        return pd.Series(found, index=pd.Index(self.services, dtype=object), dtype=np.float64, name=str(resource.limit))
+        return pd.Series(
+            found,
+            index=pd.Index(self.services, dtype=object),
+            dtype=np.float64,
+            name=str(resource.limit),
+        )
 
     def host_size(self, resource: Resource | str) -> pd.Series[float]:
         """Cores or bytes of the host each service runs on (of the smallest, if several); NaN = unknown."""
-        signal = Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+        signal = (
+            Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+        )
         sizes = self[signal].max()
         smallest = {
-            service: min((sizes.get(host, np.nan) for host in self.hosts.get(service, "").split(",")), default=np.nan)
+            service: min(
+                (sizes.get(host, np.nan) for host in self.hosts.get(service, "").split(",")),
+                default=np.nan,
+            )
             for service in self.services
         }
         return pd.Series(smallest, dtype=np.float64, name=str(signal))
@@ -162,8 +179,15 @@ class History:
         limits, last = self[Resource(resource).limit], self.limits(resource)
         values = limits.to_numpy(np.float64)
         other = np.isfinite(values) & (values != last.reindex(limits.columns).to_numpy()[None, :])
-        newest = len(values) - 1 - other[::-1].argmax(axis=0) if len(values) else np.zeros(len(limits.columns), np.intp)
-        moments = [limits.index[row] if was else self.start for row, was in zip(newest, other.any(axis=0), strict=True)]
+        newest = (
+            len(values) - 1 - other[::-1].argmax(axis=0)
+            if len(values)
+            else np.zeros(len(limits.columns), np.intp)
+        )
+        moments = [
+            limits.index[row] if was else self.start
+            for row, was in zip(newest, other.any(axis=0), strict=True)
+        ]
         return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
 
     def restarting(self) -> pd.Series[float]:
@@ -175,7 +199,9 @@ class History:
     def running(self) -> pd.Series[bool]:
         """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
         newest = self.last_sample
-        last = pd.concat([_last_seen(self[resource.usage]) for resource in Resource], axis=1).max(axis=1)
+        last = pd.concat([_last_seen(self[resource.usage]) for resource in Resource], axis=1).max(
+            axis=1
+        )
         last = last.reindex(self.services)
         if newest is None:
             return pd.Series(False, index=self.services)
@@ -184,7 +210,9 @@ class History:
     def select(self, patterns: str | Iterable[str]) -> History:
         """A view of the services that match one of the globs (`shop/*`); hosts and targets stay."""
         globs = [patterns] if isinstance(patterns, str) else list(patterns)
-        chosen = frozenset(name for name in self.services if any(fnmatchcase(name, glob) for glob in globs))
+        chosen = frozenset(
+            name for name in self.services if any(fnmatchcase(name, glob) for glob in globs)
+        )
         return replace(self, only=chosen)
 
     def whole(self) -> History:
@@ -193,7 +221,10 @@ class History:
 
     def between(self, start: pd.Timestamp, end: pd.Timestamp) -> History:
         """The part from `start` up to but without `end`; who had no usage in it is not in it."""
-        frames = {signal: frame.loc[(frame.index >= start) & (frame.index < end)] for signal, frame in self.frames.items()}
+        frames = {
+            signal: frame.loc[(frame.index >= start) & (frame.index < end)]
+            for signal, frame in self.frames.items()
+        }
         for signal in {resource.usage for resource in Resource} & frames.keys():
             frames[signal] = frames[signal].loc[:, frames[signal].notna().any().to_numpy()]
         return replace(self, frames=frames, start=start, end=end)
@@ -210,12 +241,18 @@ class History:
             digest.update(np.ascontiguousarray(frame.to_numpy(np.float64)).tobytes())
         return digest.hexdigest()[:16]
 
-    def plot(self, service: str, axes: Axes | None = None, signal: Signal | str = Signal.MEMORY) -> Axes:
+    def plot(
+        self, service: str, axes: Axes | None = None, signal: Signal | str = Signal.MEMORY
+    ) -> Axes:
         """One service's usage and limit on matplotlib axes."""
         from capacity._common.plotting import plot_usage
 
         signal = Signal(signal)
-        limit = self.limits(signal.value).get(service) if signal in {Signal.CPU, Signal.MEMORY} else None
+        limit = (
+            self.limits(signal.value).get(service)
+            if signal in {Signal.CPU, Signal.MEMORY}
+            else None
+        )
         return plot_usage(self[signal][service], signal=signal, limit=limit, axes=axes)
 
     def __repr__(self) -> str:
@@ -230,7 +267,9 @@ class History:
     def _repr_html_(self) -> str:
         import html
 
-        return f"<p>{html.escape(repr(self))}</p>" + self.coverage().head(20).to_html(escape=True, float_format="{:.3f}".format)
+        return f"<p>{html.escape(repr(self))}</p>" + self.coverage().head(20).to_html(
+            escape=True, float_format="{:.3f}".format
+        )
 
 
 def _last_seen(frame: pd.DataFrame) -> pd.Series[pd.Timestamp]:
@@ -243,7 +282,9 @@ def _last_seen(frame: pd.DataFrame) -> pd.Series[pd.Timestamp]:
     return pd.Series(times, index=frame.columns)
 
 
-def _quality(known: np.ndarray, index: pd.DatetimeIndex, names: list[str], step: pd.Timedelta) -> pd.DataFrame:
+def _quality(
+    known: np.ndarray, index: pd.DatetimeIndex, names: list[str], step: pd.Timedelta
+) -> pd.DataFrame:
     points = max(len(index), 1)
     any_sample = known.any(axis=0)
     first = np.where(any_sample, known.argmax(axis=0), 0)

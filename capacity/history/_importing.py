@@ -25,7 +25,10 @@ __all__ = ["Imported", "import_frame"]
 _QUERY = "import"
 _DAY = 86_400
 _HINT = "The first column is the time (ISO or Unix seconds), every other a service; CPU in cores, memory in bytes"
-_UNIX_YEARS = (1e8, 1e11)  # 1973 to 5138 in seconds; milliseconds lie above, years and row numbers below
+_UNIX_YEARS = (
+    1e8,
+    1e11,
+)  # 1973 to 5138 in seconds; milliseconds lie above, years and row numbers below
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,9 @@ class Imported:
     notes: tuple[str, ...]
 
 
-def import_frame(file: Path, archive: Archive, settings: Settings, *, signal: Signal | str, name: str = "import") -> Imported:
+def import_frame(
+    file: Path, archive: Archive, settings: Settings, *, signal: Signal | str, name: str = "import"
+) -> Imported:
     """Store a usage frame from a Parquet or CSV file as the source `name`; days already stored are added to.
 
     Args:
@@ -67,11 +72,15 @@ def import_frame(file: Path, archive: Archive, settings: Settings, *, signal: Si
         values = np.full((len(part.columns), _DAY // step), np.nan)
         slots = ((times[inside] - midnight) // pd.Timedelta(seconds=step)).to_numpy(np.int64)
         values[:, slots] = part.to_numpy(np.float64).T
-        block = _known(Block(list(part.columns), [""] * len(part.columns), [1] * len(part.columns), values))
+        block = _known(
+            Block(list(part.columns), [""] * len(part.columns), [1] * len(part.columns), values)
+        )
         if not block.names:
             continue
         stored = archive.read(name, signal, _QUERY, step, midnight.date())
-        final = StoredDay(combine(block, stored.block) if stored else block, final=True, warnings=())
+        final = StoredDay(
+            combine(block, stored.block) if stored else block, final=True, warnings=()
+        )
         archive.write(name, signal, _QUERY, step, midnight.date(), final)
         days.append(midnight.date().isoformat())
     if not days:
@@ -81,12 +90,20 @@ def import_frame(file: Path, archive: Archive, settings: Settings, *, signal: Si
 
 def _record(archive: Archive, signal: Signal, name: str) -> SourceRecord:
     if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 200:  # noqa: PLR2004 - of a file system's 255
-        raise InputError(f"{name!r} cannot be the name of a source", "Choose a short word such as payroll")
+        raise InputError(
+            f"{name!r} cannot be the name of a source", "Choose a short word such as payroll"
+        )
     if CATALOGUE[signal].scope != "service":
-        raise InputError(f"{signal} is not measured per service", "Only signals of services can be imported, such as memory")
+        raise InputError(
+            f"{signal} is not measured per service",
+            "Only signals of services can be imported, such as memory",
+        )
     known = archive.source(name)
     if known is not None and known.kind != "import":
-        raise InputError(f"The archive already has a source {name} that was fetched from {known.url}", "Choose another --name")
+        raise InputError(
+            f"The archive already has a source {name} that was fetched from {known.url}",
+            "Choose another --name",
+        )
     return SourceRecord(name, "", "import", 0, {str(signal): _QUERY})
 
 
@@ -103,13 +120,22 @@ def _read(file: Path) -> pd.DataFrame:
         reading: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True}
         table: pd.DataFrame = pd.read_csv(file, **reading)
         first = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False, **reading)
-        if len(first.columns) == len(table.columns):  # pandas has renamed the second of two equal names
+        if len(first.columns) == len(
+            table.columns
+        ):  # pandas has renamed the second of two equal names
             table.columns = pd.Index(first.iloc[0], dtype=object)
     except OSError as error:
         if error.errno is None:  # pyarrow's own
             raise InputError(f"{file} is no usage frame: {_line(error)}", _HINT) from error
-        raise InputError(f"Cannot read {file}: {error.strerror}", "Name a readable Parquet or CSV file") from error
-    except (pa.ArrowException, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputError(
+            f"Cannot read {file}: {error.strerror}", "Name a readable Parquet or CSV file"
+        ) from error
+    except (
+        pa.ArrowException,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+        ValueError,
+    ) as error:
         raise InputError(f"{file} is no usage frame: {_line(error)}", _HINT) from error
     return table
 
@@ -125,7 +151,10 @@ def _with_times(table: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFra
     named = [str(ServiceKey.parse(str(column).strip())) for column in frame.columns]
     twice = sorted({column for column in named if named.count(column) > 1})
     if twice:
-        raise InputError(f"{file} has two columns for {twice[0]}", "Give each service one column, the worst replica's")
+        raise InputError(
+            f"{file} has two columns for {twice[0]}",
+            "Give each service one column, the worst replica's",
+        )
     frame.columns = pd.Index(named, dtype=object)
     if not frame.index.is_monotonic_increasing:
         notes.append("The rows were not in the order of time; they were sorted.")
@@ -139,12 +168,18 @@ def _times(column: pd.Series[Any], file: Path) -> pd.DatetimeIndex:
             seconds = column.to_numpy(np.float64)
             strange = seconds[~((seconds >= _UNIX_YEARS[0]) & (seconds < _UNIX_YEARS[1]))]
             if len(strange):
-                raise InputError(f"{file}: {strange[0]:g} in the first column is no Unix time in seconds", _HINT)
+                raise InputError(
+                    f"{file}: {strange[0]:g} in the first column is no Unix time in seconds", _HINT
+                )
             times = pd.to_datetime(np.rint(seconds * 1000), unit="ms", utc=True)
         else:
-            times = pd.DatetimeIndex(pd.to_datetime(column, utc=True, format=None if _is_time(column) else "ISO8601"))
+            times = pd.DatetimeIndex(
+                pd.to_datetime(column, utc=True, format=None if _is_time(column) else "ISO8601")
+            )
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{file}: the first column {str(column.name)!r} is no time: {_line(error)}", _HINT) from error
+        raise InputError(
+            f"{file}: the first column {str(column.name)!r} is no time: {_line(error)}", _HINT
+        ) from error
     if times.hasnans:
         raise InputError(f"{file}: the first column {str(column.name)!r} has an empty time", _HINT)
     return pd.DatetimeIndex(times.as_unit("ms"))
@@ -166,7 +201,10 @@ def _numbers(frame: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:
         if len(wrong):
             row = int(wrong[0])
             text = repr(column.iloc[row])[:60]
-            raise InputError(f"{file}: {text} in the column {name!r} at {frame.index[row]:%Y-%m-%d %H:%M} is no number", _HINT)
+            raise InputError(
+                f"{file}: {text} in the column {name!r} at {frame.index[row]:%Y-%m-%d %H:%M} is no number",
+                _HINT,
+            )
         columns[name] = numbers
     values = np.stack(list(columns.values()), axis=1)
     below = np.argwhere(values < 0)

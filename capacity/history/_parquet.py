@@ -92,10 +92,22 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
         table = file.read(use_threads=False)
         meta = json.loads((table.schema.metadata or {})[_META])
         lists = table.column("values").combine_chunks()
-        values = lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
+        values = (
+            lists.flatten().to_numpy(zero_copy_only=False).reshape(len(lists), lists.type.list_size)
+        )
         uneven = {str(name): float(ratio) for name, ratio in meta.pop(_UNEVEN, {}).items()}
-        names, hosts, replicas = (table.column(name).to_pylist() for name in ("name", "host", "replicas"))
-    except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError, TypeError, MemoryError) as error:
+        names, hosts, replicas = (
+            table.column(name).to_pylist() for name in ("name", "host", "replicas")
+        )
+    except (
+        pa.ArrowException,
+        OSError,
+        KeyError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        MemoryError,
+    ) as error:
         raise Damaged(" ".join(str(error).split())) from error
     return Block(names, hosts, replicas, values, uneven), meta
 
@@ -139,4 +151,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
         errno.EROFS: "That file system is read-only; choose another folder",
     }
     cause = error.strerror or str(error)
-    return StorageError(f"Cannot use {path}: {cause}", hints.get(error.errno or 0, "Check the folder, then run it again"))
+    return StorageError(
+        f"Cannot use {path}: {cause}",
+        hints.get(error.errno or 0, "Check the folder, then run it again"),
+    )

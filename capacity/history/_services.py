@@ -79,7 +79,9 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
     containers: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
     for index, labels in enumerate(answer.labels):
         per_core = entry.scope is Scope.CORE
-        containers[frozenset(item for item in labels.items() if per_core or item[0] != "cpu")].append(index)
+        containers[
+            frozenset(item for item in labels.items() if per_core or item[0] != "cpu")
+        ].append(index)
 
     rows: dict[str, NDArray[np.float64]] = {}
     hosts: dict[str, set[str]] = defaultdict(set)
@@ -94,17 +96,25 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
         hosts[name].add(_host(labels, identity))
         replicas[name].add(replica(labels))
         if entry.scope is Scope.SERVICE and np.isfinite(row).any():
-            means[name][replica(labels)] = max(means[name].get(replica(labels), 0.0), float(np.nanmean(row)))
+            means[name][replica(labels)] = max(
+                means[name].get(replica(labels), 0.0), float(np.nanmean(row))
+            )
 
     names = sorted(rows)
-    values = np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
+    values = (
+        np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
+    )
     hosts_of = [",".join(sorted(hosts[name])) for name in names]
     return Block(names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means))
 
 
 def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Busiest replica over the mean one, of what has several."""
-    several = {name: list(each.values()) for name, each in means.items() if len(each) > 1 and sum(each.values()) > 0}
+    several = {
+        name: list(each.values())
+        for name, each in means.items()
+        if len(each) > 1 and sum(each.values()) > 0
+    }
     return {name: round(max(each) * len(each) / sum(each), 3) for name, each in several.items()}
 
 
@@ -120,7 +130,10 @@ def _namers(
     if scope is Scope.HOST:
         return lambda labels: _host(labels, identity), lambda labels: labels.get(identity.host, "")
     if scope is Scope.CORE:
-        return lambda labels: f"{_host(labels, identity)}/{labels.get('cpu', '')}", lambda labels: labels.get("cpu", "")
+        return (
+            lambda labels: f"{_host(labels, identity)}/{labels.get('cpu', '')}",
+            lambda labels: labels.get("cpu", ""),
+        )
     return (
         lambda labels: f"{labels.get('job', '')}/{labels.get(identity.host, '')}",
         lambda labels: labels.get(identity.host, ""),
@@ -153,9 +166,11 @@ def _over_cpus(answer: Answer, indices: list[int]) -> NDArray[np.float64]:
 
 def _sum_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sum over rows; NaN only where every row is NaN."""
-    total: NDArray[np.float64] = np.where(np.isnan(values).all(axis=0), np.nan, np.nansum(values, axis=0))
+    total: NDArray[np.float64] = np.where(
+        np.isnan(values).all(axis=0), np.nan, np.nansum(values, axis=0)
+    )
     return total
 
 
-def _add_known(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _sum_known(np.stack([one, other]))
+def _add_known(n_d_array: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _sum_known(np.stack([n_d_array, other]))

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from capacity.settings import IdentitySettings
 
-__all__ = ["CATALOGUE", "HOUR", "Entry", "Query", "Scope", "choose_query", "known_metrics", "render"]
+__all__ = [
+    "CATALOGUE",
+    "HOUR",
+    "Entry",
+    "Query",
+    "Scope",
+    "choose_query",
+    "known_metrics",
+    "render",
+]
 
 HOUR = 3600
 
@@ -101,7 +110,12 @@ _ENTRIES = (
         "bytes",
         Scope.SERVICE,
         # 0 is how cAdvisor spells unlimited; some versions give the kernel's huge number instead
-        (Query("($container_spec_memory_limit_bytes{$containers} > 0) < 1e15", ("container_spec_memory_limit_bytes",)),),
+        (
+            Query(
+                "($container_spec_memory_limit_bytes{$containers} > 0) < 1e15",
+                ("container_spec_memory_limit_bytes",),
+            ),
+        ),
         "Memory limit in force; absent means unlimited",
         hourly=True,
     ),
@@ -122,7 +136,12 @@ _ENTRIES = (
         Signal.OOM_KILLS,
         "events",
         Scope.SERVICE,
-        (Query("increase($container_oom_events_total{$containers}[$window])", ("container_oom_events_total",)),),
+        (
+            Query(
+                "increase($container_oom_events_total{$containers}[$window])",
+                ("container_oom_events_total",),
+            ),
+        ),
         "Kills for memory within the hour; cAdvisor misses those that end the container itself",
         hourly=True,
         combine="sum",
@@ -152,7 +171,10 @@ _ENTRIES = (
         "cores",
         Scope.HOST,
         (
-            Query(f'sum by ($host) (rate(${_NODE_CPU}{{mode!~"idle|iowait|steal"}}[$window]))', (_NODE_CPU,)),
+            Query(
+                f'sum by ($host) (rate(${_NODE_CPU}{{mode!~"idle|iowait|steal"}}[$window]))',
+                (_NODE_CPU,),
+            ),
             Query(f'sum by ($host) (rate(${_CPU}{{id="/"}}[$window]))', (_CPU,)),
         ),
         "CPU used on the host",
@@ -215,10 +237,14 @@ CATALOGUE: dict[Signal, Entry] = {entry.signal: entry for entry in _ENTRIES}
 
 def known_metrics() -> frozenset[str]:
     """Usual names of all metrics that the catalogue uses."""
-    return frozenset(name for entry in _ENTRIES for query in entry.queries for name in query.metrics)
+    return frozenset(
+        name for entry in _ENTRIES for query in entry.queries for name in query.metrics
+    )
 
 
-def choose_query(entry: Entry, present: AbstractSet[str], renamed: Mapping[str, str]) -> Query | None:
+def choose_query(
+    entry: Entry, present: AbstractSet[str], renamed: Mapping[str, str]
+) -> Query | None:
     """First query of `entry` whose metrics are all among the server's `present` names; None if there is none."""
     for query in entry.queries:
         if all(renamed.get(metric, metric) in present for metric in query.metrics):
@@ -226,7 +252,9 @@ def choose_query(entry: Entry, present: AbstractSet[str], renamed: Mapping[str, 
     return None
 
 
-def render(query: Query, identity: IdentitySettings, renamed: Mapping[str, str], window: int) -> str:
+def render(
+    query: Query, identity: IdentitySettings, renamed: Mapping[str, str], window: int
+) -> str:
     """PromQL text of `query`.
 
     Args:
@@ -240,7 +268,9 @@ def render(query: Query, identity: IdentitySettings, renamed: Mapping[str, str],
     """
     unknown = sorted(set(renamed) - known_metrics())
     if unknown:
-        raise SettingsError(f"Setting metrics.{unknown[0]}: no signal uses a metric of this name", _KNOWN_HINT)
+        raise SettingsError(
+            f"Setting metrics.{unknown[0]}: no signal uses a metric of this name", _KNOWN_HINT
+        )
     words = {name: renamed.get(name, name) for name in known_metrics()}
     words["containers"] = f'{identity.name}!="",{identity.oneoff}!="True"'
     labels = (identity.host, identity.project, identity.service, identity.number, identity.name)

@@ -94,31 +94,48 @@ def balance(
         one entry a host, by name.
     """
     found, known = [], tuple(made)
-    for host in sorted(inventory.hosts, key=lambda one: one.name):
-        running = {one.key: one for one in inventory.containers if one.host == host.name and one.running and not one.oneoff}
+    for host in sorted(inventory.hosts, key=lambda machine: machine.name):
+        running = {
+            container.key: container
+            for container in inventory.containers
+            if container.host == host.name and container.running and not container.oneoff
+        }
         if not running or host.cores < 1:
             continue
         kinds = {key: type_of(key, types).category for key in running}
-        fixed = {key: one.cpuset or f"0-{host.cores - 1}" for key, one in running.items() if key in pinned}
+        fixed = {
+            key: container.cpuset or f"0-{host.cores - 1}"
+            for key, container in running.items()
+            if key in pinned
+        }
         here = pd.Series({key: _share(inventory, key, host.name) for key in running}, dtype=float)
         mine = load.reindex(list(running)).astype(float) * here
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
         changes = tuple(
-            Change(str(key), What.CPUSET, running[str(key)].cpuset or None, str(row["cpuset"]), Reason.CORE_BALANCE)
+            Change(
+                str(key),
+                What.CPUSET,
+                running[str(key)].cpuset or None,
+                str(row["cpuset"]),
+                Reason.CORE_BALANCE,
+            )
             for key, row in placement.table.iterrows()
             if not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
         )
         shares = _cores_of(busy, host.name, host.hostname)
         cores = shares.mean()
         uneven = _uneven(cores) if len(cores) else None
-        brought = applied(shares, [one for one in known if one.host in {host.name, host.hostname}])
+        brought = applied(
+            shares,
+            [adjustment for adjustment in known if adjustment.host in {host.name, host.hostname}],
+        )
         found.append(Balance(host.name, cores, uneven, placement, changes, brought))
     return found
 
 
 def _share(inventory: Inventory, key: str, host: str) -> float:
     """Share of a service's running containers that are on a host: its load is that of all of them."""
-    hosts = [one.host for one in inventory.of(key) if one.running]
+    hosts = [container.host for container in inventory.of(key) if container.running]
     return hosts.count(host) / max(len(hosts), 1)
 
 
@@ -129,13 +146,20 @@ def applied(busy: pd.DataFrame, made: Sequence[Adjustment]) -> Applied | None:
         busy: busy share of each core of one host, by the hour; a sample at a time speaks of the hour that ends then.
         made: changes on that host, the oldest first.
     """
-    cores = [one for one in made if one.what == What.CPUSET and one.outcome in {"verified", "done"}]
+    cores = [
+        adjustment
+        for adjustment in made
+        if adjustment.what == What.CPUSET and adjustment.outcome in {"verified", "done"}
+    ]
     if not cores or busy.empty:
         return None
-    mine = [one.time for one in cores if one.run == cores[-1].run]
+    mine = [core.time for core in cores if core.run == cores[-1].run]
     known = busy.dropna(how="all")
     times = pd.DatetimeIndex(known.index)
-    before, after = known[times <= pd.Timestamp(min(mine))], known[times - _HOUR >= pd.Timestamp(max(mine))]
+    before, after = (
+        known[times <= pd.Timestamp(min(mine))],
+        known[times - _HOUR >= pd.Timestamp(max(mine))],
+    )
     hours = min(len(before), len(after), _LONGEST)
     if not hours:
         return None
@@ -152,7 +176,9 @@ def _cores_of(busy: pd.DataFrame | None, *names: str) -> pd.DataFrame:
     if busy is None or busy.empty:
         return pd.DataFrame()
     hosts = {str(name).rpartition("/")[0] for name in busy.columns}
-    chosen = [name for name in busy.columns if str(name).rpartition("/")[0] in names or len(hosts) == 1]
+    chosen = [
+        name for name in busy.columns if str(name).rpartition("/")[0] in names or len(hosts) == 1
+    ]
     return busy[sorted(chosen, key=_core_order)]
 
 
@@ -161,20 +187,22 @@ def _core_order(column: object) -> tuple[str, int, str]:
     return host, int(core) if core.isdigit() else -1, core
 
 
-def measure_load(engines: Mapping[str, Engine], inventory: Inventory, seconds: float = 2.0) -> pd.Series[float]:
+def measure_load(
+    engines: Mapping[str, Engine], inventory: Inventory, seconds: float = 2.0
+) -> pd.Series[float]:
     """Busy cores of every running service over a few seconds: the Engines' counters read twice.
 
     Raises:
         EngineError: an Engine does not answer.
     """
-    running = [one for one in inventory.containers if one.running]
+    running = [container for container in inventory.containers if container.running]
     first = usage_of(engines, running)
     time.sleep(seconds)
     second = usage_of(engines, running)
     found: dict[str, float] = {}
-    for one in running:
-        if one.id in first and one.id in second:
-            (began, before), (ended, after) = first[one.id], second[one.id]
+    for container in running:
+        if container.id in first and container.id in second:
+            (began, before), (ended, after) = first[container.id], second[container.id]
             busy = max(after.cpu_seconds - before.cpu_seconds, 0.0) / max(ended - began, 1e-3)
-            found[one.key] = found.get(one.key, 0.0) + busy
+            found[container.key] = found.get(container.key, 0.0) + busy
     return pd.Series(found, dtype=float)

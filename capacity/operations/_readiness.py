@@ -16,24 +16,28 @@ _STEADY = 2.0
 _POLL = 0.2
 
 
-def wait_ready(engine: Engine, one: Container, steady: float = _STEADY, *, job: bool = False) -> str:
+def wait_ready(
+    engine: Engine, container: Container, steady: float = _STEADY, *, job: bool = False
+) -> str:
     """What keeps a container from being up and healthy; empty when it is.
 
     Args:
         engine: where it is.
-        one: the container.
+        container: the container.
         steady: seconds that one without a health check must stay up; many a process ends right after its start.
         job: it is to end with 0, within a minute.
 
     Raises:
         EngineError: it is gone, or no answer.
     """
-    now = first = inspect(engine, one.id, one.name)
+    now = first = inspect(engine, container.id, container.name)
     began = time.monotonic()
     patience = {"starting": _READY_WITHIN, None: steady, "": steady}
-    while now.running and time.monotonic() - began < (_READY_WITHIN if job else patience.get(now.health, 0.0)):
+    while now.running and time.monotonic() - began < (
+        _READY_WITHIN if job else patience.get(now.health, 0.0)
+    ):
         time.sleep(_POLL)
-        now = inspect(engine, one.id, one.name)
+        now = inspect(engine, container.id, container.name)
     if now.restart_count > first.restart_count:
         return "it restarts again and again"
     if job and not now.running:
@@ -42,9 +46,9 @@ def wait_ready(engine: Engine, one: Container, steady: float = _STEADY, *, job: 
     return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
 
 
-def has_ended_well(one: Container) -> bool:
+def has_ended_well(container: Container) -> bool:
     """Whether it is a job that has done its work."""
-    return one.state == "exited" and not one.exit_code
+    return container.state == "exited" and not container.exit_code
 
 
 def critical_failures(
@@ -56,13 +60,24 @@ def critical_failures(
         EngineError: an Engine stops answering.
     """
     inventory = survey(engines, unreachable) if settings.operations.critical else None
-    silent = f" on an Engine that answers ({', '.join(sorted(unreachable))} does not)" if unreachable else ""
+    silent = (
+        f" on an Engine that answers ({', '.join(sorted(unreachable))} does not)"
+        if unreachable
+        else ""
+    )
     found = []
     for key in settings.operations.critical if inventory else []:
         here = inventory.of(key) if inventory else ()
-        well = [wait_ready(engines[one.host], one, 0.0) for one in here]
+        well = [wait_ready(engines[container.host], container, 0.0) for container in here]
         wrong = next(filter(None, well), "") if well else f"it has no container{silent}"
         if wrong:
-            hosts = ", ".join(sorted({one.host for one in here})) or "-"
-            found.append((key, hosts, ", ".join(one.name for one in here) or "-", f"critical, and {wrong}"))
+            hosts = ", ".join(sorted({container.host for container in here})) or "-"
+            found.append(
+                (
+                    key,
+                    hosts,
+                    ", ".join(container.name for container in here) or "-",
+                    f"critical, and {wrong}",
+                )
+            )
     return found

@@ -15,7 +15,10 @@ MOST_READ = 4000  # letters of a line that are looked at: patterns must not take
 _LONGEST = 300
 _HIDDEN = "[redacted]"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07?")
-_BEGIN, _END = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"), re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY")
+_BEGIN, _END = (
+    re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"),
+    re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY"),
+)
 _BODY = re.compile(r"\s*[A-Za-z0-9+/]+={0,2}\s*")  # a line of a key
 
 _WORD = r"(?:pass(?:word|wd|phrase|code)?|pwd|\bpw|bindpw|rootpw)"
@@ -63,7 +66,11 @@ _SECRETS = tuple(
 
 def redact(line: str) -> str:
     """A line of a log without what looks like a password, token or key, and cut to a length for people."""
-    line = "".join(letter for letter in _ESCAPES.sub("", line[:MOST_READ]) if unicodedata.category(letter) != "Cf")
+    line = "".join(
+        letter
+        for letter in _ESCAPES.sub("", line[:MOST_READ])
+        if unicodedata.category(letter) != "Cf"
+    )
     for secret in _SECRETS:
         line = secret.sub(rf"\g<1>{_HIDDEN}", line)
     line = "".join(letter if letter.isprintable() else " " for letter in line).strip()

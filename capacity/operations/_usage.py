@@ -14,7 +14,9 @@ from capacity.errors import ContainerGone
 __all__ = ["usage_of"]
 
 
-def usage_of(engines: Mapping[str, Engine], containers: Iterable[Container]) -> dict[str, tuple[float, Usage]]:
+def usage_of(
+    engines: Mapping[str, Engine], containers: Iterable[Container]
+) -> dict[str, tuple[float, Usage]]:
     """Container id -> our clock in seconds when the Engine answered, and what it said; those that have gone are left out.
 
     Raises:
@@ -22,13 +24,17 @@ def usage_of(engines: Mapping[str, Engine], containers: Iterable[Container]) -> 
     """
     asked = list(containers)
     with ThreadPoolExecutor(max(min(len(asked), MEASURED), 1)) as pool:
-        answers = pool.map(lambda one: _measured(engines[one.host], one), asked)
-        return {one.id: answer for one, answer in zip(asked, answers, strict=True) if answer is not None}
+        answers = pool.map(lambda container: _measured(engines[container.host], container), asked)
+        return {
+            container.id: answer
+            for container, answer in zip(asked, answers, strict=True)
+            if answer is not None
+        }
 
 
-def _measured(engine: Engine, one: Container) -> tuple[float, Usage] | None:
+def _measured(engine: Engine, container: Container) -> tuple[float, Usage] | None:
     try:
-        found = usage(engine, one.id)
+        found = usage(engine, container.id)
     except ContainerGone:
         return None
     return time.monotonic(), found

@@ -88,24 +88,54 @@ def why(
     ahead = _api.parse_length(horizon)
     if service not in history.services:
         raise no_such_service(service, history.services)
-    made = _api.recommend(history, resource, settings=settings, horizon=horizon, risk=risk, policy=policy)
+    made = _api.recommend(
+        history, resource, settings=settings, horizon=horizon, risk=risk, policy=policy
+    )
     usage = history[resource.usage].reindex(columns=history.services)
     if risk is None:
         risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
     names = list(dict.fromkeys([policy, *COMPARED]))
     chosen = [service, *(name for name in usage.columns if name != service)][:_MOST_PEERS]
     limits = history.limits(resource).reindex(chosen)
-    kills = sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource) if resource is Resource.MEMORY else None
-    past = sizing.replay(
-        usage[chosen], signal=resource, policies=names, horizon=horizon, risk=(risk,), current=limits, kills=kills, first=_FIRST
+    kills = (
+        sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource)
+        if resource is Resource.MEMORY
+        else None
     )
-    today = others(usage[chosen], resource, np.asarray(limits, np.float64), names, kills=kills, risk=risk, horizon=horizon)
+    past = sizing.replay(
+        usage[chosen],
+        signal=resource,
+        policies=names,
+        horizon=horizon,
+        risk=(risk,),
+        current=limits,
+        kills=kills,
+        first=_FIRST,
+    )
+    today = others(
+        usage[chosen],
+        resource,
+        np.asarray(limits, np.float64),
+        names,
+        kills=kills,
+        risk=risk,
+        horizon=horizon,
+    )
     mine = past[past["service"] == service]
     hit = strikes(history, resource)
-    met = [hit.under(service, limit, at, at + ahead) for limit, at in zip(mine["limit"], mine["time"], strict=True)]
-    mine = mine.assign(kills=[kills for kills, _ in met], held_minutes=[minutes for _, minutes in met])
+    met = [
+        hit.under(service, limit, at, at + ahead)
+        for limit, at in zip(mine["limit"], mine["time"], strict=True)
+    ]
+    mine = mine.assign(
+        kills=[kills for kills, _ in met], held_minutes=[minutes for _, minutes in met]
+    )
     groups = mine.groupby("policy", sort=False)
-    table = groups[["breached", "breach_minutes", "kills", "held_minutes"]].sum().join(groups[["slack", "limit"]].mean())
+    table = (
+        groups[["breached", "breach_minutes", "kills", "held_minutes"]]
+        .sum()
+        .join(groups[["slack", "limit"]].mean())
+    )
     row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
     return Why(
         service=service,
@@ -128,10 +158,15 @@ def chart(values: pd.Series[float]) -> str:
     highest = float(np.nanmax(values.to_numpy())) if values.notna().any() else 0.0
     if not highest > 0:
         return "".join(" " if np.isnan(value) else _BLOCKS[0] for value in values)
-    return "".join(" " if np.isnan(value) else _BLOCKS[min(7, int(8 * max(value, 0.0) / highest))] for value in values)
+    return "".join(
+        " " if np.isnan(value) else _BLOCKS[min(7, int(8 * max(value, 0.0) / highest))]
+        for value in values
+    )
 
 
-def _peaks(history: History, service: str, resource: Resource, settings: Settings, horizon: str) -> pd.Series[float]:
+def _peaks(
+    history: History, service: str, resource: Resource, settings: Settings, horizon: str
+) -> pd.Series[float]:
     peaks = _api.forecast(history, resource, horizon, settings=settings).peaks
     return peaks.T[service] if service in peaks.index else pd.Series(dtype=float)
 
@@ -143,5 +178,7 @@ def _events(history: History, service: str) -> dict[str, float]:
         frame = history[signal]
         found[str(signal)] = float(frame[service].sum()) if service in frame else 0.0
     throttled = history[Signal.THROTTLED]
-    found[str(Signal.THROTTLED)] = float(throttled[service].quantile(0.95)) if service in throttled else 0.0
+    found[str(Signal.THROTTLED)] = (
+        float(throttled[service].quantile(0.95)) if service in throttled else 0.0
+    )
     return found

@@ -24,7 +24,10 @@ _GAUGES = {
     "current": ("current_limit", "Limit in force"),
     "reservation": ("recommended_reservation", "Reservation that capacity recommends"),
     "breach_now": ("breach_probability", "Chance that next week's peak passes the limit in force"),
-    "breach_after": ("breach_probability_after", "Chance that next week's peak passes the recommended limit"),
+    "breach_after": (
+        "breach_probability_after",
+        "Chance that next week's peak passes the recommended limit",
+    ),
     "peak_high": ("forecast_peak_high", "Forecast peak, high"),
 }
 _UNITS = {Resource.MEMORY: "bytes", Resource.CPU: "cores"}
@@ -34,10 +37,15 @@ def as_csv(tables: Mapping[Resource, pd.DataFrame]) -> str:
     """Raw numbers, one line a service and resource, by service."""
     import pandas as pd
 
-    parts = [table.rename_axis("service").assign(resource=str(resource)).reset_index() for resource, table in tables.items()]
+    parts = [
+        table.rename_axis("service").assign(resource=str(resource)).reset_index()
+        for resource, table in tables.items()
+    ]
     whole = pd.concat(parts).sort_values(["service", "resource"], kind="stable")
     first = ["service", "resource"]
-    return whole[first + [name for name in whole.columns if name not in first]].to_csv(index=False, lineterminator="\n")
+    return whole[first + [name for name in whole.columns if name not in first]].to_csv(
+        index=False, lineterminator="\n"
+    )
 
 
 def as_markdown(tables: Mapping[Resource, pd.DataFrame]) -> str:
@@ -54,7 +62,10 @@ def as_markdown(tables: Mapping[Resource, pd.DataFrame]) -> str:
                 rest[str(row["reason"])] = rest.get(str(row["reason"]), 0) + 1
                 continue
             now = show(row["current"]) if math.isfinite(row["current"]) else "unlimited"
-            chances = " | ".join("-" if math.isnan(row[name]) else f"{row[name]:.1%}" for name in ("breach_now", "breach_after"))
+            chances = " | ".join(
+                "-" if math.isnan(row[name]) else f"{row[name]:.1%}"
+                for name in ("breach_now", "breach_after")
+            )
             name = str(service).replace("|", "\\|")
             lines.append(
                 f"| {name} | {NAMES[resource]} | {row['action']} | {now} | {show(row['limit'])} | {chances} |"
@@ -96,14 +107,22 @@ def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
             if text[:1] == "["
             else pd.read_csv(StringIO(text), na_values=[""], keep_default_na=False)
         )
-        rows = read[read["resource"] == str(resource)].set_index("service")[["limit", "action", "reason"]]
+        rows = read[read["resource"] == str(resource)].set_index("service")[
+            ["limit", "action", "reason"]
+        ]
         rows = rows.assign(limit=pd.to_numeric(rows["limit"]))
     except OSError as error:
-        raise InputError(f"Cannot read {file}: {error.strerror}", "Name an earlier output") from error
+        raise InputError(
+            f"Cannot read {file}: {error.strerror}", "Name an earlier output"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} holds no recommendations", "Write them with --format csv or --json") from error
+        raise InputError(
+            f"{file} holds no recommendations", "Write them with --format csv or --json"
+        ) from error
     if rows.empty:
-        raise InputError(f"{file} holds no recommendations for {resource}", f"Make it with --signal {resource}")
+        raise InputError(
+            f"{file} holds no recommendations for {resource}", f"Make it with --signal {resource}"
+        )
     return rows
 
 
@@ -113,22 +132,29 @@ def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]
     The action of a service that only this run knows ends with `(new)`, that of one which only the other knows is `gone`.
     """
     was, is_ = (
-        {str(row["service"]): row for row in each.rename_axis("service").reset_index().to_dict("records")}
+        {
+            str(row["service"]): row
+            for row in each.rename_axis("service").reset_index().to_dict("records")
+        }
         for each in (before, now)
     )
     rows: list[dict[str, Any]] = []
     for service in sorted(was.keys() | is_.keys()):
         old, new = was.get(service, {}), is_.get(service, {})
-        limits = {name: float(row.get("limit", math.nan)) for name, row in (("was", old), ("is", new))}
+        limits = {
+            name: float(row.get("limit", math.nan)) for name, row in (("was", old), ("is", new))
+        }
         if old.get("action") == new.get("action") and _same(*limits.values()):
             continue
         action = f"{new['action']}{'' if old else ' (new)'}" if new else "gone"
-        rows.append({"service": service, **limits, "action": action, "reason": str(new.get("reason", ""))})
+        rows.append(
+            {"service": service, **limits, "action": action, "reason": str(new.get("reason", ""))}
+        )
     return rows
 
 
-def _same(one: float, other: float) -> bool:
-    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-9)
+def _same(number: float, other: float) -> bool:
+    return (math.isnan(number) and math.isnan(other)) or math.isclose(number, other, rel_tol=1e-9)
 
 
 def _escaped(text: str) -> str:

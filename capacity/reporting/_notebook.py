@@ -34,10 +34,15 @@ def parameter_names(notebook: Path) -> dict[str, str]:
     """Parameters of a notebook and what they mean, from its cell tagged `parameters`."""
     import papermill
 
-    return {name: entry["help"] for name, entry in papermill.inspect_notebook(_literal(notebook)).items()}
+    return {
+        name: entry["help"]
+        for name, entry in papermill.inspect_notebook(_literal(notebook)).items()
+    }
 
 
-def run_notebook(notebook: Path, parameters: Mapping[str, Any], *, failed: Path, timeout: float) -> NotebookNode:
+def run_notebook(
+    notebook: Path, parameters: Mapping[str, Any], *, failed: Path, timeout: float
+) -> NotebookNode:
     """The executed notebook.
 
     Args:
@@ -55,7 +60,10 @@ def run_notebook(notebook: Path, parameters: Mapping[str, Any], *, failed: Path,
 
     unknown = sorted(set(parameters) - set(parameter_names(notebook)))
     if unknown:
-        raise UsageError(f"{notebook.name} has no parameter {unknown[0]}", f"It has: {', '.join(parameter_names(notebook))}")
+        raise UsageError(
+            f"{notebook.name} has no parameter {unknown[0]}",
+            f"It has: {', '.join(parameter_names(notebook))}",
+        )
     with tempfile.TemporaryDirectory(prefix="capacity-") as folder:
         output = Path(folder) / notebook.name
         kernels: list[Any] = []
@@ -75,9 +83,13 @@ def run_notebook(notebook: Path, parameters: Mapping[str, Any], *, failed: Path,
         except BaseException as error:
             _keep(output, failed)
             if isinstance(error, PapermillExecutionError):
-                raise ReportError(f"{notebook.name}, cell {error.cell_index}: {_one_line(error)}", _left(failed)) from error
+                raise ReportError(
+                    f"{notebook.name}, cell {error.cell_index}: {_one_line(error)}", _left(failed)
+                ) from error
             if watch.expired:
-                raise ReportError(f"{notebook.name} was not done after {timeout:g} s", "Raise report.timeout") from error
+                raise ReportError(
+                    f"{notebook.name} was not done after {timeout:g} s", "Raise report.timeout"
+                ) from error
             if type(error).__name__ == "DeadKernelError":
                 hint = f"Out of memory, perhaps: narrow --services. {_left(failed)}"
                 raise ReportError(f"The kernel of {notebook.name} died", hint) from error
@@ -90,7 +102,9 @@ def _all_ran(output: Path, failed: Path) -> NotebookNode:
     executed: NotebookNode = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
     skipped = [cell for cell in _code_cells(executed) if cell.execution_count is None]
     if skipped:
-        raise ReportError(f"{output.name} stopped early: {len(skipped)} cells did not run", _left(failed))
+        raise ReportError(
+            f"{output.name} stopped early: {len(skipped)} cells did not run", _left(failed)
+        )
     return executed
 
 
@@ -162,7 +176,11 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
         async def start_kernel(self, **settings: Any) -> None:  # type: ignore[override]  # a coroutine in truth
             environment = settings.get("env") or os.environ
             # no history file in a scheduler's home; figures go into the notebook, whatever the caller had set
-            settings["env"] = {**environment, "IPYTHONDIR": str(folder / "ipython"), "MPLBACKEND": _INLINE}
+            settings["env"] = {
+                **environment,
+                "IPYTHONDIR": str(folder / "ipython"),
+                "MPLBACKEND": _INLINE,
+            }
             # what the kernel itself says when it is interrupted or killed is no message for the user
             with (folder / "kernel.log").open("wb") as log:
                 await super().start_kernel(**settings, stdout=log, stderr=log)

@@ -28,9 +28,17 @@ def render_page(notebook: NotebookNode, title: str) -> str:
 
     config = Config()
     config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = {"parameters", "injected-parameters", "remove-cell"}
-    exporter = HTMLExporter(config=config, template_name="page", extra_template_basedirs=[str(_TEMPLATES)])  # type: ignore[no-untyped-call]  # nbconvert has no types
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}, "style": _style()})
+    config.TagRemovePreprocessor.remove_cell_tags = {
+        "parameters",
+        "injected-parameters",
+        "remove-cell",
+    }
+    exporter = HTMLExporter(
+        config=config, template_name="page", extra_template_basedirs=[str(_TEMPLATES)]
+    )  # type: ignore[no-untyped-call]  # nbconvert has no types
+    body, _ = exporter.from_notebook_node(
+        notebook, resources={"metadata": {"name": title}, "style": _style()}
+    )
     return re.sub(r"\n\s*\n+", "\n", body)
 
 
@@ -42,7 +50,10 @@ def index_page(runs: list[Run]) -> str:
         f"<td>{html.escape(str(run.facts.get('verdict', '')))}</td><td class='number'>{run.facts.get('changes', '')}</td></tr>"
         for run in sorted(runs, key=lambda run: run.as_of, reverse=True)
     )
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("Run", "Report", "As of", "Source", "Data", "Proposed changes"))
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("Run", "Report", "As of", "Source", "Data", "Proposed changes")
+    )
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Capacity reports</title>'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"

@@ -31,8 +31,8 @@ def remediation(settings: Settings) -> Html | None:
         return join([heading, join([str(error)], "p", "note")])
     if not items:
         return None
-    done = sum(one.state is State.DONE for one in items)
-    terms = [_term(when, [one for one in items if one.when is when]) for when in When]
+    done = sum(item.state is State.DONE for item in items)
+    terms = [_term(when, [item for item in items if item.when is when]) for when in When]
     said = f"{done} of {len(items)} done, as {settings.operations.timeline.name} says; "
     note = join([said, join(["capacity timeline"], "code"), " brings it up to date."], "p", "note")
     return join([heading, note, join(terms, "div", "columns")])
@@ -40,17 +40,27 @@ def remediation(settings: Settings) -> Html | None:
 
 def _term(when: When, items: Sequence[Item]) -> Html:
     """A term with what is left of it, the first few in sight."""
-    left = [one for one in items if one.state is not State.DONE]
+    left = [item for item in items if item.state is not State.DONE]
     count = badge(f"{len(left)} open", _LEVELS[when] if left else "good")
     head = join([when, " ", count], "h3")
-    shown = join((_line(one) for one in left[:_SHOWN]), "ul") if left else join(["Nothing is left."], "p")
-    rest = details(f"{len(left) - _SHOWN} more", join((_line(one) for one in left[_SHOWN:]), "ul")) if left[_SHOWN:] else ""
+    shown = (
+        join((_line(item) for item in left[:_SHOWN]), "ul")
+        if left
+        else join(["Nothing is left."], "p")
+    )
+    rest = (
+        details(f"{len(left) - _SHOWN} more", join((_line(item) for item in left[_SHOWN:]), "ul"))
+        if left[_SHOWN:]
+        else ""
+    )
     return join([head, shown, rest], "section", "column")
 
 
-def _line(one: Item) -> Html:
+def _line(item: Item) -> Html:
     """Subject, what is to be done, its owner and state."""
-    since = f", since {one.since}" if one.since else ""
-    state = f"{one.owner or 'nobody'}, {'in work' if one.state is State.DOING else 'open'}{since}"
-    note = f" ({one.note})" if one.note else ""
-    return join([join([one.subject], "b"), text(f" {one.what} "), join([f"{state}{note}"], "small")], "li")
+    since = f", since {item.since}" if item.since else ""
+    state = f"{item.owner or 'nobody'}, {'in work' if item.state is State.DOING else 'open'}{since}"
+    note = f" ({item.note})" if item.note else ""
+    return join(
+        [join([item.subject], "b"), text(f" {item.what} "), join([f"{state}{note}"], "small")], "li"
+    )

@@ -96,9 +96,13 @@ def render(
     """
     began = time.monotonic()
     make_folder(out)
-    window = _api.prepare(settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress)
+    window = _api.prepare(
+        settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress
+    )
     # an empty window is told as such, and before a kernel starts; the frames themselves are the notebook's to hold
-    origin = window.load(settings, signals=[resource.usage for resource in Resource], services=services).source
+    origin = window.load(
+        settings, signals=[resource.usage for resource in Resource], services=services
+    ).source
     place = run_folder(out, kind.report, kind.name(window.end), origin, services)
     failed = place / f"{kind.report}.failed.ipynb"
     try:
@@ -115,7 +119,9 @@ def render(
                 **(more or {}),
             }
             notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
-            executed = run_notebook(notebook, parameters, failed=failed, timeout=settings.report.timeout)
+            executed = run_notebook(
+                notebook, parameters, failed=failed, timeout=settings.report.timeout
+            )
             nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
             page = render_page(executed, f"{kind.title} {kind.name(window.end)}")
             (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
@@ -128,7 +134,8 @@ def render(
     write_atomically(
         out / "index.html",
         lambda path: path.write_text(
-            index_page([run for each in KINDS for run in list_runs(out, each.report)]), encoding="utf-8"
+            index_page([run for each in KINDS for run in list_runs(out, each.report)]),
+            encoding="utf-8",
         ),
     )
     return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)

@@ -17,7 +17,16 @@ from capacity.history._parquet import storage_error, write_atomically
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Run", "iso_week", "list_runs", "make_folder", "previous_run", "read_forecast", "run_folder", "write_run"]
+__all__ = [
+    "Run",
+    "iso_week",
+    "list_runs",
+    "make_folder",
+    "previous_run",
+    "read_forecast",
+    "run_folder",
+    "write_run",
+]
 
 _log = logging.getLogger("capacity")
 _HALF_WEEK = pd.Timedelta("3.5D")
@@ -71,7 +80,10 @@ def run_folder(folder: Path, report: str, period: str, source: str, services: st
     """
     name = period + (f"-{_slug(services)}" if services else "")
     for run in list_runs(folder, report):
-        if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (source, services):
+        if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (
+            source,
+            services,
+        ):
             return folder / f"{name}-{_slug(source)}"
     return folder / name
 
@@ -86,12 +98,15 @@ def _slug(text: str) -> str:
     )
 
 
-def previous_run(folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = "") -> Run | None:
+def previous_run(
+    folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = ""
+) -> Run | None:
     """The latest run of the same source and choice of services that ended at least half a week before `as_of`."""
     earlier = [
         run
         for run in list_runs(folder, report)
-        if run.as_of <= as_of - _HALF_WEEK and (run.facts.get("source"), run.facts.get("services", "")) == (source, services)
+        if run.as_of <= as_of - _HALF_WEEK
+        and (run.facts.get("source"), run.facts.get("services", "")) == (source, services)
     ]
     return earlier[-1] if earlier else None
 
@@ -135,6 +150,8 @@ def make_folder(path: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except FileExistsError as error:
-        raise StorageError(f"{path} is a file, not a folder", "Name another folder with --out") from error
+        raise StorageError(
+            f"{path} is a file, not a folder", "Name another folder with --out"
+        ) from error
     except OSError as error:
         raise storage_error(path, error) from error

@@ -65,13 +65,17 @@ class Settings(BaseSettings):
     types: dict[str, TypeSettings] = Field({}, description="Types of services: name = a table")
     money: MoneySettings = MoneySettings()
     placement: PlacementSettings = PlacementSettings()
-    services: dict[str, ServiceSettings] = Field({}, description="What is known of single services: glob = a table")
+    services: dict[str, ServiceSettings] = Field(
+        {}, description="What is known of single services: glob = a table"
+    )
     engine: EngineSettings = EngineSettings()
     apply: ApplySettings = ApplySettings()
     unattended: UnattendedSettings = UnattendedSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     operations: OperationsSettings = OperationsSettings()
-    metrics: dict[str, str] = Field({}, description="Other names of metrics: the usual name = the name here")
+    metrics: dict[str, str] = Field(
+        {}, description="Other names of metrics: the usual name = the name here"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -88,7 +92,9 @@ class Settings(BaseSettings):
 
     def fingerprint(self) -> str:
         """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
-        shown = self.model_dump_json(include={"sizing", "report", "identity", "metrics", "forecast", "services", "types"})
+        shown = self.model_dump_json(
+            include={"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
+        )
         return hashlib.sha256(shown.encode()).hexdigest()[:16]
 
 
@@ -113,10 +119,14 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
             if value is not None:
                 settings = override(settings, dotted, value)
     except ValidationError as error:
-        raise SettingsError(_explain(error, file, table), "See docs/reference/settings.md for every setting") from error
+        raise SettingsError(
+            _explain(error, file, table), "See docs/reference/settings.md for every setting"
+        ) from error
     except EnvironmentSettingsError as error:
         hint = f"Its value must be JSON; {_PREFIX}PROMETHEUS__URL sets one key of a table"
-        raise SettingsError(f"A variable {_PREFIX}... cannot be read: {error}", hint) from None  # the cause holds its value
+        raise SettingsError(
+            f"A variable {_PREFIX}... cannot be read: {error}", hint
+        ) from None  # the cause holds its value
     return settings
 
 
@@ -124,18 +134,30 @@ def _refuse_unknown_variables() -> None:
     """pydantic-settings passes over variables of tables that it does not know."""
     for variable in sorted(os.environ):
         table, nested, _ = variable.upper().removeprefix(_PREFIX).partition("__")
-        if variable.upper().startswith(_PREFIX) and nested and table.lower() not in Settings.model_fields:
-            hint = f"The tables are {', '.join(Settings.model_fields)}; see docs/reference/settings.md"
-            raise SettingsError(f"The variable {variable} names no setting: there is no table {table.lower()}", hint)
+        if (
+            variable.upper().startswith(_PREFIX)
+            and nested
+            and table.lower() not in Settings.model_fields
+        ):
+            hint = (
+                f"The tables are {', '.join(Settings.model_fields)}; see docs/reference/settings.md"
+            )
+            raise SettingsError(
+                f"The variable {variable} names no setting: there is no table {table.lower()}", hint
+            )
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"Cannot read {file}: {error.strerror}", "Name a readable file with --config") from error
+        raise SettingsError(
+            f"Cannot read {file}: {error.strerror}", "Name a readable file with --config"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file} is no valid TOML: {error}", "Correct the line named above") from error
+        raise SettingsError(
+            f"{file} is no valid TOML: {error}", "Correct the line named above"
+        ) from error
     return _absolute_paths(tables, file.resolve().parent)
 
 
@@ -156,7 +178,10 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
                     entries[key] = folder / os.path.expanduser(os.path.expandvars(entries[key]))  # noqa: PTH111 - Path's raises
     books = tables.get("compliance")
     if isinstance(books, dict) and isinstance(books.get("rules"), list):
-        books["rules"] = [book if book == "house" or not isinstance(book, str) else str(folder / book) for book in books["rules"]]
+        books["rules"] = [
+            book if book == "house" or not isinstance(book, str) else str(folder / book)
+            for book in books["rules"]
+        ]
     return tables
 
 
@@ -171,7 +196,9 @@ def override(settings: Settings, dotted: str, value: Any) -> Settings:
     try:
         changed = type(part).model_validate({**part.model_dump(exclude_unset=True), key: value})
     except ValidationError as error:
-        raise SettingsError(_explain(error, None, table), "See docs/reference/settings.md for every setting") from error
+        raise SettingsError(
+            _explain(error, None, table), "See docs/reference/settings.md for every setting"
+        ) from error
     return settings.model_copy(update={table: changed})
 
 
@@ -181,5 +208,9 @@ def _explain(error: ValidationError, file: Path | None, table: str) -> str:
     name = ".".join(str(part) for part in ([table] if table else []) + [*first["loc"]])
     said = first["msg"].removeprefix("Value error, ")
     cause = "is no setting" if first["type"] == "extra_forbidden" else said[:1].lower() + said[1:]
-    where = f" (in {file} or the environment)" if file and not table else " (from the environment or the command line)"
+    where = (
+        f" (in {file} or the environment)"
+        if file and not table
+        else " (from the environment or the command line)"
+    )
     return f"Setting {name}{where}: {cause}"

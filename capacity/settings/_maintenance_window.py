@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 __all__ = ["Window", "parse_window"]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_TEXT = re.compile(r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)")
+_TEXT = re.compile(
+    r"(?:(?P<first>[a-z]{3})(?:-(?P<last>[a-z]{3}))? )?(?P<start>\d\d:\d\d)-(?P<end>\d\d:\d\d)"
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Window:
         if self.start < self.end:
             return now.weekday() in self.days and self.start <= minute < self.end
         yesterday = (now - timedelta(days=1)).weekday()
-        return (now.weekday() in self.days and minute >= self.start) or (yesterday in self.days and minute < self.end)
+        return (now.weekday() in self.days and minute >= self.start) or (
+            yesterday in self.days and minute < self.end
+        )
 
 
 def parse_window(text: str) -> Window:
@@ -40,7 +44,9 @@ def parse_window(text: str) -> Window:
     if found is None or {found["first"], found["last"]} - {None, *_DAYS}:
         raise ValueError(f"{text!r} is no window; write it as Mon-Fri 22:00-04:00")
     first = _DAYS.index(found["first"]) if found["first"] else 0
-    last = _DAYS.index(found["last"]) if found["last"] else first if found["first"] else len(_DAYS) - 1
+    last = (
+        _DAYS.index(found["last"]) if found["last"] else first if found["first"] else len(_DAYS) - 1
+    )
     days = frozenset((first + offset) % 7 for offset in range((last - first) % 7 + 1))
     return Window(days, _minutes(found["start"], text), _minutes(found["end"], text))
 

@@ -10,7 +10,15 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
@@ -48,39 +56,70 @@ class _Table(BaseModel):
 class PrometheusSettings(_Table):
     """How to reach the metrics server."""
 
-    url: AnyHttpUrl | None = Field(None, repr=False, description="Address of Prometheus, VictoriaMetrics, Thanos or Mimir")
+    url: AnyHttpUrl | None = Field(
+        None, repr=False, description="Address of Prometheus, VictoriaMetrics, Thanos or Mimir"
+    )
     verify: bool = Field(default=True, description="Check the server's TLS certificate")
-    ca_file: Path | None = Field(None, description="Certificate authority to trust instead of the system's")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority to trust instead of the system's"
+    )
     client_cert: Path | None = Field(None, description="Client certificate, PEM")
     client_key: Path | None = Field(None, description="Key of the client certificate, PEM")
     bearer_token: SecretStr | None = Field(None, description="Token sent as Authorization: Bearer")
-    bearer_token_file: Path | None = Field(None, description="File the token is read from at every request")
+    bearer_token_file: Path | None = Field(
+        None, description="File the token is read from at every request"
+    )
     username: str | None = Field(None, description="User for basic authentication")
     password: SecretStr | None = Field(None, description="Password for basic authentication")
-    headers: dict[str, SecretStr] = Field({}, description="Headers added to every request, such as X-Scope-OrgID")
+    headers: dict[str, SecretStr] = Field(
+        {}, description="Headers added to every request, such as X-Scope-OrgID"
+    )
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection")
     read_timeout: float = Field(180.0, gt=0, description="Seconds to wait for an answer")
-    max_in_flight: int = Field(2, ge=1, le=8, description="Range queries the server may have to work on at once")
-    attempts: int = Field(4, ge=1, le=10, description="How often a request is tried when the network or a proxy fails")
+    max_in_flight: int = Field(
+        2, ge=1, le=8, description="Range queries the server may have to work on at once"
+    )
+    attempts: int = Field(
+        4, ge=1, le=10, description="How often a request is tried when the network or a proxy fails"
+    )
     query_budget: float = Field(
         1.0,
         gt=0,
         le=1,
         description="Share of the time a connection may keep the server busy; 0.5 rests as long as it asked",
     )
-    compress: bool = Field(default=False, description="Ask for gzip: pays only on links slower than about 90 Mbit/s")
-    rate_window: int | None = Field(None, ge=1, description="Seconds a rate looks back; default the step, at least four scrapes")
+    compress: bool = Field(
+        default=False, description="Ask for gzip: pays only on links slower than about 90 Mbit/s"
+    )
+    rate_window: int | None = Field(
+        None, ge=1, description="Seconds a rate looks back; default the step, at least four scrapes"
+    )
 
 
 class IdentitySettings(_Table):
     """Which labels say what service a container belongs to."""
 
-    project: str = Field("container_label_com_docker_compose_project", description="Label with the Compose project")
-    service: str = Field("container_label_com_docker_compose_service", description="Label with the Compose service")
-    number: str = Field("container_label_com_docker_compose_container_number", description="Label with the replica's number")
-    oneoff: str = Field("container_label_com_docker_compose_oneoff", description="Label that marks `compose run`")
-    name: str = Field("name", description="Label with the container's name, used where the Compose labels are missing")
-    host: str = Field("instance", description="Label with the scraped address; its part before the colon is the host")
+    project: str = Field(
+        "container_label_com_docker_compose_project", description="Label with the Compose project"
+    )
+    service: str = Field(
+        "container_label_com_docker_compose_service", description="Label with the Compose service"
+    )
+    number: str = Field(
+        "container_label_com_docker_compose_container_number",
+        description="Label with the replica's number",
+    )
+    oneoff: str = Field(
+        "container_label_com_docker_compose_oneoff", description="Label that marks `compose run`"
+    )
+    name: str = Field(
+        "name",
+        description="Label with the container's name, used where the Compose labels are missing",
+    )
+    host: str = Field(
+        "instance",
+        description="Label with the scraped address; its part before the colon is the host",
+    )
 
     @field_validator("*")
     @classmethod
@@ -93,20 +132,42 @@ class IdentitySettings(_Table):
 class ArchiveSettings(_Table):
     """Where history is kept."""
 
-    path: Path = Field(user_data_path("capacity") / "archive", description="Folder of the Parquet archive")
+    path: Path = Field(
+        user_data_path("capacity") / "archive", description="Folder of the Parquet archive"
+    )
 
 
 class SizingSettings(_Table):
     """How limits are chosen."""
 
-    risk: float = Field(0.02, gt=0, lt=1, description="Accepted chance that next week's peak passes a memory limit: a kill")
-    cpu_risk: float = Field(0.1, gt=0, lt=1, description="The same for a CPU limit: a slower service")
+    risk: float = Field(
+        0.02,
+        gt=0,
+        lt=1,
+        description="Accepted chance that next week's peak passes a memory limit: a kill",
+    )
+    cpu_risk: float = Field(
+        0.1, gt=0, lt=1, description="The same for a CPU limit: a slower service"
+    )
     headroom: float = Field(0.0, ge=0, description="Share added on top of what the risk asks for")
-    tolerance: float = Field(0.15, ge=0, description="Changes smaller than this share of the limit are not proposed")
-    cooldown_days: float = Field(7.0, ge=0, description="A limit changed less than this many days ago is not lowered")
-    largest_step_down: float = Field(0.5, gt=0, lt=1, description="Share of a limit that one change takes away at most")
-    throttle_target: float = Field(0.05, gt=0, lt=1, description="Share of throttled periods a CPU limit may have at busy times")
-    min_memory_mib: int = Field(32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6")
+    tolerance: float = Field(
+        0.15, ge=0, description="Changes smaller than this share of the limit are not proposed"
+    )
+    cooldown_days: float = Field(
+        7.0, ge=0, description="A limit changed less than this many days ago is not lowered"
+    )
+    largest_step_down: float = Field(
+        0.5, gt=0, lt=1, description="Share of a limit that one change takes away at most"
+    )
+    throttle_target: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Share of throttled periods a CPU limit may have at busy times",
+    )
+    min_memory_mib: int = Field(
+        32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6"
+    )
     min_cores: float = Field(0.1, gt=0, description="No CPU limit below this many cores")
 
 
@@ -116,7 +177,9 @@ class TypeSettings(_Table):
     patterns: list[str] = Field(description="Globs of service names, matched in lower case")
     memory_mib: int = Field(1024, ge=6, description="Default memory limit, MiB")
     cores: float | None = Field(None, gt=0, description="Default CPU limit, cores; none without")
-    category: Literal["infrastructure", "critical", "standard"] = Field("standard", description="Which cores it belongs on")
+    category: Literal["infrastructure", "critical", "standard"] = Field(
+        "standard", description="Which cores it belongs on"
+    )
 
 
 class MoneySettings(_Table):
@@ -133,7 +196,9 @@ class PlacementSettings(_Table):
     infrastructure: str | None = Field(
         None, description="Cores of databases, caches and monitoring; default a quarter, the first"
     )
-    critical: str | None = Field(None, description="Cores of gateways and whatever is critical; default the next quarter")
+    critical: str | None = Field(
+        None, description="Cores of gateways and whatever is critical; default the next quarter"
+    )
     standard: str | None = Field(None, description="Cores of all others; default the rest")
 
     @field_validator("infrastructure", "critical", "standard")
@@ -151,13 +216,20 @@ class EngineSettings(_Table):
     """Which Docker Engines there are and how to reach them."""
 
     hosts: dict[str, str] = Field(
-        {}, description="Engines: name = unix://, tcp:// or ssh:// address, or a docker context; default the current one"
+        {},
+        description="Engines: name = unix://, tcp:// or ssh:// address, or a docker context; default the current one",
     )
-    ca_file: Path | None = Field(None, description="Certificate authority of engines behind TLS, PEM")
-    client_cert: Path | None = Field(None, description="Client certificate for engines behind TLS, PEM")
+    ca_file: Path | None = Field(
+        None, description="Certificate authority of engines behind TLS, PEM"
+    )
+    client_cert: Path | None = Field(
+        None, description="Client certificate for engines behind TLS, PEM"
+    )
     client_key: Path | None = Field(None, description="Key of that certificate, PEM")
     timeout: float = Field(60.0, gt=0, description="Seconds to wait for an engine's answer")
-    in_flight: int = Field(16, ge=1, le=64, description="Questions an engine may have to answer at once")
+    in_flight: int = Field(
+        16, ge=1, le=64, description="Questions an engine may have to answer at once"
+    )
 
     @field_validator("hosts")
     @classmethod
@@ -165,17 +237,23 @@ class EngineSettings(_Table):
         for name, address in hosts.items():
             scheme, mark, rest = address.partition("://")
             if not address or (mark and (scheme not in _SCHEMES or not rest)):
-                raise ValueError(f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of a docker context")
+                raise ValueError(
+                    f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of a docker context"
+                )
             if mark and scheme != "unix" and not _has_port_of_sense(address):
                 port = "22" if scheme == "ssh" else "2376 with TLS, or :2375 without"
-                raise ValueError(f"the address of {name} has no port that is one; write {scheme}://{_host_of(rest)}:{port}")
+                raise ValueError(
+                    f"the address of {name} has no port that is one; write {scheme}://{_host_of(rest)}:{port}"
+                )
         return hosts
 
 
 def _has_port_of_sense(address: str) -> bool:
     try:
         found = urlsplit(address)
-        return bool(found.hostname and (found.port or (found.scheme == "ssh" and found.port is None)))
+        return bool(
+            found.hostname and (found.port or (found.scheme == "ssh" and found.port is None))
+        )
     except ValueError:
         return False
 
@@ -187,15 +265,38 @@ def _host_of(rest: str) -> str:
 class ApplySettings(_Table):
     """How plans are applied."""
 
-    journal: Path = Field(user_data_path("capacity") / "journal", description="Folder of the journal, one folder a run")
-    observe: float = Field(60.0, ge=0, description="Seconds to watch changed services before a change counts as good")
-    cooldown_hours: float = Field(72.0, ge=0, description="Hours for which a service is held back after a failed change")
-    margin: float = Field(0.1, ge=0, description="Share by which a lowered memory limit must stay above present and recent use")
-    recreate: bool = Field(default=True, description="Replace containers for what the Engine cannot change live")
-    windows: list[str] = Field([], description="When plans may be applied, UTC, such as Mon-Fri 22:00-04:00; default always")
-    most_per_hour: int | None = Field(None, ge=1, description="Services that may be changed in an hour")
-    projects: dict[str, Path] = Field({}, description="Where the compose file of a project lies on this machine: project = file")
-    live_only: bool = Field(default=False, description="Change containers although their compose file is not on this machine")
+    journal: Path = Field(
+        user_data_path("capacity") / "journal",
+        description="Folder of the journal, one folder a run",
+    )
+    observe: float = Field(
+        60.0, ge=0, description="Seconds to watch changed services before a change counts as good"
+    )
+    cooldown_hours: float = Field(
+        72.0, ge=0, description="Hours for which a service is held back after a failed change"
+    )
+    margin: float = Field(
+        0.1,
+        ge=0,
+        description="Share by which a lowered memory limit must stay above present and recent use",
+    )
+    recreate: bool = Field(
+        default=True, description="Replace containers for what the Engine cannot change live"
+    )
+    windows: list[str] = Field(
+        [],
+        description="When plans may be applied, UTC, such as Mon-Fri 22:00-04:00; default always",
+    )
+    most_per_hour: int | None = Field(
+        None, ge=1, description="Services that may be changed in an hour"
+    )
+    projects: dict[str, Path] = Field(
+        {}, description="Where the compose file of a project lies on this machine: project = file"
+    )
+    live_only: bool = Field(
+        default=False,
+        description="Change containers although their compose file is not on this machine",
+    )
 
     @field_validator("windows")
     @classmethod
@@ -208,46 +309,84 @@ class ApplySettings(_Table):
 class UnattendedSettings(_Table):
     """Which changes a scheduled run may apply by itself; everything else waits for a person."""
 
-    enabled: bool = Field(default=False, description="Whether `capacity apply --unattended` may change anything")
-    actions: list[Literal["raise", "set", "lower"]] = Field(["raise"], description="Kinds of change")
-    reasons: list[str] = Field(["breach-expected", "oom-killed", "throttled"], description="Reason codes")
-    largest: float = Field(0.5, gt=0, description="Largest change, as a share of the limit in force")
-    confidence: float = Field(0.8, ge=0, le=1, description="Least confidence in the evidence of a change")
+    enabled: bool = Field(
+        default=False, description="Whether `capacity apply --unattended` may change anything"
+    )
+    actions: list[Literal["raise", "set", "lower"]] = Field(
+        ["raise"], description="Kinds of change"
+    )
+    reasons: list[str] = Field(
+        ["breach-expected", "oom-killed", "throttled"], description="Reason codes"
+    )
+    largest: float = Field(
+        0.5, gt=0, description="Largest change, as a share of the limit in force"
+    )
+    confidence: float = Field(
+        0.8, ge=0, le=1, description="Least confidence in the evidence of a change"
+    )
     services: list[str] = Field(["*"], description="Globs of services")
 
 
 class ComplianceSettings(_Table):
     """Which rules the house keeps, and how alert delivery is proved."""
 
-    rules: list[str] = Field(["house"], description="Rule books, Markdown files; `house` is the one that comes with capacity")
+    rules: list[str] = Field(
+        ["house"],
+        description="Rule books, Markdown files; `house` is the one that comes with capacity",
+    )
     waivers: Path | None = Field(None, description="File with the waivers")
-    record: Path = Field(user_data_path("capacity") / "compliance.jsonl", description="File that keeps the scores of past weeks")
+    record: Path = Field(
+        user_data_path("capacity") / "compliance.jsonl",
+        description="File that keeps the scores of past weeks",
+    )
     alertmanager: AnyHttpUrl | None = Field(None, repr=False, description="Address of Alertmanager")
     receiver: str = Field(
-        "", description="host:port where a probe alert is awaited, such as 127.0.0.1:10498; default none is sent"
+        "",
+        description="host:port where a probe alert is awaited, such as 127.0.0.1:10498; default none is sent",
     )
     wait: float = Field(
-        60.0, gt=0, le=600, description="Seconds a probe alert may take; the group_wait of its route is part of it"
+        60.0,
+        gt=0,
+        le=600,
+        description="Seconds a probe alert may take; the group_wait of its route is part of it",
     )
 
 
 class MonitorSettings(_Table):
     """The compliance monitor."""
 
-    host: str = Field("127.0.0.1", description="Address to listen at; any other than the loopback asks for a token or a password")
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen at; any other than the loopback asks for a token or a password",
+    )
     port: int = Field(10499, ge=1, le=65535, description="Port to listen at")
-    interval: float = Field(60.0, ge=1, description="Seconds between evaluations; events of the engines ask for more")
-    token: SecretStr | None = Field(None, description="Token that clients send as Authorization: Bearer")
-    username: str | None = Field(None, description="User for basic authentication, beside the token")
+    interval: float = Field(
+        60.0, ge=1, description="Seconds between evaluations; events of the engines ask for more"
+    )
+    token: SecretStr | None = Field(
+        None, description="Token that clients send as Authorization: Bearer"
+    )
+    username: str | None = Field(
+        None, description="User for basic authentication, beside the token"
+    )
     password: SecretStr | None = Field(None, description="Password for basic authentication")
     webhook: SecretStr | None = Field(
         None,
         validate_default=True,
         description="Where changes of state are posted in Alertmanager's format; default the variable ALERT_WEBHOOK",
     )
-    external_url: str = Field("", description="Address under which people reach the monitor, for links")
-    most_in_flight: int = Field(64, ge=1, description="Requests that may be worked on at once; the others are told to come back")
-    probe: bool = Field(default=True, description="Prove alert delivery, where an Alertmanager is named whose route leads here")
+    external_url: str = Field(
+        "", description="Address under which people reach the monitor, for links"
+    )
+    most_in_flight: int = Field(
+        64,
+        ge=1,
+        description="Requests that may be worked on at once; the others are told to come back",
+    )
+    probe: bool = Field(
+        default=True,
+        description="Prove alert delivery, where an Alertmanager is named whose route leads here",
+    )
     probe_interval: float = Field(900.0, ge=10, description="Seconds between probe alerts")
 
     @field_validator("webhook", mode="before")
@@ -260,12 +399,22 @@ class OperationsSettings(_Table):
     """Restart loops and emergencies."""
 
     critical: list[str] = Field(
-        [], description="Services, project/service, that must run: `capacity emergency restart` starts them in this order"
+        [],
+        description="Services, project/service, that must run: `capacity emergency restart` starts them in this order",
     )
-    window_minutes: float = Field(10.0, gt=0, le=1440, description="Minutes in which restarts are counted")
-    more_than: int = Field(3, ge=0, description="Restarts within these minutes that are no loop yet")
-    causes: Path | None = Field(None, description="File with patterns of causes, as data/restart_causes.yaml; default that one")
-    timeline: Path = Field(Path("timeline.yaml"), description="File that keeps the remediation timeline")
+    window_minutes: float = Field(
+        10.0, gt=0, le=1440, description="Minutes in which restarts are counted"
+    )
+    more_than: int = Field(
+        3, ge=0, description="Restarts within these minutes that are no loop yet"
+    )
+    causes: Path | None = Field(
+        None,
+        description="File with patterns of causes, as data/restart_causes.yaml; default that one",
+    )
+    timeline: Path = Field(
+        Path("timeline.yaml"), description="File that keeps the remediation timeline"
+    )
 
 
 class ReportSettings(_Table):
@@ -285,7 +434,9 @@ class ReportSettings(_Table):
     @classmethod
     def _divides_a_day(cls, step: int) -> int:
         if step < _SHORTEST_STEP or _SECONDS_A_DAY % step:
-            raise ValueError(f"{step} does not divide a day of 86400 seconds, or is under {_SHORTEST_STEP}")
+            raise ValueError(
+                f"{step} does not divide a day of 86400 seconds, or is under {_SHORTEST_STEP}"
+            )
         return step
 
 
@@ -299,7 +450,9 @@ def _utc(when: datetime) -> datetime:
 class ForecastSettings(_Table):
     """What people know of the calendar."""
 
-    holidays: list[Moments] = Field([], description="Pairs of first and last moment of days unlike others, past and coming")
+    holidays: list[Moments] = Field(
+        [], description="Pairs of first and last moment of days unlike others, past and coming"
+    )
 
     @field_validator("holidays")
     @classmethod
@@ -310,11 +463,16 @@ class ForecastSettings(_Table):
 class ServiceSettings(_Table):
     """What people know of the services that fit a glob: the table `[services."shop/*"]`."""
 
-    ignore: list[Moments] = Field([], description="Pairs of first and last moment that teach nothing: incidents, load tests")
-    change_points: list[datetime] = Field([], description="Moments after which older history counts no more: deploys, moves")
+    ignore: list[Moments] = Field(
+        [], description="Pairs of first and last moment that teach nothing: incidents, load tests"
+    )
+    change_points: list[datetime] = Field(
+        [], description="Moments after which older history counts no more: deploys, moves"
+    )
     exclude: bool = Field(default=False, description="Make no forecast and no proposal")
     risk_class: Literal["critical", "standard", "batch"] = Field(
-        "standard", description="Risk it may run: a quarter of the risk set under sizing, that risk, four times as much"
+        "standard",
+        description="Risk it may run: a quarter of the risk set under sizing, that risk, four times as much",
     )
     min_memory_mib: int | None = Field(None, ge=6, description="No memory limit below")
     max_memory_mib: int | None = Field(None, ge=6, description="No memory limit above")
@@ -323,7 +481,8 @@ class ServiceSettings(_Table):
     never_lower: bool = Field(default=False, description="Raise its limits only")
     pinned: bool = Field(default=False, description="Leave its limits and its cores as they are")
     business_hours: tuple[int, int] | None = Field(
-        None, description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized for these alone"
+        None,
+        description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized for these alone",
     )
 
     @model_validator(mode="after")
@@ -334,8 +493,13 @@ class ServiceSettings(_Table):
         ):
             if least is not None and most is not None and least > most:
                 raise ValueError(f"min_{what} {least} is above max_{what} {most}")
-        if self.business_hours is not None and not 0 <= self.business_hours[0] < self.business_hours[1] <= 24:  # noqa: PLR2004 - a day
-            raise ValueError(f"business_hours {list(self.business_hours)} are no hours of one day; write them as [8, 18]")
+        if (
+            self.business_hours is not None
+            and not 0 <= self.business_hours[0] < self.business_hours[1] <= 24
+        ):
+            raise ValueError(
+                f"business_hours {list(self.business_hours)} are no hours of one day; write them as [8, 18]"
+            )
         return self
 
     @field_validator("ignore")

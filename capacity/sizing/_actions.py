@@ -63,7 +63,8 @@ def decide(
     if not within_budget:
         # below what is in force a limit moves one bounded step, and never to more than the service's own risk
         slow = at_least(
-            at_least(limit, round_up(table["safe"], grain)), round_up(current * (1 - context.largest_step_down), grain)
+            at_least(limit, round_up(table["safe"], grain)),
+            round_up(current * (1 - context.largest_step_down), grain),
         )
         table["limit"] = limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
     down = limit < current * (1 - room)
@@ -74,7 +75,11 @@ def decide(
         (flags["excluded"], Action.NONE, Reason.EXCLUDED),
         (flags["pinned"], Action.NONE, Reason.PINNED),
         (flags["stopped"], Action.NONE, Reason.STOPPED),
-        (~offered & unlimited & context.limits_known & limit.notna(), Action.SET, Reason.TYPE_DEFAULT),
+        (
+            ~offered & unlimited & context.limits_known & limit.notna(),
+            Action.SET,
+            Reason.TYPE_DEFAULT,
+        ),
         (flags["empty"], Action.NONE, Reason.NO_DATA),
         (flags["unstable"], Action.NONE, Reason.UNSTABLE),
         (~offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
@@ -101,11 +106,17 @@ def decide(
         (down, Action.LOWER, Reason.OVERSIZED),
     ]
     conditions = [np.asarray(condition, dtype=bool) for condition, _, _ in rules]
-    table["action"] = np.select(conditions, [str(action) for _, action, _ in rules], str(Action.KEEP))
-    table["reason"] = np.select(conditions, [str(reason) for _, _, reason in rules], str(Reason.WITHIN_TOLERANCE))
+    table["action"] = np.select(
+        conditions, [str(action) for _, action, _ in rules], str(Action.KEEP)
+    )
+    table["reason"] = np.select(
+        conditions, [str(reason) for _, _, reason in rules], str(Reason.WITHIN_TOLERANCE)
+    )
     table["limit"] = limit.where(table["action"].isin([Action.SET, Action.RAISE, Action.LOWER]))
     wanted = table["p95"].clip(lower=context.floors[resource]).fillna(context.floors[resource])
-    table["reservation"] = at_most(round_up(wanted, grain), table["limit"]).where(table["limit"].notna())
+    table["reservation"] = at_most(round_up(wanted, grain), table["limit"]).where(
+        table["limit"].notna()
+    )
 
 
 def _flags(
@@ -121,7 +132,11 @@ def _flags(
     def of(values: Any) -> _Flags:
         return pd.Series(list(values), index=services, dtype=bool)
 
-    running = pd.Series(True, index=services) if context.running is None else context.running.reindex(services).fillna(False)
+    running = (
+        pd.Series(True, index=services)
+        if context.running is None
+        else context.running.reindex(services).fillna(False)
+    )
     since = context.limit_since
     recent = pd.Series(False, index=services)
     if since is not None and len(since):
@@ -142,14 +157,22 @@ def _flags(
     }
 
 
-def type_defaults(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, context: Context) -> pd.Series[float]:
+def type_defaults(
+    table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, context: Context
+) -> pd.Series[float]:
     """The default by type, and half more than was ever seen where that is more; NaN where the type has none."""
-    found = pd.Series([type_of(str(name), context.types).limit(resource) for name in table.index], index=table.index, dtype=float)
+    found = pd.Series(
+        [type_of(str(name), context.types).limit(resource) for name in table.index],
+        index=table.index,
+        dtype=float,
+    )
     seen = round_up(usage.max().reindex(table.index) * 1.5, GRAIN[resource])
     return found.where(found.isna(), at_least(found, seen))
 
 
-def _bounds(services: pd.Index[Any], resource: Resource, context: Context, which: str) -> pd.Series[float]:
+def _bounds(
+    services: pd.Index[Any], resource: Resource, context: Context, which: str
+) -> pd.Series[float]:
     values = [getattr(context.rule(name), which).get(resource, np.nan) for name in services]
     return pd.Series(values, index=services, dtype=float)
 

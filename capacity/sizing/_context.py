@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GRAIN", "RISK_CLASSES", "SMALLEST", "THROTTLED_TOO_MUCH", "Context", "ServiceRule"]
 
-GRAIN = {Resource.CPU: 0.01, Resource.MEMORY: float(1 << 20)}  # limits are whole hundredths of a core and whole MiB
+GRAIN = {
+    Resource.CPU: 0.01,
+    Resource.MEMORY: float(1 << 20),
+}  # limits are whole hundredths of a core and whole MiB
 SMALLEST = {Resource.CPU: 0.01, Resource.MEMORY: 6.0 * (1 << 20)}  # Docker refuses less
 THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 TOLERANCE = 0.15  # share of a limit below which a change is not proposed

@@ -55,7 +55,15 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
     seen_before = np.cumsum(known, axis=0) > known
     begun = known & silent & seen_before
     if restarts is not None and len(restarts):
-        counted = restarts.reindex(columns=usage.columns).resample(step).sum().reindex(usage.index).fillna(0.0).to_numpy() > 0
+        counted = (
+            restarts.reindex(columns=usage.columns)
+            .resample(step)
+            .sum()
+            .reindex(usage.index)
+            .fillna(0.0)
+            .to_numpy()
+            > 0
+        )
         begun |= counted
     inside = begun.copy()
     for ahead in range(1, max(1, round(_STARTUP / step)) + 1):

@@ -26,5 +26,7 @@ def checked(usage: pd.DataFrame) -> pd.DataFrame:
     values = usage.to_numpy()
     if np.isinf(values).any() or (values < 0).any():
         wrong = usage.columns[(np.isinf(values) | (values < 0)).any(axis=0)][0]
-        raise InputError(f"{wrong} has negative or infinite usage", "Leave such samples out: NaN is no sample")
+        raise InputError(
+            f"{wrong} has negative or infinite usage", "Leave such samples out: NaN is no sample"
+        )
     return usage

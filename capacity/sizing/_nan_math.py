@@ -39,7 +39,9 @@ def at_most(values: pd.Series[float], top: pd.Series[float]) -> pd.Series[float]
     return pd.Series(np.fmin(values.to_numpy(), top.to_numpy()), index=values.index)
 
 
-def by_service(values: pd.Series[float] | Mapping[Any, float] | float | None, services: pd.Index[Any]) -> pd.Series[float]:
+def by_service(
+    values: pd.Series[float] | Mapping[Any, float] | float | None, services: pd.Index[Any]
+) -> pd.Series[float]:
     """One number a service; NaN where nothing was said."""
     if isinstance(values, Mapping):
         values = pd.Series(dict(values), dtype=float)

@@ -12,7 +12,15 @@ import pandas as pd
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
 
-__all__ = ["CATEGORIES", "Placement", "core_ranges", "forecast_load", "format_cores_list", "imbalance", "place"]
+__all__ = [
+    "CATEGORIES",
+    "Placement",
+    "core_ranges",
+    "forecast_load",
+    "format_cores_list",
+    "imbalance",
+    "place",
+]
 
 CATEGORIES = ("infrastructure", "critical", "standard")
 Cores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -47,7 +55,9 @@ def format_cores_list(cores: Sequence[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> dict[str, tuple[int, ...]]:
+def core_ranges(
+    cores: int, wanted: Mapping[str, str | None] | None = None
+) -> dict[str, tuple[int, ...]]:
     """Cores of each category; by default a quarter for infrastructure, a quarter for what is critical, the rest for all others.
 
     With fewer than four cores all categories share all of them.
@@ -59,17 +69,26 @@ def core_ranges(cores: int, wanted: Mapping[str, str | None] | None = None) -> d
         raise InputError(f"A host with {cores} cores", "Give the number of its cores")
     every = tuple(range(cores))
     quarter = cores // 4
-    standing = {"infrastructure": every[:quarter], "critical": every[quarter : 2 * quarter], "standard": every[2 * quarter :]}
+    standing = {
+        "infrastructure": every[:quarter],
+        "critical": every[quarter : 2 * quarter],
+        "standard": every[2 * quarter :],
+    }
     ranges = standing if quarter else dict.fromkeys(CATEGORIES, every)
     for category, text in (wanted or {}).items():
         if text is not None:
             ranges[category] = parse_cpuset(text)
             if ranges[category][-1] >= cores:
-                raise InputError(f"{category} is to use core {ranges[category][-1]}", f"The host has cores 0 to {cores - 1}")
+                raise InputError(
+                    f"{category} is to use core {ranges[category][-1]}",
+                    f"The host has cores 0 to {cores - 1}",
+                )
     return ranges
 
 
-def forecast_load(bands: pd.DataFrame, replicas: Mapping[str, float] | None = None) -> pd.Series[float]:
+def forecast_load(
+    bands: pd.DataFrame, replicas: Mapping[str, float] | None = None
+) -> pd.Series[float]:
     """Busy cores of each service in the coming time: the mean of its median forecast, all replicas together.
 
     Args:
@@ -80,7 +99,9 @@ def forecast_load(bands: pd.DataFrame, replicas: Mapping[str, float] | None = No
         return pd.Series(dtype=float)
     median: pd.DataFrame = bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
     load = median.mean()
-    return load * pd.Series({name: float((replicas or {}).get(str(name), 1)) for name in load.index}, dtype=float)
+    return load * pd.Series(
+        {name: float((replicas or {}).get(str(name), 1)) for name in load.index}, dtype=float
+    )
 
 
 def place(
@@ -112,7 +133,10 @@ def place(
         if fixed in needs.index:
             chosen[fixed] = parse_cpuset(cpuset)
             if chosen[fixed][-1] >= cores:
-                raise InputError(f"{fixed} is pinned to core {chosen[fixed][-1]}", f"The host has cores 0 to {cores - 1}")
+                raise InputError(
+                    f"{fixed} is pinned to core {chosen[fixed][-1]}",
+                    f"The host has cores 0 to {cores - 1}",
+                )
             busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
     kept = busy.copy()
     for name, need in needs.items():
@@ -120,7 +144,9 @@ def place(
             continue
         mine = allowed[category.get(str(name), "standard")]
         width = min(len(mine), max(1, math.ceil(need / _BUSY)))
-        best = sorted(mine, key=lambda core: (busy[core], count[core], core))[:width]  # idle services are spread too
+        best = sorted(mine, key=lambda core: (busy[core], count[core], core))[
+            :width
+        ]  # idle services are spread too
         chosen[str(name)] = tuple(best)
         busy[best] += need / width
         count[best] += 1
@@ -137,7 +163,11 @@ def place(
         table,
         pd.Series(busy, name="busy"),
         imbalance(busy),
-        imbalance(_round_robin(load.drop([name for name in load.index if name in pinned]), category, allowed, kept)),
+        imbalance(
+            _round_robin(
+                load.drop([name for name in load.index if name in pinned]), category, allowed, kept
+            )
+        ),
     )
 
 
@@ -148,7 +178,10 @@ def imbalance(busy: Cores) -> float:
 
 
 def _round_robin(
-    load: pd.Series[float], category: Mapping[str, str], allowed: Mapping[str, tuple[int, ...]], kept: Cores
+    load: pd.Series[float],
+    category: Mapping[str, str],
+    allowed: Mapping[str, tuple[int, ...]],
+    kept: Cores,
 ) -> Cores:
     """Load of each core if each category deals its services out one core after the other, beside what is kept there."""
     busy = kept.copy()

@@ -14,7 +14,13 @@ from capacity.forecasting import Forecaster
 from capacity.model import Resource
 from capacity.sizing._actions import decide, type_defaults
 from capacity.sizing._context import GRAIN, RISK_CLASSES, THROTTLED_TOO_MUCH, Context
-from capacity.sizing._diagnostics import find_leaks, in_business_hours, regime_since, startup_peaks, step_of
+from capacity.sizing._diagnostics import (
+    find_leaks,
+    in_business_hours,
+    regime_since,
+    startup_peaks,
+    step_of,
+)
 from capacity.sizing._frames import checked
 from capacity.sizing._nan_math import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing._policies.base import Floats, column_quantile
@@ -29,17 +35,49 @@ __all__ = ["PEAK_QUANTILES", "recommend"]
 PEAK_QUANTILES = PEAK_LEVELS
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
 _URGENT = 2.0  # times the risk: below it a limit in force stays
-_SURE, _NEAR = 0.5, 0.8  # a week of samples, or use near the limit: without either a chance alone raises nothing
+_SURE, _NEAR = (
+    0.5,
+    0.8,
+)  # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SAFE = 1.25  # times the risk: no limit is lowered to run more
-_LEAK_ROOM = 1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
+_LEAK_ROOM = (
+    1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
+)
 _RECENT = pd.Timedelta("14D")
 _LEAST = 0.001  # of a budget: what can be shared out at least
 _EXACT = 1e-9  # share of a budget that sums of many limits may be off by
 _ROUNDS = 12  # halvings, to a four-thousandth of the budget
 
-_FIRST = ["limit", "reservation", "current", "action", "reason", "breach_now", "breach_after", "confidence"]
-_EVIDENCE = ["peak", "peak_high", "observed_peak", "startup_peak", "mean", "p95", "p99", "slack", "slack_after", "breaches"]
-_EVIDENCE += ["breach_minutes", "breaches_now", "breach_minutes_now", "throttled", "throttled_after", "oom_kills"]
+_FIRST = [
+    "limit",
+    "reservation",
+    "current",
+    "action",
+    "reason",
+    "breach_now",
+    "breach_after",
+    "confidence",
+]
+_EVIDENCE = [
+    "peak",
+    "peak_high",
+    "observed_peak",
+    "startup_peak",
+    "mean",
+    "p95",
+    "p99",
+    "slack",
+    "slack_after",
+    "breaches",
+]
+_EVIDENCE += [
+    "breach_minutes",
+    "breaches_now",
+    "breach_minutes_now",
+    "throttled",
+    "throttled_after",
+    "oom_kills",
+]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
 
 
@@ -101,42 +139,80 @@ def recommend(
     forecaster = context.forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
     peaks = forecaster.predict_peak(horizon).reindex(services)
     past = _past(usage, resource, table["current"], peaks, horizon)
-    risks = pd.Series([min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services], index=services)
+    risks = pd.Series(
+        [min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services],
+        index=services,
+    )
     asked = sorted({risk, *risks}, reverse=True)
     study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
     copies = pd.Series(
-        {name: max(1.0, float(context.replicas.get(str(name), 1))) for name in services}, index=services, dtype=float
+        {name: max(1.0, float(context.replicas.get(str(name), 1))) for name in services},
+        index=services,
+        dtype=float,
     )
     if budget is not None:  # what services without history get is no longer there for the others
-        unseen = float((table["current"].fillna(table["default"]).where(table["peak_high"].isna()) * copies).sum())
+        unseen = float(
+            (
+                table["current"].fillna(table["default"]).where(table["peak_high"].isna()) * copies
+            ).sum()
+        )
         if unseen >= budget:
             said = f"A budget of {_amount(budget, resource)} is spent by what services without history have, or get by default"
-            raise InputError(said, f"They take {_amount(unseen, resource)}: raise it, or leave them out")
+            raise InputError(
+                said, f"They take {_amount(unseen, resource)}: raise it, or leave them out"
+            )
         budget -= unseen
-    curve = learn_curve(usage, table["current"], context.throttled) if resource is Resource.CPU else np.zeros(0)
+    curve = (
+        learn_curve(usage, table["current"], context.throttled)
+        if resource is Resource.CPU
+        else np.zeros(0)
+    )
     _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
     sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
-    table["urgent"] = (table["breach_now"] > np.minimum(_URGENT * risks, EVEN_ODDS)) & sure if policy == "capacity" else True
-    table["safe"] = _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
+    table["urgent"] = (
+        (table["breach_now"] > np.minimum(_URGENT * risks, EVEN_ODDS)) & sure
+        if policy == "capacity"
+        else True
+    )
+    table["safe"] = (
+        _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
+    )
     regime = regime_since(usage)
 
     def decided(share: float | None) -> pd.DataFrame:
         chosen = _chosen(policy, study, past, asked, risks, share, copies)
-        chosen = np.where(table["peak_high"].notna(), chosen, np.nan)  # where the forecaster has too little, so have we
+        chosen = np.where(
+            table["peak_high"].notna(), chosen, np.nan
+        )  # where the forecaster has too little, so have we
         answer = table.copy()
-        answer["limit"] = _needed(answer, usage, chosen, resource, context, curve, within_budget=share is not None)
-        decide(answer, usage, ceiling, resource, context, forecaster.skipped_, regime, within_budget=share is not None)
+        answer["limit"] = _needed(
+            answer, usage, chosen, resource, context, curve, within_budget=share is not None
+        )
+        decide(
+            answer,
+            usage,
+            ceiling,
+            resource,
+            context,
+            forecaster.skipped_,
+            regime,
+            within_budget=share is not None,
+        )
         return answer
 
     table = decided(None) if budget is None else _kept_within(budget, decided, copies)
-    _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk))
+    _add_chances(
+        table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk)
+    )
     _add_evidence(table, usage, resource, curve, context)
     return table[_FIRST + _EVIDENCE]
 
 
-def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame], copies: pd.Series[float]) -> pd.DataFrame:
+def _kept_within(
+    budget: float, decided: Callable[[float], pd.DataFrame], copies: pd.Series[float]
+) -> pd.DataFrame:
     """Decisions whose limits in force add up to the budget at most: what house rules take beyond their share, others give.
 
     Raises:
@@ -166,7 +242,9 @@ def _kept_within(budget: float, decided: Callable[[float], pd.DataFrame], copies
 def _over(table: pd.DataFrame, budget: float, copies: pd.Series[float]) -> float:
     """What the limits in force take beyond a budget; those of services without history are off it already."""
     known = table["peak_high"].notna()
-    return float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget * (1 + _EXACT)
+    return float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget * (
+        1 + _EXACT
+    )
 
 
 def _check(risk: float, policy: str, budget: float | None, resource: Resource) -> None:
@@ -190,12 +268,25 @@ def _resource(signal: Resource | str) -> Resource:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory") from error
 
 
-def _past(usage: pd.DataFrame, resource: Resource, current: pd.Series[float], peaks: pd.DataFrame, horizon: str) -> Past:
+def _past(
+    usage: pd.DataFrame,
+    resource: Resource,
+    current: pd.Series[float],
+    peaks: pd.DataFrame,
+    horizon: str,
+) -> Past:
     step = max(1, round(step_of(usage).total_seconds()))
     known = all(level in peaks.columns for level in PEAK_LEVELS)
     forecast = peaks[list(PEAK_LEVELS)].to_numpy(np.float64) if known else None
     days = in_days(horizon)
-    return Past(usage.to_numpy(np.float64), step, resource, np.asarray(current, np.float64), forecast=forecast, horizon=days)
+    return Past(
+        usage.to_numpy(np.float64),
+        step,
+        resource,
+        np.asarray(current, np.float64),
+        forecast=forecast,
+        horizon=days,
+    )
 
 
 def _chosen(
@@ -220,7 +311,12 @@ def _chosen(
 
 
 def _describe(
-    table: pd.DataFrame, usage: pd.DataFrame, peaks: pd.DataFrame, risk: float, resource: Resource, context: Context
+    table: pd.DataFrame,
+    usage: pd.DataFrame,
+    peaks: pd.DataFrame,
+    risk: float,
+    resource: Resource,
+    context: Context,
 ) -> None:
     """What was seen and what is forecast."""
     table["peak"] = peaks[0.5]
@@ -233,8 +329,12 @@ def _describe(
     values = usage.to_numpy(np.float64)
     for name, level in (("p95", 0.95), ("p99", 0.99)):
         table[name] = column_quantile(values, level)
-    table["throttled"] = _column_stat(context.throttled if resource is Resource.CPU else None, table.index, "quantile")
-    table["oom_kills"] = _column_stat(context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum")
+    table["throttled"] = _column_stat(
+        context.throttled if resource is Resource.CPU else None, table.index, "quantile"
+    )
+    table["oom_kills"] = _column_stat(
+        context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum"
+    )
     leaks = find_leaks(usage) if resource is Resource.MEMORY else {}
     table["growth"] = pd.Series(leaks, dtype=np.float64).reindex(table.index)
     table["uneven"] = np.nan if context.uneven is None else context.uneven.reindex(table.index)
@@ -243,7 +343,9 @@ def _describe(
     table["confidence"] = (known * (step_of(usage) / pd.Timedelta("14D"))).clip(upper=1.0).round(2)
 
 
-def _column_stat(frame: pd.DataFrame | None, services: pd.Index[Any], what: str) -> pd.Series[float]:
+def _column_stat(
+    frame: pd.DataFrame | None, services: pd.Index[Any], what: str
+) -> pd.Series[float]:
     if frame is None or frame.empty:
         return pd.Series(0.0, index=services)
     stat = frame.quantile(0.95) if what == "quantile" else frame.sum()
@@ -268,7 +370,9 @@ def _needed(
         return round_down(need, grain).clip(lower=context.floors[resource])
     hard = table["startup_peak"]
     if resource is Resource.CPU:
-        hard = at_least(hard, smallest_limit(usage, context.throttled, curve, context.throttle_target))
+        hard = at_least(
+            hard, smallest_limit(usage, context.throttled, curve, context.throttle_target)
+        )
     hidden = (table["oom_kills"] > 0) | (table["throttled"] > THROTTLED_TOO_MUCH)
     hard = at_least(hard, (table["current"] * _AFTER_A_KILL).where(hidden))
     table["hard"] = hard
@@ -287,23 +391,34 @@ def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Serie
     return pd.Series(limits, index=risks.index)
 
 
-def _add_chances(table: pd.DataFrame, name: str, limits: pd.Series[float], study: Study | None, risk: int) -> None:
+def _add_chances(
+    table: pd.DataFrame, name: str, limits: pd.Series[float], study: Study | None, risk: int
+) -> None:
     """Chance that the coming peak passes each limit, corrected by what such chances were wrong by."""
     table[name] = np.nan
     if study is not None:
-        table[name] = np.minimum(study.outlook.at(np.asarray(limits, np.float64)) * study.drift[risk], 1.0)
+        table[name] = np.minimum(
+            study.outlook.at(np.asarray(limits, np.float64)) * study.drift[risk], 1.0
+        )
 
 
-def _add_evidence(table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats, context: Context) -> None:
+def _add_evidence(
+    table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats, context: Context
+) -> None:
     """What limits did and will do."""
     after = table["limit"].fillna(table["current"])
-    for each in (judge(usage, table["limit"], table["p95"]), judge(usage, table["current"], table["p95"], "_now")):
+    for each in (
+        judge(usage, table["limit"], table["p95"]),
+        judge(usage, table["current"], table["p95"], "_now"),
+    ):
         table[list(each.columns)] = each
     table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
     table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
     table["throttled_after"] = np.nan
     if resource is Resource.CPU:
-        table["throttled_after"] = predicted_share(usage.to_numpy(np.float64), np.asarray(after, np.float64), curve)
+        table["throttled_after"] = predicted_share(
+            usage.to_numpy(np.float64), np.asarray(after, np.float64), curve
+        )
     kills = context.oom_kills if resource is Resource.MEMORY else None
     rivals = others(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
     table[list(rivals.columns)] = rivals

@@ -37,7 +37,9 @@ class Prices:
 
 
 def waste(
-    tables: Mapping[Resource, pd.DataFrame], prices: Prices | None = None, replicas: Mapping[str, int] | None = None
+    tables: Mapping[Resource, pd.DataFrame],
+    prices: Prices | None = None,
+    replicas: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
     """What lowering the limits that can be lowered gives back.
 

@@ -53,13 +53,32 @@ _DATABASES = (
     "*clickhouse*",
     "*qdrant*",
 )
-_MONITORS = ("*prometheus*", "*grafana*", "*loki*", "*alertmanager*", "*exporter*", "*cadvisor*", "*monitor*", "*jaeger*")
+_MONITORS = (
+    "*prometheus*",
+    "*grafana*",
+    "*loki*",
+    "*alertmanager*",
+    "*exporter*",
+    "*cadvisor*",
+    "*monitor*",
+    "*jaeger*",
+)
 TYPES = (
     ServiceType("monitoring", _MONITORS, _GIB, category="infrastructure"),
     ServiceType("agent", ("*agent*",), 2 * _GIB),
     ServiceType("database", _DATABASES, 4 * _GIB, category="infrastructure"),
-    ServiceType("cache", ("*redis*", "*memcache*", "*valkey*", "*cache*"), 2 * _GIB, category="infrastructure"),
-    ServiceType("gateway", ("*kong*", "*traefik*", "*nginx*", "*gateway*", "*proxy*"), _GIB, category="critical"),
+    ServiceType(
+        "cache",
+        ("*redis*", "*memcache*", "*valkey*", "*cache*"),
+        2 * _GIB,
+        category="infrastructure",
+    ),
+    ServiceType(
+        "gateway",
+        ("*kong*", "*traefik*", "*nginx*", "*gateway*", "*proxy*"),
+        _GIB,
+        category="critical",
+    ),
     ServiceType("default", ("*",), _GIB),
 )
 
@@ -67,7 +86,13 @@ TYPES = (
 def types_with(own: Mapping[str, TypeSettings]) -> tuple[ServiceType, ...]:
     """The types of the settings, then the built-in ones that they do not replace."""
     said = tuple(
-        ServiceType(name, tuple(glob.lower() for glob in kind.patterns), float(kind.memory_mib * MIB), kind.cores, kind.category)
+        ServiceType(
+            name,
+            tuple(glob.lower() for glob in kind.patterns),
+            float(kind.memory_mib * MIB),
+            kind.cores,
+            kind.category,
+        )
         for name, kind in own.items()
     )
     return said + tuple(kind for kind in TYPES if kind.name not in own)
@@ -78,5 +103,10 @@ def type_of(service: str, types: tuple[ServiceType, ...] = TYPES) -> ServiceType
     whole = service.lower()
     name = whole.rpartition("/")[2]
     return next(
-        (kind for kind in types if any(fnmatchcase(name, glob) or fnmatchcase(whole, glob) for glob in kind.patterns)), types[-1]
+        (
+            kind
+            for kind in types
+            if any(fnmatchcase(name, glob) or fnmatchcase(whole, glob) for glob in kind.patterns)
+        ),
+        types[-1],
     )

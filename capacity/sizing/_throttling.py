@@ -15,14 +15,18 @@ from capacity.sizing._policies.base import Floats
 __all__ = ["learn_curve", "predicted_share", "smallest_limit"]
 
 _RATIOS = np.linspace(0.0, 1.2, 25)  # use over limit
-_ASSUMED = np.clip((_RATIOS - 0.6) / 0.4, 0.0, 1.0) ** 2  # share of throttled periods before anything was seen
+_ASSUMED = (
+    np.clip((_RATIOS - 0.6) / 0.4, 0.0, 1.0) ** 2
+)  # share of throttled periods before anything was seen
 _ASSUMED_WEIGHT = 50.0  # samples that the assumption counts for at each ratio
 _OF_A_SERVICE = 400.0  # weight of all samples of one service: none may speak for the fleet
 _MOST_SAMPLES = 200_000
 _BUSY = 0.95  # the target is for busy times: this quantile of the samples
 
 
-def learn_curve(usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.DataFrame | None) -> Floats:
+def learn_curve(
+    usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.DataFrame | None
+) -> Floats:
     """Share of throttled periods at each of `_RATIOS` of the limit, never falling.
 
     Args:
@@ -34,7 +38,11 @@ def learn_curve(usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.Dat
 
     ratio, share, weight = np.zeros(0), np.zeros(0), np.zeros(0)
     if throttled is not None and len(throttled):
-        names = [name for name in usage.columns if name in throttled.columns and np.isfinite(limits.get(name, np.nan))]
+        names = [
+            name
+            for name in usage.columns
+            if name in throttled.columns and np.isfinite(limits.get(name, np.nan))
+        ]
         seen = throttled.reindex(index=usage.index, columns=names).to_numpy(np.float64)
         used = usage[names].to_numpy(np.float64) / limits.reindex(names).to_numpy(np.float64)
         stride = max(1, -(-seen.size // _MOST_SAMPLES))
@@ -44,7 +52,9 @@ def learn_curve(usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.Dat
         ratio, share, weight = used[known], seen[known], each[known]
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
     weights = np.concatenate([np.full(len(_RATIOS), _ASSUMED_WEIGHT), weight])
-    model.fit(np.concatenate([_RATIOS, ratio]), np.concatenate([_ASSUMED, share]), sample_weight=weights)
+    model.fit(
+        np.concatenate([_RATIOS, ratio]), np.concatenate([_ASSUMED, share]), sample_weight=weights
+    )
     return np.asarray(model.predict(_RATIOS), np.float64)
 
 
@@ -66,14 +76,20 @@ def predicted_share(usage: Floats, limits: Floats, curve: Floats) -> Floats:
     return np.where((count > 0) & np.isfinite(limits), np.interp(ratio, _RATIOS, curve), np.nan)
 
 
-def smallest_limit(usage: pd.DataFrame, throttled: pd.DataFrame | None, curve: Floats, target: float) -> pd.Series[float]:
+def smallest_limit(
+    usage: pd.DataFrame, throttled: pd.DataFrame | None, curve: Floats, target: float
+) -> pd.Series[float]:
     """The smallest limit whose predicted share of throttled periods is under the target, cores; NaN without samples.
 
     Samples taken while throttled are divided by the share of periods that were not: what the service wanted is not seen.
     """
     wanted = usage.to_numpy(np.float64)
     if throttled is not None and len(throttled):
-        held = throttled.reindex(index=usage.index, columns=usage.columns).fillna(0.0).to_numpy(np.float64)
+        held = (
+            throttled.reindex(index=usage.index, columns=usage.columns)
+            .fillna(0.0)
+            .to_numpy(np.float64)
+        )
         wanted = wanted / np.clip(1 - held, 0.2, 1.0)
     allowed = float(_RATIOS[curve <= target].max(initial=_RATIOS[1]))
     busy = pd.DataFrame(wanted, columns=usage.columns).quantile(_BUSY)

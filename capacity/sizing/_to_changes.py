@@ -36,7 +36,9 @@ def changes_from(table: pd.DataFrame, resource: Resource | str) -> list[Change]:
             before=None if math.isnan(row["current"]) else float(row["current"]),
             after=float(row["limit"]),
             reason=Reason(row["reason"]),
-            evidence={name: round(float(row[name]), 6) for name in _EVIDENCE if math.isfinite(row[name])},
+            evidence={
+                name: round(float(row[name]), 6) for name in _EVIDENCE if math.isfinite(row[name])
+            },
         )
         for service, row in proposed.iterrows()
     ]

@@ -28,7 +28,11 @@ INSIDE = (
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an sdist, and the wheel built from it."""
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -39,7 +43,12 @@ def test_the_wheel_holds_notebooks_templates_and_sample(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"notebooks/weekly_resources.ipynb", "data/sample/history/cpu.parquet", "LICENSE", "CHANGELOG.md"} <= names
+    assert {
+        "notebooks/weekly_resources.ipynb",
+        "data/sample/history/cpu.parquet",
+        "LICENSE",
+        "CHANGELOG.md",
+    } <= names
     assert not [name for name in names if name.startswith(("reports/", "tests/", ".venv"))]
 
 
@@ -47,19 +56,42 @@ def test_the_wheel_holds_notebooks_templates_and_sample(built: Path) -> None:
 def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
     """Installed without the source tree and without the developers' tools, it renders the sample's report."""
     (wheel,) = built.glob("*.whl")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CAPACITY_", "PYTHON", "VIRTUAL"))}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("CAPACITY_", "PYTHON", "VIRTUAL"))
+    }
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")], check=True, env=environment)
+    pip = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
+    subprocess.run(
+        [*pip, "--require-hashes", "-r", str(ROOT / "requirements" / "runtime.txt")],
+        check=True,
+        env=environment,
+    )
     subprocess.run([*pip, "--no-deps", str(wheel)], check=True, env=environment)
     command = [str(tmp_path / "venv" / "bin" / "capacity"), "report", "weekly", "--sample"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     page = Path(done.stdout.strip())
     assert page == tmp_path / "reports" / "2026-W48" / "weekly-resources.html"
     assert "ai/ollama" in page.read_text()
-    assert subprocess.run([str(python), "-m", "pip", "check"], check=True, capture_output=True).returncode == 0
+    assert (
+        subprocess.run(
+            [str(python), "-m", "pip", "check"], check=True, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def test_the_locked_requirements_are_those_of_the_project() -> None:

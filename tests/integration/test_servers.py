@@ -50,7 +50,9 @@ services:
 
 def query(server: Server, expression: str, at: float) -> list[Any]:
     """Ask for the values of an instant query, one a series."""
-    answer = json.loads(fetch(f"{server.url}/api/v1/query?{urlencode({'query': expression, 'time': at})}"))
+    answer = json.loads(
+        fetch(f"{server.url}/api/v1/query?{urlencode({'query': expression, 'time': at})}")
+    )
     return [float(series["value"][1]) for series in answer["data"]["result"]]
 
 
@@ -75,7 +77,9 @@ def test_prometheus_scrapes_node_exporter_and_redis_answers(tmp_path: Path) -> N
     ):
         assert store.url.startswith("redis://127.0.0.1:")
         assert b"node_memory_MemAvailable_bytes" in fetch(f"{node.url}/metrics")
-        assert wait_for(lambda: query(server, 'own_metric{job="node"}', time.time()), "the first scrape") == [7]
+        assert wait_for(
+            lambda: query(server, 'own_metric{job="node"}', time.time()), "the first scrape"
+        ) == [7]
 
 
 @pytest.mark.parametrize("form", ["openmetrics", "prometheus", "json"])
@@ -85,7 +89,13 @@ def test_victoria_metrics_answers_for_imported_samples(tmp_path: Path, form: str
     text = {
         "openmetrics": f'memory_bytes{{name="web"}} 5 {at}\n# EOF\n',
         "prometheus": f'memory_bytes{{name="web"}} 5 {at}000\n',
-        "json": json.dumps({"metric": {"__name__": "memory_bytes", "name": "web"}, "values": [5], "timestamps": [at * 1000]}),
+        "json": json.dumps(
+            {
+                "metric": {"__name__": "memory_bytes", "name": "web"},
+                "values": [5],
+                "timestamps": [at * 1000],
+            }
+        ),
     }[form]
     with victoria_metrics(tmp_path) as server:
         import_samples(server, text)
@@ -100,7 +110,9 @@ def test_alertmanager_is_ready_and_gets_alerts(tmp_path: Path) -> None:
     with alertmanager(tmp_path / "alerts", config) as alerts:
         assert answers(f"{alerts.url}/-/ready")
         with prometheus(tmp_path / "prometheus", rule_files=[rules], alertmanagers=[alerts]):
-            firing = wait_for(lambda: json.loads(fetch(f"{alerts.url}/api/v2/alerts")), "an alert arrives")
+            firing = wait_for(
+                lambda: json.loads(fetch(f"{alerts.url}/api/v2/alerts")), "an alert arrives"
+            )
     assert [alert["labels"]["alertname"] for alert in firing] == ["Always"]
 
 
@@ -165,13 +177,22 @@ def metrics_of(advisor: Server, name: str) -> dict[str, float]:
         'container_label_com_docker_compose_service="web"',
     }
     found = pattern.findall(fetch(f"{advisor.url}/metrics").decode())
-    return {metric: float(value) for metric, labels, value in found if wanted <= set(labels.split(","))}
+    return {
+        metric: float(value) for metric, labels, value in found if wanted <= set(labels.split(","))
+    }
 
 
 def test_compose_v2_reads_a_compose_file_without_an_engine(tmp_path: Path) -> None:
     """`docker-compose config --format json` gives limits in bytes and cores."""
     (tmp_path / "compose.yaml").write_text(COMPOSE)
-    command: Command = [require("docker-compose"), "--project-directory", tmp_path, "config", "--format", "json"]
+    command: Command = [
+        require("docker-compose"),
+        "--project-directory",
+        tmp_path,
+        "config",
+        "--format",
+        "json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     web = json.loads(done.stdout)["services"]["web"]
     assert (web["mem_limit"], web["cpus"]) == (str(64 * MIB), 0.5)
@@ -184,7 +205,12 @@ def test_compose_v2_starts_a_project_on_the_private_engine(tmp_path: Path) -> No
     with dockerd(tmp_path / "docker") as engine, closing(client(engine)) as api:
         busybox_image(engine, "stack")
         command: Command = [compose, "--project-directory", tmp_path, "up", "--detach"]
-        subprocess.run(command, env={"DOCKER_HOST": engine.url, "HOME": str(tmp_path)}, capture_output=True, check=True)
+        subprocess.run(
+            command,
+            env={"DOCKER_HOST": engine.url, "HOME": str(tmp_path)},
+            capture_output=True,
+            check=True,
+        )
         (container,) = api.containers.list()
         assert container.labels["com.docker.compose.service"] == "web"
         limits = container.attrs["HostConfig"]
@@ -197,8 +223,12 @@ def test_a_server_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)])
-def test_a_missing_program_fails_in_ci_only(monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]) -> None:
+@pytest.mark.parametrize(
+    ("ci", "outcome"), [("1", pytest.fail.Exception), ("", pytest.skip.Exception)]
+)
+def test_a_missing_program_fails_in_ci_only(
+    monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
     """A missing program is a failure in CI and a skip that names it elsewhere."""
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="no-such-program"):

@@ -71,7 +71,10 @@ def test_plots_land_on_the_axes_given() -> None:
         (lambda: open_history("sample", window="soon"), "no length of time"),
         (lambda: open_history("sample", window="0D"), "above zero"),
         (lambda: open_history("sample", as_of="now-ish"), "is no time"),
-        (lambda: open_history("no-such-source", settings=_settings()), "No history of no-such-source"),
+        (
+            lambda: open_history("no-such-source", settings=_settings()),
+            "No history of no-such-source",
+        ),
         (lambda: forecast(open_history("sample"), "disk"), "neither cpu nor memory"),
         (lambda: forecast(open_history("sample")).plot("shop/none"), "no forecast of shop/none"),
     ],
@@ -116,8 +119,15 @@ def test_history_reads_limits_as_they_were_last() -> None:
 
 def test_the_explore_notebook_runs(tmp_path: Path) -> None:
     """Run all works from top to bottom, and a figure comes out."""
-    done = run_notebook(bundled("notebooks/explore.ipynb"), {}, failed=tmp_path / "failed.ipynb", timeout=120)
-    pictures = [output for cell in done.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    done = run_notebook(
+        bundled("notebooks/explore.ipynb"), {}, failed=tmp_path / "failed.ipynb", timeout=120
+    )
+    pictures = [
+        output
+        for cell in done.cells
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
     assert len(pictures) == 3
 
 
@@ -137,18 +147,34 @@ def test_what_people_know_reaches_the_forecaster() -> None:
     )
     history = open_history("sample", services=["shop/*", "data/*"])
     made = forecast(history, "memory", settings=known)
-    assert {name for name, _ in made.model.change_points} == {"shop/cart", "shop/catalog", "shop/checkout"}
-    assert {name for name, _, _ in made.model.ignore} == {"shop/cart", "shop/catalog", "shop/checkout"}
+    assert {name for name, _ in made.model.change_points} == {
+        "shop/cart",
+        "shop/catalog",
+        "shop/checkout",
+    }
+    assert {name for name, _, _ in made.model.ignore} == {
+        "shop/cart",
+        "shop/catalog",
+        "shop/checkout",
+    }
     assert made.skipped["data/exporter-old"] == "excluded"
     assert len(made.model.holidays) == 1
-    assert recommend(history, "memory", settings=known).table.loc["data/exporter-old", "reason"] == "excluded"
+    assert (
+        recommend(history, "memory", settings=known).table.loc["data/exporter-old", "reason"]
+        == "excluded"
+    )
 
 
 def test_a_known_deploy_narrows_the_peak() -> None:
     """Naming checkout's deploy makes the forecast forget the level before it."""
     history = open_history("sample", services="shop/*", as_of="2026-11-16")
-    known = Settings.model_validate({"services": {"shop/checkout": {"change_points": ["2026-11-10T10:00:00Z"]}}})
-    plain, told = (forecast(history, "memory", settings=each).peaks.loc["shop/checkout"] for each in (Settings(), known))
+    known = Settings.model_validate(
+        {"services": {"shop/checkout": {"change_points": ["2026-11-10T10:00:00Z"]}}}
+    )
+    plain, told = (
+        forecast(history, "memory", settings=each).peaks.loc["shop/checkout"]
+        for each in (Settings(), known)
+    )
     assert told[0.99] - told[0.1] <= plain[0.99] - plain[0.1]
 
 
@@ -160,7 +186,8 @@ def test_a_choice_of_services_changes_no_answer() -> None:
         assert len(some) == 14
         pd.testing.assert_frame_equal(every.loc[some.index], some)
         pd.testing.assert_frame_equal(
-            forecast(whole, signal).peaks.loc[some.index.drop("shop/ab-testing")], forecast(shop, signal).peaks
+            forecast(whole, signal).peaks.loc[some.index.drop("shop/ab-testing")],
+            forecast(shop, signal).peaks,
         )
     assert shop.whole().services == whole.services
 

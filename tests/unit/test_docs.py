@@ -13,7 +13,12 @@ from capacity.settings import Settings
 from tests.fixtures.paths import ROOT
 from tools.reference import PAGES, REFERENCE, commands, settings
 
-PROSE = sorted([ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if path.parent != REFERENCE)])
+PROSE = sorted(
+    [
+        ROOT / "README.md",
+        *(path for path in (ROOT / "docs").rglob("*.md") if path.parent != REFERENCE),
+    ]
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -30,11 +35,19 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
         for words in re.findall(r"(?:^|[ /])capacity ((?:(?![|&;#]).)+)", line):
             parts = words.split()
             name = next(
-                (full for size in (2, 1) if (full := " ".join(["capacity", *parts[:size]])) in known),
+                (
+                    full
+                    for size in (2, 1)
+                    if (full := " ".join(["capacity", *parts[:size]])) in known
+                ),
                 None,
             )
             assert name or parts[0].startswith("--"), f"{page.name}: {line}"
-            options = {option for part in known[name].params for option in part.opts} if name else {"--help", "--version"}
+            options = (
+                {option for part in known[name].params for option in part.opts}
+                if name
+                else {"--help", "--version"}
+            )
             used = {part.partition("=")[0] for part in parts if part.startswith("--")}
             assert used <= options | {"--help"}, f"{page.name}: {line}"
 

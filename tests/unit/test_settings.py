@@ -61,25 +61,33 @@ def test_a_wrong_variable_is_an_error_that_does_not_show_its_value(
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert SECRET not in repr(caught.value) + repr(caught.value.__cause__) + str(caught.value.__cause__)
+    assert SECRET not in repr(caught.value) + repr(caught.value.__cause__) + str(
+        caught.value.__cause__
+    )
 
 
-def test_the_environment_wins_over_the_file_and_overrides_over_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_wins_over_the_file_and_overrides_over_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Addresses and secrets belong to the place of deployment; a command line's option is nearest."""
-    file = written(tmp_path, "[report]\nstep = 60\nwindow_days = 14\n[prometheus]\nconnect_timeout = 9\n")
+    file = written(
+        tmp_path, "[report]\nstep = 60\nwindow_days = 14\n[prometheus]\nconnect_timeout = 9\n"
+    )
     monkeypatch.setenv("CAPACITY_REPORT__STEP", "120")
     monkeypatch.setenv("CAPACITY_REPORT__WINDOW_DAYS", "21")
     settings = load_settings(file, report__window_days=28, prometheus__url=None)
-    assert (settings.report.step, settings.report.window_days, settings.prometheus.connect_timeout) == (120, 28, 9)
+    assert (
+        settings.report.step,
+        settings.report.window_days,
+        settings.prometheus.connect_timeout,
+    ) == (120, 28, 9)
 
 
 def test_paths_are_relative_to_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scheduler may start anywhere; `~` and variables are resolved, an unknown user's home stays as it is."""
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("PLACE", "/srv/there")
-    text = (
-        "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
-    )
+    text = "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
     settings = load_settings(written(tmp_path, text))
     assert settings.archive.path == tmp_path / "history"
     assert settings.prometheus.ca_file == Path("/home/someone/ca.pem")
@@ -101,10 +109,19 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path, make: str) -> None:
         load_settings(file)
 
 
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6).filter(lambda text: text not in repr(Settings())))
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6).filter(
+        lambda text: text not in repr(Settings())
+    )
+)
 def test_secrets_are_never_shown(secret: str) -> None:
     """Neither repr nor str nor the fingerprint's input show a token, a password, a header or a password in the address."""
-    user = {"bearer_token": secret, "password": secret, "headers": {"X-Key": secret}, "url": "http://me:hunter2@host"}
+    user = {
+        "bearer_token": secret,
+        "password": secret,
+        "headers": {"X-Key": secret},
+        "url": "http://me:hunter2@host",
+    }
     settings = Settings(prometheus=user)
     assert secret not in repr(settings) + str(settings) + repr(settings.prometheus)
     assert "hunter2" not in repr(settings) + str(settings) + repr(settings.prometheus)
@@ -140,7 +157,9 @@ def test_the_fingerprint_changes_with_what_changes_results() -> None:
         ('[services."a/*"]\nbusiness_hours = [18, 8]', "hours of one day"),
     ],
 )
-def test_what_can_be_judged_is_judged_when_it_is_read(tmp_path: Path, text: str, cause: str) -> None:
+def test_what_can_be_judged_is_judged_when_it_is_read(
+    tmp_path: Path, text: str, cause: str
+) -> None:
     """A slip in a window, a list of cores or an address is told at once, not in the night it is used."""
     file = tmp_path / "capacity.toml"
     file.write_text(text)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-Glob = Annotated[str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")]
+Glob = Annotated[
+    str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,9 @@ def register(app: typer.Typer) -> None:
 
 def inventory(
     config: Config = None,
-    drift: Annotated[bool, typer.Option("--drift", help="Only what is in force otherwise than declared.")] = False,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Only what is in force otherwise than declared.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -53,14 +57,18 @@ def inventory(
         apart = find_drift(found, settings.apply.projects)
         rows = [
             {
-                "service": one.service,
-                "container": one.container,
-                "what": str(one.what),
-                "live": one.live if as_json else show_value(one.what, one.live),
-                "declared": one.declared if as_json else show_value(one.what, one.declared),
-                "where": one.where,
+                "service": difference.service,
+                "container": difference.container,
+                "what": str(difference.what),
+                "live": difference.live
+                if as_json
+                else show_value(difference.what, difference.live),
+                "declared": difference.declared
+                if as_json
+                else show_value(difference.what, difference.declared),
+                "where": difference.where,
             }
-            for one in apart
+            for difference in apart
         ]
         print_rows(rows, as_json=as_json, title="Live limits against declared ones")
         return
@@ -69,19 +77,21 @@ def inventory(
         return
     rows = [
         {
-            "service": one.key,
-            "host": one.host,
-            "container": one.name,
-            "state": f"{one.state} ({one.health})" if one.health else one.state,
-            "memory": format_memory(one.memory) if one.memory else "unlimited",
-            "cpus": format_cores(one.cpus) if one.cpus else "unlimited",
-            "cpuset": one.cpuset or "-",
-            "pids": one.pids or "unlimited",
-            "restarts": one.restart_count,
-            "policy": one.restart_policy,
-            "killed": "for memory" if one.oom_killed else "-",
+            "service": container.key,
+            "host": container.host,
+            "container": container.name,
+            "state": f"{container.state} ({container.health})"
+            if container.health
+            else container.state,
+            "memory": format_memory(container.memory) if container.memory else "unlimited",
+            "cpus": format_cores(container.cpus) if container.cpus else "unlimited",
+            "cpuset": container.cpuset or "-",
+            "pids": container.pids or "unlimited",
+            "restarts": container.restart_count,
+            "policy": container.restart_policy,
+            "killed": "for memory" if container.oom_killed else "-",
         }
-        for one in found.containers
+        for container in found.containers
     ]
     print_rows(rows, as_json=False, title=f"{len(rows)} containers on {len(found.hosts)} hosts")
     for name, why in found.unreachable.items():
@@ -91,22 +101,36 @@ def inventory(
 def _inventory_json(found: Any) -> dict[str, Any]:
     from dataclasses import asdict
 
-    containers = [{"key": one.key, **asdict(one)} for one in found.containers]
-    return {"hosts": [asdict(host) for host in found.hosts], "containers": containers, "unreachable": found.unreachable}
+    containers = [{"key": container.key, **asdict(container)} for container in found.containers]
+    return {
+        "hosts": [asdict(host) for host in found.hosts],
+        "containers": containers,
+        "unreachable": found.unreachable,
+    }
 
 
 def apply(
     plan: Annotated[Path | None, typer.Argument(metavar="PLAN", help="A plan.yaml.")] = None,
     yes: Annotated[
-        bool, typer.Option("--yes/--dry-run", help="Change containers and files; without it only show what would be sent.")
+        bool,
+        typer.Option(
+            "--yes/--dry-run",
+            help="Change containers and files; without it only show what would be sent.",
+        ),
     ] = False,
     service: Glob = "*",
     canary: Annotated[
-        int, typer.Option("--canary", min=0, help="So many services or replicas first, the rest when they held.")
+        int,
+        typer.Option(
+            "--canary", min=0, help="So many services or replicas first, the rest when they held."
+        ),
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that did not come to its end.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that did not come to its end.")
+    ] = False,
     unattended: Annotated[
-        bool, typer.Option("--unattended", help="Apply only what the settings allow without a person.")
+        bool,
+        typer.Option("--unattended", help="Apply only what the settings allow without a person."),
     ] = False,
     why: Annotated[str, typer.Option("--why", help="The occasion, for the journal.")] = "",
     config: Config = None,
@@ -128,11 +152,21 @@ def apply(
         raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
     read = changes.read_plan(plan)
     if not (yes or unattended):
-        _say_preview(*changes.dry_run(read, settings, services=service, peaks=peaks_from(settings)), as_json=as_json)
+        _say_preview(
+            *changes.dry_run(read, settings, services=service, peaks=peaks_from(settings)),
+            as_json=as_json,
+        )
         return
     peaks = peaks_from(settings)
     done = changes.apply_plan(
-        read, settings, services=service, canary=canary, unattended=unattended, peaks=peaks, progress=progress, why=why
+        read,
+        settings,
+        services=service,
+        canary=canary,
+        unattended=unattended,
+        peaks=peaks,
+        progress=progress,
+        why=why,
     )
     _say_result(done, as_json=as_json)
 
@@ -144,10 +178,16 @@ def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json
     from capacity.changes._apply.recent_peaks import peaks_from
 
     if yes:
-        _say_result(changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json)
+        _say_result(
+            changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json
+        )
         return
     run, ahead = changes.resume_preview(settings)
-    print_rows([asdict(one) for one in ahead], as_json=as_json, title=f"Dry run: going on with {run}")
+    print_rows(
+        [asdict(preview) for preview in ahead],
+        as_json=as_json,
+        title=f"Dry run: going on with {run}",
+    )
     typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
@@ -155,21 +195,28 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
     from capacity.changes._plan.exports import patch_of
 
     shown: list[dict[str, Any]] = []
-    for one in previews:
-        patches = [patch_of(Path(path), Path("/"), *both) for path, both in one.files.items()]
+    for preview in previews:
+        patches = [patch_of(Path(path), Path("/"), *both) for path, both in preview.files.items()]
         shown.append(
             {
-                "service": one.step.service,
-                "host": one.step.host.name,
-                "how": one.step.mode,
-                "containers": len(one.step.containers),
-                "update": one.bodies,
+                "service": preview.step.service,
+                "host": preview.step.host.name,
+                "how": preview.step.mode,
+                "containers": len(preview.step.containers),
+                "update": preview.bodies,
                 "patch": "".join(patches),
-                "refused": one.refused,
+                "refused": preview.refused,
             }
         )
     if as_json:
-        left = [{"service": one.change.service, "what": str(one.change.what), "reason": one.reason} for one in refused]
+        left = [
+            {
+                "service": refusal.change.service,
+                "what": str(refusal.change.what),
+                "reason": refusal.reason,
+            }
+            for refusal in refused
+        ]
         typer.echo(json.dumps({"steps": shown, "refused": left}, indent=1))
     else:
         _print_preview(shown, refused)
@@ -187,7 +234,9 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
             typer.echo(f"   POST /containers/{name}/update {json.dumps(body)}")
         if step["how"] == "recreate" and not step["refused"]:
             name = step["service"].partition("/")[2]
-            typer.echo(f"   docker compose up --detach --no-deps --scale {name}={step['containers']} {name}")
+            typer.echo(
+                f"   docker compose up --detach --no-deps --scale {name}={step['containers']} {name}"
+            )
         typer.echo(step["patch"], nl=False)
     for refusal in refused:
         typer.echo(f"refused: {refusal.change.label}: {refusal.reason}")
@@ -195,10 +244,23 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
 
 
 def _outcomes(outcomes: list[Outcome], refused: list[Refusal]) -> list[dict[str, Any]]:
-    rows = [{"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in outcomes]
+    rows = [
+        {
+            "service": outcome.service,
+            "host": outcome.host,
+            "outcome": outcome.state,
+            "why": outcome.reason,
+        }
+        for outcome in outcomes
+    ]
     return rows + [
-        {"service": one.change.service, "host": one.change.host, "outcome": "refused", "why": f"{one.change.what}: {one.reason}"}
-        for one in refused
+        {
+            "service": refusal.change.service,
+            "host": refusal.change.host,
+            "outcome": "refused",
+            "why": f"{refusal.change.what}: {refusal.reason}",
+        }
+        for refusal in refused
     ]
 
 
@@ -214,7 +276,9 @@ def _say_result(result: Any, *, as_json: bool) -> None:
 
 def rollback(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")],
-    yes: Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would go back.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would go back.")
+    ] = False,
     service: Glob = "*",
     exact: Exact = False,
     config: Config = None,
@@ -228,15 +292,23 @@ def rollback(
     settings = settings_of(config, None)
     folder = folder_of(settings, run)
     if not yes:
-        say_preview(changes.rollback_preview(run, settings, services=service, folder=folder), run, as_json=as_json)
+        say_preview(
+            changes.rollback_preview(run, settings, services=service, folder=folder),
+            run,
+            as_json=as_json,
+        )
         return
     progress = progress_of(quiet=quiet or as_json)
-    done = changes.rollback(run, settings, services=service, exact=exact, progress=progress, folder=folder)
+    done = changes.rollback(
+        run, settings, services=service, exact=exact, progress=progress, folder=folder
+    )
     say_back(done, run, as_json=as_json)
 
 
 def journal(
-    service: Annotated[str, typer.Option("--service", help="Only this service, project/service.")] = "",
+    service: Annotated[
+        str, typer.Option("--service", help="Only this service, project/service.")
+    ] = "",
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -248,29 +320,32 @@ def journal(
 
     found = listed(folders(settings_of(config, None)), service)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in found], indent=1, default=str))
+        typer.echo(json.dumps([asdict(adjustment) for adjustment in found], indent=1, default=str))
         return
     rows = [
         {
-            "time": f"{one.time:%Y-%m-%d %H:%M:%S}",
-            "run": one.run,
-            "who": one.who,
-            "service": one.service,
-            "container": ", ".join(str(each.get("name", "")) for each in one.containers) or "-",
-            "what": one.what,
-            "change": _change(one),
-            "why": one.why or one.reason,
-            "outcome": f"{one.outcome}: {one.detail}" if one.detail else one.outcome,
+            "time": f"{adjustment.time:%Y-%m-%d %H:%M:%S}",
+            "run": adjustment.run,
+            "who": adjustment.who,
+            "service": adjustment.service,
+            "container": ", ".join(str(each.get("name", "")) for each in adjustment.containers)
+            or "-",
+            "what": adjustment.what,
+            "change": _change(adjustment),
+            "why": adjustment.why or adjustment.reason,
+            "outcome": f"{adjustment.outcome}: {adjustment.detail}"
+            if adjustment.detail
+            else adjustment.outcome,
         }
-        for one in found
+        for adjustment in found
     ]
     print_rows(rows, as_json=False, title=f"{len(rows)} entries")
 
 
-def _change(one: Adjustment) -> str:
+def _change(adjustment: Adjustment) -> str:
     from capacity._common.setting_values import show_value
     from capacity.model import What
 
-    if one.what not in {*What}:
+    if adjustment.what not in {*What}:
         return "-"
-    return f"{show_value(What(one.what), one.before)} -> {show_value(What(one.what), one.after)}"
+    return f"{show_value(What(adjustment.what), adjustment.before)} -> {show_value(What(adjustment.what), adjustment.after)}"

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capacity._cli.options import AsOf, Config, Offline, Sample, Source, one_source, progress_of, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Offline,
+    Sample,
+    Source,
+    one_source,
+    progress_of,
+    settings_of,
+)
 from capacity.errors import CapacityError, InputError, NoHistory
 
 if TYPE_CHECKING:
@@ -50,33 +59,63 @@ class _Asked:
 
 
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders with them; default this folder.")] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Compose files or folders with them; default this folder."),
+    ] = None,
     rules: Annotated[
-        list[str] | None, typer.Option("--rules", help="Rule book, may be repeated; `house` is the one that comes with capacity.")
+        list[str] | None,
+        typer.Option(
+            "--rules",
+            help="Rule book, may be repeated; `house` is the one that comes with capacity.",
+        ),
     ] = None,
-    waivers: Annotated[Path | None, typer.Option("--waivers", help="File with the waivers.")] = None,
+    waivers: Annotated[
+        Path | None, typer.Option("--waivers", help="File with the waivers.")
+    ] = None,
     fail_on: Annotated[
-        str, typer.Option("--fail-on", help="End with 1 from this severity: critical, high, medium, low, never.")
+        str,
+        typer.Option(
+            "--fail-on", help="End with 1 from this severity: critical, high, medium, low, never."
+        ),
     ] = "high",
-    form: Annotated[str, typer.Option("--format", help="table, json, sarif, junit or markdown.")] = "table",
-    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json, sarif, junit or markdown.")
+    ] = "table",
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
+    ] = False,
     snapshot: Annotated[
-        Path | None, typer.Option("--snapshot", help="Look at what `docker inspect` has recorded in this file.")
+        Path | None,
+        typer.Option("--snapshot", help="Look at what `docker inspect` has recorded in this file."),
     ] = None,
-    history: Annotated[bool, typer.Option("--history", help="Ask the metrics server of the settings too.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Ask the metrics server of the settings too.")
+    ] = False,
     source: Source = None,
     sample: Sample = False,
     offline: Offline = False,
     as_of: AsOf = None,
-    alertmanager: Annotated[str | None, typer.Option("--alertmanager", help="Address of Alertmanager.")] = None,
-    receiver: Annotated[
-        str | None, typer.Option("--receiver", help="Await a probe alert at this host:port, where a route of Alertmanager leads.")
+    alertmanager: Annotated[
+        str | None, typer.Option("--alertmanager", help="Address of Alertmanager.")
     ] = None,
-    record: Annotated[bool, typer.Option("--record", help="Keep the score for the trend over the weeks.")] = False,
+    receiver: Annotated[
+        str | None,
+        typer.Option(
+            "--receiver",
+            help="Await a probe alert at this host:port, where a route of Alertmanager leads.",
+        ),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep the score for the trend over the weeks.")
+    ] = False,
     config: Config = None,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", help="No table, only the exit code; what --format asks for otherwise is printed all the same."),
+        typer.Option(
+            "--quiet",
+            help="No table, only the exit code; what --format asks for otherwise is printed all the same.",
+        ),
     ] = False,
 ) -> None:
     """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or data error."""
@@ -89,7 +128,9 @@ def check(
         named = one_source(source, sample=sample, offline=offline)
         settings = _settings(config, named, alertmanager, receiver)
         if receiver is not None and settings.compliance.alertmanager is None:
-            raise InputError("--receiver awaits an alert that nobody sends", "Name an --alertmanager too")
+            raise InputError(
+                "--receiver awaits an alert that nobody sends", "Name an --alertmanager too"
+            )
         wants_history = history or offline or named is not None
         asked = _Asked(
             paths=paths or [],
@@ -102,12 +143,16 @@ def check(
             quiet=quiet or form != "table",
         )
         book = load_rules(rules or settings.compliance.rules)
-        report, moves = _evaluated(_facts(asked, settings, alertmanager, book), settings, book, waivers)
+        report, moves = _evaluated(
+            _facts(asked, settings, alertmanager, book), settings, book, waivers
+        )
         if record:
             from capacity.compliance import _trend
 
             _trend.record(report, settings.compliance.record, datetime.now(UTC))
-    except CapacityError as error:  # 1 says that there are findings, and whatever keeps us from knowing is not that
+    except (
+        CapacityError
+    ) as error:  # 1 says that there are findings, and whatever keeps us from knowing is not that
         error.exit_code = _DATA_ERROR
         raise
     if form != "table" or not quiet:
@@ -120,20 +165,28 @@ def _threshold(text: str) -> Severity | None:
     from capacity.compliance import Severity
 
     if text not in {*Severity, _NEVER}:
-        raise InputError(f"There is no severity {text!r}", f"Use one of {', '.join(Severity)} or {_NEVER}")
+        raise InputError(
+            f"There is no severity {text!r}", f"Use one of {', '.join(Severity)} or {_NEVER}"
+        )
     return None if text == _NEVER else Severity(text)
 
 
-def _settings(config: Path | None, source: str | None, alertmanager: str | None, receiver: str | None) -> Settings:
+def _settings(
+    config: Path | None, source: str | None, alertmanager: str | None, receiver: str | None
+) -> Settings:
     from capacity.settings import override
 
     settings = settings_of(config, source if source and "://" in source else None)
     for name, value in (("alertmanager", alertmanager), ("receiver", receiver)):
-        settings = override(settings, f"compliance__{name}", value) if value is not None else settings
+        settings = (
+            override(settings, f"compliance__{name}", value) if value is not None else settings
+        )
     return settings
 
 
-def _facts(asked: _Asked, settings: Settings, alertmanager: str | None, book: Sequence[Rule]) -> Facts:
+def _facts(
+    asked: _Asked, settings: Settings, alertmanager: str | None, book: Sequence[Rule]
+) -> Facts:
     from capacity.compliance._facts import collect
 
     asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
@@ -144,7 +197,9 @@ def _facts(asked: _Asked, settings: Settings, alertmanager: str | None, book: Se
     if asked.engine:
         if asked.snapshot is not None:
             raise InputError("--engine and --snapshot both say what runs", "Leave one of them out")
-        facts = collect.from_engines(facts, settings.engine, progress_of(quiet=asked.quiet), minutes=minutes)
+        facts = collect.from_engines(
+            facts, settings.engine, progress_of(quiet=asked.quiet), minutes=minutes
+        )
     if asked.history:
         facts = _with_history(facts, asked, settings, minutes)
     if alertmanager is not None or (asked.history and settings.compliance.alertmanager is not None):
@@ -162,7 +217,11 @@ def _with_history(facts: Facts, asked: _Asked, settings: Settings, minutes: int)
         facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
     try:
         history = _api.open_history(
-            asked.source, as_of=asked.as_of, offline=asked.offline, settings=settings, progress=progress_of(quiet=asked.quiet)
+            asked.source,
+            as_of=asked.as_of,
+            offline=asked.offline,
+            settings=settings,
+            progress=progress_of(quiet=asked.quiet),
         )
     except NoHistory as error:  # the rules that need it say so
         return replace(facts, notes=(*facts.notes, str(error)))
@@ -184,9 +243,14 @@ def _evaluated(
     from capacity.compliance import Status, evaluate, load_waivers, propose_moves
 
     file = waivers or settings.compliance.waivers
-    report = evaluate(book, facts, load_waivers(file) if file else (), today=datetime.now(UTC).date())
+    report = evaluate(
+        book, facts, load_waivers(file) if file else (), today=datetime.now(UTC).date()
+    )
     if report.score is None and not report.counts[Status.WAIVED]:
-        raise InputError("No rule could be evaluated on what was named", "Name compose files with services, --engine or --source")
+        raise InputError(
+            "No rule could be evaluated on what was named",
+            "Name compose files with services, --engine or --source",
+        )
     return report, propose_moves(facts, book)
 
 

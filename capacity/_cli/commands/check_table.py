@@ -20,35 +20,53 @@ def show(report: Report, moves: tuple[PortMove, ...]) -> None:
     """Failures as a table; below it port moves, waivers, what is missing, the score."""
     from capacity.compliance import Status
 
-    failing = [one for one in report.findings if one.failing]
+    failing = [finding for finding in report.findings if finding.failing]
     if failing:
-        print_rows([_row(one) for one in failing[:_MOST_ROWS]], as_json=False, title="Broken rules")
+        print_rows(
+            [_row(finding) for finding in failing[:_MOST_ROWS]], as_json=False, title="Broken rules"
+        )
     if len(failing) > _MOST_ROWS:
-        typer.echo(f"and {len(failing) - _MOST_ROWS} more, none of them worse; --format markdown lists all")
+        typer.echo(
+            f"and {len(failing) - _MOST_ROWS} more, none of them worse; --format markdown lists all"
+        )
     for move in moves:
         new = f"move to {move.new}" if move.new is not None else "no port of the range is free"
         typer.echo(f"{move.service}: host port {move.old}/{move.protocol}: {new} ({move.reason})")
-    waivers = [(one, "expired") for one in report.expired] + [(one, "ends within 30 days") for one in report.expiring]
-    for waiver, why in [*waivers, *((one, report.useless(one)) for one in report.unused)]:
-        typer.echo(f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until {waiver.expires}): {why}")
-    missing = {one.rule.id: one for one in report.findings if one.status is Status.NOT_EVALUATED}
-    for one in missing.values():
-        typer.echo(f"not evaluated: {one.rule.id} {one.rule.slug} for {one.subject}: {one.verdict.message}")
+    waivers = [(waiver, "expired") for waiver in report.expired] + [
+        (waiver, "ends within 30 days") for waiver in report.expiring
+    ]
+    for waiver, why in [*waivers, *((unused, report.useless(unused)) for unused in report.unused)]:
+        typer.echo(
+            f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until {waiver.expires}): {why}"
+        )
+    missing = {
+        finding.rule.id: finding
+        for finding in report.findings
+        if finding.status is Status.NOT_EVALUATED
+    }
+    for finding in missing.values():
+        typer.echo(
+            f"not evaluated: {finding.rule.id} {finding.rule.slug} for {finding.subject}: {finding.verdict.message}"
+        )
     for note in report.notes:
         typer.echo(f"note: {note}")
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
-    score = "no score, nothing could be evaluated" if report.score is None else f"score {report.score:.1%}"
+    score = (
+        "no score, nothing could be evaluated"
+        if report.score is None
+        else f"score {report.score:.1%}"
+    )
     typer.echo(f"{score}: {counts}")
 
 
-def _row(one: Finding) -> dict[str, str]:
+def _row(finding: Finding) -> dict[str, str]:
     from capacity.compliance._formats.paths import shown
 
-    evidence = one.verdict.evidence
+    evidence = finding.verdict.evidence
     return {
-        "rule": f"{one.rule.id} {one.rule.slug}",
-        "severity": str(one.rule.severity),
-        "subject": one.subject,
-        "what": one.verdict.message,
-        "where": f"{shown(one.file)}:{one.line}" if one.file else evidence.place,
+        "rule": f"{finding.rule.id} {finding.rule.slug}",
+        "severity": str(finding.rule.severity),
+        "subject": finding.subject,
+        "what": finding.verdict.message,
+        "where": f"{shown(finding.file)}:{finding.line}" if finding.file else evidence.place,
     }

@@ -35,7 +35,10 @@ def print_why(
     """One service, resource by resource."""
     from capacity.reporting._explain import why
 
-    found = [why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy) for resource in resources]
+    found = [
+        why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy)
+        for resource in resources
+    ]
     if as_json:
         typer.echo(json.dumps([_plain(each) for each in found], indent=1))
         return
@@ -56,8 +59,12 @@ def _show(each: Why) -> None:
     worst = f" (the worst of {each.replicas} replicas{uneven})" if each.replicas > 1 else ""
     typer.echo(f"\n{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}")
     typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
-    typer.echo(f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}")
-    quantiles = "  ".join(f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN)
+    typer.echo(
+        f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}"
+    )
+    quantiles = "  ".join(
+        f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN
+    )
     week = each.horizon == _WEEK
     coming = "next week's peak" if week else f"peak over {each.horizon}"
     typer.echo(f"  {coming}  {quantiles or 'too little history'}")
@@ -65,13 +72,18 @@ def _show(each: Why) -> None:
     known = ", ".join(f"{value:.1%} {name}" for name, value in chances if math.isfinite(value))
     typer.echo(f"  chance that it passes the limit  {known or 'unknown'}")
     if math.isfinite(row["days_to_limit"]):
-        typer.echo(f"  it leaks, and reaches {'that' if then else 'its'} limit in {row['days_to_limit']:.0f} days")
+        typer.echo(
+            f"  it leaks, and reaches {'that' if then else 'its'} limit in {row['days_to_limit']:.0f} days"
+        )
     events = each.events
     typer.echo(
         f"  in the window  {events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts,"
         f" throttled in {events['throttled']:.0%} of the periods at busy times"
     )
-    passed = [("now", row["current"], row["breaches_now"], "current"), ("after", row["limit"], row["breaches"], "limit")]
+    passed = [
+        ("now", row["current"], row["breaches_now"], "current"),
+        ("after", row["limit"], row["breaches"], "limit"),
+    ]
     known = ", ".join(
         f"{beside_samples('never' if count == 0 else f'{count:.0f} x', each.struck[which], each.resource)} {name}"
         for name, limit, count, which in passed
@@ -102,7 +114,9 @@ _WEEK = "7D"
 def _breached(past: Any, resource: Resource) -> str:
     from capacity.reporting.weekly._evidence import beside_samples
 
-    return beside_samples(f"{past['breached']:.0f}", (past["kills"], past["held_minutes"]), resource)
+    return beside_samples(
+        f"{past['breached']:.0f}", (past["kills"], past["held_minutes"]), resource
+    )
 
 
 def _plain(each: Why) -> dict[str, Any]:
@@ -115,11 +129,15 @@ def _plain(each: Why) -> dict[str, Any]:
         "events": each.events,
         "policies": {name: _number(value) for name, value in each.policies.items()},
         "replay": {
-            str(name): {str(column): _number(value) for column, value in row.items()} for name, row in each.replay.iterrows()
+            str(name): {str(column): _number(value) for column, value in row.items()}
+            for name, row in each.replay.iterrows()
         },
         "weeks": each.weeks,
         "horizon": each.horizon,
-        "struck": {name: {"kills": kills, "held_minutes": minutes} for name, (kills, minutes) in each.struck.items()},
+        "struck": {
+            name: {"kills": kills, "held_minutes": minutes}
+            for name, (kills, minutes) in each.struck.items()
+        },
         "replicas": each.replicas,
     }
 

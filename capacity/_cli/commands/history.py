@@ -36,7 +36,10 @@ def doctor(config: Config = None, source: Source = None, as_json: Json = False) 
 
     settings = settings_of(config, source)
     checks = examine(settings)
-    rows = [{"check": check.what, "status": check.status, "seen": check.seen, "advice": check.advice} for check in checks]
+    rows = [
+        {"check": check.what, "status": check.status, "seen": check.seen, "advice": check.advice}
+        for check in checks
+    ]
     print_rows(rows, as_json=as_json, title="capacity doctor")
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
@@ -47,12 +50,19 @@ def fetch(
     source: Source = None,
     as_of: AsOf = None,
     window: Window = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again for days that are final.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask again for days that are final.")
+    ] = False,
     file: Annotated[
-        Path | None, typer.Option("--import", help="Take a usage frame from this Parquet or CSV file instead.")
+        Path | None,
+        typer.Option("--import", help="Take a usage frame from this Parquet or CSV file instead."),
     ] = None,
-    signal: Annotated[str, typer.Option("--signal", help="With --import: the signal the file holds.")] = "memory",
-    name: Annotated[str, typer.Option("--name", help="With --import: the source's name in the archive.")] = "import",
+    signal: Annotated[
+        str, typer.Option("--signal", help="With --import: the signal the file holds.")
+    ] = "memory",
+    name: Annotated[
+        str, typer.Option("--name", help="With --import: the source's name in the archive.")
+    ] = "import",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -64,11 +74,20 @@ def fetch(
         from capacity.history._archive import Archive
         from capacity.history._importing import import_frame
 
-        done = import_frame(file, Archive(settings.archive.path), settings, signal=signal_of(signal), name=name)
-        facts: dict[str, Any] = {"source": name, "services": done.services, "days": done.days, "notes": list(done.notes)}
+        done = import_frame(
+            file, Archive(settings.archive.path), settings, signal=signal_of(signal), name=name
+        )
+        facts: dict[str, Any] = {
+            "source": name,
+            "services": done.services,
+            "days": done.days,
+            "notes": list(done.notes),
+        }
     else:
         progress = progress_of(quiet=quiet or as_json)
-        ready = _api.prepare(settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress)
+        ready = _api.prepare(
+            settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress
+        )
         facts = {
             "source": ready.source,
             "start": ready.start.isoformat(),
@@ -91,9 +110,12 @@ def forecast(
     services: Services = None,
     signal: Resource_ = "memory",
     horizon: Horizon = "7D",
-    train: Annotated[Path | None, typer.Option("--train", help="Keep the trained model in this folder.")] = None,
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Keep the trained model in this folder.")
+    ] = None,
     trained: Annotated[
-        Path | None, typer.Option("--from", help="Train nothing: predict with the model kept in this folder.")
+        Path | None,
+        typer.Option("--from", help="Train nothing: predict with the model kept in this folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -104,11 +126,16 @@ def forecast(
     settings = settings_of(config, None)
     if trained is not None:
         if train is not None or source is not None or sample or offline or as_of is not None:
-            raise InputError("--from reads a trained model alone", "Leave out --train and everything that chooses history")
+            raise InputError(
+                "--from reads a trained model alone",
+                "Leave out --train and everything that chooses history",
+            )
         peaks, skipped = _api.predict_with(trained, signal, horizon, services)
     else:
         history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
-        made = _api.forecast(history, signal, horizon, settings=settings, progress=progress_of(quiet=as_json))
+        made = _api.forecast(
+            history, signal, horizon, settings=settings, progress=progress_of(quiet=as_json)
+        )
         peaks, skipped = made.peaks, made.skipped
         if train is not None:
             made.model.save(train / made.signal.value)

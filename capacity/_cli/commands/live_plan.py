@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Out", "write_live_plan"]
 
-Out = Annotated[Path | None, typer.Option("--out", help="Write the proposed changes as a plan to this file.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Write the proposed changes as a plan to this file.")
+]
 
 
-def write_live_plan(settings: Settings, out: Path, changes: list[Change], hosts: dict[str, str]) -> None:
+def write_live_plan(
+    settings: Settings, out: Path, changes: list[Change], hosts: dict[str, str]
+) -> None:
     """A plan of what an Engine showed; it is good for a day, since things change."""
     from datetime import UTC, datetime, timedelta
 
@@ -24,8 +28,19 @@ def write_live_plan(settings: Settings, out: Path, changes: list[Change], hosts:
     from capacity.changes import MadeFrom, make_plan, write_plan
 
     now = datetime.now(UTC).replace(microsecond=0)
-    once = {(one.service, one.resource): one for one in changes}  # replicas of a service propose the same
+    once = {
+        (change.service, change.resource): change for change in changes
+    }  # replicas of a service propose the same
     made_from = MadeFrom(history="", settings=settings.fingerprint(), code=__version__)
-    plan = make_plan(once.values(), hosts=hosts, as_of=now, valid_until=now + timedelta(days=1), made_from=made_from)
+    plan = make_plan(
+        once.values(),
+        hosts=hosts,
+        as_of=now,
+        valid_until=now + timedelta(days=1),
+        made_from=made_from,
+    )
     write_plan(plan, out)
-    typer.echo(f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at work", err=True)
+    typer.echo(
+        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at work",
+        err=True,
+    )

@@ -13,10 +13,18 @@ __all__ = ["register"]
 
 
 def monitor(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders with them.")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="Port to listen at; default monitor.port.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen at; default monitor.host.")] = None,
-    engine: Annotated[bool, typer.Option("--engine/--no-engine", help="Look at the Engines of the settings.")] = True,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Compose files or folders with them.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port to listen at; default monitor.port.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address to listen at; default monitor.host.")
+    ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine/--no-engine", help="Look at the Engines of the settings.")
+    ] = True,
     source: Source = None,
     config: Config = None,
 ) -> None:

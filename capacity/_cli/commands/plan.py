@@ -22,13 +22,18 @@ __all__ = ["register"]
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.yaml.")]
 Compose = Annotated[
     list[Path] | None,
-    typer.Option("--compose", help="Compose file or its folder, once a project; default what running containers name."),
+    typer.Option(
+        "--compose",
+        help="Compose file or its folder, once a project; default what running containers name.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the program."""
-    plan_app = typer.Typer(help="Look at a plan, and make patches, scripts and commits of it.", no_args_is_help=True)
+    plan_app = typer.Typer(
+        help="Look at a plan, and make patches, scripts and commits of it.", no_args_is_help=True
+    )
     for command in (show, diff, validate, emit, commit, units):
         plan_app.command()(command)
     app.add_typer(plan_app, name="plan")
@@ -49,7 +54,7 @@ def _rows(plan: Plan, *, raw: bool) -> list[dict[str, Any]]:
             "risk": change.risk,
             "order": change.order,
         }
-        for change in sorted(plan.changes, key=lambda one: (one.order, one.service))
+        for change in sorted(plan.changes, key=lambda item: (item.order, item.service))
     ]
 
 
@@ -64,24 +69,36 @@ def show(plan: PlanFile, as_json: Json = False) -> None:
 
 
 def diff(
-    old: PlanFile, new: Annotated[Path, typer.Argument(metavar="OTHER", help="Another plan.yaml.")], as_json: Json = False
+    old: PlanFile,
+    new: Annotated[Path, typer.Argument(metavar="OTHER", help="Another plan.yaml.")],
+    as_json: Json = False,
 ) -> None:
     """Show what another plan adds, drops and changes; exit code 1 when they differ."""
     from capacity._common.setting_values import show_value
     from capacity.changes import read_plan
 
-    before, after = ({one.key: one for one in read_plan(path).changes} for path in (old, new))
+    before, after = (
+        {change.key: change for change in read_plan(path).changes} for path in (old, new)
+    )
     rows = []
     for key in sorted({*before, *after}):
-        one, other = before.get(key), after.get(key)
-        if one is not None and other is not None and (one.before, one.after) == (other.before, other.after):
+        change, other = before.get(key), after.get(key)
+        if (
+            change is not None
+            and other is not None
+            and (change.before, change.after) == (other.before, other.after)
+        ):
             continue
         rows.append(
             {
                 "service": key[0],
                 "what": str(key[2]),
-                "was": f"{show_value(key[2], one.before)} -> {show_value(key[2], one.after)}" if one else None,
-                "is": f"{show_value(key[2], other.before)} -> {show_value(key[2], other.after)}" if other else None,
+                "was": f"{show_value(key[2], change.before)} -> {show_value(key[2], change.after)}"
+                if change
+                else None,
+                "is": f"{show_value(key[2], other.before)} -> {show_value(key[2], other.after)}"
+                if other
+                else None,
             }
         )
     print_rows(rows, as_json=as_json, title=f"{len(rows)} differences")
@@ -96,10 +113,22 @@ def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> No
     read = read_plan(plan)
     previews, refused = dry_run(read, settings_of(config, None))
     rows = [
-        {"service": one.step.service, "verdict": "refused" if one.refused else "good", "why": one.refused} for one in previews
+        {
+            "service": preview.step.service,
+            "verdict": "refused" if preview.refused else "good",
+            "why": preview.refused,
+        }
+        for preview in previews
     ]
-    rows += [{"service": one.change.label, "verdict": "refused", "why": one.reason} for one in refused]
-    print_rows(rows, as_json=as_json, title="The plan was edited by hand" if is_edited(read) else "The plan is as it was made")
+    rows += [
+        {"service": refusal.change.label, "verdict": "refused", "why": refusal.reason}
+        for refusal in refused
+    ]
+    print_rows(
+        rows,
+        as_json=as_json,
+        title="The plan was edited by hand" if is_edited(read) else "The plan is as it was made",
+    )
     if any(row["verdict"] == "refused" for row in rows):
         raise typer.Exit(1)
 
@@ -112,7 +141,10 @@ def _projects(compose: list[Path] | None, settings: Settings) -> dict[str, Decla
     if not compose:
         return declarations(snapshot(settings.engine).containers, settings.apply.projects)
     found = (load_project(path, profiles=("*",)) for path in compose)
-    return {project.name: Declared(project.name, project.files, project.files[0].parent, project) for project in found}
+    return {
+        project.name: Declared(project.name, project.files, project.files[0].parent, project)
+        for project in found
+    }
 
 
 def emit(
@@ -122,18 +154,31 @@ def emit(
     config: Config = None,
 ) -> None:
     """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else is touched."""
-    from capacity.changes import alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of, read_plan
+    from capacity.changes import (
+        alert_rules,
+        emit_override,
+        emit_patch,
+        emit_scripts,
+        outlooks_of,
+        read_plan,
+    )
 
     settings, read = settings_of(config, None), read_plan(plan)
     if read.valid_until < datetime.now(UTC):
-        typer.echo(f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a new one", err=True)
+        typer.echo(
+            f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a new one",
+            err=True,
+        )
     projects = _projects(compose, settings)
     patch, refused = emit_patch(read, projects, Path.cwd())
     files = {"limits.patch": patch, **emit_scripts(read)}
-    overrides = {name: emit_override(read, declared)[0] for name, declared in sorted(projects.items())}
+    overrides = {
+        name: emit_override(read, declared)[0] for name, declared in sorted(projects.items())
+    }
     named = {name: text for name, text in overrides.items() if text}
     files |= {
-        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{name}.yaml"): text for name, text in named.items()
+        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{name}.yaml"): text
+        for name, text in named.items()
     }
     files["alerts.yml"] = alert_rules(outlooks_of(read), settings, valid_until=read.valid_until)
     try:
@@ -144,7 +189,9 @@ def emit(
                 (out / name).chmod(0o755)
             typer.echo(str(out / name))
     except OSError as error:
-        raise StorageError(f"Cannot write {out}: {error.strerror}", "Name another folder with --out") from error
+        raise StorageError(
+            f"Cannot write {out}: {error.strerror}", "Name another folder with --out"
+        ) from error
     _say_refused(refused)
 
 
@@ -157,15 +204,21 @@ def _say_refused(refused: dict[str, str]) -> None:
 
 def commit(
     plan: PlanFile,
-    repository: Annotated[Path, typer.Option("--repository", help="A folder of the git repository.")] = Path(),
-    branch: Annotated[str, typer.Option("--branch", help="Name of the new branch; default capacity/PLAN-ID.")] = "",
+    repository: Annotated[
+        Path, typer.Option("--repository", help="A folder of the git repository.")
+    ] = Path(),
+    branch: Annotated[
+        str, typer.Option("--branch", help="Name of the new branch; default capacity/PLAN-ID.")
+    ] = "",
     compose: Compose = None,
     config: Config = None,
 ) -> None:
     """Make a git branch with one commit a service; the working tree is not touched and nothing is pushed."""
     from capacity.changes import commit_plan, read_plan
 
-    done = commit_plan(read_plan(plan), _projects(compose, settings_of(config, None)), repository, branch)
+    done = commit_plan(
+        read_plan(plan), _projects(compose, settings_of(config, None)), repository, branch
+    )
     for service, name in done.commits.items():
         typer.echo(f"{done.name} {name[:12]} {service}")
     _say_refused(done.refused)
@@ -180,9 +233,9 @@ def units(
     from capacity.changes import correct_units
 
     new, found = correct_units(read_bytes(file).decode())
-    for one in found:
-        typer.echo(f"{file}: {one.text}")
-    if write and any(one.new for one in found):
+    for correction in found:
+        typer.echo(f"{file}: {correction.text}")
+    if write and any(correction.new for correction in found):
         replace_file(file, new.encode())
-    if any(not (write and one.new) for one in found):
+    if any(not (write and correction.new) for correction in found):
         raise typer.Exit(1)

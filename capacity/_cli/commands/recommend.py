@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capacity._cli.options import AsOf, Config, Horizon, Json, Offline, Sample, Services, Source, history_of, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Horizon,
+    Json,
+    Offline,
+    Sample,
+    Services,
+    Source,
+    history_of,
+    settings_of,
+)
 from capacity._cli.printing import print_rows, print_table
 from capacity._common.suggest import no_such_service
 from capacity.errors import InputError
@@ -26,25 +37,45 @@ _BRIEF = ["action", "reason", "current", "limit", "observed_peak", "peak_high", 
 
 
 def recommend(
-    service: Annotated[str | None, typer.Argument(help="Only this service, such as shop/web.")] = None,
-    why: Annotated[bool, typer.Option("--why", help="Show the data behind the limits of SERVICE.")] = False,
+    service: Annotated[
+        str | None, typer.Argument(help="Only this service, such as shop/web.")
+    ] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Show the data behind the limits of SERVICE.")
+    ] = False,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
     offline: Offline = False,
     as_of: AsOf = None,
     services: Services = None,
-    signal: Annotated[str | None, typer.Option("--signal", help="cpu or memory; default memory, with --why both.")] = None,
+    signal: Annotated[
+        str | None, typer.Option("--signal", help="cpu or memory; default memory, with --why both.")
+    ] = None,
     horizon: Horizon = "7D",
-    risk: Annotated[float | None, typer.Option("--risk", help="Accepted share of breaches; default from the settings.")] = None,
-    policy: Annotated[str, typer.Option("--policy", help="Whose limits: capacity, krr, vpa, autopilot, seed ...")] = "capacity",
+    risk: Annotated[
+        float | None,
+        typer.Option("--risk", help="Accepted share of breaches; default from the settings."),
+    ] = None,
+    policy: Annotated[
+        str, typer.Option("--policy", help="Whose limits: capacity, krr, vpa, autopilot, seed ...")
+    ] = "capacity",
     budget: Annotated[
-        str | None, typer.Option("--budget", help="What all limits may add up to, such as 64g, or cores for cpu.")
+        str | None,
+        typer.Option(
+            "--budget", help="What all limits may add up to, such as 64g, or cores for cpu."
+        ),
     ] = None,
     against: Annotated[
-        Path | None, typer.Option("--against", help="An earlier run's CSV or JSON: print only what differs from it.")
+        Path | None,
+        typer.Option(
+            "--against", help="An earlier run's CSV or JSON: print only what differs from it."
+        ),
     ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="table, json, csv, markdown or prometheus; default table.")] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="table, json, csv, markdown or prometheus; default table."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the proposed limit of each service, or the reason why there is none."""
@@ -59,13 +90,26 @@ def recommend(
     wanted = signal or str(Resource.MEMORY)
     amount = _budget(budget, wanted, policy, why=why)
     settings = settings_of(config, None)
-    before = _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
+    before = (
+        _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
+    )
     history = history_of(settings, source, sample, offline, as_of, services, quiet=form != "table")
     if why and service is not None:
         chosen = [_api.resource_of(signal)] if signal else [*Resource]
-        print_why(history, service, settings, chosen, horizon=horizon, risk=risk, policy=policy, as_json=form == "json")
+        print_why(
+            history,
+            service,
+            settings,
+            chosen,
+            horizon=horizon,
+            risk=risk,
+            policy=policy,
+            as_json=form == "json",
+        )
         return
-    made = _api.recommend(history, wanted, horizon=horizon, settings=settings, risk=risk, policy=policy, budget=amount)
+    made = _api.recommend(
+        history, wanted, horizon=horizon, settings=settings, risk=risk, policy=policy, budget=amount
+    )
     table = made.table
     if amount is not None:
         _say_too_small(table, history.replicas, amount, made.signal)
@@ -75,7 +119,9 @@ def recommend(
         table = table.loc[[service]]
     if before is not None:
         known = before if service is None else before[before.index == service]
-        _print_differences(_exports.differences(known, table), made.signal, as_json=form == "json", file=against)
+        _print_differences(
+            _exports.differences(known, table), made.signal, as_json=form == "json", file=against
+        )
     else:
         _print(table, made.signal, form)
 
@@ -84,13 +130,19 @@ def _check_service(service: str | None, services: str | None, *, why: bool) -> N
     if why and service is None:
         raise InputError("--why explains one service", "Name it: capacity recommend shop/web --why")
     if service is not None and services is not None and not fnmatchcase(service, services):
-        raise InputError(f"--services {services!r} leaves {service!r} out", "Leave out one of the two")
+        raise InputError(
+            f"--services {services!r} leaves {service!r} out", "Leave out one of the two"
+        )
 
 
 def _print(table: pd.DataFrame, resource: Resource, form: str) -> None:
     from capacity.reporting import _exports
 
-    writers = {"csv": _exports.as_csv, "markdown": _exports.as_markdown, "prometheus": _exports.as_exposition}
+    writers = {
+        "csv": _exports.as_csv,
+        "markdown": _exports.as_markdown,
+        "prometheus": _exports.as_exposition,
+    }
     if form in writers:
         typer.echo(writers[form]({resource: table}), nl=False)
     elif form == "json":
@@ -108,12 +160,20 @@ def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float
     if budget is None:
         return None
     if why:
-        raise InputError("--why knows no budget: all services share one", "Leave out --budget, or --why")
+        raise InputError(
+            "--why knows no budget: all services share one", "Leave out --budget, or --why"
+        )
     amount = _api.parse_amount(budget, signal)
     if policy != "capacity":
-        raise InputError(f"A budget of {budget} needs the policy capacity, not {policy}", "Leave out --policy, or --budget")
+        raise InputError(
+            f"A budget of {budget} needs the policy capacity, not {policy}",
+            "Leave out --policy, or --budget",
+        )
     if amount is not None and not amount > 0:
-        raise InputError(f"A budget of {budget} allows no limit", "Give a size above zero, such as 64g, or cores for cpu")
+        raise InputError(
+            f"A budget of {budget} allows no limit",
+            "Give a size above zero, such as 64g, or cores for cpu",
+        )
     return amount
 
 
@@ -121,7 +181,9 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
     """A budget that has already been used up by what was seen is kept, and breaks services: nobody should find out later."""
     from capacity.reporting._html.formatting import PRINT
 
-    seen = sum(peak * replicas.get(str(name), 1) for name, peak in table["observed_peak"].dropna().items())
+    seen = sum(
+        peak * replicas.get(str(name), 1) for name, peak in table["observed_peak"].dropna().items()
+    )
     below = int((table["limit"].fillna(table["current"]) < table["observed_peak"]).sum())
     if seen > budget or below:
         show = PRINT[resource]
@@ -129,19 +191,26 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
         typer.echo(f"{said}; {below} services get less than they have already used", err=True)
 
 
-def _print_differences(rows: list[dict[str, Any]], resource: Resource, *, as_json: bool, file: Path | None) -> None:
+def _print_differences(
+    rows: list[dict[str, Any]], resource: Resource, *, as_json: bool, file: Path | None
+) -> None:
     from capacity.reporting._html.formatting import PRINT
 
     if as_json:
         rows = [
-            {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in row.items()
+            }
             for row in rows
         ]
     else:
         show = PRINT[resource]
         rows = [
             {
-                name: (show(value) if math.isfinite(value) else "-") if isinstance(value, float) else value
+                name: (show(value) if math.isfinite(value) else "-")
+                if isinstance(value, float)
+                else value
                 for name, value in row.items()
             }
             for row in rows
@@ -152,11 +221,18 @@ def _print_differences(rows: list[dict[str, Any]], resource: Resource, *, as_jso
 def _form(form: str | None, *, as_json: bool, why: bool, against: Path | None) -> str:
     """What the options want printed; two that say different things are refused."""
     if as_json and form not in {None, "json"}:
-        raise InputError(f"--json and --format {form} want different things", "Leave out one of the two")
+        raise InputError(
+            f"--json and --format {form} want different things", "Leave out one of the two"
+        )
     if why and against is not None:
         raise InputError("--why and --against want different things", "Leave out one of the two")
     if form not in {None, *_FORMS}:
-        raise InputError(f"There is no format {form!r}", "Use table, json, csv, markdown or prometheus")
+        raise InputError(
+            f"There is no format {form!r}", "Use table, json, csv, markdown or prometheus"
+        )
     if (why or against is not None) and form not in {None, "table", "json"}:
-        raise InputError(f"{'--why' if why else '--against'} cannot be printed as {form}", "Leave out --format, or use --json")
+        raise InputError(
+            f"{'--why' if why else '--against'} cannot be printed as {form}",
+            "Leave out --format, or use --json",
+        )
     return "json" if as_json else form or "table"

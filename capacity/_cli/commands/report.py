@@ -24,11 +24,16 @@ from capacity._cli.options import (
 from capacity._cli.printing import print_rows
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
-Refresh = Annotated[bool, typer.Option("--refresh", help="Ask the server again for days that are final.")]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
+]
 
 
 def report_weekly(
-    engine: Annotated[bool, typer.Option("--engine", help="Say where limits in force differ from the compose files.")] = False,
+    engine: Annotated[
+        bool,
+        typer.Option("--engine", help="Say where limits in force differ from the compose files."),
+    ] = False,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -63,8 +68,12 @@ def report_monthly(
 
 
 def report_compliance(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")] = None,
-    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")
+    ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
+    ] = False,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -79,7 +88,11 @@ def report_compliance(
     """Render the weekly compliance report: score and trend, checklist, broken rules with evidence, timeline."""
     asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
     live = not (sample or offline or (source is not None and "://" not in source))
-    _run("COMPLIANCE", asked, {"paths": [str(path.resolve()) for path in paths or ()], "engine": engine, "live": live})
+    _run(
+        "COMPLIANCE",
+        asked,
+        {"paths": [str(path.resolve()) for path in paths or ()], "engine": engine, "live": live},
+    )
 
 
 class _Asked(NamedTuple):
@@ -112,13 +125,17 @@ def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
         more=more,
     )
     if asked.as_json:
-        typer.echo(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
+        typer.echo(
+            json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)})
+        )
     elif not asked.quiet:
         typer.echo(str(done.page.resolve()))
 
 
 def sample_make(
-    folder: Annotated[Path, typer.Argument(help="Where to write it; data/sample in the source tree.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where to write it; data/sample in the source tree.")
+    ],
 ) -> None:
     """Make the sample fleet again, byte for byte: five weeks of history and its compose files."""
     from capacity.history._sample.generate import make_sample

@@ -16,21 +16,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Exact", "say_back", "say_preview"]
 
-Exact = Annotated[bool, typer.Option("--exact", help="Make new containers where a limit has to be lifted altogether.")]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact", help="Make new containers where a limit has to be lifted altogether."),
+]
 
 
 def say_preview(found: Sequence[Back], run: str, *, as_json: bool) -> None:
     """Each thing that would go back, from what it is to what it was; nothing has been done."""
     rows = [
         {
-            "service": one.service,
-            "host": one.host,
-            "container": ", ".join(one.containers) or "-",
-            "what": one.what,
-            "change": f"{one.now} -> {one.former}",
+            "service": preview.service,
+            "host": preview.host,
+            "container": ", ".join(preview.containers) or "-",
+            "what": preview.what,
+            "change": f"{preview.now} -> {preview.former}",
             "state": "would-go-back",
         }
-        for one in found
+        for preview in found
     ]
     print_rows(rows, as_json=as_json, title=f"Dry run: run {run} taken back")
     typer.echo("Nothing was changed; --yes does it.", err=True)
@@ -43,8 +46,17 @@ def say_back(done: Sequence[Outcome], run: str, *, as_json: bool) -> None:
         ChangeRefused: not everything could be brought back, or something critical is not well now.
     """
     rows: list[dict[str, Any]] = [
-        {"service": one.service, "host": one.host, "outcome": one.state, "why": one.reason} for one in done
+        {
+            "service": outcome.service,
+            "host": outcome.host,
+            "outcome": outcome.state,
+            "why": outcome.reason,
+        }
+        for outcome in done
     ]
     print_rows(rows, as_json=as_json, title=f"Run {run} taken back")
-    if any(one.state == "failed" for one in done):
-        raise ChangeRefused("Not everything could be brought back", "The table says what and why; mend that and run it again")
+    if any(outcome.state == "failed" for outcome in done):
+        raise ChangeRefused(
+            "Not everything could be brought back",
+            "The table says what and why; mend that and run it again",
+        )

@@ -37,10 +37,17 @@ def check_resources(tree: Map) -> None:
         for name, resource in (tree.get(section) or {}).items():
             cause = _contents(resource, keys)
             if cause:
-                raise _refused(f"{section}.{name} {cause}", "Say once where it comes from", tree[section].origin(name))
+                raise _refused(
+                    f"{section}.{name} {cause}",
+                    "Say once where it comes from",
+                    tree[section].origin(name),
+                )
     for name, service in (tree.get("services") or {}).items():
         reserved = _at(service, "deploy", "resources", "reservations", "devices") or []
-        if any("count" in device and "device_ids" in device for device in [*reserved, *(service.get("gpus") or [])]):
+        if any(
+            "count" in device and "device_ids" in device
+            for device in [*reserved, *(service.get("gpus") or [])]
+        ):
             cause = f"services.{name} wants a device by count and by device_ids"
             raise _refused(cause, "Keep one of them", tree["services"].origin(name))
 
@@ -48,14 +55,22 @@ def check_resources(tree: Map) -> None:
 def _check_external(name: str, volume: Map) -> None:
     for key in volume:
         if key not in {"name", "external"} and not key.startswith("x-"):
-            raise _refused(f"volumes.{name} is external and declares {key}", "Remove one of the two", volume.origin(key))
+            raise _refused(
+                f"volumes.{name} is external and declares {key}",
+                "Remove one of the two",
+                volume.origin(key),
+            )
 
 
 def _contents(resource: Map, keys: tuple[str, ...]) -> str:
     said = [key for key in keys if key in resource]
     if len(said) > 1:
         return f"declares {' and '.join(said)}"
-    return "" if said or "driver" in resource or "external" in resource else f"must declare one of {', '.join(keys)}"
+    return (
+        ""
+        if said or "driver" in resource or "external" in resource
+        else f"must declare one of {', '.join(keys)}"
+    )
 
 
 def _refused(cause: str, hint: str, origin: Origin | None) -> ComposeError:
@@ -75,11 +90,18 @@ def check_consistency(tree: Map, model: dict[str, Any], declared: Collection[str
     """
     for name, service in model["services"].items():
         origin = tree["services"].origin(name)
-        found = (*_own(service), *_references(service, tree, declared), *_limits(service), *_building(service, model["services"]))
+        found = (
+            *_own(service),
+            *_references(service, tree, declared),
+            *_limits(service),
+            *_building(service, model["services"]),
+        )
         for cause, hint in found:
             raise _refused(f"service {name!r} {cause}", hint, origin)
     for name, secret in (tree.get("secrets") or {}).items():
-        if secret.get("external") is not True and not (secret.get("file") or secret.get("environment")):
+        if secret.get("external") is not True and not (
+            secret.get("file") or secret.get("environment")
+        ):
             cause = f"secret {name!r} must declare either file or environment"
             raise _refused(cause, "Say where the secret comes from", tree["secrets"].origin(name))
     _check_cycles(model["services"], tree["services"])
@@ -91,23 +113,39 @@ def _own(service: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("has neither an image nor a build context", "Name an image"))
     platforms = service.get("build", {}).get("platforms", [])
     if platforms and service.get("platform", platforms[0]) not in platforms:
-        found.append((f"has a platform {service['platform']!r} that build.platforms lacks", "Add it there"))
+        found.append(
+            (f"has a platform {service['platform']!r} that build.platforms lacks", "Add it there")
+        )
     if "network_mode" in service and service.get("networks"):
         found.append(("declares both network_mode and networks", "Keep one of them"))
     test = service.get("healthcheck", {}).get("test") or ["NONE"]
     if test[0] not in {"CMD", "CMD-SHELL", "NONE"}:
-        found.append(("has a healthcheck.test that begins with none of CMD, CMD-SHELL and NONE", "Begin it with CMD"))
+        found.append(
+            (
+                "has a healthcheck.test that begins with none of CMD, CMD-SHELL and NONE",
+                "Begin it with CMD",
+            )
+        )
     for watch in service.get("develop", {}).get("watch", []):
         if not watch["path"]:
             found.append(("watches an empty path", "Name the folder to watch"))
         if "target" not in watch and watch["action"] not in {"rebuild", "restart"}:
-            found.append((f"lacks a target for {watch['action']} under develop.watch", "Name a path in the container"))
-    if service.get("scale", service.get("deploy", {}).get("replicas", 1)) > 1 and service.get("container_name"):
+            found.append(
+                (
+                    f"lacks a target for {watch['action']} under develop.watch",
+                    "Name a path in the container",
+                )
+            )
+    if service.get("scale", service.get("deploy", {}).get("replicas", 1)) > 1 and service.get(
+        "container_name"
+    ):
         found.append(("has a container_name and several replicas", "Remove the container_name"))
     return found
 
 
-def _references(service: dict[str, Any], tree: Map, declared: Collection[str]) -> list[tuple[str, str]]:
+def _references(
+    service: dict[str, Any], tree: Map, declared: Collection[str]
+) -> list[tuple[str, str]]:
     found = [
         (f"refers to undefined network {name}", "Declare it under networks")
         for name in service.get("networks") or {}
@@ -121,11 +159,20 @@ def _references(service: dict[str, Any], tree: Map, declared: Collection[str]) -
     found += [
         (f"refers to undefined volume {volume['source']}", "Declare it under volumes")
         for volume in service.get("volumes", [])
-        if volume.get("type") == "volume" and volume.get("source") and volume["source"] not in (tree.get("volumes") or {})
+        if volume.get("type") == "volume"
+        and volume.get("source")
+        and volume["source"] not in (tree.get("volumes") or {})
     ]
     found += [
-        (f"refers to undefined {section[:-1]} {item.get('source', '')}", f"Declare it under {section}")
-        for section, holder in (("configs", service), ("secrets", service), ("secrets", service.get("build", {})))
+        (
+            f"refers to undefined {section[:-1]} {item.get('source', '')}",
+            f"Declare it under {section}",
+        )
+        for section, holder in (
+            ("configs", service),
+            ("secrets", service),
+            ("secrets", service.get("build", {})),
+        )
         for item in holder.get(section, [])
         if item.get("source", "") not in (tree.get(section) or {})
     ]
@@ -136,11 +183,18 @@ def _building(service: dict[str, Any], services: dict[str, Any]) -> list[tuple[s
     build = service.get("build", {})
     found = []
     if "dockerfile" in build and "dockerfile_inline" in build:
-        found.append(("declares both build.dockerfile and build.dockerfile_inline", "Keep one of them"))
+        found.append(
+            ("declares both build.dockerfile and build.dockerfile_inline", "Keep one of them")
+        )
     for name, context in build.get("additional_contexts", {}).items():
         other = context.removeprefix(_SERVICE)
         if other != context and "build" not in services.get(other, {}):
-            found.append((f"takes the context {name} from {other!r}, which is no service that is built", "Name one that is"))
+            found.append(
+                (
+                    f"takes the context {name} from {other!r}, which is no service that is built",
+                    "Name one that is",
+                )
+            )
     return found
 
 
@@ -167,7 +221,11 @@ def _check_cycles(services: dict[str, Any], tree: Map) -> None:
         if name in above:
             circle = " -> ".join([*above[above.index(name) :], name])
             origin = tree.origin(name)
-            raise ComposeError(f"{origin}: dependency cycle detected: {circle}", "Remove one of the dependencies", origin=origin)
+            raise ComposeError(
+                f"{origin}: dependency cycle detected: {circle}",
+                "Remove one of the dependencies",
+                origin=origin,
+            )
         if name in services and name not in done:
             for other in services[name].get("depends_on", {}):
                 visit(other, (*above, name))

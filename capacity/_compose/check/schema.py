@@ -74,7 +74,13 @@ _UPDATE = Shape(
         "order": Shape("s", choices=frozenset({"start-first", "stop-first"})),
     }
 )
-_DEVICE_KEYS = {"capabilities": _SET, "count": _WHOLE, "device_ids": _SET, "driver": _TEXT, "options": _PAIRS}
+_DEVICE_KEYS = {
+    "capabilities": _SET,
+    "count": _WHOLE,
+    "device_ids": _SET,
+    "driver": _TEXT,
+    "options": _PAIRS,
+}
 _RESERVATIONS = _keys(
     cpus=_NUMBER,
     memory=_TEXT,
@@ -88,18 +94,28 @@ _DEPLOY = Shape(
         **_each(_UPDATE, "rollback_config", "update_config"),
         "replicas": _WHOLE,
         "labels": _PAIRS,
-        "resources": _keys(limits=_keys(cpus=_NUMBER, memory=_TEXT, pids=_WHOLE), reservations=_RESERVATIONS),
+        "resources": _keys(
+            limits=_keys(cpus=_NUMBER, memory=_TEXT, pids=_WHOLE), reservations=_RESERVATIONS
+        ),
         "restart_policy": _keys(condition=_TEXT, delay=_TEXT, max_attempts=_WHOLE, window=_TEXT),
-        "placement": _keys(constraints=_LIST, preferences=Shape(items=_keys(spread=_TEXT)), max_replicas_per_node=_WHOLE),
+        "placement": _keys(
+            constraints=_LIST,
+            preferences=Shape(items=_keys(spread=_TEXT)),
+            max_replicas_per_node=_WHOLE,
+        ),
     },
 )
-_FILES = Shape(items=Shape("s", keys={**_each(_TEXT, "source", "target", "uid", "gid"), "mode": _NUMBER}))
+_FILES = Shape(
+    items=Shape("s", keys={**_each(_TEXT, "source", "target", "uid", "gid"), "mode": _NUMBER})
+)
 _LIMIT = Shape(keys={"hard": _WHOLE, "soft": _WHOLE}, required=("soft", "hard"), kinds="is")
 _ULIMITS = Shape(values=_LIMIT, names=re.compile(r"[a-z]+\Z"), loose=True)
 _BUILD = Shape(
     "s",
     keys={
-        **_each(_TEXT, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"),
+        **_each(
+            _TEXT, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"
+        ),
         **_each(_LIST, "entitlements", "cache_from", "cache_to", "platforms", "tags"),
         **_each(_PAIRS, "ssh", "args", "labels", "additional_contexts"),
         **_each(_TRUTH, "no_cache", "pull", "privileged"),
@@ -109,12 +125,16 @@ _BUILD = Shape(
         "ulimits": _ULIMITS,
     },
 )
-_HOOK = _keys(command=_COMMAND, user=_TEXT, privileged=_TRUTH, working_dir=_TEXT, environment=_PAIRS)
+_HOOK = _keys(
+    command=_COMMAND, user=_TEXT, privileged=_TRUTH, working_dir=_TEXT, environment=_PAIRS
+)
 _WATCH = Shape(
     keys={
         "ignore": _LIST,
         "path": _TEXT,
-        "action": Shape("s", choices=frozenset({"rebuild", "sync", "restart", "sync+restart", "sync+exec"})),
+        "action": Shape(
+            "s", choices=frozenset({"rebuild", "sync", "restart", "sync+restart", "sync+exec"})
+        ),
         "target": _TEXT,
         "exec": _HOOK,
     },
@@ -123,15 +143,20 @@ _WATCH = Shape(
 _RATES = Shape(items=Shape(keys={"path": _TEXT, "rate": _WHOLE}, extensible=False))
 _BLKIO = Shape(
     keys={
-        **_each(_RATES, "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"),
+        **_each(
+            _RATES, "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"
+        ),
         "weight": _WHOLE,
-        "weight_device": Shape(items=Shape(keys={"path": _TEXT, "weight": _WHOLE}, extensible=False)),
+        "weight_device": Shape(
+            items=Shape(keys={"path": _TEXT, "weight": _WHOLE}, extensible=False)
+        ),
     },
     extensible=False,
 )
 _CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _DEPENDENCY = Shape(
-    keys={"restart": _TRUTH, "required": Shape("b"), "condition": Shape("s", choices=_CONDITIONS)}, required=("condition",)
+    keys={"restart": _TRUTH, "required": Shape("b"), "condition": Shape("s", choices=_CONDITIONS)},
+    required=("condition",),
 )
 _ATTACHMENT = Shape(
     "z",
@@ -143,7 +168,11 @@ _ATTACHMENT = Shape(
     },
 )
 _PORT = Shape(
-    "ns", keys={**_each(_TEXT, "name", "mode", "host_ip", "protocol", "app_protocol"), **_each(_WHOLE, "target", "published")}
+    "ns",
+    keys={
+        **_each(_TEXT, "name", "mode", "host_ip", "protocol", "app_protocol"),
+        **_each(_WHOLE, "target", "published"),
+    },
 )
 _BIND = _keys(
     propagation=_TEXT,
@@ -162,21 +191,71 @@ _MOUNT = Shape(
     },
     required=("type",),
 )
-_ENV_FILE = Shape("s", keys={**_each(_TEXT, "path", "format"), "required": _TRUTH}, required=("path",), extensible=False)
+_ENV_FILE = Shape(
+    "s",
+    keys={**_each(_TEXT, "path", "format"), "required": _TRUTH},
+    required=("path",),
+    extensible=False,
+)
 _PULL_POLICIES = frozenset({"always", "never", "if_not_present", "build", "missing"})
 _SERVICE = Shape(
     keys={
-        **_each(_TEXT, "cgroup_parent", "container_name", "cpuset", "domainname", "hostname", "image", "ipc", "isolation"),
         **_each(
-            _TEXT, "mac_address", "network_mode", "pid", "platform", "restart", "runtime", "stop_grace_period", "stop_signal"
+            _TEXT,
+            "cgroup_parent",
+            "container_name",
+            "cpuset",
+            "domainname",
+            "hostname",
+            "image",
+            "ipc",
+            "isolation",
+        ),
+        **_each(
+            _TEXT,
+            "mac_address",
+            "network_mode",
+            "pid",
+            "platform",
+            "restart",
+            "runtime",
+            "stop_grace_period",
+            "stop_signal",
         ),
         **_each(_TEXT, "user", "userns_mode", "uts", "working_dir"),
-        **_each(_NUMBER, "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus", "mem_limit"),
+        **_each(
+            _NUMBER,
+            "cpu_period",
+            "cpu_quota",
+            "cpu_rt_period",
+            "cpu_rt_runtime",
+            "cpu_shares",
+            "cpus",
+            "mem_limit",
+        ),
         **_each(_NUMBER, "memswap_limit", "pids_limit", "shm_size"),
         **_each(_WHOLE, "mem_reservation", "mem_swappiness", "scale"),
-        **_each(_TRUTH, "attach", "init", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"),
+        **_each(
+            _TRUTH,
+            "attach",
+            "init",
+            "oom_kill_disable",
+            "privileged",
+            "read_only",
+            "stdin_open",
+            "tty",
+        ),
         **_each(_PAIRS, "annotations", "environment", "labels", "sysctls"),
-        **_each(_SET, "cap_add", "cap_drop", "device_cgroup_rules", "dns_opt", "external_links", "links", "profiles"),
+        **_each(
+            _SET,
+            "cap_add",
+            "cap_drop",
+            "device_cgroup_rules",
+            "dns_opt",
+            "external_links",
+            "links",
+            "profiles",
+        ),
         **_each(_SET, "security_opt", "volumes_from"),
         **_each(_TEXT_OR_SET, "dns", "dns_search", "tmpfs"),
         **_each(_COMMAND, "command", "entrypoint"),
@@ -192,9 +271,15 @@ _SERVICE = Shape(
         "depends_on": Shape(items=_TEXT, distinct=True, values=_DEPENDENCY, names=_NAME),
         "deploy": _DEPLOY,
         "develop": Shape("z", keys={"watch": Shape(items=_WATCH)}),
-        "devices": Shape(items=Shape("s", keys=_each(_TEXT, "source", "target", "permissions"), required=("source",))),
+        "devices": Shape(
+            items=Shape(
+                "s", keys=_each(_TEXT, "source", "target", "permissions"), required=("source",)
+            )
+        ),
         "env_file": Shape("s", items=_ENV_FILE),
-        "extends": Shape("s", keys=_each(_TEXT, "service", "file"), required=("service",), extensible=False),
+        "extends": Shape(
+            "s", keys=_each(_TEXT, "service", "file"), required=("service",), extensible=False
+        ),
         "extra_hosts": _HOSTS,
         "gpus": Shape("s", choices=frozenset({"all"}), items=Shape(keys=_DEVICE_KEYS, loose=True)),
         "healthcheck": Shape(
@@ -230,7 +315,14 @@ _NETWORK = Shape(
         "labels": _PAIRS,
     },
 )
-_VOLUME = _keys("z", name=_TEXT, driver=_TEXT, driver_opts=_OPTIONS, external=_keys("bs", name=_TEXT), labels=_PAIRS)
+_VOLUME = _keys(
+    "z",
+    name=_TEXT,
+    driver=_TEXT,
+    driver_opts=_OPTIONS,
+    external=_keys("bs", name=_TEXT),
+    labels=_PAIRS,
+)
 _OUTSIDE = Shape("bs", keys={"name": _TEXT}, loose=True)
 _SECRET = Shape(
     keys={
@@ -247,7 +339,11 @@ _CONFIG = Shape(
         "labels": _PAIRS,
     }
 )
-_INCLUDE = Shape("s", keys={"path": _TEXT_OR_SET, "env_file": _TEXT_OR_SET, "project_directory": _TEXT}, extensible=False)
+_INCLUDE = Shape(
+    "s",
+    keys={"path": _TEXT_OR_SET, "env_file": _TEXT_OR_SET, "project_directory": _TEXT},
+    extensible=False,
+)
 
 ROOT = Shape(
     keys={

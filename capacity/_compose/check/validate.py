@@ -14,7 +14,14 @@ from capacity.errors import ComposeError
 
 __all__ = ["check_shape", "hollow"]
 
-_KINDS = {"s": "text", "n": "a number", "i": "a whole number", "b": "true or false", "z": "nothing", "o": "a mapping"}
+_KINDS = {
+    "s": "text",
+    "n": "a number",
+    "i": "a whole number",
+    "b": "true or false",
+    "z": "nothing",
+    "o": "a mapping",
+}
 _Path = tuple[str, ...]
 
 
@@ -58,7 +65,11 @@ def _check(value: Any, shape: Shape, path: _Path, origin: Origin | None) -> None
     elif isinstance(value, Items) and shape.items is not None:
         _check_items(value, shape, path, origin)
     elif not _fits(value, shape):
-        hint = "Give it an item, or remove it" if value is None and shape.items is not None else "Correct the value"
+        hint = (
+            "Give it an item, or remove it"
+            if value is None and shape.items is not None
+            else "Correct the value"
+        )
         raise _wrong(path, origin, f"must be {_wanted(shape)}", hint)
 
 
@@ -69,7 +80,9 @@ def _check_keys(value: Map, shape: Shape, path: _Path, origin: Origin | None) ->
         if known is not None:
             _check(item, known, (*path, name), value.origin(name))
         elif not shape.loose and not (shape.extensible and name.startswith("x-")):
-            hint = "Correct its name, or begin it with x-" if shape.extensible else "Correct its name"
+            hint = (
+                "Correct its name, or begin it with x-" if shape.extensible else "Correct its name"
+            )
             raise _wrong((*path, name), value.origin(name), "is no key that Compose knows", hint)
     for name in shape.required:
         if name not in value:
@@ -82,7 +95,12 @@ def _check_values(value: Map, shape: Shape, path: _Path) -> None:
         if shape.names.match(name):
             _check(item, shape.values, (*path, name), value.origin(name))
         elif not shape.loose:
-            raise _wrong((*path, name), value.origin(name), "is no name that Compose takes", "Use letters, digits, . _ and -")
+            raise _wrong(
+                (*path, name),
+                value.origin(name),
+                "is no name that Compose takes",
+                "Use letters, digits, . _ and -",
+            )
 
 
 def _check_items(value: Items, shape: Shape, path: _Path, origin: Origin | None) -> None:
@@ -118,7 +136,9 @@ def _counts(value: float, kinds: str) -> bool:
 
 
 def _is_outside(value: float, shape: Shape) -> bool:
-    return (shape.least is not None and value < shape.least) or (shape.most is not None and value > shape.most)
+    return (shape.least is not None and value < shape.least) or (
+        shape.most is not None and value > shape.most
+    )
 
 
 def _wanted(shape: Shape) -> str:

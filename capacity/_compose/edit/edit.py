@@ -15,10 +15,25 @@ from typing import Any
 from capacity._compose.edit.extends import extended, extenders
 from capacity._compose.edit.limits import SETTINGS, at, trees
 from capacity._compose.edit.lists import STRUCTURED, add_structured, line_budget
-from capacity._compose.edit.locate import Impossible, Keyed, Leaf, ListEdit, Placing, place, place_beside
+from capacity._compose.edit.locate import (
+    Impossible,
+    Keyed,
+    Leaf,
+    ListEdit,
+    Placing,
+    place,
+    place_beside,
+)
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.edit.splice import Style, apply, column
-from capacity._compose.edit.verify import File, changed_lines, check_template, check_text, differing, read
+from capacity._compose.edit.verify import (
+    File,
+    changed_lines,
+    check_template,
+    check_text,
+    differing,
+    read,
+)
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 from capacity.errors import EditRefused
 
@@ -40,7 +55,10 @@ class _Target:
 
 
 def edit_compose(
-    text: str, changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]], *, file: str | None = None
+    text: str,
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    *,
+    file: str | None = None,
 ) -> str:
     """The text of a compose file with other limits, every other line untouched.
 
@@ -84,10 +102,14 @@ def _check_arguments(text: Any, changes: Any) -> None:
         raise refuse(EditReason.BAD_VALUE, detail="the changes must be a mapping of services")
     for service, wanted in changes.items():
         if not isinstance(wanted, collections.abc.Mapping):
-            raise refuse(EditReason.BAD_VALUE, str(service), f"{wanted!r} is no mapping of what to set")
+            raise refuse(
+                EditReason.BAD_VALUE, str(service), f"{wanted!r} is no mapping of what to set"
+            )
 
 
-def _check_extending(services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]], file: str | None) -> None:
+def _check_extending(
+    services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]], file: str | None
+) -> None:
     """Refuse when a service of the file extends an edited one and would take the new value over."""
     for base, paths in touched.items():
         for name in extenders(services, base, file):
@@ -108,7 +130,9 @@ def _set(model: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     model[path[-1]] = value
 
 
-def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[str], name: str | None) -> tuple[File, _Written]:
+def _edit_service(
+    file: File, service: str, wanted: dict[str, Any], others: set[str], name: str | None
+) -> tuple[File, _Written]:
     found = _find(file, service)
     unknown = set(wanted) - SETTINGS - STRUCTURED
     if unknown:
@@ -119,11 +143,18 @@ def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[
     second: list[tuple[File, _Written]] = []
     taken_over = extended(file.model["services"], service, name)
     for tree in trees(service, found.present, scalars, file.model.get("version"), taken_over):
-        add_structured(service, found.present, {name: wanted[name] for name in wanted if name in STRUCTURED}, tree)
+        add_structured(
+            service,
+            found.present,
+            {name: wanted[name] for name in wanted if name in STRUCTURED},
+            tree,
+        )
         if not tree:
             return file, {}
         for way, at_start in ((place, False), (place, True), (place_beside, True)):
-            attempt = Placing(file.text, _style(file, found), lines, at_start, in_flow=found.in_flow)
+            attempt = Placing(
+                file.text, _style(file, found), lines, at_start, in_flow=found.in_flow
+            )
             try:
                 edited, written = _attempt(attempt, way, found, file.model, tree, others)
             except EditRefused as error:
@@ -139,17 +170,28 @@ def _edit_service(file: File, service: str, wanted: dict[str, Any], others: set[
 
 def _find(file: File, service: str) -> _Target:
     services = target(file.root.get("services"))
-    key, body = (services.key(service), services.get(service)) if isinstance(services, Mapping) else (None, None)
+    key, body = (
+        (services.key(service), services.get(service))
+        if isinstance(services, Mapping)
+        else (None, None)
+    )
     if key is None or body is None:
         raise refuse(EditReason.UNKNOWN_SERVICE, service)
     present = file.model["services"].get(service)
     if present is not None and not isinstance(present, dict):
         raise refuse(EditReason.SHAPE, service, f"services.{service}")
-    return _Target(service, key, body, present or {}, isinstance(services, Mapping) and services.flow)
+    return _Target(
+        service, key, body, present or {}, isinstance(services, Mapping) and services.flow
+    )
 
 
 def _attempt(
-    attempt: Placing, way: _Way, found: _Target, model: dict[str, Any], tree: dict[str, Any], others: set[str]
+    attempt: Placing,
+    way: _Way,
+    found: _Target,
+    model: dict[str, Any],
+    tree: dict[str, Any],
+    others: set[str],
 ) -> tuple[File, _Written]:
     """One way to write it, proved.
 
@@ -193,8 +235,17 @@ def _style(file: File, found: _Target) -> Style:
         return Style(_step(text, found.key, body), quote)
     services = target(root.get("services"))
     key = root.key("services")
-    return Style(_step(text, key, services) if key and isinstance(services, Mapping) and not services.flow else 2, quote)
+    return Style(
+        _step(text, key, services)
+        if key and isinstance(services, Mapping) and not services.flow
+        else 2,
+        quote,
+    )
 
 
 def _step(text: str, key: Scalar, body: Mapping) -> int:
-    return max(column(text, body.entries[0][0].start) - column(text, key.start), 1) if body.entries else 2
+    return (
+        max(column(text, body.entries[0][0].start) - column(text, key.start), 1)
+        if body.entries
+        else 2
+    )

@@ -32,7 +32,9 @@ def extended(services: dict[str, Any], name: str, file: str | None) -> dict[str,
 
 def extenders(services: dict[str, Any], base: str, file: str | None) -> Iterator[str]:
     """The other services that extend this one, at first hand."""
-    return (name for name, service in services.items() if name != base and _base(service, file) == base)
+    return (
+        name for name, service in services.items() if name != base and _base(service, file) == base
+    )
 
 
 def _base(service: Any, file: str | None) -> str | None:

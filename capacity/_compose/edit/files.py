@@ -25,7 +25,9 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StorageError(f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it") from error
+        raise StorageError(
+            f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it"
+        ) from error
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -54,7 +56,9 @@ def replace_file(path: Path, content: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}", "Correct its permissions or free the disk") from error
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}", "Correct its permissions or free the disk"
+        ) from error
     finally:
         with suppress(OSError):  # gone after a success; on a dead disk nothing can be done
             new.unlink()
@@ -73,16 +77,24 @@ def undo_text(before: str, after: str, current: str) -> str:
         return current  # the edit is not in it
     old, new, now = (text.splitlines(keepends=True) for text in (before, after, current))
     places = _places(new, now)
-    for tag, i1, i2, j1, j2 in reversed(SequenceMatcher(None, old, new, autojunk=False).get_opcodes()):
+    for tag, i1, i2, j1, j2 in reversed(
+        SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    ):
         if tag == "equal":
             continue
         start, end = places.get(j1), places.get(j2)
         if start is None or end is None or now[start:end] != new[j1:j2]:
-            raise EditRefused("The edited lines of the compose file have changed since", "Put the former limit back by hand")
+            raise EditRefused(
+                "The edited lines of the compose file have changed since",
+                "Put the former limit back by hand",
+            )
         now[start:end] = old[i1:i2]
     undone = "".join(now)
     if not _undone(was, edited, present, read(undone).model["services"]):
-        raise EditRefused("The edit of the compose file cannot be taken back exactly", "Put the former limit back by hand")
+        raise EditRefused(
+            "The edit of the compose file cannot be taken back exactly",
+            "Put the former limit back by hand",
+        )
     return undone
 
 
@@ -93,15 +105,21 @@ def _touched(was: dict[str, Any], edited: dict[str, Any]) -> set[str]:
 def _places(new: list[str], now: list[str]) -> dict[int, int]:
     """Where the lines of one text stand in another; the end of the text counts as a line."""
     found = {len(new): len(now)}
-    for first, second, size in SequenceMatcher(None, new, now, autojunk=False).get_matching_blocks():
+    for first, second, size in SequenceMatcher(
+        None, new, now, autojunk=False
+    ).get_matching_blocks():
         found |= {first + offset: second + offset for offset in range(size)}
     return found
 
 
-def _undone(was: dict[str, Any], edited: dict[str, Any], now: dict[str, Any], result: dict[str, Any]) -> bool:
+def _undone(
+    was: dict[str, Any], edited: dict[str, Any], now: dict[str, Any], result: dict[str, Any]
+) -> bool:
     """Whether every service means what it should: not edited as now, edited as before if nobody changed it since."""
     touched = _touched(was, edited)
     if now.keys() != result.keys():
         return False
     kept = all(same(result[name], now[name]) for name in result if name not in touched)
-    return kept and all(same(result[name], was[name]) for name in touched if same(now.get(name), edited[name]))
+    return kept and all(
+        same(result[name], was[name]) for name in touched if same(now.get(name), edited[name])
+    )

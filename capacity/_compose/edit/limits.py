@@ -49,7 +49,11 @@ def at(model: Any, *path: str) -> Any:
 
 
 def trees(
-    service: str, model: dict[str, Any], wanted: Mapping[str, Any], version: Any, extended: dict[str, Any]
+    service: str,
+    model: dict[str, Any],
+    wanted: Mapping[str, Any],
+    version: Any,
+    extended: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """What to put into a service's mapping, the most natural way first.
 
@@ -90,7 +94,9 @@ def _homes(model: dict[str, Any], name: str, version: Any) -> list[tuple[str, ..
 def _uses_service_keys(model: dict[str, Any], name: str, version: Any) -> bool:
     """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack their value."""
     names = _LIMITS if name in _LIMITS else ("memory_reservation",)
-    return any(model.get(_SERVICE[other]) is not None for other in names) or str(version).startswith("2")
+    return any(model.get(_SERVICE[other]) is not None for other in names) or str(
+        version
+    ).startswith("2")
 
 
 def _service_home(model: dict[str, Any], name: str) -> list[tuple[str, ...]] | None:
@@ -102,7 +108,10 @@ def _service_home(model: dict[str, Any], name: str) -> list[tuple[str, ...]] | N
 
 
 def _tree(
-    service: str, model: dict[str, Any], wanted: Mapping[str, Any], homes: Mapping[str, list[tuple[str, ...]]]
+    service: str,
+    model: dict[str, Any],
+    wanted: Mapping[str, Any],
+    homes: Mapping[str, list[tuple[str, ...]]],
 ) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for name in sorted(wanted, key=lambda name: (name != "cpus", name != "memory")):
@@ -137,7 +146,9 @@ def _memory(size: int) -> str:
 
 
 def _decimal(cores: float) -> str:
-    return str(int(cores)) if float(cores).is_integer() else format(Decimal(repr(float(cores))), "f")
+    return (
+        str(int(cores)) if float(cores).is_integer() else format(Decimal(repr(float(cores))), "f")
+    )
 
 
 def says(name: str, value: Any) -> Any:
@@ -155,16 +166,35 @@ def says(name: str, value: Any) -> Any:
 def _check_value(service: str, name: str, value: Any) -> None:
     if name in {"memory", "memory_reservation", "memswap"}:
         unlimited = name == "memswap" and value == -1
-        whole = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+        whole = (
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and value == int(value)
+        )
         if not unlimited and not (whole and _SMALLEST <= value < 2**63):
-            raise refuse(EditReason.BAD_VALUE, service, f"{name} must be whole bytes of at least 6 MiB, not {value!r}")
+            raise refuse(
+                EditReason.BAD_VALUE,
+                service,
+                f"{name} must be whole bytes of at least 6 MiB, not {value!r}",
+            )
     elif name in {"cpus", "cpus_reservation"}:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and 0.001 <= value < 1e6):  # noqa: PLR2004 - a thousandth is the Engine's least
-            raise refuse(EditReason.BAD_VALUE, service, f"{name} must be a positive number of cores, not {value!r}")
+            raise refuse(
+                EditReason.BAD_VALUE,
+                service,
+                f"{name} must be a positive number of cores, not {value!r}",
+            )
     elif name == "pids":
         if not isinstance(value, int) or isinstance(value, bool) or (value <= 0 and value != -1):
-            raise refuse(EditReason.BAD_VALUE, service, f"pids must be a whole number above zero, not {value!r}")
+            raise refuse(
+                EditReason.BAD_VALUE,
+                service,
+                f"pids must be a whole number above zero, not {value!r}",
+            )
     elif not isinstance(value, str) or not _TEXTS[name].fullmatch(value):
         example = "0-3,8" if name == "cpuset" else "on-failure:3"
-        raise refuse(EditReason.BAD_VALUE, service, f"{name} must read like {example}, not {value!r}")
+        raise refuse(
+            EditReason.BAD_VALUE, service, f"{name} must read like {example}, not {value!r}"
+        )

@@ -15,19 +15,38 @@ __all__ = ["STRUCTURED", "add_structured", "line_budget"]
 
 STRUCTURED = frozenset({"depends_on", "environment", "healthcheck", "ports"})
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
-_CHECK_KEYS = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
+_CHECK_KEYS = {
+    "test",
+    "interval",
+    "timeout",
+    "retries",
+    "start_period",
+    "start_interval",
+    "disable",
+}
 _RANGE = re.compile(r"(?:^|:)([0-9]+)-([0-9]+)(?=:|$)")
-_PUBLISHED = re.compile(r"(?P<before>(?:\[[0-9a-fA-F:.]+\]:|[0-9.]+:)?)(?P<port>[0-9]+)(?P<after>:[0-9]+(?:/[a-z]+)?)")
+_PUBLISHED = re.compile(
+    r"(?P<before>(?:\[[0-9a-fA-F:.]+\]:|[0-9.]+:)?)(?P<port>[0-9]+)(?P<after>:[0-9]+(?:/[a-z]+)?)"
+)
 
 
 def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
     """How many lines an edit may change: 4 for one limit, one more for each further value or name of a list made a mapping."""
-    sizes = (len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1 for name, value in wanted.items())
+    sizes = (
+        len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1
+        for name, value in wanted.items()
+    )
     listed = present.get("depends_on") if "depends_on" in wanted else None
-    return 3 + sum(sizes) + (len(listed) if isinstance(listed, list) else len(wanted.get("depends_on", ())))
+    return (
+        3
+        + sum(sizes)
+        + (len(listed) if isinstance(listed, list) else len(wanted.get("depends_on", ())))
+    )
 
 
-def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]) -> None:
+def add_structured(
+    service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]
+) -> None:
     """Add to `tree` what sets the environment, the health check, the ports and the dependencies of a service.
 
     Args:
@@ -41,7 +60,9 @@ def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any
     """
     for name, value in wanted.items():
         if not isinstance(value, Mapping) or not value:
-            raise refuse(EditReason.BAD_VALUE, service, f"{name} must be a mapping with something in it")
+            raise refuse(
+                EditReason.BAD_VALUE, service, f"{name} must be a mapping with something in it"
+            )
     if "environment" in wanted:
         _environment(service, model.get("environment"), wanted["environment"], tree)
     if "healthcheck" in wanted:
@@ -52,22 +73,34 @@ def add_structured(service: str, model: dict[str, Any], wanted: Mapping[str, Any
         _ports(service, model.get("ports"), wanted["ports"], tree)
 
 
-def _environment(service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+def _environment(
+    service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]
+) -> None:
     texts = {}
     for name, value in values.items():
-        if not isinstance(name, str) or not re.fullmatch(r"[^\s=$]+", name) or not isinstance(value, (str, int, float)):
+        if (
+            not isinstance(name, str)
+            or not re.fullmatch(r"[^\s=$]+", name)
+            or not isinstance(value, (str, int, float))
+        ):
             raise refuse(EditReason.BAD_VALUE, service, f"environment {name!r}: {value!r}")
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
         texts[name] = text.replace("$", "$$")  # Compose would put a variable in
     if present is None or isinstance(present, dict):
-        tree["environment"] = {name: Leaf(text, _bare(text)) for name, text in texts.items() if (present or {}).get(name) != text}
+        tree["environment"] = {
+            name: Leaf(text, _bare(text))
+            for name, text in texts.items()
+            if (present or {}).get(name) != text
+        }
         return
     if not isinstance(present, list):
         raise refuse(EditReason.SHAPE, service, "environment")
     places = {str(item).split("=", 1)[0]: index for index, item in enumerate(present)}
     changed = {places[name]: f"{name}={text}" for name, text in texts.items() if name in places}
     added = [f"{name}={text}" for name, text in texts.items() if name not in places]
-    tree["environment"] = ListEdit({index: Leaf(text) for index, text in changed.items() if present[index] != text}, added)
+    tree["environment"] = ListEdit(
+        {index: Leaf(text) for index, text in changed.items() if present[index] != text}, added
+    )
 
 
 def _bare(text: str) -> int | None:
@@ -77,26 +110,45 @@ def _bare(text: str) -> int | None:
 
 def _healthcheck(service: str, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
     for name, value in values.items():
-        fits = isinstance(value, (str, int, bool)) or (name == "test" and isinstance(value, (list, tuple)))
+        fits = isinstance(value, (str, int, bool)) or (
+            name == "test" and isinstance(value, (list, tuple))
+        )
         if name not in _CHECK_KEYS or not fits:
             raise refuse(EditReason.BAD_VALUE, service, f"healthcheck {name!r}: {value!r}")
-    tree["healthcheck"] = {name: Leaf(list(value) if isinstance(value, tuple) else value) for name, value in values.items()}
+    tree["healthcheck"] = {
+        name: Leaf(list(value) if isinstance(value, tuple) else value)
+        for name, value in values.items()
+    }
 
 
-def _depends_on(service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+def _depends_on(
+    service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]
+) -> None:
     for name, condition in values.items():
         if not isinstance(name, str) or condition not in _CONDITIONS or name == service:
             raise refuse(EditReason.BAD_VALUE, service, f"depends_on {name!r}: {condition!r}")
     for name in values:
         if "$" in str(at(present, name, "condition")):
-            raise refuse(EditReason.INTERPOLATED, service, f"depends_on.{name}.condition: {at(present, name, 'condition')}")
+            raise refuse(
+                EditReason.INTERPOLATED,
+                service,
+                f"depends_on.{name}.condition: {at(present, name, 'condition')}",
+            )
     if isinstance(present, list):
         all_of_it = {str(name): _CONDITIONS[0] for name in present} | dict(values)
-        tree["depends_on"] = Keyed({name: {"condition": condition} for name, condition in all_of_it.items()})
+        tree["depends_on"] = Keyed(
+            {name: {"condition": condition} for name, condition in all_of_it.items()}
+        )
         return
-    wanted = {name: condition for name, condition in values.items() if at(present, name, "condition") != condition}
+    wanted = {
+        name: condition
+        for name, condition in values.items()
+        if at(present, name, "condition") != condition
+    }
     if wanted:
-        tree["depends_on"] = {name: {"condition": Leaf(condition)} for name, condition in wanted.items()}
+        tree["depends_on"] = {
+            name: {"condition": Leaf(condition)} for name, condition in wanted.items()
+        }
 
 
 def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str, Any]) -> None:
@@ -105,7 +157,8 @@ def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str
         if not all(str(port).isdecimal() and 0 < int(port) < 2**16 for port in (old, new)):
             raise refuse(EditReason.BAD_VALUE, service, f"port {old!r} to {new!r}")
         found = {
-            index: _moved(item, str(old), int(new)) for index, item in enumerate(present if isinstance(present, list) else [])
+            index: _moved(item, str(old), int(new))
+            for index, item in enumerate(present if isinstance(present, list) else [])
         }
         moved = {index: item for index, item in found.items() if item is not None}
         if not moved:
@@ -133,7 +186,10 @@ def _not_moved(service: str, present: Any, old: int) -> EditRefused:
 
 def _check_distinct(service: str, present: list[Any], changed: Mapping[int, Any]) -> None:
     """Refuse when a port would be published twice by one service for one protocol."""
-    after = [changed[index].value if isinstance(changed.get(index), Leaf) else item for index, item in enumerate(present)]
+    after = [
+        changed[index].value if isinstance(changed.get(index), Leaf) else item
+        for index, item in enumerate(present)
+    ]
     texts = [str(item) for item in after if not isinstance(item, dict)]
     places = [
         (found["before"], found["port"], found["after"].partition("/")[2] or "tcp")
@@ -149,6 +205,12 @@ def _moved(item: Any, old: str, new: int) -> Any:
     """The item with another published port, None when it is not published as `old`."""
     if isinstance(item, dict):
         published = item.get("published")
-        return {"published": Leaf(str(new) if isinstance(published, str) else new)} if str(published) == old else None
+        return (
+            {"published": Leaf(str(new) if isinstance(published, str) else new)}
+            if str(published) == old
+            else None
+        )
     match = _PUBLISHED.fullmatch(str(item))
-    return Leaf(f"{match['before']}{new}{match['after']}") if match and match["port"] == old else None
+    return (
+        Leaf(f"{match['before']}{new}{match['after']}") if match and match["port"] == old else None
+    )

@@ -7,7 +7,17 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from capacity._compose.edit.splice import Splice, Style, column, content_end, flow, insert_lines, line_end, render, scalar_text
+from capacity._compose.edit.splice import (
+    Splice,
+    Style,
+    column,
+    content_end,
+    flow,
+    insert_lines,
+    line_end,
+    render,
+    scalar_text,
+)
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity._compose.yaml.values import scalar_value
 
@@ -99,7 +109,9 @@ def place(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effectiv
     return result
 
 
-def place_beside(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: dict[str, Any]) -> Any:
+def place_beside(
+    work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: dict[str, Any]
+) -> Any:
     """Add `tree` to a service without adding it to the anchor that other services merge.
 
     The body becomes the value of a merge key that carries the anchor, one column to its left, so that no line of it changes.
@@ -110,13 +122,19 @@ def place_beside(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], e
     if not isinstance(body, Mapping) or body.flow or not body.anchor or body.key("<<") is not None:
         raise Impossible
     indent = column(work.text, key.start) + 1
-    mark = re.compile(rf"[ \t]*&{re.escape(body.anchor)}(?=[ \t\r\n])").search(work.text, key.end, body.entries[0][0].start)
+    mark = re.compile(rf"[ \t]*&{re.escape(body.anchor)}(?=[ \t\r\n])").search(
+        work.text, key.end, body.entries[0][0].start
+    )
     if mark is None or column(work.text, body.entries[0][0].start) <= indent:
         raise Impossible
     changed = {name: _added(work, wanted, effective.get(name)) for name, wanted in tree.items()}
-    lines = [" " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in changed.items()]
+    lines = [
+        " " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in changed.items()
+    ]
     work.splices.append(Splice(mark.start(), mark.end(), ""))
-    work.splices.append(insert_lines(work.text, mark.end(), [*lines, " " * indent + f"<<: &{body.anchor}"]))
+    work.splices.append(
+        insert_lines(work.text, mark.end(), [*lines, " " * indent + f"<<: &{body.anchor}"])
+    )
     return {**effective, **changed}
 
 
@@ -136,7 +154,9 @@ def _added(work: Placing, wanted: Any, inherited: Any) -> Any:
 
 
 def _values(tree: dict[str, Any]) -> dict[str, Any]:
-    return {name: item.value if isinstance(item, Leaf) else _values(item) for name, item in tree.items()}
+    return {
+        name: item.value if isinstance(item, Leaf) else _values(item) for name, item in tree.items()
+    }
 
 
 def _overlay(base: Any, tree: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +189,11 @@ def _fill_null(work: Placing, key: Scalar, body: Scalar, tree: dict[str, Any]) -
         work.splices.append(Splice(body.start, body.end, lead + flow(values, work.style.quote)))
         return values
     indent = column(work.text, key.start) + work.style.step
-    lines = [line for name, value in values.items() for line in render(name, value, indent, work.style.step)]
+    lines = [
+        line
+        for name, value in values.items()
+        for line in render(name, value, indent, work.style.step)
+    ]
     work.splices.append(insert_lines(work.text, body.end, lines))
     return values
 
@@ -179,7 +203,11 @@ def _replace(work: Placing, node: Node, leaf: Leaf) -> Any:
     if isinstance(node, Alias):
         work.splices.append(Splice(node.start, node.end, scalar_text(leaf.value)))
         return leaf.value
-    if isinstance(leaf.value, (list, dict)) or not isinstance(node, Scalar) or node.style in {"|", ">"}:
+    if (
+        isinstance(leaf.value, (list, dict))
+        or not isinstance(node, Scalar)
+        or node.style in {"|", ">"}
+    ):
         return _replace_whole(work, node, leaf)
     start, end, lead = node.start, node.end, ""
     if node.tag:  # a tag says what the new value says by itself
@@ -214,14 +242,18 @@ def _replace_whole(work: Placing, node: Node, leaf: Leaf) -> Any:
     return leaf.value
 
 
-def _edit_list(work: Placing, key: Scalar, node: Node, wanted: ListEdit, effective: list[Any]) -> list[Any]:
+def _edit_list(
+    work: Placing, key: Scalar, node: Node, wanted: ListEdit, effective: list[Any]
+) -> list[Any]:
     if not isinstance(node, Sequence) or len(node.items) != len(effective):
         raise Impossible
     result = list(effective)
     for index, change in wanted.changed.items():
         item = node.items[index]
         result[index] = (
-            _replace(work, item, change) if isinstance(change, Leaf) else place(work, key, item, change, effective[index])
+            _replace(work, item, change)
+            if isinstance(change, Leaf)
+            else place(work, key, item, change, effective[index])
         )
     if wanted.added:
         _append(work, node, wanted.added)
@@ -236,7 +268,10 @@ def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> d
         raise Impossible  # a comment inside would be lost
     if node.flow or not node.items:
         return dict(_replace_whole(work, node, Leaf(wanted.value)))
-    names = [item.text if isinstance(item, Scalar) and not (item.anchor or item.tag) else None for item in node.items]
+    names = [
+        item.text if isinstance(item, Scalar) and not (item.anchor or item.tag) else None
+        for item in node.items
+    ]
     deeper = ""
     for name, item in zip(names, node.items, strict=True):
         start = work.text.rfind("\n", 0, item.start) + 1
@@ -245,8 +280,14 @@ def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> d
             raise Impossible
         deeper = " " * work.style.step if len(dash[1]) <= column(work.text, key.start) else ""
         lead = dash[1] + deeper
-        work.splices.append(Splice(start, item.end, f"{lead}{scalar_text(name)}: {flow(wanted.value[name])}"))
-    added = [f"{lead}{scalar_text(name)}: {flow(value)}" for name, value in wanted.value.items() if name not in names]
+        work.splices.append(
+            Splice(start, item.end, f"{lead}{scalar_text(name)}: {flow(wanted.value[name])}")
+        )
+    added = [
+        f"{lead}{scalar_text(name)}: {flow(value)}"
+        for name, value in wanted.value.items()
+        if name not in names
+    ]
     if added:
         work.splices.append(insert_lines(work.text, content_end(work.text, node.items[-1]), added))
     return dict(wanted.value)
@@ -258,7 +299,13 @@ def _append(work: Placing, node: Sequence, added: list[str]) -> None:
     first, last = node.items[0], node.items[-1]
     style = first.style if isinstance(first, Scalar) and first.style in {"'", '"'} else ""
     if node.flow:
-        work.splices.append(Splice(last.end, last.end, "".join(", " + scalar_text(text, style or '"') for text in added)))
+        work.splices.append(
+            Splice(
+                last.end,
+                last.end,
+                "".join(", " + scalar_text(text, style or '"') for text in added),
+            )
+        )
         return
     start = work.text.rfind("\n", 0, first.start) + 1
     lead = re.compile(r"[ ]*-[ ]+").match(work.text, start, first.start)
@@ -275,7 +322,9 @@ def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Any]) 
     indent, step = column(work.text, body.entries[0][0].start), work.style.step
     lines = [line for name, value in missing.items() for line in render(name, value, indent, step)]
     if len(lines) > work.lines:
-        lines = [" " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in missing.items()]
+        lines = [
+            " " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in missing.items()
+        ]
     work.splices.append(insert_lines(work.text, _behind(work, key, body), lines))
 
 
@@ -285,7 +334,11 @@ def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
     if work.at_start:
         return ends[0]
     unfinished = line_end(work.text, ends[-1]) == len(work.text) and not work.text.endswith("\n")
-    return ends[-2] if unfinished else _behind_comments(work.text, ends[-1], column(work.text, body.entries[0][0].start))
+    return (
+        ends[-2]
+        if unfinished
+        else _behind_comments(work.text, ends[-1], column(work.text, body.entries[0][0].start))
+    )
 
 
 def _behind_comments(text: str, position: int, indent: int) -> int:

@@ -44,21 +44,48 @@ class EditReason(StrEnum):
 
 _TEXTS = {
     EditReason.INVALID: ("The file is no YAML that Compose reads", "Correct the file first"),
-    EditReason.TEMPLATE: ("The file is a template, and what it will become is not known", "Edit the values it is filled with"),
-    EditReason.GENERATED: ("The file says that a program writes it", "Change what it is generated from, or use an override file"),
-    EditReason.DOCUMENTS: ("The file holds several YAML documents", "Split it, or use an override file"),
-    EditReason.DUPLICATE: ("A key stands twice in one mapping, which Compose refuses", "Remove one of the two"),
-    EditReason.NO_SERVICES: ("The file has no `services`", "Name the file that declares the service"),
-    EditReason.UNKNOWN_SERVICE: ("The file declares no such service", "Name a service of this file"),
-    EditReason.UNKNOWN_CHANGE: ("There is no such thing to change", "Use memory, cpus or another of the documented names"),
+    EditReason.TEMPLATE: (
+        "The file is a template, and what it will become is not known",
+        "Edit the values it is filled with",
+    ),
+    EditReason.GENERATED: (
+        "The file says that a program writes it",
+        "Change what it is generated from, or use an override file",
+    ),
+    EditReason.DOCUMENTS: (
+        "The file holds several YAML documents",
+        "Split it, or use an override file",
+    ),
+    EditReason.DUPLICATE: (
+        "A key stands twice in one mapping, which Compose refuses",
+        "Remove one of the two",
+    ),
+    EditReason.NO_SERVICES: (
+        "The file has no `services`",
+        "Name the file that declares the service",
+    ),
+    EditReason.UNKNOWN_SERVICE: (
+        "The file declares no such service",
+        "Name a service of this file",
+    ),
+    EditReason.UNKNOWN_CHANGE: (
+        "There is no such thing to change",
+        "Use memory, cpus or another of the documented names",
+    ),
     EditReason.BAD_VALUE: ("The value is none that the Engine accepts", "Give another value"),
-    EditReason.INTERPOLATED: ("The present value comes from a variable", "Change the variable where it is set"),
+    EditReason.INTERPOLATED: (
+        "The present value comes from a variable",
+        "Change the variable where it is set",
+    ),
     EditReason.SHARED: (
         "Other services take the value from here, by an anchor or by `extends`",
         "Give those services limits of their own",
     ),
     EditReason.SHAPE: ("What stands there is not what Compose expects", "Correct that value first"),
-    EditReason.NO_PORT: ("No port is published under that number", "Make a new plan: the file says something else by now"),
+    EditReason.NO_PORT: (
+        "No port is published under that number",
+        "Make a new plan: the file says something else by now",
+    ),
     EditReason.PORT_RANGE: (
         "The port is one of a range, which moves as a whole",
         "Write the ports of the range one by one first",

@@ -26,7 +26,10 @@ __all__ = [
 
 # What a reader of any YAML version takes for the text it is, in block and in flow style.
 _PLAIN = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./+@%=-]*(:[A-Za-z0-9_./+@%=-]+)*", re.ASCII)
-_AMBIGUOUS = re.compile(r"(?i)y|n|yes|no|on|off|[-+.0-9_:]+(e[-+]?\d+)?|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+|\d+-\d+-\d+.*", re.ASCII)
+_AMBIGUOUS = re.compile(
+    r"(?i)y|n|yes|no|on|off|[-+.0-9_:]+(e[-+]?\d+)?|0x[0-9a-f_]+|0o[0-7_]+|0b[01_]+|\d+-\d+-\d+.*",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,9 @@ def _safe(value: str) -> bool:
 def flow(value: Any, quote: str = "") -> str:
     """A value in flow style on one line; keys and texts in `quote`, if any."""
     if isinstance(value, dict):
-        inner = ", ".join(f"{_key(name, quote)}: {flow(item, quote)}" for name, item in value.items())
+        inner = ", ".join(
+            f"{_key(name, quote)}: {flow(item, quote)}" for name, item in value.items()
+        )
         return "{" + inner + "}"
     if isinstance(value, list):
         return "[" + ", ".join(flow(item, quote) for item in value) + "]"
@@ -129,7 +134,14 @@ def render(name: str, value: Any, indent: int, step: int) -> list[str]:
     """Lines, without breaks, of an entry in block style; lists and empty mappings inside stay on one line."""
     head = " " * indent + _key(name, "") + ":"
     if isinstance(value, dict) and value:
-        return [head, *(line for key, item in value.items() for line in render(key, item, indent + step, step))]
+        return [
+            head,
+            *(
+                line
+                for key, item in value.items()
+                for line in render(key, item, indent + step, step)
+            ),
+        ]
     return [f"{head} {flow(value)}"]
 
 

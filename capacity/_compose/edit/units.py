@@ -55,18 +55,27 @@ def correct_units(text: str) -> tuple[str, list[Correction]]:
     """
     file = read(text)
     found = list(_found(file.root))
-    splices = sorted({(node.start, node.end): one.new for node, one in found if one.new}.items(), reverse=True)
+    splices = sorted(
+        {
+            (node.start, node.end): correction.new for node, correction in found if correction.new
+        }.items(),
+        reverse=True,
+    )
     new = text
     for (start, end), size in splices:
         new = new[:start] + _KUBERNETES.sub(size, new[start:end], count=1) + new[end:]
     intended = deepcopy(file.model)
-    for _, one in found:
-        if one.new:
-            _put(intended["services"][one.service], one.setting.split("."), one.new)
+    for _, correction in found:
+        if correction.new:
+            _put(
+                intended["services"][correction.service],
+                correction.setting.split("."),
+                correction.new,
+            )
     edited = read(new)
     if not same(intended["services"], edited.model["services"]):
         raise refuse(EditReason.NOT_EXACT)
-    return new, [one for _, one in found]
+    return new, [correction for _, correction in found]
 
 
 def _found(root: Mapping) -> Iterator[tuple[Scalar, Correction]]:
@@ -97,7 +106,11 @@ def _child(node: Any, name: str) -> Any:
     if own is not None:
         return target(own)
     merged = target(node.get("<<"))
-    parts = [merged] if isinstance(merged, Mapping) else [target(item) for item in getattr(merged, "items", ())]
+    parts = (
+        [merged]
+        if isinstance(merged, Mapping)
+        else [target(item) for item in getattr(merged, "items", ())]
+    )
     return next((found for part in parts if (found := _child(part, name)) is not None), None)
 
 

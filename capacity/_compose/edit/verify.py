@@ -21,7 +21,10 @@ _GENERATED = re.compile(
     r"\bthis file (is|was|has been)[\w ]* generated\b|^#+ *generated (by|from|with|using|automatically)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_TEMPLATE = re.compile(r"^[ \t]*(#[ \t]*)?(\{%-?[ \t]|\{\{-?[ \t]*(if|range|with|end|include|define|else)\b|<%)", re.MULTILINE)
+_TEMPLATE = re.compile(
+    r"^[ \t]*(#[ \t]*)?(\{%-?[ \t]|\{\{-?[ \t]*(if|range|with|end|include|define|else)\b|<%)",
+    re.MULTILINE,
+)
 
 
 def check_text(text: str) -> None:
@@ -105,7 +108,8 @@ def _model(root: Node, text: str) -> Any:
         return plain(root)
     except ComposeError as error:
         raise refuse(
-            EditReason.DUPLICATE if "stands already" in error.message else _unreadable(text), detail=error.message
+            EditReason.DUPLICATE if "stands already" in error.message else _unreadable(text),
+            detail=error.message,
         ) from error
     except (RecursionError, TypeError) as error:
         raise refuse(EditReason.INVALID, detail=str(error)) from error
@@ -114,16 +118,22 @@ def _model(root: Node, text: str) -> Any:
 def changed_lines(before: str, after: str) -> int:
     """How many lines differ between two texts: added, removed, or one put in another's place."""
     matcher = SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
-    return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal")
+    return sum(
+        max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in matcher.get_opcodes() if tag != "equal"
+    )
 
 
-def same(one: Any, other: Any) -> bool:
+def same(first: Any, other: Any) -> bool:
     """Equal in value and in type, at every depth; the order of keys means nothing."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
-    return type(one) is type(other) and (one == other or (one != one and other != other))  # noqa: PLR0124 - NaN
+    if isinstance(first, dict) and isinstance(other, dict):
+        return first.keys() == other.keys() and all(
+            same(value, other[name]) for name, value in first.items()
+        )
+    if isinstance(first, list) and isinstance(other, list):
+        return len(first) == len(other) and all(
+            same(a, b) for a, b in zip(first, other, strict=True)
+        )
+    return type(first) is type(other) and (first == other or (first != first and other != other))  # noqa: PLR0124 - NaN
 
 
 def differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
@@ -135,5 +145,8 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
         or name not in after["services"]
         or not same(before["services"][name], after["services"][name])
     }
-    outside = [{key: value for key, value in model.items() if key != "services"} for model in (before, after)]
+    outside = [
+        {key: value for key, value in model.items() if key != "services"}
+        for model in (before, after)
+    ]
     return names if same(*outside) else names | {""}

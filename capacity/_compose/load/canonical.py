@@ -52,7 +52,9 @@ def _each(rule: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def apply(items: Any) -> Any:
         if not isinstance(items, Items):
             return items
-        found = [_located(rule, item, origin) for item, origin in zip(items, items.origins, strict=True)]
+        found = [
+            _located(rule, item, origin) for item, origin in zip(items, items.origins, strict=True)
+        ]
         return Items(found, items.origins)
 
     return apply
@@ -67,7 +69,11 @@ def _dns(value: Any) -> Any:
     items = _listed(value)
     if not isinstance(items, Items):
         return items
-    kept = [(item, origin) for item, origin in zip(items, items.origins, strict=True) if item not in (None, "")]
+    kept = [
+        (item, origin)
+        for item, origin in zip(items, items.origins, strict=True)
+        if item not in (None, "")
+    ]
     return Items([item for item, _ in kept], [origin for _, origin in kept])
 
 
@@ -81,10 +87,14 @@ def _build(value: Any) -> Any:
 
 
 def _contexts(value: Any) -> Any:
-    contexts = _named(value, lambda item: f"additional context {item!r} has no =", lambda _item: False)
+    contexts = _named(
+        value, lambda item: f"additional context {item!r} has no =", lambda _item: False
+    )
     for name, place in _mapping(contexts).items():
         if not isinstance(place, str):
-            raise ComposeError(f"additional context {name!r} is no text", "Quote it", origin=contexts.origin(name))
+            raise ComposeError(
+                f"additional context {name!r} is no text", "Quote it", origin=contexts.origin(name)
+            )
     return contexts
 
 
@@ -114,7 +124,9 @@ def _depends_on(value: Any) -> Any:
     for name, wanted in _mapping(value).items():
         if not isinstance(wanted, Map):
             raise ComposeError(
-                f"depends_on.{name} must be a mapping", "Write condition: service_started", origin=value.origin(name)
+                f"depends_on.{name} must be a mapping",
+                "Write condition: service_started",
+                origin=value.origin(name),
             )
         wanted.setdefault("condition", "service_started")
         wanted.setdefault("required", True)
@@ -122,7 +134,11 @@ def _depends_on(value: Any) -> Any:
 
 
 def _env_file(value: Any) -> Any:
-    return _each(lambda item: Map({"path": item, "required": True}) if isinstance(item, str) else _required(item))(_listed(value))
+    return _each(
+        lambda item: (
+            Map({"path": item, "required": True}) if isinstance(item, str) else _required(item)
+        )
+    )(_listed(value))
 
 
 def _required(item: Any) -> Any:
@@ -164,7 +180,12 @@ def _short_ports(value: Any) -> list[dict[str, Any]]:
 def _volume(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return Map({name: Map(item) if isinstance(item, dict) else item for name, item in parse_volume(value).items()})
+    return Map(
+        {
+            name: Map(item) if isinstance(item, dict) else item
+            for name, item in parse_volume(value).items()
+        }
+    )
 
 
 def _mount(value: Any) -> Any:

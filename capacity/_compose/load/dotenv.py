@@ -13,7 +13,17 @@ __all__ = ["read_env_file"]
 
 _SPACE = " \t\v\f\r\x85\xa0"
 _KEY = re.compile(r"[\w.\-\[\] \t\v\f\r\x85\xa0]*?(?=[=:\n])")
-_ESCAPES = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\a": "\a", "\\b": "\b", "\\f": "\f", "\\v": "\v", "\\\\": "\\", "\\$": "$$"}
+_ESCAPES = {
+    "\\n": "\n",
+    "\\r": "\r",
+    "\\t": "\t",
+    "\\a": "\a",
+    "\\b": "\b",
+    "\\f": "\f",
+    "\\v": "\v",
+    "\\\\": "\\",
+    "\\$": "$$",
+}
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 
 
@@ -26,7 +36,9 @@ def read_env_file(path: Path, variables: collections.abc.Mapping[str, str]) -> d
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ComposeError(f"Cannot read the env file {path}: {error}", "Create it, or mark it `required: false`") from error
+        raise ComposeError(
+            f"Cannot read the env file {path}: {error}", "Create it, or mark it `required: false`"
+        ) from error
     try:
         return _parse(text.replace("\r\n", "\n"), variables)
     except ValueError as error:

@@ -26,23 +26,84 @@ def _paths(kind: str, prefix: Path, *names: str) -> dict[Path, str]:
 _SERVICE = ("services", "*")
 _CASTS: dict[Path, str] = {
     ("configs", "*", "mode"): _INTEGER,
-    **_paths(_INTEGER, _SERVICE, "cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares"),
-    **_paths(_INTEGER, _SERVICE, "deploy.replicas", "deploy.update_config.parallelism", "deploy.rollback_config.parallelism"),
-    **_paths(_INTEGER, _SERVICE, "deploy.restart_policy.max_attempts", "deploy.placement.max_replicas_per_node"),
-    **_paths(_INTEGER, _SERVICE, "healthcheck.retries", "oom_score_adj", "pids_limit", "ports.[].target", "scale"),
-    **_paths(_INTEGER, _SERVICE, "secrets.[].mode", "configs.[].mode", "ulimits.*", "ulimits.*.hard", "ulimits.*.soft"),
+    **_paths(
+        _INTEGER,
+        _SERVICE,
+        "cpu_count",
+        "cpu_period",
+        "cpu_quota",
+        "cpu_rt_period",
+        "cpu_rt_runtime",
+        "cpu_shares",
+    ),
+    **_paths(
+        _INTEGER,
+        _SERVICE,
+        "deploy.replicas",
+        "deploy.update_config.parallelism",
+        "deploy.rollback_config.parallelism",
+    ),
+    **_paths(
+        _INTEGER,
+        _SERVICE,
+        "deploy.restart_policy.max_attempts",
+        "deploy.placement.max_replicas_per_node",
+    ),
+    **_paths(
+        _INTEGER,
+        _SERVICE,
+        "healthcheck.retries",
+        "oom_score_adj",
+        "pids_limit",
+        "ports.[].target",
+        "scale",
+    ),
+    **_paths(
+        _INTEGER,
+        _SERVICE,
+        "secrets.[].mode",
+        "configs.[].mode",
+        "ulimits.*",
+        "ulimits.*.hard",
+        "ulimits.*.soft",
+    ),
     **_paths(_NUMBER, _SERVICE, "cpu_percent", "cpus", "deploy.update_config.max_failure_ratio"),
     **_paths(_NUMBER, _SERVICE, "deploy.rollback_config.max_failure_ratio"),
     **_paths(
-        _BOOLEAN, _SERVICE, "init", "healthcheck.disable", "oom_kill_disable", "privileged", "read_only", "stdin_open", "tty"
+        _BOOLEAN,
+        _SERVICE,
+        "init",
+        "healthcheck.disable",
+        "oom_kill_disable",
+        "privileged",
+        "read_only",
+        "stdin_open",
+        "tty",
     ),
     **_paths(_BOOLEAN, _SERVICE, "volumes.[].read_only", "volumes.[].volume.nocopy"),
-    **_paths(_BOOLEAN, ("networks", "*"), "external", "internal", "attachable", "enable_ipv4", "enable_ipv6"),
+    **_paths(
+        _BOOLEAN,
+        ("networks", "*"),
+        "external",
+        "internal",
+        "attachable",
+        "enable_ipv4",
+        "enable_ipv6",
+    ),
     **_paths(_BOOLEAN, ("volumes", "*"), "external"),
     **_paths(_BOOLEAN, ("secrets", "*"), "external"),
     **_paths(_BOOLEAN, ("configs", "*"), "external"),
 }
-TRUTHS = {"true": True, "y": True, "yes": True, "on": True, "false": False, "n": False, "no": False, "off": False}
+TRUTHS = {
+    "true": True,
+    "y": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "n": False,
+    "no": False,
+    "off": False,
+}
 
 
 @dataclass(slots=True)
@@ -67,7 +128,9 @@ def _tree() -> _Cast:
     return root
 
 
-def interpolate(value: Any, variables: Variables, path: Path = (), origin: Origin | None = None) -> Any:
+def interpolate(
+    value: Any, variables: Variables, path: Path = (), origin: Origin | None = None
+) -> Any:
     """The model with variables put in, and texts turned into the numbers and booleans that Compose expects in their places.
 
     Raises:
@@ -76,16 +139,23 @@ def interpolate(value: Any, variables: Variables, path: Path = (), origin: Origi
     return _filled(value, variables, path, origin, _ROOT)
 
 
-def _filled(value: Any, variables: Variables, path: Path, origin: Origin | None, cast: _Cast | None) -> Any:
+def _filled(
+    value: Any, variables: Variables, path: Path, origin: Origin | None, cast: _Cast | None
+) -> Any:
     if isinstance(value, Map):
         filled = {
-            name: _filled(item, variables, (*path, name), value.origin(name), cast and cast.at(name))
+            name: _filled(
+                item, variables, (*path, name), value.origin(name), cast and cast.at(name)
+            )
             for name, item in value.items()
         }
         return Map(filled, value.origins)
     if isinstance(value, Items):
         below = cast and cast.at("[]")
-        items = [_filled(item, variables, (*path, "[]"), at, below) for item, at in zip(value, value.origins, strict=True)]
+        items = [
+            _filled(item, variables, (*path, "[]"), at, below)
+            for item, at in zip(value, value.origins, strict=True)
+        ]
         return Items(items, value.origins)
     if not isinstance(value, str):
         return value
@@ -105,7 +175,9 @@ def _converted(text: str, kind: str) -> Any:
         return TRUTHS[text.lower()]
     if kind == _INTEGER and re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return int(text)
-    if kind == _NUMBER and re.fullmatch(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+    if kind == _NUMBER and re.fullmatch(
+        r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", text
+    ):
         return float(text)
     raise ValueError(f"{text!r} is no {kind}")
 

@@ -91,13 +91,19 @@ def read_documents(file: Path, variables: Variables) -> list[_Document]:
     version = re.search(r"^%YAML[ \t]+(\S+)", text, re.MULTILINE)
     if version and version[1] != "1.1":
         line = text.count("\n", 0, version.start()) + 1
-        raise ComposeError(f"{file}:{line}: Compose reads no YAML {version[1]}", "Remove the %YAML line")
+        raise ComposeError(
+            f"{file}:{line}: Compose reads no YAML {version[1]}", "Remove the %YAML line"
+        )
     found = []
     for node in parse_documents(text, str(file)):
         resets: list[Keys] = []
         model = build(node, resets)
         if not isinstance(model, Map):
-            raise ComposeError(f"{node.origin}: the top level must be a mapping", "Declare services", origin=node.origin)
+            raise ComposeError(
+                f"{node.origin}: the top level must be a mapping",
+                "Declare services",
+                origin=node.origin,
+            )
         found.append(_Document(interpolate(model, variables), resets, file))
     return found
 
@@ -123,35 +129,57 @@ def _extend(document: _Document, settings: Settings) -> None:
         return
     if not isinstance(services, Map):
         origin = document.model.origin("services")
-        raise ComposeError(f"{origin}: services must be a mapping", "Write a name and a colon before each service", origin=origin)
+        raise ComposeError(
+            f"{origin}: services must be a mapping",
+            "Write a name and a colon before each service",
+            origin=origin,
+        )
     for name in list(services):
         dict.__setitem__(services, name, _extended(name, services, document, settings, ()))
 
 
-def _extended(name: str, services: Map, document: _Document, settings: Settings, chain: tuple[tuple[Path, str], ...]) -> Any:
+def _extended(
+    name: str,
+    services: Map,
+    document: _Document,
+    settings: Settings,
+    chain: tuple[tuple[Path, str], ...],
+) -> Any:
     service, origin = services.get(name), services.origin(name)
     if service is None:
         return None
     if not isinstance(service, Map):
-        raise ComposeError(f"{origin}: services.{name} must be a mapping", "Write its keys below it", origin=origin)
+        raise ComposeError(
+            f"{origin}: services.{name} must be a mapping", "Write its keys below it", origin=origin
+        )
     if "extends" not in service:
         return service
     reference, other = _reference(service["extends"], origin)
     step = (document.file, name)
     if step in chain:
-        raise ComposeError(f"{origin}: service {name!r} extends itself by way of others", "Break the circle", origin=origin)
+        raise ComposeError(
+            f"{origin}: service {name!r} extends itself by way of others",
+            "Break the circle",
+            origin=origin,
+        )
     source, source_services, beside = document, services, settings
     if other is not None:
         source, source_services, beside = _other_file(other, settings, origin)
     if reference not in source_services:
         raise ComposeError(
-            f"{origin}: cannot extend service {reference!r} of {source.file}: not found", "Correct its name", origin=origin
+            f"{origin}: cannot extend service {reference!r} of {source.file}: not found",
+            "Correct its name",
+            origin=origin,
         )
     base = _extended(reference, source_services, source, beside, (*chain, step))
     if base is None:
         return service
     if not isinstance(base, Map):
-        raise ComposeError(f"{origin}: the service {reference!r} is no mapping", "Write its keys below it", origin=origin)
+        raise ComposeError(
+            f"{origin}: the service {reference!r} is no mapping",
+            "Write its keys below it",
+            origin=origin,
+        )
     inherited = clone(base)
     remove(Map({"services": Map({name: inherited})}), document.resets)
     merged = extend_service(inherited, service)
@@ -161,18 +189,28 @@ def _extended(name: str, services: Map, document: _Document, settings: Settings,
 
 def _reference(wanted: Any, origin: Origin | None) -> tuple[str, str | None]:
     """The service that `extends` names, and the file when it is another one."""
-    name, other = (wanted.get("service"), wanted.get("file")) if isinstance(wanted, Map) else (wanted, None)
+    name, other = (
+        (wanted.get("service"), wanted.get("file")) if isinstance(wanted, Map) else (wanted, None)
+    )
     if not isinstance(name, str) or not isinstance(other, (str, type(None))):
-        raise ComposeError(f"{origin}: extends must name a service, and a file at most", "Write service and file", origin=origin)
+        raise ComposeError(
+            f"{origin}: extends must name a service, and a file at most",
+            "Write service and file",
+            origin=origin,
+        )
     return name, other
 
 
-def _other_file(name: str, settings: Settings, origin: Origin | None) -> tuple[_Document, Map, Settings]:
+def _other_file(
+    name: str, settings: Settings, origin: Origin | None
+) -> tuple[_Document, Map, Settings]:
     file = absolute(name, settings.beside)
     documents = read_documents(file, settings.variables)
     services = documents[-1].model.get("services") if documents else None
     if not isinstance(services, Map):
-        raise ComposeError(f"{origin}: {file} has no services to extend", "Correct the file's name", origin=origin)
+        raise ComposeError(
+            f"{origin}: {file} has no services to extend", "Correct the file's name", origin=origin
+        )
     model = canonical(unique(documents[-1].model))
     resolve_paths(model, file.parent, settings.user_home)
     return replace(documents[-1], model=model), services, replace(settings, lookup=file.parent)
@@ -181,15 +219,23 @@ def _other_file(name: str, settings: Settings, origin: Origin | None) -> tuple[_
 def _include(model: Map, file: Path, settings: Settings) -> None:
     wanted, origin = model.pop("include"), model.origin("include")
     if wanted is not None and not isinstance(wanted, Items):
-        raise ComposeError(f"{origin}: include must be a list", "Write one file an item", origin=origin)
+        raise ComposeError(
+            f"{origin}: include must be a list", "Write one file an item", origin=origin
+        )
     for entry in wanted or []:
         long = entry if isinstance(entry, Map) else Map({"path": entry})
         files = [absolute(path, settings.beside) for path in _texts(long, "path", origin)]
         if not files:  # Compose takes an entry without a path for none
             continue
         if any(path in {*settings.included, file} for path in files):
-            raise ComposeError(f"{origin}: include cycle by way of {files[0]}", "Break the circle", origin=origin)
-        folders = [absolute(path, settings.folder) for path in _texts(long, "project_directory", origin) if path]
+            raise ComposeError(
+                f"{origin}: include cycle by way of {files[0]}", "Break the circle", origin=origin
+            )
+        folders = [
+            absolute(path, settings.folder)
+            for path in _texts(long, "project_directory", origin)
+            if path
+        ]
         folder = folders[0] if folders else files[0].parent
         names = [absolute(path, settings.folder) for path in _texts(long, "env_file", origin)]
         if not names and (folder / ".env").is_file():
@@ -197,7 +243,9 @@ def _include(model: Map, file: Path, settings: Settings) -> None:
         variables = dict(settings.variables)
         for name in names:
             variables = {**read_env_file(name, variables), **variables}
-        inner = Settings(folder, variables, (*settings.included, file), user_home=settings.user_home)
+        inner = Settings(
+            folder, variables, (*settings.included, file), user_home=settings.user_home
+        )
         _import(model, load_model(files, inner), file)
 
 
@@ -216,7 +264,12 @@ def _import(model: Map, included: Map, file: Path) -> None:
         for name, resource in (included.get(section) or {}).items():
             into = model.setdefault(section, Map())
             if not isinstance(into, Map):
-                raise ComposeError(f"{file}: {section} must be a mapping", "Write names and values below it")
+                raise ComposeError(
+                    f"{file}: {section} must be a mapping", "Write names and values below it"
+                )
             if name in into and into[name] != resource:
-                raise ComposeError(f"{file}: {section}.{name} conflicts with an included one", "Rename one of the two")
+                raise ComposeError(
+                    f"{file}: {section}.{name} conflicts with an included one",
+                    "Rename one of the two",
+                )
             into.put(name, resource, included[section].origin(name))

@@ -22,15 +22,40 @@ def _patterns(*names: str) -> tuple[Path, ...]:
 
 _REPLACED = _patterns("command", "entrypoint", "healthcheck.test")
 _LISTED = (
-    *_patterns("annotations", "build.args", "build.additional_contexts", "build.labels", "deploy.labels", "dns", "dns_opt"),
+    *_patterns(
+        "annotations",
+        "build.args",
+        "build.additional_contexts",
+        "build.labels",
+        "deploy.labels",
+        "dns",
+        "dns_opt",
+    ),
     *_patterns("dns_search", "env_file", "label_file", "environment", "labels", "sysctls", "tmpfs"),
     ("networks", "*", "labels"),
     ("volumes", "*", "labels"),
 )
 _HOSTS = _patterns("extra_hosts", "build.extra_hosts")
 _KEYED = (
-    *_patterns("annotations", "build.args", "build.additional_contexts", "build.platform", "build.tags", "build.labels"),
-    *_patterns("cap_add", "cap_drop", "deploy.labels", "dns", "dns_opt", "dns_search", "environment", "labels", "links"),
+    *_patterns(
+        "annotations",
+        "build.args",
+        "build.additional_contexts",
+        "build.platform",
+        "build.tags",
+        "build.labels",
+    ),
+    *_patterns(
+        "cap_add",
+        "cap_drop",
+        "deploy.labels",
+        "dns",
+        "dns_opt",
+        "dns_search",
+        "environment",
+        "labels",
+        "links",
+    ),
     *_patterns("networks.*.aliases", "networks.*.link_local_ips", "profiles", "sysctls", "tmpfs"),
     ("networks", "*", "labels"),
     ("networks", "*", "ipam", "options"),
@@ -71,13 +96,22 @@ def _placed(rule: Callable[[], Any], origin: Origin | None) -> Any:
 
 def _cannot(path: Path, origin: Origin | None) -> ComposeError:
     place = f"{origin}: " if origin else ""
-    return ComposeError(f"{place}cannot override {'.'.join(path)}", "Use the same kind of value in both files", origin=origin)
+    return ComposeError(
+        f"{place}cannot override {'.'.join(path)}",
+        "Use the same kind of value in both files",
+        origin=origin,
+    )
 
 
 def _special(path: Path) -> Callable[[Any, Any, Path], Any] | None:
     table: tuple[tuple[tuple[Path, ...], Callable[[Any, Any, Path], Any]], ...] = (
         (_REPLACED, lambda _base, over, _path: over),
-        (_LISTED, lambda base, over, _path: None if _is_hollow(base, over) else _joined(_listed(base), _listed(over))),
+        (
+            _LISTED,
+            lambda base, over, _path: (
+                None if _is_hollow(base, over) else _joined(_listed(base), _listed(over))
+            ),
+        ),
         (_HOSTS, _merge_hosts),
         (_patterns("build"), _merge_build),
         (_patterns("depends_on"), _merge_depends_on),
@@ -86,7 +120,10 @@ def _special(path: Path) -> Callable[[Any, Any, Path], Any] | None:
         (_patterns("ulimits.*"), lambda _base, over, _path: over),
         ((("networks", "*", "ipam", "config"),), _merge_ipam),
     )
-    return next((rule for patterns, rule in table if any(matches(path, pattern) for pattern in patterns)), None)
+    return next(
+        (rule for patterns, rule in table if any(matches(path, pattern) for pattern in patterns)),
+        None,
+    )
 
 
 def _merge_maps(base: Map, over: Map, path: Path) -> Map:
@@ -94,7 +131,11 @@ def _merge_maps(base: Map, over: Map, path: Path) -> Map:
         origin = over.origin(name)
         if name in base and not name.startswith("x-"):
             merged = merge(base[name], value, (*path, name), origin)
-            base.put(name, merged, base.origin(name) if value is None or isinstance(merged, (Map, list)) else origin)
+            base.put(
+                name,
+                merged,
+                base.origin(name) if value is None or isinstance(merged, (Map, list)) else origin,
+            )
         else:
             base.put(name, value, origin)
     return base
@@ -106,7 +147,10 @@ def _is_hollow(base: Any, over: Any) -> bool:
 
 
 def _joined(base: list[Any], over: list[Any]) -> Items:
-    origins = [*getattr(base, "origins", [None] * len(base)), *getattr(over, "origins", [None] * len(over))]
+    origins = [
+        *getattr(base, "origins", [None] * len(base)),
+        *getattr(over, "origins", [None] * len(over)),
+    ]
     return Items([*base, *over], origins)
 
 
@@ -119,7 +163,10 @@ def _listed(value: Any) -> Items:
         found: list[tuple[str, Origin | None]] = []
         for name, item in value.items():
             many = item if isinstance(item, list) else [item]
-            found += [(name if one is None else f"{name}={go_text(one)}", value.origin(name)) for one in many]
+            found += [
+                (name if item is None else f"{name}={go_text(item)}", value.origin(name))
+                for item in many
+            ]
         for text, origin in sorted(found, key=lambda pair: pair[0]):
             result.add(text, origin)
     elif isinstance(value, str):
@@ -163,7 +210,11 @@ def _merge_hosts(base: Any, over: Any, _path: Path) -> Items | None:
     if _is_hollow(base, over):
         return None
     first, second = _listed(base), _listed(over)
-    fresh = [(item, origin) for item, origin in zip(second, second.origins, strict=True) if item not in first]
+    fresh = [
+        (item, origin)
+        for item, origin in zip(second, second.origins, strict=True)
+        if item not in first
+    ]
     return _joined(first, Items([item for item, _ in fresh], [origin for _, origin in fresh]))
 
 
@@ -172,7 +223,10 @@ def _merge_networks(base: Any, over: Any, path: Path) -> Map:
 
 
 def _merge_build(base: Any, over: Any, path: Path) -> Map:
-    first, second = (Map({"context": value}) if isinstance(value, str) else _mapped(value, path) for value in (base, over))
+    first, second = (
+        Map({"context": value}) if isinstance(value, str) else _mapped(value, path)
+        for value in (base, over)
+    )
     return _merge_maps(first, second, path)
 
 
@@ -190,7 +244,11 @@ def _merge_logging(base: Any, over: Any, path: Path) -> Map:
 
 
 def _merge_ipam(base: Any, over: Any, path: Path) -> Items:
-    if not isinstance(base, Items) or not isinstance(over, Items) or not all(isinstance(item, Map) for item in [*base, *over]):
+    if (
+        not isinstance(base, Items)
+        or not isinstance(over, Items)
+        or not all(isinstance(item, Map) for item in [*base, *over])
+    ):
         raise _cannot(path, None)
     result: list[Map] = []
     for original in base:
@@ -202,7 +260,9 @@ def _merge_ipam(base: Any, over: Any, path: Path) -> Items:
                 result.append(left)
                 continue
             merged = _merge_maps(right, left, path)
-            result = [known for known in result if known.get("subnet") != merged.get("subnet")] + [merged]
+            result = [known for known in result if known.get("subnet") != merged.get("subnet")] + [
+                merged
+            ]
     return Items(result)
 
 
@@ -248,7 +308,9 @@ def _index(path: Path) -> Callable[[Any, Path], str] | None:
             "devices": _by_device,
             "configs": lambda item, path: _by_mount(item, path, ""),
             "secrets": lambda item, path: _by_mount(item, path, "/run/secrets"),
-            "env_file": lambda item, _path: str(item.get("path") if isinstance(item, Map) else item),
+            "env_file": lambda item, _path: str(
+                item.get("path") if isinstance(item, Map) else item
+            ),
             "expose": _by_number,
             "ports": _by_port,
         }
@@ -267,7 +329,9 @@ def _by_target(item: Any, path: Path) -> str:
     if isinstance(item, str):
         return str(parse_volume(item)["target"])
     if not isinstance(item, Map) or not isinstance(item.get("target"), str):
-        raise ComposeError(f"{'.'.join(path)}: a volume is missing its target", "Name where it is mounted")
+        raise ComposeError(
+            f"{'.'.join(path)}: a volume is missing its target", "Name where it is mounted"
+        )
     return str(item["target"])
 
 
@@ -280,7 +344,9 @@ def _by_device(item: Any, path: Path) -> str:
 
 def _by_number(item: Any, path: Path) -> str:
     if isinstance(item, (bool, float)) or not isinstance(item, (str, int)):
-        raise ComposeError(f"{'.'.join(path)}: {item!r} is no port", "Write a whole number or a text")
+        raise ComposeError(
+            f"{'.'.join(path)}: {item!r} is no port", "Write a whole number or a text"
+        )
     return str(item)
 
 
@@ -288,7 +354,10 @@ def _by_mount(item: Any, path: Path, folder: str) -> str:
     if isinstance(item, Map):
         return str(item["target"]) if "target" in item else f"{folder}/{item.get('source')}"
     if not isinstance(item, str):
-        raise ComposeError(f"{'.'.join(path)}: {item!r} is neither a name nor a mapping", "Name the secret or config")
+        raise ComposeError(
+            f"{'.'.join(path)}: {item!r} is neither a name nor a mapping",
+            "Name the secret or config",
+        )
     return f"{folder}/{item}"
 
 
@@ -296,6 +365,8 @@ def _by_port(item: Any, path: Path) -> str:
     if not isinstance(item, Map):
         return str(item)
     if "target" not in item:
-        raise ComposeError(f"{'.'.join(path)}: a port is missing its target", "Name the container's port")
+        raise ComposeError(
+            f"{'.'.join(path)}: a port is missing its target", "Name the container's port"
+        )
     published = item.get("published", "%!s(<nil>)")
     return f"{item.get('host_ip', '0.0.0.0')}:{published}:{item['target']}/{item.get('protocol', 'tcp')}"  # noqa: S104 - Compose's own default

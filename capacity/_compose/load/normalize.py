@@ -43,7 +43,9 @@ def settle(model: Map, project: str, variables: Variables, profiles: tuple[str, 
 
 
 def _is_on(service: Map, profiles: tuple[str, ...]) -> bool:
-    return not service.get("profiles") or "*" in profiles or bool({*service["profiles"]} & {*profiles})
+    return (
+        not service.get("profiles") or "*" in profiles or bool({*service["profiles"]} & {*profiles})
+    )
 
 
 def _imply_networks(service: Map) -> None:
@@ -53,7 +55,9 @@ def _imply_networks(service: Map) -> None:
 
 def _imply_default(model: Map) -> None:
     used = any(
-        "default" in (service.get("networks") or {}) for service in model["services"].values() if "network_mode" not in service
+        "default" in (service.get("networks") or {})
+        for service in model["services"].values()
+        if "network_mode" not in service
     )
     if used and "default" not in (model.get("networks") or {}):
         networks = model.get("networks") or Map()
@@ -77,15 +81,30 @@ def _imply_dependencies(service: Map) -> None:
     depends_on = service.setdefault("depends_on", Map())
     for name, restart in needed.items():
         depends_on.setdefault(
-            name, Map({"condition": "service_started", "required": True, **({"restart": True} if restart else {})})
+            name,
+            Map(
+                {
+                    "condition": "service_started",
+                    "required": True,
+                    **({"restart": True} if restart else {}),
+                }
+            ),
         )
 
 
 def _texts(service: Map, variables: Variables) -> None:
     _build_texts(service.get("build"), variables)
     if "environment" in service:
-        service.put("environment", _filled(pairs(service["environment"]), variables, keep=True), service.origin("environment"))
-    for holder, name in ((service, "labels"), (service, "annotations"), (service.get("deploy") or Map(), "labels")):
+        service.put(
+            "environment",
+            _filled(pairs(service["environment"]), variables, keep=True),
+            service.origin("environment"),
+        )
+    for holder, name in (
+        (service, "labels"),
+        (service, "annotations"),
+        (service.get("deploy") or Map(), "labels"),
+    ):
         if name in holder:
             holder.put(name, pairs(holder[name], empty=""), holder.origin(name))
     for volume in service.get("volumes") or []:
@@ -154,7 +173,9 @@ def _read_label_files(service: Map) -> None:
         try:
             found.update(read_env_file(Path(name), found))
         except ComposeError as error:
-            raise ComposeError(f"{origin}: {error.message}", "Create it, one NAME=value a line", origin=origin) from error
+            raise ComposeError(
+                f"{origin}: {error.message}", "Create it, one NAME=value a line", origin=origin
+            ) from error
     if found:
         own = service.get("labels") or Map()
         service.put("labels", Map({**found, **own}, own.origins), service.origin("labels"))

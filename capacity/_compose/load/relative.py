@@ -17,7 +17,9 @@ from capacity.errors import ComposeError
 __all__ = ["absolute", "resolve_paths"]
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@", "service:")
-_WINDOWS = re.compile(r"[A-Za-z]:[/\\]|[/\\]{2}[^/\\.][^/\\]*[/\\][^/\\.][^/\\]*[/\\]")  # a drive, or a server and its share
+_WINDOWS = re.compile(
+    r"[A-Za-z]:[/\\]|[/\\]{2}[^/\\.][^/\\]*[/\\][^/\\.][^/\\]*[/\\]"
+)  # a drive, or a server and its share
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,11 @@ class _Place:
 
     def context(self, path: Any) -> Any:
         """The same, but what a builder fetches from elsewhere stays as it is."""
-        return path if isinstance(path, str) and ("://" in path or path.startswith(_REMOTE)) else self.filled(path)
+        return (
+            path
+            if isinstance(path, str) and ("://" in path or path.startswith(_REMOTE))
+            else self.filled(path)
+        )
 
 
 def absolute(name: str, folder: Path, user_home: str = "") -> Path:
@@ -72,7 +78,13 @@ def resolve_paths(model: Map, folder: Path, user_home: str) -> Map:
 
 def _maps(value: Any) -> list[Map]:
     """The mappings in a list or a mapping; a base of `extends` may hold anything else beside them."""
-    items = list(value.values()) if isinstance(value, Map) else value if isinstance(value, Items) else []
+    items = (
+        list(value.values())
+        if isinstance(value, Map)
+        else value
+        if isinstance(value, Items)
+        else []
+    )
     return [item for item in items if isinstance(item, Map)]
 
 
@@ -88,14 +100,24 @@ def _service(service: Map, place: _Place) -> None:
         _put(item, "path", place.filled)
     develop = service.get("develop")
     for watch in _maps(develop.get("watch") if isinstance(develop, Map) else None):
-        _put(watch, "path", lambda path: os.path.realpath(place.joined(path)) if isinstance(path, str) and path else path)
+        _put(
+            watch,
+            "path",
+            lambda path: (
+                os.path.realpath(place.joined(path)) if isinstance(path, str) and path else path
+            ),
+        )
     if isinstance(service.get("label_file"), Items):
         service["label_file"][:] = [place.filled(name) for name in service["label_file"]]
     for volume in _maps(service.get("volumes")):
         if volume.get("type") == "bind":
             if not isinstance(volume.get("source"), str):
                 origin = volume.origin("type")
-                raise ComposeError(f"{origin or 'volumes'}: a bind mount has no source", "Name the source", origin=origin)
+                raise ComposeError(
+                    f"{origin or 'volumes'}: a bind mount has no source",
+                    "Name the source",
+                    origin=origin,
+                )
             _put(volume, "source", place.unix)
 
 

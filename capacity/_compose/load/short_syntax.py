@@ -59,20 +59,31 @@ def parse_ports(spec: str) -> list[dict[str, Any]]:
         if host:
             port["host_ip"] = host
         if outside is not None:
-            port["published"] = str(outside[number]) if len(inside) == len(outside) else f"{outside[0]}-{outside[-1]}"
+            port["published"] = (
+                str(outside[number])
+                if len(inside) == len(outside)
+                else f"{outside[0]}-{outside[-1]}"
+            )
         result.append(port)
     return sorted(result, key=lambda port: str(port["target"]))
 
 
 def _range(spec: str, text: str) -> range:
     first, _, last = text.partition("-")
-    if not re.fullmatch(r"[0-9]+(-[0-9]+)?", text) or int(last or first) > _LARGEST_PORT or int(last or first) < int(first):
+    if (
+        not re.fullmatch(r"[0-9]+(-[0-9]+)?", text)
+        or int(last or first) > _LARGEST_PORT
+        or int(last or first) < int(first)
+    ):
         raise _bad_port(spec, f"invalid port {text!r}")
     return range(int(first), int(last or first) + 1)
 
 
 def _bad_port(spec: str, cause: str) -> ComposeError:
-    return ComposeError(f"port {spec!r}: {cause}", "Write [IP:][HOST:]CONTAINER[/PROTOCOL], for example 127.0.0.1:8080:80")
+    return ComposeError(
+        f"port {spec!r}: {cause}",
+        "Write [IP:][HOST:]CONTAINER[/PROTOCOL], for example 127.0.0.1:8080:80",
+    )
 
 
 def parse_volume(spec: str) -> dict[str, Any]:
@@ -85,8 +96,14 @@ def parse_volume(spec: str) -> dict[str, Any]:
         return {"type": "volume", "target": spec}
     parts = _sections(spec)
     if not all(parts) or len(parts) > 3:  # noqa: PLR2004 - source, target and options
-        raise ComposeError(f"volume {spec!r}: empty section between colons or too many of them", "Write SOURCE:TARGET[:OPTIONS]")
-    volume: dict[str, Any] = {"type": "volume", "target": parts[-1] if len(parts) == 1 else parts[1]}
+        raise ComposeError(
+            f"volume {spec!r}: empty section between colons or too many of them",
+            "Write SOURCE:TARGET[:OPTIONS]",
+        )
+    volume: dict[str, Any] = {
+        "type": "volume",
+        "target": parts[-1] if len(parts) == 1 else parts[1],
+    }
     if len(parts) > 1:
         volume["source"] = parts[0]
     bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")  # noqa: PLR2004 - as above
@@ -135,7 +152,9 @@ def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[st
 
 
 def _is_path(source: str) -> bool:
-    return source.startswith((".", "/", "~", "\\\\")) or (source[:1].isalpha() and source[1:2] == ":")
+    return source.startswith((".", "/", "~", "\\\\")) or (
+        source[:1].isalpha() and source[1:2] == ":"
+    )
 
 
 def parse_device(spec: str) -> dict[str, Any]:
@@ -164,7 +183,11 @@ def parse_duration(text: str) -> str:
     read = "".join(match.group() for match in matches)
     if digits != "0" and (not read or read != digits or nanoseconds >= _LONGEST):
         raise ComposeError(f"{text!r} is no duration", "Write for example 1m30s")
-    return "0s" if nanoseconds == 0 else ("-" if text.startswith("-") else "") + _go_duration(nanoseconds)
+    return (
+        "0s"
+        if nanoseconds == 0
+        else ("-" if text.startswith("-") else "") + _go_duration(nanoseconds)
+    )
 
 
 def _go_duration(nanoseconds: int) -> str:

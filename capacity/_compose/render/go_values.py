@@ -86,7 +86,9 @@ def structure(fields: dict[str, Field]) -> Rule:
             if known is None or item is None:
                 continue
             printed = _placed(known.rule, item, name, value.origin(name))
-            if printed is not None and (known.given or known.always or printed not in ("", 0, [], {})):
+            if printed is not None and (
+                known.given or known.always or printed not in ("", 0, [], {})
+            ):
                 result[name] = printed
         for name in always:
             if name not in result:
@@ -109,7 +111,10 @@ def names(rule: Rule) -> Rule:
     """A mapping of any names to values of one kind; nothing stays nothing."""
 
     def apply(value: Any) -> dict[str, Any]:
-        return {name: None if item is None else _placed(rule, item, name, value.origin(name)) for name, item in value.items()}
+        return {
+            name: None if item is None else _placed(rule, item, name, value.origin(name))
+            for name, item in value.items()
+        }
 
     return apply
 
@@ -119,7 +124,9 @@ def listed(rule: Rule) -> Rule:
 
     def apply(value: Any) -> list[Any]:
         origins = getattr(value, "origins", [None] * len(value))
-        return [_placed(rule, item, str(number), origins[number]) for number, item in enumerate(value)]
+        return [
+            _placed(rule, item, str(number), origins[number]) for number, item in enumerate(value)
+        ]
 
     return apply
 
@@ -194,7 +201,9 @@ def real(value: Any) -> float | int:
     if not math.isfinite(narrow):
         raise ComposeError(f"{value!r} is no finite number", "Write for example 1.5")
     candidates = (float(f"{narrow:.{digits}g}") for digits in range(1, _DIGITS + 1))
-    shortest = next(short for short in candidates if struct.unpack("f", struct.pack("f", short))[0] == narrow)
+    shortest = next(
+        short for short in candidates if struct.unpack("f", struct.pack("f", short))[0] == narrow
+    )
     return int(shortest) if shortest.is_integer() else shortest
 
 
@@ -228,14 +237,22 @@ def variables(value: Any) -> dict[str, str | None]:
 
 def words(value: Any) -> list[str] | None:
     """A command as a list; none stays none, which is not the same as an empty one."""
-    return split_words(value) if isinstance(value, str) else None if value is None else [text(item) for item in value]
+    return (
+        split_words(value)
+        if isinstance(value, str)
+        else None
+        if value is None
+        else [text(item) for item in value]
+    )
 
 
 def hosts(value: Any) -> list[str] | None:
     """`NAME=ADDRESS` in order, from a mapping or from items with `=` or `:`; nothing when there is no name."""
     if not value:
         return None
-    found = _host_entries(value) if isinstance(value, Map) else [_host(go_text(item)) for item in value]
+    found = (
+        _host_entries(value) if isinstance(value, Map) else [_host(go_text(item)) for item in value]
+    )
     for name, _ in found:
         if not name or set(name) & {":", "="}:
             raise ComposeError(f"bad host name {name!r}", "Write NAME=ADDRESS")
@@ -244,7 +261,12 @@ def hosts(value: Any) -> list[str] | None:
 
 def _host_entries(value: Map) -> list[tuple[str, list[str]]]:
     return [
-        (name, [go_text(one) for one in item] if isinstance(item, list) else ["" if item is None else text(item)])
+        (
+            name,
+            [go_text(part) for part in item]
+            if isinstance(item, list)
+            else ["" if item is None else text(item)],
+        )
         for name, item in value.items()
     ]
 
@@ -257,4 +279,6 @@ def _host(item: str) -> tuple[str, list[str]]:
 
 
 def _bare(address: str) -> str:
-    return address[1:-1] if len(address) > 2 and address[0] == "[" and address[-1] == "]" else address  # noqa: PLR2004 - both brackets
+    return (
+        address[1:-1] if len(address) > 2 and address[0] == "[" and address[-1] == "]" else address
+    )

@@ -41,7 +41,10 @@ def render(model: Map) -> dict[str, Any]:
     Raises:
         ComposeError: a size, a number or a duration that is none.
     """
-    result: dict[str, Any] = {"name": model["name"], "services": _section(model, "services", _service)}
+    result: dict[str, Any] = {
+        "name": model["name"],
+        "services": _section(model, "services", _service),
+    }
     used = _used(result["services"])
     rules: tuple[tuple[str, Rule], ...] = (
         ("networks", _NETWORK),
@@ -50,7 +53,11 @@ def render(model: Map) -> dict[str, Any]:
         ("configs", _config),
     )
     for section, rule in rules:
-        kept = {name: item for name, item in _section(model, section, rule).items() if name in used[section]}
+        kept = {
+            name: item
+            for name, item in _section(model, section, rule).items()
+            if name in used[section]
+        }
         if kept:
             result[section] = kept
     result.update({name: _plain(value) for name, value in model.items() if name.startswith("x-")})
@@ -59,7 +66,10 @@ def render(model: Map) -> dict[str, Any]:
 
 def _section(model: Map, section: str, rule: Rule) -> dict[str, Any]:
     resources = model.get(section) or Map()
-    return {name: _located(rule, item, (section, name), resources.origin(name)) for name, item in resources.items()}
+    return {
+        name: _located(rule, item, (section, name), resources.origin(name))
+        for name, item in resources.items()
+    }
 
 
 def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | None) -> Any:
@@ -67,7 +77,9 @@ def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | Non
         return rule(value)
     except ComposeError as error:
         where = ".".join(path)
-        raise ComposeError(f"{origin or where}: {where}: {error.message}", error.hint, origin=origin) from error
+        raise ComposeError(
+            f"{origin or where}: {where}: {error.message}", error.hint, origin=origin
+        ) from error
     except Misfit as misfit:
         place, where = misfit.origin or origin, ".".join((*path, *misfit.path))
         raise ComposeError(
@@ -77,10 +89,19 @@ def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | Non
 
 def _used(services: dict[str, Any]) -> dict[str, set[str]]:
     """Networks, volumes, secrets and configs that a service refers to; Compose leaves the others out."""
-    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "secrets": set(), "configs": set()}
+    used: dict[str, set[str]] = {
+        "networks": set(),
+        "volumes": set(),
+        "secrets": set(),
+        "configs": set(),
+    }
     for service in services.values():
         used["networks"].update(service.get("networks") or {})
-        used["volumes"].update(mount.get("source", "") for mount in service.get("volumes", []) if mount.get("type") == "volume")
+        used["volumes"].update(
+            mount.get("source", "")
+            for mount in service.get("volumes", [])
+            if mount.get("type") == "volume"
+        )
         used["configs"].update(item.get("source", "") for item in service.get("configs", []))
         secrets = [*service.get("secrets", []), *service.get("build", {}).get("secrets", [])]
         used["secrets"].update(item.get("source", "") for item in secrets)
@@ -96,7 +117,11 @@ def _plain(value: Any) -> Any:
 
 def _service(service: Map) -> dict[str, Any]:
     result: dict[str, Any] = _SERVICE(service)
-    if "scale" in result and "deploy" in result and result["deploy"].setdefault("replicas", result["scale"]) != result["scale"]:
+    if (
+        "scale" in result
+        and "deploy" in result
+        and result["deploy"].setdefault("replicas", result["scale"]) != result["scale"]
+    ):
         raise ComposeError("distinct values on scale and deploy.replicas", "Keep one of them")
     return result
 
@@ -165,10 +190,17 @@ _HOOK = structure(
         "environment": Field(variables),
     }
 )
-_FILES = listed(structure({**each(text, "source", "target", "uid", "gid"), **given(unsigned, "mode")}))
+_FILES = listed(
+    structure({**each(text, "source", "target", "uid", "gid"), **given(unsigned, "mode")})
+)
 _DEVICES = listed(
     structure(
-        {**each(texts, "capabilities", "device_ids"), "driver": Field(text), "count": Field(_count), "options": Field(labels)}
+        {
+            **each(texts, "capabilities", "device_ids"),
+            "driver": Field(text),
+            "count": Field(_count),
+            "options": Field(labels),
+        }
     )
 )
 _UPDATE = structure(
@@ -195,7 +227,13 @@ _DEPLOY = structure(
         **given(_UPDATE, "update_config", "rollback_config"),
         **given(integer, "replicas"),
         **given(
-            structure({"condition": Field(text), **given(duration, "delay", "window"), **given(unsigned, "max_attempts")}),
+            structure(
+                {
+                    "condition": Field(text),
+                    **given(duration, "delay", "window"),
+                    **given(unsigned, "max_attempts"),
+                }
+            ),
             "restart_policy",
         ),
         "labels": Field(labels),
@@ -214,7 +252,9 @@ _DEPLOY = structure(
 )
 _BUILD = structure(
     {
-        **each(text, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"),
+        **each(
+            text, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"
+        ),
         **each(texts, "entitlements", "cache_from", "cache_to", "tags", "platforms"),
         **each(boolean, "no_cache", "pull", "privileged"),
         **each(labels, "labels", "additional_contexts"),
@@ -230,12 +270,25 @@ _VOLUME_MOUNT = structure(
     {
         **each(text, "type", "source", "target", "consistency"),
         "read_only": Field(boolean),
-        **given(structure({**each(text, "selinux", "propagation", "recursive"), "create_host_path": Field(boolean)}), "bind"),
+        **given(
+            structure(
+                {
+                    **each(text, "selinux", "propagation", "recursive"),
+                    "create_host_path": Field(boolean),
+                }
+            ),
+            "bind",
+        ),
         **given(structure({"nocopy": Field(boolean), "subpath": Field(text)}), "volume"),
         **given(structure({"size": Field(size), "mode": Field(unsigned)}), "tmpfs"),
     }
 )
-_PORT = structure({**each(text, "name", "mode", "host_ip", "published", "protocol", "app_protocol"), "target": Field(unsigned)})
+_PORT = structure(
+    {
+        **each(text, "name", "mode", "host_ip", "published", "protocol", "app_protocol"),
+        "target": Field(unsigned),
+    }
+)
 _ATTACHMENT = structure(
     {
         "priority": Field(integer),
@@ -263,12 +316,58 @@ _HEALTHCHECK = structure(
 )
 _SERVICE = structure(
     {
-        **each(text, "cgroup", "cgroup_parent", "container_name", "cpuset", "domainname", "hostname", "image", "ipc"),
-        **each(text, "isolation", "mac_address", "network_mode", "pid", "platform", "pull_policy", "restart", "runtime"),
+        **each(
+            text,
+            "cgroup",
+            "cgroup_parent",
+            "container_name",
+            "cpuset",
+            "domainname",
+            "hostname",
+            "image",
+            "ipc",
+        ),
+        **each(
+            text,
+            "isolation",
+            "mac_address",
+            "network_mode",
+            "pid",
+            "platform",
+            "pull_policy",
+            "restart",
+            "runtime",
+        ),
         **each(text, "stop_signal", "user", "userns_mode", "uts", "working_dir"),
-        **each(texts, "cap_add", "cap_drop", "device_cgroup_rules", "dns", "dns_opt", "dns_search", "external_links"),
-        **each(texts, "group_add", "label_file", "links", "profiles", "security_opt", "tmpfs", "volumes_from"),
-        **each(integer, "cpu_count", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares"),
+        **each(
+            texts,
+            "cap_add",
+            "cap_drop",
+            "device_cgroup_rules",
+            "dns",
+            "dns_opt",
+            "dns_search",
+            "external_links",
+        ),
+        **each(
+            texts,
+            "group_add",
+            "label_file",
+            "links",
+            "profiles",
+            "security_opt",
+            "tmpfs",
+            "volumes_from",
+        ),
+        **each(
+            integer,
+            "cpu_count",
+            "cpu_period",
+            "cpu_quota",
+            "cpu_rt_period",
+            "cpu_rt_runtime",
+            "cpu_shares",
+        ),
         **each(integer, "oom_score_adj", "pids_limit"),
         **each(real, "cpu_percent", "cpus"),
         **each(size, "mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size"),
@@ -290,7 +389,13 @@ _SERVICE = structure(
                 {
                     "weight": Field(unsigned),
                     "weight_device": Field(listed(_weight)),
-                    **each(listed(_throttle), "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"),
+                    **each(
+                        listed(_throttle),
+                        "device_read_bps",
+                        "device_read_iops",
+                        "device_write_bps",
+                        "device_write_iops",
+                    ),
                 }
             ),
             "blkio_config",
@@ -298,7 +403,15 @@ _SERVICE = structure(
         **given(integer, "scale"),
         **given(duration, "stop_grace_period"),
         "depends_on": Field(
-            names(structure({"condition": Field(text), "restart": Field(boolean), "required": Field(boolean, given=True)}))
+            names(
+                structure(
+                    {
+                        "condition": Field(text),
+                        "restart": Field(boolean),
+                        "required": Field(boolean, given=True),
+                    }
+                )
+            )
         ),
         "devices": Field(listed(structure(each(text, "source", "target", "permissions")))),
         "environment": Field(variables),
@@ -319,10 +432,18 @@ _NETWORK = structure(
         **each(boolean, "external", "internal", "attachable"),
         **given(boolean, "enable_ipv4", "enable_ipv6"),
         **each(labels, "driver_opts", "labels"),
-        "ipam": Field(structure({"driver": Field(text), "config": Field(listed(_POOL))}), always=True),
+        "ipam": Field(
+            structure({"driver": Field(text), "config": Field(listed(_POOL))}), always=True
+        ),
     }
 )
-_VOLUME = structure({**each(text, "name", "driver"), "external": Field(boolean), **each(labels, "driver_opts", "labels")})
+_VOLUME = structure(
+    {
+        **each(text, "name", "driver"),
+        "external": Field(boolean),
+        **each(labels, "driver_opts", "labels"),
+    }
+)
 _FILE_OBJECT = structure(
     {
         **each(text, "name", "file", "environment", "content", "driver", "template_driver"),

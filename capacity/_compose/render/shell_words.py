@@ -29,7 +29,9 @@ def split_words(text: str) -> list[str]:
                 break
         return line.ended()
     except ValueError as error:
-        raise ComposeError(f"command {text!r}: {error}", "Close every quote, or write the command as a list") from error
+        raise ComposeError(
+            f"command {text!r}: {error}", "Close every quote, or write the command as a list"
+        ) from error
 
 
 class _Line:
@@ -52,7 +54,9 @@ class _Line:
         elif char in _SPACES:
             self._space(char)
         elif char in _OPERATORS and not self.open:
-            self.begun = self.begun and not (char == ">" and self.word[:1] in _DIGITS)  # 2> takes its number along
+            self.begun = self.begun and not (
+                char == ">" and self.word[:1] in _DIGITS
+            )  # 2> takes its number along
             return False
         elif not self._mark(char):
             self._add(char)

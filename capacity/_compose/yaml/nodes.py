@@ -11,7 +11,17 @@ from typing import Any
 
 from capacity.errors import ComposeError
 
-__all__ = ["Alias", "Mapping", "Node", "Origin", "Scalar", "Sequence", "children", "parse_documents", "target"]
+__all__ = [
+    "Alias",
+    "Mapping",
+    "Node",
+    "Origin",
+    "Scalar",
+    "Sequence",
+    "children",
+    "parse_documents",
+    "target",
+]
 
 
 _MOST_NODES = 1_000_000  # nine lines of aliases can stand for a billion nodes
@@ -57,11 +67,16 @@ class Mapping(_Placed):
 
     def get(self, name: str) -> Node | None:
         """The node of this very mapping's own key, merge keys not followed."""
-        return next((value for key, value in self.entries if isinstance(key, Scalar) and key.text == name), None)
+        return next(
+            (value for key, value in self.entries if isinstance(key, Scalar) and key.text == name),
+            None,
+        )
 
     def key(self, name: str) -> Scalar | None:
         """The node of the key itself."""
-        return next((key for key, _ in self.entries if isinstance(key, Scalar) and key.text == name), None)
+        return next(
+            (key for key, _ in self.entries if isinstance(key, Scalar) and key.text == name), None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +135,18 @@ def parse_documents(text: str, file: str) -> list[Node]:
     readable = text
     while True:
         try:
-            return list(_documents(iter(YAML(typ="safe", pure=True).parse(readable)), _Source(file, text)))
+            return list(
+                _documents(iter(YAML(typ="safe", pure=True).parse(readable)), _Source(file, text))
+            )
         except YAMLError as error:
             spaced = _without_tab(readable, error)
             if spaced is None:
                 raise _unreadable(error, file) from error
             readable = spaced
-        except (ValueError, RecursionError) as error:  # ruamel lets both through: `%YAML x`, ten thousand brackets
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # ruamel lets both through: `%YAML x`, ten thousand brackets
             raise ComposeError(f"{file} is no YAML: {error}", "Correct the file") from error
 
 
@@ -134,7 +154,9 @@ def _without_tab(text: str, error: Any) -> str | None:
     """The text with spaces for the tabs that ruamel stumbled over and Compose does not: those behind something in their line."""
     mark = getattr(error, "problem_mark", None)
     place = len(text) if mark is None else mark.index
-    if text[place : place + 1] != "\t" or not text[text.rfind("\n", 0, place) + 1 : place].strip(" -"):
+    if text[place : place + 1] != "\t" or not text[text.rfind("\n", 0, place) + 1 : place].strip(
+        " -"
+    ):
         return None
     tabs = len(text[place:]) - len(text[place:].lstrip("\t"))
     return text[:place] + " " * tabs + text[place + tabs :]
@@ -154,7 +176,9 @@ def _documents(events: Iterator[Any], source: _Source) -> Iterator[Node]:
         if isinstance(event, DocumentStartEvent):
             node = _node(next(events), events, source, {})
             if _written_out(node, {}) > _MOST_NODES:
-                raise ComposeError(f"{source.file}: the aliases would make a document without end", "Remove them")
+                raise ComposeError(
+                    f"{source.file}: the aliases would make a document without end", "Remove them"
+                )
             yield node
 
 
@@ -181,7 +205,9 @@ def _node(event: Any, events: Iterator[Any], source: _Source, anchors: dict[str,
     if isinstance(event, AliasEvent):
         if event.anchor not in anchors:
             raise ComposeError(
-                f"{placed['origin']}: *{event.anchor} names no anchor", "Correct the name", origin=placed["origin"]
+                f"{placed['origin']}: *{event.anchor} names no anchor",
+                "Correct the name",
+                origin=placed["origin"],
             )
         return Alias(**placed, name=event.anchor, target=anchors[event.anchor])
     placed["anchor"] = event.anchor
@@ -196,14 +222,22 @@ def _node(event: Any, events: Iterator[Any], source: _Source, anchors: dict[str,
     return node
 
 
-def _mapping(placed: dict[str, Any], event: Any, events: Iterator[Any], source: _Source, anchors: dict[str, Node]) -> Mapping:
+def _mapping(
+    placed: dict[str, Any],
+    event: Any,
+    events: Iterator[Any],
+    source: _Source,
+    anchors: dict[str, Node],
+) -> Mapping:
     from ruamel.yaml.events import MappingEndEvent
 
     entries: list[tuple[Node, Node]] = []
     ended = next(events)
     while not isinstance(ended, MappingEndEvent):
         key = _node(ended, events, source, anchors)
-        entries.append((key, _beside(key, _node(next(events), events, source, anchors), source.text)))
+        entries.append(
+            (key, _beside(key, _node(next(events), events, source, anchors), source.text))
+        )
         ended = next(events)
     flow = bool(event.flow_style)
     placed["end"] = ended.end_mark.index if flow else _end(placed, [value for _, value in entries])
@@ -218,7 +252,13 @@ def _beside(key: Node, value: Node, text: str) -> Node:
     return replace(value, start=colon, end=colon) if colon else value
 
 
-def _sequence(placed: dict[str, Any], event: Any, events: Iterator[Any], source: _Source, anchors: dict[str, Node]) -> Sequence:
+def _sequence(
+    placed: dict[str, Any],
+    event: Any,
+    events: Iterator[Any],
+    source: _Source,
+    anchors: dict[str, Node],
+) -> Sequence:
     from ruamel.yaml.events import SequenceEndEvent
 
     items: list[Node] = []

@@ -18,7 +18,9 @@ class Map(dict[str, Any]):
 
     __slots__ = ("origins",)
 
-    def __init__(self, values: dict[str, Any] | None = None, origins: dict[str, Origin | None] | None = None) -> None:
+    def __init__(
+        self, values: dict[str, Any] | None = None, origins: dict[str, Origin | None] | None = None
+    ) -> None:
         super().__init__(values or {})
         self.origins: dict[str, Origin | None] = dict(origins or {})
 
@@ -37,9 +39,13 @@ class Items(list[Any]):
 
     __slots__ = ("origins",)
 
-    def __init__(self, values: list[Any] | None = None, origins: list[Origin | None] | None = None) -> None:
+    def __init__(
+        self, values: list[Any] | None = None, origins: list[Origin | None] | None = None
+    ) -> None:
         super().__init__(values or [])
-        self.origins: list[Origin | None] = list(origins) if origins is not None else [None] * len(self)
+        self.origins: list[Origin | None] = (
+            list(origins) if origins is not None else [None] * len(self)
+        )
 
     def add(self, value: Any, origin: Origin | None) -> None:
         """Append a value that stands at `origin`."""
@@ -49,7 +55,9 @@ class Items(list[Any]):
 
 def matches(path: Path, pattern: Path) -> bool:
     """Whether a path of keys fits a pattern in which `*` stands for any one key or item."""
-    return len(path) == len(pattern) and all(want in {"*", name} for name, want in zip(path, pattern, strict=True))
+    return len(path) == len(pattern) and all(
+        want in {"*", name} for name, want in zip(path, pattern, strict=True)
+    )
 
 
 def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...] = ()) -> Any:
@@ -61,16 +69,23 @@ def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...
     found = target(node)
     assert found is not None
     if id(found) in above:
-        raise ComposeError(f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin)
+        raise ComposeError(
+            f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin
+        )
     if _is_override(node):
         resets.append(path)
     if isinstance(found, Scalar):
         return scalar_value(found)
     above = (*above, id(found))
     if isinstance(found, Sequence):
-        kept = [(number, item) for number, item in enumerate(found.items) if not _is_reset(item, resets, (*path, str(number)))]
+        kept = [
+            (number, item)
+            for number, item in enumerate(found.items)
+            if not _is_reset(item, resets, (*path, str(number)))
+        ]
         return Items(
-            [build(item, resets, (*path, str(number)), above) for number, item in kept], [item.origin for _, item in kept]
+            [build(item, resets, (*path, str(number)), above) for number, item in kept],
+            [item.origin for _, item in kept],
         )
     return _map(found, resets, path, above)
 
@@ -80,7 +95,11 @@ def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) 
     for name, (key, value) in entries(node).items():
         if not isinstance(name, str):
             where_ = "in " + ".".join(path) if path else "at the top"
-            raise ComposeError(f"{key.origin}: {name!r} {where_} is no text and cannot be a key", "Quote it", origin=key.origin)
+            raise ComposeError(
+                f"{key.origin}: {name!r} {where_} is no text and cannot be a key",
+                "Quote it",
+                origin=key.origin,
+            )
         if not _is_reset(value, resets, (*path, name)):
             result.put(name, build(value, resets, (*path, name), above), value.origin)
     return result

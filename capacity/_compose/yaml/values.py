@@ -16,7 +16,14 @@ from capacity.errors import ComposeError
 __all__ = ["entries", "plain", "scalar_value"]
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
-_BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_BOOLEANS = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 _SPECIAL = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _INTEGERS = (
@@ -83,7 +90,9 @@ def _plain_node(node: Node | None, above: tuple[int, ...]) -> Any:
 
 def _deeper(node: Mapping | Sequence, above: tuple[int, ...]) -> tuple[int, ...]:
     if id(node) in above:
-        raise ComposeError(f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin)
+        raise ComposeError(
+            f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin
+        )
     return (*above, id(node))
 
 
@@ -112,18 +121,29 @@ def entries(node: Mapping) -> dict[Any, tuple[Node, Node]]:
 
 
 def _twice(origin: Origin, name: Any, first: Origin) -> ComposeError:
-    return ComposeError(f"{origin}: the key {name!r} stands already in line {first.line}", "Keep one of them", origin=origin)
+    return ComposeError(
+        f"{origin}: the key {name!r} stands already in line {first.line}",
+        "Keep one of them",
+        origin=origin,
+    )
 
 
 def _is_merge(key: Node) -> bool:
-    return isinstance(key, Scalar) and key.text == "<<" and not key.style and key.tag in {None, f"{_YAML}merge", "!!merge"}
+    return (
+        isinstance(key, Scalar)
+        and key.text == "<<"
+        and not key.style
+        and key.tag in {None, f"{_YAML}merge", "!!merge"}
+    )
 
 
 def _key(key: Node) -> Scalar:
     node = target(key)
     if not isinstance(node, Scalar):
         raise ComposeError(
-            f"{key.origin}: a list or a mapping cannot be a key", "Quote it if it is a template", origin=key.origin
+            f"{key.origin}: a list or a mapping cannot be a key",
+            "Quote it if it is a template",
+            origin=key.origin,
         )
     return node
 
@@ -142,5 +162,7 @@ def _merged(node: Node) -> dict[Any, tuple[Node, Node]]:
         else:
             return together
     raise ComposeError(
-        f"{node.origin}: a merge key needs a mapping or a list of mappings", "Correct the merge", origin=node.origin
+        f"{node.origin}: a merge key needs a mapping or a list of mappings",
+        "Correct the merge",
+        origin=node.origin,
     )

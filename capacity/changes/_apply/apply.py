@@ -59,7 +59,9 @@ def choose(
     check_plan(plan, now)
     meant = [change for change in plan.changes if fnmatchcase(change.service, services)]
     if not meant and services != "*":
-        raise InputError(f"No change of the plan is for {services!r}", "`capacity plan show` lists them")
+        raise InputError(
+            f"No change of the plan is for {services!r}", "`capacity plan show` lists them"
+        )
     held = held_back(settings.apply.journal, now, settings.apply.cooldown_hours)
     refused = [Refusal(change, held[change.service]) for change in meant if change.service in held]
     chosen = [change for change in meant if change.service not in held]
@@ -71,7 +73,10 @@ def choose(
 
 
 def prepare(
-    plan: Plan, changes: Iterable[PlannedChange], connected: tuple[dict[str, Engine], dict[str, str]], settings: Settings
+    plan: Plan,
+    changes: Iterable[PlannedChange],
+    connected: tuple[dict[str, Engine], dict[str, str]],
+    settings: Settings,
 ) -> tuple[list[Step], list[Refusal]]:
     """The steps of a plan for what runs at this moment, and what must not be applied.
 
@@ -85,7 +90,12 @@ def prepare(
 
 
 def dry_run(
-    plan: Plan, settings: Settings, *, services: str = "*", peaks: Peaks | None = None, clock: Clock = utc_now
+    plan: Plan,
+    settings: Settings,
+    *,
+    services: str = "*",
+    peaks: Peaks | None = None,
+    clock: Clock = utc_now,
 ) -> tuple[list[Preview], list[Refusal]]:
     """Exactly what `apply_plan` would send and write now, and what it would refuse. Nothing is touched.
 
@@ -100,7 +110,11 @@ def dry_run(
         texts: dict[Any, str] = {}
         previews = []
         for step in steps:
-            bodies = {one.name: update_body(one, step.live, step.host) for one in step.containers if step.mode == "live"}
+            bodies = {
+                container.name: update_body(container, step.live, step.host)
+                for container in step.containers
+                if step.mode == "live"
+            }
             try:
                 check_lowering(step, used, settings.apply.margin, peaks)
                 refuse_pending(step, connected[0][step.host.name])
@@ -109,7 +123,13 @@ def dry_run(
                 previews.append(Preview(step, {}, {}, str(error)))
                 continue
             texts |= {path: after for path, (_, after) in files.items()}
-            previews.append(Preview(step, bodies, {str(path): both for path, both in files.items() if both[0] != both[1]}))
+            previews.append(
+                Preview(
+                    step,
+                    bodies,
+                    {str(path): both for path, both in files.items() if both[0] != both[1]},
+                )
+            )
     return previews, refused + more
 
 
@@ -154,7 +174,11 @@ def apply_plan(
         with connect_all(settings.engine) as connected:
             steps, more = prepare(plan, chosen, connected, settings)
             run = f"{now:%Y%m%dT%H%M%S}-{plan.plan_id or 'unnamed'}"
-            run = next(name for name in (run, *(f"{run}-{n}" for n in range(2, 1000))) if not (rules.journal / name).exists())
+            run = next(
+                name
+                for name in (run, *(f"{run}-{n}" for n in range(2, 1000)))
+                if not (rules.journal / name).exists()
+            )
             journal = open_journal(rules.journal, run)
             with closing(journal.handle):
                 write_plan(plan, journal.folder / "plan.yaml")
@@ -169,9 +193,13 @@ def apply_plan(
                     unattended=unattended,
                     steps=len(steps),
                 )
-                for one in refused + more:
+                for refusal in refused + more:
                     journal.write(
-                        Kind.REFUSED, service=one.change.service, host=one.change.host, what=one.change.what, reason=one.reason
+                        Kind.REFUSED,
+                        service=refusal.change.service,
+                        host=refusal.change.host,
+                        what=refusal.change.what,
+                        reason=refusal.reason,
                     )
                 work = Work(connected[0], journal, settings, peaks, progress or Silent())
                 return carry_out(work, steps, refused + more, canary)

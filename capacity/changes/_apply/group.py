@@ -42,7 +42,13 @@ class Work:
     progress: Progress
 
 
-def carry_out(work: Work, steps: list[Step], refused: list[Refusal], canary: int, earlier: Iterable[Entry] = ()) -> Result:
+def carry_out(
+    work: Work,
+    steps: list[Step],
+    refused: list[Refusal],
+    canary: int,
+    earlier: Iterable[Entry] = (),
+) -> Result:
     """The steps in groups, each watched; stops after a canary that failed.
 
     Raises:
@@ -57,7 +63,11 @@ def carry_out(work: Work, steps: list[Step], refused: list[Refusal], canary: int
             good = _group(work, group, pending, outcomes)
             pending = []
             if not good and number == 0 and len(groups) > 1:
-                left = [Refusal(change, "the canary failed") for step in groups[1] for change in step.changes]
+                left = [
+                    Refusal(change, "the canary failed")
+                    for step in groups[1]
+                    for change in step.changes
+                ]
                 return _end(work, outcomes, refused + left)
         if pending:
             _observe(work, pending, outcomes)
@@ -82,7 +92,13 @@ def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[O
     for position, (step, now) in enumerate(zip(steps, used, strict=True)):
         if position >= left:
             reason = f"{work.settings.apply.most_per_hour} services an hour are allowed, and they are used up"
-            work.journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=reason)
+            work.journal.write(
+                Kind.REFUSED,
+                step=step.number,
+                service=step.service,
+                host=step.host.name,
+                reason=reason,
+            )
             outcomes.append(Outcome(step.number, step.service, step.host.name, "refused", reason))
             continue
         outcome = _one(work, step, now)
@@ -98,7 +114,13 @@ def _one(work: Work, step: Step, used: dict[str, int]) -> Outcome:
     try:
         check_lowering(step, used, work.settings.apply.margin, work.peaks)
     except ChangeRefused as error:
-        work.journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=str(error))
+        work.journal.write(
+            Kind.REFUSED,
+            step=step.number,
+            service=step.service,
+            host=step.host.name,
+            reason=str(error),
+        )
         return Outcome(step.number, step.service, step.host.name, "refused", str(error))
     return perform(step, engine, work.journal)
 
@@ -112,31 +134,51 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     """Watch what was changed; what goes wrong is taken back at once."""
     bad: list[Watched] = []
 
-    def failed(one: Watched, reason: str) -> None:
-        bad.append(one)
-        intent = one.intent
+    def failed(watched: Watched, reason: str) -> None:
+        bad.append(watched)
+        intent = watched.intent
         ended_by = stopped_by(work, intent)
         reason += f"; the run {ended_by} stopped it, and it stays so" * bool(ended_by)
-        work.journal.write(Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason)
-        left = undo(intent, one.engine, work.journal, again=not ended_by)
+        work.journal.write(
+            Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason
+        )
+        left = undo(intent, watched.engine, work.journal, again=not ended_by)
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:
                 outcomes[index] = replace(outcome, state="failed", reason=reason)
 
     target, seconds = work.settings.sizing.throttle_target, work.settings.apply.observe
-    with ThreadPoolExecutor(max(min(len(intents), MEASURED), 1)) as pool:  # each waits for the Engine's next measurement
-        watched = list(pool.map(lambda intent: begin(intent, work.engines[intent.host], target, seconds), intents))
-    for one in watch(watched, seconds, failed):
-        work.journal.write(Kind.VERIFIED, step=one.intent.step, service=one.intent.service, host=one.intent.host)
+    with ThreadPoolExecutor(
+        max(min(len(intents), MEASURED), 1)
+    ) as pool:  # each waits for the Engine's next measurement
+        watched = list(
+            pool.map(
+                lambda intent: begin(intent, work.engines[intent.host], target, seconds), intents
+            )
+        )
+    for verdict in watch(watched, seconds, failed):
+        work.journal.write(
+            Kind.VERIFIED,
+            step=verdict.intent.step,
+            service=verdict.intent.service,
+            host=verdict.intent.host,
+        )
     return not bad
 
 
 def stopped_by(work: Work, intent: Entry) -> str:
     """The emergency that stopped a container of a step on purpose meanwhile; empty where none did."""
-    mine = {one["id"] for one in intent.detail["containers"]}
+    mine = {before["id"] for before in intent.detail["containers"]}
     runs = list_runs(work.journal.folder.parent, skip_damaged=True)
-    return next((run for run, entries in runs if any(one.detail.get("id") in mine for one in still_stopped(entries))), "")
+    return next(
+        (
+            run
+            for run, entries in runs
+            if any(entry.detail.get("id") in mine for entry in still_stopped(entries))
+        ),
+        "",
+    )
 
 
 def _end(work: Work, outcomes: list[Outcome], refused: list[Refusal]) -> Result:

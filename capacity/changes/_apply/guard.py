@@ -20,7 +20,11 @@ Peaks = Callable[[str], float | None]
 
 
 def _lowered(step: Step) -> list[PlannedChange]:
-    return [one for one in step.changes if one.what is What.MEMORY and is_lowering(one.what, one.before, one.after)]
+    return [
+        change
+        for change in step.changes
+        if change.what is What.MEMORY and is_lowering(change.what, change.before, change.after)
+    ]
 
 
 def memory_now(steps: Iterable[Step], engines: Mapping[str, Engine]) -> dict[str, int]:
@@ -31,12 +35,20 @@ def memory_now(steps: Iterable[Step], engines: Mapping[str, Engine]) -> dict[str
     Raises:
         EngineError: no answer.
     """
-    wanted = [(engines[step.host.name], one.id) for step in steps if _lowered(step) for one in step.containers if one.running]
+    wanted = [
+        (engines[step.host.name], container.id)
+        for step in steps
+        if _lowered(step)
+        for container in step.containers
+        if container.running
+    ]
     if not wanted:
         return {}
     with ThreadPoolExecutor(min(len(wanted), wanted[0][0].in_flight)) as pool:
         measured = pool.map(_memory, wanted)
-        return {name: size for (_, name), size in zip(wanted, measured, strict=True) if size is not None}
+        return {
+            name: size for (_, name), size in zip(wanted, measured, strict=True) if size is not None
+        }
 
 
 def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator[dict[str, int]]:
@@ -51,7 +63,9 @@ def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator
         for number, batch in enumerate(batches, start=1):
             assert coming is not None
             used = coming.result()
-            coming = pool.submit(memory_now, batches[number], engines) if number < len(batches) else None
+            coming = (
+                pool.submit(memory_now, batches[number], engines) if number < len(batches) else None
+            )
             yield from [used] * len(batch)
 
 
@@ -62,7 +76,9 @@ def _memory(place: tuple[Engine, str]) -> int | None:
         return None  # the step itself finds out and says so
 
 
-def check_lowering(step: Step, used: Mapping[str, int], margin: float, peaks: Peaks | None = None) -> None:
+def check_lowering(
+    step: Step, used: Mapping[str, int], margin: float, peaks: Peaks | None = None
+) -> None:
     """Refuse to set a memory limit at or below what is used: cgroup v1 answers 500, v2 kills the service.
 
     Args:
@@ -76,7 +92,7 @@ def check_lowering(step: Step, used: Mapping[str, int], margin: float, peaks: Pe
     """
     for change in _lowered(step):
         assert isinstance(change.after, (int, float))
-        now = max((used.get(one.id, 0) for one in step.containers), default=0)
+        now = max((used.get(container.id, 0) for container in step.containers), default=0)
         recent = max(now, (peaks(step.service) if peaks else None) or 0)
         if recent * (1 + margin) > change.after:
             raise ChangeRefused(

@@ -66,12 +66,17 @@ def check_plan(plan: Plan, now: datetime) -> None:
     """
     if now > plan.valid_until:
         raise ChangeRefused(
-            f"The plan {plan.plan_id} was valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC", "Make a new one with a report"
+            f"The plan {plan.plan_id} was valid until {plan.valid_until:%Y-%m-%d %H:%M} UTC",
+            "Make a new one with a report",
         )
 
 
 def make_steps(
-    changes: Iterable[PlannedChange], inventory: Inventory, projects: Mapping[str, Declared], plan: Plan, rules: ApplySettings
+    changes: Iterable[PlannedChange],
+    inventory: Inventory,
+    projects: Mapping[str, Declared],
+    plan: Plan,
+    rules: ApplySettings,
 ) -> tuple[list[Step], list[Refusal]]:
     """The steps in their order, and the changes that must not be applied.
 
@@ -86,21 +91,36 @@ def make_steps(
     refused: list[Refusal] = []
     for change in changes:
         found = inventory.of(change.service, change.host)
-        hosts = sorted({one.host for one in found})
+        hosts = sorted({container.host for container in found})
         reason = _not_now(change, found, inventory, projects, plan, live_only=rules.live_only)
         if reason:
             refused.append(Refusal(change, reason))
             continue
-        mode: Mode = "live" if change.what not in RECREATING else "recreate" if rules.recreate else "file"
+        mode: Mode = (
+            "live" if change.what not in RECREATING else "recreate" if rules.recreate else "file"
+        )
         for host in hosts:
             groups.setdefault((change.order, change.service, host, mode), []).append(change)
     steps = []
-    for number, ((_, service, host, mode), together) in enumerate(sorted(groups.items(), key=lambda item: item[0]), start=1):
-        containers = tuple(one for one in inventory.of(service, host) if one.host == host)
+    for number, ((_, service, host, mode), together) in enumerate(
+        sorted(groups.items(), key=lambda item: item[0]), start=1
+    ):
+        containers = tuple(
+            container for container in inventory.of(service, host) if container.host == host
+        )
         declared = projects.get(ServiceKey.parse(service).project)
         readable = declared if declared is not None and declared.project is not None else None
         steps.append(
-            Step(number, service, inventory.host(host), mode, tuple(together), containers, readable, readable is not None)
+            Step(
+                number,
+                service,
+                inventory.host(host),
+                mode,
+                tuple(together),
+                containers,
+                readable,
+                readable is not None,
+            )
         )
     return steps, refused
 
@@ -115,14 +135,19 @@ def canary_groups(steps: list[Step], canary: int) -> list[list[Step]]:
         return [steps] if steps else []
     if len(services) > 1:
         first = set(services[:canary])
-        groups = [[step for step in steps if ((step.service, step.host.name) in first) is chosen] for chosen in (True, False)]
+        groups = [
+            [step for step in steps if ((step.service, step.host.name) in first) is chosen]
+            for chosen in (True, False)
+        ]
         return [group for group in groups if group]
     early, late = [], []
     last = max(step.number for step in steps)
     for step in steps:
         if step.mode == "live" and len(step.containers) > canary:
             early.append(replace(step, containers=step.containers[:canary], with_file=False))
-            late.append(replace(step, number=step.number + last, containers=step.containers[canary:]))
+            late.append(
+                replace(step, number=step.number + last, containers=step.containers[canary:])
+            )
         else:
             late.append(replace(step, number=step.number + last))
     return [group for group in (early, late) if group]
@@ -140,28 +165,40 @@ def _not_now(
     """Why a change must not be applied; empty when it may."""
     if not found:
         silent = ", ".join(f"{name}: {why}" for name, why in inventory.unreachable.items())
-        return f"no container of it on {change.host or 'any host'}" + (f" (not answering: {silent})" if silent else "")
-    hosts = {one.host for one in found}
+        return f"no container of it on {change.host or 'any host'}" + (
+            f" (not answering: {silent})" if silent else ""
+        )
+    hosts = {container.host for container in found}
     if len(hosts) > 1 and change.host:
         return f"it runs on {', '.join(sorted(hosts))}, and the plan's host {change.host} is none of them"
-    reason = _differs_live(change, found) or _too_much(change, [inventory.host(name) for name in hosts])
+    reason = _differs_live(change, found) or _too_much(
+        change, [inventory.host(name) for name in hosts]
+    )
     reason = reason or _port_taken(change, hosts, inventory)
     if reason:
         return reason
     key = ServiceKey.parse(change.service)
     if key.project == ServiceKey.STANDALONE:
-        return "it is no Compose service, and a new container takes one" if change.what in RECREATING | FILE_ONLY else ""
+        return (
+            "it is no Compose service, and a new container takes one"
+            if change.what in RECREATING | FILE_ONLY
+            else ""
+        )
     declared = projects.get(key.project)
     if declared is None or declared.project is None:
         why = declared.missing if declared else "its project is not known"
-        return "" if live_only and change.what in LIVE else f"its compose file cannot be changed in the same step: {why}"
+        return (
+            ""
+            if live_only and change.what in LIVE
+            else f"its compose file cannot be changed in the same step: {why}"
+        )
     return _differs_declared(change, declared, plan)
 
 
 def _differs_live(change: PlannedChange, found: tuple[Container, ...]) -> str:
     if change.what not in LIVE:
         return ""
-    values = [live_value(one, change.what) for one in found]
+    values = [live_value(container, change.what) for container in found]
     if all(equal(change.what, value, change.before) for value in values):
         return ""
     if all(equal(change.what, value, change.after) for value in values):
@@ -172,9 +209,17 @@ def _differs_live(change: PlannedChange, found: tuple[Container, ...]) -> str:
 
 def _too_much(change: PlannedChange, hosts: list[Host]) -> str:
     for host in hosts:
-        if change.what is What.CPUS and isinstance(change.after, (int, float)) and change.after > host.cores:
+        if (
+            change.what is What.CPUS
+            and isinstance(change.after, (int, float))
+            and change.after > host.cores
+        ):
             return f"{host.name} has {host.cores} cores"
-        if change.what is What.CPUSET and isinstance(change.after, str) and max(parse_cpuset(change.after)) >= host.cores:
+        if (
+            change.what is What.CPUSET
+            and isinstance(change.after, str)
+            and max(parse_cpuset(change.after)) >= host.cores
+        ):
             return f"{host.name} has the cores 0 to {host.cores - 1}"
     return ""
 
@@ -184,10 +229,10 @@ def _port_taken(change: PlannedChange, hosts: set[str], inventory: Inventory) ->
         return ""
     if change.before == change.after:
         return "it is in force already"
-    for one in inventory.containers:
-        other = one.running and one.host in hosts and one.key != change.service
-        if other and any(port.host_port == change.after for port in one.ports):
-            return f"{one.name} has the port {change.after} already"
+    for container in inventory.containers:
+        other = container.running and container.host in hosts and container.key != change.service
+        if other and any(port.host_port == change.after for port in container.ports):
+            return f"{container.name} has the port {change.after} already"
     return ""
 
 
@@ -203,9 +248,15 @@ def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> 
     if change.what in {What.ENVIRONMENT, What.DEPENDS_ON} and isinstance(change.after, dict):
         before = change.before if isinstance(change.before, dict) else {}
         here = value if isinstance(value, dict) else {}
-        other = [name for name in change.after if here.get(name) not in {_text(before.get(name)), _text(change.after[name])}]
+        other = [
+            name
+            for name in change.after
+            if here.get(name) not in {_text(before.get(name)), _text(change.after[name])}
+        ]
         return f"the file says something else for {', '.join(other)}" if other else ""
-    if change.what in {What.CPU_RESERVATION, What.HEALTH_CHECK} and not equal(change.what, value, change.before):
+    if change.what in {What.CPU_RESERVATION, What.HEALTH_CHECK} and not equal(
+        change.what, value, change.before
+    ):
         return f"the plan was made for {show_value(change.what, change.before)}, the file says {show_value(change.what, value)}"
     return ""
 
@@ -214,7 +265,9 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def edited_files(step: Step, texts: Mapping[Path, str] | None = None) -> dict[Path, tuple[str, str]]:
+def edited_files(
+    step: Step, texts: Mapping[Path, str] | None = None
+) -> dict[Path, tuple[str, str]]:
     """Compose file -> its text before and after a step; see `edit_service`.
 
     Raises:

@@ -31,7 +31,9 @@ def peaks_from(settings: Settings) -> Peaks | None:
     for labels, value in answer:
         service = labels.get(identity.service)
         key = str(
-            ServiceKey(labels.get(identity.project, ""), service) if service else ServiceKey.parse(labels.get(identity.name, ""))
+            ServiceKey(labels.get(identity.project, ""), service)
+            if service
+            else ServiceKey.parse(labels.get(identity.name, ""))
         )
         found[key] = max(found.get(key, 0.0), value)
     return found.get

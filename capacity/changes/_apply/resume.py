@@ -16,7 +16,15 @@ from capacity.changes._apply.group import Result, Work, carry_out, stopped, stop
 from capacity.changes._apply.guard import Peaks
 from capacity.changes._apply.planning import Refusal, Step, make_steps
 from capacity.changes._apply.step import Outcome, redo
-from capacity.changes._journal.journal import Entry, Kind, find_run, list_runs, open_journal, owner, read_journal
+from capacity.changes._journal.journal import (
+    Entry,
+    Kind,
+    find_run,
+    list_runs,
+    open_journal,
+    owner,
+    read_journal,
+)
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._plan.file import read_plan
 from capacity.changes._plan.plan import Plan
@@ -29,7 +37,12 @@ __all__ = ["Ahead", "resume", "resume_preview"]
 
 
 def resume(
-    settings: Settings, run: str = "", *, peaks: Peaks | None = None, progress: Progress | None = None, clock: Clock = utc_now
+    settings: Settings,
+    run: str = "",
+    *,
+    peaks: Peaks | None = None,
+    progress: Progress | None = None,
+    clock: Clock = utc_now,
 ) -> Result:
     """Go on with a run that did not come to its end, from the very move it was at.
 
@@ -75,7 +88,9 @@ class Ahead:
     why: str = ""
 
 
-def resume_preview(settings: Settings, run: str = "", *, clock: Clock = utc_now) -> tuple[str, list[Ahead]]:
+def resume_preview(
+    settings: Settings, run: str = "", *, clock: Clock = utc_now
+) -> tuple[str, list[Ahead]]:
     """The run that `resume` would go on with, and what that would do; nothing is touched.
 
     Args:
@@ -93,17 +108,33 @@ def resume_preview(settings: Settings, run: str = "", *, clock: Clock = utc_now)
     _goes_on(name, entries)
     found = []
     for intent in (entry for entry in entries if entry.kind is Kind.INTENT):
-        state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[_stage(intent, entries)]
+        state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[
+            _stage(intent, entries)
+        ]
         changes = [] if not state else intent.detail["changes"]
-        found += [Ahead(intent.service, intent.host, _shown(one["what"], one["from"], one["to"]), state) for one in changes]
+        found += [
+            Ahead(
+                intent.service,
+                intent.host,
+                _shown(change["what"], change["from"], change["to"]),
+                state,
+            )
+            for change in changes
+        ]
     with connect_all(settings.engine) as connected:
-        steps, refused = _left(read_plan(folder / name / "plan.yaml"), entries, connected, settings, clock)
+        steps, refused = _left(
+            read_plan(folder / name / "plan.yaml"), entries, connected, settings, clock
+        )
     for step in steps:
-        changes_of = [_shown(one.what, one.before, one.after) for one in step.changes]
-        found += [Ahead(step.service, step.host.name, one, "would-apply") for one in changes_of]
-    for one in refused:
-        said = _shown(one.change.what, one.change.before, one.change.after)
-        found.append(Ahead(one.change.service, one.change.host or "", said, "refused", one.reason))
+        changes_of = [_shown(change.what, change.before, change.after) for change in step.changes]
+        found += [Ahead(step.service, step.host.name, name, "would-apply") for name in changes_of]
+    for refusal in refused:
+        said = _shown(refusal.change.what, refusal.change.before, refusal.change.after)
+        found.append(
+            Ahead(
+                refusal.change.service, refusal.change.host or "", said, "refused", refusal.reason
+            )
+        )
     return name, found
 
 
@@ -118,30 +149,60 @@ def _goes_on(name: str, entries: list[Entry]) -> None:
     if entries[-1].kind is Kind.FINISHED:
         raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
     if any(entry.kind is Kind.ROLLBACK for entry in entries):
-        raise InputError(f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`")
+        raise InputError(
+            f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`"
+        )
 
 
 def _left(
-    plan: Plan, entries: list[Entry], connected: tuple[dict[str, Engine], dict[str, str]], settings: Settings, clock: Clock
+    plan: Plan,
+    entries: list[Entry],
+    connected: tuple[dict[str, Engine], dict[str, str]],
+    settings: Settings,
+    clock: Clock,
 ) -> tuple[list[Step], list[Refusal]]:
     """The steps that were not begun, the rest of one that a canary began, and what is refused by now."""
-    begun = [(entry.service, change["what"]) for entry in entries for change in entry.detail.get("changes", [])]
-    covered = {one["id"] for entry in entries if entry.kind is Kind.INTENT for one in entry.detail["containers"]}
+    begun = [
+        (entry.service, change["what"])
+        for entry in entries
+        for change in entry.detail.get("changes", [])
+    ]
+    covered = {
+        before["id"]
+        for entry in entries
+        if entry.kind is Kind.INTENT
+        for before in entry.detail["containers"]
+    }
     started = entries[0].detail
     glob = str(started.get("services", "*"))
-    chosen, refused = choose(plan, settings, clock(), glob, unattended=bool(started.get("unattended")))
+    chosen, refused = choose(
+        plan, settings, clock(), glob, unattended=bool(started.get("unattended"))
+    )
     inventory = survey(*connected)
     projects = declarations(inventory.containers, settings.apply.projects)
     first = max((entry.step or 0 for entry in entries), default=0)
-    rest = replace(inventory, containers=tuple(one for one in inventory.containers if one.id not in covered))
-    half = [one for one in chosen if (one.service, one.what) in begun and one.what in LIVE and rest.of(one.service, one.host)]
-    fresh = [one for one in chosen if (one.service, one.what) not in begun]
+    rest = replace(
+        inventory,
+        containers=tuple(
+            container for container in inventory.containers if container.id not in covered
+        ),
+    )
+    half = [
+        change
+        for change in chosen
+        if (change.service, change.what) in begun
+        and change.what in LIVE
+        and rest.of(change.service, change.host)
+    ]
+    fresh = [change for change in chosen if (change.service, change.what) not in begun]
     steps: list[Step] = []
     for changes, known in ((half, rest), (fresh, inventory)):
         more, other = make_steps(changes, known, projects, plan, settings.apply)
         steps += more
         refused += other
-    return [replace(step, number=first + number) for number, step in enumerate(steps, start=1)], refused
+    return [
+        replace(step, number=first + number) for number, step in enumerate(steps, start=1)
+    ], refused
 
 
 def _stage(intent: Entry, entries: list[Entry]) -> str:
@@ -154,7 +215,11 @@ def _stage(intent: Entry, entries: list[Entry]) -> str:
 
 def _unfinished(settings: Settings) -> str:
     found = list_runs(settings.apply.journal)
-    runs = [run for run, entries in found if entries[-1].kind is not Kind.FINISHED and "plan" in entries[0].detail]
+    runs = [
+        run
+        for run, entries in found
+        if entries[-1].kind is not Kind.FINISHED and "plan" in entries[0].detail
+    ]
     if not runs:
         raise InputError("Every run came to its end", "`capacity journal` lists them")
     return runs[-1]
@@ -172,13 +237,22 @@ def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcom
             raise EngineUnreachable(f"{intent.host} does not answer", "See that its Engine runs")
         if stage == "done":
             state = "failed" if Kind.UNDONE in kinds else "done"
-            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, state, "", intent))
+            outcomes.append(
+                Outcome(intent.step or 0, intent.service, intent.host, state, "", intent)
+            )
         elif stage == "back" and engine is not None:
             undo(intent, engine, work.journal, again=not stopped_by(work, intent))
-            outcomes.append(Outcome(intent.step or 0, intent.service, intent.host, "failed", "taken back", intent))
+            outcomes.append(
+                Outcome(
+                    intent.step or 0, intent.service, intent.host, "failed", "taken back", intent
+                )
+            )
         elif engine is not None:
             outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None
             if outcome is None or outcome.state == "done":
                 watched.append(intent)
-            outcomes.append(outcome or Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent))
+            outcomes.append(
+                outcome
+                or Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent)
+            )
     return watched, outcomes

@@ -63,7 +63,13 @@ def perform(step: Step, engine: Engine, journal: Journal) -> Outcome:
     except EngineUnreachable:
         raise
     except (CapacityError, UnicodeDecodeError) as error:
-        journal.write(Kind.REFUSED, step=step.number, service=step.service, host=step.host.name, reason=str(error))
+        journal.write(
+            Kind.REFUSED,
+            step=step.number,
+            service=step.service,
+            host=step.host.name,
+            reason=str(error),
+        )
         return Outcome(step.number, step.service, step.host.name, "refused", str(error))
     intent = _announce(step, fresh, edits, journal)
     return _finish(intent, engine, journal)
@@ -76,16 +82,19 @@ def _fresh(step: Step, engine: Engine) -> list[Container]:
         ChangeRefused: somebody changed them since the plan was checked, or new ones would bring more than the plan along.
         ContainerGone: one does not exist any more.
     """
-    fresh = [inspect(engine, one.id, one.name) for one in step.containers]
+    fresh = [inspect(engine, container.id, container.name) for container in step.containers]
     for before, now in zip(step.containers, fresh, strict=True):
         other = [
             change
             for change in step.changes
-            if change.what in LIVE and not equal(change.what, live_value(now, change.what), change.before)
+            if change.what in LIVE
+            and not equal(change.what, live_value(now, change.what), change.before)
         ]
         if other:
             shown = show_value(other[0].what, live_value(now, other[0].what))
-            raise ChangeRefused(f"{now.name}: {other[0].what} has become {shown} meanwhile", "Make a new plan")
+            raise ChangeRefused(
+                f"{now.name}: {other[0].what} has become {shown} meanwhile", "Make a new plan"
+            )
         if before.name != now.name:
             raise ChangeRefused(f"{before.name} is called {now.name} now", "Take a new snapshot")
         refuse_pending(step, engine)
@@ -99,32 +108,44 @@ def refuse_pending(step: Step, engine: Engine) -> None:
         ChangeRefused: the compose files say otherwise than a container was made.
         EngineError: no answer.
     """
-    service = step.declared.service(ServiceKey.parse(step.service).service) if step.declared is not None else None
+    service = (
+        step.declared.service(ServiceKey.parse(step.service).service)
+        if step.declared is not None
+        else None
+    )
     if service is None or step.mode != "recreate":
         return
-    for one in step.containers:
-        apart = pending(engine, one, service)
+    for container in step.containers:
+        apart = pending(engine, container, service)
         if apart:
-            said = f"{one.name} was made before its compose files were edited ({', '.join(apart)}), and that would come along"
-            raise ChangeRefused(said, "Bring the edit up first with docker compose up -d, or take it out")
+            said = f"{container.name} was made before its compose files were edited ({', '.join(apart)}), and that would come along"
+            raise ChangeRefused(
+                said, "Bring the edit up first with docker compose up -d, or take it out"
+            )
 
 
-def _announce(step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str, str]], journal: Journal) -> Entry:
+def _announce(
+    step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str, str]], journal: Journal
+) -> Entry:
     """Everything that is needed to go on or back, on disk before anything is touched."""
     files = [
-        {"path": str(path), "before": journal.keep(before.encode()), "after": journal.keep(after.encode())}
+        {
+            "path": str(path),
+            "before": journal.keep(before.encode()),
+            "after": journal.keep(after.encode()),
+        }
         for path, (before, after) in edits.items()
         if before != after
     ]
     containers = [
         {
-            "id": one.id,
-            "name": one.name,
-            "replica": one.replica,
-            "before": {str(what): value for what, value in limits_of(one).items()},
-            "seen": seen_of(one),
+            "id": container.id,
+            "name": container.name,
+            "replica": container.replica,
+            "before": {str(what): value for what, value in limits_of(container).items()},
+            "seen": seen_of(container),
         }
-        for one in fresh
+        for container in fresh
     ]
     declared = step.declared
     project = declared and {
@@ -179,7 +200,9 @@ def _hold(intent: Entry, engine: Engine) -> None:
         EngineError: refused, or no answer.
         ChangeRefused: the Engine said yes and did not do it.
     """
-    left = hold_limits(intent, engine, {What(change["what"]) for change in intent.detail["changes"]})
+    left = hold_limits(
+        intent, engine, {What(change["what"]) for change in intent.detail["changes"]}
+    )
     if left:
         raise ChangeRefused("; ".join(left), "See its log")
 
@@ -200,10 +223,18 @@ def _write_files(intent: Entry, journal: Journal) -> None:
         path = Path(file["path"])
         now = digest(read_bytes(path))
         if now not in {file["before"], file["after"]}:
-            raise ChangeRefused(f"{path} has been changed by somebody since this step began", "Make the plan again")
+            raise ChangeRefused(
+                f"{path} has been changed by somebody since this step began", "Make the plan again"
+            )
         if now != file["after"]:
             replace_file(path, journal.kept(file["after"]))
-        journal.write(Kind.FILE_WRITTEN, step=intent.step, service=intent.service, host=intent.host, path=str(path))
+        journal.write(
+            Kind.FILE_WRITTEN,
+            step=intent.step,
+            service=intent.service,
+            host=intent.host,
+            path=str(path),
+        )
     if _may_be_overridden(intent, journal):
         _check_meaning(intent)
 
@@ -212,17 +243,23 @@ def _may_be_overridden(intent: Entry, journal: Journal) -> bool:
     """Whether another file may have the last word; in a project of one file the edit itself has proved what it means."""
     texts = [journal.kept(file["after"]) for file in intent.detail["files"]]
     return bool(texts) and (
-        len(intent.detail["project"]["files"]) > 1 or any(re.search(rb"include|extends", text) for text in texts)
+        len(intent.detail["project"]["files"]) > 1
+        or any(re.search(rb"include|extends", text) for text in texts)
     )
 
 
 def _check_meaning(intent: Entry) -> None:
     """The whole project, overrides and all, must now declare what was intended."""
     project = intent.detail["project"]
-    declared = load_declared(project["name"], project["files"], project["folder"], project.get("env_files", []))
+    declared = load_declared(
+        project["name"], project["files"], project["folder"], project.get("env_files", [])
+    )
     service = declared.service(ServiceKey.parse(intent.service).service)
     if service is None:
-        raise ChangeRefused(f"The edited compose file is refused: {declared.missing}", "It is put back; edit it by hand")
+        raise ChangeRefused(
+            f"The edited compose file is refused: {declared.missing}",
+            "It is put back; edit it by hand",
+        )
     for change in intent.detail["changes"]:
         what = What(change["what"])
         value = declared_value(service, what)[0]
@@ -233,7 +270,10 @@ def _check_meaning(intent: Entry) -> None:
             value = {name: value.get(name) for name in wanted}
             wanted = {name: _text(part) for name, part in wanted.items()}
         if value != wanted:
-            raise ChangeRefused(f"Another compose file of {project['name']} overrides {what}: it stays {value}", "Edit that file")
+            raise ChangeRefused(
+                f"Another compose file of {project['name']} overrides {what}: it stays {value}",
+                "Edit that file",
+            )
 
 
 def _text(value: object) -> str:
@@ -248,11 +288,22 @@ def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
         ChangeRefused: it said yes and did not do it.
     """
     wanted = {What(change["what"]): change["to"] for change in intent.detail["changes"]}
-    live: dict[What, Value] = {what: value for what, value in wanted.items() if what not in FILE_ONLY}
+    live: dict[What, Value] = {
+        what: value for what, value in wanted.items() if what not in FILE_ONLY
+    }
     for container in intent.detail["containers"] if live else []:
         now = inspect(engine, container["id"], container["name"])
         send_update(engine, now, update_body(now, live, engine.host))
         left = not_in_force(inspect(engine, container["id"], container["name"]), live, engine.host)
         if left:
-            raise ChangeRefused(f"{now.name}: the Engine said yes, but did not set {', '.join(left)}", "See its log")
-        journal.write(Kind.UPDATED, step=intent.step, service=intent.service, host=intent.host, container=now.name, id=now.id)
+            raise ChangeRefused(
+                f"{now.name}: the Engine said yes, but did not set {', '.join(left)}", "See its log"
+            )
+        journal.write(
+            Kind.UPDATED,
+            step=intent.step,
+            service=intent.service,
+            host=intent.host,
+            container=now.name,
+            id=now.id,
+        )

@@ -26,9 +26,14 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
         ChangeRefused: with the reason.
     """
     if not rules.enabled:
-        raise ChangeRefused("Unattended mode is off", "Set unattended.enabled = true, or apply the plan with --yes")
+        raise ChangeRefused(
+            "Unattended mode is off", "Set unattended.enabled = true, or apply the plan with --yes"
+        )
     for run, entries in list_runs(journal):
-        bad = next((entry for entry in entries if entry.kind is Kind.BAD and entry.time > now - _WEEK), None)
+        bad = next(
+            (entry for entry in entries if entry.kind is Kind.BAD and entry.time > now - _WEEK),
+            None,
+        )
         if bad is not None:
             raise ChangeRefused(
                 f"Unattended mode is off until {bad.time + _WEEK:%Y-%m-%d %H:%M} UTC: the change of {bad.service} in run {run} "
@@ -42,7 +47,9 @@ def by_itself(
 ) -> tuple[list[PlannedChange], list[Refusal]]:
     """The changes that need no person, and the others with the reason why they wait for one."""
     reasons = [(change, _waits(change, plan, rules)) for change in changes]
-    return [change for change, reason in reasons if not reason], [Refusal(change, reason) for change, reason in reasons if reason]
+    return [change for change, reason in reasons if not reason], [
+        Refusal(change, reason) for change, reason in reasons if reason
+    ]
 
 
 def _waits(change: PlannedChange, plan: Plan, rules: UnattendedSettings) -> str:
@@ -50,7 +57,13 @@ def _waits(change: PlannedChange, plan: Plan, rules: UnattendedSettings) -> str:
         return "waits for a person: the plan was edited"
     if change.what not in {What.MEMORY, What.CPUS}:
         return f"waits for a person: {change.what} is never changed unattended"
-    action = "set" if change.before is None else "raise" if is_raise(change.what, change.before, change.after) else "lower"
+    action = (
+        "set"
+        if change.before is None
+        else "raise"
+        if is_raise(change.what, change.before, change.after)
+        else "lower"
+    )
     if action not in rules.actions:
         return f"waits for a person: unattended.actions does not allow to {action} a limit"
     if change.reason not in rules.reasons:
@@ -63,5 +76,7 @@ def _waits(change: PlannedChange, plan: Plan, rules: UnattendedSettings) -> str:
             return f"waits for a person: it changes the limit by {share:.0%}, more than {rules.largest:.0%}"
     confidence = change.evidence.get("confidence", 0.0)
     if confidence < rules.confidence:
-        return f"waits for a person: its confidence is {confidence:.0%}, below {rules.confidence:.0%}"
+        return (
+            f"waits for a person: its confidence is {confidence:.0%}, below {rules.confidence:.0%}"
+        )
     return ""

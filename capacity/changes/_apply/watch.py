@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capacity._docker.containers import Container
-from capacity._docker.engine import Engine, Usage, engine_errors, engine_time, inspect, moment, usage
+from capacity._docker.engine import (
+    Engine,
+    Usage,
+    engine_errors,
+    engine_time,
+    inspect,
+    moment,
+    usage,
+)
 from capacity._docker.events import last_lives, memory_kills
 from capacity.changes._journal.journal import Entry
 from capacity.changes._plan.plan import is_lowering
@@ -63,21 +71,34 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
     for change in intent.detail["changes"] if seconds >= _FEWEST_PERIODS * _PERIOD else []:
         # a raise cannot make it worse, and taking it back would
         if change["what"] == What.CPUS and is_lowering(What.CPUS, change["from"], change["to"]):
-            promise = max(change["evidence"].get("throttled_after", target), change["evidence"].get("throttled", 0.0))
+            promise = max(
+                change["evidence"].get("throttled_after", target),
+                change["evidence"].get("throttled", 0.0),
+            )
     before = {}
     if promise is not None:
-        before = {one.id: usage(engine, one.id) for one in containers if one.running}
-    return Watched(intent, engine, containers, promise, before, _lives(intent, engine) if seconds else {})
+        before = {
+            container.id: usage(engine, container.id)
+            for container in containers
+            if container.running
+        }
+    return Watched(
+        intent, engine, containers, promise, before, _lives(intent, engine) if seconds else {}
+    )
 
 
 def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
     """Replica -> how long it lived last; a change of the restart policy has a rule of its own for loops."""
-    if intent.detail["mode"] != "live" or any(change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]):
+    if intent.detail["mode"] != "live" or any(
+        change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]
+    ):
         return {}  # what Compose has just replaced did not die
-    again = [one for one in intent.detail["containers"] if one["seen"]["restart_count"]]
+    again = [before for before in intent.detail["containers"] if before["seen"]["restart_count"]]
     now = engine_time(engine) if again else 0.0
     known = last_lives(engine, now - _EVENTS, now) if again else {}
-    found = {one["replica"]: known.get(one["id"]) or _life(one["seen"]) for one in again}
+    found = {
+        before["replica"]: known.get(before["id"]) or _life(before["seen"]) for before in again
+    }
     return {replica: life for replica, life in found.items() if life is not None}
 
 
@@ -85,10 +106,16 @@ def _life(seen: Mapping[str, Any]) -> float | None:
     """How long a container lived that waited for its next try; None where it ran, whose former start the Engine does not tell."""
     if seen["state"] != "restarting":
         return None
-    return max(moment(seen["finished_at"]) - moment(seen["started_at"]), 0.0) if seen.get("finished_at") else 0.0
+    return (
+        max(moment(seen["finished_at"]) - moment(seen["started_at"]), 0.0)
+        if seen.get("finished_at")
+        else 0.0
+    )
 
 
-def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]) -> list[Watched]:
+def watch(
+    watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]
+) -> list[Watched]:
     """Look at all of them until the time is over.
 
     A container that had died and been started again before the change would die after the observation where that is shorter
@@ -108,41 +135,65 @@ def watch(watched: Iterable[Watched], seconds: float, failed: Callable[[Watched,
     """
     left, good = list(watched), []
     ahead = {
-        name: engine_time(engine) - time.time() for name, engine in {one.engine.host.name: one.engine for one in left}.items()
+        name: engine_time(engine) - time.time()
+        for name, engine in {service.engine.host.name: service.engine for service in left}.items()
     }
     end = time.monotonic() + seconds
     with ThreadPoolExecutor(max(min(len(left), MEASURED), 1)) as pool:
         while left:
             over, late = time.monotonic() >= end, time.monotonic() >= end + OUTLIVE_AT_MOST
             killed = _killed(left, ahead)
-            reasons = [killed.get(one.intent.step) or reason for one, reason in zip(left, pool.map(wrong, left), strict=True)]
-            last = [over and (late or bool(reason) or _outlived(one, ahead)) for one, reason in zip(left, reasons, strict=True)]
-            asked = [one if is_last and not reason else None for one, is_last, reason in zip(left, last, reasons, strict=True)]
-            at_end = pool.map(lambda one: _throttled(one) if one is not None else "", asked)
-            for index, (one, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
-                reasons[index] = reasons[index] or slow or (_still_loops(one) if is_last else "")
-            for one, reason in zip(left, reasons, strict=True):
+            reasons = [
+                killed.get(service.intent.step) or reason
+                for service, reason in zip(left, pool.map(wrong, left), strict=True)
+            ]
+            last = [
+                over and (late or bool(reason) or _outlived(service, ahead))
+                for service, reason in zip(left, reasons, strict=True)
+            ]
+            asked = [
+                service if is_last and not reason else None
+                for service, is_last, reason in zip(left, last, reasons, strict=True)
+            ]
+            at_end = pool.map(
+                lambda service: _throttled(service) if service is not None else "", asked
+            )
+            for index, (service, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
+                reasons[index] = (
+                    reasons[index] or slow or (_still_loops(service) if is_last else "")
+                )
+            for service, reason in zip(left, reasons, strict=True):
                 if reason:
-                    failed(one, reason)
-            good += [one for one, reason, is_last in zip(left, reasons, last, strict=True) if is_last and not reason]
-            left = [one for one, reason, is_last in zip(left, reasons, last, strict=True) if not (is_last or reason)]
+                    failed(service, reason)
+            good += [
+                service
+                for service, reason, is_last in zip(left, reasons, last, strict=True)
+                if is_last and not reason
+            ]
+            left = [
+                service
+                for service, reason, is_last in zip(left, reasons, last, strict=True)
+                if not (is_last or reason)
+            ]
             if left:
                 time.sleep(_POLL if over else min(_POLL, max(end - time.monotonic(), 0)))
     return good
 
 
-def _outlived(one: Watched, ahead: Mapping[str, float]) -> bool:
+def _outlived(watched: Watched, ahead: Mapping[str, float]) -> bool:
     """Whether every container that had died before the change has lived longer since than the last time."""
-    now = time.time() + ahead[one.intent.host]
-    for container in one.containers:
-        life = one.lives.get(container.replica)
+    now = time.time() + ahead[watched.intent.host]
+    for container in watched.containers:
+        life = watched.lives.get(container.replica)
         if life is None:
             continue
         try:
-            found = inspect(one.engine, container.id)
+            found = inspect(watched.engine, container.id)
         except ContainerGone:  # that is a fault of its own
             continue
-        if found.state == "restarting" or (found.running and now - moment(found.started_at) < _OUTLIVED * life):
+        if found.state == "restarting" or (
+            found.running and now - moment(found.started_at) < _OUTLIVED * life
+        ):
             return False
     return True
 
@@ -151,70 +202,115 @@ def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None,
     """Step -> what was killed for memory since its change."""
     found: dict[int | None, str] = {}
     for name, offset in ahead.items():
-        here = [one for one in left if one.intent.host == name]
+        here = [watched for watched in left if watched.intent.host == name]
         if not here:
             continue
-        since = min(one.intent.time.timestamp() for one in here) + offset
+        since = min(watched.intent.time.timestamp() for watched in here) + offset
         for container, when in memory_kills(here[0].engine, since, time.time() + offset):
-            for one in here:
-                names = {known.id: known.name for known in one.containers}
-                if container in names and when >= one.intent.time.timestamp() + offset:
-                    found[one.intent.step] = f"{names[container]} was killed for memory"
+            for watched in here:
+                names = {known.id: known.name for known in watched.containers}
+                if container in names and when >= watched.intent.time.timestamp() + offset:
+                    found[watched.intent.step] = f"{names[container]} was killed for memory"
     return found
 
 
-def wrong(one: Watched) -> str:
+def wrong(watched: Watched) -> str:
     """What went wrong since the change, empty if nothing."""
-    live = one.intent.detail["mode"] == "live"
-    seen: Mapping[str, Mapping[str, object]] = {was["id"]: was["seen"] for was in one.intent.detail["containers"]} if live else {}
+    live = watched.intent.detail["mode"] == "live"
+    seen: Mapping[str, Mapping[str, object]] = (
+        {was["id"]: was["seen"] for was in watched.intent.detail["containers"]} if live else {}
+    )
     try:
-        now = containers_now(one.intent, one.engine) if live else _same(one)
+        now = containers_now(watched.intent, watched.engine) if live else _same(watched)
     except (ChangeRefused, ContainerGone) as error:
         return error.message
-    former = [str(known["seen"].get("state", "running")) for known in one.intent.detail["containers"]]
+    former = [
+        str(known["seen"].get("state", "running")) for known in watched.intent.detail["containers"]
+    ]
     meant = any(state in _UP for state in former)  # a job that had ended before may end again
-    for was, container in zip(one.containers, now, strict=False):
-        reason = _sick(was, container, seen.get(was.id), loops=_about_restarts(one), meant=meant)
+    for was, container in zip(watched.containers, now, strict=False):
+        reason = _sick(
+            was, container, seen.get(was.id), loops=_about_restarts(watched), meant=meant
+        )
         if reason:
-            return f"{container.name} {reason}" + ("" if container.running else _unmet(container, one.engine))
+            return f"{container.name} {reason}" + (
+                "" if container.running else _unmet(container, watched.engine)
+            )
     return ""
 
 
-def _same(one: Watched) -> list[Container]:
-    return [inspect(one.engine, container.id) for container in one.containers]
+def _same(watched: Watched) -> list[Container]:
+    return [inspect(watched.engine, container.id) for container in watched.containers]
 
 
-def _unmet(one: Container, engine: Engine) -> str:
+def _unmet(container: Container, engine: Engine) -> str:
     """What a container that ended needs and does not have, by the labels that Compose puts on it; empty where that is unknown."""
-    needed = {part.partition(":")[0] for part in one.labels.get(f"{_COMPOSE}depends_on", "").split(",") if part}
+    needed = {
+        part.partition(":")[0]
+        for part in container.labels.get(f"{_COMPOSE}depends_on", "").split(",")
+        if part
+    }
     beside: list[Container] = []
-    with suppress(EngineError), engine_errors(engine.host.name, f"list the containers of {one.project}"):  # it is a hint only
-        found = engine.api.containers(all=True, filters={"label": f"{_COMPOSE}project={one.project}"}) if needed else []
+    with (
+        suppress(EngineError),
+        engine_errors(engine.host.name, f"list the containers of {container.project}"),
+    ):  # it is a hint only
+        found = (
+            engine.api.containers(
+                all=True, filters={"label": f"{_COMPOSE}project={container.project}"}
+            )
+            if needed
+            else []
+        )
         beside = [inspect(engine, each["Id"]) for each in found]
-    sick = sorted(f"{other.key} is {_how(other)}" for other in beside if other.service in needed and not _is_well(other))
+    sick = sorted(
+        f"{other.key} is {_how(other)}"
+        for other in beside
+        if other.service in needed and not _is_well(other)
+    )
     return f"; it needs what is not well: {', '.join(sick)}" if sick else ""
 
 
-def _is_well(one: Container) -> bool:
+def _is_well(container: Container) -> bool:
     """Whether a container runs and is healthy, or has ended as a job does."""
-    return one.health in {None, "", "healthy"} if one.running else one.state == "exited" and not one.exit_code
+    return (
+        container.health in {None, "", "healthy"}
+        if container.running
+        else container.state == "exited" and not container.exit_code
+    )
 
 
-def _how(one: Container) -> str:
-    return str(one.health) if one.running else one.state
+def _how(container: Container) -> str:
+    return str(container.health) if container.running else container.state
 
 
-def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool, meant: bool) -> str:
-    before = seen or {"oom_killed": False, "restart_count": was.restart_count, "started_at": was.started_at, "health": None}
+def _sick(
+    was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool, meant: bool
+) -> str:
+    before = seen or {
+        "oom_killed": False,
+        "restart_count": was.restart_count,
+        "started_at": was.started_at,
+        "health": None,
+    }
     state = str(seen["state"]) if seen else "running" if meant or now.exit_code else "exited"
     if now.oom_killed and not before["oom_killed"]:
         return "was killed for memory"
     ended = state in _UP and now.state == "exited"
     if loops:  # whether that is over is asked at the end
-        return f"ended with exit code {now.exit_code}, and is not tried again" if ended and now.exit_code else ""
+        return (
+            f"ended with exit code {now.exit_code}, and is not tried again"
+            if ended and now.exit_code
+            else ""
+        )
     if now.restart_count > int(str(before["restart_count"])):
         return f"restarted (exit code {now.exit_code})"
-    done = seen is not None and now.state == "exited" and not now.exit_code and not now.restart_policy.startswith(_ENDLESS)
+    done = (
+        seen is not None
+        and now.state == "exited"
+        and not now.exit_code
+        and not now.restart_policy.startswith(_ENDLESS)
+    )
     # a limit does not make a job end well before its time, and between two tries it has not ended
     if (ended or (state == "running" and not now.running)) and not done:
         return f"stopped (exit code {now.exit_code})"
@@ -226,34 +322,40 @@ def _sick(was: Container, now: Container, seen: Mapping[str, object] | None, *, 
     return ""
 
 
-def _about_restarts(one: Watched) -> bool:
+def _about_restarts(watched: Watched) -> bool:
     """Whether the change is one of the restart policy, which a container in a loop gets: its last tries are no surprise."""
-    return any(change["what"] == What.RESTART_POLICY for change in one.intent.detail["changes"])
+    return any(change["what"] == What.RESTART_POLICY for change in watched.intent.detail["changes"])
 
 
-def _still_loops(one: Watched) -> str:
+def _still_loops(watched: Watched) -> str:
     """Whether a container that got another restart policy restarts again and again all the same."""
-    for container in one.containers if _about_restarts(one) and one.intent.detail["mode"] == "live" else ():
-        now = inspect(one.engine, container.id)
-        if now.state == "restarting" or (now.restart_count > container.restart_count and _just_started(now, one.engine)):
+    for container in (
+        watched.containers
+        if _about_restarts(watched) and watched.intent.detail["mode"] == "live"
+        else ()
+    ):
+        now = inspect(watched.engine, container.id)
+        if now.state == "restarting" or (
+            now.restart_count > container.restart_count and _just_started(now, watched.engine)
+        ):
             return f"{container.name} still restarts again and again"
     return ""
 
 
-def _just_started(one: Container, engine: Engine) -> bool:
+def _just_started(container: Container, engine: Engine) -> bool:
     """Whether a container may be between two tries: it runs, and has not for long."""
-    return one.running and engine_time(engine) - moment(one.started_at) < _STEADY
+    return container.running and engine_time(engine) - moment(container.started_at) < _STEADY
 
 
-def _throttled(one: Watched) -> str:
+def _throttled(watched: Watched) -> str:
     """Whether a CPU limit holds the service back more than promised; asked once, at the end."""
-    for container in one.containers:
-        start = one.before.get(container.id)
-        if start is None or one.promise is None:
+    for container in watched.containers:
+        start = watched.before.get(container.id)
+        if start is None or watched.promise is None:
             continue
-        now = usage(one.engine, container.id)
+        now = usage(watched.engine, container.id)
         periods = now.periods - start.periods
         share = (now.throttled - start.throttled) / periods if periods >= _FEWEST_PERIODS else 0.0
-        if share > one.promise:
-            return f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were at most {one.promise:.0%}"
+        if share > watched.promise:
+            return f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were at most {watched.promise:.0%}"
     return ""

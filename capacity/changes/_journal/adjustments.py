@@ -37,10 +37,10 @@ class Adjustment:
 def adjustments(folder: Path, service: str = "", *, skip_damaged: bool = False) -> list[Adjustment]:
     """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as in `list_runs`."""
     return [
-        one
+        adjustment
         for run, entries in list_runs(folder, skip_damaged=skip_damaged)
-        for one in changes_of(run, entries)
-        if not service or one.service == service
+        for adjustment in changes_of(run, entries)
+        if not service or adjustment.service == service
     ]
 
 
@@ -50,7 +50,9 @@ def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
     for intent in entries:
         if intent.kind is not Kind.INTENT:
             continue
-        outcome, detail = outcome_of([entry for entry in entries if entry.step == intent.step], entries[-1])
+        outcome, detail = outcome_of(
+            [entry for entry in entries if entry.step == intent.step], entries[-1]
+        )
         for change in intent.detail["changes"]:
             yield Adjustment(
                 run=run,
@@ -73,7 +75,14 @@ def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
 def outcome_of(entries: list[Entry], last: Entry) -> tuple[str, str]:
     """What became of a step, and why."""
     by_kind = {entry.kind: entry for entry in entries}
-    why = next((str(by_kind[kind].detail.get("reason", "")) for kind in (Kind.BAD, Kind.FAILED) if kind in by_kind), "")
+    why = next(
+        (
+            str(by_kind[kind].detail.get("reason", ""))
+            for kind in (Kind.BAD, Kind.FAILED)
+            if kind in by_kind
+        ),
+        "",
+    )
     if Kind.UNDONE in by_kind:
         left = "; ".join(by_kind[Kind.UNDONE].detail.get("left", []))
         return ("failed" if why else "rolled back"), "; ".join(filter(None, [why, left]))
@@ -93,12 +102,12 @@ def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict
         cooldown_hours: how long a service is held back.
     """
     held: dict[str, str] = {}
-    for one in adjustments(folder):
-        until = one.time + timedelta(hours=cooldown_hours)
-        if one.outcome == "failed" and until > now:
-            held[one.service] = (
-                f"held back until {until:%Y-%m-%d %H:%M} UTC: its {one.what} change of {one.time:%Y-%m-%d} failed"
-                + (f" ({one.detail})" if one.detail else "")
+    for adjustment in adjustments(folder):
+        until = adjustment.time + timedelta(hours=cooldown_hours)
+        if adjustment.outcome == "failed" and until > now:
+            held[adjustment.service] = (
+                f"held back until {until:%Y-%m-%d %H:%M} UTC: its {adjustment.what} change of {adjustment.time:%Y-%m-%d} failed"
+                + (f" ({adjustment.detail})" if adjustment.detail else "")
             )
     return held
 
@@ -106,4 +115,8 @@ def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict
 def steps_since(folder: Path, *, hours: float, now: datetime | None = None) -> int:
     """How many steps were begun in the last hours."""
     since = (now or datetime.now(UTC)) - timedelta(hours=hours)
-    return sum(entry.kind is Kind.INTENT and entry.time > since for _, entries in list_runs(folder) for entry in entries)
+    return sum(
+        entry.kind is Kind.INTENT and entry.time > since
+        for _, entries in list_runs(folder)
+        for entry in entries
+    )

@@ -80,20 +80,38 @@ class Journal:
     folder: Path
     handle: IO[bytes]
 
-    def write(self, kind: Kind, *, step: int | None = None, service: str = "", host: str = "", **detail: Any) -> Entry:
+    def write(
+        self,
+        kind: Kind,
+        *,
+        step: int | None = None,
+        service: str = "",
+        host: str = "",
+        **detail: Any,
+    ) -> Entry:
         """Add a line and wait until the disk has it.
 
         Raises:
             JournalLost: the line is not safe; nothing that it announces may be done.
         """
-        entry = Entry(time=datetime.now(UTC), run=self.run, kind=kind, step=step, service=service, host=host, detail=detail)
+        entry = Entry(
+            time=datetime.now(UTC),
+            run=self.run,
+            kind=kind,
+            step=step,
+            service=service,
+            host=host,
+            detail=detail,
+        )
         try:
             self.handle.write(entry.model_dump_json().encode() + b"\n")
             self.handle.flush()
             os.fsync(self.handle.fileno())
         except OSError as error:
             hint = f"Free the disk, then `capacity apply --resume --yes` or `capacity rollback {self.run} --yes`"
-            raise JournalLost(f"Cannot write the journal {self.folder}: {error.strerror}", hint) from error
+            raise JournalLost(
+                f"Cannot write the journal {self.folder}: {error.strerror}", hint
+            ) from error
         return entry
 
     def keep(self, content: bytes) -> str:
@@ -115,7 +133,8 @@ class Journal:
                 new.replace(path)
         except OSError as error:
             raise StorageError(
-                f"Cannot keep a backup in {path.parent}: {error.strerror}", "Free the disk and try again"
+                f"Cannot keep a backup in {path.parent}: {error.strerror}",
+                "Free the disk and try again",
             ) from error
         return name
 
@@ -128,7 +147,9 @@ class Journal:
         try:
             return (self.folder / _BACKUPS / name).read_bytes()
         except OSError as error:
-            raise StorageError(f"The backup {name} of run {self.run} cannot be read: {error.strerror}") from error
+            raise StorageError(
+                f"The backup {name} of run {self.run} cannot be read: {error.strerror}"
+            ) from error
 
     def entries(self) -> list[Entry]:
         """All lines so far."""
@@ -166,7 +187,8 @@ def open_journal(folder: Path, run: str) -> Journal:
             _sync(directory)
     except OSError as error:
         raise StorageError(
-            f"Cannot write the journal {place}: {error.strerror}", "Set apply.journal to another folder"
+            f"Cannot write the journal {place}: {error.strerror}",
+            "Set apply.journal to another folder",
         ) from error
     return Journal(run, place, handle)
 
@@ -188,13 +210,18 @@ def read_journal(place: Path) -> list[Entry]:
     try:
         text = (place / _LINES).read_bytes()
     except OSError as error:
-        raise InputError(f"There is no journal in {place}: {error.strerror}", "`capacity journal` lists the runs") from error
+        raise InputError(
+            f"There is no journal in {place}: {error.strerror}", "`capacity journal` lists the runs"
+        ) from error
     entries = []
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
             entries.append(Entry.model_validate(json.loads(line)))
         except (ValueError, ValidationError) as error:
-            raise InputError(f"{place / _LINES}:{number} is no line of a journal", "Restore that file from a backup") from error
+            raise InputError(
+                f"{place / _LINES}:{number} is no line of a journal",
+                "Restore that file from a backup",
+            ) from error
     return entries
 
 
@@ -245,7 +272,11 @@ def way_out(run: str, entries: list[Entry]) -> str:
         return f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` takes it back"
     if any(entry.kind is Kind.INTENT for entry in entries):
         return f"`capacity rollback {run} --yes` takes it back"
-    return "`capacity emergency undo --yes` starts again what it stopped" if still_stopped(entries) else ""
+    return (
+        "`capacity emergency undo --yes` starts again what it stopped"
+        if still_stopped(entries)
+        else ""
+    )
 
 
 def find_run(folder: Path, name: str) -> str:
@@ -254,7 +285,11 @@ def find_run(folder: Path, name: str) -> str:
     Raises:
         InputError: none, or several.
     """
-    found = [place.parent.name for place in sorted(folder.glob(f"*/{_LINES}")) if place.parent.name.startswith(name)]
+    found = [
+        place.parent.name
+        for place in sorted(folder.glob(f"*/{_LINES}"))
+        if place.parent.name.startswith(name)
+    ]
     if name in found:
         return name
     if len(found) != 1:

@@ -36,63 +36,89 @@ def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
     runs: dict[str, list[Entry]] = {}
     for place in dict.fromkeys(folders):
         for run, entries in list_runs(place, skip_damaged=True):
-            runs[run] = max(runs.get(run, []), entries, key=len)  # a run that went on elsewhere counts once
+            runs[run] = max(
+                runs.get(run, []), entries, key=len
+            )  # a run that went on elsewhere counts once
     started = _started(entry for entries in runs.values() for entry in entries)
-    found = [one for run, entries in runs.items() for one in changes_of(run, entries)]
-    found += [one for run, entries in runs.items() for one in _of_run(run, entries, started)]
+    found = [adjustment for run, entries in runs.items() for adjustment in changes_of(run, entries)]
+    found += [
+        adjustment for run, entries in runs.items() for adjustment in _of_run(run, entries, started)
+    ]
     wanted = {service, f"standalone/{service}"}
-    return sorted((one for one in found if not service or one.service in wanted), key=lambda one: one.time)
+    return sorted(
+        (adjustment for adjustment in found if not service or adjustment.service in wanted),
+        key=lambda adjustment: adjustment.time,
+    )
 
 
 def _started(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     """Host and container -> when it was started last; an undo, a restart and another run may all be what brought it back."""
-    lines = sorted((one for one in entries if one.kind is Kind.STARTED_AGAIN), key=lambda one: one.time)
-    return {(one.host, str(one.detail.get("id", ""))): one for one in lines}
+    lines = sorted(
+        (entry for entry in entries if entry.kind is Kind.STARTED_AGAIN),
+        key=lambda entry: entry.time,
+    )
+    return {(line.host, str(line.detail.get("id", ""))): line for line in lines}
 
 
-def _of_run(run: str, entries: list[Entry], started: Mapping[tuple[str, str], Entry]) -> Iterator[Adjustment]:
+def _of_run(
+    run: str, entries: list[Entry], started: Mapping[tuple[str, str], Entry]
+) -> Iterator[Adjustment]:
     ended = entries[-1].kind is Kind.FINISHED
     if entries[0].detail.get("why") == _FLUSH:
         yield _flushed(run, entries)
-    for position, one in enumerate(entries):
-        if one.kind in _BEGINS:
-            after = [other for other in entries[position + 1 :] if _same(one, other)]
-            what, good, said = _BEGINS[one.kind]
-            if one.kind is Kind.STARTING and any(other.kind is Kind.STOPPING and _same(one, other) for other in entries):
+    for position, entry in enumerate(entries):
+        if entry.kind in _BEGINS:
+            after = [other for other in entries[position + 1 :] if _same(entry, other)]
+            what, good, said = _BEGINS[entry.kind]
+            if entry.kind is Kind.STARTING and any(
+                other.kind is Kind.STOPPING and _same(entry, other) for other in entries
+            ):
                 continue  # the way back of a stop, which tells its end
             outcome, detail = _came_of(after, good, said, ended=ended)
-            if one.kind is Kind.STOPPING:
-                outcome, detail = _up_again(one, after, started, outcome, detail)
-            yield _deed(run, entries, one, what, outcome, detail)
-        elif one.kind is Kind.INTENT and not one.detail.get("changes"):
-            outcome, detail = outcome_of([other for other in entries if other.step == one.step], entries[-1])
-            what = {"file": "create"}.get(one.detail["mode"], str(one.detail["mode"]))
-            yield _deed(run, entries, one, what, outcome, detail, one.detail["containers"])
-        elif one.kind is Kind.REFUSED and "container" in one.detail:
-            yield _deed(run, entries, one, "start", "skipped", str(one.detail.get("reason", "")))
-        elif one.kind is Kind.STARTED_AGAIN and not any(_same(one, other) for other in entries[:position]):
-            yield _deed(run, entries, one, "start", "started again", "")
+            if entry.kind is Kind.STOPPING:
+                outcome, detail = _up_again(entry, after, started, outcome, detail)
+            yield _deed(run, entries, entry, what, outcome, detail)
+        elif entry.kind is Kind.INTENT and not entry.detail.get("changes"):
+            outcome, detail = outcome_of(
+                [other for other in entries if other.step == entry.step], entries[-1]
+            )
+            what = {"file": "create"}.get(entry.detail["mode"], str(entry.detail["mode"]))
+            yield _deed(run, entries, entry, what, outcome, detail, entry.detail["containers"])
+        elif entry.kind is Kind.REFUSED and "container" in entry.detail:
+            yield _deed(
+                run, entries, entry, "start", "skipped", str(entry.detail.get("reason", ""))
+            )
+        elif entry.kind is Kind.STARTED_AGAIN and not any(
+            _same(entry, other) for other in entries[:position]
+        ):
+            yield _deed(run, entries, entry, "start", "started again", "")
 
 
-def _same(one: Entry, other: Entry) -> bool:
+def _same(entry: Entry, other: Entry) -> bool:
     """Whether two lines are about one container; lines of a failed stop say its step alone."""
-    if "container" in one.detail and "container" in other.detail:
-        return bool(one.detail["container"] == other.detail["container"])
-    return one.step is not None and one.step == other.step
+    if "container" in entry.detail and "container" in other.detail:
+        return bool(entry.detail["container"] == other.detail["container"])
+    return entry.step is not None and entry.step == other.step
 
 
-def _came_of(after: Sequence[Entry], good: tuple[Kind, ...], said: str, *, ended: bool) -> tuple[str, str]:
+def _came_of(
+    after: Sequence[Entry], good: tuple[Kind, ...], said: str, *, ended: bool
+) -> tuple[str, str]:
     """The first line after a deed that tells its end."""
-    for one in after:
-        if one.kind in good:
+    for entry in after:
+        if entry.kind in good:
             return said, ""
-        if one.kind in _WORSE:
-            return "failed", str(one.detail.get("reason", ""))
+        if entry.kind in _WORSE:
+            return "failed", str(entry.detail.get("reason", ""))
     return ("failed", "") if ended else ("unfinished", "")
 
 
 def _up_again(
-    stop: Entry, after: Sequence[Entry], started: Mapping[tuple[str, str], Entry], outcome: str, detail: str
+    stop: Entry,
+    after: Sequence[Entry],
+    started: Mapping[tuple[str, str], Entry],
+    outcome: str,
+    detail: str,
 ) -> tuple[str, str]:
     """What has become of a stopped container since."""
     if outcome == "failed":
@@ -101,16 +127,22 @@ def _up_again(
     if back is not None and back.time > stop.time:
         other = f"as {back.detail['instead']}" if back.detail.get("instead") else ""
         return "started again", other if back.run == stop.run else f"by {back.run}"
-    tried = [one for one in after if one.kind in {Kind.START_FAILED, Kind.GIVEN_UP}]
+    tried = [entry for entry in after if entry.kind in {Kind.START_FAILED, Kind.GIVEN_UP}]
     if not tried:
         return outcome, detail
     return "still down", str(tried[-1].detail.get("reason", ""))
 
 
 def _flushed(run: str, entries: list[Entry]) -> Adjustment:
-    said = next((one for one in entries if one.kind in {Kind.DONE, Kind.FAILED}), None)
+    said = next((entry for entry in entries if entry.kind in {Kind.DONE, Kind.FAILED}), None)
     ended = entries[-1].kind is Kind.FINISHED
-    outcome = "flushed" if said is not None and said.kind is Kind.DONE else "failed" if ended else "unfinished"
+    outcome = (
+        "flushed"
+        if said is not None and said.kind is Kind.DONE
+        else "failed"
+        if ended
+        else "unfinished"
+    )
     detail = str(said.detail.get("said", "")) if said is not None and outcome == "failed" else ""
     first = entries[0].model_copy(update={"host": said.host if said else ""})
     return _deed(run, entries, first, "flush", outcome, detail)
@@ -119,7 +151,7 @@ def _flushed(run: str, entries: list[Entry]) -> Adjustment:
 def _deed(
     run: str,
     entries: list[Entry],
-    one: Entry,
+    entry: Entry,
     what: str,
     outcome: str,
     detail: str,
@@ -127,14 +159,14 @@ def _deed(
 ) -> Adjustment:
     started = entries[0].detail
     if containers is None:
-        containers = [{"id": one.detail.get("id", ""), "name": one.detail.get("container", "")}]
+        containers = [{"id": entry.detail.get("id", ""), "name": entry.detail.get("container", "")}]
     return Adjustment(
         run=run,
-        time=one.time,
+        time=entry.time,
         who=str(started.get("who", "")),
         why=str(started.get("why", "")),
-        service=one.service,
-        host=one.host,
+        service=entry.service,
+        host=entry.host,
         what=what,
         before=None,
         after=None,

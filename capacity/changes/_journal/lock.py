@@ -26,9 +26,13 @@ def apply_lock(folder: Path) -> Iterator[None]:
     path = folder / "lock"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = path.open("a+b", buffering=0)  # closing it must have nothing to write: the disk may be full
+        handle = path.open(
+            "a+b", buffering=0
+        )  # closing it must have nothing to write: the disk may be full
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder") from error
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder"
+        ) from error
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,19 +43,28 @@ def apply_lock(folder: Path) -> Iterator[None]:
         try:
             handle.write(owner().encode())
         except OSError as error:
-            raise StorageError(f"Cannot write {path}: {error.strerror}", "Free the disk and try again") from error
+            raise StorageError(
+                f"Cannot write {path}: {error.strerror}", "Free the disk and try again"
+            ) from error
         yield
         handle.truncate(0)
 
 
 def _refusal(folder: Path, held: str) -> Locked:
     """Who holds it, which run that is, how to end it, and what to do with that run then."""
-    runs = [(run, entries) for run, entries in list_runs(folder, skip_damaged=True) if entries[-1].kind is not Kind.FINISHED]
-    mine = [one for one in runs if any(entry.detail.get("who") == held for entry in one[1])]
+    runs = [
+        (run, entries)
+        for run, entries in list_runs(folder, skip_damaged=True)
+        if entries[-1].kind is not Kind.FINISHED
+    ]
+    mine = [run for run in runs if any(entry.detail.get("who") == held for entry in run[1])]
     number = held.rpartition("(process ")[2].rstrip(")")
     ended = f"end it with `kill -INT {number}`" if number.isdigit() else "end that process"
     if not mine:
-        return Locked(f"Something is being changed by {held or 'an unknown process'}", f"Wait for it, or {ended}")
+        return Locked(
+            f"Something is being changed by {held or 'an unknown process'}",
+            f"Wait for it, or {ended}",
+        )
     run, entries = mine[-1]
     what, back = _told(entries, held)
     then = f", then `capacity rollback {run} --yes`" if back else ""
@@ -63,6 +76,10 @@ def _told(entries: list[Entry], held: str) -> tuple[str, bool]:
     started = entries[0].detail
     why = str(started.get("why") or "")
     back = "plan" in started or why == _REVISION
-    if any(one.kind is Kind.ROLLBACK and one.detail.get("who") == held for one in entries):
+    if any(entry.kind is Kind.ROLLBACK and entry.detail.get("who") == held for entry in entries):
         return "A run is being taken back", back
-    return ("A plan is being applied" if "plan" in started else f"`{why or 'a change'}` is under way, begun"), back
+    return (
+        "A plan is being applied"
+        if "plan" in started
+        else f"`{why or 'a change'}` is under way, begun"
+    ), back

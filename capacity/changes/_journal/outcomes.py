@@ -60,26 +60,62 @@ def promised_against_realised(
         until: end of the span and of what is looked at.
     """
     rows = []
-    for one in adjustments(folder):
-        resource = {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(What(one.what))
-        if resource is not None and since <= one.time <= until and isinstance(one.after, (int, float)):
-            rows.append(_row(one, resource, float(one.after), usage[resource], oom_kills, until))
+    for adjustment in adjustments(folder):
+        resource = {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(
+            What(adjustment.what)
+        )
+        if (
+            resource is not None
+            and since <= adjustment.time <= until
+            and isinstance(adjustment.after, (int, float))
+        ):
+            rows.append(
+                _row(
+                    adjustment, resource, float(adjustment.after), usage[resource], oom_kills, until
+                )
+            )
     return rows[::-1]
 
 
 def _row(
-    one: Adjustment, resource: Resource, limit: float, usage: pd.DataFrame, oom_kills: pd.DataFrame | None, until: datetime
+    adjustment: Adjustment,
+    resource: Resource,
+    limit: float,
+    usage: pd.DataFrame,
+    oom_kills: pd.DataFrame | None,
+    until: datetime,
 ) -> Realised:
-    peak = _since(usage, one, until, "max")
-    kills = _since(oom_kills, one, until, "sum") or 0.0
+    peak = _since(usage, adjustment, until, "max")
+    kills = _since(oom_kills, adjustment, until, "sum") or 0.0
     breached = peak is not None and peak >= limit
-    good = one.outcome in {"verified", "done"} and not kills and not (breached and resource is Resource.MEMORY)
-    saved = (one.before - limit) * len(one.containers) if isinstance(one.before, (int, float)) else None
-    return Realised(one, resource, saved, one.evidence.get("breach_after"), peak, breached, kills, good)
+    good = (
+        adjustment.outcome in {"verified", "done"}
+        and not kills
+        and not (breached and resource is Resource.MEMORY)
+    )
+    saved = (
+        (adjustment.before - limit) * len(adjustment.containers)
+        if isinstance(adjustment.before, (int, float))
+        else None
+    )
+    return Realised(
+        adjustment,
+        resource,
+        saved,
+        adjustment.evidence.get("breach_after"),
+        peak,
+        breached,
+        kills,
+        good,
+    )
 
 
-def _since(frame: pd.DataFrame | None, one: Adjustment, until: datetime, how: str) -> float | None:
-    if frame is None or one.service not in frame.columns:
+def _since(
+    frame: pd.DataFrame | None, adjustment: Adjustment, until: datetime, how: str
+) -> float | None:
+    if frame is None or adjustment.service not in frame.columns:
         return None
-    part = frame[one.service][(frame.index > one.time) & (frame.index <= until)].dropna()
+    part = frame[adjustment.service][
+        (frame.index > adjustment.time) & (frame.index <= until)
+    ].dropna()
     return float(part.agg(how)) if len(part) else None

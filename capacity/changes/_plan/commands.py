@@ -39,7 +39,11 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
 def update_flags(limits: Mapping[Any, Any]) -> str:
     """The flags of `docker update` as shell words; empty when it can do nothing of this."""
     wanted = {What.of(thing): value for thing, value in limits.items()}
-    words = [_words(what, value) for what, value in wanted.items() if what is not What.MEMORY or What.MEMORY_SWAP not in wanted]
+    words = [
+        _words(what, value)
+        for what, value in wanted.items()
+        if what is not What.MEMORY or What.MEMORY_SWAP not in wanted
+    ]
     if wanted.get(What.MEMORY) is not None and wanted.get(What.MEMORY_SWAP) is not None:
         words += [f"--memory {math.ceil(wanted[What.MEMORY] / MIB)}m"]
     elif What.MEMORY in wanted and What.MEMORY_SWAP in wanted:
@@ -63,8 +67,16 @@ def _words(what: What, value: Any) -> str:
         return f"--memory-swap {'-1' if value == -1 else f'{math.ceil(value / MIB)}m'}"
     if what is What.RESERVATION:
         return f"--memory-reservation {math.ceil(value / MIB)}m"
-    flags = {What.CPUSET: "--cpuset-cpus", What.PIDS: "--pids-limit", What.RESTART_POLICY: "--restart"}
-    return f"{flags[what]} {quote(f'{value:.0f}' if isinstance(value, float) else str(value))}" if what in flags else ""
+    flags = {
+        What.CPUSET: "--cpuset-cpus",
+        What.PIDS: "--pids-limit",
+        What.RESTART_POLICY: "--restart",
+    }
+    return (
+        f"{flags[what]} {quote(f'{value:.0f}' if isinstance(value, float) else str(value))}"
+        if what in flags
+        else ""
+    )
 
 
 def containers_of(service: str) -> str:
@@ -77,6 +89,11 @@ def containers_of(service: str) -> str:
 
 def _listing(service: str, which: str) -> str:
     key = ServiceKey.parse(service)
-    labels = {"project": key.project, "service": key.service} | ({"oneoff": "False"} if "a" in which else {})
-    filters = " ".join("--filter " + quote(f"label=com.docker.compose.{name}={value}") for name, value in labels.items())
+    labels = {"project": key.project, "service": key.service} | (
+        {"oneoff": "False"} if "a" in which else {}
+    )
+    filters = " ".join(
+        "--filter " + quote(f"label=com.docker.compose.{name}={value}")
+        for name, value in labels.items()
+    )
     return f"docker ps {which} {filters}"

@@ -31,7 +31,12 @@ _DEPLOY = {
     "memory_reservation": ("reservations", "memory"),
     "cpus_reservation": ("reservations", "cpus"),
 }
-_OWN = {"memory": "mem_limit", "cpus": "cpus", "pids": "pids_limit", "memory_reservation": "mem_reservation"}
+_OWN = {
+    "memory": "mem_limit",
+    "cpus": "cpus",
+    "pids": "pids_limit",
+    "memory_reservation": "mem_reservation",
+}
 
 
 def by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange]]:
@@ -42,7 +47,9 @@ def by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange
     return found
 
 
-def emit_patch(plan: Plan, projects: Mapping[str, Declared], root: Path) -> tuple[str, dict[str, str]]:
+def emit_patch(
+    plan: Plan, projects: Mapping[str, Declared], root: Path
+) -> tuple[str, dict[str, str]]:
     """A unified diff that `git apply` accepts in `root`, and the services that it could not be made for, with the reason.
 
     Args:
@@ -62,12 +69,16 @@ def emit_patch(plan: Plan, projects: Mapping[str, Declared], root: Path) -> tupl
         for path, (before, after) in edits.items():
             first.setdefault(path, before)
             texts[path] = after
-    return "".join(patch_of(path, root, first[path], after) for path, after in sorted(texts.items())), refused
+    return "".join(
+        patch_of(path, root, first[path], after) for path, after in sorted(texts.items())
+    ), refused
 
 
 def _project(service: str, projects: Mapping[str, Declared]) -> Declared:
     name = ServiceKey.parse(service).project
-    return projects.get(name) or Declared(name, (), None, missing="no compose file of its project was named")
+    return projects.get(name) or Declared(
+        name, (), None, missing="no compose file of its project was named"
+    )
 
 
 def patch_of(path: Path, root: Path, before: str, after: str) -> str:
@@ -78,7 +89,10 @@ def patch_of(path: Path, root: Path, before: str, after: str) -> str:
     old, new = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (before, after))
     lines = list(unified_diff(old, new, _quoted(f"a/{name}"), _quoted(f"b/{name}"), lineterm=""))
     head = [f"{line}\n" for line in lines[:2]]
-    body = [line if line.endswith("\n") and not line.startswith("@@ ") else _ended(line) for line in lines[2:]]
+    body = [
+        line if line.endswith("\n") and not line.startswith("@@ ") else _ended(line)
+        for line in lines[2:]
+    ]
     return "".join([*head, *body])
 
 
@@ -89,7 +103,10 @@ def _ended(line: str) -> str:
 def _quoted(name: str) -> str:
     """A file's name as git writes it in a patch."""
     if re.search(r'[\x00-\x1f"\\\x7f-\uffff]', name):
-        octal = "".join(chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\{byte:03o}" for byte in name.encode())  # noqa: PLR2004 - printable ASCII
+        octal = "".join(
+            chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\' else f"\\{byte:03o}"
+            for byte in name.encode()
+        )
         return f'"{octal}"'
     return f"{name}\t" if " " in name else name
 
@@ -108,7 +125,11 @@ def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
             continue
         if any(change.what is What.HOST_PORT for change in changes):
             refused[service] = "an override file adds ports, it cannot move one"
-        said = [(change.what, change.before, change.after) for change in changes if change.what is not What.HOST_PORT]
+        said = [
+            (change.what, change.before, change.after)
+            for change in changes
+            if change.what is not What.HOST_PORT
+        ]
         if said:
             services[key.service] = _override(found, compose_settings(said))
     return (_yaml({"services": services}) if services else ""), refused
@@ -125,7 +146,9 @@ def _override(service: Service, wanted: Mapping[str, Any]) -> dict[str, Any]:
             said[_OWN.get(name, {"memswap": "memswap_limit"}.get(name, name))] = shown
         if name in _DEPLOY and (deploy or not own or name not in _OWN):
             part, key = _DEPLOY[name]
-            said.setdefault("deploy", {}).setdefault("resources", {}).setdefault(part, {})[key] = shown
+            said.setdefault("deploy", {}).setdefault("resources", {}).setdefault(part, {})[key] = (
+                shown
+            )
     return said
 
 
@@ -159,7 +182,9 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
         changes = [change for change in plan.changes if change.host == host]
         end = f"-{re.sub('[^A-Za-z0-9.-]', '_', host) or 'elsewhere'}" if len(hosts) > 1 else ""
         ordered = sorted(changes, key=lambda change: change.order)
-        scripts[f"apply{end}.sh"] = _script(plan, host, "Sets the limits", ordered, lambda change: change.after)
+        scripts[f"apply{end}.sh"] = _script(
+            plan, host, "Sets the limits", ordered, lambda change: change.after
+        )
         scripts[f"revert{end}.sh"] = _script(
             plan, host, "Sets the former limits again", ordered[::-1], lambda change: change.before
         )
@@ -191,9 +216,16 @@ def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], valu
         if change.what in LIVE:
             together.setdefault((change.order, change.service), {})[change.what] = value(change)
         else:
-            lines.append(f"# by hand: {_comment(change.label)}: {_comment(show_value(change.what, value(change)))}")
-    updates = [f"update {_filters(service)} -- {update_flags(limits)}" for (_, service), limits in together.items()]
-    return "\n".join([*lines, *(updates or ["echo 'nothing that docker update could do' >&2"])]) + "\n"
+            lines.append(
+                f"# by hand: {_comment(change.label)}: {_comment(show_value(change.what, value(change)))}"
+            )
+    updates = [
+        f"update {_filters(service)} -- {update_flags(limits)}"
+        for (_, service), limits in together.items()
+    ]
+    return (
+        "\n".join([*lines, *(updates or ["echo 'nothing that docker update could do' >&2"])]) + "\n"
+    )
 
 
 def _comment(text: str) -> str:
@@ -205,5 +237,6 @@ def _filters(service: str) -> str:
     if key.project == ServiceKey.STANDALONE:
         return quote(f"name=^/{re.escape(key.service)}$")
     return " ".join(
-        quote(f"label=com.docker.compose.{name}={value}") for name, value in (("project", key.project), ("service", key.service))
+        quote(f"label=com.docker.compose.{name}={value}")
+        for name, value in (("project", key.project), ("service", key.service))
     )

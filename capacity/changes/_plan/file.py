@@ -39,7 +39,9 @@ def write_plan(plan: Plan, path: Path) -> None:
     try:
         path.write_text(plan_text(plan), encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"Cannot write {path}: {error.strerror}", "Check the folder and the disk") from error
+        raise StorageError(
+            f"Cannot write {path}: {error.strerror}", "Check the folder and the disk"
+        ) from error
 
 
 def read_plan(path: Path) -> Plan:
@@ -55,15 +57,21 @@ def read_plan(path: Path) -> Plan:
         content: Any = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise InputError(
-                f"{path} is no plan: it holds {'nothing' if content is None else 'no mapping'}", "Name a plan.yaml of a report"
+                f"{path} is no plan: it holds {'nothing' if content is None else 'no mapping'}",
+                "Name a plan.yaml of a report",
             )
         return Plan.model_validate(content, by_alias=True, by_name=False)
     except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}", "Name a plan.yaml of a report") from error
+        raise InputError(
+            f"Cannot read {path}: {error.strerror}", "Name a plan.yaml of a report"
+        ) from error
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is no YAML: {error}", "Correct the place named above") from error
     except ValidationError as error:
-        raise InputError(f"{path} is no plan: {_first(error, content)}", "Correct it, or make it again with a report") from error
+        raise InputError(
+            f"{path} is no plan: {_first(error, content)}",
+            "Correct it, or make it again with a report",
+        ) from error
 
 
 def _first(error: ValidationError, content: Any) -> str:

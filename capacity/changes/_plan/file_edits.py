@@ -20,7 +20,10 @@ __all__ = ["edit_service"]
 
 
 def edit_service(
-    declared: Declared, service: str, changes: Iterable[PlannedChange], texts: Mapping[Path, str] | None = None
+    declared: Declared,
+    service: str,
+    changes: Iterable[PlannedChange],
+    texts: Mapping[Path, str] | None = None,
 ) -> dict[Path, tuple[str, str]]:
     """Compose file -> its text before and after some changes of one service.
 
@@ -38,14 +41,17 @@ def edit_service(
     name = ServiceKey.parse(service).service
     found = declared.service(name)
     if found is None:
-        raise ChangeRefused(f"{service}: its compose files do not declare it", declared.missing or "Take a new snapshot")
+        raise ChangeRefused(
+            f"{service}: its compose files do not declare it",
+            declared.missing or "Take a new snapshot",
+        )
     by_file: dict[Path, list[tuple[What, Value, Value]]] = {}
     for change in changes:
         origin = declared_value(found, change.what)[1] or found.where()
         path = Path(origin.file) if origin else declared.files[0]
         by_file.setdefault(path, []).append((change.what, change.before, change.after))
-    _check_together(found, [change for one in by_file.values() for change in one])
-    _check_awaited(declared, name, [change for one in by_file.values() for change in one])
+    _check_together(found, [change for part in by_file.values() for change in part])
+    _check_awaited(declared, name, [change for part in by_file.values() for change in part])
     edited = {}
     for path, wanted in by_file.items():
         before = (texts or {}).get(path)
@@ -54,7 +60,9 @@ def edit_service(
         try:
             edited[path] = (before, edit_compose(before, {name: settings}, file=path.name))
         except EditRefused as error:
-            raise EditRefused(f"{path}: {error.message}", error.hint, service=error.service, reason=error.reason) from error
+            raise EditRefused(
+                f"{path}: {error.message}", error.hint, service=error.service, reason=error.reason
+            ) from error
     return edited
 
 
@@ -67,17 +75,24 @@ def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]
         value = to.get(what, present)
         return value if isinstance(value, (int, float)) else None
 
-    limit, reserved = size(What.MEMORY, resources.memory), size(What.RESERVATION, resources.memory_reservation)
+    limit, reserved = (
+        size(What.MEMORY, resources.memory),
+        size(What.RESERVATION, resources.memory_reservation),
+    )
     swap = size(What.MEMORY_SWAP, None)
     if limit and reserved and limit < reserved:
-        raise refuse(EditReason.BELOW_RESERVATION, service.name, f"{limit:.0f} < {reserved:.0f} bytes")
+        raise refuse(
+            EditReason.BELOW_RESERVATION, service.name, f"{limit:.0f} < {reserved:.0f} bytes"
+        )
     if limit and swap and 0 < swap < limit:
         raise refuse(EditReason.ABOVE_SWAP, service.name, f"{limit:.0f} > {swap:.0f} bytes")
     if What.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
         raise refuse(EditReason.CPU_QUOTA, service.name)
 
 
-def _check_awaited(declared: Declared, name: str, wanted: Iterable[tuple[What, Value, Value]]) -> None:
+def _check_awaited(
+    declared: Declared, name: str, wanted: Iterable[tuple[What, Value, Value]]
+) -> None:
     """Refuse to wait for what is not there, or for what waits for this service itself: Compose would take the file no more."""
     services = declared.project.services if declared.project else {}
     for what, _, after in wanted:
@@ -93,10 +108,10 @@ def _needs(services: Mapping[str, Service], name: str) -> set[str]:
     found: set[str] = set()
     open_ends = [name]
     while open_ends:
-        one = open_ends.pop()
-        if one not in found and one in services:
-            found.add(one)
-            open_ends += services[one].depends_on
+        end = open_ends.pop()
+        if end not in found and end in services:
+            found.add(end)
+            open_ends += services[end].depends_on
     return found
 
 

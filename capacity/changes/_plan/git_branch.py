@@ -29,7 +29,9 @@ class Branch:
     refused: dict[str, str]
 
 
-def commit_plan(plan: Plan, projects: Mapping[str, Declared], repository: Path, branch: str = "") -> Branch:
+def commit_plan(
+    plan: Plan, projects: Mapping[str, Declared], repository: Path, branch: str = ""
+) -> Branch:
     """Commit the edits of the compose files on a new branch off HEAD. Nothing is pushed, nothing is checked out.
 
     Args:
@@ -46,7 +48,9 @@ def commit_plan(plan: Plan, projects: Mapping[str, Declared], repository: Path, 
     name = branch or f"capacity/{plan.plan_id}"
     parent = base = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     if _git(root, "branch", "--list", name).strip():
-        raise InputError(f"The branch {name} exists already", "Name another with --branch, or delete it")
+        raise InputError(
+            f"The branch {name} exists already", "Name another with --branch, or delete it"
+        )
     texts: dict[Path, str] = {}
     commits: dict[str, str] = {}
     refused: dict[str, str] = {}
@@ -63,35 +67,65 @@ def commit_plan(plan: Plan, projects: Mapping[str, Declared], repository: Path, 
                 _stage(root, path, after, index)
             texts |= edits
             tree = _git(root, "write-tree", environment=index).strip()
-            parent = _git(root, "commit-tree", tree, "-p", parent, "-F", "-", given=_message(plan, service, changes)).strip()
+            parent = _git(
+                root,
+                "commit-tree",
+                tree,
+                "-p",
+                parent,
+                "-F",
+                "-",
+                given=_message(plan, service, changes),
+            ).strip()
             commits[service] = parent
     if not commits:
         raise WorkError(
-            f"No service of the plan could be committed: {'; '.join(refused.values())}", "Correct that, or edit by hand"
+            f"No service of the plan could be committed: {'; '.join(refused.values())}",
+            "Correct that, or edit by hand",
         )
     _git(root, "branch", name, parent)
     return Branch(name, commits, refused)
 
 
 def _edits(
-    root: Path, base: str, projects: Mapping[str, Declared], service: str, changes: list[PlannedChange], texts: dict[Path, str]
+    root: Path,
+    base: str,
+    projects: Mapping[str, Declared],
+    service: str,
+    changes: list[PlannedChange],
+    texts: dict[Path, str],
 ) -> dict[Path, str]:
     """File -> new text, starting from what is committed, not from what lies in the working tree."""
     project = ServiceKey.parse(service).project
     declared = projects.get(project)
     if declared is None or declared.project is None:
-        raise InputError(f"{service}: {declared.missing if declared else 'no compose file of its project was named'}")
-    origins = {Path(origin.file) for one in declared.project.services.values() if (origin := one.where()) is not None}
-    committed = {path: _committed(root, base, path) for path in {*declared.files, *origins} if path not in texts}
+        raise InputError(
+            f"{service}: {declared.missing if declared else 'no compose file of its project was named'}"
+        )
+    origins = {
+        Path(origin.file)
+        for member in declared.project.services.values()
+        if (origin := member.where()) is not None
+    }
+    committed = {
+        path: _committed(root, base, path)
+        for path in {*declared.files, *origins}
+        if path not in texts
+    }
     edits = edit_service(
-        declared, service, changes, {**{path: text for path, text in committed.items() if text is not None}, **texts}
+        declared,
+        service,
+        changes,
+        {**{path: text for path, text in committed.items() if text is not None}, **texts},
     )
     for path in edits:
         if path not in texts and committed.get(path) is None:
             raise InputError(f"{path} is not committed in {root}", "Commit it first")
     changed = {path: after for path, (before, after) in edits.items() if before != after}
     if not changed:
-        raise InputError(f"{service}: what is committed says this already", "Nothing is left to commit for it")
+        raise InputError(
+            f"{service}: what is committed says this already", "Nothing is left to commit for it"
+        )
     return changed
 
 
@@ -113,20 +147,36 @@ def _stage(root: Path, path: Path, text: str, index: dict[str, str]) -> None:
 
 def _message(plan: Plan, service: str, changes: list[PlannedChange]) -> str:
     """What a reviewer needs: what, why, on which evidence, at which risk, and how to go back."""
-    said = [f"{one.what} {show_value(one.what, one.before)} -> {show_value(one.what, one.after)}" for one in changes]
+    said = [
+        f"{change.what} {show_value(change.what, change.before)} -> {show_value(change.what, change.after)}"
+        for change in changes
+    ]
     lines = [f"{service}: {', '.join(said)}", ""]
-    for one in changes:
-        lines += [f"{one.what}: {one.reason}. {one.why}", f"  risk: {one.risk}"]
-        lines += [f"  {name}: {value:.6g}" for name, value in one.evidence.items()]
+    for change in changes:
+        lines += [f"{change.what}: {change.reason}. {change.why}", f"  risk: {change.risk}"]
+        lines += [f"  {name}: {value:.6g}" for name, value in change.evidence.items()]
     return (
-        "\n".join([*lines, "", f"Plan: {plan.plan_id} of {plan.as_of:%Y-%m-%d %H:%M} UTC", f"History: {plan.made_from.history}"])
+        "\n".join(
+            [
+                *lines,
+                "",
+                f"Plan: {plan.plan_id} of {plan.as_of:%Y-%m-%d %H:%M} UTC",
+                f"History: {plan.made_from.history}",
+            ]
+        )
         + "\n"
     )
 
 
-def _git(folder: Path, *words: str, given: str | None = None, environment: dict[str, str] | None = None) -> str:
+def _git(
+    folder: Path, *words: str, given: str | None = None, environment: dict[str, str] | None = None
+) -> str:
     command = ["git", "-C", str(folder), *words]
-    variables = {name: value for name, value in os.environ.items() if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}}
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"}
+    }
     try:
         done = subprocess.run(  # noqa: S603 - words, no shell
             command,
@@ -140,6 +190,12 @@ def _git(folder: Path, *words: str, given: str | None = None, environment: dict[
         raise InputError("git is not installed", "Install it, or use the patch") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        hint = "Set user.name and user.email" if any("tell me who you are" in line for line in said) else "See what git says"
-        raise InputError(f"git {words[0]} failed in {folder}: {said[-1] if said else 'no commit yet'}", hint)
+        hint = (
+            "Set user.name and user.email"
+            if any("tell me who you are" in line for line in said)
+            else "See what git says"
+        )
+        raise InputError(
+            f"git {words[0]} failed in {folder}: {said[-1] if said else 'no commit yet'}", hint
+        )
     return done.stdout.decode()

@@ -15,7 +15,17 @@ from capacity._common.setting_values import check_value
 from capacity.changes._plan.commands import update_command
 from capacity.model import Change, Reason, Resource, Value, What
 
-__all__ = ["FILE_ONLY", "RECREATING", "MadeFrom", "Plan", "PlannedChange", "is_edited", "is_lowering", "is_raise", "make_plan"]
+__all__ = [
+    "FILE_ONLY",
+    "RECREATING",
+    "MadeFrom",
+    "Plan",
+    "PlannedChange",
+    "is_edited",
+    "is_lowering",
+    "is_raise",
+    "make_plan",
+]
 __all__ += ["plan_id", "plan_schema"]
 
 RECREATING = frozenset({What.HOST_PORT, What.ENVIRONMENT, What.HEALTH_CHECK})
@@ -37,24 +47,40 @@ class MadeFrom(_Part):
     history: str = Field(description="Hash of every sample used")
     settings: str = Field(description="Hash of the settings that change results")
     code: str = Field(description="Version of capacity")
-    files: dict[str, str] = Field({}, description="Compose file -> SHA-256 of its bytes; a file that differs now is left alone")
+    files: dict[str, str] = Field(
+        {},
+        description="Compose file -> SHA-256 of its bytes; a file that differs now is left alone",
+    )
 
 
 class PlannedChange(_Part):
     """One thing to change on one service; CPU in cores, memory in bytes."""
 
-    service: str = Field(description="project/service; a container outside Compose is standalone/NAME")
+    service: str = Field(
+        description="project/service; a container outside Compose is standalone/NAME"
+    )
     host: str = Field("", description="Where it runs; empty where the service is only on one host")
     what: What
-    before: Value = Field(alias="from", description="In force when the plan was made; null = unlimited or not set")
+    before: Value = Field(
+        alias="from", description="In force when the plan was made; null = unlimited or not set"
+    )
     after: Value = Field(alias="to", description="What is to be in force")
     reason: Reason
     why: str = Field("", description="The reason as a sentence")
-    risk: Risk = Field("medium", description="What can happen if it is wrong: nothing, slowness, a stopped or replaced container")
-    order: int = Field(0, ge=0, description="Lower numbers first: raises, then new and lower limits, then replacements")
+    risk: Risk = Field(
+        "medium",
+        description="What can happen if it is wrong: nothing, slowness, a stopped or replaced container",
+    )
+    order: int = Field(
+        0,
+        ge=0,
+        description="Lower numbers first: raises, then new and lower limits, then replacements",
+    )
     command: str = Field("", description="What would change it on the running containers")
     inverse: str = Field("", description="What would change it back")
-    evidence: dict[str, float] = Field({}, description="Numbers that support it, in the units of what is changed")
+    evidence: dict[str, float] = Field(
+        {}, description="Numbers that support it, in the units of what is changed"
+    )
 
     @property
     def resource(self) -> Resource | None:
@@ -69,7 +95,11 @@ class PlannedChange(_Part):
     @property
     def key(self) -> tuple[str, str, What, int]:
         """What stands only once in a plan: a service has one memory limit, and each of its ports moves once."""
-        port = self.before if self.what is What.HOST_PORT and isinstance(self.before, (int, float)) else 0
+        port = (
+            self.before
+            if self.what is What.HOST_PORT and isinstance(self.before, (int, float))
+            else 0
+        )
         return self.service, self.host, self.what, int(port)
 
     @field_validator("before", "after", mode="before")
@@ -89,7 +119,9 @@ class Plan(_Part):
     """All proposed changes of one run."""
 
     format: Literal[1] = 1
-    plan_id: str = Field(description="Hash of everything else; differs from it when somebody has edited the plan")
+    plan_id: str = Field(
+        description="Hash of everything else; differs from it when somebody has edited the plan"
+    )
     as_of: datetime
     valid_until: datetime
     made_from: MadeFrom
@@ -106,7 +138,12 @@ class Plan(_Part):
 
 
 def make_plan(
-    changes: Iterable[Change], *, hosts: Mapping[str, str], as_of: datetime, valid_until: datetime, made_from: MadeFrom
+    changes: Iterable[Change],
+    *,
+    hosts: Mapping[str, str],
+    as_of: datetime,
+    valid_until: datetime,
+    made_from: MadeFrom,
 ) -> Plan:
     """A plan from changes; its id is the hash of its content.
 
@@ -117,8 +154,12 @@ def make_plan(
         valid_until: after this moment it is refused.
         made_from: hashes of the inputs.
     """
-    planned = sorted((_planned(change, hosts.get(change.service, "")) for change in changes), key=_place)
-    unnamed = Plan(plan_id="", as_of=as_of, valid_until=valid_until, made_from=made_from, changes=planned)
+    planned = sorted(
+        (_planned(change, hosts.get(change.service, "")) for change in changes), key=_place
+    )
+    unnamed = Plan(
+        plan_id="", as_of=as_of, valid_until=valid_until, made_from=made_from, changes=planned
+    )
     return unnamed.model_copy(update={"plan_id": plan_id(unnamed)})
 
 
@@ -153,15 +194,23 @@ def is_raise(what: What, before: Value, after: Value) -> bool:
 
 def is_lowering(what: What, before: Value, after: Value) -> bool:
     """Whether a container gets less than it had, a first limit included."""
-    if what in {What.HOST_PORT, What.RESERVATION, What.CPU_RESERVATION} or not isinstance(after, (int, float)):
+    if what in {What.HOST_PORT, What.RESERVATION, What.CPU_RESERVATION} or not isinstance(
+        after, (int, float)
+    ):
         return False
     return before is None or (isinstance(before, (int, float)) and float(after) < float(before))
 
 
 def _risk(what: What, before: Value, after: Value) -> Risk:
-    if what in RECREATING or (what in {What.MEMORY, What.MEMORY_SWAP, What.PIDS} and is_lowering(what, before, after)):
+    if what in RECREATING or (
+        what in {What.MEMORY, What.MEMORY_SWAP, What.PIDS} and is_lowering(what, before, after)
+    ):
         return "high"
-    return "low" if is_raise(what, before, after) or what in FILE_ONLY | {What.RESERVATION} else "medium"
+    return (
+        "low"
+        if is_raise(what, before, after) or what in FILE_ONLY | {What.RESERVATION}
+        else "medium"
+    )
 
 
 def _order(what: What, before: Value, after: Value) -> int:
@@ -188,7 +237,11 @@ def _tidy(value: Any) -> Any:
         return {name: _tidy(part) for name, part in value.items()}
     if isinstance(value, list):
         return [_tidy(part) for part in value]
-    return int(value) if isinstance(value, float) and math.isfinite(value) and value.is_integer() else value
+    return (
+        int(value)
+        if isinstance(value, float) and math.isfinite(value) and value.is_integer()
+        else value
+    )
 
 
 def plan_schema() -> dict[str, Any]:

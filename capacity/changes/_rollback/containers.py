@@ -19,22 +19,28 @@ def containers_now(intent: Entry, engine: Engine) -> list[Container]:
         ChangeRefused: none of them exists any more.
     """
     try:
-        return [inspect(engine, one["id"]) for one in intent.detail["containers"]]
+        return [inspect(engine, before["id"]) for before in intent.detail["containers"]]
     except ContainerGone:
         pass
-    replicas = {one["replica"] for one in intent.detail["containers"]}
-    found = [one for one in of_service(intent, engine) if one.replica in replicas]
+    replicas = {before["replica"] for before in intent.detail["containers"]}
+    found = [container for container in of_service(intent, engine) if container.replica in replicas]
     if not found:
-        raise ChangeRefused(f"{intent.service} has no container any more", "Nothing is left to bring back there")
+        raise ChangeRefused(
+            f"{intent.service} has no container any more", "Nothing is left to bring back there"
+        )
     return found
 
 
 def of_service(intent: Entry, engine: Engine) -> list[Container]:
     """All containers that the service of a step has now."""
     with engine_errors(engine.host.name, "list its containers"):
-        known = [one["Id"] for one in engine.api.containers(all=True)]
+        known = [container["Id"] for container in engine.api.containers(all=True)]
     everything = []
     for identity in known:
         with suppress(ContainerGone):
             everything.append(inspect(engine, identity))
-    return [one for one in everything if one.key == intent.service and not one.oneoff]
+    return [
+        container
+        for container in everything
+        if container.key == intent.service and not container.oneoff
+    ]

@@ -28,17 +28,27 @@ def compose_program() -> list[str]:
     """
     docker = shutil.which("docker")
     if docker:
-        asked = subprocess.run([docker, "compose", "version"], capture_output=True, check=False, timeout=60)  # noqa: S603 - found by name
+        asked = subprocess.run(
+            [docker, "compose", "version"], capture_output=True, check=False, timeout=60
+        )
         if asked.returncode == 0:
             return [docker, "compose"]
     alone = shutil.which("docker-compose")
     if alone:
         return [alone]
-    raise InputError("Compose is not installed", "Install the docker compose plugin, or set apply.recreate = false")
+    raise InputError(
+        "Compose is not installed",
+        "Install the docker compose plugin, or set apply.recreate = false",
+    )
 
 
 def _up_words(
-    intent: Entry, *, force: bool = False, replicas: int | None = None, alone: bool = True, start: bool = True
+    intent: Entry,
+    *,
+    force: bool = False,
+    replicas: int | None = None,
+    alone: bool = True,
+    start: bool = True,
 ) -> list[str]:
     """The words after the program that bring a service in line with its files, and nothing else.
 
@@ -58,7 +68,9 @@ def _project_words(intent: Entry) -> list[str]:
     return ["--project-name", project["name"], "--project-directory", project["folder"], *files]
 
 
-def recreate(intent: Entry, engine: Engine, *, replicas: int | None, force: bool = False, start: bool = True) -> None:
+def recreate(
+    intent: Entry, engine: Engine, *, replicas: int | None, force: bool = False, start: bool = True
+) -> None:
     """Have Compose replace the containers of a step's service where they differ from the files, or all of them.
 
     What the service needs is left alone. Where Compose would find it in line with the files it is told of it all the same, or
@@ -79,13 +91,24 @@ def recreate(intent: Entry, engine: Engine, *, replicas: int | None, force: bool
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         environment = _environment(engine, Path(scratch))
         alone = not start or not _needs_are_in_line(intent, engine, program, environment)
-        _run(intent, [*program, *_up_words(intent, force=force, replicas=replicas, alone=alone, start=start)], environment)
+        _run(
+            intent,
+            [
+                *program,
+                *_up_words(intent, force=force, replicas=replicas, alone=alone, start=start),
+            ],
+            environment,
+        )
 
 
-def _needs_are_in_line(intent: Entry, engine: Engine, program: list[str], environment: dict[str, str]) -> bool:
+def _needs_are_in_line(
+    intent: Entry, engine: Engine, program: list[str], environment: dict[str, str]
+) -> bool:
     """Whether all that a service needs runs, well and as its files say: then Compose leaves it alone."""
     project = intent.detail["project"]
-    declared = load_declared(project["name"], project["files"], project["folder"], project.get("env_files", []))
+    declared = load_declared(
+        project["name"], project["files"], project["folder"], project.get("env_files", [])
+    )
     services = declared.project.services if declared.project is not None else {}
     left, needs = [ServiceKey.parse(intent.service).service], set[str]()
     while left:
@@ -101,30 +124,46 @@ def _needs_are_in_line(intent: Entry, engine: Engine, program: list[str], enviro
 
 
 def _is_in_line(engine: Engine, project: str, service: str, wanted: str) -> bool:
-    labels = [f"{_COMPOSE}project={project}", f"{_COMPOSE}service={service}", f"{_COMPOSE}oneoff=False"]
+    labels = [
+        f"{_COMPOSE}project={project}",
+        f"{_COMPOSE}service={service}",
+        f"{_COMPOSE}oneoff=False",
+    ]
     try:
         with engine_errors(engine.host.name, f"list the containers of {project}/{service}"):
             found = engine.api.containers(all=True, filters={"label": labels})
-            made = [inspect(engine, one["Id"]) for one in found]
-            images = {one.image: str(engine.api.inspect_image(one.image)["Id"]) for one in made}
+            made = [inspect(engine, new["Id"]) for new in found]
+            images = {
+                container.image: str(engine.api.inspect_image(container.image)["Id"])
+                for container in made
+            }
     except ContainerGone:  # meanwhile, or its image was removed
         return False
     return bool(made) and all(
-        one.running
-        and one.health in {None, "", "healthy"}
-        and one.labels.get(f"{_COMPOSE}config-hash") == wanted
-        and one.labels.get(f"{_COMPOSE}image", images[one.image]) == images[one.image]  # else Compose would replace it
-        for one in made
+        container.running
+        and container.health in {None, "", "healthy"}
+        and container.labels.get(f"{_COMPOSE}config-hash") == wanted
+        and container.labels.get(f"{_COMPOSE}image", images[container.image])
+        == images[container.image]  # else Compose would replace it
+        for container in made
     )
 
 
 def _environment(engine: Engine, scratch: Path) -> dict[str, str]:
     """What points Compose at the same Engine that we talk to."""
-    ours = {name: value for name, value in os.environ.items() if name not in {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"}}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"DOCKER_CONTEXT", "DOCKER_TLS_VERIFY"}
+    }
     ours["DOCKER_HOST"] = engine.host.address
     if engine.tls is not None:
         certificate, key = engine.tls.cert or (None, None)
-        for name, file in (("ca.pem", engine.tls.ca_cert), ("cert.pem", certificate), ("key.pem", key)):
+        for name, file in (
+            ("ca.pem", engine.tls.ca_cert),
+            ("cert.pem", certificate),
+            ("key.pem", key),
+        ):
             if file:
                 (scratch / name).symlink_to(Path(file).absolute())
         ours |= {"DOCKER_CERT_PATH": str(scratch), "DOCKER_TLS_VERIFY": "1"}
@@ -134,13 +173,22 @@ def _environment(engine: Engine, scratch: Path) -> dict[str, str]:
 def _run(intent: Entry, command: list[str], environment: dict[str, str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - words, no shell
-            command, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS, stdin=subprocess.DEVNULL
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired as error:
-        raise EngineRefused(f"{intent.service}: Compose did not finish in {_SECONDS} s", "Look at the service") from error
+        raise EngineRefused(
+            f"{intent.service}: Compose did not finish in {_SECONDS} s", "Look at the service"
+        ) from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()
         raise EngineRefused(
-            f"{intent.service}: Compose could not replace it: {said[-1] if said else 'no reason'}", "Correct that"
+            f"{intent.service}: Compose could not replace it: {said[-1] if said else 'no reason'}",
+            "Correct that",
         )
     return done.stdout

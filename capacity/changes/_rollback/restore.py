@@ -41,7 +41,9 @@ def hold_limits(intent: Entry, engine: Engine, but: Collection[What] = ()) -> li
     left = []
     besides = {*but, *(_MEMORY if {*but} & {*_MEMORY} else ())}  # memory and swap go together
     for now, was in _pairs(intent, engine):
-        before = {What(what): value for what, value in was["before"].items() if What(what) not in besides}
+        before = {
+            What(what): value for what, value in was["before"].items() if What(what) not in besides
+        }
         other = not_in_force(now, before, engine.host)
         if not other:
             continue
@@ -49,7 +51,11 @@ def hold_limits(intent: Entry, engine: Engine, but: Collection[What] = ()) -> li
         wanted: dict[What, Value] = {what: before[what] for what in dict.fromkeys((*other, *both))}
         send_update(engine, now, update_body(now, wanted, engine.host))
         missing = not_in_force(inspect(engine, now.id), wanted, engine.host)
-        left += [f"{now.name}: the Engine did not set {', '.join(missing)} as before"] if missing else []
+        left += (
+            [f"{now.name}: the Engine did not set {', '.join(missing)} as before"]
+            if missing
+            else []
+        )
     return left
 
 
@@ -66,11 +72,15 @@ def stop_idle(intent: Entry, engine: Engine) -> None:
 
 
 def _pairs(intent: Entry, engine: Engine) -> list[tuple[Container, Mapping[str, Any]]]:
-    was = {one["replica"]: one for one in intent.detail["containers"]}
-    return [(one, was[one.replica]) for one in containers_now(intent, engine) if one.replica in was]
+    was = {before["replica"]: before for before in intent.detail["containers"]}
+    return [
+        (container, was[container.replica])
+        for container in containers_now(intent, engine)
+        if container.replica in was
+    ]
 
 
-def pending(engine: Engine, one: Container, service: Service) -> list[str]:
+def pending(engine: Engine, container: Container, service: Service) -> list[str]:
     """What the compose files say otherwise than a container was made: a new container would bring it along.
 
     Looked at are image, command, entrypoint, user, working folder and environment; limits can change on a container that runs.
@@ -79,8 +89,8 @@ def pending(engine: Engine, one: Container, service: Service) -> list[str]:
         EngineError: no answer.
     """
     try:
-        with engine_errors(engine.host.name, f"inspect {one.name}"):
-            attrs = engine.api.inspect_container(one.id)
+        with engine_errors(engine.host.name, f"inspect {container.name}"):
+            attrs = engine.api.inspect_container(container.id)
             image = engine.api.inspect_image(attrs["Image"]).get("Config") or {}
     except ContainerGone:  # meanwhile, or its image was removed
         return []
@@ -91,17 +101,27 @@ def pending(engine: Engine, one: Container, service: Service) -> list[str]:
         "entrypoint": (model.get("entrypoint", image.get("Entrypoint")), made.get("Entrypoint")),
         "command": (model.get("command", command), made.get("Cmd")),
         "user": (service.user or image.get("User"), made.get("User")),
-        "working_dir": (model.get("working_dir") or image.get("WorkingDir"), made.get("WorkingDir")),
+        "working_dir": (
+            model.get("working_dir") or image.get("WorkingDir"),
+            made.get("WorkingDir"),
+        ),
     }
     apart = [
-        name for name, (said, has) in wanted.items() if not (name == "image" and said is None) and _plain(said) != _plain(has)
+        name
+        for name, (said, has) in wanted.items()
+        if not (name == "image" and said is None) and _plain(said) != _plain(has)
     ]
     return apart + [f"environment {name}" for name in _variables(service, made, image)]
 
 
 def _variables(service: Service, made: Mapping[str, Any], image: Mapping[str, Any]) -> list[str]:
-    own, base = (dict(text.partition("=")[::2] for text in config.get("Env") or ()) for config in (made, image))
-    said = base | {name: _plain(value) for name, value in service.environment.items() if value is not None}
+    own, base = (
+        dict(text.partition("=")[::2] for text in config.get("Env") or ())
+        for config in (made, image)
+    )
+    said = base | {
+        name: _plain(value) for name, value in service.environment.items() if value is not None
+    }
     return sorted(name for name in said.keys() | own.keys() if said.get(name) != own.get(name))
 
 

@@ -13,7 +13,16 @@ from capacity._common.setting_values import show_value
 from capacity._docker.engine import Engine, connect_all
 from capacity.changes._apply.step import Outcome
 from capacity.changes._journal.adjustments import outcome_of
-from capacity.changes._journal.journal import Entry, Journal, Kind, find_run, list_runs, open_journal, owner, read_journal
+from capacity.changes._journal.journal import (
+    Entry,
+    Journal,
+    Kind,
+    find_run,
+    list_runs,
+    open_journal,
+    owner,
+    read_journal,
+)
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._rollback.undo import lifted, undo
 from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
@@ -45,7 +54,9 @@ class Back:
     former: str
 
 
-def rollback_preview(run: str, settings: Settings, *, services: str = "*", folder: Path | None = None) -> list[Back]:
+def rollback_preview(
+    run: str, settings: Settings, *, services: str = "*", folder: Path | None = None
+) -> list[Back]:
     """What `rollback` would bring back, in its order; nothing is touched and no Engine is asked.
 
     Args:
@@ -62,15 +73,17 @@ def rollback_preview(run: str, settings: Settings, *, services: str = "*", folde
     name = find_run(folder, run)
     intents = _standing(name, read_journal(folder / name), services)
     _refuse_older({folder, settings.apply.journal}, name, intents)
-    return [one for intent in reversed(intents) for one in _backs(intent)]
+    return [back for intent in reversed(intents) for back in _backs(intent)]
 
 
 def _backs(intent: Entry) -> Iterator[Back]:
-    names = tuple(str(one["name"]) for one in intent.detail["containers"])
+    names = tuple(str(before["name"]) for before in intent.detail["containers"])
     place = (intent.step or 0, intent.service, intent.host, names)
     for change in intent.detail["changes"]:
         what = What(change["what"])
-        yield Back(*place, str(what), show_value(what, change["to"]), show_value(what, change["from"]))
+        yield Back(
+            *place, str(what), show_value(what, change["to"]), show_value(what, change["from"])
+        )
     if not intent.detail["changes"]:
         for file in intent.detail["files"]:
             yield Back(*place, str(file["path"]), "as after the run", "as before the run")
@@ -115,7 +128,9 @@ def rollback(
         name = find_run(folder, run)
         journal = open_journal(folder, name)
         with closing(journal.handle), connect_all(settings.engine) as (engines, _):
-            _refuse_older({folder, settings.apply.journal}, name, _standing(name, journal.entries(), services))
+            _refuse_older(
+                {folder, settings.apply.journal}, name, _standing(name, journal.entries(), services)
+            )
             return take_back(journal, engines, services=services, exact=exact, progress=progress)
 
 
@@ -144,7 +159,9 @@ def take_back(
     progress = progress or Silent()
     entries = journal.entries()
     intents = _standing(journal.run, entries, services)
-    ends = any(one.kind is Kind.FINISHED for one in entries) or not _half_done(entries, services)
+    ends = any(entry.kind is Kind.FINISHED for entry in entries) or not _half_done(
+        entries, services
+    )
     outcomes = []
     progress.start("steps back", len(intents))
     try:
@@ -153,11 +170,13 @@ def take_back(
             outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
             progress.advance(intent.service)
         if ends:
-            whole = all(one.state == "undone" for one in outcomes)
+            whole = all(outcome.state == "undone" for outcome in outcomes)
             journal.write(Kind.FINISHED, state="rolled-back" if whole else "failed")
     except (EngineError, StorageError) as error:
         hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
-        raise ApplyFailed(f"Rolling back {journal.run} stopped half way: {error.message}", hint) from error
+        raise ApplyFailed(
+            f"Rolling back {journal.run} stopped half way: {error.message}", hint
+        ) from error
     finally:
         progress.finish()
     return outcomes
@@ -165,9 +184,11 @@ def take_back(
 
 def _half_done(entries: list[Entry], services: str) -> bool:
     """Whether steps of other services were interrupted: their run must stay open, or nobody would look at them again."""
-    settled = {one.step for one in entries if one.kind in {Kind.DONE, Kind.VERIFIED, Kind.UNDONE}}
-    left = [one for one in entries if one.kind is Kind.INTENT and one.step not in settled]
-    return any(not fnmatchcase(one.service, services) for one in left)
+    settled = {
+        entry.step for entry in entries if entry.kind in {Kind.DONE, Kind.VERIFIED, Kind.UNDONE}
+    }
+    left = [entry for entry in entries if entry.kind is Kind.INTENT and entry.step not in settled]
+    return any(not fnmatchcase(entry.service, services) for entry in left)
 
 
 def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> Outcome:
@@ -175,7 +196,9 @@ def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: 
     if engine is None:
         return Outcome(*place, "failed", f"{intent.host} does not answer", intent)
     left = undo(intent, engine, journal, exact=exact)
-    return Outcome(*place, "failed" if left else "undone", "; ".join(left or lifted(intent, engine)), intent)
+    return Outcome(
+        *place, "failed" if left else "undone", "; ".join(left or lifted(intent, engine)), intent
+    )
 
 
 def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
@@ -184,12 +207,18 @@ def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
     Raises:
         InputError: the run has steps, and none of such a service.
     """
-    undone = {entry.step for entry in entries if entry.kind is Kind.UNDONE and not entry.detail.get("left")}
+    undone = {
+        entry.step
+        for entry in entries
+        if entry.kind is Kind.UNDONE and not entry.detail.get("left")
+    }
     intents = [entry for entry in entries if entry.kind is Kind.INTENT]
     fitting = [entry for entry in intents if fnmatchcase(entry.service, services)]
     if intents and not fitting:
         known = ", ".join(dict.fromkeys(entry.service for entry in intents))
-        raise InputError(f"The run {run} changed no service that fits {services!r}", f"It changed {known}")
+        raise InputError(
+            f"The run {run} changed no service that fits {services!r}", f"It changed {known}"
+        )
     return [entry for entry in fitting if entry.step not in undone]
 
 
@@ -197,17 +226,36 @@ def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> No
     """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
     mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
     runs: dict[str, list[Entry]] = {}
-    for name, entries in (one for folder in folders for one in list_runs(folder, skip_damaged=True)):
-        if len(entries) > len(runs.get(name, ())):  # one that went on in memory has fewer lines on the disk
+    for name, entries in (
+        run for folder in folders for run in list_runs(folder, skip_damaged=True)
+    ):
+        if len(entries) > len(
+            runs.get(name, ())
+        ):  # one that went on in memory has fewer lines on the disk
             runs[name] = entries
     for name, entries in runs.items():
         for intent in entries if name != run and mine else []:
-            if intent.kind is not Kind.INTENT or intent.time <= min(one.time for one in intents):
+            if intent.kind is not Kind.INTENT or intent.time <= min(
+                entry.time for entry in intents
+            ):
                 continue
-            both = [_common(_touched(intent), what) for *place, what in mine if place == [intent.service, intent.host]]
+            both = [
+                _common(_touched(intent), what)
+                for *place, what in mine
+                if place == [intent.service, intent.host]
+            ]
             found = next(filter(None, both), "")
-            if found and outcome_of([one for one in entries if one.step == intent.step], entries[-1])[0] in _STANDS:
-                raise ChangeRefused(f"The run {name} changed {intent.service}{found} later", f"Take that back first: {name}")
+            if (
+                found
+                and outcome_of(
+                    [entry for entry in entries if entry.step == intent.step], entries[-1]
+                )[0]
+                in _STANDS
+            ):
+                raise ChangeRefused(
+                    f"The run {name} changed {intent.service}{found} later",
+                    f"Take that back first: {name}",
+                )
 
 
 def _touched(intent: Entry) -> set[str]:
@@ -215,8 +263,8 @@ def _touched(intent: Entry) -> set[str]:
     return {str(change["what"]) for change in intent.detail["changes"]} or {_WHOLE}
 
 
-def _common(one: set[str], other: set[str]) -> str:
+def _common(first: set[str], other: set[str]) -> str:
     """What two steps on one service both changed, for the message; empty where they do not meet."""
-    if _WHOLE in one | other:
-        return " as a whole" if _WHOLE in one else f" {min(one)}"
-    return f" {min(one & other)}" if one & other else ""
+    if _WHOLE in first | other:
+        return " as a whole" if _WHOLE in first else f" {min(first)}"
+    return f" {min(first & other)}" if first & other else ""

@@ -16,13 +16,21 @@ from capacity.changes._plan.plan import FILE_ONLY
 from capacity.changes._rollback.containers import containers_now, of_service
 from capacity.changes._rollback.recreate import recreate
 from capacity.changes._rollback.restore import IDLE, hold_limits, stop_idle
-from capacity.errors import CapacityError, ChangeRefused, ContainerGone, EngineRefused, EngineUnreachable
+from capacity.errors import (
+    CapacityError,
+    ChangeRefused,
+    ContainerGone,
+    EngineRefused,
+    EngineUnreachable,
+)
 from capacity.model import Value, What
 
 __all__ = ["lifted", "undo"]
 
 
-def undo(intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False) -> list[str]:
+def undo(
+    intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False
+) -> list[str]:
     """Bring file and containers back to what they were before the step, and say so in the journal.
 
     Args:
@@ -70,12 +78,20 @@ def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
 
 def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: bool) -> list[str]:
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    touched = [What(change["what"]) for change in intent.detail["changes"] if change["what"] not in FILE_ONLY]
+    touched = [
+        What(change["what"])
+        for change in intent.detail["changes"]
+        if change["what"] not in FILE_ONLY
+    ]
     if intent.detail["mode"] in {"file", "stop", "recreate"}:
         return _whole_back(intent, engine, journal)
     if intent.detail["mode"] == "create":
         return _removed(intent, engine, journal)
-    if exact and intent.detail["project"] and any(before.get(what) is None for before in was.values() for what in touched):
+    if (
+        exact
+        and intent.detail["project"]
+        and any(before.get(what) is None for before in was.values() for what in touched)
+    ):
         recreate(intent, engine, replicas=_number(intent, engine), force=True)
         return []
     left = []
@@ -89,7 +105,9 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
         if not not_in_force(now, wanted, engine.host):
             continue
         _set_back(engine, now, wanted, exact=exact)
-        missing = not_in_force(inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host)
+        missing = not_in_force(
+            inspect(engine, now.id), {what: wanted[what] for what in touched}, engine.host
+        )
         if missing:
             left.append(f"{now.name}: the Engine did not set {', '.join(missing)} back")
     return left
@@ -105,7 +123,9 @@ def _set_back(engine: Engine, now: Container, wanted: dict[What, Value], *, exac
             raise
         if not exact:
             hint = "--exact stops it, sets the limit and starts it again"
-            raise EngineRefused(f"{now.name} may use more by now than its former limit: {error.message}", hint) from error
+            raise EngineRefused(
+                f"{now.name} may use more by now than its former limit: {error.message}", hint
+            ) from error
         lifecycle.stop(engine, now.id, now.name)
         try:
             send_update(engine, now, body)
@@ -121,7 +141,12 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
             continue
         now = inspect(engine, was["id"], was["name"])
         if now.state == "exited" and (now.exit_code or not policy.startswith("on-failure")):
-            named = {"service": intent.service, "host": intent.host, "container": now.name, "id": now.id}
+            named = {
+                "service": intent.service,
+                "host": intent.host,
+                "container": now.name,
+                "id": now.id,
+            }
             journal.write(Kind.STARTING, step=intent.step, **named)
             lifecycle.start(engine, now.id, now.name)
             journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
@@ -130,13 +155,18 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
 def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
     if intent.detail["mode"] == "stop":
-        ended = any(one.step == intent.step and one.kind in {Kind.DONE, Kind.FAILED} for one in journal.entries())
+        ended = any(
+            entry.step == intent.step and entry.kind in {Kind.DONE, Kind.FAILED}
+            for entry in journal.entries()
+        )
         try:
-            for one in intent.detail["containers"]:
-                if one["seen"]["state"] == "running":
-                    if not ended:  # the Engine may still be at it, and would end what is started meanwhile
-                        lifecycle.stop(engine, one["id"], one["name"])
-                    lifecycle.start(engine, one["id"], one["name"])
+            for before in intent.detail["containers"]:
+                if before["seen"]["state"] == "running":
+                    if (
+                        not ended
+                    ):  # the Engine may still be at it, and would end what is started meanwhile
+                        lifecycle.stop(engine, before["id"], before["name"])
+                    lifecycle.start(engine, before["id"], before["name"])
         except ContainerGone:
             recreate(intent, engine, replicas=_number(intent, engine))
     return _made_again(intent, engine) if intent.detail["mode"] == "recreate" else []
@@ -147,11 +177,16 @@ def _made_again(intent: Entry, engine: Engine) -> list[str]:
     was = intent.detail["containers"]
     left = []
     if _replaced(intent, engine):
-        recreate(intent, engine, replicas=_number(intent, engine), start=any(one["seen"]["state"] not in IDLE for one in was))
+        recreate(
+            intent,
+            engine,
+            replicas=_number(intent, engine),
+            start=any(before["seen"]["state"] not in IDLE for before in was),
+        )
         left = [
-            f"{one['name']} was made before the compose files were edited, and is as they say now: {', '.join(one['pending'])}"
-            for one in was
-            if one.get("pending")
+            f"{before['name']} was made before the compose files were edited, and is as they say now: {', '.join(before['pending'])}"
+            for before in was
+            if before.get("pending")
         ]
     left += hold_limits(intent, engine)
     stop_idle(intent, engine)
@@ -161,12 +196,13 @@ def _made_again(intent: Entry, engine: Engine) -> list[str]:
 def _replaced(intent: Entry, engine: Engine) -> bool:
     """Whether the containers of the step are not there any more as they were, or others beside them."""
     try:
-        now = [inspect(engine, one["id"]) for one in intent.detail["containers"]]
+        now = [inspect(engine, before["id"]) for before in intent.detail["containers"]]
     except ContainerGone:
         return True
     same = all(
-        one.name == was["name"] and (one.running or was["seen"]["state"] not in {"running", "restarting"})
-        for one, was in zip(now, intent.detail["containers"], strict=True)
+        container.name == was["name"]
+        and (container.running or was["seen"]["state"] not in {"running", "restarting"})
+        for container, was in zip(now, intent.detail["containers"], strict=True)
     )
     return not same or _number(intent, engine) != len(of_service(intent, engine))
 
@@ -179,18 +215,29 @@ def _number(intent: Entry, engine: Engine) -> int:
 
 def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     """Remove what a step made where there was nothing; what somebody else made there since stays, and is said."""
-    lines = [one for one in journal.entries() if one.step == intent.step]
-    made = {one.detail["id"] for one in lines if one.kind is Kind.CREATED}
-    whole = not any(one.kind is Kind.DONE for one in lines)  # it came not so far as to say what it had made
+    lines = [entry for entry in journal.entries() if entry.step == intent.step]
+    made = {line.detail["id"] for line in lines if line.kind is Kind.CREATED}
+    whole = not any(
+        line.kind is Kind.DONE for line in lines
+    )  # it came not so far as to say what it had made
     found = of_service(intent, engine)
-    for one in found:
-        if whole or one.id in made:
-            named: dict[str, Any] = {"service": intent.service, "host": intent.host, "container": one.name, "id": one.id}
+    for container in found:
+        if whole or container.id in made:
+            named: dict[str, Any] = {
+                "service": intent.service,
+                "host": intent.host,
+                "container": container.name,
+                "id": container.id,
+            }
             journal.write(Kind.REMOVING, step=intent.step, **named)
-            lifecycle.remove(engine, one.id, one.name)
+            lifecycle.remove(engine, container.id, container.name)
             journal.write(Kind.REMOVED, step=intent.step, **named)
-    others = [one.name for one in found if not whole and one.id not in made]
-    return [f"{', '.join(others)} was made by somebody else since, and stays: remove it yourself"] if others else []
+    others = [container.name for container in found if not whole and container.id not in made]
+    return (
+        [f"{', '.join(others)} was made by somebody else since, and stays: remove it yourself"]
+        if others
+        else []
+    )
 
 
 def lifted(intent: Entry, engine: Engine) -> list[str]:
@@ -198,16 +245,23 @@ def lifted(intent: Entry, engine: Engine) -> list[str]:
     if intent.detail["mode"] != "live":
         return []
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    touched = {What(change["what"]) for change in intent.detail["changes"]} & {What.CPUS, What.CPUSET}
-    way = "--exact makes a new container" if intent.detail["project"] else "only a new container has none again"
+    touched = {What(change["what"]) for change in intent.detail["changes"]} & {
+        What.CPUS,
+        What.CPUSET,
+    }
+    way = (
+        "--exact makes a new container"
+        if intent.detail["project"]
+        else "only a new container has none again"
+    )
     try:
-        now = [one for one in containers_now(intent, engine) if one.replica in was]
+        now = [current for current in containers_now(intent, engine) if current.replica in was]
     except (ChangeRefused, ContainerGone):
         return []
     return [
-        f"{one.name} shows {what} {show_value(what, live_value(one, what))}, which is all of {engine.host.name}, where it was"
+        f"{current.name} shows {what} {show_value(what, live_value(current, what))}, which is all of {engine.host.name}, where it was"
         f" empty: {way}"
-        for one in now
+        for current in now
         for what in sorted(touched)
-        if not was[one.replica].get(what) and live_value(one, what)
+        if not was[current.replica].get(what) and live_value(current, what)
     ]

@@ -31,7 +31,9 @@ def agents_pooled(
     for key in sorted({*facts.declared, *facts.live}):
         for image in sorted(facts.images(key)):
             name = key.partition("/")[2].lower()
-            if not any(fnmatchcase(text, glob) for glob in agents for text in (name, image.lower())):
+            if not any(
+                fnmatchcase(text, glob) for glob in agents for text in (name, image.lower())
+            ):
                 continue
             if label in facts.labels(key):
                 pooled.append(key)
@@ -41,12 +43,18 @@ def agents_pooled(
         yield passed(key, "belongs to a pool")
     for image, keys in alone.items():
         for key in dict.fromkeys(keys):
-            one = facts.declared.get(key)
+            service = facts.declared.get(key)
             limit = f"{most} stand-alone service of an image"
-            evidence = Evidence.at(one.where("image") if one else None, f"{len(set(keys))} services run {image}", limit)
+            evidence = Evidence.at(
+                service.where("image") if service else None,
+                f"{len(set(keys))} services run {image}",
+                limit,
+            )
             if len(set(keys)) > most:
                 others = ", ".join(sorted(set(keys) - {key}))
-                yield failed(key, f"is a stand-alone instance of {image}, as are {others}", evidence)
+                yield failed(
+                    key, f"is a stand-alone instance of {image}, as are {others}", evidence
+                )
             else:
                 yield passed(key, f"is the only service of {image}", evidence)
 

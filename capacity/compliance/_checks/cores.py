@@ -34,7 +34,12 @@ def cores_balanced(
     hosts = sorted({str(name).rpartition("/")[0] for name in busy.columns})
     for host in hosts:
         cores = recent[[str(name).rpartition("/")[0] == host for name in recent.index]]
-        evidence = Evidence(threshold=f"imbalance {imbalance:g}", window=f"the last {days:g} days", query=query, host=host)
+        evidence = Evidence(
+            threshold=f"imbalance {imbalance:g}",
+            window=f"the last {days:g} days",
+            query=query,
+            host=host,
+        )
         if len(cores) < 2:  # noqa: PLR2004 - one core cannot be uneven, none cannot be judged
             yield unknown(host, f"{len(cores)} cores are measured", evidence)
             continue
@@ -65,17 +70,27 @@ def cpu_pinning(
     own = {"infrastructure": infrastructure, "critical": critical, "standard": standard}
     wanted = {category: cores or facts.cores.get(category) for category, cores in own.items()}
     for key in sorted({*facts.declared, *facts.live}):
-        one = facts.declared.get(key)
-        cpusets = {container.container.cpuset for container in facts.running(key)} or {(one.service.cpuset if one else "") or ""}
-        where = one.where("cpuset") if one else None
+        service = facts.declared.get(key)
+        cpusets = {container.container.cpuset for container in facts.running(key)} or {
+            (service.service.cpuset if service else "") or ""
+        }
+        where = service.where("cpuset") if service else None
         for cpuset in sorted(cpusets):
             yield _pinned(facts, key, cpuset, wanted, Evidence.at(where, cpuset or "not pinned"))
 
 
-def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], evidence: Evidence) -> Verdict:
-    if _host_cores(facts, key) is None and not any(wanted.values()):  # files alone: a hook must not wait for heavy imports
+def _pinned(
+    facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], evidence: Evidence
+) -> Verdict:
+    if _host_cores(facts, key) is None and not any(
+        wanted.values()
+    ):  # files alone: a hook must not wait for heavy imports
         unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
-        return unknown(key, unsure, evidence) if cpuset else failed(key, "is not pinned to the cores of its category", evidence)
+        return (
+            unknown(key, unsure, evidence)
+            if cpuset
+            else failed(key, "is not pinned to the cores of its category", evidence)
+        )
     from capacity._common.units import parse_cpuset
     from capacity.sizing._placement import format_cores_list
     from capacity.sizing._service_types import type_of, types_with
@@ -83,7 +98,9 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
     category = type_of(key, types_with(facts.types)).category
     allowed = _allowed(facts, key, category, wanted)
     if allowed is None and cpuset:
-        return unknown(key, f"is pinned to {cpuset}; the number of its host's cores is not known", evidence)
+        return unknown(
+            key, f"is pinned to {cpuset}; the number of its host's cores is not known", evidence
+        )
     named = format_cores_list(allowed) if allowed else f"the cores of {category} services"
     shown = Evidence(evidence.value, named, file=evidence.file, line=evidence.line)
     if allowed == ():
@@ -99,7 +116,9 @@ def _pinned(facts: Facts, key: str, cpuset: str, wanted: dict[str, str | None], 
     return passed(key, f"is pinned to {cpuset}", shown)
 
 
-def _allowed(facts: Facts, key: str, category: str, wanted: dict[str, str | None]) -> tuple[int, ...] | None:
+def _allowed(
+    facts: Facts, key: str, category: str, wanted: dict[str, str | None]
+) -> tuple[int, ...] | None:
     """The cores of a category on the service's host; nothing on a host too small to divide, None where its size is unknown."""
     from capacity._common.units import parse_cpuset
     from capacity.sizing._placement import core_ranges
@@ -114,7 +133,11 @@ def _allowed(facts: Facts, key: str, category: str, wanted: dict[str, str | None
 
 def _host_cores(facts: Facts, key: str) -> int | None:
 
-    sizes = [facts.inventory.host(one.container.host).cores for one in facts.running(key)] if facts.inventory else []
+    sizes = (
+        [facts.inventory.host(container.container.host).cores for container in facts.running(key)]
+        if facts.inventory
+        else []
+    )
     if not sizes and facts.inventory and facts.inventory.hosts:
         sizes = [host.cores for host in facts.inventory.hosts]
     if not sizes and facts.history is not None and key in facts.history.services:

@@ -47,14 +47,24 @@ def cpu_share(
         whole, count = float(allocated[name]), int(samples[name])
         evidence = Evidence(window=window, query=history.queries.get(Signal.CPU, ""))
         if count < least_samples or not whole > 0:
-            cause = "neither limit nor host size is known" if count >= least_samples else f"{count} samples are too few"
+            cause = (
+                "neither limit nor host size is known"
+                if count >= least_samples
+                else f"{count} samples are too few"
+            )
             yield unknown(name, cause, evidence)
             continue
         minutes = float(above[name]) * history.step.total_seconds() / 60
         used = f"{float(high[name]) / whole:.0%}"
-        of = count_cores(whole) if limits[name] > 0 else f"its host's {count_cores(whole)}, having no limit"
+        of = (
+            count_cores(whole)
+            if limits[name] > 0
+            else f"its host's {count_cores(whole)}, having no limit"
+        )
         shown = replace(
-            evidence, value=f"p{percentile:g} {used} of {of}, {minutes:.0f} min above {share:.0%}", threshold=f"{share:.0%}"
+            evidence,
+            value=f"p{percentile:g} {used} of {of}, {minutes:.0f} min above {share:.0%}",
+            threshold=f"{share:.0%}",
         )
         verdict = failed if float(high[name]) > share * whole else passed
         yield verdict(name, f"uses {used} (p{percentile:g}) of {of}", shown)
@@ -64,11 +74,15 @@ def _limits(facts: Facts, history: History) -> pd.Series[float]:
     """Cores each service may use: the limit in force, else the declared one; NaN without any."""
     allocated = history.limits(Resource.CPU)
     for key in allocated.index:
-        live = [one.container.cpus for one in facts.running(key)]
+        live = [container.container.cpus for container in facts.running(key)]
         if live:
             known = [cpus for cpus in live if cpus]
             allocated[key] = min(known) if len(known) == len(live) else float("nan")
-        elif not allocated[key] > 0 and key in facts.declared and facts.declared[key].service.resources.cpus:
+        elif (
+            not allocated[key] > 0
+            and key in facts.declared
+            and facts.declared[key].service.resources.cpus
+        ):
             allocated[key] = facts.declared[key].service.resources.cpus
     return allocated
 
@@ -76,16 +90,25 @@ def _limits(facts: Facts, history: History) -> pd.Series[float]:
 @check("cpu-limit")
 def cpu_limit(facts: Facts) -> Iterator[Verdict]:
     """Every service has a CPU limit, declared and in force."""
-    for key, one in facts.pairs:
-        limit = one.service.resources.cpus
-        evidence = Evidence.at(one.where(*_DECLARED), count_cores(limit) if limit else "no limit", "any limit")
-        yield passed(key, f"declares {count_cores(limit)}", evidence) if limit else failed(key, "declares no CPU limit", evidence)
+    for key, pair in facts.pairs:
+        limit = pair.service.resources.cpus
+        evidence = Evidence.at(
+            pair.where(*_DECLARED), count_cores(limit) if limit else "no limit", "any limit"
+        )
+        yield (
+            passed(key, f"declares {count_cores(limit)}", evidence)
+            if limit
+            else failed(key, "declares no CPU limit", evidence)
+        )
     for key in facts.live:
         for live in facts.running(key):
             limit = live.container.cpus
             look = f"docker inspect -f '{{{{.HostConfig.NanoCpus}}}}' {live.container.name}"
             shown = Evidence(
-                value=count_cores(limit) if limit else "no limit", threshold="any limit", query=look, host=live.container.host
+                value=count_cores(limit) if limit else "no limit",
+                threshold="any limit",
+                query=look,
+                host=live.container.host,
             )
             if limit:
                 yield passed(key, f"{live.container.name} has {count_cores(limit)}", shown)

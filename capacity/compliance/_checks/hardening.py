@@ -37,9 +37,9 @@ def _judge(
         good: what is said of those without fault.
         look: what of `docker inspect` shows it.
     """
-    for key, one in facts.pairs:
-        fault = declared(one)
-        evidence = Evidence.at(one.where(*paths), fault or good, threshold)
+    for key, pair in facts.pairs:
+        fault = declared(pair)
+        evidence = Evidence.at(pair.where(*paths), fault or good, threshold)
         yield failed(key, fault, evidence) if fault else passed(key, good, evidence)
     for key in facts.live:
         for container in facts.live[key]:
@@ -60,8 +60,8 @@ def privileged(facts: Facts) -> Iterator[Verdict]:
     fault = "is privileged: root in it is root on the host"
     yield from _judge(
         facts,
-        lambda one: fault if one.service.privileged else "",
-        lambda one: fault if one.posture and one.posture.privileged else "",
+        lambda fact: fault if fact.service.privileged else "",
+        lambda fact: fault if fact.posture and fact.posture.privileged else "",
         paths=("privileged",),
         threshold="not privileged",
         good="is not privileged",
@@ -75,8 +75,10 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
     fault = "shares the network of its host"
     yield from _judge(
         facts,
-        lambda one: fault if one.service.network_mode == "host" or "host" in one.service.networks else "",
-        lambda one: fault if one.posture and one.posture.network_mode == "host" else "",
+        lambda fact: (
+            fault if fact.service.network_mode == "host" or "host" in fact.service.networks else ""
+        ),
+        lambda fact: fault if fact.posture and fact.posture.network_mode == "host" else "",
         paths=("network_mode", "networks"),
         threshold="a network of its own",
         good="has a network of its own",
@@ -94,8 +96,10 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
 
     yield from _judge(
         facts,
-        lambda one: of_paths(volume.source for volume in one.service.volumes if volume.type == "bind"),
-        lambda one: of_paths(iter(one.posture.mounts)) if one.posture else "",
+        lambda fact: of_paths(
+            volume.source for volume in fact.service.volumes if volume.type == "bind"
+        ),
+        lambda fact: of_paths(iter(fact.posture.mounts)) if fact.posture else "",
         paths=("volumes",),
         threshold="no mount of the Engine's socket",
         good="cannot reach the Engine",
@@ -114,8 +118,8 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
 
     yield from _judge(
         facts,
-        lambda one: of_limit(one.service.resources.pids),
-        lambda one: of_limit(one.container.pids),
+        lambda fact: of_limit(fact.service.resources.pids),
+        lambda fact: of_limit(fact.container.pids),
         paths=("pids_limit", "deploy.resources.limits.pids"),
         threshold=f"at most {most}",
         good="has a limit of processes",
@@ -133,8 +137,8 @@ def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
 
     yield from _judge(
         facts,
-        lambda one: of_options(one.service.security_opt),
-        lambda one: of_options(one.posture.security_opt) if one.posture else "",
+        lambda fact: of_options(fact.service.security_opt),
+        lambda fact: of_options(fact.posture.security_opt) if fact.posture else "",
         paths=("security_opt",),
         threshold="security_opt no-new-privileges:true",
         good="lets no process gain privileges",
@@ -148,8 +152,8 @@ def read_only_root(facts: Facts) -> Iterator[Verdict]:
     fault = "can write to its root file system"
     yield from _judge(
         facts,
-        lambda one: "" if one.service.read_only else fault,
-        lambda one: "" if one.posture and one.posture.read_only else fault,
+        lambda fact: "" if fact.service.read_only else fault,
+        lambda fact: "" if fact.posture and fact.posture.read_only else fault,
         paths=("read_only",),
         threshold="read_only: true",
         good="has a read-only root file system",
@@ -167,12 +171,16 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
             return ""
         if name == "on-failure" and tries.isdigit() and 0 < int(tries) <= most:
             return ""
-        return f"restarts without bound ({policy})" if not tries else f"restarts {tries} times ({policy})"
+        return (
+            f"restarts without bound ({policy})"
+            if not tries
+            else f"restarts {tries} times ({policy})"
+        )
 
     yield from _judge(
         facts,
-        lambda one: of_policy(_declared_policy(one)),
-        lambda one: of_policy(one.container.restart_policy),
+        lambda fact: of_policy(_declared_policy(fact)),
+        lambda fact: of_policy(fact.container.restart_policy),
         paths=("restart", "deploy.restart_policy"),
         threshold=f"no, or on-failure:{most}",
         good="restarts within bounds",
@@ -180,11 +188,11 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
     )
 
 
-def _declared_policy(one: Declared) -> str:
+def _declared_policy(declared: Declared) -> str:
     """`restart`, or what Compose makes of `deploy.restart_policy` where that is missing."""
-    if one.service.restart is not None:
-        return one.service.restart
-    deploy = (one.service.model.get("deploy") or {}).get("restart_policy")
+    if declared.service.restart is not None:
+        return declared.service.restart
+    deploy = (declared.service.model.get("deploy") or {}).get("restart_policy")
     if not deploy:
         return "no"
     tries = deploy.get("max_attempts") or 0

@@ -20,19 +20,23 @@ _MINUTES_AN_HOUR = 60
 def health_check(facts: Facts) -> Iterator[Verdict]:
     """Every service has a health check, of its compose file or of its image."""
     for key in sorted({*facts.declared, *facts.live}):
-        one, live = facts.declared.get(key), facts.live.get(key, ())
+        service, live = facts.declared.get(key), facts.live.get(key, ())
         known = [container for container in live if container.posture is not None]
-        in_image = bool(known) and all(container.posture and container.posture.has_health_check for container in known)
-        declared = one.service.healthcheck if one else None
+        in_image = bool(known) and all(
+            container.posture and container.posture.has_health_check for container in known
+        )
+        declared = service.service.healthcheck if service else None
         disabled = declared is not None and (declared.disable or declared.test[:1] == ("NONE",))
-        evidence = Evidence.at(one.where("healthcheck") if one else None, "none", "a health check")
+        evidence = Evidence.at(
+            service.where("healthcheck") if service else None, "none", "a health check"
+        )
         if declared is not None and not disabled and (declared.test or in_image):
             yield passed(key, "declares a health check", evidence)
         elif disabled:
             yield failed(key, "switches its health check off", evidence)
         elif in_image:
             yield passed(key, "has its image's health check", evidence)
-        elif one is None and not known:
+        elif service is None and not known:
             yield unknown(key, "The Engine was not asked for its health check", evidence)
         else:
             yield failed(key, "has no health check", evidence)
@@ -42,10 +46,15 @@ def health_check(facts: Facts) -> Iterator[Verdict]:
 def health_passing(facts: Facts) -> Iterator[Verdict]:
     """The health check of every running container passes."""
     for key in facts.live:
-        for one in facts.running(key):
-            name, health = one.container.name, one.container.health
+        for container in facts.running(key):
+            name, health = container.container.name, container.container.health
             look = f"docker inspect -f '{{{{.State.Health.Status}}}}' {name}"
-            evidence = Evidence(value=health or "no health check", threshold="healthy", query=look, host=one.container.host)
+            evidence = Evidence(
+                value=health or "no health check",
+                threshold="healthy",
+                query=look,
+                host=container.container.host,
+            )
             if health == "healthy":
                 yield passed(key, f"{name} is healthy", evidence)
             elif health == "unhealthy":
@@ -75,12 +84,15 @@ def restart_loop(
     for key in facts.keys:
         said = [
             *_probed(facts, key, restarts, minutes, limit),
-            *(_engine(facts, one, restarts, minutes, limit) for one in facts.live.get(key, ())),
+            *(
+                _engine(facts, container, restarts, minutes, limit)
+                for container in facts.live.get(key, ())
+            ),
         ]
         remembered = [*_history(facts, key, worst, restarts, minutes, days, limit)]
         witnesses = said or remembered
-        clear = next((one for one in witnesses if one.status is Status.PASS), None)
-        guilty = [one for one in (*said, *remembered) if one.status is Status.FAIL]
+        clear = next((witness for witness in witnesses if witness.status is Status.PASS), None)
+        guilty = [verdict for verdict in (*said, *remembered) if verdict.status is Status.FAIL]
         if guilty:
             yield from guilty
         elif clear is not None and key not in _unclear(facts, witnesses):
@@ -93,7 +105,7 @@ def _unclear(facts: Facts, witnesses: list[Verdict]) -> set[str]:
     """Services of which one container cannot be judged, unless Prometheus cleared them."""
     if facts.monitoring is not None and facts.monitoring.restarts is not None:
         return set()
-    return {one.subject for one in witnesses if one.status is Status.NOT_EVALUATED}
+    return {witness.subject for witness in witnesses if witness.status is Status.NOT_EVALUATED}
 
 
 def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> Iterator[Verdict]:
@@ -101,40 +113,56 @@ def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> 
     if probe is None or probe.minutes != minutes or key not in probe.most:
         return
     most = probe.most[key]
-    evidence = Evidence(value=f"{most:g} restarts", threshold=limit, window=f"the last {probe.hours:g} h", query=probe.query)
+    evidence = Evidence(
+        value=f"{most:g} restarts",
+        threshold=limit,
+        window=f"the last {probe.hours:g} h",
+        query=probe.query,
+    )
     text = f"restarted {most:g} times within {minutes} minutes"
     yield failed(key, text, evidence) if most > restarts else passed(key, text, evidence)
 
 
-def _engine(facts: Facts, one: Live, restarts: int, minutes: int, limit: str) -> Verdict:
-    container = one.container
+def _engine(facts: Facts, live: Live, restarts: int, minutes: int, limit: str) -> Verdict:
+    container = live.container
     count, name = container.restart_count, container.name
     look = f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' {name}"
     shown = f"{count} restarts since it was started, {container.state}"
     evidence = Evidence(value=shown, threshold=limit, query=look, host=container.host)
     if count <= restarts:
         return passed(container.key, f"{name} was restarted {count} times in all", evidence)
-    if container.state == "restarting" or _lives_shortly(one, minutes, count):
-        return failed(container.key, f"{name} restarts again and again: {count} times so far", evidence)
+    if container.state == "restarting" or _lives_shortly(live, minutes, count):
+        return failed(
+            container.key, f"{name} restarts again and again: {count} times so far", evidence
+        )
     ends = facts.ends.get(container.host)
     recent = ends.counts.get(container.id, 0) if ends is not None and ends.minutes == minutes else 0
     if recent > restarts:
-        return failed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
-    if container.running and _runs_since(one, facts.at, minutes):
+        return failed(
+            container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence
+        )
+    if container.running and _runs_since(live, facts.at, minutes):
         return passed(container.key, f"{name} has run for more than {minutes} minutes", evidence)
     if ends is not None and ends.minutes == minutes and ends.complete:
-        return passed(container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence)
-    return unknown(container.key, f"{name} was restarted {count} times; the Engine does not say when", evidence)
+        return passed(
+            container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence
+        )
+    return unknown(
+        container.key, f"{name} was restarted {count} times; the Engine does not say when", evidence
+    )
 
 
-def _runs_since(one: Live, at: datetime | None, minutes: int) -> bool:
-    started = _moment(one.container.started_at)
+def _runs_since(live: Live, at: datetime | None, minutes: int) -> bool:
+    started = _moment(live.container.started_at)
     return at is not None and started is not None and (at - started).total_seconds() > minutes * 60
 
 
-def _lives_shortly(one: Live, minutes: int, count: int) -> bool:
+def _lives_shortly(live: Live, minutes: int, count: int) -> bool:
     """Whether all restarts lie within the window: the Engine waits longer before each of them, up to a minute."""
-    started, created = _moment(one.container.started_at), _moment(one.posture.created_at if one.posture else "")
+    started, created = (
+        _moment(live.container.started_at),
+        _moment(live.posture.created_at if live.posture else ""),
+    )
     if started is None or created is None:
         return False
     return count > 0 and (started - created).total_seconds() <= minutes * 60
@@ -163,7 +191,13 @@ def _worst_hours(facts: Facts, days: float) -> dict[str, float | None]:
 
 
 def _history(
-    facts: Facts, key: str, worst: dict[str, float | None], restarts: int, minutes: int, days: float, limit: str
+    facts: Facts,
+    key: str,
+    worst: dict[str, float | None],
+    restarts: int,
+    minutes: int,
+    days: float,
+    limit: str,
 ) -> Iterator[Verdict]:
     if facts.history is None or key not in worst:
         return
@@ -172,7 +206,12 @@ def _history(
         yield unknown(key, "history holds no count of its restarts", Evidence(threshold=limit))
         return
     query = facts.history.queries.get(Signal.RESTARTS, "")
-    evidence = Evidence(value=f"{most:.0f} restarts in one hour", threshold=limit, window=f"the last {days:g} days", query=query)
+    evidence = Evidence(
+        value=f"{most:.0f} restarts in one hour",
+        threshold=limit,
+        window=f"the last {days:g} days",
+        query=query,
+    )
     if most <= restarts:
         yield passed(key, f"restarted {most:.0f} times in its worst hour", evidence)
     elif most > restarts * _MINUTES_AN_HOUR / minutes:

@@ -12,17 +12,24 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 @check("image-tag")
 def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterator[Verdict]:
     """Every image has a tag that does not move, or a digest; an image that is built here needs neither."""
-    for key, one in facts.pairs:
-        image = one.service.image
-        if one.service.model.get("build") is not None:
-            yield passed(key, "is built from its own files", Evidence.at(one.where("build")))
+    for key, pair in facts.pairs:
+        image = pair.service.image
+        if pair.service.model.get("build") is not None:
+            yield passed(key, "is built from its own files", Evidence.at(pair.where("build")))
             continue
-        yield _judged(key, image or "", moving, Evidence.at(one.where("image"), image or "no image", "a tag or a digest"))
+        yield _judged(
+            key,
+            image or "",
+            moving,
+            Evidence.at(pair.where("image"), image or "no image", "a tag or a digest"),
+        )
     for key in [key for key in facts.live if key not in facts.declared]:
         for live in facts.live[key]:
             name, image = live.container.name, live.container.image
             look = f"docker inspect -f '{{{{.Config.Image}}}}' {name}"
-            shown = Evidence(value=image, threshold="a tag or a digest", query=look, host=live.container.host)
+            shown = Evidence(
+                value=image, threshold="a tag or a digest", query=look, host=live.container.host
+            )
             yield _judged(key, image, moving, shown)
 
 

@@ -16,9 +16,11 @@ _DECLARED = ("deploy.resources.limits.memory", "mem_limit")
 @check("memory-limit-declared")
 def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
     """Every service of a compose file declares a memory limit."""
-    for key, one in facts.pairs:
-        limit = one.service.resources.memory
-        evidence = Evidence.at(one.where(*_DECLARED), format_memory(limit) if limit else "no limit", "any limit")
+    for key, pair in facts.pairs:
+        limit = pair.service.resources.memory
+        evidence = Evidence.at(
+            pair.where(*_DECLARED), format_memory(limit) if limit else "no limit", "any limit"
+        )
         if limit:
             yield passed(key, f"declares {format_memory(limit)}", evidence)
         else:
@@ -36,15 +38,19 @@ def memory_limit_live(facts: Facts) -> Iterator[Verdict]:
 
 def _engine(facts: Facts) -> Iterator[Verdict]:
     for key in facts.live:
-        for one in facts.running(key):
-            limit = one.container.memory
+        for container in facts.running(key):
+            limit = container.container.memory
             shown = format_memory(limit) if limit else "no limit"
-            look = f"docker inspect -f '{{{{.HostConfig.Memory}}}}' {one.container.name}"
-            evidence = Evidence(value=shown, threshold="any limit", query=look, host=one.container.host)
+            look = f"docker inspect -f '{{{{.HostConfig.Memory}}}}' {container.container.name}"
+            evidence = Evidence(
+                value=shown, threshold="any limit", query=look, host=container.container.host
+            )
             if limit:
-                yield passed(key, f"{one.container.name} has {shown}", evidence)
+                yield passed(key, f"{container.container.name} has {shown}", evidence)
             else:
-                yield failed(key, f"{one.container.name} runs without a memory limit", evidence)
+                yield failed(
+                    key, f"{container.container.name} runs without a memory limit", evidence
+                )
 
 
 def _history(facts: Facts) -> Iterator[Verdict]:
@@ -58,7 +64,11 @@ def _history(facts: Facts) -> Iterator[Verdict]:
             continue
         limit = float(limits[key])
         query = history.queries.get(Signal.MEMORY_LIMIT, "")
-        evidence = Evidence(value=format_memory(limit) if limit > 0 else "no limit", threshold="any limit", query=query)
+        evidence = Evidence(
+            value=format_memory(limit) if limit > 0 else "no limit",
+            threshold="any limit",
+            query=query,
+        )
         if limit > 0:
             yield passed(key, f"has {format_memory(limit)}", evidence)
         elif known:

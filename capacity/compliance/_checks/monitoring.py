@@ -16,12 +16,16 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 @check("targets-up")
-def targets_up(facts: Facts, *, answered: Share = 0.99, days: Annotated[float, Field(gt=0)] = 1.0) -> Iterator[Verdict]:
+def targets_up(
+    facts: Facts, *, answered: Share = 0.99, days: Annotated[float, Field(gt=0)] = 1.0
+) -> Iterator[Verdict]:
     """Every scrape target is up now, and answered nearly all scrapes of the last days."""
     probed = facts.monitoring.targets if facts.monitoring else None
     for target in probed or ():
         evidence = Evidence(
-            value="up" if target.up else "down", threshold="up", query=f'up{{instance="{_instance(target.name)}"}}'
+            value="up" if target.up else "down",
+            threshold="up",
+            query=f'up{{instance="{_instance(target.name)}"}}',
         )
         if target.up:
             yield passed(target.name, "is up", evidence)
@@ -51,7 +55,12 @@ def _gaps(facts: Facts, answered: float, days: float, known: set[str] | None) ->
         missing = int(hours.isna().sum())
         share = float(hours.fillna(0.0).mean()) if len(hours) else 0.0
         query = f'avg_over_time(up{{instance="{_instance(str(name))}"}}[{days * 24:g}h])'
-        evidence = Evidence(f"answered {share:.1%}, {missing} hours without a sample", f"{answered:.0%}", window, query)
+        evidence = Evidence(
+            f"answered {share:.1%}, {missing} hours without a sample",
+            f"{answered:.0%}",
+            window,
+            query,
+        )
         if missing == len(hours):
             yield unknown(str(name), "was not scraped at all", evidence)
         elif not float(hours.iloc[-1]) > 0 and known is None:
@@ -69,14 +78,24 @@ def alert_rules(facts: Facts, *, least: Annotated[int, Field(ge=1)] = 1) -> Iter
     if monitoring is None or monitoring.alerting is None:
         return
     found, address = monitoring.alerting, monitoring.address
-    evidence = Evidence(f"{found.rules} rules", f"at least {least}", query=f"{address}/api/v1/rules?type=alert")
+    evidence = Evidence(
+        f"{found.rules} rules", f"at least {least}", query=f"{address}/api/v1/rules?type=alert"
+    )
     if found.rules < least:
         yield failed("alert rules", f"Prometheus has {found.rules} alert rules loaded", evidence)
     else:
         yield passed("alert rules", f"Prometheus has {found.rules} alert rules loaded", evidence)
     for name, error in found.broken.items():
-        yield failed("alert rules", f"the alert rule {name} fails: {error}", Evidence(error, "no error", query=evidence.query))
-    senders = Evidence(", ".join(found.alertmanagers) or "none", "at least 1", query=f"{address}/api/v1/alertmanagers")
+        yield failed(
+            "alert rules",
+            f"the alert rule {name} fails: {error}",
+            Evidence(error, "no error", query=evidence.query),
+        )
+    senders = Evidence(
+        ", ".join(found.alertmanagers) or "none",
+        "at least 1",
+        query=f"{address}/api/v1/alertmanagers",
+    )
     if found.alertmanagers:
         yield passed("alert sending", "Prometheus sends its alerts to an Alertmanager", senders)
     else:
@@ -103,15 +122,27 @@ def alert_delivery(facts: Facts) -> Iterator[Verdict]:
     if delivery is None:
         return
     evidence = Evidence(
-        value="not delivered" if delivery.seconds is None else f"delivered in {delivery.seconds:.1f} s",
+        value="not delivered"
+        if delivery.seconds is None
+        else f"delivered in {delivery.seconds:.1f} s",
         threshold=f"within {delivery.waited:g} s",
         query=f"{delivery.address}/api/v2/alerts",
     )
     if delivery.error:
         yield failed("alert delivery", f"no alert can be delivered: {delivery.error}", evidence)
     elif not delivery.receiver:
-        yield unknown("alert delivery", "No receiver was opened to see whether an alert arrives", evidence)
+        yield unknown(
+            "alert delivery", "No receiver was opened to see whether an alert arrives", evidence
+        )
     elif delivery.seconds is None:
-        yield failed("alert delivery", f"a probe alert did not reach the receiver {delivery.receiver}", evidence)
+        yield failed(
+            "alert delivery",
+            f"a probe alert did not reach the receiver {delivery.receiver}",
+            evidence,
+        )
     else:
-        yield passed("alert delivery", f"a probe alert reached the receiver in {delivery.seconds:.1f} s", evidence)
+        yield passed(
+            "alert delivery",
+            f"a probe alert reached the receiver in {delivery.seconds:.1f} s",
+            evidence,
+        )

@@ -46,8 +46,12 @@ def _every(facts: Facts, faults: dict[Claim, str], threshold: str, good: str) ->
         yield failed(claim.service, fault, evidence_of(claim, threshold))
     broken = {claim.service for claim in faults}
     for key in sorted({*facts.declared, *facts.live} - broken):
-        one = facts.declared.get(key)
-        where = Evidence.at(one.where("ports"), "", threshold) if one else Evidence(threshold=threshold)
+        service = facts.declared.get(key)
+        where = (
+            Evidence.at(service.where("ports"), "", threshold)
+            if service
+            else Evidence(threshold=threshold)
+        )
         yield passed(key, good, where)
 
 
@@ -57,31 +61,42 @@ def port_conflicts(facts: Facts) -> Iterator[Verdict]:
     faults = {}
     for clash in clashes(facts.claims):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
-        cause = f"so does {_some(names)}" if names else f"and so do all {clash.claim.replicas} of its replicas"
+        cause = (
+            f"so does {_some(names)}"
+            if names
+            else f"and so do all {clash.claim.replicas} of its replicas"
+        )
         faults[clash.claim] = f"wants {clash.claim.text}, {cause}"
     yield from _every(facts, faults, "one service a port", "shares no host port")
 
 
 def _some(names: list[str]) -> str:
     """The first three names, and how many more there are."""
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return ", ".join(names[:_SHOWN]) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )
 
 
 @check("port-range")
-def port_range(facts: Facts, *, first: Port = 10000, last: Port = 10999, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
+def port_range(
+    facts: Facts, *, first: Port = 10000, last: Port = 10999, gateways: Globs = GATEWAYS
+) -> Iterator[Verdict]:
     """Published ports lie in the range allocated to the house; gateways keep the well-known ones."""
     if last < first:
         raise ValueError(f"the range ends at {last}, before it begins at {first}")
     faults = {
         claim: f"publishes {claim.text}, outside {first}-{last}"
         for claim in facts.claims
-        if not (first <= claim.first and claim.last <= last) and not is_gateway(facts, claim.service, gateways)
+        if not (first <= claim.first and claim.last <= last)
+        and not is_gateway(facts, claim.service, gateways)
     }
     yield from _every(facts, faults, f"{first}-{last}", "publishes nothing outside the range")
 
 
 @check("port-reserved")
-def port_reserved(facts: Facts, *, port: Port = 8080, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
+def port_reserved(
+    facts: Facts, *, port: Port = 8080, gateways: Globs = GATEWAYS
+) -> Iterator[Verdict]:
     """A well-known port of the host belongs to the gateways alone."""
     faults = {
         claim: f"publishes {claim.text}; {port} belongs to {', '.join(gateways)}"

@@ -57,7 +57,10 @@ def _below(folder: Path) -> list[tuple[Path, ...]]:
         inner[:] = [name for name in inner if not name.startswith(".") and name not in _SKIPPED]
         homes += [Path(place)] if not {*_NAMES}.isdisjoint(files) else []
     if not homes:
-        raise InputError(f"{folder} and its folders hold no compose file", f"Name a file, or a folder with a {_NAMES[0]} in it")
+        raise InputError(
+            f"{folder} and its folders hold no compose file",
+            f"Name a file, or a folder with a {_NAMES[0]} in it",
+        )
     return [tuple(find_files(home)) for home in sorted(homes)]
 
 
@@ -78,7 +81,9 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
         InputError: a folder without any compose file.
     """
     with paused_collection():
-        return Facts(projects=tuple(load_project(files, profiles="*") for files in find_projects(paths)))
+        return Facts(
+            projects=tuple(load_project(files, profiles="*") for files in find_projects(paths))
+        )
 
 
 def with_house(facts: Facts, settings: Settings) -> Facts:
@@ -86,7 +91,9 @@ def with_house(facts: Facts, settings: Settings) -> Facts:
     return replace(facts, types=settings.types, cores=settings.placement.model_dump())
 
 
-def from_engines(facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10) -> Facts:
+def from_engines(
+    facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10
+) -> Facts:
     """The facts with what runs on all Engines of the settings, and what ended there in the last minutes.
 
     Raises:
@@ -95,20 +102,39 @@ def from_engines(facts: Facts, settings: EngineSettings, progress: Progress | No
     now = datetime.now(UTC)
     with connect_all(settings) as (engines, unreachable):
         inventory = _surveyed(engines, unreachable, progress)
-        asked = [(engines[one.host], one.id) for one in inventory.containers]
-        with ThreadPoolExecutor(max(sum(engine.in_flight for engine in engines.values()), 1)) as pool:
-            postures = {name: posture for name, posture in pool.map(_posture, asked) if posture is not None}
+        asked = [(engines[container.host], container.id) for container in inventory.containers]
+        with ThreadPoolExecutor(
+            max(sum(engine.in_flight for engine in engines.values()), 1)
+        ) as pool:
+            postures = {
+                name: posture for name, posture in pool.map(_posture, asked) if posture is not None
+            }
         ends = {engine.host.name: recent_ends(engine, now, minutes) for engine in engines.values()}
-    silent = tuple(f"Engine {name} did not answer: {cause}" for name, cause in sorted(unreachable.items()))
-    return replace(facts, inventory=inventory, postures=postures, at=now, ends=ends, notes=(*facts.notes, *silent))
+    silent = tuple(
+        f"Engine {name} did not answer: {cause}" for name, cause in sorted(unreachable.items())
+    )
+    return replace(
+        facts,
+        inventory=inventory,
+        postures=postures,
+        at=now,
+        ends=ends,
+        notes=(*facts.notes, *silent),
+    )
 
 
-def _surveyed(engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None) -> Inventory:
+def _surveyed(
+    engines: Mapping[str, Engine], unreachable: Mapping[str, str], progress: Progress | None
+) -> Inventory:
     try:
         inventory = survey(engines, unreachable, progress)
-        return replace(inventory, containers=tuple(_checked(one) for one in inventory.containers))
+        return replace(
+            inventory, containers=tuple(_checked(container) for container in inventory.containers)
+        )
     except _UNREADABLE as error:
-        raise EngineError(f"An Engine describes a container unreadably ({error!r})", "Is it a proxy?") from error
+        raise EngineError(
+            f"An Engine describes a container unreadably ({error!r})", "Is it a proxy?"
+        ) from error
 
 
 def _posture(place: tuple[Engine, str]) -> tuple[str, Posture | None]:
@@ -119,7 +145,10 @@ def _posture(place: tuple[Engine, str]) -> tuple[str, Posture | None]:
     except ContainerGone:
         return container, None
     except _UNREADABLE as error:
-        raise EngineError(f"Engine {engine.host.name} describes {container} unreadably ({error!r})", "Is it a proxy?") from error
+        raise EngineError(
+            f"Engine {engine.host.name} describes {container} unreadably ({error!r})",
+            "Is it a proxy?",
+        ) from error
 
 
 def from_snapshot(facts: Facts, file: str | Path, host: str = "snapshot") -> Facts:
@@ -131,12 +160,16 @@ def from_snapshot(facts: Facts, file: str | Path, host: str = "snapshot") -> Fac
     try:
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the snapshot {file}: {error}", "Record one with docker inspect") from error
+        raise InputError(
+            f"Cannot read the snapshot {file}: {error}", "Record one with docker inspect"
+        ) from error
     inventory, postures = read_snapshot(text, str(file), host)
     return replace(facts, inventory=inventory, postures=postures)
 
 
-def read_snapshot(text: str, file: str, host: str = "snapshot") -> tuple[Inventory, dict[str, Posture]]:
+def read_snapshot(
+    text: str, file: str, host: str = "snapshot"
+) -> tuple[Inventory, dict[str, Posture]]:
     """Containers and their postures from the JSON that `docker inspect` prints.
 
     Raises:
@@ -155,9 +188,13 @@ def read_snapshot(text: str, file: str, host: str = "snapshot") -> tuple[Invento
         try:
             container, posture = _container(answer, host)
         except _UNREADABLE as error:
-            raise InputError(f"{file}: item {number} describes no container ({error!r})", hint) from error
+            raise InputError(
+                f"{file}: item {number} describes no container ({error!r})", hint
+            ) from error
         containers[container.id], postures[container.id] = container, posture
-    ordered = tuple(sorted(containers.values(), key=lambda one: (one.host, one.name)))
+    ordered = tuple(
+        sorted(containers.values(), key=lambda container: (container.host, container.name))
+    )
     return Inventory((Host(host, file, "", 0, 0, "", ""),), ordered), postures
 
 
@@ -172,7 +209,9 @@ def _container(answer: Mapping[str, Any], host: str) -> tuple[Container, Posture
 
 def _checked(container: Container) -> Container:
     """The container if every part is of the kind it should be: a text where a number belongs must not pass a rule."""
-    return _kinds().validate_json(json.dumps(asdict(container)), strict=True)  # a ValidationError is a ValueError
+    return _kinds().validate_json(
+        json.dumps(asdict(container)), strict=True
+    )  # a ValidationError is a ValueError
 
 
 @cache

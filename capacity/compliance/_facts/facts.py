@@ -82,7 +82,12 @@ class Facts:
             for project in self.projects
             for name, service in project.services.items()
         )
-        return tuple((one.key, one) for one in sorted(found, key=lambda one: (one.key, one.project.files)))
+        return tuple(
+            (declared.key, declared)
+            for declared in sorted(
+                found, key=lambda declared: (declared.key, declared.project.files)
+            )
+        )
 
     @cached_property
     def declared(self) -> dict[str, Declared]:
@@ -95,7 +100,9 @@ class Facts:
         found: dict[str, list[Live]] = {}
         for container in self.inventory.containers if self.inventory else ():
             if not container.oneoff:
-                found.setdefault(container.key, []).append(Live(container, self.postures.get(container.id)))
+                found.setdefault(container.key, []).append(
+                    Live(container, self.postures.get(container.id))
+                )
         return {key: tuple(found[key]) for key in sorted(found)}
 
     @cached_property
@@ -108,17 +115,19 @@ class Facts:
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """All services that any part knows by name, sorted."""
-        return tuple(sorted({*self.declared, *self.live, *(self.history.services if self.history else ())}))
+        return tuple(
+            sorted({*self.declared, *self.live, *(self.history.services if self.history else ())})
+        )
 
     def running(self, key: str) -> Iterator[Live]:
         """The running containers of a service."""
-        return (one for one in self.live.get(key, ()) if one.container.running)
+        return (container for container in self.live.get(key, ()) if container.container.running)
 
     def labels(self, key: str) -> dict[str, str]:
         """Labels of a service: those of its containers, then those declared."""
         found: dict[str, str] = {}
-        for one in self.live.get(key, ()):
-            found.update(one.container.labels)
+        for container in self.live.get(key, ()):
+            found.update(container.container.labels)
         if key in self.declared:
             found.update(self.declared[key].service.labels)
         return found
@@ -128,5 +137,5 @@ class Facts:
         declared = self.declared.get(key)
         return {
             *([declared.service.image] if declared and declared.service.image else []),
-            *(one.container.image for one in self.live.get(key, ())),
+            *(container.container.image for container in self.live.get(key, ())),
         }

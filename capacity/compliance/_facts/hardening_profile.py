@@ -41,7 +41,11 @@ def read_posture(attrs: Mapping[str, Any]) -> Posture:
         network_mode=str(host.get("NetworkMode") or ""),
         read_only=_switch(host.get("ReadonlyRootfs")),
         security_opt=tuple(map(str, host.get("SecurityOpt") or [])),
-        mounts=tuple(str(mount.get("Source") or "") for mount in attrs.get("Mounts") or [] if mount.get("Type") == "bind"),
+        mounts=tuple(
+            str(mount.get("Source") or "")
+            for mount in attrs.get("Mounts") or []
+            if mount.get("Type") == "bind"
+        ),
         secrets=_secrets(config.get("Env") or []),
         has_health_check=bool(test) and test[0] != "NONE",
         created_at=str(attrs.get("Created") or ""),
@@ -64,4 +68,6 @@ def is_docker_socket(path: str) -> bool:
     """Whether mounting this path of the host gives the Engine away: its socket, or a folder with the socket in it."""
     path = "/" + posixpath.normpath(path).strip("/")
     folder = path.rstrip("/") + "/"
-    return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith("/docker.sock")
+    return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith(
+        "/docker.sock"
+    )

@@ -76,11 +76,11 @@ def claims(facts: Facts) -> tuple[Claim, ...]:
 
 
 def _declared(facts: Facts) -> Iterator[Claim]:
-    for key, one in facts.pairs:
+    for key, pair in facts.pairs:
         for host in sorted({live.container.host for live in facts.running(key)}) or [ANY_HOST]:
-            for number, port in enumerate(one.service.ports):
+            for number, port in enumerate(pair.service.ports):
                 if port.published and port.mode in {"ingress", "host"}:
-                    origin = one.where(f"ports.{number}", "ports")
+                    origin = pair.where(f"ports.{number}", "ports")
                     first, last = _ports(port.published, key, origin)
                     yield Claim(
                         service=key,
@@ -91,8 +91,8 @@ def _declared(facts: Facts) -> Iterator[Claim]:
                         protocol=port.protocol,
                         target=port.target,
                         running=False,
-                        replicas=one.service.replicas,
-                        profiles=one.service.profiles,
+                        replicas=pair.service.replicas,
+                        profiles=pair.service.profiles,
                         origin=origin,
                     )
 
@@ -102,14 +102,18 @@ def _ports(text: str, key: str, origin: Origin | None) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text, re.ASCII)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if not first <= last <= _LARGEST_PORT:
-        raise ComposeError(f"{origin}: {key} publishes {text!r}, which is no port", "Write 8080 or 8080-8085", origin=origin)
+        raise ComposeError(
+            f"{origin}: {key} publishes {text!r}, which is no port",
+            "Write 8080 or 8080-8085",
+            origin=origin,
+        )
     return first, last
 
 
 def _live(facts: Facts) -> Iterator[Claim]:
     for key in facts.live:
-        for one in facts.running(key):
-            container = one.container
+        for member in facts.running(key):
+            container = member.container
             for port in container.ports:
                 if port.host_port:
                     yield Claim(
@@ -137,7 +141,10 @@ def clashes(wanted: Iterable[Claim]) -> tuple[Clash, ...]:
             fixed[claim.first, claim.protocol].append(claim)
     found = []
     for claim in wanted:
-        held = {port: in_the_way(claim, fixed.get((port, claim.protocol), ())) for port in range(claim.first, claim.last + 1)}
+        held = {
+            port: in_the_way(claim, fixed.get((port, claim.protocol), ()))
+            for port in range(claim.first, claim.last + 1)
+        }
         free = sum(not others for others in held.values())
         if free >= claim.replicas or (claim.running and free):
             continue
@@ -161,7 +168,9 @@ def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
 
 def _same_thing(claim: Claim, other: Claim) -> bool:
     """A declared port and the container that has it; or the containers of a service that the Engine already lets run."""
-    return claim.service == other.service and (claim.running or other.running or claim.target == other.target)
+    return claim.service == other.service and (
+        claim.running or other.running or claim.target == other.target
+    )
 
 
 def _alternatives(claim: Claim, other: Claim) -> bool:
@@ -172,15 +181,18 @@ def _alternatives(claim: Claim, other: Claim) -> bool:
 
 
 @cache
-def overlap(one: str, other: str) -> bool:
+def overlap(first: str, other: str) -> bool:
     """Whether two host addresses share an address: empty is all; `::` is taken to include IPv4, as on most systems."""
-    if one == other or not one or not other:
+    if first == other or not first or not other:
         return True
     try:
-        first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+        addresses = ipaddress.ip_address(first), ipaddress.ip_address(other)
     except ValueError:
         return True  # what cannot be read must not look free
-    wild = [address for address in (first, second) if address.is_unspecified]
+    wild = [address for address in addresses if address.is_unspecified]
     if not wild:
-        return first == second
-    return any(address.version == 6 for address in wild) or first.version == second.version  # noqa: PLR2004 - IPv6
+        return addresses[0] == addresses[1]
+    return (
+        any(address.version == 6 for address in wild)
+        or addresses[0].version == addresses[1].version
+    )

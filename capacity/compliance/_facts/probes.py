@@ -24,7 +24,9 @@ _PATIENCE = 10.0  # seconds for Alertmanager to answer
 _HINT = "Is it a Prometheus server?"
 
 
-def probe_prometheus(settings: Settings, *, minutes: int = 10, hours: float = 24) -> tuple[Monitoring, tuple[str, ...]]:
+def probe_prometheus(
+    settings: Settings, *, minutes: int = 10, hours: float = 24
+) -> tuple[Monitoring, tuple[str, ...]]:
     """What the metrics server of the settings says of its targets, its rules and of restarts, and notes on what it did not say.
 
     Args:
@@ -39,21 +41,30 @@ def probe_prometheus(settings: Settings, *, minutes: int = 10, hours: float = 24
     from capacity.history._prometheus.transport import Transport, plain_address
 
     if settings.prometheus.url is None:
-        raise SettingsError("No metrics server is named", "Give --source URL, or set prometheus.url in capacity.toml")
+        raise SettingsError(
+            "No metrics server is named",
+            "Give --source URL, or set prometheus.url in capacity.toml",
+        )
     transport = Transport(settings.prometheus)
     notes: list[str] = []
 
     def asked(what: str, question: Callable[[], _T]) -> _T | None:
         try:
             return question()
-        except (QueryRefused, BadAnswer) as error:  # servers that speak PromQL alone know nothing of targets and rules
+        except (
+            QueryRefused,
+            BadAnswer,
+        ) as error:  # servers that speak PromQL alone know nothing of targets and rules
             notes.append(f"{transport.address} says nothing of {what}: {error.message}")
             return None
 
     try:
         found = Monitoring(
             address=plain_address(str(settings.prometheus.url)),
-            targets=asked("targets", lambda: read_targets(_data(transport, "/api/v1/targets", {"state": "active"}))),
+            targets=asked(
+                "targets",
+                lambda: read_targets(_data(transport, "/api/v1/targets", {"state": "active"})),
+            ),
             alerting=asked("alert rules", lambda: _alerting(transport)),
             restarts=asked("restarts", lambda: _restarts(settings, minutes, hours)),
         )
@@ -80,12 +91,16 @@ def read_targets(data: Any) -> tuple[Target, ...]:
             Target(
                 name=f"{target['labels'].get('job', '')}/{target['labels'].get('instance', '')}",
                 up=target["health"] == "up",
-                error="it has not been scraped yet" if target["health"] == "unknown" else str(target.get("lastError") or ""),
+                error="it has not been scraped yet"
+                if target["health"] == "unknown"
+                else str(target.get("lastError") or ""),
             )
             for target in data["activeTargets"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise BadAnswer(f"The answer about scrape targets is unreadable ({error!r})", _HINT) from error
+        raise BadAnswer(
+            f"The answer about scrape targets is unreadable ({error!r})", _HINT
+        ) from error
     return tuple(sorted(found, key=lambda target: target.name))
 
 
@@ -101,11 +116,20 @@ def read_alerting(rules: Any, alertmanagers: Any) -> Alerting:
         BadAnswer: they are none.
     """
     try:
-        found = [rule for group in rules["groups"] for rule in group["rules"] if rule.get("type", "alerting") == "alerting"]
+        found = [
+            rule
+            for group in rules["groups"]
+            for rule in group["rules"]
+            if rule.get("type", "alerting") == "alerting"
+        ]
         broken = {
-            str(rule["name"]): str(rule.get("lastError") or rule["health"]) for rule in found if rule.get("health", "ok") == "err"
+            str(rule["name"]): str(rule.get("lastError") or rule["health"])
+            for rule in found
+            if rule.get("health", "ok") == "err"
         }
-        urls = tuple(sorted(str(manager["url"]) for manager in alertmanagers["activeAlertmanagers"]))
+        urls = tuple(
+            sorted(str(manager["url"]) for manager in alertmanagers["activeAlertmanagers"])
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise BadAnswer(f"The answer about alert rules is unreadable ({error!r})", _HINT) from error
     return Alerting(len(found), dict(sorted(broken.items())), urls)
@@ -119,7 +143,9 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     from capacity.model import Signal
 
     identity = settings.identity
-    counted = render(CATALOGUE[Signal.RESTARTS].queries[0], identity, settings.metrics, minutes * 60)
+    counted = render(
+        CATALOGUE[Signal.RESTARTS].queries[0], identity, settings.metrics, minutes * 60
+    )
     # every half window, so that what lies across the border of two windows is seen by a third
     query = f"max_over_time(({counted})[{hours * 60:.0f}m:{minutes * 30}s])"
     source = PrometheusSource(settings.prometheus)
@@ -153,7 +179,9 @@ def probe_delivery(address: str, receiver: str = "", wait: float = 60.0) -> Deli
         return Delivery(shown, error, receiver, wait)
     with open_receiver(receiver) as opened:
         began = time.monotonic()
-        error = _request("POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(seconds=wait)))
+        error = _request(
+            "POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(seconds=wait))
+        )
         seconds = time.monotonic() - began if not error and opened.arrived.wait(wait) else None
         if not error:
             _request("POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(0)))
@@ -163,7 +191,9 @@ def probe_delivery(address: str, receiver: str = "", wait: float = 60.0) -> Deli
 def send_probe(address: str, lasts: float) -> tuple[str, str]:
     """Give Alertmanager a probe alert that ends by itself after `lasts` seconds; its token, and what went wrong or nothing."""
     token = secrets.token_hex(8)
-    return token, _request("POST", f"{address.rstrip('/')}/api/v2/alerts", _alert(token, timedelta(seconds=lasts)))
+    return token, _request(
+        "POST", f"{address.rstrip('/')}/api/v2/alerts", _alert(token, timedelta(seconds=lasts))
+    )
 
 
 def _alert(token: str, lasts: timedelta) -> list[dict[str, Any]]:
@@ -185,7 +215,9 @@ def _request(method: str, url: str, body: Any = None) -> str:
     from capacity.history._prometheus.transport import plain_address
 
     try:
-        with requests.request(method, url, json=body, timeout=_PATIENCE, allow_redirects=False) as response:
+        with requests.request(
+            method, url, json=body, timeout=_PATIENCE, allow_redirects=False
+        ) as response:
             return "" if response.ok else f"HTTP {response.status_code} at {plain_address(url)}"
     except (requests.RequestException, ValueError) as error:
         return f"{type(error).__name__} at {plain_address(url)}"

@@ -52,9 +52,13 @@ def open_receiver(address: str) -> Iterator[Receiver]:
     try:
         server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(receiver))
     except OSError as error:
-        raise WorkError(f"Cannot listen at {address}: {error.strerror or error}", "Choose another --receiver") from error
+        raise WorkError(
+            f"Cannot listen at {address}: {error.strerror or error}", "Choose another --receiver"
+        ) from error
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True
+    )
     thread.start()
     try:
         yield receiver

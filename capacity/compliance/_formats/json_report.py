@@ -31,12 +31,18 @@ def as_json(report: Report, moves: Iterable[PortMove] = (), runbooks: str | None
         "day": report.today.isoformat(),
         "score": report.score,
         "counts": {str(status): count for status, count in report.counts.items()},
-        "findings": [{**_finding(one), "runbook": pages[one.rule.id]} for one in report.findings],
-        "port_moves": [{**asdict(move), "file": shown(move.file) if move.file else ""} for move in moves],
+        "findings": [
+            {**_finding(finding), "runbook": pages[finding.rule.id]} for finding in report.findings
+        ],
+        "port_moves": [
+            {**asdict(move), "file": shown(move.file) if move.file else ""} for move in moves
+        ],
         "waivers": {
-            "expired": [_waiver(one) for one in report.expired],
-            "expiring": [_waiver(one) for one in report.expiring],
-            "unused": [{**_waiver(one), "why": report.useless(one)} for one in report.unused],
+            "expired": [_waiver(waiver) for waiver in report.expired],
+            "expiring": [_waiver(waiver) for waiver in report.expiring],
+            "unused": [
+                {**_waiver(waiver), "why": report.useless(waiver)} for waiver in report.unused
+            ],
         },
         "notes": list(report.notes),
     }
@@ -46,24 +52,31 @@ def as_json(report: Report, moves: Iterable[PortMove] = (), runbooks: str | None
 _EVIDENCE = [part.name for part in fields(Evidence)]
 
 
-def _finding(one: Finding) -> dict[str, Any]:
-    rule, evidence = one.rule, {name: getattr(one.verdict.evidence, name) for name in _EVIDENCE}
+def _finding(finding: Finding) -> dict[str, Any]:
+    rule, evidence = (
+        finding.rule,
+        {name: getattr(finding.verdict.evidence, name) for name in _EVIDENCE},
+    )
     return {
         "rule": rule.id,
         "slug": rule.slug,
         "title": rule.title,
         "severity": str(rule.severity),
         "category": rule.category,
-        "subject": one.subject,
-        "status": str(one.status),
-        "message": one.verdict.message,
-        "file": shown(one.file) if one.file else "",
-        "line": one.line,
-        "evidence": {name: shown(value) if name == "file" else value for name, value in evidence.items() if value},
-        "remediation": rule.remediation if one.failing else "",
-        "waiver": _waiver(one.waiver) if one.waiver else None,
+        "subject": finding.subject,
+        "status": str(finding.status),
+        "message": finding.verdict.message,
+        "file": shown(finding.file) if finding.file else "",
+        "line": finding.line,
+        "evidence": {
+            name: shown(value) if name == "file" else value
+            for name, value in evidence.items()
+            if value
+        },
+        "remediation": rule.remediation if finding.failing else "",
+        "waiver": _waiver(finding.waiver) if finding.waiver else None,
     }
 
 
-def _waiver(one: Waiver) -> dict[str, Any]:
-    return {**asdict(one), "expires": one.expires.isoformat(), "file": shown(one.file)}
+def _waiver(waiver: Waiver) -> dict[str, Any]:
+    return {**asdict(waiver), "expires": waiver.expires.isoformat(), "file": shown(waiver.file)}

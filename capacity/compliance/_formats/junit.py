@@ -20,8 +20,13 @@ def as_junit(report: Report) -> str:
     """Waived and not-evaluated ones are skipped, with the reason."""
     lines = ['<?xml version="1.0" encoding="utf-8"?>', '<testsuites name="capacity">']
     for rule in report.rules:
-        found = sorted((one for one in report.findings if one.rule.id == rule.id), key=lambda one: one.subject)
-        lines += _suite(rule, [list(group) for _, group in groupby(found, key=lambda one: one.subject)])
+        found = sorted(
+            (finding for finding in report.findings if finding.rule.id == rule.id),
+            key=lambda finding: finding.subject,
+        )
+        lines += _suite(
+            rule, [list(group) for _, group in groupby(found, key=lambda finding: finding.subject)]
+        )
     return "\n".join([*lines, "</testsuites>", ""])
 
 
@@ -31,17 +36,27 @@ def _suite(rule: Rule, cases: Sequence[list[Finding]]) -> list[str]:
     counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
     lines = [f"<testsuite name={_quoted(f'{rule.id} {rule.title}')} {counts}>"]
     for case in cases:
-        lines += [f'<testcase classname="capacity.{rule.id}" name={_quoted(case[0].subject)}>', *_outcome(case), "</testcase>"]
+        lines += [
+            f'<testcase classname="capacity.{rule.id}" name={_quoted(case[0].subject)}>',
+            *_outcome(case),
+            "</testcase>",
+        ]
     return [*lines, "</testsuite>"]
 
 
 def _outcome(case: list[Finding]) -> list[str]:
     first = case[0]
     if first.failing:
-        text = "\n".join(f"{one.verdict.message}\n{one.verdict.evidence.text()}" for one in case)
-        return [f'<failure type="{first.rule.severity}" message={_quoted(first.verdict.message)}>{_text(text)}</failure>']
+        text = "\n".join(
+            f"{finding.verdict.message}\n{finding.verdict.evidence.text()}" for finding in case
+        )
+        return [
+            f'<failure type="{first.rule.severity}" message={_quoted(first.verdict.message)}>{_text(text)}</failure>'
+        ]
     if first.waiver is not None and first.status is Status.WAIVED:
-        return [f"<skipped message={_quoted(f'waived until {first.waiver.expires}: {first.waiver.reason}')}/>"]
+        return [
+            f"<skipped message={_quoted(f'waived until {first.waiver.expires}: {first.waiver.reason}')}/>"
+        ]
     if first.status is Status.NOT_EVALUATED:
         return [f"<skipped message={_quoted(f'not evaluated: {first.verdict.message}')}/>"]
     return []

@@ -16,22 +16,32 @@ def as_markdown(report: Report) -> str:
     score = "nothing could be evaluated" if report.score is None else f"score {report.score:.1%}"
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
     lines = ["## Compliance", "", f"**{score}** ({counts})", ""]
-    lines += _table("Failing", [one for one in report.findings if one.failing])
-    lines += _table("Waived", [one for one in report.findings if one.status is Status.WAIVED])
+    lines += _table("Failing", [finding for finding in report.findings if finding.failing])
+    lines += _table(
+        "Waived", [finding for finding in report.findings if finding.status is Status.WAIVED]
+    )
     for title, waivers in (
         ("expired", report.expired),
         ("ending within 30 days", report.expiring),
-        ("that fit nothing", tuple(one for one in report.unused if report.useless(one) == "fits nothing")),
-        ("that name no rule of the book", tuple(one for one in report.unused if report.useless(one) != "fits nothing")),
+        (
+            "that fit nothing",
+            tuple(waiver for waiver in report.unused if report.useless(waiver) == "fits nothing"),
+        ),
+        (
+            "that name no rule of the book",
+            tuple(waiver for waiver in report.unused if report.useless(waiver) != "fits nothing"),
+        ),
     ):
         if waivers:
             lines += [f"Waivers {title}:", ""]
             lines += [
-                f"- {_cell(one.rule)} {_cell(one.service)}, {_cell(one.owner)}, {one.expires}: {_cell(one.reason)}"
-                for one in waivers
+                f"- {_cell(waiver.rule)} {_cell(waiver.service)}, {_cell(waiver.owner)}, {waiver.expires}: {_cell(waiver.reason)}"
+                for waiver in waivers
             ]
             lines += [""]
-    missing = sorted({one.rule.id for one in report.findings if one.status is Status.NOT_EVALUATED})
+    missing = sorted(
+        {finding.rule.id for finding in report.findings if finding.status is Status.NOT_EVALUATED}
+    )
     lines += [f"Not evaluated everywhere: {', '.join(missing)}.", ""] if missing else []
     lines += [f"- {_cell(note)}" for note in report.notes]
     return "\n".join(lines).rstrip() + "\n"
@@ -40,10 +50,25 @@ def as_markdown(report: Report) -> str:
 def _table(title: str, found: list[Finding]) -> list[str]:
     if not found:
         return []
-    lines = [f"### {title}", "", "| rule | severity | subject | what | where |", "|---|---|---|---|---|"]
-    for one in found:
-        place = f"{shown(one.file)}:{one.line}" if one.file else one.verdict.evidence.place
-        cells = (f"{one.rule.id} {one.rule.title}", str(one.rule.severity), one.subject, one.verdict.message, place)
+    lines = [
+        f"### {title}",
+        "",
+        "| rule | severity | subject | what | where |",
+        "|---|---|---|---|---|",
+    ]
+    for finding in found:
+        place = (
+            f"{shown(finding.file)}:{finding.line}"
+            if finding.file
+            else finding.verdict.evidence.place
+        )
+        cells = (
+            f"{finding.rule.id} {finding.rule.title}",
+            str(finding.rule.severity),
+            finding.subject,
+            finding.verdict.message,
+            place,
+        )
         lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return [*lines, ""]
 

@@ -15,7 +15,12 @@ from capacity.compliance._verdicts import Severity, Status
 
 __all__ = ["as_sarif"]
 
-_LEVELS = {Severity.CRITICAL: "error", Severity.HIGH: "error", Severity.MEDIUM: "warning", Severity.LOW: "note"}
+_LEVELS = {
+    Severity.CRITICAL: "error",
+    Severity.HIGH: "error",
+    Severity.MEDIUM: "warning",
+    Severity.LOW: "note",
+}
 
 
 def as_sarif(report: Report, runbooks: str | None = None) -> str:
@@ -26,16 +31,31 @@ def as_sarif(report: Report, runbooks: str | None = None) -> str:
         runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
     """
     index = {rule.id: number for number, rule in enumerate(report.rules)}
-    shown = [one for one in report.findings if one.status in {Status.FAIL, Status.WAIVED}]
-    missing = [one for one in report.findings if one.status is Status.NOT_EVALUATED]
-    driver = {"name": "capacity", "version": _version(), "rules": [_rule(rule, runbooks) for rule in report.rules]}
+    shown = [
+        finding for finding in report.findings if finding.status in {Status.FAIL, Status.WAIVED}
+    ]
+    missing = [finding for finding in report.findings if finding.status is Status.NOT_EVALUATED]
+    driver = {
+        "name": "capacity",
+        "version": _version(),
+        "rules": [_rule(rule, runbooks) for rule in report.rules],
+    }
     run = {
         "tool": {"driver": driver},
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [_notification(one) for one in missing]}],
+        "invocations": [
+            {
+                "executionSuccessful": True,
+                "toolExecutionNotifications": [_notification(finding) for finding in missing],
+            }
+        ],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(one, index[one.rule.id]) for one in shown],
+        "results": [_result(finding, index[finding.rule.id]) for finding in shown],
     }
-    log = {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [run],
+    }
     return json.dumps(log, indent=1) + "\n"
 
 
@@ -60,36 +80,44 @@ def _rule(rule: Rule, runbooks: str | None) -> dict[str, Any]:
     }
 
 
-def _result(one: Finding, index: int) -> dict[str, Any]:
-    evidence = one.verdict.evidence.text()
+def _result(finding: Finding, index: int) -> dict[str, Any]:
+    evidence = finding.verdict.evidence.text()
     result: dict[str, Any] = {
-        "ruleId": one.rule.id,
+        "ruleId": finding.rule.id,
         "ruleIndex": index,
         "kind": "fail",
-        "level": _LEVELS[one.rule.severity],
-        "message": {"text": f"{one.subject} {one.verdict.message}" + (f" ({evidence})" if evidence and not one.file else "")},
-        "locations": [_location(one)],
-        "partialFingerprints": {"capacity/v1": _fingerprint(one)},
+        "level": _LEVELS[finding.rule.severity],
+        "message": {
+            "text": f"{finding.subject} {finding.verdict.message}"
+            + (f" ({evidence})" if evidence and not finding.file else "")
+        },
+        "locations": [_location(finding)],
+        "partialFingerprints": {"capacity/v1": _fingerprint(finding)},
     }
-    if one.status is Status.WAIVED and one.waiver is not None:
-        why = f"{one.waiver.reason} ({one.waiver.owner}, until {one.waiver.expires})"
+    if finding.status is Status.WAIVED and finding.waiver is not None:
+        why = f"{finding.waiver.reason} ({finding.waiver.owner}, until {finding.waiver.expires})"
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     return result
 
 
-def _location(one: Finding) -> dict[str, Any]:
-    location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": one.subject}]}
-    if one.file:
-        place = {"artifactLocation": {"uri": as_uri(one.file)}, "region": {"startLine": max(one.line, 1)}}
+def _location(finding: Finding) -> dict[str, Any]:
+    location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.subject}]}
+    if finding.file:
+        place = {
+            "artifactLocation": {"uri": as_uri(finding.file)},
+            "region": {"startLine": max(finding.line, 1)},
+        }
         location["physicalLocation"] = place
     return location
 
 
-def _fingerprint(one: Finding) -> str:
+def _fingerprint(finding: Finding) -> str:
     """Stays the same when lines move."""
-    return hashlib.sha256(f"{one.rule.id}\0{one.subject}\0{one.verdict.message}".encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        f"{finding.rule.id}\0{finding.subject}\0{finding.verdict.message}".encode()
+    ).hexdigest()[:32]
 
 
-def _notification(one: Finding) -> dict[str, Any]:
-    text = f"{one.rule.id} was not evaluated for {one.subject}: {one.verdict.message}"
-    return {"level": "note", "message": {"text": text}, "associatedRule": {"id": one.rule.id}}
+def _notification(finding: Finding) -> dict[str, Any]:
+    text = f"{finding.rule.id} was not evaluated for {finding.subject}: {finding.verdict.message}"
+    return {"level": "note", "message": {"text": text}, "associatedRule": {"id": finding.rule.id}}

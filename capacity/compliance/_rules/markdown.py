@@ -82,7 +82,9 @@ def _parts(lines: list[str], file: str) -> Iterator[tuple[str, int, str, str]]:
 
 
 def _end_of_comment(lines: list[str], start: int) -> int:
-    return next((number + 1 for number in range(start, len(lines)) if "-->" in lines[number]), len(lines))
+    return next(
+        (number + 1 for number in range(start, len(lines)) if "-->" in lines[number]), len(lines)
+    )
 
 
 def _end_of_fence(lines: list[str], start: int, fence: str, file: str) -> int:

@@ -59,14 +59,21 @@ def find_check(name: str) -> Check:
     found = {point.value: point for point in entry_points(group=GROUP, name=name)}
     if len(found) != 1:
         cause = f"stands for {' and '.join(sorted(found))}" if found else "is no check"
-        raise InputError(f"{name!r} {cause}", f"Use one of {', '.join(known)}, or an entry point of the group {GROUP}")
+        raise InputError(
+            f"{name!r} {cause}",
+            f"Use one of {', '.join(known)}, or an entry point of the group {GROUP}",
+        )
     (point,) = found.values()
     try:
         loaded = point.load()
     except Exception as error:  # others' code may fail in any way
-        raise InputError(f"The check {name!r} cannot be loaded from {point.value}: {error!r}", "Install it again") from error
+        raise InputError(
+            f"The check {name!r} cannot be loaded from {point.value}: {error!r}", "Install it again"
+        ) from error
     if not callable(loaded):
-        raise InputError(f"The check {name!r} from {point.value} is no function", "Correct its package")
+        raise InputError(
+            f"The check {name!r} from {point.value} is no function", "Correct its package"
+        )
     return loaded  # type: ignore[no-any-return]  # what it gives is looked at when it runs
 
 
@@ -90,12 +97,18 @@ def read_parameters(function: Check, values: Mapping[str, Any]) -> dict[str, Any
     known = parameters_of(function)
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ValueError(f"knows no parameter {unknown[0]!r}, only {', '.join(known) or 'none at all'}")
+        raise ValueError(
+            f"knows no parameter {unknown[0]!r}, only {', '.join(known) or 'none at all'}"
+        )
     try:
         # JSON's strictness is right for YAML: a list may be a tuple and 1 a float, but "1" is no number and true is none
         model = _model(function).model_validate_json(json.dumps(values), strict=True)
     except (ValidationError, TypeError) as error:
-        first = error.errors(include_url=False)[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        first = (
+            error.errors(include_url=False)[0]
+            if isinstance(error, ValidationError)
+            else {"loc": (), "msg": str(error)}
+        )
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     return {name: getattr(model, name) for name in values}
 
@@ -107,14 +120,22 @@ def _kind(function: Check, name: str) -> Any:
         raise ValueError(f"the parameter {name} has no annotation to check its value against")
     alone = SimpleNamespace(__annotations__={name: annotation})
     try:
-        return get_type_hints(alone, globalns=getattr(function, "__globals__", {}), include_extras=True)[name]
+        return get_type_hints(
+            alone, globalns=getattr(function, "__globals__", {}), include_extras=True
+        )[name]
     except Exception as error:  # whatever stands in an annotation is evaluated
-        raise ValueError(f"the annotation of the parameter {name} cannot be read: {error}") from error
+        raise ValueError(
+            f"the annotation of the parameter {name} cannot be read: {error}"
+        ) from error
 
 
 @cache
 def _model(function: Check) -> Any:
     from pydantic import ConfigDict, create_model
 
-    fields: dict[str, Any] = {name: (_kind(function, name), default) for name, default in parameters_of(function).items()}
-    return create_model("Parameters", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    fields: dict[str, Any] = {
+        name: (_kind(function, name), default) for name, default in parameters_of(function).items()
+    }
+    return create_model(
+        "Parameters", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+    )

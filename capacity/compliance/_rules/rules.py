@@ -52,7 +52,10 @@ class Scope:
         return (
             (not self.services or any(fnmatchcase(subject, glob) for glob in self.services))
             and not any(fnmatchcase(subject, glob) for glob in self.excluded)
-            and all(name in labels and fnmatchcase(labels[name], glob) for name, glob in self.labels.items())
+            and all(
+                name in labels and fnmatchcase(labels[name], glob)
+                for name, glob in self.labels.items()
+            )
         )
 
 
@@ -96,7 +99,9 @@ def load_rules(books: Iterable[str | Path] = (HOUSE,)) -> tuple[Rule, ...]:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Cannot read the rule book {file}: {error}", "Name a Markdown file, or `house`") from error
+            raise InputError(
+                f"Cannot read the rule book {file}: {error}", "Name a Markdown file, or `house`"
+            ) from error
         for rule in read_rules(text, str(file)):
             _refuse_twice(rule, found)
             found[rule.id] = rule
@@ -115,7 +120,9 @@ def read_rules(text: str, file: str) -> tuple[Rule, ...]:
         _refuse_twice(rule, found)
         found[rule.id] = rule
     if not found:
-        raise InputError(f"{file} holds no rule", "Write one block ```yaml rule under each rule's heading")
+        raise InputError(
+            f"{file} holds no rule", "Write one block ```yaml rule under each rule's heading"
+        )
     return tuple(found.values())
 
 
@@ -123,7 +130,9 @@ def _refuse_twice(rule: Rule, others: Mapping[str, Rule]) -> None:
     for other in others.values():
         same = {"id": rule.id == other.id, "slug": rule.slug == other.slug}
         for name in (name for name, is_same in same.items() if is_same):
-            cause = f"{rule.place}: the {name} {getattr(rule, name)} stands already in {other.place}"
+            cause = (
+                f"{rule.place}: the {name} {getattr(rule, name)} stands already in {other.place}"
+            )
             raise InputError(cause, "Give each rule its own")
 
 
@@ -153,7 +162,9 @@ def _rule(block: Block, file: str) -> Rule:
 def _id(fields: Fields, block: Block) -> str:
     name = _matching(fields, "id", "[A-Z]{2,10}[0-9]{3,}", "CAP001")
     if block.promised_id not in {"", name}:
-        raise fields.wrong("id", f"is {name}, its heading says {block.promised_id}", "Make them the same")
+        raise fields.wrong(
+            "id", f"is {name}, its heading says {block.promised_id}", "Make them the same"
+        )
     return name
 
 
@@ -181,7 +192,9 @@ def _check(fields: Fields) -> tuple[Check, dict[str, Any]]:
         return function, read_parameters(function, fields.mapping("parameters"))
     except ValueError as error:
         where = "parameters" if "parameters" in fields else "check"
-        raise fields.wrong(where, f"of {name}: {error}", "docs/reference/rules.md lists the parameters") from error
+        raise fields.wrong(
+            where, f"of {name}: {error}", "docs/reference/rules.md lists the parameters"
+        ) from error
 
 
 def _scope(fields: Fields) -> Scope:

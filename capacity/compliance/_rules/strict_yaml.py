@@ -26,7 +26,9 @@ class Fields:
         self._nodes = {str(name): value for name, (_, value) in entries(found).items()}
         for name, (key, _) in entries(found).items():
             if name not in known:
-                raise InputError(f"{key.origin}: {what} knows no key {name!r}", f"Use one of {', '.join(known)}")
+                raise InputError(
+                    f"{key.origin}: {what} knows no key {name!r}", f"Use one of {', '.join(known)}"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
@@ -49,7 +51,11 @@ class Fields:
         if name not in self._nodes:
             return ()
         value = plain(self.node(name))
-        if not isinstance(value, list) or not value or not all(isinstance(item, str) and item.strip() for item in value):
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(isinstance(item, str) and item.strip() for item in value)
+        ):
             raise self.wrong(name, "must be a list of texts")
         return tuple(value)
 
@@ -73,7 +79,9 @@ def read_mapping(text: str, file: str, known: Collection[str], what: str) -> Fie
     """
     documents = parse_documents(text, file)
     if len(documents) != 1:
-        raise InputError(f"{file}: {what} must be one YAML document, not {len(documents)}", "Remove the others")
+        raise InputError(
+            f"{file}: {what} must be one YAML document, not {len(documents)}", "Remove the others"
+        )
     return Fields(documents[0], known, what)
 
 

@@ -18,7 +18,12 @@ from capacity.forecasting._quantiles import Floats, row_quantiles
 
 __all__ = ["COLUMNS", "Startups", "find", "keep_peaks", "without"]
 
-COLUMNS = ("count", "startups", "hours", "peak")  # starts; those with a startup; its longest, in hours; its highest use
+COLUMNS = (
+    "count",
+    "startups",
+    "hours",
+    "peak",
+)  # starts; those with a startup; its longest, in hours; its highest use
 _SETTLES = 3  # hours
 _BAND = (0.05, 0.95)  # quantiles of the day that follows
 _BESIDE = 0.75  # of the band's width beyond its ends is outside
@@ -50,7 +55,13 @@ def find(values: Floats, an_hour: int) -> Startups:
     length = _lengths(values, begin, service, an_hour)
     row, column = _samples(begin, length), np.repeat(service, length)
     use = values[row, column]
-    table = np.column_stack([counts, np.bincount(service[length > 0], minlength=len(counts)), *np.full((2, len(counts)), np.nan)])
+    table = np.column_stack(
+        [
+            counts,
+            np.bincount(service[length > 0], minlength=len(counts)),
+            *np.full((2, len(counts)), np.nan),
+        ]
+    )
     np.fmax.at(table[:, 2], service[length > 0], length[length > 0] / an_hour)
     np.fmax.at(table[:, 3], column, use)
     known = np.isfinite(use)
@@ -72,7 +83,11 @@ def keep_peaks(scaled: Scaled, values: Floats, found: Startups, grid: Grid) -> N
     unit = np.where(scaled.spread > 0, scaled.spread, 1.0)[found.column]
     use = (values[found.row, found.column] - scaled.centre[found.column]) / unit
     recent = hour >= 0
-    np.fmax.at(scaled.tops, (found.column[recent], hour[recent]), np.clip(use, -1e7, 1e7).astype(np.float32)[recent])
+    np.fmax.at(
+        scaled.tops,
+        (found.column[recent], hour[recent]),
+        np.clip(use, -1e7, 1e7).astype(np.float32)[recent],
+    )
 
 
 def _starts(there: NDArray[np.bool_], gap: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -86,16 +101,22 @@ def _starts(there: NDArray[np.bool_], gap: int) -> tuple[NDArray[np.intp], NDArr
     return row.astype(np.intp), holed[column].astype(np.intp)
 
 
-def _lengths(values: Floats, begin: NDArray[np.intp], service: NDArray[np.intp], an_hour: int) -> NDArray[np.intp]:
+def _lengths(
+    values: Floats, begin: NDArray[np.intp], service: NDArray[np.intp], an_hour: int
+) -> NDArray[np.intp]:
     """Samples of each start's startup, 0 where it has none or never settles."""
     early, day = _SETTLES * an_hour, DAY * an_hour
     place = begin[:, None] + np.arange(early + day)
     inside = place < len(values)
-    after = np.where(inside, values[np.minimum(place, max(len(values) - 1, 0)), service[:, None]], np.nan)
+    after = np.where(
+        inside, values[np.minimum(place, max(len(values) - 1, 0)), service[:, None]], np.nan
+    )
     settled = after[:, early:]
     low, high = np.moveaxis(row_quantiles(settled, np.array(_BAND)), -1, 0)
     beside = _BESIDE * (high - low) + 1e-9 * np.abs(high)
-    within = (after[:, :early] >= (low - beside)[:, None]) & (after[:, :early] <= (high + beside)[:, None])
+    within = (after[:, :early] >= (low - beside)[:, None]) & (
+        after[:, :early] <= (high + beside)[:, None]
+    )
     judged = within.any(axis=1) & (np.isfinite(settled).sum(axis=1) >= day // 2)
     return np.where(judged, within.argmax(axis=1), 0).astype(np.intp)
 

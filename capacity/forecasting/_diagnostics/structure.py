@@ -26,7 +26,9 @@ def slopes(means: Singles) -> tuple[Floats, Floats]:
     days = min(means.shape[1] // DAY, 28)
     if days < 3:  # noqa: PLR2004 - a line through two points says nothing
         return np.zeros(len(means)), np.full(len(means), np.inf)
-    table = means[:, means.shape[1] - days * DAY :].reshape(len(means), days, DAY).astype(np.float64)
+    table = (
+        means[:, means.shape[1] - days * DAY :].reshape(len(means), days, DAY).astype(np.float64)
+    )
     there = np.isfinite(table)
     count = there.sum(axis=2)
     daily = np.where(there, np.clip(table, -20, 20), 0).sum(axis=2) / np.maximum(count, 1)
@@ -38,7 +40,9 @@ def slopes(means: Singles) -> tuple[Floats, Floats]:
     slope = (known * time * (daily - middle[:, None])).sum(axis=1) / over
     rest = known * (daily - middle[:, None] - slope[:, None] * time)
     variance = (rest**2).sum(axis=1) / np.maximum(total - 2, 1)
-    likeness = np.clip((rest[:, 1:] * rest[:, :-1]).sum(axis=1) / np.maximum((rest**2).sum(axis=1), 1e-12), 0, 0.9)
+    likeness = np.clip(
+        (rest[:, 1:] * rest[:, :-1]).sum(axis=1) / np.maximum((rest**2).sum(axis=1), 1e-12), 0, 0.9
+    )
     return slope, np.sqrt(variance / over * (1 + likeness) / (1 - likeness))
 
 
@@ -92,7 +96,11 @@ def leak(level: Floats) -> dict[str, Any]:
         return nothing
     values = level[where]
     low, high = np.quantile(values, (0.02, 0.98))
-    resets = [0, *(np.flatnonzero(np.diff(values) < -0.5 * (high - low)) + 1), len(values)] if high > low else [0, len(values)]
+    resets = (
+        [0, *(np.flatnonzero(np.diff(values) < -0.5 * (high - low)) + 1), len(values)]
+        if high > low
+        else [0, len(values)]
+    )
     explained = around = climbed = hours = growth = gain = 0.0
     for start, stop in pairwise(resets):
         if stop - start < DAY // 2:
@@ -108,18 +116,31 @@ def leak(level: Floats) -> dict[str, Any]:
         gain = max(gain, float(slope) * float(time[-1] - time[0]))
     if not hours or not around > 0:
         return nothing
-    leaking = explained / around > 0.6 and climbed / hours > 0.7 and gain > 0.1 * max(abs(float(np.median(values))), 1e-12)  # noqa: PLR2004 - the thresholds of the docstring
+    leaking = (
+        explained / around > 0.6
+        and climbed / hours > 0.7
+        and gain > 0.1 * max(abs(float(np.median(values))), 1e-12)
+    )
     inner = [int(where[r]) for r in resets[1:-1]]
     verdict = ("leak with resets" if inner else "leak") if leaking else "none"
-    return {"verdict": verdict, "growth": growth / hours if leaking else 0.0, "resets": inner if leaking else []}
+    return {
+        "verdict": verdict,
+        "growth": growth / hours if leaking else 0.0,
+        "resets": inner if leaking else [],
+    }
 
 
 def named_starts(row: Floats) -> dict[str, float | None]:
     """A row of `startups.find` by name; length and peak are None without a startup."""
-    return {name: float(value) if np.isfinite(value) else None for name, value in zip(starts.COLUMNS, row, strict=True)}
+    return {
+        name: float(value) if np.isfinite(value) else None
+        for name, value in zip(starts.COLUMNS, row, strict=True)
+    }
 
 
-def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp | None) -> dict[str, Any]:
+def explain(
+    state: dict[str, Any], number: int, service: Any, end: pd.Timestamp | None
+) -> dict[str, Any]:
     """Everything about one service as plain data, in the unit of its usage.
 
     Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons, trend (per_day, error),
@@ -130,7 +151,11 @@ def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp 
     level = means.astype(np.float64) * spread + centre
     share = state["share"][number].mean(axis=0)
     slope, error = slopes(means[None])
-    weights = {CANDIDATES[i]: float(share[i]) for i in np.argsort(-share, kind="stable") if share[i] >= 0.01}  # noqa: PLR2004 - less is noise
+    weights = {
+        CANDIDATES[i]: float(share[i])
+        for i in np.argsort(-share, kind="stable")
+        if share[i] >= 0.01
+    }
     verdict = leak(level)
     verdict["resets"] = [_time(hour, len(means), end) for hour in verdict["resets"]]
     return {
@@ -138,7 +163,10 @@ def explain(state: dict[str, Any], number: int, service: Any, end: pd.Timestamp 
         "kind": GROUPS[int(state["kind"][number])],
         "weights": weights,
         "seasons": seasons(level),
-        "trend": {"per_day": float(slope[0]) * spread, "error": float(error[0]) * spread if spread else 0.0},
+        "trend": {
+            "per_day": float(slope[0]) * spread,
+            "error": float(error[0]) * spread if spread else 0.0,
+        },
         "change_points": [_time(hour, len(means), end) for hour in change_points(means)],
         "leak": verdict,
         "starts": named_starts(state["starts"][number]),

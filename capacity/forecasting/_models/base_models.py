@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles, row_quantiles
 
-__all__ = ["BOOSTED", "CANDIDATES", "LEADS", "TRENDING", "expand", "forecast_all", "rows_of", "since_change"]
+__all__ = [
+    "BOOSTED",
+    "CANDIDATES",
+    "LEADS",
+    "TRENDING",
+    "expand",
+    "forecast_all",
+    "rows_of",
+    "since_change",
+]
 
 _HOURS = np.arange(WEEK)
 _ONE, _DAILY, _WEEKLY = np.zeros(WEEK, int), _HOURS % DAY, _HOURS
@@ -52,7 +61,9 @@ def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
     return row_quantiles(chosen, levels)[:, None]
 
 
-def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: int, every: int = 1) -> Singles:
+def profile(
+    samples: Singles, levels: Floats, cycles: int, period: int, around: int, every: int = 1
+) -> Singles:
     """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period / every, quantiles).
 
     With `every` 2 a row stands for two hours, `around` hours on either side of both.
@@ -60,7 +71,9 @@ def profile(samples: Singles, levels: Floats, cycles: int, period: int, around: 
     count, hours, width = samples.shape
     cycles = min(cycles, hours // period)
     by_cycle = samples[:, hours - cycles * period :].reshape(count, cycles, period, width)
-    table = np.ascontiguousarray(by_cycle.transpose(0, 2, 1, 3)).reshape(count, period, cycles * width)
+    table = np.ascontiguousarray(by_cycle.transpose(0, 2, 1, 3)).reshape(
+        count, period, cycles * width
+    )
     if around == 0:
         return row_quantiles(table, levels)
     rows = period // every
@@ -104,7 +117,9 @@ def line(samples: Singles, means: Singles, levels: Floats) -> Singles:
     """The seed plan's straight line, least squares on time, with the quantiles of its errors: (services, 28, quantiles)."""
     hours = means.shape[1]
     time = np.column_stack([np.ones(hours + WEEK), (np.arange(hours + WEEK) - hours) / WEEK])
-    return _regression(samples, means, levels, time[:hours], time[hours:].reshape(28, 6, 2).mean(axis=1), 1e-6)
+    return _regression(
+        samples, means, levels, time[:hours], time[hours:].reshape(28, 6, 2).mean(axis=1), 1e-6
+    )
 
 
 def fourier(samples: Singles, means: Singles, levels: Floats) -> Singles:
@@ -126,7 +141,9 @@ def fourier(samples: Singles, means: Singles, levels: Floats) -> Singles:
     return _regression(samples, means, levels, design[:hours], design[hours:], _RIDGE)
 
 
-def _regression(samples: Singles, means: Singles, levels: Floats, past: Floats, ahead: Floats, ridge: float) -> Singles:
+def _regression(
+    samples: Singles, means: Singles, levels: Floats, past: Floats, ahead: Floats, ridge: float
+) -> Singles:
     """Ridge on hourly means, gaps left out, plus the quantiles of its errors."""
     there = np.isfinite(means)
     terms = past.shape[1]
@@ -137,8 +154,12 @@ def _regression(samples: Singles, means: Singles, levels: Floats, past: Floats, 
     pull[0, 0] = 1e-6
     solved = np.linalg.solve(gram + pull, right[:, :, None])[:, :, 0]
     fitted = (solved @ past.T).astype(np.float32)
-    errors = row_quantiles((samples - fitted[:, :, None])[:, ::_ERRORS_APART].reshape(len(samples), -1), levels)
-    return np.asarray((solved @ ahead.T).astype(np.float32)[:, :, None] + errors[:, None], np.float32)
+    errors = row_quantiles(
+        (samples - fitted[:, :, None])[:, ::_ERRORS_APART].reshape(len(samples), -1), levels
+    )
+    return np.asarray(
+        (solved @ ahead.T).astype(np.float32)[:, :, None] + errors[:, None], np.float32
+    )
 
 
 def since_change(means: Singles) -> NDArray[np.intp]:
@@ -181,7 +202,9 @@ def _mean(table: Singles) -> Singles:
 
 def _regime(samples: Singles, means: Singles, levels: Floats) -> Singles:
     first = since_change(means)
-    moved = np.flatnonzero(first)  # the others are one regime: NaN, where the level over everything stands in
+    moved = np.flatnonzero(
+        first
+    )  # the others are one regime: NaN, where the level over everything stands in
     known = np.arange(samples.shape[1])[None, :, None] >= first[moved, None, None]
     out = np.full((len(samples), 1, len(levels)), np.nan, np.float32)
     out[moved] = level(np.where(known, samples[moved], np.float32(np.nan)), levels, 28)
@@ -225,7 +248,9 @@ def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, 
         table = make(samples, means, levels)
         if not out:
             whole = row_quantiles(samples.reshape(len(samples), -1), levels)[:, None]
-            out[name] = np.where(np.isfinite(table), table, np.where(np.isfinite(whole), whole, np.float32(0)))
+            out[name] = np.where(
+                np.isfinite(table), table, np.where(np.isfinite(whole), whole, np.float32(0))
+            )
         else:
             out[name] = np.where(np.isfinite(table), table, out["level 28d"])
     return out

@@ -45,8 +45,12 @@ def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
     days = level.shape[1] // DAY
     table = level[:, level.shape[1] - days * DAY :].reshape(len(level), days, DAY)
     known = np.isfinite(table)
-    profile = np.where(known, table - mean[:, None, None], 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    explained = (profile**2).mean(axis=1) > 0.3 * variance if days > 1 else np.zeros(len(level), bool)
+    profile = np.where(known, table - mean[:, None, None], 0).sum(axis=1) / np.maximum(
+        known.sum(axis=1), 1
+    )
+    explained = (
+        (profile**2).mean(axis=1) > 0.3 * variance if days > 1 else np.zeros(len(level), bool)
+    )
     deviation = np.sqrt(variance)
     idle = (deviation <= 0.02 * np.abs(mean)) | (spread <= 0)
     bursty = (high > 4 * middle) | (deviation > mean)
@@ -76,7 +80,9 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
     return np.asarray(0.05 * local + (0.3 * np.sqrt(past) + _LEAST_UNIT)[:, None], np.float32)
 
 
-def offsets(misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float) -> Singles:
+def offsets(
+    misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float
+) -> Singles:
     """How far to move each quantile, in units of the uncertainty: (services, lead parts, quantiles).
 
     Args:
@@ -120,7 +126,9 @@ def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
     if not having.any():
         return np.full(len(rows), prior)
     count = int(having.sum())
-    fleet = (count * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (count + _PRIOR_SERVICES)
+    fleet = (count * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (
+        count + _PRIOR_SERVICES
+    )
     out = np.full(len(rows), fleet)
     for kind in range(len(GROUPS)):
         of_kind = group == kind

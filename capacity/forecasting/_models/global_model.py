@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_HOURS", "SEEN_HOURS", "TAUGHT", "Asked", "asked", "teach"]
 
 LEAST_HOURS = 5 * WEEK  # two weeks for the profiles, two of targets, one to judge by
-SEEN_HOURS = 2 * WEEK  # an origin needs this much before it, for every candidate to have something to say
+SEEN_HOURS = (
+    2 * WEEK
+)  # an origin needs this much before it, for every candidate to have something to say
 TAUGHT = (7 * DAY, 14 * DAY, 21 * DAY, 28 * DAY)  # origins whose following week is a target
 _JUDGED = TAUGHT[0]  # the loss is measured here, by a model that has seen only the weeks before
 _BASE, _WIDTH = "hour of day 7d", "level 7d"
@@ -38,7 +40,13 @@ _MOST_ROWS = 30_000  # about a second, whatever the fleet
 _LEAST_ROWS = 2_000
 _FARTHEST = 5.0  # a target by more widths says no more than this
 _LEAST_WIDTH = 0.02  # of a service's whole spread
-_SETTINGS = {"max_iter": 60, "max_leaf_nodes": 15, "min_samples_leaf": 200, "max_bins": 64, "early_stopping": False}
+_SETTINGS = {
+    "max_iter": 60,
+    "max_leaf_nodes": 15,
+    "min_samples_leaf": 200,
+    "max_bins": 64,
+    "early_stopping": False,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,9 @@ def asked(tables: dict[str, Singles], means: Singles, levels: Floats) -> Asked:
     features = np.stack([*said, lead, lead % DAY, np.broadcast_to(width, base.shape)], axis=2)
     target = np.full(base.shape, np.nan, np.float32)
     known = means[:, :WEEK:_EVERY]
-    target[:, : known.shape[1]] = np.clip((known - base[:, : known.shape[1]]) / width, -_FARTHEST, _FARTHEST)
+    target[:, : known.shape[1]] = np.clip(
+        (known - base[:, : known.shape[1]]) / width, -_FARTHEST, _FARTHEST
+    )
     return Asked(features, width, target)
 
 
@@ -76,20 +86,31 @@ def teach(chunks: list[Prepared], seed: int) -> Iterator[tuple[int, int, Singles
     Yields:
         hours before the end, number of the chunk, table (services, 168, quantiles); nothing where too little is known.
     """
-    order = np.argsort(np.concatenate([np.nan_to_num(c.scaled.means).sum(axis=1) for c in chunks]), kind="stable")
+    order = np.argsort(
+        np.concatenate([np.nan_to_num(c.scaled.means).sum(axis=1) for c in chunks]), kind="stable"
+    )
     for origin in (_JUDGED, 0):
         earlier = [back for back in TAUGHT if back > origin and back in chunks[0].asked]
         parts = [
-            tuple(np.concatenate([getattr(c.asked[back], n) for c in chunks])[order] for n in ("features", "target"))
+            tuple(
+                np.concatenate([getattr(c.asked[back], n) for c in chunks])[order]
+                for n in ("features", "target")
+            )
             for back in earlier
         ]
-        features, target = (np.concatenate([p[i].reshape(-1, *p[i].shape[2:]) for p in parts]) for i in (0, 1))
+        features, target = (
+            np.concatenate([p[i].reshape(-1, *p[i].shape[2:]) for p in parts]) for i in (0, 1)
+        )
         model = _trained(features, target, seed)
         if model is None:
             return
         for number, chunk in enumerate(chunks):
             now = chunk.asked[origin]
-            moved = model.predict(now.features.reshape(-1, now.features.shape[2])).reshape(now.target.shape).astype(np.float32)
+            moved = (
+                model.predict(now.features.reshape(-1, now.features.shape[2]))
+                .reshape(now.target.shape)
+                .astype(np.float32)
+            )
             base = expand(_BASE, chunk.tables[origin][_BASE])
             yield origin, number, base + np.repeat(moved * now.width, _EVERY, axis=1)[:, :, None]
 

@@ -20,10 +20,14 @@ from capacity.forecasting._quantiles import Floats, Singles, row_quantiles, weig
 
 __all__ = ["peak_quantiles"]
 
-_LATEST_DAYS = 28  # older peaks, and how peaks followed on one another then, mislead more than they help
+_LATEST_DAYS = (
+    28  # older peaks, and how peaks followed on one another then, mislead more than they help
+)
 _BLOCKS = 7  # a window is at least this many blocks; origins lie a block apart
 _SEEN = 2 / 3  # of what is not the window judged is looked back on
-_GROUP_PEAKS = 60.0  # the fleet weighs like this many services of the same kind, seen at their median
+_GROUP_PEAKS = (
+    60.0  # the fleet weighs like this many services of the same kind, seen at their median
+)
 _CAUTION = 0.25  # weeks of a whole fleet differ: the tail is asked for further out, the less so the more weeks were seen
 _SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
 _COUNT = 3  # bases
@@ -64,7 +68,9 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
 
     past = [_bases(blocks[:, : count - back], before(count - back), seen, ahead) for back in backs]
     bases, heights = (np.array([p[i] for p in past]).reshape(-1, len(tops), _COUNT) for i in (0, 1))
-    actual = np.array([_top(blocks[:, count - back : count - back + ahead]) for back in backs]).reshape(-1, len(tops))
+    actual = np.array(
+        [_top(blocks[:, count - back : count - back + ahead]) for back in backs]
+    ).reshape(-1, len(tops))
     errors = np.clip((actual[:, :, None] - bases) / heights, -_FARTHEST, _FARTHEST)
     bases_now, height_now = _bases(blocks, before(count), seen, ahead)
     bases_now = np.where(np.isfinite(bases_now), bases_now, _top(tops)[:, None])
@@ -73,7 +79,9 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
     asked = 1 - (1 - levels ** (ahead * block / window)) ** (1 + _CAUTION * levels / weeks)
     steps = _pooled(errors, group, asked, weeks)
     share = _shares(errors, height_now, steps, asked)
-    return np.sort(((bases_now[:, :, None] + height_now[:, :, None] * steps) * share).sum(axis=1), axis=1)
+    return np.sort(
+        ((bases_now[:, :, None] + height_now[:, :, None] * steps) * share).sum(axis=1), axis=1
+    )
 
 
 def _bases(blocks: Floats, hours: Singles, seen: int, ahead: int) -> tuple[Floats, Floats]:
@@ -92,7 +100,9 @@ def _bases(blocks: Floats, hours: Singles, seen: int, ahead: int) -> tuple[Float
     highest, last = _top(part), _top(part[:, -ahead:])
     typical = row_quantiles(part, np.array([0.5 ** (1 / ahead)]))[:, 0]
     bases = np.stack([np.where(np.isfinite(last), last, highest), typical, highest], axis=1)
-    low, middle, high = np.moveaxis(row_quantiles(hours, np.array([0.25, 0.5, 0.9])).astype(np.float64), -1, 0)
+    low, middle, high = np.moveaxis(
+        row_quantiles(hours, np.array([0.25, 0.5, 0.9])).astype(np.float64), -1, 0
+    )
     over = 0.7 * (bases - middle[:, None]) + 0.3 * (high - low)[:, None]
     wander = np.abs(bases[:, 0] - highest)[:, None]
     return bases, np.maximum(over, 0) + 0.3 * wander + _LEAST_UNIT
@@ -101,7 +111,9 @@ def _bases(blocks: Floats, hours: Singles, seen: int, ahead: int) -> tuple[Float
 def _top(rows: Floats | Singles) -> Floats:
     """Maximum along the last axis, gaps left out."""
     there = np.isfinite(rows)
-    return np.where(there.any(axis=-1), np.where(there, rows, -np.inf).max(axis=-1, initial=-np.inf), np.nan).astype(np.float64)
+    return np.where(
+        there.any(axis=-1), np.where(there, rows, -np.inf).max(axis=-1, initial=-np.inf), np.nan
+    ).astype(np.float64)
 
 
 def _pooled(errors: Floats, group: NDArray[np.intp], levels: Floats, weeks: float) -> Floats:
@@ -128,7 +140,11 @@ def _with_prior(values: Floats, members: int, levels: Floats, weeks: float) -> F
     each = weeks * members / len(values) if len(values) else 0.0
     sample = np.concatenate([values, _PRIOR])
     return weighted_quantiles(
-        sample, np.concatenate([np.full(len(values), each), np.full(len(_PRIOR), _PRIOR_PEAKS / len(_PRIOR))]), levels
+        sample,
+        np.concatenate(
+            [np.full(len(values), each), np.full(len(_PRIOR), _PRIOR_PEAKS / len(_PRIOR))]
+        ),
+        levels,
     )
 
 

@@ -21,7 +21,14 @@ _PRIOR_SERVICES = 20.0  # the prior weighs like this many services
 _WORST, _BEST = 4.0, 0.05  # relative losses beyond these say "bad" and "good", not how much
 
 # Relative loss assumed before a fleet has shown its own: plain levels and daily profiles are safe, the rest must earn trust.
-_PRIOR = {"random walk": 1.15, "line": 1.3, "fourier": 1.1, "hour of week": 1.1, "boosted": 1.05, "level 28d": 1.02}
+_PRIOR = {
+    "random walk": 1.15,
+    "line": 1.3,
+    "fourier": 1.1,
+    "hour of week": 1.1,
+    "boosted": 1.05,
+    "level 28d": 1.02,
+}
 _PRIOR |= {"hour of day moved": 1.05}
 
 
@@ -41,7 +48,9 @@ def own_losses(losses: Floats, origins: Floats) -> tuple[Floats, Floats]:
     # A candidate that could not be fitted at an old origin is compared there as if it were the middle one.
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = _median(losses)
-        mean = (np.where(there, losses / np.maximum(middle, 1e-9), 0) * weight * np.nan_to_num(middle)).sum(axis=0)
+        mean = (
+            np.where(there, losses / np.maximum(middle, 1e-9), 0) * weight * np.nan_to_num(middle)
+        ).sum(axis=0)
         base = (weight * np.nan_to_num(middle)).sum(axis=0)
         relative = np.where(base > 0, mean / base, np.where(weight.sum(axis=0) > 0, 1.0, np.nan))
     return np.minimum(relative, _WORST), there.any(axis=(2, 3)).sum(axis=0)
@@ -58,7 +67,12 @@ def fleet_losses(relative: Floats, prior: Floats) -> Floats:
     """The fleet's relative losses: geometric mean over services and the prior: (quantiles, candidates)."""
     there = np.isfinite(relative)
     logs = np.where(there, np.log(np.maximum(np.where(there, relative, 1), _BEST)), 0)
-    return np.asarray(np.exp((logs.sum(axis=0) + _PRIOR_SERVICES * np.log(prior)) / (there.sum(axis=0) + _PRIOR_SERVICES)))
+    return np.asarray(
+        np.exp(
+            (logs.sum(axis=0) + _PRIOR_SERVICES * np.log(prior))
+            / (there.sum(axis=0) + _PRIOR_SERVICES)
+        )
+    )
 
 
 def prior(names: tuple[str, ...] = CANDIDATES) -> Floats:
@@ -66,7 +80,9 @@ def prior(names: tuple[str, ...] = CANDIDATES) -> Floats:
     return np.array([_PRIOR.get(name, 1.0) for name in names])
 
 
-def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles, sharpness: float = 0.0) -> Singles:
+def weights(
+    relative: Floats, count: Floats, fleet: Floats, usable: Singles, sharpness: float = 0.0
+) -> Singles:
     """Weight of each candidate: (services, quantiles, candidates), summing to one.
 
     Args:
@@ -78,13 +94,17 @@ def weights(relative: Floats, count: Floats, fleet: Floats, usable: Singles, sha
     """
     trust = (count / (count + _FLEET_ORIGINS))[:, None, None]
     own = np.log(np.maximum(np.where(np.isfinite(relative), relative, 1.0), _BEST))
-    score = np.where(np.isfinite(relative), trust * own + (1 - trust) * np.log(fleet), np.log(fleet))
+    score = np.where(
+        np.isfinite(relative), trust * own + (1 - trust) * np.log(fleet), np.log(fleet)
+    )
     score = np.where(usable > 0, score, np.inf)
     out = np.exp(-(sharpness or _SHARPNESS) * (score - score.min(axis=-1, keepdims=True)))
     return np.asarray(out / out.sum(axis=-1, keepdims=True), np.float32)
 
 
-def blended(tables: dict[str, Singles], share: Singles, names: tuple[str, ...] = CANDIDATES) -> Singles:
+def blended(
+    tables: dict[str, Singles], share: Singles, names: tuple[str, ...] = CANDIDATES
+) -> Singles:
     """The weighted mean of the candidates' quantiles on all lead hours, put in order: (services, 168, quantiles)."""
     total: Singles | None = None
     for number, name in enumerate(names):

@@ -48,7 +48,10 @@ class PrometheusSource:
 
     def __init__(self, settings: PrometheusSettings) -> None:
         if settings.url is None:
-            raise SettingsError("No metrics server is named", "Give --source URL or set prometheus.url in capacity.toml")
+            raise SettingsError(
+                "No metrics server is named",
+                "Give --source URL or set prometheus.url in capacity.toml",
+            )
         self._transport = Transport(settings)
         self._in_flight = settings.max_in_flight
         self.address = self._transport.address
@@ -68,7 +71,10 @@ class PrometheusSource:
         """What answers: `prometheus`, `victoriametrics`, `mimir`, or `compatible` when it does not say."""
         try:
             info = self._data("/api/v1/status/buildinfo", {})
-        except (BadAnswer, QueryRefused):  # Thanos and some proxies lack it; whether the server works shows elsewhere
+        except (
+            BadAnswer,
+            QueryRefused,
+        ):  # Thanos and some proxies lack it; whether the server works shows elsewhere
             return "compatible"
         if not isinstance(info, dict):
             return "compatible"
@@ -92,7 +98,9 @@ class PrometheusSource:
                 return [({}, float(data["result"][1]))]
             return [(row["metric"], float(row["value"][1])) for row in data["result"]]
         except (KeyError, TypeError, IndexError, ValueError) as error:
-            raise BadAnswer(f"{self.address} gave an unreadable instant answer ({error!r})", "Is it a proxy?") from error
+            raise BadAnswer(
+                f"{self.address} gave an unreadable instant answer ({error!r})", "Is it a proxy?"
+            ) from error
 
     def ranges(self, asked: Iterable[Range]) -> Iterator[tuple[Range, bytes]]:
         """Bodies of range queries, in the order asked, fetched by threads; parsing is the caller's.
@@ -106,7 +114,9 @@ class PrometheusSource:
         work: SimpleQueue[tuple[Range, Future[bytes]] | None] = SimpleQueue()
         stopped = threading.Event()
         for _ in range(self._in_flight):
-            threading.Thread(target=self._work, args=(work, stopped), name="capacity-fetch", daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(work, stopped), name="capacity-fetch", daemon=True
+            ).start()
         try:
             for query in asked:
                 waiting.append((query, Future()))
@@ -121,7 +131,9 @@ class PrometheusSource:
             for _ in range(self._in_flight):
                 work.put(None)
 
-    def _work(self, work: SimpleQueue[tuple[Range, Future[bytes]] | None], stopped: threading.Event) -> None:
+    def _work(
+        self, work: SimpleQueue[tuple[Range, Future[bytes]] | None], stopped: threading.Event
+    ) -> None:
         while (task := work.get()) is not None:
             query, future = task
             if stopped.is_set():
@@ -140,7 +152,9 @@ class PrometheusSource:
         try:
             envelope = json.loads(body)
             if envelope["status"] != "success":
-                raise BadAnswer(f"{self.address} answered {str(envelope)[:120]}", "Is it a Prometheus server?")
+                raise BadAnswer(
+                    f"{self.address} answered {str(envelope)[:120]}", "Is it a Prometheus server?"
+                )
             return envelope.get("data", {})
         except (ValueError, KeyError, TypeError) as error:
             hint = "prometheus.url must be the metrics server's own address, not a proxy's page"

@@ -53,9 +53,13 @@ def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
     try:
         answer = _read(*_cut(body), start, step, points)
     except (ValueError, RecursionError) as error:
-        raise BadAnswer(f"The server's answer is not readable as JSON ({error})", _PROXY_HINT) from error
+        raise BadAnswer(
+            f"The server's answer is not readable as JSON ({error})", _PROXY_HINT
+        ) from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise BadAnswer(f"The server's answer is no Prometheus matrix ({error!r})", _PROXY_HINT) from error
+        raise BadAnswer(
+            f"The server's answer is no Prometheus matrix ({error!r})", _PROXY_HINT
+        ) from error
     return answer
 
 
@@ -109,8 +113,12 @@ def _numbers(texts: list[memoryview]) -> _Samples:
     lines = b"\nNaN,0\n".join(texts).replace(b"],[", b"\n")
     table = csv.read_csv(
         BufferReader(lines),
-        read_options=csv.ReadOptions(use_threads=False, column_names=["time", "value"], block_size=len(lines) + 1),
-        convert_options=csv.ConvertOptions(column_types={"time": float64(), "value": float64()}, null_values=[]),
+        read_options=csv.ReadOptions(
+            use_threads=False, column_names=["time", "value"], block_size=len(lines) + 1
+        ),
+        convert_options=csv.ConvertOptions(
+            column_types={"time": float64(), "value": float64()}, null_values=[]
+        ),
     )
     times, values = table["time"].to_numpy(), table["value"].to_numpy()
     between = np.isnan(times)
@@ -123,11 +131,15 @@ def _numbers(texts: list[memoryview]) -> _Samples:
 def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) -> Answer:
     """The answer of an envelope whose `values` may be numbers of lists in `samples`."""
     if envelope["status"] != "success" or envelope["data"]["resultType"] != "matrix":
-        raise BadAnswer(f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix")
+        raise BadAnswer(
+            f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix"
+        )
     result = envelope["data"]["result"]
     labels = [dict(series["metric"].items()) for series in result]
     values = np.full((len(result), points), np.nan)
-    rows = np.full(samples.lists[-1] + 1 if len(samples.lists) else 0, -1)  # a list that stands elsewhere has none
+    rows = np.full(
+        samples.lists[-1] + 1 if len(samples.lists) else 0, -1
+    )  # a list that stands elsewhere has none
     for row, series in enumerate(result):
         listed = series.get("values", [])  # a series of native histograms has none
         if isinstance(listed, int):

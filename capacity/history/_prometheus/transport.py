@@ -16,7 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
 from capacity.history._archive import plain_address
@@ -59,10 +65,16 @@ class _BearerFile(AuthBase):
         try:
             token = self.path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"Cannot read the bearer token from {self.path}: {error}", "Check the path") from error
+            raise SettingsError(
+                f"Cannot read the bearer token from {self.path}: {error}", "Check the path"
+            ) from error
         if not token:
-            raise SettingsError(f"The bearer token file {self.path} is empty", "Check what writes it")
-        request.headers["Authorization"] = f"Bearer {_sendable(token, f'the bearer token in {self.path}')}"
+            raise SettingsError(
+                f"The bearer token file {self.path} is empty", "Check what writes it"
+            )
+        request.headers["Authorization"] = (
+            f"Bearer {_sendable(token, f'the bearer token in {self.path}')}"
+        )
         return request
 
 
@@ -99,7 +111,9 @@ class Transport:
 
         attempts = stop_after_attempt(self.settings.attempts)
         try:
-            for attempt in Retrying(retry=retry_if_exception_type(_Passing), wait=waiting, stop=attempts, reraise=True):
+            for attempt in Retrying(
+                retry=retry_if_exception_type(_Passing), wait=waiting, stop=attempts, reraise=True
+            ):
                 with attempt:
                     return self._once(path, params)
         except _Passing as failure:
@@ -143,25 +157,43 @@ class Transport:
                 "Set prometheus.ca_file to the authority that signed its certificate, or client_cert if it wants one",
             )
         if isinstance(error, requests.exceptions.ProxyError):
-            return _Passing(Unreachable(f"The proxy to {where} failed: {_innermost(error)}", "Check HTTPS_PROXY and NO_PROXY"))
+            return _Passing(
+                Unreachable(
+                    f"The proxy to {where} failed: {_innermost(error)}",
+                    "Check HTTPS_PROXY and NO_PROXY",
+                )
+            )
         if isinstance(error, requests.exceptions.ConnectTimeout):
             hint = "Check the address and the firewall, or raise prometheus.connect_timeout"
-            return Unreachable(f"{where} took no connection within {self.settings.connect_timeout:g} s", hint)
+            return Unreachable(
+                f"{where} took no connection within {self.settings.connect_timeout:g} s", hint
+            )
         if isinstance(error, requests.exceptions.Timeout) or "timed out" in str(error).lower():
             hint = "Raise prometheus.read_timeout, or lower the load on the server"
-            return Unreachable(f"{where} gave no answer within {self.settings.read_timeout:g} s", hint)
+            return Unreachable(
+                f"{where} gave no answer within {self.settings.read_timeout:g} s", hint
+            )
         if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            return _Passing(BadAnswer(f"The answer of {where} ended in the middle", "Check the proxy in between"))
+            return _Passing(
+                BadAnswer(
+                    f"The answer of {where} ended in the middle", "Check the proxy in between"
+                )
+            )
         if isinstance(error, requests.ConnectionError):
             hint = "Is it running, and is the address right? `capacity doctor` looks closer"
             return _Passing(Unreachable(f"Cannot connect to {where}: {_innermost(error)}", hint))
-        return Unreachable(f"Cannot ask {where}: {_innermost(error)}", "Correct the settings in the table [prometheus]")
+        return Unreachable(
+            f"Cannot ask {where}: {_innermost(error)}",
+            "Correct the settings in the table [prometheus]",
+        )
 
     def _refusal(self, response: requests.Response, body: bytes) -> Exception:
         status, where = response.status_code, self.address
         reason = _api_error(body)
         if status in {401, 403}:
-            hint = "Set prometheus.bearer_token_file, username and password, or the headers it wants"
+            hint = (
+                "Set prometheus.bearer_token_file, username and password, or the headers it wants"
+            )
             return Denied(f"{where} refused these credentials ({status})", hint)
         if reason is not None:
             hint = (
@@ -171,14 +203,20 @@ class Transport:
             )
             return QueryRefused(f"{where} refused the query ({status}): {reason}", hint)
         if status in _AGAIN:
-            error = Unreachable(f"{where} is not available ({status} {response.reason})", "Try again when the server is up")
+            error = Unreachable(
+                f"{where} is not available ({status} {response.reason})",
+                "Try again when the server is up",
+            )
             return _Passing(error, _retry_after(response))
         if response.is_redirect:
             target = response.headers["Location"].partition("?")[0]
             hint = "If that is the metrics server, set prometheus.url to it; if it is a login page, name the server behind it"
             return BadAnswer(f"{where} redirects to {target}", hint)
         shown = _shown(response, body)
-        return BadAnswer(f"{where} answered {status}: {shown}", "prometheus.url must be the server's base address")
+        return BadAnswer(
+            f"{where} answered {status}: {shown}",
+            "prometheus.url must be the server's base address",
+        )
 
 
 def _session(settings: PrometheusSettings) -> requests.Session:
@@ -187,13 +225,17 @@ def _session(settings: PrometheusSettings) -> requests.Session:
     session.headers["Accept-Encoding"] = "gzip" if settings.compress else "identity"
     for name, value in settings.headers.items():
         session.headers[name] = _sendable(value.get_secret_value(), f"prometheus.headers.{name}")
-    session.verify = str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
+    session.verify = (
+        str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
+    )
     if settings.client_cert:
         key = settings.client_key or settings.client_cert
         session.cert = (str(settings.client_cert), str(key))
     for path in (settings.ca_file, settings.client_cert, settings.client_key):
         if path is not None and not path.is_file():
-            raise SettingsError(f"There is no file {path}", "Correct the TLS settings in the table [prometheus]")
+            raise SettingsError(
+                f"There is no file {path}", "Correct the TLS settings in the table [prometheus]"
+            )
     session.auth = _credentials(settings)
     return session
 
@@ -228,7 +270,11 @@ def _retry_after(response: requests.Response) -> float:
 def _shown(response: requests.Response, body: bytes) -> str:
     """The beginning of a foreign answer on one line."""
     text = body[: 10 * _LONGEST_BODY].decode("utf-8", "replace")
-    text = re.sub(r"<[^>]*>", " ", text) if "html" in response.headers.get("Content-Type", "") else text
+    text = (
+        re.sub(r"<[^>]*>", " ", text)
+        if "html" in response.headers.get("Content-Type", "")
+        else text
+    )
     return " ".join(text.split())[:_LONGEST_BODY] or str(response.reason)
 
 

@@ -17,7 +17,20 @@ CORES = 12
 HOST_MEMORY = 48 * 1024**3
 
 Shape = Literal[
-    "steady", "daily", "office", "evening", "nightly", "idle", "llm", "leak", "step", "capped", "loop", "late", "new", "gone"
+    "steady",
+    "daily",
+    "office",
+    "evening",
+    "nightly",
+    "idle",
+    "llm",
+    "leak",
+    "step",
+    "capped",
+    "loop",
+    "late",
+    "new",
+    "gone",
 ]
 
 
@@ -95,15 +108,46 @@ FLEET: tuple[SampleService, ...] = (
         ports=("8080:8000",),
         health="curl -f http://localhost:8000/health",
     ),
-    _S("shop", "checkout", "shop/checkout:5.3", "step", 0.35, 410, 1.0, 1024, health="curl -f http://localhost:8000/health"),
+    _S(
+        "shop",
+        "checkout",
+        "shop/checkout:5.3",
+        "step",
+        0.35,
+        410,
+        1.0,
+        1024,
+        health="curl -f http://localhost:8000/health",
+    ),
     _S("shop", "cart", "shop/cart:5.2", "evening", 0.18, 240, None, 512),
     _S("shop", "catalog", "shop/catalog:5.2", "leak", 0.25, 620, 1.0, 1536),
-    _S("shop", "search", "opensearchproject/opensearch:2.17", "evening", 0.75, 2650, 0.8, 4096, ports=("9200:9200",)),
+    _S(
+        "shop",
+        "search",
+        "opensearchproject/opensearch:2.17",
+        "evening",
+        0.75,
+        2650,
+        0.8,
+        4096,
+        ports=("9200:9200",),
+    ),
     _S("shop", "thumbnailer", "shop/thumbnailer:2.0", "capped", 0.30, 256, 0.5, 256),
     _S("shop", "recommender", "shop/recommender:1.1", "evening", 0.45, 1180),
     _S("shop", "worker", "shop/worker:5.2", "daily", 0.28, 330),
     _S("shop", "mailer", "shop/mailer:5.2", "daily", 0.04, 120),
-    _S("shop", "postgres", "postgres:16", "evening", 0.55, 2300, 4.0, 12288, ports=("5432:5432",), health="pg_isready"),
+    _S(
+        "shop",
+        "postgres",
+        "postgres:16",
+        "evening",
+        0.55,
+        2300,
+        4.0,
+        12288,
+        ports=("5432:5432",),
+        health="pg_isready",
+    ),
     _S("shop", "redis", "redis:7", "evening", 0.10, 480, None, 4096, health="redis-cli ping"),
     _S("shop", "feature-flags", "shop/flags:0.3", "late", 0.06, 150),
     _S("shop", "ab-testing", "shop/ab:0.1", "new", 0.10, 190),
@@ -116,7 +160,16 @@ FLEET: tuple[SampleService, ...] = (
     _S("data", "legacy-reports", "data/reports", "idle", 0.002, 95, priority="low"),
     _S("data", "exporter-old", "data/exporter:0.8", "gone", 0.05, 140),
     # what all others lean on
-    _S("platform", "kong", "kong:3.7", "evening", 0.35, 560, ports=("80:8080", "443:8443"), health="kong health"),
+    _S(
+        "platform",
+        "kong",
+        "kong:3.7",
+        "evening",
+        0.35,
+        560,
+        ports=("80:8080", "443:8443"),
+        health="kong health",
+    ),
     _S("platform", "consul", "hashicorp/consul:1.19", "steady", 0.06, 180, ports=("8500:8500",)),
     _S("platform", "rabbitmq", "rabbitmq:3.13", "daily", 0.15, 420, None, 8192),
     _S("platform", "vault", "hashicorp/vault:1.17", "steady", 0.03, 240),
@@ -124,10 +177,38 @@ FLEET: tuple[SampleService, ...] = (
     _S("platform", "ci-runner", "platform/runner:17", "office", 1.10, 1550, priority="low"),
     _S("platform", "webhook-relay", "platform/relay:0.2", "loop", 0.15, 170),
     # monitoring
-    _S("observability", "prometheus", "prom/prometheus:v2.54.1", "steady", 0.28, 1480, None, 3072, ports=("9090:9090",)),
-    _S("observability", "grafana", "grafana/grafana:11.2.0", "office", 0.08, 260, ports=("3001:3000",)),
+    _S(
+        "observability",
+        "prometheus",
+        "prom/prometheus:v2.54.1",
+        "steady",
+        0.28,
+        1480,
+        None,
+        3072,
+        ports=("9090:9090",),
+    ),
+    _S(
+        "observability",
+        "grafana",
+        "grafana/grafana:11.2.0",
+        "office",
+        0.08,
+        260,
+        ports=("3001:3000",),
+    ),
     _S("observability", "loki", "grafana/loki:3.1.1", "daily", 0.20, 880),
-    _S("observability", "cadvisor", "cadvisor:v0.49.1", "steady", 0.16, 190, None, 256, ports=("8080:8080",)),
+    _S(
+        "observability",
+        "cadvisor",
+        "cadvisor:v0.49.1",
+        "steady",
+        0.16,
+        190,
+        None,
+        256,
+        ports=("8080:8080",),
+    ),
     _S("observability", "alertmanager", "prom/alertmanager:v0.27.0", "steady", 0.01, 60),
 )
 
@@ -139,7 +220,12 @@ def compose_files() -> dict[str, str]:
 
 
 def _compose(project: str) -> str:
-    lines = [f"# Sample fleet: the project `{project}` of host {HOST}.", f"name: {project}", "", "services:"]
+    lines = [
+        f"# Sample fleet: the project `{project}` of host {HOST}.",
+        f"name: {project}",
+        "",
+        "services:",
+    ]
     for service in FLEET:
         if service.project == project:
             lines += [*_service(service), ""]
@@ -153,7 +239,12 @@ def _service(service: SampleService) -> list[str]:
     if service.priority:
         lines += ["    labels:", f"      priority: {service.priority}"]
     if service.health:
-        lines += ["    healthcheck:", f'      test: ["CMD-SHELL", "{service.health}"]', "      interval: 30s", "      retries: 3"]
+        lines += [
+            "    healthcheck:",
+            f'      test: ["CMD-SHELL", "{service.health}"]',
+            "      interval: 30s",
+            "      retries: 3",
+        ]
     if service.cpu_limit or service.memory_limit:
         lines += ["    deploy:", "      resources:", "        limits:"]
         lines += [f'          cpus: "{service.cpu_limit:g}"'] if service.cpu_limit else []

@@ -18,7 +18,14 @@ from capacity._common.units import MIB
 from capacity.errors import NoHistory, StorageError
 from capacity.history._history import History, usage_frame
 from capacity.history._parquet import Damaged, read_block, write_atomically, write_block
-from capacity.history._sample.fleet import CORES, FLEET, HOST, HOST_MEMORY, SampleService, compose_files
+from capacity.history._sample.fleet import (
+    CORES,
+    FLEET,
+    HOST,
+    HOST_MEMORY,
+    SampleService,
+    compose_files,
+)
 from capacity.history._services import Block
 from capacity.history._signals import CATALOGUE, HOUR
 from capacity.model import Signal
@@ -38,8 +45,14 @@ _STEP = 300
 _SEED = 2026
 _DEPLOY = pd.Timestamp("2026-11-10 10:00", tz="UTC")  # checkout 5.3
 _LOOP_FROM = pd.Timestamp("2026-11-14 03:00", tz="UTC")  # webhook-relay breaks
-_HOLE = (pd.Timestamp("2026-11-03 04:00", tz="UTC"), pd.Timestamp("2026-11-03 06:00", tz="UTC"))  # cAdvisor was down
-_BORN = {"late": pd.Timestamp("2026-11-12 09:00", tz="UTC"), "new": pd.Timestamp("2026-11-22 19:00", tz="UTC")}
+_HOLE = (
+    pd.Timestamp("2026-11-03 04:00", tz="UTC"),
+    pd.Timestamp("2026-11-03 06:00", tz="UTC"),
+)  # cAdvisor was down
+_BORN = {
+    "late": pd.Timestamp("2026-11-12 09:00", tz="UTC"),
+    "new": pd.Timestamp("2026-11-22 19:00", tz="UTC"),
+}
 _DIED = pd.Timestamp("2026-11-18 16:00", tz="UTC")
 _TARGETS = ("cadvisor/dock1:8080", "node/dock1:9100", "prometheus/localhost:9090")
 
@@ -58,9 +71,13 @@ def load_sample(start: pd.Timestamp | None = None, end: pd.Timestamp | None = No
         try:
             block, _ = read_block(folder / f"{signal}.parquet")
         except (FileNotFoundError, Damaged) as error:
-            raise StorageError(f"The sample's {signal} is unreadable: {error}", "Install the package again") from error
+            raise StorageError(
+                f"The sample's {signal} is unreadable: {error}", "Install the package again"
+            ) from error
         step = entry.step(_STEP)
-        frames[signal] = usage_frame(block.values.T, block.names, int(SAMPLE_START.timestamp()), step)
+        frames[signal] = usage_frame(
+            block.values.T, block.names, int(SAMPLE_START.timestamp()), step
+        )
         hosts.update(zip(block.names, block.hosts, strict=True))
     history = History(
         frames=frames,
@@ -71,12 +88,16 @@ def load_sample(start: pd.Timestamp | None = None, end: pd.Timestamp | None = No
         hosts={service.key: hosts[service.key] for service in FLEET},
         replicas={service.key: 1 for service in FLEET},
         queries=dict.fromkeys(frames, "(made by capacity sample make)"),
-        notes=("The sample fleet is simulated: its values come from a generator, not from containers.",),
+        notes=(
+            "The sample fleet is simulated: its values come from a generator, not from containers.",
+        ),
     )
     start, end = max(start or SAMPLE_START, SAMPLE_START), min(end or SAMPLE_END, SAMPLE_END)
     if start >= end:
         hint = "Choose --as-of within it"
-        raise NoHistory(f"The sample fleet covers {SAMPLE_START:%Y-%m-%d} to {SAMPLE_END:%Y-%m-%d}", hint)
+        raise NoHistory(
+            f"The sample fleet covers {SAMPLE_START:%Y-%m-%d} to {SAMPLE_END:%Y-%m-%d}", hint
+        )
     return history.between(start, end)
 
 
@@ -86,13 +107,19 @@ def make_sample(folder: Path) -> list[Path]:
     for signal, values in _signals().items():
         path = folder / "history" / f"{signal}.parquet"
         names = sorted(values)
-        block = Block(names, [HOST] * len(names), [1] * len(names), np.stack([values[name] for name in names]))
+        block = Block(
+            names, [HOST] * len(names), [1] * len(names), np.stack([values[name] for name in names])
+        )
         step = CATALOGUE[signal].step(_STEP)
-        write_block(path, block, {"signal": str(signal), "start": SAMPLE_START.isoformat(), "step": step})
+        write_block(
+            path, block, {"signal": str(signal), "start": SAMPLE_START.isoformat(), "step": step}
+        )
         written.append(path)
     for project, text in compose_files().items():
         path = folder / "compose" / project / "compose.yaml"
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+        write_atomically(
+            path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8")
+        )
         written.append(path)
     return written
 
@@ -115,16 +142,24 @@ def _signals() -> dict[Signal, dict[str, Array]]:
     total = np.minimum(wanted, 0.985 * CORES)  # an overloaded host gives everyone less
     cpu = {key: row * total / wanted for key, row in cpu.items()}
     used = np.nansum(list(memory.values()), axis=0) + 1800 * MIB
-    hourly = {key: np.asarray(row.reshape(len(hours), -1).any(axis=1)) for key, row in alive.items()}
+    hourly = {
+        key: np.asarray(row.reshape(len(hours), -1).any(axis=1)) for key, row in alive.items()
+    }
     seen = (index < _HOLE[0]) | (index >= _HOLE[1])
     return {
         Signal.CPU: {key: _round(row, 1 / 4096) for key, row in cpu.items()},
         Signal.MEMORY: {key: _round(row, 65536) for key, row in memory.items()},
         Signal.CPU_LIMIT: _limits({s.key: s.cpu_limit for s in FLEET}, hourly),
-        Signal.MEMORY_LIMIT: _limits({s.key: s.memory_limit and s.memory_limit * MIB for s in FLEET}, hourly),
+        Signal.MEMORY_LIMIT: _limits(
+            {s.key: s.memory_limit and s.memory_limit * MIB for s in FLEET}, hourly
+        ),
         Signal.THROTTLED: {key: _round(row, 1 / 4096) for key, row in throttled.items()},
-        Signal.OOM_KILLS: {s.key: np.where(hourly[s.key], _oom_kills(s, hours), np.nan) for s in FLEET},
-        Signal.RESTARTS: {s.key: np.where(hourly[s.key], _restarts(s, hours), np.nan) for s in FLEET},
+        Signal.OOM_KILLS: {
+            s.key: np.where(hourly[s.key], _oom_kills(s, hours), np.nan) for s in FLEET
+        },
+        Signal.RESTARTS: {
+            s.key: np.where(hourly[s.key], _restarts(s, hours), np.nan) for s in FLEET
+        },
         Signal.HOST_CPU: {HOST: _round(np.where(seen, total, np.nan), 1 / 4096)},
         Signal.HOST_CORES: {HOST: np.full(len(hours), float(CORES))},
         Signal.HOST_MEMORY: {HOST: _round(np.where(seen, used, np.nan), 65536)},
@@ -141,7 +176,11 @@ def _demand(service: SampleService, index: pd.DatetimeIndex) -> tuple[Array, Arr
     activity = _activity(service, index, rng)
     cpu = service.cpu * activity * np.exp(_drift(rng, len(index), 0.9, 0.1))
     cpu *= 1 + (rng.random(len(index)) < 0.002) * rng.uniform(0.2, 0.8, len(index))
-    memory = service.memory * (0.82 + 0.18 * _smooth(activity)) * np.exp(_drift(rng, len(index), 0.995, 0.015))
+    memory = (
+        service.memory
+        * (0.82 + 0.18 * _smooth(activity))
+        * np.exp(_drift(rng, len(index), 0.995, 0.015))
+    )
     after = np.asarray(index >= _DEPLOY)
     match service.shape:
         case "leak":
@@ -220,7 +259,9 @@ def _alive(service: SampleService, index: pd.DatetimeIndex) -> NDArray[np.bool_]
     return alive
 
 
-def _limits(limits: dict[str, float | None], alive: dict[str, NDArray[np.bool_]]) -> dict[str, Array]:
+def _limits(
+    limits: dict[str, float | None], alive: dict[str, NDArray[np.bool_]]
+) -> dict[str, Array]:
     return {key: np.where(alive[key], limit, np.nan) for key, limit in limits.items() if limit}
 
 
@@ -242,11 +283,17 @@ def _cores(total: Array) -> dict[str, Array]:
     """Without affinity the first cores take most of the load."""
     weights = np.linspace(1.9, 0.25, CORES)
     busy = total[:, None] * weights / weights.sum()
-    return {f"{HOST}/{core}": _round(np.minimum(busy[:, core], 0.99), 1 / 4096) for core in range(CORES)}
+    return {
+        f"{HOST}/{core}": _round(np.minimum(busy[:, core], 0.99), 1 / 4096) for core in range(CORES)
+    }
 
 
 def _up(name: str, hours: pd.DatetimeIndex) -> Array:
-    down = np.asarray((hours >= _HOLE[0]) & (hours < _HOLE[1])) if name.startswith("cadvisor/") else np.zeros(len(hours))
+    down = (
+        np.asarray((hours >= _HOLE[0]) & (hours < _HOLE[1]))
+        if name.startswith("cadvisor/")
+        else np.zeros(len(hours))
+    )
     return np.asarray(1.0 - down)
 
 

@@ -30,17 +30,39 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stoppe
         EngineError: no Engine answers, or the command fails.
     """
     with connect_all(settings.engine) as (engines, unreachable):
-        found = [one for one in survey(engines, unreachable).containers if one.name == container and one.running]
+        found = [
+            candidate
+            for candidate in survey(engines, unreachable).containers
+            if candidate.name == container and candidate.running
+        ]
         if len(found) != 1:
-            raise InputError(f"{len(found)} running containers are called {container!r}", "`capacity inventory` lists the names")
-        one = found[0]
+            raise InputError(
+                f"{len(found)} running containers are called {container!r}",
+                "`capacity inventory` lists the names",
+            )
+        target = found[0]
         if dry_run:
-            return Stopped(one.key, one.host, one.name, "would-flush", note="this cannot be undone")
-        named: dict[str, Any] = {"container": one.name, "command": list(_FLUSH)}
-        with journalled(settings, "emergency-flush", lock=False, service=one.key, **named) as journal:
-            code, said = lifecycle.execute(engines[one.host], one.id, _FLUSH, one.name)
-            failed = bool(code) or "OK" not in said  # redis-cli ends with 0 also when the server refuses
-            journal.write(Kind.FAILED if failed else Kind.DONE, service=one.key, host=one.host, said=said)
+            return Stopped(
+                target.key, target.host, target.name, "would-flush", note="this cannot be undone"
+            )
+        named: dict[str, Any] = {"container": target.name, "command": list(_FLUSH)}
+        with journalled(
+            settings, "emergency-flush", lock=False, service=target.key, **named
+        ) as journal:
+            code, said = lifecycle.execute(engines[target.host], target.id, _FLUSH, target.name)
+            failed = (
+                bool(code) or "OK" not in said
+            )  # redis-cli ends with 0 also when the server refuses
+            journal.write(
+                Kind.FAILED if failed else Kind.DONE,
+                service=target.key,
+                host=target.host,
+                said=said,
+            )
         if failed:
-            return Stopped(one.key, one.host, one.name, "failed", note=said or f"exit code {code}")
-        return Stopped(one.key, one.host, one.name, "flushed", note="this cannot be undone")
+            return Stopped(
+                target.key, target.host, target.name, "failed", note=said or f"exit code {code}"
+            )
+        return Stopped(
+            target.key, target.host, target.name, "flushed", note="this cannot be undone"
+        )

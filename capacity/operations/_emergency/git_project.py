@@ -50,8 +50,13 @@ class Former:
 
     def jobs(self) -> set[str]:
         """Services whose end is what others wait for."""
-        needs = [one.depends_on for one in self.project.services.values()]
-        return {f"{self.project.name}/{name}" for one in needs for name, wanted in one.items() if wanted == COMPLETED}
+        needs = [service.depends_on for service in self.project.services.values()]
+        return {
+            f"{self.project.name}/{name}"
+            for need in needs
+            for name, wanted in need.items()
+            if wanted == COMPLETED
+        }
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,11 @@ def former_project(file: Path, revision: str, containers: Iterable[Container] = 
     commit = _commit(place, revision)
     first = _shown(place, revision, commit)
     present = _present(place, containers)
-    others = {path: _former_text(path, revision, commit, place) for path in present.files if not _same(path, place)}
+    others = {
+        path: _former_text(path, revision, commit, place)
+        for path in present.files
+        if not _same(path, place)
+    }
     texts = {path: first if _same(path, place) else others[path] for path in present.files}
     known = {path: text for path, text in texts.items() if text is not None}
     with _laid_out(known, present.files) as files:
@@ -94,35 +103,64 @@ def former_project(file: Path, revision: str, containers: Iterable[Container] = 
             said = str(error)
             for there, here in zip(files, present.files, strict=True):
                 said = said.replace(str(there), str(here))
-            raise ComposeError(f"{file} at {revision} is not valid, nothing was touched: {said}") from error
+            raise ComposeError(
+                f"{file} at {revision} is not valid, nothing was touched: {said}"
+            ) from error
     if not project.services:
         raise InputError(f"{file} at {revision} has no services", "Name another revision")
-    return Former(place, present.files, known, present.folder, present.env_files, project, frozenset(everything))
+    return Former(
+        place,
+        present.files,
+        known,
+        present.folder,
+        present.env_files,
+        project,
+        frozenset(everything),
+    )
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()
+def _same(path: Path, other: Path) -> bool:
+    return path.resolve() == other.resolve()
 
 
 def _present(place: Path, containers: Iterable[Container]) -> _Present:
     """The project that a file belongs to: as its containers were started, else as Compose would find it."""
-    mine = [one for one in containers if not one.oneoff and any(_same(Path(file), place) for file in one.config_files)]
+    mine = [
+        container
+        for container in containers
+        if not container.oneoff and any(_same(Path(file), place) for file in container.config_files)
+    ]
     declared = _declared_name(place)
-    names = sorted({one.project for one in mine})
+    names = sorted({container.project for container in mine})
     if len(names) > 1 and declared not in names:
-        raise InputError(f"{place} is the file of {', '.join(names)}", "Say which: write its name into the file (name: ...)")
-    newest = sorted((one for one in mine if len(names) == 1 or one.project == declared), key=lambda one: one.started_at)
+        raise InputError(
+            f"{place} is the file of {', '.join(names)}",
+            "Say which: write its name into the file (name: ...)",
+        )
+    newest = sorted(
+        (container for container in mine if len(names) == 1 or container.project == declared),
+        key=lambda container: container.started_at,
+    )
     if not newest:
         found = find_files(place.parent)
         return _Present(declared, tuple(found) if found[0] == place else (place,), place.parent)
-    one = newest[-1]
-    files, folder = tuple(Path(file) for file in one.config_files), Path(one.working_dir or place.parent)
+    container = newest[-1]
+    files, folder = (
+        tuple(Path(file) for file in container.config_files),
+        Path(container.working_dir or place.parent),
+    )
     gone = next((path for path in files if not path.is_file()), None)
     if gone is not None:
         raise InputError(
-            f"{one.project} was started with {gone}, which is not there", "Bring it back first, as with git checkout"
+            f"{container.project} was started with {gone}, which is not there",
+            "Bring it back first, as with git checkout",
         )
-    return _Present(one.project, files, folder, tuple(Path(path) for path in one.env_files if Path(path) != folder / ".env"))
+    return _Present(
+        container.project,
+        files,
+        folder,
+        tuple(Path(path) for path in container.env_files if Path(path) != folder / ".env"),
+    )
 
 
 def _declared_name(place: Path) -> str | None:
@@ -171,7 +209,9 @@ def _git(path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     git = shutil.which("git")
     if git is None:
         raise InputError("git is not installed", "Install it, or name a run instead")
-    return subprocess.run([git, "-C", str(path.parent), *words], capture_output=True, check=False, timeout=_SECONDS)  # noqa: S603 - words, no shell
+    return subprocess.run(
+        [git, "-C", str(path.parent), *words], capture_output=True, check=False, timeout=_SECONDS
+    )
 
 
 def _commit(place: Path, revision: str) -> str:
@@ -181,7 +221,10 @@ def _commit(place: Path, revision: str) -> str:
     done = _git(place, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if done.returncode:
         why = _why(done, f"{revision!r} names no commit")
-        raise InputError(f"git cannot show {place.name} at {revision}: {why}", "Name another; `git log` lists the commits")
+        raise InputError(
+            f"git cannot show {place.name} at {revision}: {why}",
+            "Name another; `git log` lists the commits",
+        )
     return done.stdout.decode("ascii").strip()
 
 
@@ -189,7 +232,9 @@ def _shown(place: Path, revision: str, commit: str) -> bytes:
     done = _git(place, "show", f"{commit}:./{place.name}")
     if done.returncode:
         why = _why(done, "no reason").replace(commit, revision)
-        raise InputError(f"git cannot show {place.name} at {revision}: {why}", "`git log` lists them")
+        raise InputError(
+            f"git cannot show {place.name} at {revision}: {why}", "`git log` lists them"
+        )
     return done.stdout
 
 

@@ -12,13 +12,30 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from capacity.changes._journal.journal import Entry, Journal, Kind, list_runs, open_journal, owner, still_stopped
+from capacity.changes._journal.journal import (
+    Entry,
+    Journal,
+    Kind,
+    list_runs,
+    open_journal,
+    owner,
+    still_stopped,
+)
 from capacity.changes._journal.lock import apply_lock
 from capacity.errors import InputError, StorageError
 from capacity.operations._pools.leases import make_own, ours
 from capacity.settings import Settings
 
-__all__ = ["REVISION", "at_hand", "folder_of", "folders", "journalled", "last_revision", "last_run", "open_stops"]
+__all__ = [
+    "REVISION",
+    "at_hand",
+    "folder_of",
+    "folders",
+    "journalled",
+    "last_revision",
+    "last_run",
+    "open_stops",
+]
 
 REVISION = "emergency-revision"
 """What a run is called that brings a project back to a revision."""
@@ -29,7 +46,9 @@ _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spar
 
 
 @contextmanager
-def journalled(settings: Settings, what: str, *, lock: bool = True, ends: bool = True, **detail: Any) -> Iterator[Journal]:
+def journalled(
+    settings: Settings, what: str, *, lock: bool = True, ends: bool = True, **detail: Any
+) -> Iterator[Journal]:
     """An open run named after what is done; it ends `failed` where its block does.
 
     Args:
@@ -56,21 +75,33 @@ def journalled(settings: Settings, what: str, *, lock: bool = True, ends: bool =
             journal.write(Kind.FINISHED, state="finished")
 
 
-def _open(settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool) -> Journal:
+def _open(
+    settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool
+) -> Journal:
     last: StorageError | None = None
     for folder in (settings.apply.journal, _spare()):
         try:
             journal = _try(folder, run, detail, stack, lock=lock)
         except (StorageError, OSError) as error:
-            last = error if isinstance(error, StorageError) else StorageError(f"Cannot use {folder}: {error.strerror}")
+            last = (
+                error
+                if isinstance(error, StorageError)
+                else StorageError(f"Cannot use {folder}: {error.strerror}")
+            )
             continue
         if last is not None:
-            _log.warning("the journal of this run is in %s, which a restart of the machine empties: %s", folder, last)
+            _log.warning(
+                "the journal of this run is in %s, which a restart of the machine empties: %s",
+                folder,
+                last,
+            )
         return journal
     raise last or StorageError("There is no folder for a journal", "Set apply.journal")
 
 
-def _try(folder: Path, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool) -> Journal:
+def _try(
+    folder: Path, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool
+) -> Journal:
     """A run in a folder; what was opened for it is closed again when it cannot be used."""
     with ExitStack() as mine:
         _make(folder)
@@ -127,7 +158,7 @@ def _left_out(spare: Path) -> None:
 def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
     """Folder, run and stops of all runs whose containers have not all been started again, the oldest first."""
     found = [(folder, run, still_stopped(entries)) for folder, run, entries in _runs(settings)]
-    return [one for one in found if one[2]]
+    return [stop for stop in found if stop[2]]
 
 
 def last_revision(settings: Settings) -> tuple[datetime, Path, str, list[str]] | None:
@@ -146,14 +177,24 @@ def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
         for run, entries in list_runs(folder, skip_damaged=True):
             if run not in found or len(entries) > len(found[run][2]):
                 found[run] = (folder, run, entries)
-    return sorted(found.values(), key=lambda one: one[2][0].time)
+    return sorted(found.values(), key=lambda item: item[2][0].time)
 
 
 def _standing(entries: Iterable[Entry]) -> list[str]:
     """The services that a run changed and that have not been taken back."""
     entries = list(entries)
-    undone = {one.step for one in entries if one.kind is Kind.UNDONE and not one.detail.get("left")}
-    return list(dict.fromkeys(one.service for one in entries if one.kind is Kind.INTENT and one.step not in undone))
+    undone = {
+        entry.step
+        for entry in entries
+        if entry.kind is Kind.UNDONE and not entry.detail.get("left")
+    }
+    return list(
+        dict.fromkeys(
+            entry.service
+            for entry in entries
+            if entry.kind is Kind.INTENT and entry.step not in undone
+        )
+    )
 
 
 def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, list[str]]:
@@ -163,13 +204,23 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, lis
         InputError: there is none, it does not stand any more, or several begin so.
     """
     standing = [(folder, name, _standing(entries)) for folder, name, entries in _runs(settings)]
-    standing = [one for one in standing if one[2] and (run is None or one[1].startswith(run))]
+    standing = [
+        candidate
+        for candidate in standing
+        if candidate[2] and (run is None or candidate[1].startswith(run))
+    ]
     if not standing:
-        said = "There is no run to take back" if run is None else f"There is no run {run!r} to take back"
+        said = (
+            "There is no run to take back"
+            if run is None
+            else f"There is no run {run!r} to take back"
+        )
         raise InputError(said, "`capacity journal` lists what was changed")
-    exact = [one for one in standing if one[1] == run]
+    exact = [candidate for candidate in standing if candidate[1] == run]
     if run is not None and not exact and len(standing) > 1:
-        raise InputError(f"{len(standing)} runs begin with {run!r}", "`capacity journal` lists the runs")
+        raise InputError(
+            f"{len(standing)} runs begin with {run!r}", "`capacity journal` lists the runs"
+        )
     return (exact or standing)[-1]
 
 
@@ -197,7 +248,14 @@ def at_hand(settings: Settings, folder: Path, run: str) -> Path:
         if folder == settings.apply.journal:
             _make(spare)
             shutil.copytree(folder / run, spare / run, dirs_exist_ok=True)
-            _log.warning("the run %s goes on in %s, which a restart of the machine empties: %s is full", run, spare, folder)
+            _log.warning(
+                "the run %s goes on in %s, which a restart of the machine empties: %s is full",
+                run,
+                spare,
+                folder,
+            )
     except OSError as error:
-        raise StorageError(f"Cannot go on with the run {run} of {folder}: {error.strerror}", "Free the disk") from error
+        raise StorageError(
+            f"Cannot go on with the run {run} of {folder}: {error.strerror}", "Free the disk"
+        ) from error
     return spare

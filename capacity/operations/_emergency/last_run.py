@@ -57,4 +57,6 @@ def last_run_back(settings: Settings, run: str | None = None, *, exact: bool = F
         return Taken(name, done)
     with connect_all(settings.engine) as (engines, unreachable):
         sick = critical_failures(settings, engines, unreachable)
-    return Taken(name, done + [Outcome(0, service, host, "failed", why) for service, host, _, why in sick])
+    return Taken(
+        name, done + [Outcome(0, service, host, "failed", why) for service, host, _, why in sick]
+    )

@@ -20,7 +20,14 @@ from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, engine_errors, inspect, survey
 from capacity.changes._journal.journal import Entry, Journal, Kind, open_journal
 from capacity.changes._rollback.rollback import rollback
-from capacity.errors import ContainerGone, EngineError, EngineRefused, EngineUnreachable, InputError, StorageError
+from capacity.errors import (
+    ContainerGone,
+    EngineError,
+    EngineRefused,
+    EngineUnreachable,
+    InputError,
+    StorageError,
+)
 from capacity.operations._dependencies import dependencies, in_order, jobs
 from capacity.operations._emergency.journal import at_hand, journalled, last_revision, open_stops
 from capacity.operations._readiness import has_ended_well, wait_ready
@@ -77,41 +84,68 @@ def release(
     tell = progress or (lambda _: None)
     with connect_all(settings.engine) as (engines, unreachable):
         low = _may_stop(survey(engines, unreachable), services)
-        used = {one: found.memory for one, (_, found) in usage_of(engines, low).items()}
-        low = [one for one in low if one.id in used]  # the others have gone meanwhile
+        used = {name: found.memory for name, (_, found) in usage_of(engines, low).items()}
+        low = [
+            container for container in low if container.id in used
+        ]  # the others have gone meanwhile
         chosen = [
-            pair for engine in engines.values() for pair in _chosen(engine, low, used, memory, settings.operations.critical)
+            pair
+            for engine in engines.values()
+            for pair in _chosen(engine, low, used, memory, settings.operations.critical)
         ]
         silent = _silent(unreachable)
         planned = [
-            Stopped(one.key, one.host, one.name, "skipped" if why else "would-stop", used[one.id], why) for one, why in chosen
+            Stopped(
+                container.key,
+                container.host,
+                container.name,
+                "skipped" if why else "would-stop",
+                used[container.id],
+                why,
+            )
+            for container, why in chosen
         ]
         if dry_run or all(why for _, why in chosen):
             return planned + silent
         with journalled(settings, "emergency-release", lock=False) as journal:
 
             def carried_out(number: int) -> Stopped:
-                one, why = chosen[number]
-                return planned[number] if why else stop_one(engines[one.host], journal, number, one, used[one.id])
+                container, why = chosen[number]
+                return (
+                    planned[number]
+                    if why
+                    else stop_one(
+                        engines[container.host], journal, number, container, used[container.id]
+                    )
+                )
 
             return _at_once(carried_out, len(chosen), tell) + silent
 
 
 def _chosen(
-    engine: Engine, low: Sequence[Container], used: Mapping[str, int], memory: float, critical: Collection[str]
+    engine: Engine,
+    low: Sequence[Container],
+    used: Mapping[str, int],
+    memory: float,
+    critical: Collection[str],
 ) -> list[tuple[Container, str]]:
     """The containers of a host whose turn comes, and why one of them must stay: no more than are needed."""
     found: list[tuple[Container, str]] = []
     freed = 0
-    for one in sorted((one for one in low if one.host == engine.host.name), key=lambda one: (-used[one.id], one.name)):
+    for candidate in sorted(
+        (candidate for candidate in low if candidate.host == engine.host.name),
+        key=lambda candidate: (-used[candidate.id], candidate.name),
+    ):
         if freed >= memory:
             break
-        found.append((one, _must_stay(engine, one, critical)))
-        freed += 0 if found[-1][1] else used[one.id]
+        found.append((candidate, _must_stay(engine, candidate, critical)))
+        freed += 0 if found[-1][1] else used[candidate.id]
     return found
 
 
-def _at_once(work: Callable[[int], Stopped], number: int, tell: Callable[[Stopped], None]) -> list[Stopped]:
+def _at_once(
+    work: Callable[[int], Stopped], number: int, tell: Callable[[Stopped], None]
+) -> list[Stopped]:
     """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and each that was is told."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         begun = [pool.submit(work, position) for position in range(number)]
@@ -122,85 +156,128 @@ def _at_once(work: Callable[[int], Stopped], number: int, tell: Callable[[Stoppe
                 left.pop(0)
         except BaseException:
             pool.shutdown(cancel_futures=True)
-            for one in left:
-                if not one.cancelled() and one.exception() is None:
-                    tell(one.result())
+            for future in left:
+                if not future.cancelled() and future.exception() is None:
+                    tell(future.result())
             raise
-        return [one.result() for one in begun]
+        return [future.result() for future in begun]
 
 
 def _silent(unreachable: Mapping[str, str]) -> list[Stopped]:
     """A line for each host that could not be looked at."""
-    return [Stopped("-", name, "-", "unreachable", note=why) for name, why in sorted(unreachable.items())]
+    return [
+        Stopped("-", name, "-", "unreachable", note=why)
+        for name, why in sorted(unreachable.items())
+    ]
 
 
-def _must_stay(engine: Engine, one: Container, critical: Collection[str]) -> str:
+def _must_stay(engine: Engine, container: Container, critical: Collection[str]) -> str:
     """Why a container is not to be stopped although its label allows it; empty where nothing speaks against it."""
-    if one.key in critical:
+    if container.key in critical:
         return "operations.critical names it; take it out there, or take its label away"
-    if removes_itself(engine, one):
+    if removes_itself(engine, container):
         return "the Engine removes it when it stops (--rm), and nothing could bring it back"
     return ""
 
 
-def removes_itself(engine: Engine, one: Container) -> bool:
+def removes_itself(engine: Engine, container: Container) -> bool:
     """Whether the Engine removes a container when it stops; one that is gone has done so."""
     try:
-        with engine_errors(engine.host.name, f"inspect {one.name}"):
-            return bool(engine.api.inspect_container(one.id)["HostConfig"].get("AutoRemove"))
+        with engine_errors(engine.host.name, f"inspect {container.name}"):
+            return bool(engine.api.inspect_container(container.id)["HostConfig"].get("AutoRemove"))
     except ContainerGone:
         return True
 
 
 def _may_stop(inventory: Inventory, services: str) -> list[Container]:
     """The running containers that may be stopped, of the services that a glob names."""
-    named = [one for one in inventory.containers if fnmatchcase(one.key, services)]
-    silent = f" ({', '.join(sorted(inventory.unreachable))} does not answer)" if inventory.unreachable else ""
+    named = [
+        container for container in inventory.containers if fnmatchcase(container.key, services)
+    ]
+    silent = (
+        f" ({', '.join(sorted(inventory.unreachable))} does not answer)"
+        if inventory.unreachable
+        else ""
+    )
     if not named and inventory.containers:
         raise InputError(f"No service fits {services!r}{silent}", _such_as(services, inventory))
-    low = [one for one in named if one.running and one.labels.get(_PRIORITY) == _LOW]
+    low = [
+        container
+        for container in named
+        if container.running and container.labels.get(_PRIORITY) == _LOW
+    ]
     if not low:
         of = "" if services == "*" else f" of {services!r}"
-        raise InputError(f"No running container{of} has the label priority=low{silent}", "Label what may be stopped")
+        raise InputError(
+            f"No running container{of} has the label priority=low{silent}",
+            "Label what may be stopped",
+        )
     return low
 
 
 def _such_as(name: str, inventory: Inventory) -> str:
     """What a person may have meant, or how services are called."""
-    known = sorted({one.key for one in inventory.containers if not one.oneoff})
+    known = sorted({container.key for container in inventory.containers if not container.oneoff})
     near = meant(name, known)
-    return f"Did you mean {' or '.join(near)}?" if near else f"Names are such as {', '.join(known[:3]) or 'shop/web'}"
+    return (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"Names are such as {', '.join(known[:3]) or 'shop/web'}"
+    )
 
 
 def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
     """Refuse the first service that has no container anywhere, with the way to name or to make it."""
     for key in services:
-        inside = sorted({one.key for one in inventory.containers if one.project == key})
+        inside = sorted(
+            {container.key for container in inventory.containers if container.project == key}
+        )
         if inside:
-            raise InputError(f"{key!r} is a project, not a service", f"Name its services: {', '.join(inside)}")
+            raise InputError(
+                f"{key!r} is a project, not a service", f"Name its services: {', '.join(inside)}"
+            )
         if not inventory.of(key) and "/" not in key:
-            raise InputError(f"There is no service {key!r}", f"Write project/service. {_such_as(key, inventory)}")
+            raise InputError(
+                f"There is no service {key!r}", f"Write project/service. {_such_as(key, inventory)}"
+            )
         if not inventory.of(key) and not inventory.unreachable:
-            near = meant(key, {one.key for one in inventory.containers})
+            near = meant(key, {container.key for container in inventory.containers})
             other = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise InputError(f"{key} has no container", f"Start it with docker compose up -d{other}")
+            raise InputError(
+                f"{key} has no container", f"Start it with docker compose up -d{other}"
+            )
 
 
-def stop_one(engine: Engine, journal: Journal, number: int, one: Container, used: int = 0) -> Stopped:
+def stop_one(
+    engine: Engine, journal: Journal, number: int, container: Container, used: int = 0
+) -> Stopped:
     """Stop a container, announced in the journal first.
 
     Raises:
         JournalLost: the journal cannot be written; nothing was stopped.
     """
-    named: dict[str, Any] = {"container": one.name, "id": one.id, "replica": one.replica}
-    journal.write(Kind.STOPPING, step=number, service=one.key, host=one.host, **named)
+    named: dict[str, Any] = {
+        "container": container.name,
+        "id": container.id,
+        "replica": container.replica,
+    }
+    journal.write(Kind.STOPPING, step=number, service=container.key, host=container.host, **named)
     try:
-        lifecycle.stop(engine, one.id, one.name)
+        lifecycle.stop(engine, container.id, container.name)
     except EngineError as error:
-        journal.write(Kind.FAILED, step=number, service=one.key, host=one.host, reason=str(error))
-        return Stopped(one.key, one.host, one.name, "failed", used, str(error))
-    journal.write(Kind.STOPPED, step=number, service=one.key, host=one.host, container=one.name, id=one.id)
-    return Stopped(one.key, one.host, one.name, "stopped", used)
+        journal.write(
+            Kind.FAILED, step=number, service=container.key, host=container.host, reason=str(error)
+        )
+        return Stopped(container.key, container.host, container.name, "failed", used, str(error))
+    journal.write(
+        Kind.STOPPED,
+        step=number,
+        service=container.key,
+        host=container.host,
+        container=container.name,
+        id=container.id,
+    )
+    return Stopped(container.key, container.host, container.name, "stopped", used)
 
 
 def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
@@ -218,13 +295,20 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
     if revision is not None and (not found or found[-1][2][0].time < revision[0]):
         return _back_from(settings, *revision[1:], dry_run=dry_run)
     if not found:
-        raise InputError("Nothing was stopped here that is still down", "`capacity inventory` lists what is")
+        raise InputError(
+            "Nothing was stopped here that is still down", "`capacity inventory` lists what is"
+        )
     folder, run, left = found[-1]
     if dry_run:
         return _would_start(settings, left)
-    with connect_all(settings.engine) as (engines, _), closing((journal := open_journal(folder, run)).handle):
-        done = [_start(engines.get(one.host), journal, one) for one in reversed(left)]
-        state = "undone" if all(one.state in {"started", "back"} for one in done) else "failed"
+    with (
+        connect_all(settings.engine) as (engines, _),
+        closing((journal := open_journal(folder, run)).handle),
+    ):
+        done = [_start(engines.get(entry.host), journal, entry) for entry in reversed(left)]
+        state = (
+            "undone" if all(result.state in {"started", "back"} for result in done) else "failed"
+        )
         _note(journal, Kind.FINISHED, state=state)
     return done
 
@@ -235,29 +319,59 @@ def _would_start(settings: Settings, left: Sequence[Entry]) -> list[Stopped]:
         engines: Mapping[str, Engine] = {}
         with suppress(EngineError):  # a dry run says so of each
             engines, _ = stack.enter_context(connect_all(settings.engine))
-        return [Stopped(one.service, one.host, str(one.detail["container"]), *_tried(one, engines)) for one in reversed(left)]
+        return [
+            Stopped(
+                entry.service, entry.host, str(entry.detail["container"]), *_tried(entry, engines)
+            )
+            for entry in reversed(left)
+        ]
 
 
-def _tried(one: Entry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
-    engine = engines.get(one.host)
+def _tried(entry: Entry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
+    engine = engines.get(entry.host)
     if engine is None:
-        return "would-start", 0, f"{one.host} does not answer"
-    if _exists(engine, one):
+        return "would-start", 0, f"{entry.host} does not answer"
+    if _exists(engine, entry):
         return "would-start", 0, ""
-    other = _instead(engine, one)
-    return ("back", 0, f"it runs again as {other}") if other else ("would-give-up", 0, "it is gone, and would be given up")
+    other = _instead(engine, entry)
+    return (
+        ("back", 0, f"it runs again as {other}")
+        if other
+        else ("would-give-up", 0, "it is gone, and would be given up")
+    )
 
 
-def _back_from(settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool) -> list[Stopped]:
+def _back_from(
+    settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool
+) -> list[Stopped]:
     """What was there before a project was brought to a revision."""
     if dry_run:
-        return [Stopped(one, "", "-", "would-go-back", note=f"run {run}") for one in reversed(services)]
+        return [
+            Stopped(service, "", "-", "would-go-back", note=f"run {run}")
+            for service in reversed(services)
+        ]
     states = {"undone": "back"}
     done = rollback(run, settings, folder=at_hand(settings, folder, run))
-    return [Stopped(one.service, one.host, "-", states.get(one.state, one.state), note=one.reason) for one in done]
+    return [
+        Stopped(
+            outcome.service,
+            outcome.host,
+            "-",
+            states.get(outcome.state, outcome.state),
+            note=outcome.reason,
+        )
+        for outcome in done
+    ]
 
 
-def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = "", host: str = "", **detail: object) -> str:
+def _note(
+    journal: Journal,
+    kind: Kind,
+    step: int | None = None,
+    service: str = "",
+    host: str = "",
+    **detail: object,
+) -> str:
     """A line of the journal where the disk takes it: what is down must come up also when it does not."""
     try:
         journal.write(kind, step=step, service=service, host=host, **detail)
@@ -266,59 +380,75 @@ def _note(journal: Journal, kind: Kind, step: int | None = None, service: str = 
     return ""
 
 
-def _start(engine: Engine | None, journal: Journal, one: Entry) -> Stopped:
-    name, identity = str(one.detail["container"]), str(one.detail["id"])
-    place = (one.step, one.service, one.host)
+def _start(engine: Engine | None, journal: Journal, entry: Entry) -> Stopped:
+    name, identity = str(entry.detail["container"]), str(entry.detail["id"])
+    place = (entry.step, entry.service, entry.host)
     _note(journal, Kind.STARTING, *place, container=name, id=identity)
     try:
         if engine is None:
-            raise EngineUnreachable(f"{one.host} does not answer")
+            raise EngineUnreachable(f"{entry.host} does not answer")
         try:
             lifecycle.start(engine, identity, name)
         except ContainerGone as error:
-            return _gone(engine, journal, one, error)
+            return _gone(engine, journal, entry, error)
     except EngineError as error:
         _note(journal, Kind.START_FAILED, *place, container=name, id=identity, reason=str(error))
-        return Stopped(one.service, one.host, name, "failed", note=str(error))
+        return Stopped(entry.service, entry.host, name, "failed", note=str(error))
     note = _note(journal, Kind.STARTED_AGAIN, *place, container=name, id=identity)
-    return Stopped(one.service, one.host, name, "started", note=note)
+    return Stopped(entry.service, entry.host, name, "started", note=note)
 
 
-def _gone(engine: Engine, journal: Journal, one: Entry, error: ContainerGone) -> Stopped:
+def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) -> Stopped:
     """The Engine found no container: another one may do its work, and else nothing can be started here ever again."""
-    name, place = str(one.detail["container"]), (one.step, one.service, one.host)
-    named: dict[str, Any] = {"container": name, "id": str(one.detail["id"])}
+    name, place = str(entry.detail["container"]), (entry.step, entry.service, entry.host)
+    named: dict[str, Any] = {"container": name, "id": str(entry.detail["id"])}
     try:
-        if _exists(engine, one):  # what it needs is gone, such as its network: that can be mended
+        if _exists(engine, entry):  # what it needs is gone, such as its network: that can be mended
             raise EngineRefused(error.message, "Correct what it names, then run undo again")
-        other = _instead(engine, one)
+        other = _instead(engine, entry)
     except EngineError as wrong:
         _note(journal, Kind.START_FAILED, *place, **named, reason=str(wrong))
-        return Stopped(one.service, one.host, name, "failed", note=str(wrong))
+        return Stopped(entry.service, entry.host, name, "failed", note=str(wrong))
     if other:
         note = _note(journal, Kind.STARTED_AGAIN, *place, **named, instead=other)
-        return Stopped(one.service, one.host, name, "back", note="; ".join(filter(None, (f"it runs again as {other}", note))))
-    said = f"{name} is gone, and no container of {one.service} runs in its place: make it anew, as with docker compose up -d"
+        return Stopped(
+            entry.service,
+            entry.host,
+            name,
+            "back",
+            note="; ".join(filter(None, (f"it runs again as {other}", note))),
+        )
+    said = f"{name} is gone, and no container of {entry.service} runs in its place: make it anew, as with docker compose up -d"
     note = _note(journal, Kind.GIVEN_UP, *place, **named, reason=f"{said} ({error.message})")
-    return Stopped(one.service, one.host, name, "failed", note="; ".join(filter(None, (f"{said}; given up", note))))
+    return Stopped(
+        entry.service,
+        entry.host,
+        name,
+        "failed",
+        note="; ".join(filter(None, (f"{said}; given up", note))),
+    )
 
 
-def _exists(engine: Engine, one: Entry) -> bool:
+def _exists(engine: Engine, entry: Entry) -> bool:
     try:
-        inspect(engine, str(one.detail["id"]), str(one.detail["container"]))
+        inspect(engine, str(entry.detail["id"]), str(entry.detail["container"]))
     except ContainerGone:
         return False
     return True
 
 
-def _instead(engine: Engine, one: Entry) -> str:
+def _instead(engine: Engine, entry: Entry) -> str:
     """The running container that took the place of one that is gone: same service, and its name or its number there."""
-    wanted = (str(one.detail["container"]), one.detail.get("replica", 1))
-    found = [other for other in survey({one.host: engine}, {}).of(one.service) if other.running]
-    return next((other.name for other in found if other.name == wanted[0] or other.replica == wanted[1]), "")
+    wanted = (str(entry.detail["container"]), entry.detail.get("replica", 1))
+    found = [other for other in survey({entry.host: engine}, {}).of(entry.service) if other.running]
+    return next(
+        (other.name for other in found if other.name == wanted[0] or other.replica == wanted[1]), ""
+    )
 
 
-def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bool = True) -> list[Stopped]:
+def restart_critical(
+    settings: Settings, services: Sequence[str], *, dry_run: bool = True
+) -> list[Stopped]:
     """Start the named services where they are down, what they depend on first, each healthy before the next.
 
     Args:
@@ -337,38 +467,73 @@ def restart_critical(settings: Settings, services: Sequence[str], *, dry_run: bo
         _must_exist(services, inventory)
         ends = jobs(inventory.containers, projects)
         down = [
-            one
+            container
             for key in in_order(services, needs)
-            for one in inventory.of(key)
-            if not one.running and (key in services or not (key in ends and has_ended_well(one)))
+            for container in inventory.of(key)
+            if not container.running
+            and (key in services or not (key in ends and has_ended_well(container)))
         ]
-        unseen = [Stopped(key, "-", "-", "failed", note=_UNSEEN) for key in services if not inventory.of(key)]
+        unseen = [
+            Stopped(key, "-", "-", "failed", note=_UNSEEN)
+            for key in services
+            if not inventory.of(key)
+        ]
         if dry_run:
-            return [Stopped(one.key, one.host, one.name, "would-start") for one in down] + unseen + _silent(unreachable)
+            return (
+                [
+                    Stopped(container.key, container.host, container.name, "would-start")
+                    for container in down
+                ]
+                + unseen
+                + _silent(unreachable)
+            )
         found: list[Stopped] = []
         with journalled(settings, "emergency-restart", lock=False) as journal:
-            for number, one in enumerate(down):
+            for number, container in enumerate(down):
                 broken = {done.service for done in found if done.state in {"failed", "skipped"}}
-                waits = broken & set(in_order([one.key], needs)) - {one.key}
-                found.append(_bring_up(engines[one.host], journal, number, one, waits, job=one.key in ends))
+                waits = broken & set(in_order([container.key], needs)) - {container.key}
+                found.append(
+                    _bring_up(
+                        engines[container.host],
+                        journal,
+                        number,
+                        container,
+                        waits,
+                        job=container.key in ends,
+                    )
+                )
         return found + unseen + _silent(unreachable)
 
 
 def _bring_up(
-    engine: Engine, journal: Journal, number: int, one: Container, waits: Collection[str], *, job: bool = False
+    engine: Engine,
+    journal: Journal,
+    number: int,
+    container: Container,
+    waits: Collection[str],
+    *,
+    job: bool = False,
 ) -> Stopped:
     """Start a container, announced in the journal first; one that needs what is down is left alone."""
-    named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    named: dict[str, Any] = {
+        "step": number,
+        "service": container.key,
+        "host": container.host,
+        "container": container.name,
+        "id": container.id,
+    }
     if waits:
         wrong = f"it needs {', '.join(sorted(waits))}"
         journal.write(Kind.REFUSED, **named, reason=wrong)
-        return Stopped(one.key, one.host, one.name, "skipped", note=wrong)
+        return Stopped(container.key, container.host, container.name, "skipped", note=wrong)
     journal.write(Kind.STARTING, **named)
     try:
-        lifecycle.start(engine, one.id, one.name)
-        wrong = wait_ready(engine, one, job=job)
-        wrong = wrong and f"{wrong}; `docker logs {one.name}` tells why"
+        lifecycle.start(engine, container.id, container.name)
+        wrong = wait_ready(engine, container, job=job)
+        wrong = wrong and f"{wrong}; `docker logs {container.name}` tells why"
     except EngineError as error:
         wrong = str(error)
     journal.write(Kind.START_FAILED if wrong else Kind.STARTED_AGAIN, **named, reason=wrong)
-    return Stopped(one.key, one.host, one.name, "failed" if wrong else "started", note=wrong)
+    return Stopped(
+        container.key, container.host, container.name, "failed" if wrong else "started", note=wrong
+    )

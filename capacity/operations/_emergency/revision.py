@@ -49,7 +49,9 @@ class _Work:
         return self.engine.host.name
 
 
-def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool = True) -> list[Stopped]:
+def to_revision(
+    settings: Settings, file: Path, revision: str, *, dry_run: bool = True
+) -> list[Stopped]:
     """Bring a project back to its compose files of a git revision, what others depend on first, each healthy before the next.
 
     All files that the project was started with go back; one that git never had stays as it is, and is used. Services that
@@ -80,35 +82,69 @@ def to_revision(settings: Settings, file: Path, revision: str, *, dry_run: bool 
         inventory = survey(engines, unreachable)
         former = former_project(file, revision, inventory.containers)
         compose_program()
-        needs = {f"{former.project.name}/{name}": _needs(former, name) for name in former.project.services}
+        needs = {
+            f"{former.project.name}/{name}": _needs(former, name)
+            for name in former.project.services
+        }
         engine = _engine_of(former.project.name, inventory, engines)
         order = in_order(sorted(needs), needs)
-        work = _Work(former, engine, inventory, _newer(former, inventory), order, _pending(engine, inventory, order))
+        work = _Work(
+            former,
+            engine,
+            inventory,
+            _newer(former, inventory),
+            order,
+            _pending(engine, inventory, order),
+        )
         if dry_run:
             return _planned(work)
-        with journalled(settings, REVISION, ends=False, revision=revision, file=str(former.file)) as journal:
+        with journalled(
+            settings, REVISION, ends=False, revision=revision, file=str(former.file)
+        ) as journal:
             return _carry_out(settings, work, engines, unreachable, journal)
 
 
 def _pending(engine: Engine, inventory: Inventory, order: list[str]) -> dict[str, list[str]]:
-    containers = [one for key in order for one in inventory.of(key)]
+    containers = [container for key in order for container in inventory.of(key)]
     declared = declarations(containers)
-    services = {one.id: declared[one.project].service(one.service) for one in containers if one.project in declared}
-    found = {one.id: pending(engine, one, service) for one in containers if (service := services.get(one.id)) is not None}
+    services = {
+        container.id: declared[container.project].service(container.service)
+        for container in containers
+        if container.project in declared
+    }
+    found = {
+        container.id: pending(engine, container, service)
+        for container in containers
+        if (service := services.get(container.id)) is not None
+    }
     return {name: apart for name, apart in found.items() if apart}
 
 
 def _edited(work: _Work, key: str) -> str:
     """What to know of a service before it is replaced: the way back is by the present files."""
-    names = sorted({name for one in work.inventory.of(key) for name in work.pending.get(one.id, ())})
-    return f"made before the present files were edited ({', '.join(names)}): a way back makes it as these say" if names else ""
+    names = sorted(
+        {
+            name
+            for container in work.inventory.of(key)
+            for name in work.pending.get(container.id, ())
+        }
+    )
+    return (
+        f"made before the present files were edited ({', '.join(names)}): a way back makes it as these say"
+        if names
+        else ""
+    )
 
 
 def _planned(work: _Work) -> list[Stopped]:
     back = [path.name for path in work.former.files if _differs(work.former, path)]
     stays = [path.name for path in work.former.files if path not in work.former.texts]
-    said = [f"{', '.join(back)} as of then"] * bool(back) + [f"{', '.join(stays)} as it is, git does not have it"] * bool(stays)
-    stops = [Stopped(key, work.host, _names(work.inventory, key), "would-stop") for key in work.newer]
+    said = [f"{', '.join(back)} as of then"] * bool(back) + [
+        f"{', '.join(stays)} as it is, git does not have it"
+    ] * bool(stays)
+    stops = [
+        Stopped(key, work.host, _names(work.inventory, key), "would-stop") for key in work.newer
+    ]
     return stops + [
         Stopped(
             key,
@@ -122,23 +158,37 @@ def _planned(work: _Work) -> list[Stopped]:
 
 
 def _carry_out(
-    settings: Settings, work: _Work, engines: Mapping[str, Engine], unreachable: Mapping[str, str], journal: Journal
+    settings: Settings,
+    work: _Work,
+    engines: Mapping[str, Engine],
+    unreachable: Mapping[str, str],
+    journal: Journal,
 ) -> list[Stopped]:
     """All of it, or nothing: the run has its last line only when one of both is reached."""
     try:
         done = _stop_newer(work, journal)
-        if all(one.state == "stopped" for one in done):
+        if all(result.state == "stopped" for result in done):
             done += _follow(work, journal)
-        if not any(one.state == "failed" for one in done):
+        if not any(result.state == "failed" for result in done):
             sick = critical_failures(settings, engines, unreachable)
-            done += [Stopped(service, host, names, "failed", note=why) for service, host, names, why in sick]
+            done += [
+                Stopped(service, host, names, "failed", note=why)
+                for service, host, names, why in sick
+            ]
     except BaseException as error:
         back = take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
-        say_taken_back(error, whole=all(one.state == "undone" for one in back))
+        say_taken_back(error, whole=all(outcome.state == "undone" for outcome in back))
         raise
-    if any(one.state == "failed" for one in done):
-        left = [one for one in take_back(journal, engines, why="it failed") if one.state != "undone"]
-        return done + [Stopped(one.service, one.host, "-", "not-back", note=one.reason) for one in left]
+    if any(result.state == "failed" for result in done):
+        left = [
+            outcome
+            for outcome in take_back(journal, engines, why="it failed")
+            if outcome.state != "undone"
+        ]
+        return done + [
+            Stopped(outcome.service, outcome.host, "-", "not-back", note=outcome.reason)
+            for outcome in left
+        ]
     journal.write(Kind.FINISHED, state="finished")
     return done
 
@@ -147,16 +197,21 @@ def _newer(former: Former, inventory: Inventory) -> list[str]:
     """Running services that were made from these files and are not in the former ones, dependents before what they need."""
     files = {path.resolve() for path in former.files}
     mine = [
-        one
-        for one in inventory.containers
-        if one.project == former.project.name
-        and one.running
-        and not one.oneoff
-        and former.file.resolve() in (own := {Path(file).resolve() for file in one.config_files})
+        container
+        for container in inventory.containers
+        if container.project == former.project.name
+        and container.running
+        and not container.oneoff
+        and former.file.resolve()
+        in (own := {Path(file).resolve() for file in container.config_files})
         and own <= files
     ]
-    keys = sorted({one.key for one in mine if one.service not in former.known})
-    return [key for key in reversed(in_order(keys, dependencies(mine, declarations(mine)))) if key in keys]
+    keys = sorted({container.key for container in mine if container.service not in former.known})
+    return [
+        key
+        for key in reversed(in_order(keys, dependencies(mine, declarations(mine))))
+        if key in keys
+    ]
 
 
 def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
@@ -165,8 +220,8 @@ def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
         _announce(number, key, [], work, journal, mode="stop")
         names = _names(work.inventory, key)
         try:
-            for one in work.inventory.of(key):
-                lifecycle.stop(work.engine, one.id, one.name)
+            for container in work.inventory.of(key):
+                lifecycle.stop(work.engine, container.id, container.name)
         except EngineError as error:
             journal.write(Kind.FAILED, step=number, service=key, host=work.host, reason=str(error))
             return [*done, Stopped(key, work.host, names, "failed", note=str(error))]
@@ -177,21 +232,32 @@ def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
 
 def _needs(former: Former, name: str) -> list[str]:
     wanted = former.project.services[name].depends_on
-    return [f"{former.project.name}/{one}" for one in wanted if one in former.project.services]
+    return [f"{former.project.name}/{name}" for name in wanted if name in former.project.services]
 
 
 def _engine_of(project: str, inventory: Inventory, engines: dict[str, Engine]) -> Engine:
-    hosts = sorted({one.host for one in inventory.containers if one.project == project})
+    hosts = sorted(
+        {container.host for container in inventory.containers if container.project == project}
+    )
     if len(hosts) > 1:
-        raise InputError(f"{project} runs on {', '.join(hosts)}", "Name one Engine in the table [engine]")
-    silent = f"; {', '.join(sorted(inventory.unreachable))} does not answer" if inventory.unreachable else ""
+        raise InputError(
+            f"{project} runs on {', '.join(hosts)}", "Name one Engine in the table [engine]"
+        )
+    silent = (
+        f"; {', '.join(sorted(inventory.unreachable))} does not answer"
+        if inventory.unreachable
+        else ""
+    )
     if not hosts and len(engines) + len(inventory.unreachable) > 1:
-        raise InputError(f"{project} has no container on {', '.join(engines)}{silent}", "Name one Engine in the table [engine]")
+        raise InputError(
+            f"{project} has no container on {', '.join(engines)}{silent}",
+            "Name one Engine in the table [engine]",
+        )
     return engines[hosts[0]] if hosts else next(iter(engines.values()))
 
 
 def _names(inventory: Inventory, key: str) -> str:
-    return ", ".join(one.name for one in inventory.of(key)) or "-"
+    return ", ".join(container.name for container in inventory.of(key)) or "-"
 
 
 def _differs(former: Former, path: Path) -> bool:
@@ -202,7 +268,11 @@ def _follow(work: _Work, journal: Journal) -> list[Stopped]:
     """The services of the revision, each by the former files."""
     now = {path: read_bytes(path) for path in work.former.files if _differs(work.former, path)}
     files = [
-        {"path": str(path), "before": journal.keep(text), "after": journal.keep(work.former.texts[path])}
+        {
+            "path": str(path),
+            "before": journal.keep(text),
+            "after": journal.keep(work.former.texts[path]),
+        }
         for path, text in now.items()
     ]
     done: list[Stopped] = []
@@ -219,7 +289,9 @@ def _follow(work: _Work, journal: Journal) -> list[Stopped]:
             done.append(Stopped(key, work.host, "-", "failed", note=str(error)))
             return done
         journal.write(Kind.DONE, **place)
-        done.append(Stopped(key, work.host, ", ".join(one.name for one in found), "started"))
+        done.append(
+            Stopped(key, work.host, ", ".join(container.name for container in found), "started")
+        )
     return done
 
 
@@ -229,31 +301,47 @@ def _made(work: _Work, key: str, intent: Entry, journal: Journal) -> tuple[Conta
     Raises:
         CapacityError: Compose refused, or it does not come up.
     """
-    number = 0 if work.former.says_number(key.partition("/")[2]) else len(intent.detail["containers"])
+    number = (
+        0 if work.former.says_number(key.partition("/")[2]) else len(intent.detail["containers"])
+    )
     recreate(intent, work.engine, replicas=number)
     inventory = survey({work.host: work.engine}, {})
     found, job = inventory.of(key), key in jobs(inventory.containers) | work.former.jobs()
-    for one in found if intent.detail["mode"] == "create" else ():
-        journal.write(Kind.CREATED, step=intent.step, service=key, host=work.host, container=one.name, id=one.id)
-    sick = (wrong for one in found if (wrong := wait_ready(work.engine, one, job=job)))
+    for container in found if intent.detail["mode"] == "create" else ():
+        journal.write(
+            Kind.CREATED,
+            step=intent.step,
+            service=key,
+            host=work.host,
+            container=container.name,
+            id=container.id,
+        )
+    sick = (wrong for container in found if (wrong := wait_ready(work.engine, container, job=job)))
     wrong = next(sick, "") if found else "it has no container"
     if wrong:
         raise EngineRefused(f"{key} does not come up: {wrong}", "docker logs tells why")
     return found
 
 
-def _announce(number: int, key: str, files: list[dict[str, str]], work: _Work, journal: Journal, mode: str = "recreate") -> Entry:
+def _announce(
+    number: int,
+    key: str,
+    files: list[dict[str, str]],
+    work: _Work,
+    journal: Journal,
+    mode: str = "recreate",
+) -> Entry:
     """The same line that an applied change has, so that the same way leads back."""
     containers: list[dict[str, Any]] = [
         {
-            "id": one.id,
-            "name": one.name,
-            "replica": one.replica,
-            "before": {str(what): value for what, value in limits_of(one).items()},
-            "seen": seen_of(one),
-            "pending": work.pending.get(one.id, []),
+            "id": container.id,
+            "name": container.name,
+            "replica": container.replica,
+            "before": {str(what): value for what, value in limits_of(container).items()},
+            "seen": seen_of(container),
+            "pending": work.pending.get(container.id, []),
         }
-        for one in work.inventory.of(key)
+        for container in work.inventory.of(key)
     ]
     project = {
         "name": work.former.project.name,

@@ -20,14 +20,24 @@ from capacity.settings import EngineSettings
 __all__ = ["leave_pool", "remove_instance", "watch"]
 
 
-def watch(place: Place, name: str, settings: EngineSettings, journal: Path | None) -> subprocess.Popen[bytes]:
+def watch(
+    place: Place, name: str, settings: EngineSettings, journal: Path | None
+) -> subprocess.Popen[bytes]:
     """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it.
 
     Whoever has given its lock back writes a byte before that end, so that it need not wait for that lock.
     """
     files = {key: getattr(settings, key) for key in ("ca_file", "client_cert", "client_key")}
-    there = settings.model_copy(update={key: file.absolute() for key, file in files.items() if file is not None})
-    words = [str(lock_file(place.folder)), name, place.id, str(journal or ""), there.model_dump_json()]
+    there = settings.model_copy(
+        update={key: file.absolute() for key, file in files.items() if file is not None}
+    )
+    words = [
+        str(lock_file(place.folder)),
+        name,
+        place.id,
+        str(journal or ""),
+        there.model_dump_json(),
+    ]
     command = [sys.executable, "-m", "capacity.operations._pools.watcher", *words]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, cwd="/")  # noqa: S603 - words, no shell
 
@@ -44,21 +54,35 @@ def leave_pool(engine: Engine, name: str, locks: str, book: Book) -> bool:
     found = containers_of(engine, name)
     if stands(found):
         return False
-    for one in (one for one in found if one.labels.get(LOCKS) == locks):
+    for container in (container for container in found if container.labels.get(LOCKS) == locks):
         try:
-            remove_instance(engine, book, one)
+            remove_instance(engine, book, container)
         except EngineError as error:  # the others go all the same
-            book.write(Kind.FAILED, service=one.key, host=one.host, container=one.name, id=one.id, reason=error.message)
+            book.write(
+                Kind.FAILED,
+                service=container.key,
+                host=container.host,
+                container=container.name,
+                id=container.id,
+                reason=error.message,
+            )
     return True
 
 
-def remove_instance(engine: Engine, book: Book, one: Container) -> None:
+def remove_instance(engine: Engine, book: Book, container: Container) -> None:
     """Remove an instance, said before and after.
 
     Raises:
         EngineError: refused, or no answer.
     """
-    named: dict[str, Any] = {"service": one.key, "host": one.host, "container": one.name, "id": one.id}
-    book.write(Kind.REMOVING, **named, image=one.image, memory=one.memory, cpus=one.cpus)
-    lifecycle.remove(engine, one.id, one.name)
+    named: dict[str, Any] = {
+        "service": container.key,
+        "host": container.host,
+        "container": container.name,
+        "id": container.id,
+    }
+    book.write(
+        Kind.REMOVING, **named, image=container.image, memory=container.memory, cpus=container.cpus
+    )
+    lifecycle.remove(engine, container.id, container.name)
     book.write(Kind.REMOVED, **named)

@@ -16,16 +16,43 @@ from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.operations._emergency.journal import journalled
 from capacity.operations._emergency.release import stop_one
 from capacity.operations._pools.cleanup import remove_instance
-from capacity.operations._pools.containers import containers_of, pool_engine, refuse_foreign, slot_of, stands, wanted_size
+from capacity.operations._pools.containers import (
+    containers_of,
+    pool_engine,
+    refuse_foreign,
+    slot_of,
+    stands,
+    wanted_size,
+)
 from capacity.operations._pools.leases import leased, retire
 from capacity.operations._pools.locks import lock_file, place_of, refuse_elsewhere
 from capacity.operations._pools.pool import InstancePool, PoolState
 from capacity.operations._pools.steps import PoolStep, done, planned
-from capacity.operations._pools.template import all_alike, described, of_config, of_host, shareable, variables_of
-from capacity.operations._pools.validation import check_host, check_image, check_network, refuse_another
+from capacity.operations._pools.template import (
+    all_alike,
+    described,
+    of_config,
+    of_host,
+    shareable,
+    variables_of,
+)
+from capacity.operations._pools.validation import (
+    check_host,
+    check_image,
+    check_network,
+    refuse_another,
+)
 from capacity.settings import Settings
 
-__all__ = ["Migration", "existing_pool", "migrate", "pool_down", "pool_scale", "pool_states", "pool_up"]
+__all__ = [
+    "Migration",
+    "existing_pool",
+    "migrate",
+    "pool_down",
+    "pool_scale",
+    "pool_states",
+    "pool_up",
+]
 
 _log = logging.getLogger(__name__)
 _STEADY = 1.0  # seconds; who makes a pool that stays can wait for each of its instances
@@ -53,17 +80,25 @@ def pool_states(settings: Settings, name: str) -> list[PoolState]:
         EngineError: no answer.
     """
     with pool_engine(settings.engine) as engine:
-        found = {slot_of(one): one for one in _of_pool(engine, name)}
+        found = {slot_of(container): container for container in _of_pool(engine, name)}
         place = place_of(name, engine)
         size = max(wanted_size(lock_file(place.folder), [*found.values()]), max(found) + 1)
         held = leased(place.folder, size)
     states = []
     for slot in range(size):
-        one = found.get(slot)
-        if one is None:
+        container = found.get(slot)
+        if container is None:
             states.append(PoolState(slot, f"{name}-pool-{slot}", "missing", None, leased=False))
         else:
-            states.append(PoolState(slot, one.name, one.state, one.health, held[slot] if place.guards(one) else None))
+            states.append(
+                PoolState(
+                    slot,
+                    container.name,
+                    container.state,
+                    container.health,
+                    held[slot] if place.guards(container) else None,
+                )
+            )
     return states
 
 
@@ -100,14 +135,18 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
         steps = planned(engine, pool, found, pool.size, place_of(pool.name, engine).folder)
         if not dry_run:
             pool.steady = _STEADY
-            with journalled(settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image) as journal:
+            with journalled(
+                settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image
+            ) as journal:
                 pool.journal = journal
                 with pool:  # that makes its instances, and `keep` leaves them
                     pass
     return steps if dry_run else done(steps)
 
 
-def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, *, dry_run: bool = True) -> list[PoolStep]:
+def pool_scale(
+    settings: Settings, name: str, size: int, timeout: float = 30.0, *, dry_run: bool = True
+) -> list[PoolStep]:
     """Make a pool larger, or smaller once the instances beyond have been given back.
 
     Args:
@@ -133,7 +172,9 @@ def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, 
             check_host(engine.host, size, pool.memory, pool.cpus)
         steps = planned(engine, pool, found, size, place.folder)
         if not dry_run:
-            pool.size = min(pool.size, size)  # a dead instance that goes anyway need not be replaced first
+            pool.size = min(
+                pool.size, size
+            )  # a dead instance that goes anyway need not be replaced first
             with journalled(settings, "pool-scale", pool=name, size=size) as journal:
                 pool.journal = journal
                 with pool:
@@ -141,7 +182,9 @@ def pool_scale(settings: Settings, name: str, size: int, timeout: float = 30.0, 
     return steps if dry_run else done(steps)
 
 
-def pool_down(settings: Settings, name: str, *, dry_run: bool = True, anyway: bool = False) -> list[PoolStep]:
+def pool_down(
+    settings: Settings, name: str, *, dry_run: bool = True, anyway: bool = False
+) -> list[PoolStep]:
     """Remove a pool, leased or not.
 
     Args:
@@ -164,17 +207,27 @@ def pool_down(settings: Settings, name: str, *, dry_run: bool = True, anyway: bo
             return steps
         known = {step.number: step for step in steps}
         with journalled(settings, "pool-down", pool=name) as journal:
-            gone = [_take_down(engine, journal, known[slot_of(one)], one) for one in found]
+            gone = [
+                _take_down(engine, journal, known[slot_of(container)], container)
+                for container in found
+            ]
         retire(lock_file(place.folder))
     return gone
 
 
-def _take_down(engine: Engine, journal: Journal, step: PoolStep, one: Container) -> PoolStep:
+def _take_down(engine: Engine, journal: Journal, step: PoolStep, container: Container) -> PoolStep:
     """Remove one instance; where that fails the others go all the same."""
     try:
-        remove_instance(engine, journal, one)
+        remove_instance(engine, journal, container)
     except EngineError as error:
-        journal.write(Kind.FAILED, service=one.key, host=one.host, container=one.name, id=one.id, reason=error.message)
+        journal.write(
+            Kind.FAILED,
+            service=container.key,
+            host=container.host,
+            container=container.name,
+            id=container.id,
+            reason=error.message,
+        )
         return replace(step, state="failed", note=str(error))
     return replace(step, state="removed", note="")
 
@@ -207,17 +260,27 @@ def migrate(
         EngineError: no answer.
     """
     with pool_engine(settings.engine) as engine:
-        standing = [inspect(engine, one) for one in dict.fromkeys(alone)]
+        standing = [inspect(engine, fromkey) for fromkey in dict.fromkeys(alone)]
         _all_run(standing)
-        standing = list({one.id: one for one in standing}.values())  # one may be named twice, by name and id
+        standing = list(
+            {container.id: container for container in standing}.values()
+        )  # one may be named twice, by name and id
         notes = _notes(engine, standing)
         pool = _like(engine, standing[0], name, size, settings)
-        pool.environment = {key: value for key, value in pool.environment.items() if key != "HOSTNAME"}
-        one_limit = max((one.memory or 0) for one in standing)
+        pool.environment = {
+            key: value for key, value in pool.environment.items() if key != "HOSTNAME"
+        }
+        one_limit = max((container.memory or 0) for container in standing)
         pool.memory = one_limit or None
-        pool.cpus = None if any(one.cpus is None for one in standing) else max(one.cpus or 0.0 for one in standing)
-        before = sum(one.memory or 0 for one in standing)
-        move = Migration(tuple(one.name for one in standing), size, before, size * one_limit, notes)
+        pool.cpus = (
+            None
+            if any(container.cpus is None for container in standing)
+            else max(container.cpus or 0.0 for container in standing)
+        )
+        before = sum(container.memory or 0 for container in standing)
+        move = Migration(
+            tuple(container.name for container in standing), size, before, size * one_limit, notes
+        )
         found = _may_be(engine, pool)
         if dry_run:
             return move
@@ -228,60 +291,80 @@ def migrate(
                     _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
             except BaseException as error:  # Ctrl-C too
                 if not found:
-                    for one in containers_of(engine, name):
-                        remove_instance(engine, journal, one)
+                    for container in containers_of(engine, name):
+                        remove_instance(engine, journal, container)
                 say_taken_back(error, whole=not still_stopped(journal.entries()))
                 raise
     return move
 
 
 def _stop_all(
-    engine: Engine, journal: Journal, pool: InstancePool, standing: Sequence[Container], tell: Callable[[str], None]
+    engine: Engine,
+    journal: Journal,
+    pool: InstancePool,
+    standing: Sequence[Container],
+    tell: Callable[[str], None],
 ) -> None:
     stopped: list[tuple[int, Container]] = []
     try:
-        for number, one in enumerate(standing):
-            stopped.append((number, one))  # before, not after: a stop that failed half way is taken back too
-            _stop_next(engine, journal, pool, number, one)
-            tell(one.name)
+        for number, container in enumerate(standing):
+            stopped.append(
+                (number, container)
+            )  # before, not after: a stop that failed half way is taken back too
+            _stop_next(engine, journal, pool, number, container)
+            tell(container.name)
     except BaseException:
-        answered = {entry.step for entry in journal.entries() if entry.kind in {Kind.STOPPED, Kind.FAILED}}
-        for number, one in reversed(stopped):
-            _start_again(engine, journal, number, one, stopping=number not in answered)
+        answered = {
+            entry.step for entry in journal.entries() if entry.kind in {Kind.STOPPED, Kind.FAILED}
+        }
+        for number, container in reversed(stopped):
+            _start_again(engine, journal, number, container, stopping=number not in answered)
         raise
 
 
-def _start_again(engine: Engine, journal: Journal, number: int, one: Container, *, stopping: bool) -> None:
+def _start_again(
+    engine: Engine, journal: Journal, number: int, container: Container, *, stopping: bool
+) -> None:
     """Start a container that was to be replaced; where that fails the others come up all the same, and undo finds it.
 
     The Engine may still be `stopping` it, which goes on whoever asked for it: only after its end can it be started.
     """
-    named: dict[str, Any] = {"step": number, "service": one.key, "host": one.host, "container": one.name, "id": one.id}
+    named: dict[str, Any] = {
+        "step": number,
+        "service": container.key,
+        "host": container.host,
+        "container": container.name,
+        "id": container.id,
+    }
     try:
         if stopping:
-            lifecycle.stop(engine, one.id, one.name)
-        lifecycle.start(engine, one.id, one.name)
+            lifecycle.stop(engine, container.id, container.name)
+        lifecycle.start(engine, container.id, container.name)
     except EngineError as error:
-        _log.warning("%s is still down: %s", one.name, error)
+        _log.warning("%s is still down: %s", container.name, error)
         journal.write(Kind.START_FAILED, **named, reason=str(error))
     else:
         journal.write(Kind.STARTED_AGAIN, **named)
 
 
-def _stop_next(engine: Engine, journal: Journal, pool: InstancePool, number: int, one: Container) -> None:
-    done = stop_one(engine, journal, number, one)
+def _stop_next(
+    engine: Engine, journal: Journal, pool: InstancePool, number: int, container: Container
+) -> None:
+    done = stop_one(engine, journal, number, container)
     if done.state == "failed":
-        raise PoolUnhealthy(f"{one.name} cannot be stopped: {done.note}", "All is as before")
-    sick = [state for state in pool.status() if state.state != "running" or state.health == "unhealthy"]
+        raise PoolUnhealthy(f"{container.name} cannot be stopped: {done.note}", "All is as before")
+    sick = [
+        state for state in pool.status() if state.state != "running" or state.health == "unhealthy"
+    ]
     if sick:
-        wrong = f"{sick[0].name} is {sick[0].health or sick[0].state} after {one.name} was stopped"
+        wrong = f"{sick[0].name} is {sick[0].health or sick[0].state} after {container.name} was stopped"
         raise PoolUnhealthy(wrong, "All is as before; docker logs tells why")
 
 
 def _notes(engine: Engine, standing: Sequence[Container]) -> tuple[str, ...]:
     """What the instances will not have; containers that no pool can replace are refused."""
-    found = [described(engine, one.id, one.name) for one in standing]
-    notes = [note for one in found for note in shareable(one)]
+    found = [described(engine, container.id, container.name) for container in standing]
+    notes = [note for attributes in found for note in shareable(attributes)]
     all_alike(found)
     return tuple(notes)
 
@@ -289,26 +372,31 @@ def _notes(engine: Engine, standing: Sequence[Container]) -> tuple[str, ...]:
 def _all_run(standing: Sequence[Container]) -> None:
     if not standing:
         raise InputError("No container is named", "Name those that the pool is to replace")
-    images = sorted({one.image for one in standing})
+    images = sorted({container.image for container in standing})
     if len(images) > 1:
-        raise InputError(f"The containers are of several images: {', '.join(images)}", "Make one pool for each image")
-    idle = next((one for one in standing if not one.running), None)
+        raise InputError(
+            f"The containers are of several images: {', '.join(images)}",
+            "Make one pool for each image",
+        )
+    idle = next((container for container in standing if not container.running), None)
     if idle is not None:
         raise InputError(f"{idle.name} does not run", "Leave it out")
 
 
-def _like(engine: Engine, one: Container, name: str, size: int, settings: Settings) -> InstancePool:
+def _like(
+    engine: Engine, container: Container, name: str, size: int, settings: Settings
+) -> InstancePool:
     """A pool whose instances are as a container is; what only one container can have, such as a host's port, is left out."""
-    attrs = described(engine, one.id, one.name)
+    attrs = described(engine, container.id, container.name)
     config, host = attrs["Config"], attrs["HostConfig"]
     mode = host.get("NetworkMode") or ""
     return InstancePool(
         name,
-        one.image,
+        container.image,
         size,
         command=config.get("Cmd"),
-        memory=one.memory,
-        cpus=one.cpus,
+        memory=container.memory,
+        cpus=container.cpus,
         environment=variables_of(config),
         network=None if mode in {"", "default"} or mode.startswith("container:") else mode,
         health=config.get("Healthcheck"),
@@ -328,14 +416,28 @@ def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
     refuse_elsewhere(pool.name, found, place)
     check_host(engine.host, pool.size, pool.memory, pool.cpus)
     check_network(engine, pool.network)
-    refuse_another(engine, pool, found, check_image(engine, pool.image), wanted_size(lock_file(place.folder), found))
+    refuse_another(
+        engine,
+        pool,
+        found,
+        check_image(engine, pool.image),
+        wanted_size(lock_file(place.folder), found),
+    )
     return found
 
 
-def _standing(engine: Engine, name: str, settings: Settings) -> tuple[InstancePool, list[Container]]:
+def _standing(
+    engine: Engine, name: str, settings: Settings
+) -> tuple[InstancePool, list[Container]]:
     """A pool that stands, as its first instance is, and its instances."""
     found = _of_pool(engine, name)
-    pool = _like(engine, found[0], name, wanted_size(lock_file(place_of(name, engine).folder), found), settings)
+    pool = _like(
+        engine,
+        found[0],
+        name,
+        wanted_size(lock_file(place_of(name, engine).folder), found),
+        settings,
+    )
     pool.as_it_stands, pool.keep = True, stands(found)
     return pool, found
 
@@ -343,5 +445,7 @@ def _standing(engine: Engine, name: str, settings: Settings) -> tuple[InstancePo
 def _of_pool(engine: Engine, name: str) -> list[Container]:
     found = containers_of(engine, name)
     if not found:
-        raise InputError(f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one")
+        raise InputError(
+            f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one"
+        )
     return found

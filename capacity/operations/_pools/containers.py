@@ -14,7 +14,17 @@ from capacity._docker.engine import Engine, connect, engine_errors, inspect
 from capacity.errors import ContainerGone, EngineUnreachable, InputError
 from capacity.settings import EngineSettings
 
-__all__ = ["KEEP", "LABEL", "MOST", "SIZE", "SLOT", "containers_of", "foreign", "pool_engine", "refuse_foreign"]
+__all__ = [
+    "KEEP",
+    "LABEL",
+    "MOST",
+    "SIZE",
+    "SLOT",
+    "containers_of",
+    "foreign",
+    "pool_engine",
+    "refuse_foreign",
+]
 __all__ += ["remember", "remembered", "slot_of", "stands", "wanted_size"]
 
 LABEL = "capacity.pool"
@@ -50,15 +60,18 @@ def containers_of(engine: Engine, name: str) -> list[Container]:
     with engine_errors(engine.host.name, "list its containers"):
         found = engine.api.containers(all=True, filters={"label": f"{LABEL}={name}"})
     described = []
-    for one in found:
+    for instance in found:
         with suppress(ContainerGone):  # meanwhile
-            described.append(inspect(engine, one["Id"]))
-    return sorted((one for one in described if _NUMBER.fullmatch(one.labels.get(SLOT, ""))), key=slot_of)
+            described.append(inspect(engine, instance["Id"]))
+    return sorted(
+        (container for container in described if _NUMBER.fullmatch(container.labels.get(SLOT, ""))),
+        key=slot_of,
+    )
 
 
-def slot_of(one: Container) -> int:
+def slot_of(container: Container) -> int:
     """The number of an instance."""
-    return int(one.labels[SLOT])
+    return int(container.labels[SLOT])
 
 
 def refuse_foreign(engine: Engine, name: str, size: int) -> None:
@@ -71,9 +84,9 @@ def refuse_foreign(engine: Engine, name: str, size: int) -> None:
     wanted = {f"{name}-pool-{slot}": {LABEL: name, SLOT: str(slot)} for slot in range(size)}
     with engine_errors(engine.host.name, "list its containers"):
         found = engine.api.containers(all=True, filters={"name": f"{name}-pool-"})
-    for one in found:
-        labels = one.get("Labels") or {}
-        for called in (said.lstrip("/") for said in one.get("Names") or []):
+    for instance in found:
+        labels = instance.get("Labels") or {}
+        for called in (said.lstrip("/") for said in instance.get("Names") or []):
             if called in wanted and not wanted[called].items() <= labels.items():
                 raise foreign(called, name)
 
@@ -81,12 +94,15 @@ def refuse_foreign(engine: Engine, name: str, size: int) -> None:
 def foreign(container: str, name: str) -> InputError:
     """What to say of a container that has the name of an instance."""
     hint = f"Remove it with docker rm, rename it with docker rename {container} NEW, or take another name for the pool"
-    return InputError(f"The container {container} has the name of an instance of the pool {name!r} and is not of it", hint)
+    return InputError(
+        f"The container {container} has the name of an instance of the pool {name!r} and is not of it",
+        hint,
+    )
 
 
 def stands(found: Sequence[Container]) -> bool:
     """Whether a pool of these containers was made to stay when its users go."""
-    return any(KEEP in one.labels for one in found)
+    return any(KEEP in container.labels for container in found)
 
 
 def remember(users: int, size: int) -> None:
@@ -95,7 +111,9 @@ def remember(users: int, size: int) -> None:
     On a full disk nothing is written, and the labels of the instances tell.
     """
     with suppress(OSError):
-        os.pwrite(users, f"{size:<4}".encode("ascii"), 0)  # of one length: who reads it meanwhile sees one or the other
+        os.pwrite(
+            users, f"{size:<4}".encode("ascii"), 0
+        )  # of one length: who reads it meanwhile sees one or the other
 
 
 def remembered(users: int) -> int | None:
@@ -113,8 +131,12 @@ def wanted_size(users: Path, found: Sequence[Container]) -> int:
     with suppress(OSError):
         if said := _size(users.read_bytes()):
             return said
-    labels = [int(text) for one in found if _NUMBER.fullmatch(text := one.labels.get(SIZE, ""))]
-    return min(max([*labels, *(slot_of(one) + 1 for one in found)], default=0), MOST)
+    labels = [
+        int(text)
+        for container in found
+        if _NUMBER.fullmatch(text := container.labels.get(SIZE, ""))
+    ]
+    return min(max([*labels, *(slot_of(container) + 1 for container in found)], default=0), MOST)
 
 
 def _size(said: bytes) -> int | None:

@@ -49,22 +49,34 @@ class OwnBook:
                 self._run.write(kind, service=service, host=host, **detail)
             except (CapacityError, OSError) as error:
                 self._folder = None
-                _log.warning("what the pool %s does is in no journal from here on: %s", self._pool, error)
+                _log.warning(
+                    "what the pool %s does is in no journal from here on: %s", self._pool, error
+                )
 
     def __enter__(self) -> Self:
         """Nothing is written before there is something to say."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """End the run, if it has begun."""
         if self._run is not None:
-            self.write(Kind.FINISHED, state="failed" if isinstance(error, CapacityError) else "finished")
+            self.write(
+                Kind.FINISHED, state="failed" if isinstance(error, CapacityError) else "finished"
+            )
             self._run.handle.close()
 
     def _begin(self, folder: Path) -> Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         first = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._what}-{os.getpid()}"
-        for run in (first, *(f"{first}-{number}" for number in range(2, 1000))):  # a process may begin several in a second
+        for run in (
+            first,
+            *(f"{first}-{number}" for number in range(2, 1000)),
+        ):  # a process may begin several in a second
             try:
                 (folder / run).mkdir()
             except FileExistsError:

@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from capacity.errors import CapacityError, EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
+from capacity.errors import (
+    CapacityError,
+    EngineUnreachable,
+    InputError,
+    PoolBusy,
+    PoolUnhealthy,
+    StorageError,
+)
 
 __all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
 
@@ -28,7 +35,11 @@ def ours(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == _OURS
+    return (
+        stat.S_ISDIR(found.st_mode)
+        and found.st_uid == os.getuid()
+        and stat.S_IMODE(found.st_mode) == _OURS
+    )
 
 
 def make_own(folder: Path, hint: str) -> None:
@@ -73,9 +84,13 @@ def _joined(users: Path) -> int:
         except FileNotFoundError:  # removed between these two
             continue
         except OSError as error:
-            if isinstance(error, FileExistsError) and (users.parent.is_dir() or not os.path.lexists(users.parent)):
+            if isinstance(error, FileExistsError) and (
+                users.parent.is_dir() or not os.path.lexists(users.parent)
+            ):
                 continue  # there when it was to be made, and removed before that was looked at
-            raise StorageError(f"Cannot use the lock {users}: {error.strerror}", "Let this user write there") from error
+            raise StorageError(
+                f"Cannot use the lock {users}: {error.strerror}", "Let this user write there"
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
         except BaseException:
@@ -93,7 +108,9 @@ def _is_at(file: Path, handle: int) -> bool:
         return False
 
 
-def retire(users: Path, work: Callable[[], bool | None] | None = None, *, patience: float = 0.0) -> bool:
+def retire(
+    users: Path, work: Callable[[], bool | None] | None = None, *, patience: float = 0.0
+) -> bool:
     """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
 
     It is safe since all who lease are members first: with the members' lock held alone there is no holder of a slot's lock, and
@@ -157,7 +174,9 @@ def _locked(file: Path, *, wait: bool) -> int | None:
         try:
             handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StorageError(f"Cannot use the lock {file}: {error.strerror}", "Let this user write there") from error
+            raise StorageError(
+                f"Cannot use the lock {file}: {error.strerror}", "Let this user write there"
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             here = _is_at(file, handle)
@@ -185,7 +204,9 @@ def note(handle: int, text: str) -> None:
 
 
 @contextmanager
-def lease(folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]) -> Iterator[int]:
+def lease(
+    folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]
+) -> Iterator[int]:
     """The number of a slot that nobody else has until the block ends; one that cannot be made ready is passed over for a while.
 
     Args:
@@ -201,7 +222,9 @@ def lease(folder: Path, slots: int, timeout: float, use: Callable[[int, int], No
         EngineUnreachable, StorageError: as `use` raises them: no slot is better than another then.
     """
     if not timeout >= 0:
-        raise InputError(f"A lease cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more")
+        raise InputError(
+            f"A lease cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more"
+        )
     end, bad = time.monotonic() + timeout, _Bad()
     while True:
         for slot in bad.order(slots):
@@ -224,7 +247,9 @@ class _Bad:
     def order(self, slots: int) -> list[int]:
         """The slots to try now, in any order: or all would fight for the first."""
         now = time.monotonic()
-        found = [slot for slot in range(slots) if slot not in self._again or self._again[slot][0] <= now]
+        found = [
+            slot for slot in range(slots) if slot not in self._again or self._again[slot][0] <= now
+        ]
         random.shuffle(found)
         return found
 
@@ -234,7 +259,11 @@ class _Bad:
         except (EngineUnreachable, StorageError):
             raise
         except CapacityError as error:
-            pause = min(2 * self._again[slot][1], _LONGEST_PAUSE) if slot in self._again else _FIRST_PAUSE
+            pause = (
+                min(2 * self._again[slot][1], _LONGEST_PAUSE)
+                if slot in self._again
+                else _FIRST_PAUSE
+            )
             self._again[slot], self._last = (time.monotonic() + pause, pause), error
             return False
         return True
@@ -242,7 +271,10 @@ class _Bad:
     def error(self, slots: int, timeout: float) -> CapacityError:
         """What to say when the time is over."""
         if self._last is None:
-            return PoolBusy(f"None of {slots} instances was free within {timeout:g} s", "Wait longer, or make the pool larger")
+            return PoolBusy(
+                f"None of {slots} instances was free within {timeout:g} s",
+                "Wait longer, or make the pool larger",
+            )
         said = f"None of {slots} instances could be had within {timeout:g} s: {self._last.message}"
         found = PoolUnhealthy(said, self._last.hint or "Mend that, then try again")
         found.__cause__ = self._last

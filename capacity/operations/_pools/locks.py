@@ -21,7 +21,16 @@ from capacity.changes._journal.journal import owner
 from capacity.errors import InputError, StorageError
 from capacity.operations._pools.leases import make_own
 
-__all__ = ["LOCKS", "OWNER", "ROOTS", "Place", "join_lock", "lock_file", "place_of", "refuse_elsewhere"]
+__all__ = [
+    "LOCKS",
+    "OWNER",
+    "ROOTS",
+    "Place",
+    "join_lock",
+    "lock_file",
+    "place_of",
+    "refuse_elsewhere",
+]
 
 LOCKS = "capacity.pool.locks"
 OWNER = "capacity.pool.owner"
@@ -52,9 +61,9 @@ class Place:
         """What every instance of the pool says of them."""
         return {LOCKS: self.id, OWNER: self.owner}
 
-    def guards(self, one: Container) -> bool:
+    def guards(self, container: Container) -> bool:
         """Whether these are the locks of an instance."""
-        return one.labels.get(LOCKS) == self.id
+        return container.labels.get(LOCKS) == self.id
 
 
 def place_of(name: str, engine: Engine) -> Place:
@@ -90,13 +99,13 @@ def refuse_elsewhere(name: str, found: Iterable[Container], place: Place) -> Non
     Raises:
         InputError: it is another user's or machine's, or says nothing of its locks.
     """
-    one = next((one for one in found if not place.guards(one)), None)
-    if one is None:
+    container = next((container for container in found if not place.guards(container)), None)
+    if container is None:
         return
     way = f"`capacity pool down {name} --anyway` removes it"
-    who = one.labels.get(OWNER) or "somebody else"
-    if LOCKS not in one.labels:
-        said = f"{one.name} of the pool {name!r} does not say where its locks are: another version of capacity has made it"
+    who = container.labels.get(OWNER) or "somebody else"
+    if LOCKS not in container.labels:
+        said = f"{container.name} of the pool {name!r} does not say where its locks are: another version of capacity has made it"
         raise InputError(said, f"{way[0].upper()}{way[1:]}; then make it again")
     said = f"The pool {name!r} is that of {who}, and its locks are not those of {place.owner} here"
     raise InputError(said, f"Use it where it was made, or take another name; {way}")
@@ -105,7 +114,9 @@ def refuse_elsewhere(name: str, found: Iterable[Container], place: Place) -> Non
 def _root() -> tuple[Path, str]:
     """The folder of this user's locks, and what it alone holds."""
     last: StorageError | None = None
-    for where in (one for one in ROOTS if one.is_dir()):  # one that is missing is not ours to make
+    for where in (
+        path for path in ROOTS if path.is_dir()
+    ):  # one that is missing is not ours to make
         root = where / f"capacity-pools-{os.getuid()}"
         try:
             make_own(root, "Remove it, or have its owner do that")
@@ -128,7 +139,9 @@ def _seed(file: Path) -> str:
             os.utime(file)  # or what clears old files away would take it
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or error
-        raise StorageError(f"Cannot use {file}: {cause}", "Free the disk, or let this user write there") from error
+        raise StorageError(
+            f"Cannot use {file}: {cause}", "Free the disk, or let this user write there"
+        ) from error
     finally:
         new.unlink(missing_ok=True)
     if not _HEX.fullmatch(said):

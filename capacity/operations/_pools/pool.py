@@ -41,7 +41,12 @@ from capacity.operations._pools.health import healthy
 from capacity.operations._pools.journal import book_of, journal_folder
 from capacity.operations._pools.leases import exclusive, lease, leased, member, note, noted
 from capacity.operations._pools.locks import join_lock, lock_file, place_of, refuse_elsewhere
-from capacity.operations._pools.validation import check_host, check_image, check_network, refuse_another
+from capacity.operations._pools.validation import (
+    check_host,
+    check_image,
+    check_network,
+    refuse_another,
+)
 from capacity.settings import EngineSettings, load_settings
 
 __all__ = ["Instance", "InstancePool", "PoolState"]
@@ -134,15 +139,25 @@ class InstancePool:
             hint = "Use at most 63 of a-z, A-Z, 0-9, - and _, and begin with a letter or a digit"
             raise InputError(f"{shown!r} is no name for a pool", hint)
         if not self.image.strip():
-            raise InputError(f"The pool {self.name!r} has an empty name for its image", "Name one; `docker images` lists them")
+            raise InputError(
+                f"The pool {self.name!r} has an empty name for its image",
+                "Name one; `docker images` lists them",
+            )
         if self.memory is not None and self.memory < _LEAST_MEMORY:
             said = format_memory(self.memory)
-            raise InputError(f"A memory limit of {said} is below the 6 MiB that the Engine takes", "Write a unit, such as 800m")
+            raise InputError(
+                f"A memory limit of {said} is below the 6 MiB that the Engine takes",
+                "Write a unit, such as 800m",
+            )
         if self.cpus is not None and not math.isfinite(self.cpus):
-            raise InputError(f"A CPU limit of {self.cpus:g} cores is no limit", "Name a number of cores, such as 0.5")
+            raise InputError(
+                f"A CPU limit of {self.cpus:g} cores is no limit",
+                "Name a number of cores, such as 0.5",
+            )
         if self.cpus is not None and self.cpus < _LEAST_CPUS:
             raise InputError(
-                f"A CPU limit of {self.cpus:g} cores is below what the Engine takes", f"Choose {_LEAST_CPUS} or more"
+                f"A CPU limit of {self.cpus:g} cores is below what the Engine takes",
+                f"Choose {_LEAST_CPUS} or more",
             )
 
     def __enter__(self) -> Self:
@@ -167,13 +182,19 @@ class InstancePool:
         self.place = place_of(self.name, self._engine)
         self.folder = self.place.folder
         self._book = self._stack.enter_context(book_of(self.journal, self.name))
-        if not self.keep:  # told to look only after our own lock is gone: blocks end in the opposite order
+        if (
+            not self.keep
+        ):  # told to look only after our own lock is gone: blocks end in the opposite order
             self._watcher = watch(self.place, self.name, settings, journal_folder(self.journal))
             self._stack.callback(self._leave)
         self._users = self._stack.enter_context(member(lock_file(self.folder)))
         self._made.clear()
-        with exclusive(join_lock(self.folder)):  # two that begin a pool together would not see each other's wishes
-            here = containers_of(self._engine, self.name)  # only now: before, those of another user may just go
+        with exclusive(
+            join_lock(self.folder)
+        ):  # two that begin a pool together would not see each other's wishes
+            here = containers_of(
+                self._engine, self.name
+            )  # only now: before, those of another user may just go
             self._join(here)
             try:
                 self._tend(range(self.size))
@@ -191,7 +212,9 @@ class InstancePool:
             return
         image = check_image(self._engine, self.image)
         if here:
-            refuse_another(self._engine, self, here, image, wanted_size(lock_file(self.folder), here))
+            refuse_another(
+                self._engine, self, here, image, wanted_size(lock_file(self.folder), here)
+            )
         else:
             check_host(self._engine.host, self.size, self.memory, self.cpus)
             check_network(self._engine, self.network)
@@ -204,7 +227,12 @@ class InstancePool:
                 if free is not None:
                     self._ready(slot, free)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Leave; whoever leaves last removes the containers."""
         self._stack.close()
 
@@ -234,12 +262,16 @@ class InstancePool:
     def status(self) -> list[PoolState]:
         """Every slot as it is now."""
         self.size = remembered(self._users) or self.size
-        found = {slot_of(one): one for one in containers_of(self._engine, self.name)}
+        found = {
+            slot_of(container): container for container in containers_of(self._engine, self.name)
+        }
         held = leased(self.folder, self.size)
         states = []
         for slot in range(self.size):
-            one = found.get(slot)
-            state, health = (one.state, one.health) if one is not None else ("missing", None)
+            container = found.get(slot)
+            state, health = (
+                (container.state, container.health) if container is not None else ("missing", None)
+            )
             states.append(PoolState(slot, self._name(slot), state, health, held[slot]))
         return states
 
@@ -256,7 +288,9 @@ class InstancePool:
         if not 1 <= size <= MOST:
             raise InputError(f"A pool of {size} instances", f"Choose 1 to {MOST}")
         if not timeout >= 0:
-            raise InputError(f"A pool cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more")
+            raise InputError(
+                f"A pool cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more"
+            )
         with exclusive(join_lock(self.folder)):
             beyond = self._resize(size)
         for slot in beyond:
@@ -276,8 +310,15 @@ class InstancePool:
             self._take_back(made)
             raise
         remember(self._users, size)  # before any goes: nobody makes it again
-        most = max([before, *(slot_of(one) + 1 for one in containers_of(self._engine, self.name))])
-        return [*reversed(range(size, most))]  # or a lease in the middle would leave a pool with a hole
+        most = max(
+            [
+                before,
+                *(slot_of(container) + 1 for container in containers_of(self._engine, self.name)),
+            ]
+        )
+        return [
+            *reversed(range(size, most))
+        ]  # or a lease in the middle would leave a pool with a hole
 
     def _take_back(self, since: int) -> None:
         """Remove what this user has made, from the so-maniest on; what somebody has leased meanwhile stays."""
@@ -293,11 +334,14 @@ class InstancePool:
                 if free is not None:
                     note(free, "")
                     with suppress(InputError):  # another container of that name stays
-                        if (one := self._look(slot)) is not None:
-                            remove_instance(self._engine, self._book, one)
+                        if (container := self._look(slot)) is not None:
+                            remove_instance(self._engine, self._book, container)
                     return
             if time.monotonic() >= end:
-                raise PoolUnhealthy(f"{self._name(slot)} was not given back within {timeout:g} s", "Wait for its holder")
+                raise PoolUnhealthy(
+                    f"{self._name(slot)} was not given back within {timeout:g} s",
+                    "Wait for its holder",
+                )
             time.sleep(_PAUSE)
 
     def _name(self, slot: int) -> str:
@@ -315,29 +359,33 @@ class InstancePool:
         if known is not None and time.monotonic() < known[1] and noted(lock) == known[0].id:
             return
         asked = time.monotonic()
-        one = self._look(slot)
-        if one is not None and (not one.running or one.health == "unhealthy"):
+        container = self._look(slot)
+        if container is not None and (not container.running or container.health == "unhealthy"):
             note(lock, "")  # before, or another process could still trust it if we died here
-            remove_instance(self._engine, self._book, one)
-            one = None
+            remove_instance(self._engine, self._book, container)
+            container = None
         try:
-            one = healthy(self._engine, one) if one is not None else healthy(self._engine, self._make(slot), self.steady)
+            container = (
+                healthy(self._engine, container)
+                if container is not None
+                else healthy(self._engine, self._make(slot), self.steady)
+            )
         except CapacityError as error:
             self._say(Kind.FAILED, slot, reason=error.message)
             raise
-        if noted(lock) != one.id:
-            note(lock, one.id)
-        self._known[slot] = (one, asked + _TRUSTED)
+        if noted(lock) != container.id:
+            note(lock, container.id)
+        self._known[slot] = (container, asked + _TRUSTED)
 
     def _look(self, slot: int) -> Container | None:
         try:
-            one = inspect(self._engine, self._name(slot))
+            container = inspect(self._engine, self._name(slot))
         except ContainerGone:
             return None
-        if (one.labels.get(LABEL), one.labels.get(SLOT)) != (self.name, str(slot)):
-            raise foreign(one.name, self.name)
-        refuse_elsewhere(self.name, [one], self.place)
-        return one
+        if (container.labels.get(LABEL), container.labels.get(SLOT)) != (self.name, str(slot)):
+            raise foreign(container.name, self.name)
+        refuse_elsewhere(self.name, [container], self.place)
+        return container
 
     def _make(self, slot: int) -> Container:
         labels = {LABEL: self.name, SLOT: str(slot), SIZE: str(self.size)} | self.place.labels
@@ -372,6 +420,8 @@ class InstancePool:
         """Tell the watcher that this user goes; it removes the containers when it was the last."""
         assert self._watcher.stdin is not None
         with suppress(BrokenPipeError):  # somebody ended it
-            os.write(self._watcher.stdin.fileno(), b".")  # our lock is gone by now: it need not wait for that
+            os.write(
+                self._watcher.stdin.fileno(), b"."
+            )  # our lock is gone by now: it need not wait for that
         self._watcher.stdin.close()
         self._watcher.wait(60)

@@ -42,7 +42,9 @@ class PoolSize:
         return f"{self.at_once:g} of {self.instances} were busy at once at most{grown}: {self.size} are enough"
 
 
-def pool_size(cpu: pd.DataFrame, memory: pd.DataFrame | None = None, growth: float = 1.0) -> PoolSize:
+def pool_size(
+    cpu: pd.DataFrame, memory: pd.DataFrame | None = None, growth: float = 1.0
+) -> PoolSize:
     """The size of a pool that replaces instances standing alone.
 
     Args:
@@ -55,7 +57,9 @@ def pool_size(cpu: pd.DataFrame, memory: pd.DataFrame | None = None, growth: flo
     """
     seen = cpu.dropna(axis=1, how="all")
     if seen.empty or not len(seen.columns):
-        raise InputError("There is no sample of these services", "Name services with history, such as 'agents/*'")
+        raise InputError(
+            "There is no sample of these services", "Name services with history, such as 'agents/*'"
+        )
     values = seen.to_numpy(dtype=float)
     level = np.nanquantile(values, 0.99, axis=0)
     busy = values > np.maximum(level * _IDLE, _LEAST)
@@ -64,5 +68,9 @@ def pool_size(cpu: pd.DataFrame, memory: pd.DataFrame | None = None, growth: flo
     grown = max(growth, 1.0)
     instances = len(seen.columns)
     size = min(instances, max(1, math.ceil(at_once * grown - 1e-9)))
-    held = memory.reindex(columns=seen.columns).mean().sort_values() if memory is not None else pd.Series(dtype=float)
+    held = (
+        memory.reindex(columns=seen.columns).mean().sort_values()
+        if memory is not None
+        else pd.Series(dtype=float)
+    )
     return PoolSize(size, instances, at_once, grown, float(held.head(instances - size).sum()))

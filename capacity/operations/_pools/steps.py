@@ -35,36 +35,44 @@ class PoolStep:
     note: str = ""
 
 
-def planned(engine: Engine, pool: InstancePool, found: Sequence[Container], size: int, folder: Path) -> list[PoolStep]:
+def planned(
+    engine: Engine, pool: InstancePool, found: Sequence[Container], size: int, folder: Path
+) -> list[PoolStep]:
     """What bringing a pool to a size would do to each instance, those there are and those there will be.
 
     `folder` has its locks.
     """
-    here = {slot_of(one): one for one in found}
+    here = {slot_of(container): container for container in found}
     most = max([size, *(number + 1 for number in here)])
     held = leased(folder, most)
     steps = []
     for number in range(most):
-        one = here.get(number)
-        if one is None and number >= size:
+        container = here.get(number)
+        if container is None and number >= size:
             continue
-        state, note = _what(one, number, size, leased=held[number])
-        host, image = engine.host.name, one.image if one is not None else pool.image
-        memory, cpus = (one.memory, one.cpus) if one is not None else (pool.memory, pool.cpus)
-        steps.append(PoolStep(number, f"{pool.name}-pool-{number}", host, state, image, memory, cpus, note))
+        state, note = _what(container, number, size, leased=held[number])
+        host, image = engine.host.name, container.image if container is not None else pool.image
+        memory, cpus = (
+            (container.memory, container.cpus)
+            if container is not None
+            else (pool.memory, pool.cpus)
+        )
+        steps.append(
+            PoolStep(number, f"{pool.name}-pool-{number}", host, state, image, memory, cpus, note)
+        )
     return steps
 
 
-def _what(one: Container | None, number: int, size: int, *, leased: bool) -> tuple[str, str]:
-    if one is None:
+def _what(container: Container | None, number: int, size: int, *, leased: bool) -> tuple[str, str]:
+    if container is None:
         return "would-create", ""
     if number >= size:
         return "would-remove", "leased" if leased else ""
-    if leased or (one.running and one.health != "unhealthy"):
+    if leased or (container.running and container.health != "unhealthy"):
         return "stays", "leased" if leased else ""
-    return "would-replace", f"it is {one.health if one.running else one.state}"
+    return "would-replace", f"it is {container.health if container.running else container.state}"
 
 
 def done(steps: Sequence[PoolStep]) -> list[PoolStep]:
     """The same when it has been done."""
-    return [replace(one, state=_DONE.get(one.state, one.state)) for one in steps]
+    return [replace(step, state=_DONE.get(step.state, step.state)) for step in steps]

@@ -9,7 +9,15 @@ from typing import Any
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import InputError
 
-__all__ = ["all_alike", "described", "differing", "of_config", "of_host", "shareable", "variables_of"]
+__all__ = [
+    "all_alike",
+    "described",
+    "differing",
+    "of_config",
+    "of_host",
+    "shareable",
+    "variables_of",
+]
 
 _CONFIG: tuple[str, ...] = (
     "Entrypoint",
@@ -36,9 +44,38 @@ _HOST: tuple[str, ...] = (
     "GroupAdd",
     "UsernsMode",
 )
-_HOST += ("Devices", "DeviceRequests", "DeviceCgroupRules", "MaskedPaths", "ReadonlyPaths", "RestartPolicy", "Init", "Runtime")
-_HOST += ("Ulimits", "Sysctls", "PidsLimit", "ShmSize", "OomScoreAdj", "OomKillDisable", "CpuShares", "BlkioWeight", "LogConfig")
-_HOST += ("ExtraHosts", "Dns", "DnsOptions", "DnsSearch", "PidMode", "IpcMode", "UTSMode", "CgroupnsMode", "CgroupParent")
+_HOST += (
+    "Devices",
+    "DeviceRequests",
+    "DeviceCgroupRules",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "RestartPolicy",
+    "Init",
+    "Runtime",
+)
+_HOST += (
+    "Ulimits",
+    "Sysctls",
+    "PidsLimit",
+    "ShmSize",
+    "OomScoreAdj",
+    "OomKillDisable",
+    "CpuShares",
+    "BlkioWeight",
+    "LogConfig",
+)
+_HOST += (
+    "ExtraHosts",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "PidMode",
+    "IpcMode",
+    "UTSMode",
+    "CgroupnsMode",
+    "CgroupParent",
+)
 _HOST += ("StorageOpt", "VolumeDriver", "MemorySwappiness", "Annotations")
 """The same of `HostConfig`."""
 
@@ -95,7 +132,11 @@ _NOTHING = {
 _ENGINES_OWN = {"HOSTNAME"}
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _HIDDEN = ("MaskedPaths", "ReadonlyPaths")
-_EMPTY: dict[str, Any] = {"RestartPolicy": {"Name": "no", "MaximumRetryCount": 0}, "MemorySwappiness": -1, "Runtime": "runc"}
+_EMPTY: dict[str, Any] = {
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "MemorySwappiness": -1,
+    "Runtime": "runc",
+}
 _HINT = "Leave it out, or make it like the others"
 
 
@@ -125,14 +166,19 @@ def of_host(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """What of `HostConfig` instances take over; what says nothing is left out."""
     host = attrs["HostConfig"]
     found = {key: host[key] for key in _HOST if host.get(key) and host[key] != _EMPTY.get(key)}
-    found |= {key: [] for key in _HIDDEN if host.get(key) == [] and not host.get("Privileged")}  # the Engine would hide some
+    found |= {
+        key: [] for key in _HIDDEN if host.get(key) == [] and not host.get("Privileged")
+    }  # the Engine would hide some
     if (host.get("RestartPolicy") or {}).get("Name") in {"", "no"}:
         found.pop("RestartPolicy", None)
     return found
 
 
 def differing(
-    attrs: Mapping[str, Any], image: Mapping[str, Any], config: Mapping[str, Any], host: Mapping[str, Any]
+    attrs: Mapping[str, Any],
+    image: Mapping[str, Any],
+    config: Mapping[str, Any],
+    host: Mapping[str, Any],
 ) -> list[str]:
     """What an instance has otherwise than a pool asks for.
 
@@ -159,22 +205,29 @@ def all_alike(found: Sequence[dict[str, Any]]) -> None:
         InputError: one is not like the first; the message says in what.
     """
     first = found[0]
-    for one in found[1:]:
-        apart = _apart(first, one)
+    for attrs in found[1:]:
+        apart = _apart(first, attrs)
         if apart:
-            raise InputError(f"{_name(one)} is not like {_name(first)}: it has another {', another '.join(apart)}", _HINT)
+            raise InputError(
+                f"{_name(attrs)} is not like {_name(first)}: it has another {', another '.join(apart)}",
+                _HINT,
+            )
 
 
-def _apart(first: dict[str, Any], one: dict[str, Any]) -> list[str]:
-    mine, its = _shown(first), _shown(one)
+def _apart(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    mine, its = _shown(first), _shown(other)
     apart = [key for key in dict.fromkeys([*mine, *its]) if mine.get(key) != its.get(key)]
-    was, now = (_variables(each) for each in (first, one))
-    other = sorted({key for key, _ in was.items() ^ now.items()})
-    return apart + ([f"environment ({', '.join(other)})"] if other else [])
+    was, now = (_variables(each) for each in (first, other))
+    names = sorted({key for key, _ in was.items() ^ now.items()})
+    return apart + ([f"environment ({', '.join(names)})"] if names else [])
 
 
 def _variables(attrs: dict[str, Any]) -> dict[str, str]:
-    return {key: value for key, value in variables_of(attrs["Config"]).items() if key not in _ENGINES_OWN}
+    return {
+        key: value
+        for key, value in variables_of(attrs["Config"]).items()
+        if key not in _ENGINES_OWN
+    }
 
 
 def _shown(attrs: dict[str, Any]) -> dict[str, Any]:
@@ -185,9 +238,12 @@ def _shown(attrs: dict[str, Any]) -> dict[str, Any]:
         "command": config.get("Cmd") or [],
         "health check": config.get("Healthcheck"),
         "network": host.get("NetworkMode"),
-        "mounts": sorted(_mount(one) for one in attrs.get("Mounts") or []),
+        "mounts": sorted(_mount(mount) for mount in attrs.get("Mounts") or []),
     }
-    more = {_WORDS.get(key, key): _plain(value) for key, value in (of_config(attrs) | of_host(attrs)).items()}
+    more = {
+        _WORDS.get(key, key): _plain(value)
+        for key, value in (of_config(attrs) | of_host(attrs)).items()
+    }
     return said | {key: value for key, value in more.items() if key not in {"Binds", "Mounts"}}
 
 
@@ -196,13 +252,16 @@ def _plain(value: Any) -> Any:
     return value or None
 
 
-def _mount(one: Mapping[str, Any]) -> tuple[str, str, str, bool]:
-    name = "" if _is_anonymous(one) else str(one.get("Name") or one.get("Source") or "")
-    return str(one.get("Destination")), str(one.get("Type")), name, bool(one.get("RW"))
+def _mount(mount: Mapping[str, Any]) -> tuple[str, str, str, bool]:
+    name = "" if _is_anonymous(mount) else str(mount.get("Name") or mount.get("Source") or "")
+    return str(mount.get("Destination")), str(mount.get("Type")), name, bool(mount.get("RW"))
 
 
-def _is_anonymous(one: Mapping[str, Any]) -> bool:
-    return one.get("Type") == "volume" and _ANONYMOUS.fullmatch(str(one.get("Name") or "")) is not None
+def _is_anonymous(mount: Mapping[str, Any]) -> bool:
+    return (
+        mount.get("Type") == "volume"
+        and _ANONYMOUS.fullmatch(str(mount.get("Name") or "")) is not None
+    )
 
 
 def shareable(attrs: dict[str, Any]) -> list[str]:
@@ -214,15 +273,18 @@ def shareable(attrs: dict[str, Any]) -> list[str]:
     name = _name(attrs)
     wrong = list(_not_shareable(attrs))
     if wrong:
-        raise InputError(f"{name} cannot be one of several: it has {'; '.join(wrong)}", "Leave it out, or make it without that")
-    return [f"{name}: {one} left out" for one in _left_out(attrs)]
+        raise InputError(
+            f"{name} cannot be one of several: it has {'; '.join(wrong)}",
+            "Leave it out, or make it without that",
+        )
+    return [f"{name}: {name} left out" for name in _left_out(attrs)]
 
 
 def _not_shareable(attrs: dict[str, Any]) -> Iterable[str]:
     config, host = attrs["Config"], attrs["HostConfig"]
-    for one in attrs.get("Mounts") or []:
-        if one.get("Type") != "tmpfs" and one.get("RW") and not _is_anonymous(one):
-            yield f"{one.get('Name') or one.get('Source')} writable at {one.get('Destination')}"
+    for mount in attrs.get("Mounts") or []:
+        if mount.get("Type") != "tmpfs" and mount.get("RW") and not _is_anonymous(mount):
+            yield f"{mount.get('Name') or mount.get('Source')} writable at {mount.get('Destination')}"
     ports = sorted(key for key, places in (host.get("PortBindings") or {}).items() if places)
     if ports or host.get("PublishAllPorts"):
         yield f"published ports ({', '.join(ports) or 'all'})"
@@ -252,13 +314,21 @@ def _left_out(attrs: dict[str, Any]) -> Iterable[str]:
     for key, words in _LEFT.items():
         if host.get(key) and not (key == "MemorySwap" and host[key] == host.get("Memory")):
             yield words
-    if config.get("Hostname") and not attrs["Id"].startswith(config["Hostname"]) and host.get("NetworkMode") != "host":
+    if (
+        config.get("Hostname")
+        and not attrs["Id"].startswith(config["Hostname"])
+        and host.get("NetworkMode") != "host"
+    ):
         yield f"host name {config['Hostname']}"
-    for one in ((attrs.get("NetworkSettings") or {}).get("Networks") or {}).values():
-        aliases = [alias for alias in one.get("Aliases") or [] if alias != _name(attrs) and not attrs["Id"].startswith(alias)]
+    for network in ((attrs.get("NetworkSettings") or {}).get("Networks") or {}).values():
+        aliases = [
+            alias
+            for alias in network.get("Aliases") or []
+            if alias != _name(attrs) and not attrs["Id"].startswith(alias)
+        ]
         if aliases:
             yield f"network aliases ({', '.join(sorted(aliases))})"
-        if any((one.get("IPAMConfig") or {}).values()):
+        if any((network.get("IPAMConfig") or {}).values()):
             yield "fixed address"
 
 

@@ -68,19 +68,26 @@ def check_host(host: Host, size: int, memory: int | None, cpus: float | None) ->
         InputError: it cannot; the message has the numbers.
     """
     if cpus is not None and host.cores and cpus > host.cores:
-        raise InputError(f"{host.name} has {host.cores} cores, not {cpus:g}", "Choose --cpus within that")
+        raise InputError(
+            f"{host.name} has {host.cores} cores, not {cpus:g}", "Choose --cpus within that"
+        )
     if memory is None or not host.memory:
         return
     has, each = format_memory(host.memory), format_memory(memory)
     if memory > host.memory:
-        raise InputError(f"{host.name} has {has} of memory, not {each} for one instance", "Choose --memory within that")
+        raise InputError(
+            f"{host.name} has {has} of memory, not {each} for one instance",
+            "Choose --memory within that",
+        )
     if size * memory > host.memory:
         said = f"{size} instances of {each} are {format_memory(size * memory)}, and {host.name} has {has} of memory"
         most = host.memory // memory
         raise InputError(said, f"Choose a size of at most {most}, or less memory for each")
 
 
-def refuse_another(engine: Engine, pool: InstancePool, found: Sequence[Container], image: dict[str, Any], size: int) -> None:
+def refuse_another(
+    engine: Engine, pool: InstancePool, found: Sequence[Container], image: dict[str, Any], size: int
+) -> None:
     """Refuse to make or join a pool where one of its name stands that is not the same.
 
     Args:
@@ -102,34 +109,50 @@ def refuse_another(engine: Engine, pool: InstancePool, found: Sequence[Container
         change = f"`capacity pool scale {pool.name} {pool.size}` changes that"
         hint = change if stands(found) else f"Ask for {size}, or take another name"
         raise InputError(f"The pool {pool.name!r} has {size} instances, not {pool.size}", hint)
-    apart = list(dict.fromkeys(said for one in found for said in _apart(engine, pool, one, image)))
+    apart = list(
+        dict.fromkeys(
+            said for container in found for said in _apart(engine, pool, container, image)
+        )
+    )
     if apart:
         hint = f"`capacity pool down {pool.name}` first, or take another name"
         raise InputError(f"The pool {pool.name!r} stands already, with {', '.join(apart)}", hint)
 
 
-def _apart(engine: Engine, pool: InstancePool, one: Container, image: dict[str, Any]) -> list[str]:
+def _apart(
+    engine: Engine, pool: InstancePool, container: Container, image: dict[str, Any]
+) -> list[str]:
     """What of an instance is not as asked for; what nobody asks for comes from the image."""
     try:
-        attrs = described(engine, one.id, one.name)
+        attrs = described(engine, container.id, container.name)
     except ContainerGone:  # meanwhile
         return []
-    own, made, network = image.get("Config") or {}, attrs["Config"], attrs["HostConfig"].get("NetworkMode") or ""
+    own, made, network = (
+        image.get("Config") or {},
+        attrs["Config"],
+        attrs["HostConfig"].get("NetworkMode") or "",
+    )
     wanted = list(pool.command) if pool.command is not None else own.get("Cmd") or []
     variables = variables_of(own) | dict(pool.environment)
     other = sorted(name for name, value in (variables_of(made).items() ^ variables.items()))
     said = {
-        f"image {one.image}": one.image == pool.image,
-        f"memory {format_memory(one.memory) if one.memory else 'without a limit'}": one.memory == pool.memory,
-        f"cpus {format_cores(one.cpus) if one.cpus else 'without a limit'}": one.cpus
+        f"image {container.image}": container.image == pool.image,
+        f"memory {format_memory(container.memory) if container.memory else 'without a limit'}": container.memory
+        == pool.memory,
+        f"cpus {format_cores(container.cpus) if container.cpus else 'without a limit'}": container.cpus
         == (None if pool.cpus is None else round(pool.cpus, 9)),
-        f"command {redact(' '.join(made.get('Cmd') or [])) or 'none'}": (made.get("Cmd") or []) == wanted,
+        f"command {redact(' '.join(made.get('Cmd') or [])) or 'none'}": (made.get("Cmd") or [])
+        == wanted,
         f"other variables ({', '.join(dict.fromkeys(other))})": not other,
-        f"network {network}": network == pool.network or (pool.network is None and network in _PLAIN),
+        f"network {network}": network == pool.network
+        or (pool.network is None and network in _PLAIN),
         "another health check": _health(made)
         == _health({"Healthcheck": {**(own.get("Healthcheck") or {}), **(pool.health or {})}}),
     }
-    return [*(text for text, same in said.items() if not same), *differing(attrs, own, pool.config, pool.host_config)]
+    return [
+        *(text for text, same in said.items() if not same),
+        *differing(attrs, own, pool.config, pool.host_config),
+    ]
 
 
 def _health(config: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,9 @@ _PATIENCE = 10.0  # seconds for the kernel to free the locks of a process that w
 def main() -> None:
     """Wait, look, remove."""
     lock, name, locks, journal, said = sys.argv[1:6]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for the user, not for who cleans up after it
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a Ctrl-C is meant for the user, not for who cleans up after it
     from capacity._docker.addresses import addresses
     from capacity._docker.engine import connect
     from capacity.operations._pools.cleanup import leave_pool
@@ -32,11 +34,16 @@ def main() -> None:
     from capacity.settings import EngineSettings
 
     settings = EngineSettings.model_validate_json(said)
-    host, address = next(iter(addresses(settings).items()))  # now: another docker context may be chosen later
+    host, address = next(
+        iter(addresses(settings).items())
+    )  # now: another docker context may be chosen later
     left = _wait()
 
     def remove() -> bool:
-        with connect(host, address, settings) as engine, OwnBook(Path(journal) if journal else None, "pool-leave", name) as book:
+        with (
+            connect(host, address, settings) as engine,
+            OwnBook(Path(journal) if journal else None, "pool-leave", name) as book,
+        ):
             return leave_pool(engine, name, locks, book)
 
     retire(Path(lock), remove, patience=0.0 if left else _PATIENCE)

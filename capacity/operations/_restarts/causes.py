@@ -67,9 +67,19 @@ def _read(place: Path) -> tuple[tuple[Cause, ...], bool]:
         said = YAML(typ="safe").load(place.read_text(encoding="utf-8"))
         entries, alone = _entries(said)
         return tuple(_cause(entry) for entry in entries), alone
-    except (OSError, UnicodeDecodeError, YAMLError, KeyError, TypeError, ValueError, re.error) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        YAMLError,
+        KeyError,
+        TypeError,
+        ValueError,
+        re.error,
+    ) as error:
         cause = " ".join(str(error).split())
-        raise InputError(f"{place} holds no causes of restarts: {cause}", "See data/restart_causes.yaml") from error
+        raise InputError(
+            f"{place} holds no causes of restarts: {cause}", "See data/restart_causes.yaml"
+        ) from error
 
 
 def _entries(said: Any) -> tuple[list[Any], bool]:
@@ -77,15 +87,21 @@ def _entries(said: Any) -> tuple[list[Any], bool]:
         raise ValueError("it has no list `causes:` with entries at its top")
     other = sorted(map(str, said.keys() - {"causes", "builtin"}))
     if other or not isinstance(said.get("builtin", True), bool):
-        raise ValueError(f"beside `causes` it may say `builtin: false`, not {', '.join(other) or 'what it says there'}")
+        raise ValueError(
+            f"beside `causes` it may say `builtin: false`, not {', '.join(other) or 'what it says there'}"
+        )
     return said["causes"], said.get("builtin") is False
 
 
 def _cause(entry: dict[str, Any]) -> Cause:
     if set(entry) != _KEYS:
-        raise ValueError(f"an entry has {', '.join(sorted(_KEYS))}, not {', '.join(sorted(map(str, entry)))}")
+        raise ValueError(
+            f"an entry has {', '.join(sorted(_KEYS))}, not {', '.join(sorted(map(str, entry)))}"
+        )
     if entry["fix"] not in _FIXES:
-        raise ValueError(f"{entry['cause']}: there is no fix {entry['fix']!r}, use {', '.join(_FIXES)}")
+        raise ValueError(
+            f"{entry['cause']}: there is no fix {entry['fix']!r}, use {', '.join(_FIXES)}"
+        )
     pattern = re.compile(entry["pattern"], re.IGNORECASE)
     if not pattern.search(entry["example"]):
         raise ValueError(f"{entry['cause']}: the pattern does not fit its own example")
@@ -111,7 +127,10 @@ def diagnose(
         log: last lines, the oldest first.
         health_log: output of the last health checks.
     """
-    said, tests = [line for line in log if line.strip()], [line for line in health_log if line.strip()]
+    said, tests = (
+        [line for line in log if line.strip()],
+        [line for line in health_log if line.strip()],
+    )
     lines, checks = redact_lines(said), redact_lines(tests)
     if oom_killed:
         return Diagnosis("out-of-memory", "memory", tuple(lines[-_MOST_LINES:]))
@@ -122,5 +141,9 @@ def diagnose(
             return Diagnosis(cause.cause, cause.fix, tuple(found[-_MOST_LINES:]))
     if health == "unhealthy":
         return Diagnosis("failing-health-check", "health", tuple((checks or lines)[-_MOST_LINES:]))
-    cause_by_code = {KILLED: "killed", 0: "ends-by-itself", **dict.fromkeys(NEVER_RAN, "cannot-start")}.get(exit_code, "crash")
+    cause_by_code = {
+        KILLED: "killed",
+        0: "ends-by-itself",
+        **dict.fromkeys(NEVER_RAN, "cannot-start"),
+    }.get(exit_code, "crash")
     return Diagnosis(cause_by_code, "manual", tuple(lines[-_MOST_LINES:]))

@@ -111,38 +111,72 @@ def find_restart_loops(
         died |= deaths(engine, now - window, now)
         killed |= {container for container, _ in memory_kills(engine, now - window, now)}
     found = []
-    for one in inventory.containers:
-        codes, times = [code for code, _ in died.get(one.id, [])], [when for _, when in died.get(one.id, [])]
-        seldom = known.restarts.get(one.key, 0)
+    for candidate in inventory.containers:
+        codes, times = (
+            [code for code, _ in died.get(candidate.id, [])],
+            [when for _, when in died.get(candidate.id, [])],
+        )
+        seldom = known.restarts.get(candidate.key, 0)
         count = max(len(codes), math.floor(seldom))
         between = _between(times, seldom, window)
-        if one.restart_count > max(more_than, count):  # the Engine keeps few events, and health checks fill them
-            average = _on_average(one, engines[one.host], clocks[one.host], window)
-            count, between = (math.floor(average), window / average) if average > count else (count, between)
-        loops = count > more_than or (one.state == "restarting" and one.restart_count > more_than)
-        loops = loops and not _is_steady(one, clocks[one.host], between)
-        refused = start_error(engines[one.host], one) if loops or _is_down(one) else ""
-        never_ran = _is_down(one) and one.exit_code in NEVER_RAN
-        if loops or refused or never_ran:
-            life = times[-2] if len(times) > 1 else None  # the lines of the last try that ended, and of the one after it
-            diagnosis = _diagnosis(
-                one, engines[one.host], causes, codes=codes, killed=one.id in killed, refused=refused, since=life
+        if candidate.restart_count > max(
+            more_than, count
+        ):  # the Engine keeps few events, and health checks fill them
+            average = _on_average(
+                candidate, engines[candidate.host], clocks[candidate.host], window
             )
-            changes, advice = propose(one, diagnosis, inventory, known)
-            seen, waits = max(count, more_than + 1) if loops else count, one.state == "restarting"
+            count, between = (
+                (math.floor(average), window / average) if average > count else (count, between)
+            )
+        loops = count > more_than or (
+            candidate.state == "restarting" and candidate.restart_count > more_than
+        )
+        loops = loops and not _is_steady(candidate, clocks[candidate.host], between)
+        refused = (
+            start_error(engines[candidate.host], candidate) if loops or _is_down(candidate) else ""
+        )
+        never_ran = _is_down(candidate) and candidate.exit_code in NEVER_RAN
+        if loops or refused or never_ran:
+            life = (
+                times[-2] if len(times) > 1 else None
+            )  # the lines of the last try that ended, and of the one after it
+            diagnosis = _diagnosis(
+                candidate,
+                engines[candidate.host],
+                causes,
+                codes=codes,
+                killed=candidate.id in killed,
+                refused=refused,
+                since=life,
+            )
+            changes, advice = propose(candidate, diagnosis, inventory, known)
+            seen, waits = (
+                max(count, more_than + 1) if loops else count,
+                candidate.state == "restarting",
+            )
             found.append(
                 RestartLoop(
-                    *(one.key, one.host, one.name, seen, one.restart_count, waits, diagnosis, tuple(changes), advice),
+                    *(
+                        candidate.key,
+                        candidate.host,
+                        candidate.name,
+                        seen,
+                        candidate.restart_count,
+                        waits,
+                        diagnosis,
+                        tuple(changes),
+                        advice,
+                    ),
                     cannot_start=not loops,
-                    ended=loops and _is_down(one),
+                    ended=loops and _is_down(candidate),
                 )
             )
     return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
 
 
-def _is_down(one: Container) -> bool:
+def _is_down(container: Container) -> bool:
     """Whether a container does not run; one that ended by itself or was stopped has no error of the Engine, and another code."""
-    return not one.oneoff and one.state in {"created", "exited"}
+    return not container.oneoff and container.state in {"created", "exited"}
 
 
 def _between(times: Sequence[float], counted: float, window: float) -> float:
@@ -153,38 +187,42 @@ def _between(times: Sequence[float], counted: float, window: float) -> float:
     return hours * _HOUR / counted if counted > 1 else window
 
 
-def _is_steady(one: Container, now: float, between: float) -> bool:
+def _is_steady(container: Container, now: float, between: float) -> bool:
     """Whether a container has run on for so long since its last start that its loop is over."""
-    if not one.running or one.health in {"starting", "unhealthy"} or not one.started_at:
+    if (
+        not container.running
+        or container.health in {"starting", "unhealthy"}
+        or not container.started_at
+    ):
         return False
-    return now - moment(one.started_at) > max(2 * between, _STEADY)
+    return now - moment(container.started_at) > max(2 * between, _STEADY)
 
 
-def _on_average(one: Container, engine: Engine, now: float, window: float) -> float:
+def _on_average(container: Container, engine: Engine, now: float, window: float) -> float:
     """Restarts within the window, as the Engine has counted them over the container's life."""
     try:
-        with engine_errors(engine.host.name, f"inspect {one.name}"):
-            created = str(engine.api.inspect_container(one.id)["Created"])
+        with engine_errors(engine.host.name, f"inspect {container.name}"):
+            created = str(engine.api.inspect_container(container.id)["Created"])
     except ContainerGone:
         return 0.0
-    return one.restart_count * window / max(now - moment(created), window)
+    return container.restart_count * window / max(now - moment(created), window)
 
 
-def start_error(engine: Engine, one: Container) -> str:
+def start_error(engine: Engine, container: Container) -> str:
     """What the Engine said when it could not start a container, as with a port that is taken; empty where it could.
 
     Raises:
         EngineError: no answer.
     """
     try:
-        with engine_errors(engine.host.name, f"inspect {one.name}"):
-            return str(engine.api.inspect_container(one.id)["State"].get("Error") or "")
+        with engine_errors(engine.host.name, f"inspect {container.name}"):
+            return str(engine.api.inspect_container(container.id)["State"].get("Error") or "")
     except ContainerGone:
         return ""
 
 
 def _diagnosis(
-    one: Container,
+    container: Container,
     engine: Engine,
     causes: Sequence[Cause],
     *,
@@ -193,18 +231,24 @@ def _diagnosis(
     refused: str,
     since: float | None,
 ) -> Diagnosis:
-    code = one.exit_code or (codes[-1] if codes else 0)  # a process that runs again has none of its own
-    log = [refused] if refused else last_lines(engine, one.id, since=since) or last_lines(engine, one.id)
+    code = container.exit_code or (
+        codes[-1] if codes else 0
+    )  # a process that runs again has none of its own
+    log = (
+        [refused]
+        if refused
+        else last_lines(engine, container.id, since=since) or last_lines(engine, container.id)
+    )
     found = diagnose(
         causes,
         # the Engine misses kills where the container is gone at once, so one that it did see speaks for the others
-        oom_killed=one.oom_killed or (killed and code == KILLED),
+        oom_killed=container.oom_killed or (killed and code == KILLED),
         exit_code=code,
-        health=one.health,
+        health=container.health,
         log=log,  # where the Engine could not start it that is of an earlier start
-        health_log=health_output(engine, one.id),
+        health_log=health_output(engine, container.id),
     )
-    ended_well = not refused and not code and bool(codes or not one.running)
+    ended_well = not refused and not code and bool(codes or not container.running)
     # `on-failure` would leave a process down that ends with 0, whatever it has written
     return replace(found, fix="manual") if ended_well and found.fix == "wait" else found
 
@@ -218,59 +262,102 @@ def port_moves(settings: Settings) -> tuple[PortMove, ...]:
     """
     facts = collect.from_engines(Facts(), settings.engine)
     projects: dict[tuple[str, ...], Project] = {}
-    for one in facts.inventory.containers if facts.inventory else ():
-        if one.config_files and one.config_files not in projects and all(Path(file).is_file() for file in one.config_files):
+    for container in facts.inventory.containers if facts.inventory else ():
+        if (
+            container.config_files
+            and container.config_files not in projects
+            and all(Path(file).is_file() for file in container.config_files)
+        ):
             # a file that Compose would refuse tells nothing, and what runs does
             with suppress(ComposeError):
-                projects[one.config_files] = load_project(
-                    one.config_files, name=one.project, folder=one.working_dir, profiles=("*",), env_files=one.env_files
+                projects[container.config_files] = load_project(
+                    container.config_files,
+                    name=container.project,
+                    folder=container.working_dir,
+                    profiles=("*",),
+                    env_files=container.env_files,
                 )
     rules = load_rules(settings.compliance.rules)
     return propose_moves(replace(facts, projects=tuple(projects.values())), rules)
 
 
-def propose(one: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+def propose(
+    container: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known
+) -> tuple[list[Change], str]:
     """Changes that would mend a loop, and what to do in one line."""
     if diagnosis.fix == "memory":
-        return _more_memory(one, inventory, known)
+        return _more_memory(container, inventory, known)
     if diagnosis.fix == "port":
-        moves = [move.change() for move in known.moves if move.service == one.key]
+        moves = [move.change() for move in known.moves if move.service == container.key]
         changes = [change for change in moves if change is not None]
-        advice = "Move it to the free port" if changes else "Another process has its port: `ss -tlnp` on the host tells which"
+        advice = (
+            "Move it to the free port"
+            if changes
+            else "Another process has its port: `ss -tlnp` on the host tells which"
+        )
         return changes, advice
     if diagnosis.fix == "wait":
-        return _wait(one, diagnosis, inventory)
+        return _wait(container, diagnosis, inventory)
     if diagnosis.fix == "health":
-        return [], "The process runs and its health check fails: look at the lines, then mend the check or the service"
+        return (
+            [],
+            "The process runs and its health check fails: look at the lines, then mend the check or the service",
+        )
     return [], "By hand: the lines tell what is missing"
 
 
-def _wait(one: Container, diagnosis: Diagnosis, inventory: Inventory) -> tuple[list[Change], str]:
+def _wait(
+    container: Container, diagnosis: Diagnosis, inventory: Inventory
+) -> tuple[list[Change], str]:
     """Few retries now, and from the next start on it waits for the health of what it needs."""
     changes = []
-    if one.restart_policy != _RETRIES:
-        changes.append(Change(one.key, What.RESTART_POLICY, one.restart_policy or None, _RETRIES, Reason.UNSTABLE))
-    files = declarations([one]).get(one.project)
-    service = files.service(one.service) if files else None
+    if container.restart_policy != _RETRIES:
+        changes.append(
+            Change(
+                container.key,
+                What.RESTART_POLICY,
+                container.restart_policy or None,
+                _RETRIES,
+                Reason.UNSTABLE,
+            )
+        )
+    files = declarations([container]).get(container.project)
+    service = files.service(container.service) if files else None
     declared = dict(service.depends_on) if service else None
-    early = {} if one.project == ServiceKey.STANDALONE else not_awaited(one, diagnosis.lines, inventory, declared)
+    early = (
+        {}
+        if container.project == ServiceKey.STANDALONE
+        else not_awaited(container, diagnosis.lines, inventory, declared)
+    )
     if not early:
-        return changes, "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here"
+        return (
+            changes,
+            "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here",
+        )
     before: dict[str, object] = {name: condition for name, condition in early.items() if condition}
     after: dict[str, object] = dict.fromkeys(early, "service_healthy")
-    changes.append(Change(one.key, What.DEPENDS_ON, before or None, after, Reason.UNSTABLE))
+    changes.append(Change(container.key, What.DEPENDS_ON, before or None, after, Reason.UNSTABLE))
     return changes, f"From the next start on it waits until {', '.join(early)} is healthy"
 
 
-def _more_memory(one: Container, inventory: Inventory, known: Known) -> tuple[list[Change], str]:
+def _more_memory(
+    container: Container, inventory: Inventory, known: Known
+) -> tuple[list[Change], str]:
     """Half more, or what sizing says where that is more; never more than the host has."""
-    if one.memory is None:
+    if container.memory is None:
         return [], "It has no limit: the host itself is out of memory"
-    top = inventory.host(one.host).memory
-    wanted = max(one.memory * _AFTER_A_KILL, known.sized.get(one.key, 0.0))
+    top = inventory.host(container.host).memory
+    wanted = max(container.memory * _AFTER_A_KILL, known.sized.get(container.key, 0.0))
     after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)
-    if after <= one.memory:
+    if after <= container.memory:
         return [], "The host has no more memory to give: move it, or mend its use"
-    evidence = {"restarts": float(one.restart_count)}
-    change = Change(one.key, What.MEMORY, float(one.memory), float(after), Reason.OOM_KILLED, evidence)
+    evidence = {"restarts": float(container.restart_count)}
+    change = Change(
+        container.key,
+        What.MEMORY,
+        float(container.memory),
+        float(after),
+        Reason.OOM_KILLED,
+        evidence,
+    )
     return [change], "Raise its memory limit, then look again"

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 from capacity.compliance import evaluate, load_rules, load_waivers
 from capacity.compliance._facts import collect
 from capacity.compliance._facts.facts import Facts
-from capacity.operations._timeline.timeline import Item, from_loops, from_recommendations, from_report, judged
+from capacity.operations._timeline.timeline import (
+    Item,
+    from_loops,
+    from_recommendations,
+    from_report,
+    judged,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,18 +74,25 @@ def look(
 
     whole, parts = report_on(facts), _parts(facts)
     sources = frozenset(name for names, _ in parts for name in names)
-    alone = [(names, {one.id for one in from_report(report_on(part))}) for names, part in parts] if len(parts) > 1 else []
+    alone = (
+        [(names, {item.id for item in from_report(report_on(part))}) for names, part in parts]
+        if len(parts) > 1
+        else []
+    )
     items = []
-    for one in from_report(whole):
-        showing = frozenset(name for names, ids in alone if one.id in ids for name in names)
-        items.append(replace(one, sources=tuple(sorted(showing or sources))))
+    for item in from_report(whole):
+        showing = frozenset(name for names, ids in alone if item.id in ids for name in names)
+        items.append(replace(item, sources=tuple(sorted(showing or sources))))
     kinds = judged(whole)
     if loops is not None:
         items += from_loops(loops)
         kinds.add("restart-loop")
     for resource, table in (tables or {}).items():
         metrics = tuple(name for name in sources if name.startswith("metrics "))
-        items += [replace(one, sources=metrics) for one in from_recommendations(table, resource)]
+        items += [
+            replace(recommendation, sources=metrics)
+            for recommendation in from_recommendations(table, resource)
+        ]
         kinds.add(f"{resource}-risk")
     return Sighting(tuple(items), frozenset(kinds), sources)
 
@@ -89,13 +102,28 @@ def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:
     house = Facts(types=facts.types, cores=facts.cores, at=facts.at)
     names = list(dict.fromkeys(project.name for project in facts.projects))
     found: list[tuple[tuple[str, ...], Facts]] = [
-        ((f"compose {name}",), replace(house, projects=tuple(one for one in facts.projects if one.name == name)))
+        (
+            (f"compose {name}",),
+            replace(
+                house,
+                projects=tuple(declared for declared in facts.projects if declared.name == name),
+            ),
+        )
         for name in names
     ]
     if facts.inventory is not None:
         engines = tuple(f"engine {host.name}" for host in facts.inventory.hosts)
         found.append(
-            (engines, replace(house, inventory=facts.inventory, postures=facts.postures, ends=facts.ends, notes=facts.notes))
+            (
+                engines,
+                replace(
+                    house,
+                    inventory=facts.inventory,
+                    postures=facts.postures,
+                    ends=facts.ends,
+                    notes=facts.notes,
+                ),
+            )
         )
     if facts.history is not None:
         found.append(((f"metrics {facts.history.source}",), replace(house, history=facts.history)))

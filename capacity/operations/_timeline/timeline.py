@@ -41,7 +41,20 @@ _HEADER = """\
 # What is mended becomes done by itself, and what returns is open again.
 """
 _NEEDED = ("id", "kind", "when", "subject", "what")
-_KEYS = ("id", "kind", "when", "subject", "what", "code", "from", "owner", "state", "since", "until", "note")
+_KEYS = (
+    "id",
+    "kind",
+    "when",
+    "subject",
+    "what",
+    "code",
+    "from",
+    "owner",
+    "state",
+    "since",
+    "until",
+    "note",
+)
 
 
 class When(StrEnum):
@@ -109,30 +122,36 @@ class Item:
     sources: tuple[str, ...] = ()
 
 
-def item(when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()) -> Item:
+def item(
+    when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()
+) -> Item:
     """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from run to run."""
     name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
-    return Item(name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources))
+    return Item(
+        name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources)
+    )
 
 
 def from_report(report: Report) -> list[Item]:
     """The broken rules of a compliance report, one item a rule and subject."""
     found = {
-        (one.rule.id, one.subject): item(
-            _BY_SEVERITY[one.rule.severity],
-            one.subject,
-            one.rule.id,
-            f"{one.rule.id} {one.rule.title}: {one.rule.remediation}",
-            one.rule.id,
+        (finding.rule.id, finding.subject): item(
+            _BY_SEVERITY[finding.rule.severity],
+            finding.subject,
+            finding.rule.id,
+            f"{finding.rule.id} {finding.rule.title}: {finding.rule.remediation}",
+            finding.rule.id,
         )
-        for one in report.failing()
+        for finding in report.failing()
     }
     return list(found.values())
 
 
 def judged(report: Report) -> set[str]:
     """The rules that could be evaluated; what the others found before is neither there nor gone."""
-    return {one.rule.id for one in report.findings if one.status is not Status.NOT_EVALUATED}
+    return {
+        finding.rule.id for finding in report.findings if finding.status is not Status.NOT_EVALUATED
+    }
 
 
 def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
@@ -150,18 +169,18 @@ def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
     """Restart loops; they are for day 1."""
     known = list(loops)
     hosts: dict[str, set[str]] = {}
-    for one in known:
-        hosts.setdefault(one.service, set()).add(f"engine {one.host}")
+    for loop in known:
+        hosts.setdefault(loop.service, set()).add(f"engine {loop.host}")
     found = {
-        one.service: item(
+        loop.service: item(
             When.DAY_1,
-            one.service,
+            loop.service,
             "restart-loop",
-            f"{'Cannot start' if one.cannot_start else 'Restart loop'}, {one.diagnosis.cause}: {one.advice or 'by hand'}",
-            one.diagnosis.cause,
-            sorted(hosts[one.service]),
+            f"{'Cannot start' if loop.cannot_start else 'Restart loop'}, {loop.diagnosis.cause}: {loop.advice or 'by hand'}",
+            loop.diagnosis.cause,
+            sorted(hosts[loop.service]),
         )
-        for one in known
+        for loop in known
     }
     return list(found.values())
 
@@ -184,28 +203,45 @@ def merge(
         sources: what was looked at; what was seen elsewhere may be there still. None = everything.
     """
     today = today or datetime.now(UTC).date()
-    now = {one.id: one for one in seen}
+    now = {item.id: item for item in seen}
     found = [
-        _updated(one, now.get(one.id), today, sources) if looked is None or one.kind in looked or one.id in now else one
-        for one in kept
+        _updated(item, now.get(item.id), today, sources)
+        if looked is None or item.kind in looked or item.id in now
+        else item
+        for item in kept
     ]
-    known = {one.id for one in kept}
-    found += [replace(one, since=today) for name, one in now.items() if name not in known]
+    known = {item.id for item in kept}
+    found += [replace(item, since=today) for name, item in now.items() if name not in known]
     order = list(When)
-    return sorted(found, key=lambda one: (order.index(one.when), one.state is State.DONE, one.subject, one.what, one.id))
+    return sorted(
+        found,
+        key=lambda item: (
+            order.index(item.when),
+            item.state is State.DONE,
+            item.subject,
+            item.what,
+            item.id,
+        ),
+    )
 
 
 def _updated(before: Item, now: Item | None, today: date, looked: Collection[str] | None) -> Item:
-    elsewhere = () if looked is None else tuple(one for one in before.sources if one not in looked)
+    elsewhere = (
+        () if looked is None else tuple(source for source in before.sources if source not in looked)
+    )
     if now is None and elsewhere:
         return replace(before, sources=elsewhere)
     if now is None:
         return (
-            before if before.state is State.DONE and before.until else replace(before, state=State.DONE, until=today, sources=())
+            before
+            if before.state is State.DONE and before.until
+            else replace(before, state=State.DONE, until=today, sources=())
         )
     seen = tuple(sorted({*elsewhere, *now.sources}))
     current = replace(before, when=now.when, what=now.what, code=now.code, sources=seen)
-    if before.until is not None or before.state is State.DONE:  # mended once, or said to be, and there all the same
+    if (
+        before.until is not None or before.state is State.DONE
+    ):  # mended once, or said to be, and there all the same
         return replace(current, state=State.OPEN, since=today, until=None)
     return current
 
@@ -225,8 +261,12 @@ def read_timeline(file: Path) -> list[Item]:
         said = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
         found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
     except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew") from error
-    twice = next((one.id for one in found if sum(one.id == other.id for other in found) > 1), None)
+        raise InputError(
+            f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew"
+        ) from error
+    twice = next(
+        (item.id for item in found if sum(item.id == other.id for other in found) > 1), None
+    )
     if twice:
         raise InputError(f"{file}: the item {twice} stands twice", "Remove one of them")
     return found
@@ -242,7 +282,11 @@ def _cause(error: Exception) -> str:
         return f"it cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):
         return "it is not written in UTF-8"
-    return "it is nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())
+    return (
+        "it is nested too deep"
+        if isinstance(error, RecursionError)
+        else " ".join(str(error).split())
+    )
 
 
 def _entries(said: Any) -> list[Any]:
@@ -257,7 +301,9 @@ def _entries(said: Any) -> list[Any]:
 
 def _read(number: int, entry: Any) -> Item:
     if not isinstance(entry, dict):
-        raise ValueError(f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`")  # noqa: TRY004 - one kind
+        raise ValueError(
+            f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`"
+        )
     name = f"item {number}" + (f" ({entry['subject']})" if entry.get("subject") else "")
     missing = next((key for key in _NEEDED if not entry.get(key)), None)
     if missing:
@@ -310,8 +356,10 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
     text = io.StringIO()
     writer = YAML()
     writer.width = 120
-    writer.representer.ignore_aliases = lambda *_: True  # the same day stands in many items, and people read this
-    writer.dump({"items": [_plain(one) for one in items]}, text)
+    writer.representer.ignore_aliases = lambda *_: (
+        True
+    )  # the same day stands in many items, and people read this
+    writer.dump({"items": [_plain(item) for item in items]}, text)
     new = file.with_name(f".{file.name}.new")
     try:
         new.write_text(_HEADER + text.getvalue(), encoding="utf-8")
@@ -319,25 +367,29 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
     except OSError as error:
         with suppress(OSError):  # on a dead disk nothing can be done
             new.unlink()
-        raise StorageError(f"Cannot write {file}: {error.strerror}", "Name another file with --file") from error
+        raise StorageError(
+            f"Cannot write {file}: {error.strerror}", "Name another file with --file"
+        ) from error
 
 
-def _plain(one: Item) -> dict[str, Any]:
+def _plain(item: Item) -> dict[str, Any]:
     entry: dict[str, Any] = {
-        "id": one.id,
-        "kind": one.kind,
-        "when": str(one.when),
-        "subject": one.subject,
-        "what": one.what,
-        "code": one.code or None,
-        "from": list(one.sources) or None,
-        "owner": one.owner,
-        "state": str(one.state),
-        "since": one.since,
-        "until": one.until,
-        "note": one.note,
+        "id": item.id,
+        "kind": item.kind,
+        "when": str(item.when),
+        "subject": item.subject,
+        "what": item.what,
+        "code": item.code or None,
+        "from": list(item.sources) or None,
+        "owner": item.owner,
+        "state": str(item.state),
+        "since": item.since,
+        "until": item.until,
+        "note": item.note,
     }
-    return {name: value for name, value in entry.items() if value is not None} | dict(one.extra or {})
+    return {name: value for name, value in entry.items() if value is not None} | dict(
+        item.extra or {}
+    )
 
 
 def to_markdown(items: Sequence[Item], runbooks: str | None = None) -> str:
@@ -347,21 +399,30 @@ def to_markdown(items: Sequence[Item], runbooks: str | None = None) -> str:
         items: from `merge`.
         runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
     """
-    done = sum(one.state is State.DONE for one in items)
+    done = sum(item.state is State.DONE for item in items)
     lines = ["# Remediation timeline", "", f"{done} of {len(items)} done."]
     for when in When:
-        mine = [one for one in items if one.when is when]
-        lines += ["", f"## {when}", ""] + ([_line(one, runbooks) for one in mine] or ["Nothing."])
+        mine = [item for item in items if item.when is when]
+        lines += ["", f"## {when}", ""] + ([_line(item, runbooks) for item in mine] or ["Nothing."])
     return "\n".join(lines) + "\n"
 
 
-def _line(one: Item, runbooks: str | None) -> str:
-    box = "x" if one.state is State.DONE else " "
-    said = [f"- [{box}] **{_safe(one.subject)}** {_safe(one.what)}", f"owner: {_safe(one.owner) or 'nobody'}"]
-    said += ["in work"] if one.state is State.DOING else []
-    said += [f"done {one.until}"] if one.until else [f"since {one.since}"] if one.since else []
-    page = runbook_url(one.code, runbooks) if one.code else None
-    return " — ".join([*said, *([_safe(one.note)] if one.note else []), *([f"[runbook]({page})"] if page else [])])
+def _line(item: Item, runbooks: str | None) -> str:
+    box = "x" if item.state is State.DONE else " "
+    said = [
+        f"- [{box}] **{_safe(item.subject)}** {_safe(item.what)}",
+        f"owner: {_safe(item.owner) or 'nobody'}",
+    ]
+    said += ["in work"] if item.state is State.DOING else []
+    said += [f"done {item.until}"] if item.until else [f"since {item.since}"] if item.since else []
+    page = runbook_url(item.code, runbooks) if item.code else None
+    return " — ".join(
+        [
+            *said,
+            *([_safe(item.note)] if item.note else []),
+            *([f"[runbook]({page})"] if page else []),
+        ]
+    )
 
 
 def _safe(text: str) -> str:

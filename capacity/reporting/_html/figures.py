@@ -32,7 +32,13 @@ _DARK = {
 }
 
 
-def figure(draw: Callable[[Axes], object], alt: str, *, caption: str = "", size: tuple[float, float] = (9, 2.8)) -> Html:
+def figure(
+    draw: Callable[[Axes], object],
+    alt: str,
+    *,
+    caption: str = "",
+    size: tuple[float, float] = (9, 2.8),
+) -> Html:
     """A picture of what `draw` puts on the axes.
 
     Args:
@@ -49,7 +55,10 @@ def figure(draw: Callable[[Axes], object], alt: str, *, caption: str = "", size:
         "svg.hashsalt": "capacity",
         "font.family": "sans-serif",
         "font.size": 9,
-        **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), COLOURS["quiet"]),
+        **dict.fromkeys(
+            ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"),
+            COLOURS["quiet"],
+        ),
         "figure.facecolor": "none",
         "axes.facecolor": "none",
     }

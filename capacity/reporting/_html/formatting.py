@@ -17,7 +17,10 @@ __all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs
 
 MOST_ROWS = 15
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
-PRINT: dict[Resource, Callable[[float], str]] = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
+PRINT: dict[Resource, Callable[[float], str]] = {
+    Resource.CPU: format_cores,
+    Resource.MEMORY: format_memory,
+}
 
 
 def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
@@ -26,7 +29,13 @@ def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
         yield str(service), Resource(str(row["resource"])), row
 
 
-def long_table(caption: str, columns: list[Column], rows: list[tuple[Any, ...]], more: str = "", most: int = MOST_ROWS) -> Html:
+def long_table(
+    caption: str,
+    columns: list[Column],
+    rows: list[tuple[Any, ...]],
+    more: str = "",
+    most: int = MOST_ROWS,
+) -> Html:
     """The first rows in sight, the others on request."""
     shown = table(caption, columns, rows[:most], more=more)
     if len(rows) <= most:

@@ -68,7 +68,9 @@ def details(summary: str, body: Html) -> Html:
     return Html(f"<details><summary>{html.escape(summary)}</summary>{body}</details>")
 
 
-def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, more: str = "") -> Html:
+def table(
+    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, more: str = ""
+) -> Html:
     """A table with a caption; on a phone each row becomes a card, which is what the labels are for.
 
     Args:
@@ -77,7 +79,10 @@ def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]
         rows: cells, text (escaped here) or Html.
         more: a line below, for instance how many rows were left out.
     """
-    head = "".join(f'<th scope="col"{_number(column)}{_title(column)}>{html.escape(column.name)}</th>' for column in columns)
+    head = "".join(
+        f'<th scope="col"{_number(column)}{_title(column)}>{html.escape(column.name)}</th>'
+        for column in columns
+    )
     body = "".join(_row(columns, row) for row in rows)
     foot = f'<p class="more">{html.escape(more)}</p>' if more else ""
     return Html(
@@ -108,13 +113,17 @@ def sparkline(values: pd.Series[float], *, limit: float | None = None, label: st
     width, height, points = 120, 28, 60
     groups = np.arange(len(values)) * points // max(len(values), 1)
     peaks = values.groupby(groups).max()
-    top = np.nanmax([*peaks.to_numpy(), limit if limit is not None and np.isfinite(limit) else np.nan, 1e-9])
+    top = np.nanmax(
+        [*peaks.to_numpy(), limit if limit is not None and np.isfinite(limit) else np.nan, 1e-9]
+    )
     lines, pen = [], "M"
     for position, value in peaks.items():
         if np.isnan(value):
             pen = "M"
             continue
-        lines.append(f"{pen}{float(str(position)) / points * width:.1f},{height - 2 - value / top * (height - 4):.1f}")
+        lines.append(
+            f"{pen}{float(str(position)) / points * width:.1f},{height - 2 - value / top * (height - 4):.1f}"
+        )
         pen = "L"
     dashed = ""
     if limit is not None and np.isfinite(limit):

@@ -13,7 +13,15 @@ from capacity import __version__
 from capacity._api import SAMPLE
 from capacity._common.bundled import bundled
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
-from capacity.compliance import Facts, PortMove, Report, evaluate, load_rules, load_waivers, propose_moves
+from capacity.compliance import (
+    Facts,
+    PortMove,
+    Report,
+    evaluate,
+    load_rules,
+    load_waivers,
+    propose_moves,
+)
 from capacity.compliance._checklist import DUE_HOURS, Point, checklist
 from capacity.compliance._facts import collect
 from capacity.errors import CapacityError
@@ -31,7 +39,11 @@ REPORT = "weekly-compliance"
 _TREND_WEEKS = 12
 _WEEK_HOURS = 168
 DEADLINES = {
-    severity: "when there is time" if hours is None else "within a week" if hours == _WEEK_HOURS else f"within {hours} hours"
+    severity: "when there is time"
+    if hours is None
+    else "within a week"
+    if hours == _WEEK_HOURS
+    else f"within {hours} hours"
     for severity, hours in DUE_HOURS.items()
 }
 
@@ -111,7 +123,11 @@ def review(
     waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
     report = evaluate(book, facts, waivers, today=history.end.date())
     last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
-    before = {(str(rule), str(subject)) for rule, subject in last.facts.get("failing", [])} if last else set()
+    before = (
+        {(str(rule), str(subject)) for rule, subject in last.facts.get("failing", [])}
+        if last
+        else set()
+    )
     now = set(report.failing_pairs())
     counts, then = Counter(rule for rule, _ in now), Counter(rule for rule, _ in before)
     return Review(
@@ -123,7 +139,11 @@ def review(
         trend=_trend(reports, history, services, report),
         new=tuple(sorted(now - before)) if last else None,
         mended=tuple(sorted(before - now)),
-        worse={rule: (then[rule], count) for rule, count in sorted(counts.items()) if last and 0 < then[rule] < count},
+        worse={
+            rule: (then[rule], count)
+            for rule, count in sorted(counts.items())
+            if last and 0 < then[rule] < count
+        },
         errors=errors,
         services=services,
         settings=settings.fingerprint(),
@@ -144,7 +164,9 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
     texts = {"compliance.json": as_json(week.report, week.moves, week.runbooks)}
     texts["compliance.sarif"] = as_sarif(week.report, week.runbooks)
     for name, text in texts.items():
-        write_atomically(folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8"))
+        write_atomically(
+            folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8")
+        )
     write_plan(_plan(week), folder / "compliance-plan.yaml")
     failing = week.report.failing_pairs()
     facts: dict[str, Any] = {
@@ -170,7 +192,9 @@ def _plan(week: Review) -> Plan:
         hosts=dict(week.history.hosts),
         as_of=week.history.end.to_pydatetime(),
         valid_until=(week.history.end + pd.Timedelta("7D")).to_pydatetime(),
-        made_from=MadeFrom(history=week.history.fingerprint(), settings=week.settings, code=__version__),
+        made_from=MadeFrom(
+            history=week.history.fingerprint(), settings=week.settings, code=__version__
+        ),
     )
 
 
@@ -181,7 +205,10 @@ def _facts(
     from capacity.compliance._facts import probes
     from capacity.compliance._facts.monitoring import Monitoring
 
-    facts, errors = replace(collect.with_house(collect.from_files(paths), settings), history=history), []
+    facts, errors = (
+        replace(collect.with_house(collect.from_files(paths), settings), history=history),
+        [],
+    )
     if engine:
         try:
             facts = collect.from_engines(facts, settings.engine)
@@ -196,7 +223,9 @@ def _facts(
         chosen = settings.compliance
         if chosen.alertmanager is not None:
             delivery = probes.probe_delivery(str(chosen.alertmanager), chosen.receiver, chosen.wait)
-            facts = replace(facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery))
+            facts = replace(
+                facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
+            )
     return facts, tuple(" ".join(error.split()) for error in errors)
 
 
@@ -204,20 +233,28 @@ def _item(point: Point) -> Item:
     """A point with the first of what says so."""
     if not point.findings:
         return Item(point.text, str(point.status), "no rule of the book asks for it")
-    one, subjects = point.findings[0], len({each.subject for each in point.findings})
+    finding, subjects = point.findings[0], len({each.subject for each in point.findings})
     more = f", and {subjects - 1} more" if subjects > 1 else ""
-    said = one.verdict.evidence.text()
-    evidence = f"{one.subject}{more}: {one.verdict.message}" + (f" ({said})" if said else "")
+    said = finding.verdict.evidence.text()
+    evidence = f"{finding.subject}{more}: {finding.verdict.message}" + (
+        f" ({said})" if said else ""
+    )
     return Item(point.text, str(point.status), evidence)
 
 
-def _trend(reports: Path | None, history: History, services: str, report: Report) -> tuple[tuple[str, float | None, int], ...]:
+def _trend(
+    reports: Path | None, history: History, services: str, report: Report
+) -> tuple[tuple[str, float | None, int], ...]:
     same = (history.source, services)
     runs = [
         run
         for run in (list_runs(reports, REPORT) if reports else [])
-        if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end - pd.Timedelta("1D")
+        if (run.facts.get("source"), run.facts.get("services", "")) == same
+        and run.as_of < history.end - pd.Timedelta("1D")
     ]
-    past = [(str(run.facts.get("name", "")), run.facts.get("score"), len(run.facts.get("failing", []))) for run in runs]
+    past = [
+        (str(run.facts.get("name", "")), run.facts.get("score"), len(run.facts.get("failing", [])))
+        for run in runs
+    ]
     now = (iso_week(history.end), report.score, len(report.failing_pairs()))
     return tuple([*past, now][-_TREND_WEEKS:])

@@ -10,7 +10,17 @@ import pandas as pd
 from capacity._common.runbooks import runbook_html
 from capacity.compliance import Severity, Status
 from capacity.reporting._html.formatting import long_table, pairs
-from capacity.reporting._html.html import Column, Html, badge, code, details, join, sparkline, table, text
+from capacity.reporting._html.html import (
+    Column,
+    Html,
+    badge,
+    code,
+    details,
+    join,
+    sparkline,
+    table,
+    text,
+)
 from capacity.reporting.compliance._review import DEADLINES
 
 if TYPE_CHECKING:
@@ -32,10 +42,19 @@ def header(week: Review) -> Html:
         ("Score", f"{score} of what was evaluated, weighted by severity"),
         ("Evaluations", ", ".join(f"{counts[status]} {status}" for status in Status)),
         ("Broken", f"{len(report.failing())} findings, {grave} critical or high"),
-        ("Fleet", f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from {history.source}"),
+        (
+            "Fleet",
+            f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from {history.source}",
+        ),
     ]
     verdict = "bad" if grave else "warn" if report.failing() else "good"
-    said = f"{grave} findings cannot wait" if grave else "Nothing critical" if report.failing() else "Every rule holds"
+    said = (
+        f"{grave} findings cannot wait"
+        if grave
+        else "Nothing critical"
+        if report.failing()
+        else "Every rule holds"
+    )
     notes = "".join(f'<p class="note">{text(note)}</p>' for note in (*week.errors, *report.notes))
     return Html(
         f"<h1>Weekly compliance <span>{text(week.name)}</span></h1><p>{badge(said, verdict)}</p>"
@@ -45,20 +64,34 @@ def header(week: Review) -> Html:
 
 def checklist(week: Review) -> Html:
     """The eight points, each with its evidence."""
-    rows = [(str(number), item.point, item.verdict, item.evidence) for number, item in enumerate(week.checklist, 1)]
+    rows = [
+        (str(number), item.point, item.verdict, item.evidence)
+        for number, item in enumerate(week.checklist, 1)
+    ]
     columns = [Column("No.", number=True), Column("Point"), Column("Verdict"), Column("Evidence")]
     held = sum(item.verdict == "pass" for item in week.checklist)
     return table(
-        f"{held} of {len(week.checklist)} points hold; without data a point is not evaluated, never passed", columns, rows
+        f"{held} of {len(week.checklist)} points hold; without data a point is not evaluated, never passed",
+        columns,
+        rows,
     )
 
 
 def trend(week: Review) -> Html:
     """The score over the weeks."""
-    scores = pd.Series([score if score is not None else float("nan") for _, score, _ in week.trend], dtype=float)
-    rows = [(name, "-" if score is None else f"{score:.1%}", str(count)) for name, score, count in week.trend]
+    scores = pd.Series(
+        [score if score is not None else float("nan") for _, score, _ in week.trend], dtype=float
+    )
+    rows = [
+        (name, "-" if score is None else f"{score:.1%}", str(count))
+        for name, score, count in week.trend
+    ]
     columns = [Column("Week"), Column("Score", number=True), Column("Failing", number=True)]
-    line = Html(f"<p>{sparkline(scores)}</p>") if len(rows) > 1 else Html("<p>The first run: the trend begins here.</p>")
+    line = (
+        Html(f"<p>{sparkline(scores)}</p>")
+        if len(rows) > 1
+        else Html("<p>The first run: the trend begins here.</p>")
+    )
     return join([line, table("Score and rules broken, week by week", columns, rows)])
 
 
@@ -82,23 +115,35 @@ def failing(week: Review) -> Html:
         return Html("<p>No rule is broken.</p>")
     parts = []
     for severity in Severity:
-        mine = [one for one in found if one.rule.severity is severity]
+        mine = [finding for finding in found if finding.rule.severity is severity]
         if mine:
-            parts.append(Html(f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended {DEADLINES[severity]}</h3>"))
-            parts += [_rule([one for one in mine if one.rule.id == rule]) for rule in dict.fromkeys(one.rule.id for one in mine)]
+            parts.append(
+                Html(
+                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended {DEADLINES[severity]}</h3>"
+                )
+            )
+            parts += [
+                _rule([finding for finding in mine if finding.rule.id == rule])
+                for rule in dict.fromkeys(finding.rule.id for finding in mine)
+            ]
     return join(parts)
 
 
 def _rule(findings: list[Finding]) -> Html:
     """One rule: every place that breaks it, and the fix."""
     rule = findings[0].rule
-    rows = [(one.subject, one.verdict.message, one.verdict.evidence.text() or "-") for one in findings]
+    rows = [
+        (finding.subject, finding.verdict.message, finding.verdict.evidence.text() or "-")
+        for finding in findings
+    ]
     columns = [Column("Where"), Column("What"), Column("Evidence")]
     page = runbook_html(rule.id)
     return join(
         [
             long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
-            Html(f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
+            Html(
+                f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"
+            ),
             details(f"Runbook {rule.id}", Html(page)) if page else "",
         ]
     )
@@ -109,21 +154,40 @@ def ports(week: Review) -> Html:
     if not week.moves:
         return Html("<p>No service has to give up its port.</p>")
     rows = [
-        (move.service, f"{move.old}/{move.protocol}", str(move.new) if move.new is not None else "none free", move.reason)
+        (
+            move.service,
+            f"{move.old}/{move.protocol}",
+            str(move.new) if move.new is not None else "none free",
+            move.reason,
+        )
         for move in week.moves
     ]
-    columns = [Column("Service"), Column("Port", number=True), Column("New", number=True), Column("Why")]
-    return join([table("Ports to move", columns, rows), code("capacity apply compliance-plan.yaml")])
+    columns = [
+        Column("Service"),
+        Column("Port", number=True),
+        Column("New", number=True),
+        Column("Why"),
+    ]
+    return join(
+        [table("Ports to move", columns, rows), code("capacity apply compliance-plan.yaml")]
+    )
 
 
 def waivers(week: Review) -> Html:
     """Waivers that end within 30 days, have expired, or fit nothing."""
     report = week.report
-    named = [("expired", one) for one in report.expired] + [("ends soon", one) for one in report.expiring]
-    named += [(report.useless(one), one) for one in report.unused]
+    named = [("expired", waiver) for waiver in report.expired] + [
+        ("ends soon", waiver) for waiver in report.expiring
+    ]
+    named += [(report.useless(waiver), waiver) for waiver in report.unused]
     if not named:
-        return Html(f"<p>{len(report.waivers)} waivers; none ends within 30 days, none is useless.</p>")
-    rows = [(state, one.rule, one.service, one.owner, one.reason, f"{one.expires}") for state, one in named]
+        return Html(
+            f"<p>{len(report.waivers)} waivers; none ends within 30 days, none is useless.</p>"
+        )
+    rows = [
+        (state, waiver.rule, waiver.service, waiver.owner, waiver.reason, f"{waiver.expires}")
+        for state, waiver in named
+    ]
     columns = [Column(name) for name in ("State", "Rule", "Service", "Owner", "Reason", "Until")]
     return table("Waivers to look at", columns, rows)
 
@@ -131,14 +195,22 @@ def waivers(week: Review) -> Html:
 def timeline(week: Review) -> Html:
     """What to mend by when, by severity."""
     counts: dict[Severity, Counter[str]] = {severity: Counter() for severity in Severity}
-    for one in week.report.failing():
-        counts[one.rule.severity][f"{one.rule.id} {one.rule.title}"] += 1
+    for finding in week.report.failing():
+        counts[finding.rule.severity][f"{finding.rule.id} {finding.rule.title}"] += 1
     parts = []
     for severity, rules in counts.items():
         if rules:
-            items = "".join(f"<li>{text(rule)}: {count} to mend</li>" for rule, count in sorted(rules.items()))
-            parts.append(f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3><ul>{items}</ul></section>')
-    return Html(f'<div class="columns">{"".join(parts)}</div>') if parts else Html("<p>Nothing to mend.</p>")
+            items = "".join(
+                f"<li>{text(rule)}: {count} to mend</li>" for rule, count in sorted(rules.items())
+            )
+            parts.append(
+                f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3><ul>{items}</ul></section>'
+            )
+    return (
+        Html(f'<div class="columns">{"".join(parts)}</div>')
+        if parts
+        else Html("<p>Nothing to mend.</p>")
+    )
 
 
 def _few(names: list[str], most: int = 10) -> str:

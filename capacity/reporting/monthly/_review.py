@@ -32,7 +32,16 @@ _SURE = 0.8  # confidence from which a proposal needs no discussion
 _GROWTH, _CUT = 1.2, 0.8
 _PLANNED = 0.95  # quantile of a service's forecast peak that hosts are packed by
 _AGREES = 0.02  # relative difference at which a limit counts as the one promised
-_OPEN = frozenset({Reason.LEAK, Reason.HOST_CEILING, Reason.TYPE_DEFAULT, Reason.LIMIT_UNKNOWN, Reason.UNSTABLE, Reason.COOLDOWN})
+_OPEN = frozenset(
+    {
+        Reason.LEAK,
+        Reason.HOST_CEILING,
+        Reason.TYPE_DEFAULT,
+        Reason.LIMIT_UNKNOWN,
+        Reason.UNSTABLE,
+        Reason.COOLDOWN,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +84,9 @@ def month_name(as_of: pd.Timestamp) -> str:
     return f"{as_of - pd.Timedelta('1s'):%Y-%m}"
 
 
-def review(history: History, settings: Settings, reports: Path | None = None, services: str = "") -> Monthly:
+def review(
+    history: History, settings: Settings, reports: Path | None = None, services: str = ""
+) -> Monthly:
     """The monthly review of a window.
 
     Args:
@@ -93,7 +104,9 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
         week=week,
         promises=_promises(history, month[0]) if month else _promises(history, None),
         promised_in=month[0] if month else None,
-        scorecards=[(run.as_of, resource, card) for run in month for resource, card in _scores(history, run)],
+        scorecards=[
+            (run.as_of, resource, card) for run in month for resource, card in _scores(history, run)
+        ],
         columns=_columns(week),
         scenarios=scenarios(week),
         hosts=_hosts(week),
@@ -111,8 +124,13 @@ def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
         StorageError: the folder cannot be written.
     """
     kept = {name: rows for name, rows in month.columns.items() if name != "decide"}
-    facts = {"promises": _counts(month.promises), "planned": {name: len(rows) for name, rows in kept.items()}}
-    weekly.save(month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds)
+    facts = {
+        "promises": _counts(month.promises),
+        "planned": {name: len(rows) for name, rows in kept.items()},
+    }
+    weekly.save(
+        month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds
+    )
 
 
 def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
@@ -121,7 +139,12 @@ def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
         return []
     same = (history.source, services)
     found = [run for name in (REPORT, weekly.REPORT) for run in list_runs(reports, name)]
-    mine = [run for run in found if (run.facts.get("source"), run.facts.get("services", "")) == same and run.as_of < history.end]
+    mine = [
+        run
+        for run in found
+        if (run.facts.get("source"), run.facts.get("services", "")) == same
+        and run.as_of < history.end
+    ]
     return sorted({run.as_of: run for run in mine}.values(), key=lambda run: run.as_of)
 
 
@@ -148,24 +171,48 @@ def _promises(history: History, run: Run | None) -> pd.DataFrame:
                     **_since(history, run, service, resource, now),
                 }
             )
-    columns = ["service", "resource", "action", "before", "promised", "now", "state", "breach_minutes", "oom_kills"]
+    columns = [
+        "service",
+        "resource",
+        "action",
+        "before",
+        "promised",
+        "now",
+        "state",
+        "breach_minutes",
+        "oom_kills",
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _state(before: float | None, promised: float, now: float) -> str:
     if np.isfinite(now) and abs(now - promised) <= _AGREES * promised:
         return "applied"
-    same = np.isnan(now) if before is None else np.isfinite(now) and abs(now - before) <= _AGREES * before
+    same = (
+        np.isnan(now)
+        if before is None
+        else np.isfinite(now) and abs(now - before) <= _AGREES * before
+    )
     return "open" if same else "other"
 
 
-def _since(history: History, run: Run, service: str, resource: Resource, limit: float) -> dict[str, float]:
+def _since(
+    history: History, run: Run, service: str, resource: Resource, limit: float
+) -> dict[str, float]:
     """Minutes above the limit in force, and kills, since the run."""
     usage = history[resource.usage]
     after = usage[service][usage.index > run.as_of] if service in usage else pd.Series(dtype=float)
     kills = history["oom_kills"]
-    count = float(kills[service][kills.index > run.as_of].sum()) if resource is Resource.MEMORY and service in kills else 0.0
-    minutes = float((after > limit).sum()) * (history.step / pd.Timedelta("1min")) if np.isfinite(limit) else 0.0
+    count = (
+        float(kills[service][kills.index > run.as_of].sum())
+        if resource is Resource.MEMORY and service in kills
+        else 0.0
+    )
+    minutes = (
+        float((after > limit).sum()) * (history.step / pd.Timedelta("1min"))
+        if np.isfinite(limit)
+        else 0.0
+    )
     return {"breach_minutes": minutes, "oom_kills": count}
 
 
@@ -179,7 +226,10 @@ def _scores(history: History, run: Run) -> list[tuple[Resource, Scorecard]]:
     if stored is None:
         return []
     parts = [(resource, stored[stored["resource"] == str(resource)]) for resource in Resource]
-    cards = [(resource, score(rows, history[resource.usage], made=run.as_of, stored=True)) for resource, rows in parts]
+    cards = [
+        (resource, score(rows, history[resource.usage], made=run.as_of, stored=True))
+        for resource, rows in parts
+    ]
     return [(resource, card) for resource, card in cards if card.samples]
 
 
@@ -191,11 +241,18 @@ def _columns(week: weekly.Weekly) -> dict[str, pd.DataFrame]:
     up, down = action.isin([Action.SET, Action.RAISE]), action == Action.LOWER
     risky = down & (every["breach_after"] > 2 * every["resource"].map(_risks(week)))
     undecided = (up | down) & (~sure | risky) | reason.isin([str(each) for each in _OPEN])
-    return {"raise": every[up & ~undecided], "lower": every[down & ~undecided], "decide": every[undecided]}
+    return {
+        "raise": every[up & ~undecided],
+        "lower": every[down & ~undecided],
+        "decide": every[undecided],
+    }
 
 
 def _risks(week: weekly.Weekly) -> dict[str, float]:
-    return {str(Resource.MEMORY): week.settings.sizing.risk, str(Resource.CPU): week.settings.sizing.cpu_risk}
+    return {
+        str(Resource.MEMORY): week.settings.sizing.risk,
+        str(Resource.CPU): week.settings.sizing.cpu_risk,
+    }
 
 
 def scenarios(week: weekly.Weekly) -> pd.DataFrame:
@@ -218,17 +275,32 @@ def scenarios(week: weekly.Weekly) -> pd.DataFrame:
             ("as planned", base, sizes, np.nan),
             (f"growth x {_GROWTH}", _grown(week, resource), sizes, np.nan),
             ("largest host lost", base, left, np.nan),
-            (f"budget cut by {1 - _CUT:.0%}".replace("%", " %"), _within(week, resource, base, budget), sizes, budget),
+            (
+                f"budget cut by {1 - _CUT:.0%}".replace("%", " %"),
+                _within(week, resource, base, budget),
+                sizes,
+                budget,
+            ),
         ):
             known = float(room.sum()) if len(sizes) else np.nan
-            row = {"scenario": name, "resource": str(resource), "limits": _sum(week, table), "room": known}
+            row = {
+                "scenario": name,
+                "resource": str(resource),
+                "limits": _sum(week, table),
+                "room": known,
+            }
             rows.append(row | {"budget": most, "breaches": float(table["breach_after"].sum())})
     return pd.DataFrame(rows)
 
 
 def _sum(week: weekly.Weekly, table: pd.DataFrame) -> float:
     """What the limits of all replicas add up to."""
-    return float(sum(limit * week.history.replicas.get(str(name), 1) for name, limit in table["limit"].dropna().items()))
+    return float(
+        sum(
+            limit * week.history.replicas.get(str(name), 1)
+            for name, limit in table["limit"].dropna().items()
+        )
+    )
 
 
 def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
@@ -240,15 +312,32 @@ def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
 def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
     """The plan if every service had used more by the same share."""
     history = week.history
-    more = replace(history, frames={**history.frames, resource.usage: history.whole()[resource.usage] * _GROWTH})
-    return _limits(week, _api.recommend(more, resource, horizon=week.horizon, settings=week.settings).table)
+    more = replace(
+        history,
+        frames={**history.frames, resource.usage: history.whole()[resource.usage] * _GROWTH},
+    )
+    return _limits(
+        week, _api.recommend(more, resource, horizon=week.horizon, settings=week.settings).table
+    )
 
 
-def _within(week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float) -> pd.DataFrame:
+def _within(
+    week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float
+) -> pd.DataFrame:
     """The plan if all limits together may be no more than a budget; unchanged where house rules do not let it be kept."""
-    some, model = replace(week.history, only=frozenset(map(str, base.index))), week.forecasts[resource].model
+    some, model = (
+        replace(week.history, only=frozenset(map(str, base.index))),
+        week.forecasts[resource].model,
+    )
     try:
-        made = _api.recommend(some, resource, horizon=week.horizon, settings=week.settings, forecaster=model, budget=budget)
+        made = _api.recommend(
+            some,
+            resource,
+            horizon=week.horizon,
+            settings=week.settings,
+            forecaster=model,
+            budget=budget,
+        )
     except InputError:
         return base
     return _limits(week, made.table)
@@ -264,21 +353,40 @@ def _hosts(week: weekly.Weekly) -> pd.DataFrame:
     rows = []
     for resource in Resource:
         peaks = week.forecasts[resource].peaks
-        level = min(peaks.columns, key=lambda each: abs(float(each) - _PLANNED)) if len(peaks.columns) else None
+        level = (
+            min(peaks.columns, key=lambda each: abs(float(each) - _PLANNED))
+            if len(peaks.columns)
+            else None
+        )
         limits = week.tables[resource]["limit"].fillna(week.tables[resource]["current"])
         for host, size in _sizes(week, resource).items():
             mine = _on_host(week, str(host))
             expected = float((peaks[level] * mine).sum()) if level is not None else np.nan
-            row = {"host": str(host), "resource": str(resource), "size": float(size), "expected": expected}
+            row = {
+                "host": str(host),
+                "resource": str(resource),
+                "size": float(size),
+                "expected": expected,
+            }
             rows.append(row | {"limits": float((limits * mine).sum()), "services": len(mine)})
-    return pd.DataFrame(rows, columns=["host", "resource", "size", "expected", "limits", "services"])
+    return pd.DataFrame(
+        rows, columns=["host", "resource", "size", "expected", "limits", "services"]
+    )
 
 
 def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
     """Replicas there of each running service of a host; those of a service on several hosts count evenly."""
     running = week.history.running()
-    places = {name: week.history.hosts.get(name, "").split(",") for name in week.history.services if running[name]}
-    mine = {name: week.history.replicas.get(name, 1) / len(hosts) for name, hosts in places.items() if host in hosts}
+    places = {
+        name: week.history.hosts.get(name, "").split(",")
+        for name in week.history.services
+        if running[name]
+    }
+    mine = {
+        name: week.history.replicas.get(name, 1) / len(hosts)
+        for name, hosts in places.items()
+        if host in hosts
+    }
     return pd.Series(mine, dtype=float)
 
 
@@ -289,13 +397,16 @@ def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]
     for host, cores in _sizes(week, Resource.CPU).items():
         mine = _on_host(week, str(host))
         load = sizing.forecast_load(
-            week.forecasts[Resource.CPU].bands, {str(name): float(many) for name, many in mine.items()}
+            week.forecasts[Resource.CPU].bands,
+            {str(name): float(many) for name, many in mine.items()},
         ).reindex(mine.index)
         kinds = {name: type_of(name, types).category for name in mine.index}
         ranges = settings.placement.model_dump()
         # which cores a pinned service has is not in the metrics: it counts on all of them
         pinned = {
-            name: f"0-{int(cores) - 1}" for name, rule in sizing_inputs.service_rules(settings, mine.index).items() if rule.pinned
+            name: f"0-{int(cores) - 1}"
+            for name, rule in sizing_inputs.service_rules(settings, mine.index).items()
+            if rule.pinned
         }
         found[str(host)] = sizing.place(load, kinds, int(cores), ranges=ranges, pinned=pinned)
     return found
@@ -310,7 +421,8 @@ def _savings(history: History, week: weekly.Weekly, runs: list[Run]) -> pd.DataF
         both = [
             (float(entry[str(resource)][0]) * times, float(now[service]) * times)
             for service, entry in first.items()
-            if entry.get(str(resource), (None,))[0] is not None and np.isfinite(now.get(service, np.nan))
+            if entry.get(str(resource), (None,))[0] is not None
+            and np.isfinite(now.get(service, np.nan))
             for times in (history.replicas.get(service, 1),)
         ]
         before, after = (sum(pair[place] for pair in both) for place in (0, 1))

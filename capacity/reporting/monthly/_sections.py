@@ -39,12 +39,18 @@ def header(month: Monthly) -> Html:
     freed = {resource: _freed(month, resource) for resource in Resource}
     facts = [
         ("Fleet", f"{len(history.services)} services, {int(history.running().sum())} running"),
-        ("Window", f"{history.start:%d %b %Y} to {history.end:%d %b %Y} UTC, from {history.source}"),
+        (
+            "Window",
+            f"{history.start:%d %b %Y} to {history.end:%d %b %Y} UTC, from {history.source}",
+        ),
         (
             "Plan",
             f"{len(columns['raise'])} to raise or set, {len(columns['lower'])} to lower, {len(columns['decide'])} to decide",
         ),
-        ("Gives back", f"{count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])}{_worth(month)}"),
+        (
+            "Gives back",
+            f"{count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])}{_worth(month)}",
+        ),
     ]
     level = {"good": "good", "fair": "warn", "poor": "bad"}[month.week.verdict.level]
     verdict = "; ".join(month.week.verdict.reasons) or "complete, fresh and long enough"
@@ -59,7 +65,9 @@ def promises(month: Monthly) -> Html:
     """What the proposals of a month ago became."""
     run, rows = month.promised_in, month.promises
     if run is None:
-        return Html("<p>No run of the last month is in the reports folder: the next review can look back at this one.</p>")
+        return Html(
+            "<p>No run of the last month is in the reports folder: the next review can look back at this one.</p>"
+        )
     since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
     if rows.empty:
         return Html(f"<p>{since}: there were none.</p>")
@@ -70,7 +78,10 @@ def promises(month: Monthly) -> Html:
         f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are open, {counts.get('other', 0)} got"
         f" another limit. Of the applied, {len(held)} held without a breach or a kill."
     )
-    keys = {"missed": rows["state"] != "applied", "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0)}
+    keys = {
+        "missed": rows["state"] != "applied",
+        "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0),
+    }
     worst_first = ["harmed", "oom_kills", "breach_minutes", "missed"]
     ordered = rows.assign(**keys).sort_values(worst_first, ascending=False, kind="stable")
     cells = [
@@ -89,11 +100,15 @@ def promises(month: Monthly) -> Html:
         *(Column(name) for name in ("Service", "Resource", "Action")),
         *(Column(name, number=True) for name in ("Then", "Promised", "Now")),
         Column("State"),
-        Column("Breached, min", number=True, help="Minutes above the limit in force since that run"),
+        Column(
+            "Breached, min", number=True, help="Minutes above the limit in force since that run"
+        ),
         Column("OOM kills", number=True),
     ]
     most = max(MOST_ROWS, int(ordered["harmed"].sum()))
-    shown = long_table(f"{since}: promised and delivered, kills and breaches first", columns, cells, most=most)
+    shown = long_table(
+        f"{since}: promised and delivered, kills and breaches first", columns, cells, most=most
+    )
     return join([Html(f"<p>{said}</p>"), shown])
 
 
@@ -101,7 +116,9 @@ def scorecards(month: Monthly) -> Html:
     """How the month's stored forecasts held."""
     cards = month.scorecards
     if not cards:
-        return Html("<p>No stored forecast reaches into the window: run the weekly report every week and this table fills.</p>")
+        return Html(
+            "<p>No stored forecast reaches into the window: run the weekly report every week and this table fills.</p>"
+        )
     cells = [
         (
             f"{when:%d %b %Y}",
@@ -117,7 +134,10 @@ def scorecards(month: Monthly) -> Html:
         Column("Forecast of"),
         Column("Resource"),
         Column("Samples", number=True),
-        *(Column(f"Under p{level}", number=True, help="Share of what was measured") for level in (50, 90, 95, 99)),
+        *(
+            Column(f"Under p{level}", number=True, help="Share of what was measured")
+            for level in (50, 90, 95, 99)
+        ),
         Column("Error", number=True, help="Mean weighted quantile loss"),
         Column("Naive error", number=True, help="The same for repeating the week before"),
     ]
@@ -139,11 +159,16 @@ def misses(month: Monthly) -> Html:
     if stored is None or not worst:
         return Html("<p>Every stored forecast held well enough to need no picture.</p>")
     return join(
-        [_miss(month, stored, service, resource, loss) for loss, service, resource in sorted(worst, reverse=True)[:_WORST]]
+        [
+            _miss(month, stored, service, resource, loss)
+            for loss, service, resource in sorted(worst, reverse=True)[:_WORST]
+        ]
     )
 
 
-def _miss(month: Monthly, stored: pd.DataFrame, service: str, resource: Resource, loss: float) -> Html:
+def _miss(
+    month: Monthly, stored: pd.DataFrame, service: str, resource: Resource, loss: float
+) -> Html:
     rows = stored[(stored["service"] == service) & (stored["resource"] == str(resource))]
     levels = [name for name in rows.columns if name.startswith("q")]
     bands = rows.set_index(pd.DatetimeIndex(rows["time"]).tz_localize("UTC"))[levels].astype(float)
@@ -151,7 +176,13 @@ def _miss(month: Monthly, stored: pd.DataFrame, service: str, resource: Resource
     usage = month.week.history[resource.usage][service]
     limit = month.week.tables[resource]["current"].get(service, np.nan)
     return figure(
-        lambda axes: plot_bands(usage, bands, signal=resource.usage, limit=None if np.isnan(limit) else float(limit), axes=axes),
+        lambda axes: plot_bands(
+            usage,
+            bands,
+            signal=resource.usage,
+            limit=None if np.isnan(limit) else float(limit),
+            axes=axes,
+        ),
         alt=f"{service}, {NAMES[resource]}: what was measured and the band that was forecast; error {loss:.2f}.",
         caption=f"{service}, {NAMES[resource]}: error {loss:.2f} of its own use.",
     )
@@ -163,7 +194,11 @@ def plan(month: Monthly) -> Html:
     for name, rows in month.columns.items():
         lines = [f"<li>{line}</li>" for line in _lines(rows)]
         shown, rest = "".join(lines[:_SHOWN]), "".join(lines[_SHOWN:])
-        more = f"<details><summary>{len(lines) - _SHOWN} more</summary><ul>{rest}</ul></details>" if rest else ""
+        more = (
+            f"<details><summary>{len(lines) - _SHOWN} more</summary><ul>{rest}</ul></details>"
+            if rest
+            else ""
+        )
         body = f"<ul>{shown}</ul>{more}" if lines else "<p>Nothing.</p>"
         parts.append(
             f'<section class="column"><h3>{_TITLES[name]} <span class="rank">{len(rows)}</span></h3>'
@@ -175,7 +210,9 @@ def plan(month: Monthly) -> Html:
 def _lines(rows: pd.DataFrame) -> list[str]:
     """One line a proposal, the surest effect first."""
     found = []
-    for service, resource, row in rows_of(rows.sort_values("breach_now", ascending=False, na_position="last")):
+    for service, resource, row in rows_of(
+        rows.sort_values("breach_now", ascending=False, na_position="last")
+    ):
         show = PRINT[resource]
         now = show(row["current"]) if math.isfinite(row["current"]) else "none"
         then = show(row["limit"]) if math.isfinite(row["limit"]) else "no proposal"
@@ -212,9 +249,17 @@ def what_if(month: Monthly) -> Html:
         Column("Limits would add up to", number=True),
         Column("Hosts have", number=True),
         Column("Verdict"),
-        Column("Expected breaches", number=True, help="Services whose peak of the coming week passes its limit"),
+        Column(
+            "Expected breaches",
+            number=True,
+            help="Services whose peak of the coming week passes its limit",
+        ),
     ]
-    return table("What if: limits of every running service under the plan's own rules, proposed or kept", columns, cells)
+    return table(
+        "What if: limits of every running service under the plan's own rules, proposed or kept",
+        columns,
+        cells,
+    )
 
 
 def _fits(row: Mapping[Any, Any]) -> str:
@@ -224,7 +269,11 @@ def _fits(row: Mapping[Any, Any]) -> str:
     said = "-" if math.isnan(room) else "fits" if limits <= room else f"{show(limits - room)} short"
     if room == 0:
         said = "no host is left for it"
-    return f"{said}; house rules do not let the budget of {show(budget)} be kept" if limits > budget else said
+    return (
+        f"{said}; house rules do not let the budget of {show(budget)} be kept"
+        if limits > budget
+        else said
+    )
 
 
 def packing(month: Monthly) -> Html:
@@ -236,11 +285,22 @@ def packing(month: Monthly) -> Html:
         show = PRINT[Resource(row["resource"])]
         shares = (f"{row[name] / row['size']:.0%}" for name in ("expected", "limits"))
         sizes = (show(row[name]) for name in ("size", "expected", "limits"))
-        cells.append((str(row["host"]), NAMES[Resource(row["resource"])], str(row["services"]), *sizes, *shares))
+        cells.append(
+            (
+                str(row["host"]),
+                NAMES[Resource(row["resource"])],
+                str(row["services"]),
+                *sizes,
+                *shares,
+            )
+        )
     columns = [
         Column("Host"),
         Column("Resource"),
-        *(Column(name, number=True) for name in ("Services", "Size", "Sum of peaks, p95", "Sum of limits", "Peaks/size")),
+        *(
+            Column(name, number=True)
+            for name in ("Services", "Size", "Sum of peaks, p95", "Sum of limits", "Peaks/size")
+        ),
         Column("Limits/size", number=True, help="After the plan; over 100 % is overcommitted"),
     ]
     parts = [table("Hosts: size against what is forecast and what the plan allows", columns, cells)]
@@ -253,7 +313,12 @@ def packing(month: Monthly) -> Html:
             f"Cores of {text(host)}: predicted imbalance {placement.imbalance:.2f} packed by load,"
             f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over mean; 0 is even)"
         )
-        heads = [Column("Service"), Column("Category"), Column("Load, cores", number=True), Column("Cores")]
+        heads = [
+            Column("Service"),
+            Column("Category"),
+            Column("Load, cores", number=True),
+            Column("Cores"),
+        ]
         parts.append(long_table(said, heads, rows))
     return join(parts)
 
@@ -267,12 +332,22 @@ def savings(month: Monthly) -> Html:
         worth = month.prices.of(resource, freed)
         money = "-" if worth is None else f"{worth:,.2f} {month.prices.currency} a month"
         cells.append(
-            (NAMES[resource], f"{row['since']:%d %b %Y}", show(row["first"]), show(row["now"]), _signed(freed, resource), money)
+            (
+                NAMES[resource],
+                f"{row['since']:%d %b %Y}",
+                show(row["first"]),
+                show(row["now"]),
+                _signed(freed, resource),
+                money,
+            )
         )
     columns = [
         Column("Resource"),
         Column("Since"),
-        *(Column(name, number=True) for name in ("Limits then", "Limits now", "Given back", "Worth")),
+        *(
+            Column(name, number=True)
+            for name in ("Limits then", "Limits now", "Given back", "Worth")
+        ),
     ]
     return table("Limits of the services that had one then and have one now", columns, cells)
 

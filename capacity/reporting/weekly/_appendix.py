@@ -37,12 +37,22 @@ def _method(week: Weekly) -> Html:
 
 
 def _excluded(week: Weekly) -> Html:
-    rows = week.without(Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED, Reason.UNSTABLE)
-    cells = [(str(service), NAMES[resource], Reason(row["reason"]).text) for service, resource, row in rows_of(rows)]
+    rows = week.without(
+        Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED, Reason.UNSTABLE
+    )
+    cells = [
+        (str(service), NAMES[resource], Reason(row["reason"]).text)
+        for service, resource, row in rows_of(rows)
+    ]
     if not cells:
         return Html("<h3>Excluded services</h3><p>None.</p>")
     columns = [Column("Service"), Column("Resource"), Column("Why")]
-    return join([Html("<h3>Excluded services</h3>"), long_table("No proposal is made for these", columns, cells)])
+    return join(
+        [
+            Html("<h3>Excluded services</h3>"),
+            long_table("No proposal is made for these", columns, cells),
+        ]
+    )
 
 
 def _quality(week: Weekly) -> Html:
@@ -71,10 +81,17 @@ def _quality(week: Weekly) -> Html:
         Column("Replicas", number=True),
     ]
     return details(
-        f"Data quality of {len(cells)} services", table("Samples of each service, the poorest first (UTC)", columns, cells)
+        f"Data quality of {len(cells)} services",
+        table("Samples of each service, the poorest first (UTC)", columns, cells),
     )
 
 
 def _queries(week: Weekly) -> Html:
-    rows = [(str(signal), Html(f"<code>{text(query)}</code>")) for signal, query in sorted(week.history.queries.items())]
-    return details("PromQL used", table("How each signal was asked for", [Column("Signal"), Column("Query")], rows))
+    rows = [
+        (str(signal), Html(f"<code>{text(query)}</code>"))
+        for signal, query in sorted(week.history.queries.items())
+    ]
+    return details(
+        "PromQL used",
+        table("How each signal was asked for", [Column("Signal"), Column("Query")], rows),
+    )

@@ -30,7 +30,9 @@ def realised(week: Weekly) -> Html:
     history, settings = week.history, week.settings
     try:
         rows = _rows(history, settings)
-        held = held_back(settings.apply.journal, history.end.to_pydatetime(), settings.apply.cooldown_hours)
+        held = held_back(
+            settings.apply.journal, history.end.to_pydatetime(), settings.apply.cooldown_hours
+        )
     except InputError as error:  # a damaged journal is told, and the rest of the page stands
         return Html(f"<p>The journal cannot be read: {text(' '.join(str(error).split()))}</p>")
     if not rows:
@@ -58,7 +60,9 @@ def realised(week: Weekly) -> Html:
         Column("OOM kills", number=True),
         Column("Outcome"),
     ]
-    parts = [long_table(f"{good} of {len(rows)} applied changes held what they promised", columns, cells)]
+    parts = [
+        long_table(f"{good} of {len(rows)} applied changes held what they promised", columns, cells)
+    ]
     if held:
         lines = [(service, why) for service, why in sorted(held.items())]
         parts.append(table("Held back after a failure", [Column("Service"), Column("Why")], lines))
@@ -69,7 +73,9 @@ def _rows(history: History, settings: Settings) -> list[Realised]:
     usage = {resource: history[resource.usage] for resource in Resource}
     since = (history.end - _LOOK_BACK).to_pydatetime()
     until = history.end.to_pydatetime()
-    rows = promised_against_realised(settings.apply.journal, usage, history[Signal.OOM_KILLS], since=since, until=until)
+    rows = promised_against_realised(
+        settings.apply.journal, usage, history[Signal.OOM_KILLS], since=since, until=until
+    )
     known = set(history.services)  # one journal may be that of several fleets
     return [row for row in rows if row.change.service in known]
 
@@ -77,7 +83,9 @@ def _rows(history: History, settings: Settings) -> list[Realised]:
 def drifted(week: Weekly, *, engine: bool) -> Html:
     """Live limits that differ from the compose files."""
     if not engine:
-        return Html("<p>The Engines were not asked: <code>--engine</code> compares what runs with what is declared.</p>")
+        return Html(
+            "<p>The Engines were not asked: <code>--engine</code> compares what runs with what is declared.</p>"
+        )
     try:
         found = drift(snapshot(week.settings.engine), week.settings.apply.projects)
     except CapacityError as error:  # the page stands without its Engines
@@ -85,8 +93,14 @@ def drifted(week: Weekly, *, engine: bool) -> Html:
     if not found:
         return Html("<p>What runs is what the compose files declare.</p>")
     cells = [
-        (one.service, str(one.what), show_value(one.what, one.live), show_value(one.what, one.declared), one.where)
-        for one in found
+        (
+            difference.service,
+            str(difference.what),
+            show_value(difference.what, difference.live),
+            show_value(difference.what, difference.declared),
+            difference.where,
+        )
+        for difference in found
     ]
     columns = [Column(name) for name in ("Service", "What", "In force", "Declared", "Where")]
     return long_table("The next `up` would undo these", columns, cells)

@@ -56,7 +56,9 @@ class Decision:
         return "bad" if self.urgency > 60 else "warn" if self.urgency > 25 else "quiet"  # noqa: PLR2004 - see `urgency`
 
 
-def decide(history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]) -> list[Decision]:
+def decide(
+    history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]
+) -> list[Decision]:
     """At most five decisions, the most urgent first; one a service."""
     candidates = [*_loops(history), *_changes(history, tables, risks)]
     best: dict[str, Decision] = {}
@@ -81,17 +83,28 @@ def _loops(history: History) -> list[Decision]:
     ]
 
 
-def _changes(history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]) -> list[Decision]:
+def _changes(
+    history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]
+) -> list[Decision]:
     """One decision a service with a proposed change, for the more urgent of its resources, with both in the command."""
     crossing = {(risk.service, risk.resource): risk for risk in risks}
     sizes = {resource: history.host_size(resource) for resource in Resource}
-    rows: dict[Resource, dict[Any, dict[Any, Any]]] = {resource: tables[resource].to_dict("index") for resource in Resource}
+    rows: dict[Resource, dict[Any, dict[Any, Any]]] = {
+        resource: tables[resource].to_dict("index") for resource in Resource
+    }
     found = []
     for service in history.services:
         every = {resource: rows[resource][service] for resource in Resource}
-        pressure = math.fsum(_share(every[resource], sizes[resource].get(service)) for resource in Resource)
+        pressure = math.fsum(
+            _share(every[resource], sizes[resource].get(service)) for resource in Resource
+        )
         rated = [
-            (_urgency(row, pressure, sizes[resource].get(service), crossing.get((service, resource))), resource)
+            (
+                _urgency(
+                    row, pressure, sizes[resource].get(service), crossing.get((service, resource))
+                ),
+                resource,
+            )
             for resource, row in every.items()
             if np.isfinite(row["limit"]) and row["reason"] != Reason.LIMIT_UNKNOWN
         ]
@@ -100,15 +113,23 @@ def _changes(history: History, tables: dict[Resource, pd.DataFrame], risks: list
         urgency, resource = max(rated)
         row, risk = every[resource], crossing.get((service, resource))
         # lowering one limit is no part of a rescue that raises the other
-        together = {part: every[part] for _, part in rated if (every[part]["action"] == "lower") == (row["action"] == "lower")}
+        together = {
+            part: every[part]
+            for _, part in rated
+            if (every[part]["action"] == "lower") == (row["action"] == "lower")
+        }
         found.append(
             Decision(
                 service=service,
-                what="; ".join(_what(part, together[part]) for part in Resource if part in together),
+                what="; ".join(
+                    _what(part, together[part]) for part in Resource if part in together
+                ),
                 why=_why(resource, together, risk),
                 by=_by_when(row, risk),
                 effect=_effects(resource, together),
-                command=update_command(service, {part: float(each["limit"]) for part, each in together.items()}),
+                command=update_command(
+                    service, {part: float(each["limit"]) for part, each in together.items()}
+                ),
                 urgency=urgency,
             )
         )
@@ -126,7 +147,11 @@ def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) 
         case Reason.OOM_KILLED:
             return float(90.0 + min(row["oom_kills"], 100) / 25)
         case Reason.BREACH_EXPECTED:
-            return 75.0 + (10.0 if risk.median else 0.0) if risk else 30.0 + 100 * float(row["breach_now"])
+            return (
+                75.0 + (10.0 if risk.median else 0.0)
+                if risk
+                else 30.0 + 100 * float(row["breach_now"])
+            )
         case Reason.LEAK:
             return 72.0 if row["days_to_limit"] < _SOON else 45.0
         case Reason.THROTTLED:
@@ -148,7 +173,11 @@ def _what(resource: Resource, row: _Row) -> str:
 
 def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
     uneven = together[resource]["uneven"]
-    beside = f"; sized for its worst replica, which uses {uneven:.1f} times the mean one" if uneven > _UNEVEN else ""
+    beside = (
+        f"; sized for its worst replica, which uses {uneven:.1f} times the mean one"
+        if uneven > _UNEVEN
+        else ""
+    )
     return _cause(resource, together, risk) + beside
 
 
@@ -163,7 +192,11 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None
             when = f"; the band reaches it on {risk.upper:%a %d %b %H:%M} UTC" if risk else ""
             return f"next week's peak is {show(row['peak'])}, in a bad week {show(row['peak_high'])}{when}"
         case Reason.LEAK:
-            daily = (row["limit"] - row["observed_peak"]) / row["days_to_limit"] if row["days_to_limit"] else math.nan
+            daily = (
+                (row["limit"] - row["observed_peak"]) / row["days_to_limit"]
+                if row["days_to_limit"]
+                else math.nan
+            )
             return f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} days, mend the leak meanwhile"
         case Reason.STARTUP_PEAK:
             return f"it needs {show(row['startup_peak'])} to start"
@@ -174,7 +207,11 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None
         case Reason.HOST_CEILING if np.isfinite(row["current"]):
             return f"the need of {show(row['peak_high'])} is more than its host has"
         case Reason.UNLIMITED | Reason.HOST_CEILING:
-            most = [_PRINT[part](together[part]["observed_peak"]) for part in Resource if part in together]
+            most = [
+                _PRINT[part](together[part]["observed_peak"])
+                for part in Resource
+                if part in together
+            ]
             return f"no limit; it has used up to {' and '.join(most)}"
         case _:
             return f"peaked at {show(row['observed_peak'])} of {show(row['current'])}"
@@ -195,9 +232,16 @@ def _by_when(row: _Row, risk: Risk | None) -> str:
 def _effects(first: Resource, together: dict[Resource, _Row]) -> str:
     """What changes, for every limit that is changed: one good number must not hide another."""
     order = sorted(together, key=lambda part: part is not first)
-    freed = [_PRINT[part](row["current"] - row["limit"]) for part, row in together.items() if row["action"] == Action.LOWER]
+    freed = [
+        _PRINT[part](row["current"] - row["limit"])
+        for part, row in together.items()
+        if row["action"] == Action.LOWER
+    ]
     gain = f"frees {' and '.join(freed)}; " if freed else ""
-    chances = "; ".join(f"{_chances(together[part])} ({'CPU' if part is Resource.CPU else 'memory'})" for part in order)
+    chances = "; ".join(
+        f"{_chances(together[part])} ({'CPU' if part is Resource.CPU else 'memory'})"
+        for part in order
+    )
     return f"{gain}chance that next week's peak passes the limit: {chances}"
 
 

@@ -37,8 +37,14 @@ def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd
     if not len(part.columns) or history.end - history.start < _NEEDED:
         return sizing.frontier(pd.DataFrame(), part)
     limits = history.limits(resource).reindex(part.columns)
-    kills = sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource) if resource is Resource.MEMORY else None
-    replayed = sizing.replay(part, signal=resource, policies=COMPARED, current=limits, kills=kills, first=_FIRST)
+    kills = (
+        sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource)
+        if resource is Resource.MEMORY
+        else None
+    )
+    replayed = sizing.replay(
+        part, signal=resource, policies=COMPARED, current=limits, kills=kills, first=_FIRST
+    )
     return sizing.frontier(replayed, part, tolerance)
 
 
@@ -74,8 +80,13 @@ def evidence(week: Weekly) -> Html:
         return Html("<p>Nothing is proposed, so there is nothing to prove.</p>")
     cells = []
     struck = {resource: strikes(week.history, resource) for resource in Resource}
-    killed = [struck[resource].under(service, row["current"])[0] for service, resource, row in rows_of(rows)]
-    worst_first = rows.assign(killed=killed).sort_values(["killed", "breaches_now"], ascending=False, na_position="last")
+    killed = [
+        struck[resource].under(service, row["current"])[0]
+        for service, resource, row in rows_of(rows)
+    ]
+    worst_first = rows.assign(killed=killed).sort_values(
+        ["killed", "breaches_now"], ascending=False, na_position="last"
+    )
     for service, resource, row in rows_of(worst_first):
         show, hit = PRINT[resource], struck[resource]
         today, proposed = (hit.under(service, row[name]) for name in ("current", "limit"))
@@ -84,12 +95,17 @@ def evidence(week: Weekly) -> Html:
                 str(service),
                 NAMES[resource],
                 show(row["current"]) if math.isfinite(row["current"]) else "none",
-                beside_samples(_past(row["breaches_now"], row["breach_minutes_now"]), today, resource),
+                beside_samples(
+                    _past(row["breaches_now"], row["breach_minutes_now"]), today, resource
+                ),
                 _share(row["slack"]),
                 show(row["limit"]),
                 beside_samples(_past(row["breaches"], row["breach_minutes"]), proposed, resource),
                 _share(row["slack_after"]),
-                *(_rival(row[name], hit.under(service, row[name]), resource) for name in ("krr", "vpa")),
+                *(
+                    _rival(row[name], hit.under(service, row[name]), resource)
+                    for name in ("krr", "vpa")
+                ),
             )
         )
     columns = [
@@ -97,30 +113,48 @@ def evidence(week: Weekly) -> Html:
         Column("Resource"),
         Column("Limit today", number=True),
         Column("Breached", help=_BREACHED),
-        Column("Slack", number=True, help="Share of the limit that the 95th percentile of use leaves free"),
+        Column(
+            "Slack",
+            number=True,
+            help="Share of the limit that the 95th percentile of use leaves free",
+        ),
         Column("Proposed", number=True),
         Column("Would have been breached", help=_BREACHED),
         Column("Slack then", number=True),
         Column("KRR", help="What Robusta KRR would set; the kills it would have met as well"),
-        Column("VPA", help="What the Vertical Pod Autoscaler's recommender would set; the kills it would have met as well"),
+        Column(
+            "VPA",
+            help="What the Vertical Pod Autoscaler's recommender would set; the kills it would have met as well",
+        ),
     ]
     note = "Samples stop at the limit a service ran into: a limit at or below that one counts its kills and throttling as well."
     more = note if any(len(each.rows) for each in struck.values()) else ""
     return long_table(
-        f"What today's and the proposed limit did, or would have done, over the last {weeks} weeks", columns, cells, more=more
+        f"What today's and the proposed limit did, or would have done, over the last {weeks} weeks",
+        columns,
+        cells,
+        more=more,
     )
 
 
 def frontiers(week: Weekly) -> Html:
     """Breach share against cost of every policy, for both resources."""
-    return join([_frontier(resource, points, week.settings.sizing.tolerance) for resource, points in week.frontiers.items()])
+    return join(
+        [
+            _frontier(resource, points, week.settings.sizing.tolerance)
+            for resource, points in week.frontiers.items()
+        ]
+    )
 
 
 def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Html:
     if points.empty:
         return Html(f"<p>Fewer than three weeks of {NAMES[resource]}: no replay yet.</p>")
     weeks = int(points["weeks"].max())
-    ours, others = pd.DataFrame(points.xs("capacity", level="policy")), points.drop(index="capacity", level="policy")
+    ours, others = (
+        pd.DataFrame(points.xs("capacity", level="policy")),
+        points.drop(index="capacity", level="policy"),
+    )
     said = "; ".join(
         f"{name} {row['breached']:.1%} at {row['total']:.2f} times the peaks"
         for name, row in others.groupby(level="policy", sort=False).first().iterrows()
@@ -154,13 +188,24 @@ def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Htm
         Column("Minutes", number=True, help="Breached minutes of a service-week, on average"),
         Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
         Column("Slack", number=True),
-        Column("Changes", number=True, help="Share of weekly decisions that would change the limit in force"),
+        Column(
+            "Changes",
+            number=True,
+            help="Share of weekly decisions that would change the limit in force",
+        ),
     ]
     counted = (
         f"Changes counts the weekly decisions more than {tolerance * sizing.RAISED_FROM:.0%} above or {tolerance:.0%} below the"
         " limit in force, from where on a limit is changed; cooldowns and bounded steps come on top."
     )
-    return join([picture, table(f"{NAMES[resource]}: policies on this fleet's past", columns, cells, more=counted)])
+    return join(
+        [
+            picture,
+            table(
+                f"{NAMES[resource]}: policies on this fleet's past", columns, cells, more=counted
+            ),
+        ]
+    )
 
 
 def _rival(limit: float, struck: tuple[float, float], resource: Resource) -> str:
@@ -169,7 +214,13 @@ def _rival(limit: float, struck: tuple[float, float], resource: Resource) -> str
 
 
 def _past(times: float, minutes: float) -> str:
-    return "-" if math.isnan(times) else "never" if times == 0 else f"{times:.0f} x, {minutes:,.0f} min"
+    return (
+        "-"
+        if math.isnan(times)
+        else "never"
+        if times == 0
+        else f"{times:.0f} x, {minutes:,.0f} min"
+    )
 
 
 def _share(value: float) -> str:

@@ -27,7 +27,9 @@ _MOST_RISKS = 15
 
 def risks(week: Weekly) -> Html:
     """Limits that the forecast reaches, soonest first."""
-    rest = " and ".join(f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items())
+    rest = " and ".join(
+        f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items()
+    )
     no_crossing = f"The hourly band does not reach the other limits within {days(week.horizon)}: {rest}, no crossing."
     if not week.risks:
         return Html(f"<p>{text(no_crossing)}</p>")
@@ -52,12 +54,17 @@ def risks(week: Weekly) -> Html:
         Column("Resource"),
         Column("Limit", number=True),
         Column("Expected peak", number=True),
-        Column("Upper band reaches it", help=f"First time the {UPPER:.0%} quantile is at the limit, UTC"),
+        Column(
+            "Upper band reaches it",
+            help=f"First time the {UPPER:.0%} quantile is at the limit, UTC",
+        ),
         Column("Median reaches it"),
         Column("Pattern"),
         Column("Window"),
     ]
-    return table("Limits that the forecast reaches, soonest first (UTC)", columns, rows, more=no_crossing)
+    return table(
+        "Limits that the forecast reaches, soonest first (UTC)", columns, rows, more=no_crossing
+    )
 
 
 def _pattern(week: Weekly, risk: Risk) -> str:
@@ -87,7 +94,11 @@ def scorecards(week: Weekly) -> Html:
             if card.stored
             else f"{_why_again(week)}: the forecast was made again from the history before {card.made:%d %b %Y}."
         )
-        worst = card.services.sort_values("wql").index[-1] if card.services["wql"].notna().any() else "-"
+        worst = (
+            card.services.sort_values("wql").index[-1]
+            if card.services["wql"].notna().any()
+            else "-"
+        )
         rows.append(
             (
                 NAMES[resource],
@@ -103,11 +114,19 @@ def scorecards(week: Weekly) -> Html:
         Column("Samples", number=True),
         *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
         Column("Error", number=True, help="Mean weighted quantile loss; smaller is better"),
-        Column("Naive error", number=True, help="The same loss of a forecast that repeats the week before"),
+        Column(
+            "Naive error",
+            number=True,
+            help="The same loss of a forecast that repeats the week before",
+        ),
         Column("Largest miss"),
     ]
     shown = (
-        table("Share of samples under each line, and the error (WQL) beside that of repeating the week before", columns, rows)
+        table(
+            "Share of samples under each line, and the error (WQL) beside that of repeating the week before",
+            columns,
+            rows,
+        )
         if rows
         else Html("")
     )
@@ -115,31 +134,49 @@ def scorecards(week: Weekly) -> Html:
 
 
 def _why_again(week: Weekly) -> str:
-    return "The forecast of the last run cannot be read" if week.previous else "There is no earlier run"
+    return (
+        "The forecast of the last run cannot be read"
+        if week.previous
+        else "There is no earlier run"
+    )
 
 
 def _every_service(week: Weekly) -> Html:
     """The scorecard of each service, the largest error first; nothing is left out."""
-    parts = [card.services.assign(resource=str(resource)) for resource, card in week.scorecards.items() if card.samples]
+    parts = [
+        card.services.assign(resource=str(resource))
+        for resource, card in week.scorecards.items()
+        if card.samples
+    ]
     if not parts:
         return Html("")
     rows = pd.concat(parts)
-    rows = rows.assign(better=rows["wql"] <= rows["rival_wql"]).sort_values("wql", ascending=False, na_position="last")
+    rows = rows.assign(better=rows["wql"] <= rows["rival_wql"]).sort_values(
+        "wql", ascending=False, na_position="last"
+    )
     cells = [
         (
             service,
             NAMES[resource],
             f"{row['samples']:.0f}",
             f"{row['coverage']:.0%}",
-            *(f"{row[name]:.3f}" if np.isfinite(row[name]) else "-" for name in ("wql", "rival_wql")),
+            *(
+                f"{row[name]:.3f}" if np.isfinite(row[name]) else "-"
+                for name in ("wql", "rival_wql")
+            ),
         )
         for service, resource, row in rows_of(rows)
     ]
     columns = [Column("Service"), Column("Resource")]
-    columns += [Column(name, number=True) for name in ("Samples", "Under 95% line", "Error", "Naive error")]
+    columns += [
+        Column(name, number=True) for name in ("Samples", "Under 95% line", "Error", "Naive error")
+    ]
     better, compared = int(rows["better"].sum()), int(rows["rival_wql"].notna().sum())
     shown = table("Scorecard of each service, the largest error first", columns, cells)
-    return details(f"Each service: smaller error than repeating the week before in {better} of {compared} cases", shown)
+    return details(
+        f"Each service: smaller error than repeating the week before in {better} of {compared} cases",
+        shown,
+    )
 
 
 def forecasts(week: Weekly) -> Html:
@@ -149,7 +186,9 @@ def forecasts(week: Weekly) -> Html:
     for resource in Resource:
         largest = week.tables[resource]["observed_peak"].sort_values(ascending=False)
         chosen += [(str(service), resource) for service in largest.index[:3]]
-    unique = [pair for pair in dict.fromkeys(chosen) if pair[0] in week.forecasts[pair[1]].peaks.index]
+    unique = [
+        pair for pair in dict.fromkeys(chosen) if pair[0] in week.forecasts[pair[1]].peaks.index
+    ]
     return join([_forecast(week, *pair) for pair in unique[:_MOST_FIGURES]], "div", "grid")
 
 
@@ -157,12 +196,16 @@ def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
     forecast = week.forecasts[resource]
     limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
     bands: Any = forecast.bands.xs(service, axis=1, level="service")
-    peak, high = (PRINT[resource](week.tables[resource][name][service]) for name in ("peak", "peak_high"))
+    peak, high = (
+        PRINT[resource](week.tables[resource][name][service]) for name in ("peak", "peak_high")
+    )
     ends = f"limit {PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
     words = f"{NAMES[resource]} of {service}, hour by hour; the week's peak: {peak} expected, {high} in a bad week; {ends}"
     past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
     return figure(
-        lambda axes: plot_bands(past, bands, signal=resource.usage, limit=limit, top=UPPER, axes=axes),
+        lambda axes: plot_bands(
+            past, bands, signal=resource.usage, limit=limit, top=UPPER, axes=axes
+        ),
         alt=f"Forecast of {words}.",
         caption=words[:1].upper() + words[1:],
         size=(5.2, 2.3),

@@ -45,7 +45,9 @@ def find_risks(forecast: Forecast, limits: pd.Series[float]) -> list[Risk]:
         return []
     levels = forecast.peaks.columns
     upper_level = min(levels, key=lambda level: abs(float(level) - UPPER))
-    upper, median = (forecast.bands.xs(level, axis=1, level="quantile")[services] for level in (upper_level, 0.5))
+    upper, median = (
+        forecast.bands.xs(level, axis=1, level="quantile")[services] for level in (upper_level, 0.5)
+    )
     bounds = limits[services].to_numpy(dtype=float)
     times = pd.DatetimeIndex(forecast.bands.index)
     peaks = forecast.peaks[0.5][services].to_numpy()

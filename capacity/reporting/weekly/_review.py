@@ -15,7 +15,14 @@ from capacity.changes import MadeFrom, Outlook, Plan, alert_rules, held_back, ma
 from capacity.errors import InputError
 from capacity.history._parquet import write_atomically
 from capacity.model import Action, Change, Reason, Resource, Signal
-from capacity.reporting._runs import Run, iso_week, make_folder, previous_run, read_forecast, write_run
+from capacity.reporting._runs import (
+    Run,
+    iso_week,
+    make_folder,
+    previous_run,
+    read_forecast,
+    write_run,
+)
 from capacity.reporting.weekly._decisions import Decision, decide
 from capacity.reporting.weekly._evidence import fleet_frontier
 from capacity.reporting.weekly._limit_crossings import Risk, find_risks
@@ -96,10 +103,14 @@ class Weekly:
 
     def forecast_frame(self) -> pd.DataFrame:
         """Both forecasts, long: time, service, resource, one float32 column a quantile."""
-        return pd.concat([forecast_rows(self.forecasts[resource]) for resource in Resource], ignore_index=True)
+        return pd.concat(
+            [forecast_rows(self.forecasts[resource]) for resource in Resource], ignore_index=True
+        )
 
 
-def review(history: History, settings: Settings, reports: Path | None = None, services: str = "") -> Weekly:
+def review(
+    history: History, settings: Settings, reports: Path | None = None, services: str = ""
+) -> Weekly:
     """The weekly review of a window.
 
     Args:
@@ -109,17 +120,29 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
         services: the glob that `history` was narrowed by, to be compared with runs of the same choice; empty = all.
     """
     horizon = f"{settings.report.horizon_days}D"
-    forecasts = {resource: _api.forecast(history, resource, horizon, settings=settings) for resource in Resource}
+    forecasts = {
+        resource: _api.forecast(history, resource, horizon, settings=settings)
+        for resource in Resource
+    }
     tables = {
         resource: _api.recommend(
-            history, resource, horizon=horizon, settings=settings, forecaster=forecasts[resource].model
+            history,
+            resource,
+            horizon=horizon,
+            settings=settings,
+            forecaster=forecasts[resource].model,
         ).table
         for resource in Resource
     }
-    risks = [risk for resource in Resource for risk in find_risks(forecasts[resource], tables[resource]["current"])]
+    risks = [
+        risk
+        for resource in Resource
+        for risk in find_risks(forecasts[resource], tables[resource]["current"])
+    ]
     risks.sort(key=lambda risk: (risk.upper, risk.service))
     unthreatened = {
-        resource: int(tables[resource]["current"].notna().sum()) - sum(risk.resource is resource for risk in risks)
+        resource: int(tables[resource]["current"].notna().sum())
+        - sum(risk.resource is resource for risk in risks)
         for resource in Resource
     }
     last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
@@ -136,8 +159,14 @@ def review(history: History, settings: Settings, reports: Path | None = None, se
         risks=risks,
         unthreatened=unthreatened,
         previous=last,
-        scorecards={resource: _scorecard(history, resource, last, horizon, settings) for resource in Resource},
-        frontiers={resource: fleet_frontier(history, resource, settings.sizing.tolerance) for resource in Resource},
+        scorecards={
+            resource: _scorecard(history, resource, last, horizon, settings)
+            for resource in Resource
+        },
+        frontiers={
+            resource: fleet_frontier(history, resource, settings.sizing.tolerance)
+            for resource in Resource
+        },
         state=_state(history, tables),
     )
 
@@ -169,7 +198,9 @@ def save(
         StorageError: the folder cannot be written.
     """
     history, settings = week.history, week.settings
-    made_from = MadeFrom(history=history.fingerprint(), settings=settings.fingerprint(), code=__version__)
+    made_from = MadeFrom(
+        history=history.fingerprint(), settings=settings.fingerprint(), code=__version__
+    )
     plan = make_plan(
         _chosen_changes(week, only),
         hosts=dict(history.hosts),
@@ -182,7 +213,10 @@ def save(
     alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
     write_atomically(folder / "alerts.yml", lambda path: path.write_text(alerts, encoding="utf-8"))
     rows = week.forecast_frame()
-    write_atomically(folder / "forecast.parquet", lambda path: rows.to_parquet(path, compression="zstd", index=False))
+    write_atomically(
+        folder / "forecast.parquet",
+        lambda path: rows.to_parquet(path, compression="zstd", index=False),
+    )
     told = {"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
     facts = {
         "name": name or week.name,
@@ -194,7 +228,9 @@ def save(
         "plan_id": plan.plan_id,
         "made_from": made_from.model_dump(),
         "settings": settings.model_dump(mode="json", include=told),
-        "versions": {name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")},
+        "versions": {
+            name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")
+        },
         "python": platform.python_version(),
         "seconds": round(seconds, 3),
         "state": week.state,
@@ -208,11 +244,21 @@ def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> li
     """All proposed changes, or those of the rows given."""
     held = _held(week)
     if only is None:
-        every = [change for resource in Resource for change in changes_from(week.tables[resource], resource)]
+        every = [
+            change
+            for resource in Resource
+            for change in changes_from(week.tables[resource], resource)
+        ]
         return [change for change in every if change.service not in held]
-    parts = [rows[rows["resource"] == str(resource)] for rows in only.values() for resource in Resource]
+    parts = [
+        rows[rows["resource"] == str(resource)] for rows in only.values() for resource in Resource
+    ]
     named = [Resource(part["resource"].iloc[0]) if len(part) else Resource.MEMORY for part in parts]
-    every = [change for part, resource in zip(parts, named, strict=True) for change in changes_from(part, resource)]
+    every = [
+        change
+        for part, resource in zip(parts, named, strict=True)
+        for change in changes_from(part, resource)
+    ]
     return [change for change in every if change.service not in held]
 
 
@@ -238,7 +284,9 @@ def _held(week: Weekly) -> frozenset[str]:
     """Services that a failed change holds back; the page says so, and what it says of a damaged journal."""
     rules = week.settings.apply
     try:
-        return frozenset(held_back(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours))
+        return frozenset(
+            held_back(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours)
+        )
     except InputError:
         return frozenset()
 
@@ -256,15 +304,21 @@ def _verdict(history: History) -> Verdict:
     if days < _GOOD_DAYS:
         reasons.append(f"history reaches back only {days:.1f} days")
     if late > _FRESH:
-        reasons.append(f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's time")
-    missing = [str(signal) for signal in Signal if history[signal].empty and signal is not Signal.OOM_KILLS]
+        reasons.append(
+            f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's time"
+        )
+    missing = [
+        str(signal) for signal in Signal if history[signal].empty and signal is not Signal.OOM_KILLS
+    ]
     if missing:
         reasons.append(f"no samples of {', '.join(missing)}")
     poor = alive < _FAIR_COVERAGE or days < _FAIR_DAYS or late > 12 * _FRESH
     return Verdict("poor" if poor else "fair" if reasons else "good", tuple(reasons))
 
 
-def _scorecard(history: History, resource: Resource, last: Run | None, horizon: str, settings: Settings) -> Scorecard:
+def _scorecard(
+    history: History, resource: Resource, last: Run | None, horizon: str, settings: Settings
+) -> Scorecard:
     """How the stored forecast held; without one, how a forecast made a horizon ago would have."""
     stored = read_forecast(last) if last else None
     if last is not None and stored is not None:
@@ -279,9 +333,13 @@ def _scorecard(history: History, resource: Resource, last: Run | None, horizon: 
 def _state(history: History, tables: dict[Resource, pd.DataFrame]) -> dict[str, Any]:
     """Service -> resource -> [limit in force, proposed limit, action]; plain JSON."""
     running = history.running()
-    services: dict[str, dict[str, Any]] = {name: {"running": bool(running[name])} for name in history.services}
+    services: dict[str, dict[str, Any]] = {
+        name: {"running": bool(running[name])} for name in history.services
+    }
     for resource, table in tables.items():
-        for service, current, limit, action in zip(table.index, table["current"], table["limit"], table["action"], strict=True):
+        for service, current, limit, action in zip(
+            table.index, table["current"], table["limit"], table["action"], strict=True
+        ):
             services[str(service)][str(resource)] = [_number(current), _number(limit), action]
     return {"services": services}
 

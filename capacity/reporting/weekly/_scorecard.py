@@ -47,7 +47,11 @@ def forecast_rows(forecast: Forecast) -> pd.DataFrame:
     levels = list(forecast.peaks.columns)
     services = list(forecast.peaks.index)
     times = forecast.bands.index
-    values = forecast.bands.to_numpy(np.float32).reshape(len(times), len(services), len(levels)).transpose(1, 0, 2)
+    values = (
+        forecast.bands.to_numpy(np.float32)
+        .reshape(len(times), len(services), len(levels))
+        .transpose(1, 0, 2)
+    )
     flat = values.reshape(-1, len(levels))
     return pd.DataFrame(
         {
@@ -59,7 +63,9 @@ def forecast_rows(forecast: Forecast) -> pd.DataFrame:
     )
 
 
-def score(rows: pd.DataFrame, usage: pd.DataFrame, *, made: pd.Timestamp, stored: bool) -> Scorecard:
+def score(
+    rows: pd.DataFrame, usage: pd.DataFrame, *, made: pd.Timestamp, stored: bool
+) -> Scorecard:
     """Compare forecast rows with what was measured.
 
     Only samples that exist count, only times after `made` and inside `usage` are known, and services that came later are absent
@@ -122,7 +128,9 @@ def score(rows: pd.DataFrame, usage: pd.DataFrame, *, made: pd.Timestamp, stored
     )
 
 
-def _pinball(actual: NDArray[np.float64], bands: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
+def _pinball(
+    actual: NDArray[np.float64], bands: NDArray[np.float64], levels: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Twice the quantile (pinball) loss of each sample, averaged over the levels."""
     error = actual[:, None] - bands
     loss: NDArray[np.float64] = 2 * np.maximum(levels * error, (levels - 1) * error).mean(axis=1)

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from capacity.reporting.weekly._review import Weekly
 
-__all__ = ["changes_since", "decisions", "fleet", "header", "heatmap", "oversized", "undersized", "unlimited"]
+__all__ = [
+    "changes_since",
+    "decisions",
+    "fleet",
+    "header",
+    "heatmap",
+    "oversized",
+    "undersized",
+    "unlimited",
+]
 
 _LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
 
@@ -32,16 +41,27 @@ def header(week: Weekly) -> Html:
     facts = [
         ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
         *([("Only", week.services)] if week.services else []),
-        ("Window", f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}"),
+        (
+            "Window",
+            f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}",
+        ),
         ("Source", history.source),
-        ("Coverage", f"{quality['alive'].median():.1%} of the samples of a typical service while it lived"),
+        (
+            "Coverage",
+            f"{quality['alive'].median():.1%} of the samples of a typical service while it lived",
+        ),
     ]
-    verdict = {"good": "Data good enough", "fair": "Use with care", "poor": "Not good enough to act on"}[week.verdict.level]
+    verdict = {
+        "good": "Data good enough",
+        "fair": "Use with care",
+        "poor": "Not good enough to act on",
+    }[week.verdict.level]
     reasons = "; ".join(week.verdict.reasons) or "complete, fresh and long enough"
     return Html(
         f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
         f"<p>{badge(verdict, _LEVELS[week.verdict.level])} {text(reasons[:1].upper() + reasons[1:])}.</p>"
-        f'<dl class="facts">{pairs(facts)}</dl>' + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
+        f'<dl class="facts">{pairs(facts)}</dl>'
+        + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
     )
 
 
@@ -63,12 +83,21 @@ def decisions(week: Weekly) -> Html:
 def changes_since(week: Weekly) -> Html:
     """What is different from the last run."""
     if week.previous is None:
-        return Html("<p>This is the first run of this source: the next one will be compared with it.</p>")
+        return Html(
+            "<p>This is the first run of this source: the next one will be compared with it.</p>"
+        )
     then, now = (state.get("services", {}) for state in (week.previous.state, week.state))
     items = [
         ("New services", sorted(set(now) - set(then))),
         ("No longer seen", sorted(set(then) - set(now))),
-        ("Stopped", [name for name in sorted(set(now) & set(then)) if then[name]["running"] and not now[name]["running"]]),
+        (
+            "Stopped",
+            [
+                name
+                for name in sorted(set(now) & set(then))
+                if then[name]["running"] and not now[name]["running"]
+            ],
+        ),
         ("Limits changed", _limit_changes(then, now)),
         ("Proposals closed", _proposals(then, now)),
         ("New proposals", _proposals(now, then)),
@@ -83,8 +112,12 @@ def fleet(week: Weekly) -> Html:
     """Fleet total against the hosts and the sum of limits."""
     history = week.history
     rows = []
-    for host in sorted(history[Signal.HOST_MEMORY_TOTAL].columns.union(history[Signal.HOST_CORES].columns)):
-        on_host = [name for name in history.services if host in history.hosts.get(name, "").split(",")]
+    for host in sorted(
+        history[Signal.HOST_MEMORY_TOTAL].columns.union(history[Signal.HOST_CORES].columns)
+    ):
+        on_host = [
+            name for name in history.services if host in history.hosts.get(name, "").split(",")
+        ]
         running = history.running()
         on_host = [name for name in on_host if running[name]]
         rows += [(host, *_host_row(week, str(host), resource, on_host)) for resource in Resource]
@@ -95,12 +128,24 @@ def fleet(week: Weekly) -> Html:
         Column("Used, p95", number=True),
         Column("Used, peak", number=True),
         Column("Sum of limits", number=True),
-        Column("Over 90%", number=True, help="Share of the window in which more than nine tenths of the host were used"),
+        Column(
+            "Over 90%",
+            number=True,
+            help="Share of the window in which more than nine tenths of the host were used",
+        ),
         Column("Unlimited", number=True, help="Running services without a limit"),
         Column("Limits/size", number=True, help="Sum of the limits in force over the host's size"),
-        Column("Proposed/size", number=True, help="The same once all proposals are applied; over 100 % is overcommitted"),
+        Column(
+            "Proposed/size",
+            number=True,
+            help="The same once all proposals are applied; over 100 % is overcommitted",
+        ),
     ]
-    known = table("Hosts: use, size and what the limits add up to", columns, rows) if rows else Html("<p>No host metrics.</p>")
+    known = (
+        table("Hosts: use, size and what the limits add up to", columns, rows)
+        if rows
+        else Html("<p>No host metrics.</p>")
+    )
     return join([known, *(_stack(week, resource) for resource in Resource)])
 
 
@@ -110,13 +155,18 @@ def oversized(week: Weekly) -> Html:
     freed = {resource: _freed(rows, resource, week.history.replicas) for resource in Resource}
     if rows.empty:
         return Html("<p>No limit is far above its need.</p>")
-    rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values("share", ascending=False)
+    rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values(
+        "share", ascending=False
+    )
     total = f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} reclaimable."
     cells = [
         (
             str(service),
             NAMES[resource],
-            *(PRINT[resource](row[name]) for name in ("current", "p95", "p99", "observed_peak", "limit")),
+            *(
+                PRINT[resource](row[name])
+                for name in ("current", "p95", "p99", "observed_peak", "limit")
+            ),
             PRINT[resource](row["current"] - row["limit"]),
             f"{row['breach_after']:.0%}",
             f"{row['confidence']:.0%}",
@@ -126,8 +176,15 @@ def oversized(week: Weekly) -> Html:
     columns = [
         Column("Service"),
         Column("Resource"),
-        *(Column(name, number=True) for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")),
-        Column("Breach risk", number=True, help="Chance that next week's peak passes the proposed limit"),
+        *(
+            Column(name, number=True)
+            for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")
+        ),
+        Column(
+            "Breach risk",
+            number=True,
+            help="Chance that next week's peak passes the proposed limit",
+        ),
         Column("Confidence", number=True, help="How much of two weeks of samples there is"),
     ]
     return long_table("Limits that could be lower, the largest share first", columns, cells, total)
@@ -158,7 +215,11 @@ def undersized(week: Weekly) -> Html:
         *(Column(name, number=True) for name in ("Limit", "Recent peak")),
         Column("Throttled", number=True, help="Share of throttled periods, 95th percentile"),
         Column("OOM kills", number=True),
-        Column("Breach risk", number=True, help="Chance that next week's peak passes the limit in force"),
+        Column(
+            "Breach risk",
+            number=True,
+            help="Chance that next week's peak passes the limit in force",
+        ),
         Column("Proposed", number=True),
         Column("Why"),
     ]
@@ -172,13 +233,19 @@ def unlimited(week: Weekly) -> Html:
     if rows.empty:
         return Html("<p>Every running service has its limits.</p>")
     sizes = {resource: week.history.host_size(resource) for resource in Resource}
-    weight = [row["observed_peak"] / sizes[resource].get(service, np.nan) for service, resource, row in rows_of(rows)]
+    weight = [
+        row["observed_peak"] / sizes[resource].get(service, np.nan)
+        for service, resource, row in rows_of(rows)
+    ]
     rows = rows.assign(weight=weight).sort_values("weight", ascending=False, na_position="last")
     cells = [
         (
             str(service),
             NAMES[resource],
-            *(PRINT[resource](row[name]) for name in ("p95", "observed_peak", "peak_high", "limit")),
+            *(
+                PRINT[resource](row[name])
+                for name in ("p95", "observed_peak", "peak_high", "limit")
+            ),
             f"{row['breach_after']:.0%}",
         )
         for service, resource, row in rows_of(rows)
@@ -186,10 +253,17 @@ def unlimited(week: Weekly) -> Html:
     columns = [
         Column("Service"),
         Column("Resource"),
-        *(Column(name, number=True) for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")),
+        *(
+            Column(name, number=True)
+            for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")
+        ),
         Column("Breach risk", number=True),
     ]
-    known = "Services without a limit" if week.history.knows_limits() else "The source does not say which limits are in force"
+    known = (
+        "Services without a limit"
+        if week.history.knows_limits()
+        else "The source does not say which limits are in force"
+    )
     return long_table(f"{known}, the largest share of their host first", columns, cells)
 
 
@@ -197,7 +271,12 @@ def heatmap(week: Weekly) -> Html:
     """When the fleet is busy."""
     usage = week.history.cpu.sum(axis=1, min_count=1)
     index = pd.DatetimeIndex(usage.index)
-    hours = usage.groupby([index.day_of_week, index.hour]).mean().unstack().reindex(index=range(7), columns=range(24))  # noqa: PD010 - a week as a table
+    hours = (
+        usage.groupby([index.day_of_week, index.hour])
+        .mean()
+        .unstack()
+        .reindex(index=range(7), columns=range(24))
+    )
     if hours.isna().to_numpy().all():
         return Html("<p>No CPU samples.</p>")
     day, hour = np.unravel_index(np.nanargmax(hours.to_numpy()), hours.shape)
@@ -248,7 +327,9 @@ def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) 
         show(float(used.quantile(0.95))),
         show(float(used.max())),
         show(total),
-        f"{(used > 0.9 * size).sum() / max(used.notna().sum(), 1):.0%}" if np.isfinite(size) else "-",
+        f"{(used > 0.9 * size).sum() / max(used.notna().sum(), 1):.0%}"
+        if np.isfinite(size)
+        else "-",
         str(int(limits.isna().sum())),
         *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in (total, then)),
     )
@@ -266,7 +347,9 @@ def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
             before, after = then[service][str(resource)][0], now[service][str(resource)][0]
             if before != after:
                 show = PRINT[resource]
-                old, new = (show(value) if value is not None else "unlimited" for value in (before, after))
+                old, new = (
+                    show(value) if value is not None else "unlimited" for value in (before, after)
+                )
                 found.append(f"{service} {NAMES[resource]} {old} → {new}")
     return found
 
@@ -277,7 +360,8 @@ def _proposals(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
         f"{service} {NAMES[resource]}"
         for service in sorted(here)
         for resource in Resource
-        if here[service][str(resource)][1] is not None and there.get(service, {}).get(str(resource), (None, None))[1] is None
+        if here[service][str(resource)][1] is not None
+        and there.get(service, {}).get(str(resource), (None, None))[1] is None
     ]
 
 
@@ -287,5 +371,7 @@ def _few(names: list[str], most: int = 8) -> str:
 
 
 def _hosts(week: Weekly) -> str:
-    names = sorted({host for hosts in week.history.hosts.values() for host in hosts.split(",") if host})
+    names = sorted(
+        {host for hosts in week.history.hosts.values() for host in hosts.split(",") if host}
+    )
     return names[0] if len(names) == 1 else f"{len(names)} hosts"

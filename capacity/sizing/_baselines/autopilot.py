@@ -22,7 +22,10 @@ Tolerance = Literal["minimal", "low", "intermediate"]
 _HOUR = 3600.0
 _HALF_LIFE = {Resource.CPU: 12 * _HOUR, Resource.MEMORY: 48 * _HOUR}
 _WINDOW_DAYS = {Resource.CPU: 7, Resource.MEMORY: 14}
-_LARGE = {Resource.CPU: 4.0, Resource.MEMORY: 8.0 * 1024**3}  # the paper gives the two ends, not where they lie
+_LARGE = {
+    Resource.CPU: 4.0,
+    Resource.MEMORY: 8.0 * 1024**3,
+}  # the paper gives the two ends, not where they lie
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Autopilot:
         elif self.tolerance == "low":
             base = load_adjusted(window, 0.98, past.step, half_life, width)
         else:
-            base = np.fmax(load_adjusted(window, 0.6, past.step, half_life, width), 0.5 * column_max(window))
+            base = np.fmax(
+                load_adjusted(window, 0.6, past.step, half_life, width), 0.5 * column_max(window)
+            )
         # the more, the more with its margin: the highest base of the hour is the highest recommendation
         return at_any_risk(base * (1 + margin(base, past.resource)), risks)
 
@@ -54,7 +59,9 @@ def margin(limit: Floats, resource: Resource) -> Floats:
     return 0.15 - 0.05 * np.clip(limit / _LARGE[resource], 0, 1)
 
 
-def load_adjusted(values: Floats, level: float, step: int, half_life: float, width: int | None = None) -> Floats:
+def load_adjusted(
+    values: Floats, level: float, step: int, half_life: float, width: int | None = None
+) -> Floats:
     """Percentile of the load instead of the time: each sample weighs its decayed value.
 
     A service at 1 for nine hours and at 10 for one has a 90th percentile of 1 by time and of 10 by load.
@@ -78,5 +85,7 @@ def load_adjusted(values: Floats, level: float, step: int, half_life: float, wid
         # strictly more than the level: at exactly 9 of 19 parts below, the 90th percentile by load is the upper value
         place = (cumulated >= level * cumulated[-1]).argmax(axis=0)
         found = ordered[place, np.arange(values.shape[1])]
-        highest = np.fmax(highest, np.where(np.isfinite(values[end - width : end]).any(axis=0), found, np.nan))
+        highest = np.fmax(
+            highest, np.where(np.isfinite(values[end - width : end]).any(axis=0), found, np.nan)
+        )
     return highest

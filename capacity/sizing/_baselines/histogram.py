@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from capacity.sizing._policies.base import Floats
 
-__all__ = ["CPU_BUCKETS", "MEMORY_BUCKETS", "Buckets", "decay", "exponential", "linear", "percentile"]
+__all__ = [
+    "CPU_BUCKETS",
+    "MEMORY_BUCKETS",
+    "Buckets",
+    "decay",
+    "exponential",
+    "linear",
+    "percentile",
+]
 
 EPSILON = 1e-4  # a bucket with less weight counts as empty
 
@@ -53,7 +61,9 @@ def linear(highest: float, size: float) -> Buckets:
 
 def exponential(highest: float, first: float, ratio: float) -> Buckets:
     """Growing buckets up to `highest`, and one for what lies above."""
-    return Buckets(first, ratio, math.ceil(math.log(highest * (ratio - 1) / first + 1) / math.log(ratio)) + 1)
+    return Buckets(
+        first, ratio, math.ceil(math.log(highest * (ratio - 1) / first + 1) / math.log(ratio)) + 1
+    )
 
 
 CPU_BUCKETS = exponential(1000.0, 0.01, 1.05)
@@ -70,7 +80,9 @@ def weigh(buckets: Buckets, values: Floats, weights: Floats) -> Floats:
     services = values.shape[1]
     known = np.isfinite(values)
     where = buckets.find(np.where(known, values, 0.0)) + np.arange(services) * buckets.count
-    flat = np.bincount(where[known], np.broadcast_to(weights, values.shape)[known], services * buckets.count)
+    flat = np.bincount(
+        where[known], np.broadcast_to(weights, values.shape)[known], services * buckets.count
+    )
     return np.asarray(flat.reshape(services, buckets.count), np.float64)
 
 

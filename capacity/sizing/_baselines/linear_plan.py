@@ -31,7 +31,9 @@ class Seed:
 
     def limits(self, past: Past, risks: Sequence[float]) -> Floats:
         """The limits after one more look, whatever the risk."""
-        first = np.where(np.isfinite(past.current), past.current, column_max(past.values) * _FIRST_LIMIT)
+        first = np.where(
+            np.isfinite(past.current), past.current, column_max(past.values) * _FIRST_LIMIT
+        )
         seen = self._limits is not None and len(self._limits) == len(first)
         before = self._limits if seen and self._limits is not None else first
         before = np.where(np.isfinite(before), before, first)

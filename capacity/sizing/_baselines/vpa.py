@@ -16,7 +16,13 @@ import numpy as np
 
 from capacity._common.units import MIB
 from capacity.model import Resource
-from capacity.sizing._baselines.histogram import CPU_BUCKETS, MEMORY_BUCKETS, decay, percentile, weigh
+from capacity.sizing._baselines.histogram import (
+    CPU_BUCKETS,
+    MEMORY_BUCKETS,
+    decay,
+    percentile,
+    weigh,
+)
 from capacity.sizing._policies.base import Floats, Past, at_any_risk, column_max
 
 __all__ = ["Vpa", "confidence", "oom_sample", "scaled", "with_margin"]
@@ -50,7 +56,12 @@ class Vpa:
         else:
             peaks = _with_kills(daily_peaks(values, past.step), past)
             age = np.arange(len(peaks) - 1, -1, -1, dtype=np.float64)[:, None] * _DAY
-            base = percentile(MEMORY_BUCKETS, weigh(MEMORY_BUCKETS, peaks, decay(age, _HALF_LIFE)), _LEVEL[self.bound], 1e-9)
+            base = percentile(
+                MEMORY_BUCKETS,
+                weigh(MEMORY_BUCKETS, peaks, decay(age, _HALF_LIFE)),
+                _LEVEL[self.bound],
+                1e-9,
+            )
         amount = with_margin(np.trunc(base * _UNIT[past.resource]))
         if self.bound != "target":
             amount = scaled(amount, confidence(past.values, past.step), self.bound)

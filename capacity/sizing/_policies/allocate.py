@@ -19,7 +19,10 @@ The rest counts relative to each service. CPU that one limit leaves unused other
 _PLACES = (-1.0, 0.0, float(np.log(2.0)))
 _STEPS = 48
 _BARRED = 1e6
-_UNITS, _MOST_CELLS = 10_000, 45_000_000  # of the exact budget solver, and where it stops being affordable
+_UNITS, _MOST_CELLS = (
+    10_000,
+    45_000_000,
+)  # of the exact budget solver, and where it stops being affordable
 
 Indices = NDArray[np.intp]
 
@@ -85,7 +88,9 @@ def cost_of(peaks: Floats, resource: Resource) -> Floats:
     return np.asarray(total * (peaks / peaks.sum())[:, None] + typical / len(peaks))
 
 
-def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats | None = None) -> Indices:
+def within_budget(
+    chances: Floats, peaks: Floats, budget: float, floor: Floats | None = None
+) -> Indices:
     """Margin of each service with the least expected breaches at which the limits add up to `budget` at most.
 
     A multiple-choice knapsack: exact to a ten-thousandth of the budget for fleets up to about forty services, by the price of
@@ -93,7 +98,9 @@ def within_budget(chances: Floats, peaks: Floats, budget: float, floor: Floats |
     """
     cost = np.exp(MARGINS) * peaks[:, None]
     if floor is not None:
-        lowest = np.minimum((floor[:, None] > MARGINS + 1e-9).sum(axis=1), len(MARGINS) - 1).astype(np.intp)
+        lowest = np.minimum((floor[:, None] > MARGINS + 1e-9).sum(axis=1), len(MARGINS) - 1).astype(
+            np.intp
+        )
     else:
         lowest = np.zeros(len(peaks), np.intp)
     cost = np.where(np.arange(len(MARGINS)) < lowest[:, None], np.inf, cost)
@@ -117,7 +124,9 @@ def _barred(chances: Floats, cap: float, floor: Floats | None, highest: Indices)
 
 def _by_table(chances: Floats, cost: Floats, budget: float, lowest: Indices) -> Indices:
     """Dynamic programming over the services; `best[u]` is the least sum of chances that `u` units of the budget buy."""
-    units = np.where(np.isfinite(cost), np.ceil(np.minimum(cost / budget, 2.0) * _UNITS), 2 * _UNITS).astype(np.intp)
+    units = np.where(
+        np.isfinite(cost), np.ceil(np.minimum(cost / budget, 2.0) * _UNITS), 2 * _UNITS
+    ).astype(np.intp)
     best = np.zeros(_UNITS + 1)
     picks = []
     for needs, risks in zip(units, chances, strict=True):

@@ -36,9 +36,15 @@ _WEEK = 7
 _HELD_OUT = 2  # weeks kept back to measure how wrong the chances are
 _JUDGED = 400  # services whose held-out weeks are looked at
 _FORECAST_DAYS = 28
-_FORECAST, _FORECAST_ALONE = 0.1, 0.5  # weight of the forecaster beside a learned forest, and beside the prior
+_FORECAST, _FORECAST_ALONE = (
+    0.1,
+    0.5,
+)  # weight of the forecaster beside a learned forest, and beside the prior
 _MOST_ALONE = float(np.log(3.0))  # the highest margin on the prior's word
-_FURTHER, _BEYOND = 1.25, float(np.log(2.0))  # how much further than ever before a peak may be thought to stray
+_FURTHER, _BEYOND = (
+    1.25,
+    float(np.log(2.0)),
+)  # how much further than ever before a peak may be thought to stray
 _FLOOR = FEATURES.index("lowest daily peak")
 _STEADY, _STEADY_DAYS = 0.98, 14.0
 EVEN_ODDS = 0.5
@@ -70,7 +76,10 @@ class Outlook:
         """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins it is the nearest one's."""
         with np.errstate(divide="ignore", invalid="ignore"):
             margins = np.log(limits / self.peaks)
-        found = [np.interp(margin, MARGINS, row) for margin, row in zip(margins, self.chances, strict=True)]
+        found = [
+            np.interp(margin, MARGINS, row)
+            for margin, row in zip(margins, self.chances, strict=True)
+        ]
         quiet = (self.peaks == 0) & np.isfinite(limits)
         return np.where(quiet, (limits <= 0) * 1.0, np.where(np.isfinite(margins), found, np.nan))
 
@@ -104,7 +113,10 @@ class Study:
         """
         outlook = self.outlook
         services = range(len(outlook.peaks))
-        even = [[outlook.limit(service, EVEN_ODDS / drift) for service in services] for drift in self.drift]
+        even = [
+            [outlook.limit(service, EVEN_ODDS / drift) for service in services]
+            for drift in self.drift
+        ]
         return np.fmax(self.steady, np.minimum(even, np.exp(outlook.tops) * outlook.peaks))
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
@@ -112,15 +124,24 @@ class Study:
 
         None is below the steady peak where the budget has room for that; NaN where one is taken no times.
         """
-        outlook, count = self.outlook, np.ones(len(self.outlook.peaks)) if copies is None else copies
+        outlook, count = (
+            self.outlook,
+            np.ones(len(self.outlook.peaks)) if copies is None else copies,
+        )
         known = (outlook.peaks > 0) & (count > 0)
-        answer = np.where(np.isfinite(outlook.peaks) & (count > 0), np.maximum(outlook.peaks, 0.0), np.nan)
+        answer = np.where(
+            np.isfinite(outlook.peaks) & (count > 0), np.maximum(outlook.peaks, 0.0), np.nan
+        )
         if known.any():
             chances, peaks = outlook.chances[known], outlook.peaks[known]
             dear, steady = peaks * count[known], float((self.steady * count)[known].sum())
-            chosen = within_budget(chances, dear, budget, np.log(np.maximum(self.steady[known], LEAST) / peaks))
+            chosen = within_budget(
+                chances, dear, budget, np.log(np.maximum(self.steady[known], LEAST) / peaks)
+            )
             if (np.exp(MARGINS[chosen]) * dear).sum() > budget:
-                if steady <= budget:  # too little for the next step of every margin: all share alike what is left
+                if (
+                    steady <= budget
+                ):  # too little for the next step of every margin: all share alike what is left
                     answer[known] = self.steady[known] * (budget / steady)
                     return answer
                 chosen = within_budget(chances, dear, budget)
@@ -145,14 +166,22 @@ class Capacity:
     def study(self, past: Past, risks: Sequence[float]) -> Study:
         """The limits, and the chances they were chosen by."""
         outlook = self.outlook(past)
-        answer = np.where(np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan) * np.ones((len(risks), 1))
+        answer = np.where(
+            np.isfinite(outlook.peaks), np.maximum(outlook.peaks, 0.0), np.nan
+        ) * np.ones((len(risks), 1))
         known = outlook.peaks > 0
         steps = _steps(risks)
         drift = self.drift(past, steps) if known.any() else np.ones(len(steps))
-        chances, peaks, floors, tops = (each[known] for each in (outlook.chances, outlook.peaks, outlook.floors, outlook.tops))
+        chances, peaks, floors, tops = (
+            each[known] for each in (outlook.chances, outlook.peaks, outlook.floors, outlook.tops)
+        )
         margins = np.zeros((len(steps), len(peaks)))
         for number, step in enumerate(steps) if known.any() else ():
-            margins[number] = MARGINS[allocate(chances, peaks, step / drift[number], most(step), floors, tops, past.resource)]
+            margins[number] = MARGINS[
+                allocate(
+                    chances, peaks, step / drift[number], most(step), floors, tops, past.resource
+                )
+            ]
         first = steps.index(_LADDER[_FIRST])
         margins[first:] = np.maximum.accumulate(margins[first:], axis=0)
         margins[first::-1] = np.minimum.accumulate(margins[first::-1], axis=0)
@@ -163,7 +192,9 @@ class Capacity:
     def outlook(self, past: Past) -> Outlook:
         """Chances for the horizon after `past`."""
         days = _days(past)
-        return self._outlook(past, days, len(days), self._fit(days, len(days) - _WEEK), horizon=past.horizon)
+        return self._outlook(
+            past, days, len(days), self._fit(days, len(days) - _WEEK), horizon=past.horizon
+        )
 
     def drift(self, past: Past, risks: Sequence[float]) -> Floats:
         """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior.
@@ -181,14 +212,27 @@ class Capacity:
         model, weeks = self._fit(days, cut), 0
         for back in range(1, _HELD_OUT + 1):
             now = len(days) - _WEEK * back
-            judged = _some(np.flatnonzero(np.isfinite(days.next_peak(now)) & (days.base(now) > 0) & days.alive(now)), _JUDGED)
+            judged = _some(
+                np.flatnonzero(
+                    np.isfinite(days.next_peak(now)) & (days.base(now) > 0) & days.alive(now)
+                ),
+                _JUDGED,
+            )
             if not len(judged):
                 continue
             weeks += 1
             outlook = self._outlook(past, days, now, model, judged)
             peak, unit = days.next_peak(now)[judged], outlook.peaks
             for number, risk in enumerate(risks):
-                chosen = allocate(outlook.chances, unit, risk, most(risk), outlook.floors, outlook.tops, past.resource)
+                chosen = allocate(
+                    outlook.chances,
+                    unit,
+                    risk,
+                    most(risk),
+                    outlook.floors,
+                    outlook.tops,
+                    past.resource,
+                )
                 realised[number] += (peak > np.exp(MARGINS[chosen]) * unit).sum()
                 expected[number] += outlook.chances[np.arange(len(chosen)), chosen].sum()
         weight = np.maximum(prior["least"], prior["weeks"] * expected / max(weeks, 1))
@@ -196,7 +240,9 @@ class Capacity:
 
     def _fit(self, days: Days, last: int) -> Any:
         """What past weeks that began on day `last` at the latest teach; None = too little."""
-        return learn(days, range(_FIRST_ORIGIN, last + 1), np.arange(days.table.shape[1]), self.seed)
+        return learn(
+            days, range(_FIRST_ORIGIN, last + 1), np.arange(days.table.shape[1]), self.seed
+        )
 
     def _outlook(
         self,
@@ -216,22 +262,32 @@ class Capacity:
         chances = assumed(now, past.resource)
         if model is not None:
             chances = trust * model(now) + (1 - trust) * chances
-        if horizon != _WEEK:  # what is learned is learned by the week; each further one may do it as well
+        if (
+            horizon != _WEEK
+        ):  # what is learned is learned by the week; each further one may do it as well
             chances = 1 - (1 - chances) ** (horizon / _WEEK)
         if self.forecasts:
             told = chances_from(self._forecast(past, days, day, chosen, horizon), peaks)
             weight = trust * _FORECAST + (1 - trust) * _FORECAST_ALONE
             chances = np.where(np.isfinite(told), weight * told + (1 - weight) * chances, chances)
-        tops = (1 - trust) * _MOST_ALONE + trust * (_FURTHER * _borne_out(days, day)[chosen] + _BEYOND)
-        return Outlook(peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], tops, trust)
+        tops = (1 - trust) * _MOST_ALONE + trust * (
+            _FURTHER * _borne_out(days, day)[chosen] + _BEYOND
+        )
+        return Outlook(
+            peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], tops, trust
+        )
 
-    def _forecast(self, past: Past, days: Days, day: int, chosen: NDArray[np.intp], horizon: float) -> Floats:
+    def _forecast(
+        self, past: Past, days: Days, day: int, chosen: NDArray[np.intp], horizon: float
+    ) -> Floats:
         """Services x `PEAK_LEVELS` for the horizon that begins with `day`; NaN where the forecaster offers none."""
         if past.forecast is not None and day == len(days):
             return past.forecast[chosen]
         if horizon != _WEEK:
             return _peak_quantiles(past, len(days) - day, chosen, horizon)
-        kept, quantiles = self._kept.get(day, (np.zeros(0, np.intp), np.zeros((0, len(PEAK_LEVELS)))))
+        kept, quantiles = self._kept.get(
+            day, (np.zeros(0, np.intp), np.zeros((0, len(PEAK_LEVELS))))
+        )
         if not np.isin(chosen, kept).all():
             kept, quantiles = chosen, _peak_quantiles(past, len(days) - day, chosen)
             self._kept[day] = (kept, quantiles)
@@ -280,16 +336,26 @@ def _some(services: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     return services[:: max(1, -(-len(services) // count))]
 
 
-def _peak_quantiles(past: Past, days_ago: int, chosen: NDArray[np.intp], horizon: float = _WEEK) -> Floats:
+def _peak_quantiles(
+    past: Past, days_ago: int, chosen: NDArray[np.intp], horizon: float = _WEEK
+) -> Floats:
     """The forecaster's distribution of the peak of the week, or horizon, that began `days_ago`, from the samples before."""
     from capacity.forecasting import Forecaster
 
     length = max(1, 86_400 // past.step)
     end = len(past.values) - days_ago * length
     values = past.values[max(0, end - _FORECAST_DAYS * length) : end, chosen]
-    index = pd.date_range("2000-01-03", periods=len(values), freq=pd.Timedelta(seconds=past.step), tz="UTC")
-    usage = pd.DataFrame(values, index=index, columns=[f"fleet/{number}" for number in range(len(chosen))])
-    peaks = Forecaster(quantiles=PEAK_LEVELS, random_state=0).fit(usage).predict_peak(pd.Timedelta(days=horizon))
+    index = pd.date_range(
+        "2000-01-03", periods=len(values), freq=pd.Timedelta(seconds=past.step), tz="UTC"
+    )
+    usage = pd.DataFrame(
+        values, index=index, columns=[f"fleet/{number}" for number in range(len(chosen))]
+    )
+    peaks = (
+        Forecaster(quantiles=PEAK_LEVELS, random_state=0)
+        .fit(usage)
+        .predict_peak(pd.Timedelta(days=horizon))
+    )
     return peaks.reindex(usage.columns).to_numpy(np.float64)
 
 
@@ -313,7 +379,11 @@ def assumed(now: Floats, resource: Resource) -> Floats:
     told = np.empty((len(now), len(MARGINS)))
     tables = _prior()["strata"][resource]
     for row, (days, spread) in enumerate(zip(now[:, _KNOWN_DAYS], now[:, _SPREAD], strict=True)):
-        entry = next(entry for entry in tables if days < entry["days_below"] and spread < entry["spread_below"])
+        entry = next(
+            entry
+            for entry in tables
+            if days < entry["days_below"] and spread < entry["spread_below"]
+        )
         told[row] = 1 - np.interp(MARGINS, entry["strays"], _prior()["levels"], left=0.0, right=1.0)
     return told
 

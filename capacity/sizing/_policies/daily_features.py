@@ -60,7 +60,11 @@ FEATURES = (
     "past weeks seen",
     "days with samples",
 )
-BASES = (None, "peak of all days", "peak of 7 days")  # what a next peak may be a multiple of, beside that of 14 days
+BASES = (
+    None,
+    "peak of all days",
+    "peak of 7 days",
+)  # what a next peak may be a multiple of, beside that of 14 days
 _UNKNOWN = -9.0
 
 
@@ -122,11 +126,20 @@ def _day(values: Floats, step: int) -> Floats:
     ordered = -np.sort(np.where(known, -values, np.inf), axis=0)
     second = ordered[np.minimum(1, np.maximum(count - 1, 0)), np.arange(values.shape[1])]
     levels = [column_quantile(values, level) for level in _LEVELS]
-    rows = [column_max(values), second, *levels, mean, column_quantile(values, 0.0), _busiest_hour(values, known, step)]
+    rows = [
+        column_max(values),
+        second,
+        *levels,
+        mean,
+        column_quantile(values, 0.0),
+        _busiest_hour(values, known, step),
+    ]
     return np.where(count > 0, np.stack(rows), np.nan).T
 
 
-def _busiest_hour(values: Floats, known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], step: int) -> Floats:
+def _busiest_hour(
+    values: Floats, known: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], step: int
+) -> Floats:
     """Highest mean of an hour."""
     length = max(1, 3_600 // step)
     hours = max(1, len(values) // length)
@@ -147,9 +160,18 @@ def features(days: Floats) -> Floats:
     def relative(size: Floats) -> Floats:
         return np.asarray(np.clip(_log(size) - unit, -6.0, 3.0))
 
-    weeks = _log(np.stack([column_max(peaks[max(0, count - _WEEK * (k + 1)) : max(0, count - _WEEK * k)]) for k in range(4)]))
+    weeks = _log(
+        np.stack(
+            [
+                column_max(peaks[max(0, count - _WEEK * (k + 1)) : max(0, count - _WEEK * k)])
+                for k in range(4)
+            ]
+        )
+    )
     ordered, ordered_month = _descending(recent), _descending(month)
-    rank = np.argsort(np.argsort(np.where(np.isfinite(unit), unit, -np.inf), kind="stable"), kind="stable") / max(len(unit), 1)
+    rank = np.argsort(
+        np.argsort(np.where(np.isfinite(unit), unit, -np.inf), kind="stable"), kind="stable"
+    ) / max(len(unit), 1)
     columns = [
         *(relative(column_max(peaks[-span:])) for span in (1, 2, 3, 7, 28)),
         relative(column_max(peaks)),
@@ -170,17 +192,27 @@ def features(days: Floats) -> Floats:
         *_excesses(peaks),
         np.isfinite(peaks).sum(axis=0),
     ]
-    return np.nan_to_num(np.stack(columns, axis=1).astype(np.float64), nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN)
+    return np.nan_to_num(
+        np.stack(columns, axis=1).astype(np.float64), nan=_UNKNOWN, posinf=_UNKNOWN, neginf=_UNKNOWN
+    )
 
 
 def _excesses(peaks: Floats) -> list[Floats]:
     """How far past weeks went beyond the peak of the 14 days before them."""
     origins = range(_WEEK, len(peaks) - _WEEK + 1, 3)
-    past = [_log(column_max(peaks[day : day + _WEEK])) - _log(column_max(peaks[max(0, day - _RECENT) : day])) for day in origins]
+    past = [
+        _log(column_max(peaks[day : day + _WEEK]))
+        - _log(column_max(peaks[max(0, day - _RECENT) : day]))
+        for day in origins
+    ]
     table = np.stack(past) if past else np.full((1, peaks.shape[1]), np.nan)
     known = np.isfinite(table)
     above = np.where(known, np.maximum(table, 0.0), np.nan)
-    often = np.where(known.any(axis=0), (known & (table > 0)).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.nan)
+    often = np.where(
+        known.any(axis=0),
+        (known & (table > 0)).sum(axis=0) / np.maximum(known.sum(axis=0), 1),
+        np.nan,
+    )
     seen = np.full(peaks.shape[1], float(min(len(past), 12)))
     return [column_max(table), _mean(table), often, _spread(table), _mean(above), table[-1], seen]
 

@@ -17,7 +17,12 @@ from capacity.sizing._policies.daily_features import BASES, FEATURES, Days
 __all__ = ["MARGINS", "learn"]
 
 MARGINS = np.concatenate(
-    [np.arange(-2.5, -0.5, 0.1), np.arange(-0.5, 0.6, 0.025), np.arange(0.6, 1.5, 0.05), np.arange(1.5, 4.05, 0.1)]
+    [
+        np.arange(-2.5, -0.5, 0.1),
+        np.arange(-0.5, 0.6, 0.025),
+        np.arange(0.6, 1.5, 0.05),
+        np.arange(1.5, 4.05, 0.1),
+    ]
 )  # logarithms of the multiple of the trailing peak
 _GRID = np.arange(-3.0, 4.01, 0.05)
 _TREES, _LEAF, _SHARE, _COLUMNS = 75, 30, 0.5, 0.6
@@ -25,7 +30,12 @@ _LEAST_ROWS = 60
 _MOST_ROWS = 20_000
 
 
-def learn(days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], np.dtype[np.intp]], seed: int) -> _Chances | None:
+def learn(
+    days: Days,
+    origins: Sequence[int],
+    services: np.ndarray[tuple[int], np.dtype[np.intp]],
+    seed: int,
+) -> _Chances | None:
     """Fit on past weeks.
 
     Args:
@@ -62,7 +72,9 @@ def learn(days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], n
 _Chances = Callable[[Floats], Floats]
 
 
-def _past_weeks(days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], np.dtype[np.intp]]) -> tuple[Floats, Floats]:
+def _past_weeks(
+    days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> tuple[Floats, Floats]:
     """Features of past mornings, and the logarithm of the following week's peak over the trailing one."""
     stride = max(1, -(-len(origins) * len(services) // _MOST_ROWS))
     rows, strays = [np.zeros((0, len(FEATURES)))], [np.zeros(0)]
@@ -82,13 +94,18 @@ def _tail_of(trees: object, rows: Floats, target: Floats) -> Callable[[Floats], 
     leaves = trees.apply(rows)  # type: ignore[attr-defined]  # scikit-learn ships no types
     tables = []
     for leaf in leaves.T:
-        counts = np.bincount(leaf * width + place, minlength=(leaf.max() + 1) * width).reshape(-1, width)
+        counts = np.bincount(leaf * width + place, minlength=(leaf.max() + 1) * width).reshape(
+            -1, width
+        )
         total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
         tables.append((1 - np.cumsum(counts, axis=1)[:, :-1] / total).astype(np.float32))
 
     def tail(now: Floats) -> Floats:
         found = trees.apply(now)  # type: ignore[attr-defined]
-        return np.asarray(sum(table[leaf].astype(np.float64) for table, leaf in zip(tables, found.T, strict=True)) / len(tables))
+        return np.asarray(
+            sum(table[leaf].astype(np.float64) for table, leaf in zip(tables, found.T, strict=True))
+            / len(tables)
+        )
 
     return tail
 
@@ -96,4 +113,6 @@ def _tail_of(trees: object, rows: Floats, target: Floats) -> Callable[[Floats], 
 def _at_margins(tail: Floats, now: Floats, base: str | None) -> Floats:
     """Chances at multiples of the trailing peak from those at multiples of another base."""
     shift = now[:, FEATURES.index(base)] if base else np.zeros(len(now))
-    return np.stack([np.interp(MARGINS - by, _GRID, row) for by, row in zip(shift, tail, strict=True)])
+    return np.stack(
+        [np.interp(MARGINS - by, _GRID, row) for by, row in zip(shift, tail, strict=True)]
+    )

@@ -36,7 +36,11 @@ class Strikes:
     rows: pd.DataFrame
 
     def under(
-        self, service: str, limit: float, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
+        self,
+        service: str,
+        limit: float,
+        start: pd.Timestamp | None = None,
+        end: pd.Timestamp | None = None,
     ) -> tuple[float, float]:
         """Kills, and minutes held at the ceiling, that a limit would have met as well: one at or below that ceiling.
 
@@ -55,7 +59,11 @@ class Strikes:
 
 
 def find_strikes(
-    usage: pd.DataFrame, limits: pd.DataFrame, *, kills: pd.DataFrame | None = None, throttled: pd.DataFrame | None = None
+    usage: pd.DataFrame,
+    limits: pd.DataFrame,
+    *,
+    kills: pd.DataFrame | None = None,
+    throttled: pd.DataFrame | None = None,
 ) -> Strikes:
     """Every kill for memory, and every sample held back, of a window under the limits then in force.
 
@@ -69,14 +77,22 @@ def find_strikes(
     if throttled is None:
         in_force = _at(limits, usage.index, usage.columns)
         minutes = _minutes(usage)
-        parts.append(_strikes(minutes, limits, abs(usage - in_force) <= _TOUCHING * in_force, "minutes"))
+        parts.append(
+            _strikes(minutes, limits, abs(usage - in_force) <= _TOUCHING * in_force, "minutes")
+        )
     else:
-        parts.append(_strikes(_minutes(throttled), limits, throttled > THROTTLED_TOO_MUCH, "minutes"))
-    rows = pd.concat(parts, ignore_index=True).reindex(columns=["service", "time", "ceiling", "kills", "minutes"])
+        parts.append(
+            _strikes(_minutes(throttled), limits, throttled > THROTTLED_TOO_MUCH, "minutes")
+        )
+    rows = pd.concat(parts, ignore_index=True).reindex(
+        columns=["service", "time", "ceiling", "kills", "minutes"]
+    )
     return Strikes(rows.fillna({"kills": 0.0, "minutes": 0.0}))
 
 
-def _strikes(counts: pd.DataFrame, limits: pd.DataFrame, struck: pd.DataFrame, name: str) -> pd.DataFrame:
+def _strikes(
+    counts: pd.DataFrame, limits: pd.DataFrame, struck: pd.DataFrame, name: str
+) -> pd.DataFrame:
     """A row for each true cell of `struck` that had a limit."""
     times, services = np.nonzero(struck.to_numpy())
     in_force = _at(limits, counts.index, counts.columns).to_numpy()
@@ -97,14 +113,20 @@ def _at(limits: pd.DataFrame, times: pd.Index, services: pd.Index) -> pd.DataFra
     if not len(known.index):
         return pd.DataFrame(np.nan, index=times, columns=services)
     steps = max(1, round(_LINGERS / (step_of(known) or _LINGERS)))
-    return known.ffill(limit=steps).bfill(limit=steps).reindex(times, method="ffill", tolerance=_LINGERS)
+    return (
+        known.ffill(limit=steps)
+        .bfill(limit=steps)
+        .reindex(times, method="ffill", tolerance=_LINGERS)
+    )
 
 
 def _minutes(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(step_of(frame) / _MINUTE, index=frame.index, columns=frame.columns)
 
 
-def judge(usage: pd.DataFrame, limits: pd.Series[float], busy: pd.Series[float], suffix: str = "") -> pd.DataFrame:
+def judge(
+    usage: pd.DataFrame, limits: pd.Series[float], busy: pd.Series[float], suffix: str = ""
+) -> pd.DataFrame:
     """The window replayed under each limit; `busy` is the 95th percentile of each service's usage.
 
     Returns:
@@ -151,4 +173,6 @@ def others(
     past = Past(usage.to_numpy(np.float64), step, resource, current, horizon=days, kills=counts)
     if not len(usage.columns) or not len(usage.index):
         return pd.DataFrame(index=usage.columns, columns=pd.Index(list(names)), dtype=np.float64)
-    return pd.DataFrame({name: POLICIES[name]().limits(past, (risk,))[0] for name in names}, index=usage.columns)
+    return pd.DataFrame(
+        {name: POLICIES[name]().limits(past, (risk,))[0] for name in names}, index=usage.columns
+    )

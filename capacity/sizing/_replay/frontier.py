@@ -16,10 +16,14 @@ _WINDOW = pd.Timedelta("14D")
 def trailing_peaks(usage: pd.DataFrame, times: pd.Index) -> pd.DataFrame:
     """Peak of the 14 days before each time: times x services."""
     index = usage.index
-    return pd.DataFrame({time: usage[(index >= time - _WINDOW) & (index < time)].max() for time in times}).T
+    return pd.DataFrame(
+        {time: usage[(index >= time - _WINDOW) & (index < time)].max() for time in times}
+    ).T
 
 
-def frontier(replayed: pd.DataFrame, usage: pd.DataFrame, tolerance: float = TOLERANCE) -> pd.DataFrame:
+def frontier(
+    replayed: pd.DataFrame, usage: pd.DataFrame, tolerance: float = TOLERANCE
+) -> pd.DataFrame:
     """One row a policy and risk.
 
     Args:
@@ -35,10 +39,14 @@ def frontier(replayed: pd.DataFrame, usage: pd.DataFrame, tolerance: float = TOL
     """
     columns = ["breached", "breach_minutes", "total", "typical", "slack", "changes", "weeks"]
     if replayed.empty:
-        return pd.DataFrame(columns=columns, index=pd.MultiIndex.from_arrays([[], []], names=["policy", "risk"]))
+        return pd.DataFrame(
+            columns=columns, index=pd.MultiIndex.from_arrays([[], []], names=["policy", "risk"])
+        )
     peaks = trailing_peaks(usage, pd.Index(replayed["time"].unique())).stack()  # noqa: PD013 - times and services as one index
     rows = replayed.assign(changed=_changed(replayed, tolerance))
-    rows = rows.assign(base=peaks.reindex(pd.MultiIndex.from_frame(replayed[["time", "service"]])).to_numpy())
+    rows = rows.assign(
+        base=peaks.reindex(pd.MultiIndex.from_frame(replayed[["time", "service"]])).to_numpy()
+    )
     rows = rows[rows["base"] > 0]
     # a limit of nothing would make the geometric mean nothing
     rows = rows.assign(ratio=np.log(np.maximum(rows["limit"], 0.01 * rows["base"]) / rows["base"]))
@@ -59,13 +67,17 @@ def frontier(replayed: pd.DataFrame, usage: pd.DataFrame, tolerance: float = TOL
 
 def _changed(replayed: pd.DataFrame, tolerance: float) -> pd.Series[float]:
     """1 where a decision changes the limit in force by more than the tolerance, 0 where not; NaN for a service's first."""
-    wide = replayed.pivot_table(index=["policy", "risk", "service"], columns="time", values="limit", sort=True)
+    wide = replayed.pivot_table(
+        index=["policy", "risk", "service"], columns="time", values="limit", sort=True
+    )
     limits = wide.to_numpy(np.float64)
     changes: Floats = np.full(limits.shape, np.nan)
     in_force: Floats = np.full(len(limits), np.nan)
     for column, limit in enumerate(limits.T):
         known = np.isfinite(limit) & np.isfinite(in_force)
-        moved = (limit > in_force * (1 + tolerance * RAISED_FROM)) | (limit < in_force * (1 - tolerance))
+        moved = (limit > in_force * (1 + tolerance * RAISED_FROM)) | (
+            limit < in_force * (1 - tolerance)
+        )
         changes[:, column] = np.where(known, moved, np.nan)
         in_force = np.where(np.isfinite(limit) & (moved | np.isnan(in_force)), limit, in_force)
     rows = wide.index.get_indexer(pd.MultiIndex.from_frame(replayed[["policy", "risk", "service"]]))

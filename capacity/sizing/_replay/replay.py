@@ -83,7 +83,9 @@ def replay(
     whole = values[: len(values) // length * length]
     days = Days(days_of(whole if len(whole) else values, round(step.total_seconds())))
     parts = []
-    for position in _decisions(len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)):
+    for position in _decisions(
+        len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)
+    ):
         ahead = values[position : position + round(pd.Timedelta(horizon) / step)]
         peak = column_max(ahead)
         # a decision within a day has days of its own
@@ -102,20 +104,33 @@ def replay(
             limits = rule.limits(past, risk)
             outcome = _outcome(limits, before.get(name), ahead, peak, step)
             keys = {"policy": name, "time": index[position]}
-            parts += [_rows(keys | {"risk": asked}, usage.columns, seen, outcome, row) for row, asked in enumerate(risk)]
+            parts += [
+                _rows(keys | {"risk": asked}, usage.columns, seen, outcome, row)
+                for row, asked in enumerate(risk)
+            ]
             before[name] = limits
     return _table(parts)
 
 
-def _decisions(points: int, step: pd.Timedelta, every: pd.Timedelta, horizon: pd.Timedelta, first: pd.Timedelta) -> range:
+def _decisions(
+    points: int, step: pd.Timedelta, every: pd.Timedelta, horizon: pd.Timedelta, first: pd.Timedelta
+) -> range:
     """Positions of the first sample after each decision whose whole horizon is known."""
-    return range(round(first / step), points - round(horizon / step) + 1, max(1, round(every / step)))
+    return range(
+        round(first / step), points - round(horizon / step) + 1, max(1, round(every / step))
+    )
 
 
-def _outcome(limits: Floats, before: Floats | None, ahead: Floats, peak: Floats, step: pd.Timedelta) -> dict[str, Any]:
+def _outcome(
+    limits: Floats, before: Floats | None, ahead: Floats, peak: Floats, step: pd.Timedelta
+) -> dict[str, Any]:
     """Every column of the result, each of shape (risks, services)."""
     above = np.stack([(ahead > limit).sum(axis=0) for limit in limits])
-    changed = np.full(limits.shape, np.nan) if before is None else np.abs(limits - before) > _SAME * np.abs(before)
+    changed = (
+        np.full(limits.shape, np.nan)
+        if before is None
+        else np.abs(limits - before) > _SAME * np.abs(before)
+    )
     return {
         "limit": limits,
         "peak": np.broadcast_to(peak, limits.shape),
@@ -129,7 +144,12 @@ def _outcome(limits: Floats, before: Floats | None, ahead: Floats, peak: Floats,
 def _slack(limits: Floats, ahead: Floats, step: pd.Timedelta) -> Floats:
     """(limit - p95 of the day's samples) / limit, averaged over the days, as far as it is positive."""
     length = max(1, round(_DAY / step.total_seconds()))
-    daily = np.stack([column_quantile(ahead[start : start + length], 0.95) for start in range(0, len(ahead), length)])
+    daily = np.stack(
+        [
+            column_quantile(ahead[start : start + length], 0.95)
+            for start in range(0, len(ahead), length)
+        ]
+    )
     known = np.isfinite(daily)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.clip((limits[:, None] - daily) / limits[:, None], 0.0, 1.0)
@@ -137,13 +157,32 @@ def _slack(limits: Floats, ahead: Floats, step: pd.Timedelta) -> Floats:
     return np.asarray(total / np.maximum(known.sum(axis=0), 1))
 
 
-def _rows(keys: dict[str, Any], services: pd.Index[Any], seen: Any, outcome: dict[str, Any], row: int) -> pd.DataFrame:
+def _rows(
+    keys: dict[str, Any], services: pd.Index[Any], seen: Any, outcome: dict[str, Any], row: int
+) -> pd.DataFrame:
     kept = seen & np.isfinite(outcome["limit"][row])
-    return pd.DataFrame({**keys, "service": services[kept], **{name: column[row][kept] for name, column in outcome.items()}})
+    return pd.DataFrame(
+        {
+            **keys,
+            "service": services[kept],
+            **{name: column[row][kept] for name, column in outcome.items()},
+        }
+    )
 
 
 def _table(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    columns = ["policy", "risk", "time", "service", "limit", "peak", "breached", "breach_minutes", "slack", "changed"]
+    columns = [
+        "policy",
+        "risk",
+        "time",
+        "service",
+        "limit",
+        "peak",
+        "breached",
+        "breach_minutes",
+        "slack",
+        "changed",
+    ]
     if not parts:
         return pd.DataFrame(columns=columns)
     return pd.concat(parts, ignore_index=True)[columns]

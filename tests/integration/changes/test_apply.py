@@ -21,12 +21,20 @@ from tests.fixtures.fleet import MIB, Fleet, cpus, memory, other, plan_of, proje
 def test_container_and_file_change_together(shop: Fleet) -> None:
     """Raises and lowers of memory and CPU reach the Engine and the file, and nothing else in the file changes."""
     file = shop.up(project(web="mem_limit: 64m; cpus: 0.5", db=""))
-    plan = plan_of(memory("shop/web", 64, 96), cpus("shop/web", 0.5, 0.3, throttled_after=1.0), memory("shop/db", None, 128))
+    plan = plan_of(
+        memory("shop/web", 64, 96),
+        cpus("shop/web", 0.5, 0.3, throttled_after=1.0),
+        memory("shop/db", None, 128),
+    )
     result = apply_plan(plan, shop.settings(observe=0.5))
     assert result.state == "finished"
     assert [outcome.state for outcome in result.outcomes] == ["done"] * 3
     limits = shop.limits("shop-web-1")
-    assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"]) == (96 * MIB, 192 * MIB, 300_000_000)
+    assert (limits["Memory"], limits["MemorySwap"], limits["NanoCpus"]) == (
+        96 * MIB,
+        192 * MIB,
+        300_000_000,
+    )
     assert shop.memory("shop-db-1") == 128
     limits = "deploy:;  resources:;    limits:;      memory: 128m"
     assert file.read_text() == project(web="mem_limit: 96m; cpus: 0.3", db=limits)
@@ -36,7 +44,9 @@ def test_container_and_file_change_together(shop: Fleet) -> None:
 def test_raises_come_before_lowers(shop: Fleet) -> None:
     """One service's raise is applied before another's lowering, whatever their names."""
     shop.up(project(a="mem_limit: 64m", z="mem_limit: 64m"))
-    result = apply_plan(plan_of(memory("shop/a", 64, 48), memory("shop/z", 64, 96)), shop.settings())
+    result = apply_plan(
+        plan_of(memory("shop/a", 64, 48), memory("shop/z", 64, 96)), shop.settings()
+    )
     assert [outcome.service for outcome in result.outcomes] == ["shop/z", "shop/a"]
 
 
@@ -58,11 +68,13 @@ def test_a_rollback_restores_every_byte_and_limit(shop: Fleet) -> None:
     file = shop.up(project(web="mem_limit: 100000000b; cpus: 0.5", db=""))
     before = file.read_bytes()
     plan = plan_of(
-        memory("shop/web", 100_000_000 / MIB, 200), memory("shop/db", None, 64), cpus("shop/db", None, 1.0, throttled_after=1)
+        memory("shop/web", 100_000_000 / MIB, 200),
+        memory("shop/db", None, 64),
+        cpus("shop/db", None, 1.0, throttled_after=1),
     )
     settings = shop.settings()
     first = apply_plan(plan, settings)
-    assert [one.state for one in rollback(first.run, settings)] == ["undone", "undone"]
+    assert [result.state for result in rollback(first.run, settings)] == ["undone", "undone"]
     assert file.read_bytes() == before
     limits = shop.limits("shop-web-1")
     assert (limits["Memory"], limits["MemorySwap"]) == (100_000_000, 200_000_000)
@@ -70,7 +82,7 @@ def test_a_rollback_restores_every_byte_and_limit(shop: Fleet) -> None:
     assert db.memory is None
     assert drift(snapshot(settings.engine)) == []
     second = apply_plan(plan, shop.settings(), services="shop/web")
-    assert [one.state for one in rollback(second.run, settings, exact=True)] == ["undone"]
+    assert [result.state for result in rollback(second.run, settings, exact=True)] == ["undone"]
     assert shop.limits("shop-web-1")["Memory"] == 100_000_000
 
 
@@ -104,7 +116,12 @@ def test_every_kind_of_live_change(shop: Fleet) -> None:
     assert drift(snapshot(shop.settings().engine)) == []
     rollback(result.run, shop.settings())
     (web,) = snapshot(shop.settings().engine).of("shop/web")
-    assert (web.pids, web.memory_swap, web.restart_policy, web.started_at) == (None, 128 * MIB, "no", started)
+    assert (web.pids, web.memory_swap, web.restart_policy, web.started_at) == (
+        None,
+        128 * MIB,
+        "no",
+        started,
+    )
 
 
 def test_what_cannot_change_live_takes_a_new_container(shop: Fleet) -> None:
@@ -113,10 +130,17 @@ def test_what_cannot_change_live_takes_a_new_container(shop: Fleet) -> None:
     before = file.read_bytes()
     plan = plan_of(
         other("shop/web", What.ENVIRONMENT, {"MODE": "slow"}, {"MODE": "fast", "MORE": "1"}),
-        other("shop/web", What.HEALTH_CHECK, None, {"test": ["CMD", "true"], "interval": "1s", "retries": 3}),
+        other(
+            "shop/web",
+            What.HEALTH_CHECK,
+            None,
+            {"test": ["CMD", "true"], "interval": "1s", "retries": 3},
+        ),
         memory("shop/web", 64, 96),
     )
-    old = {one.service: one.id for one in snapshot(shop.settings().engine).containers}
+    old = {
+        container.service: container.id for container in snapshot(shop.settings().engine).containers
+    }
     result = apply_plan(plan, shop.settings(observe=1))
     assert [outcome.reason for outcome in result.outcomes] == ["", ""]
     with closing(client(shop.engine)) as api:
@@ -137,7 +161,10 @@ def test_a_quota_stays_a_quota(shop: Fleet) -> None:
     """A container made with a quota refuses NanoCpus, so its quota is changed; back at no limit it has none."""
     shop.run("one", cpu_period=50_000, cpu_quota=25_000)
     shop.run("two")
-    plan = plan_of(cpus("standalone/one", 0.5, 0.8, throttled_after=1), cpus("standalone/two", None, 0.5, throttled_after=1))
+    plan = plan_of(
+        cpus("standalone/one", 0.5, 0.8, throttled_after=1),
+        cpus("standalone/two", None, 0.5, throttled_after=1),
+    )
     assert apply_plan(plan, shop.settings()).state == "finished"
     limits = shop.limits("one")
     assert limits["CpuQuota"] / limits["CpuPeriod"] == 0.8
@@ -171,25 +198,38 @@ def _log(shop: Fleet, name: str) -> str:
 
 def test_a_service_that_gets_worse_goes_back_by_itself(shop: Fleet) -> None:
     """Killed for memory under the new limit: its limit and file come back, the other service's stay, and it is held back."""
-    grow = 'command: ["sh", "-c", "sleep 2; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; sleep 600"]'
+    grow = (
+        'command: ["sh", "-c", "sleep 2; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; sleep 600"]'
+    )
     file = shop.up(
-        project(web="mem_limit: 128m; shm_size: 128m", db="mem_limit: 64m").replace('command: ["sleep", "600"]', grow, 1)
+        project(web="mem_limit: 128m; shm_size: 128m", db="mem_limit: 64m").replace(
+            'command: ["sleep", "600"]', grow, 1
+        )
     )
     plan = plan_of(memory("shop/web", 128, 32), memory("shop/db", 64, 96))
     settings = shop.settings(observe=4)
     result = apply_plan(plan, settings)
     states = {outcome.service: outcome for outcome in result.outcomes}
-    assert (result.state, states["shop/web"].state, states["shop/db"].state) == ("failed", "failed", "done")
+    assert (result.state, states["shop/web"].state, states["shop/db"].state) == (
+        "failed",
+        "failed",
+        "done",
+    )
     assert "memory" in states["shop/web"].reason or "stopped" in states["shop/web"].reason
     assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (128, 96)
     services = load_project(file).services
-    assert (services["web"].resources.memory, services["db"].resources.memory) == (128 * MIB, 96 * MIB)
+    assert (services["web"].resources.memory, services["db"].resources.memory) == (
+        128 * MIB,
+        96 * MIB,
+    )
     held = held_back(settings.apply.journal, datetime.now(UTC), 72)
     assert "held back until" in held["shop/web"]
     again = apply_plan(plan_of(memory("shop/web", 128, 32)), settings)
     assert "held back" in again.refused[0].reason
     assert held_back(settings.apply.journal, datetime.now(UTC) + timedelta(hours=73), 72) == {}
-    assert [one.outcome for one in adjustments(settings.apply.journal, "shop/web")] == ["failed"]
+    assert [
+        adjustment.outcome for adjustment in adjustments(settings.apply.journal, "shop/web")
+    ] == ["failed"]
 
 
 def test_throttling_above_the_promise_goes_back(shop: Fleet) -> None:
@@ -218,7 +258,7 @@ def test_the_first_replica_can_be_the_canary(shop: Fleet) -> None:
     assert [outcome.state for outcome in result.outcomes] == ["done", "done"]
     assert [shop.memory(f"shop-web-{number}") for number in (1, 2, 3)] == [96, 96, 96]
     assert "96m" in file.read_text()
-    assert {one.state for one in rollback(result.run, shop.settings())} == {"undone"}
+    assert {result.state for result in rollback(result.run, shop.settings())} == {"undone"}
     assert [shop.memory(f"shop-web-{number}") for number in (1, 2, 3)] == [64, 64, 64]
     assert "64m" in file.read_text()
 
@@ -226,9 +266,14 @@ def test_the_first_replica_can_be_the_canary(shop: Fleet) -> None:
 def test_plans_for_other_limits_or_times_are_refused(shop: Fleet) -> None:
     """Each change that no longer fits says why; a plan past its time is refused as a whole."""
     file = shop.up(project(web="mem_limit: 64m", db="mem_limit: 64m"))
-    plan = plan_of(memory("shop/web", 48, 96), memory("shop/db", 32, 64), memory("shop/gone", 1, 64), cpus("shop/db", None, 64))
+    plan = plan_of(
+        memory("shop/web", 48, 96),
+        memory("shop/db", 32, 64),
+        memory("shop/gone", 1, 64),
+        cpus("shop/db", None, 64),
+    )
     _, refused = dry_run(plan, shop.settings())
-    reasons = {one.change.label: one.reason for one in refused}
+    reasons = {refusal.change.label: refusal.reason for refusal in refused}
     assert reasons["shop/web memory"] == "the plan was made for 48 MiB, in force is 64 MiB"
     assert reasons["shop/db memory"] == "it is in force already"
     assert "no container" in reasons["shop/gone memory"]
@@ -246,7 +291,10 @@ def test_only_one_apply_at_a_time(shop: Fleet) -> None:
     from capacity.changes._journal.lock import apply_lock
 
     shop.run("one", mem_limit=64 * MIB)
-    with apply_lock(shop.folder / "journal"), pytest.raises(Locked, match=rf"process {os.getpid()}"):
+    with (
+        apply_lock(shop.folder / "journal"),
+        pytest.raises(Locked, match=rf"process {os.getpid()}"),
+    ):
         apply_plan(plan_of(memory("standalone/one", 64, 96)), shop.settings())
 
 
@@ -258,7 +306,9 @@ def test_windows_and_rate_are_kept(shop: Fleet) -> None:
     moment = plan.as_of.replace(hour=12, minute=0)
     with pytest.raises(ChangeRefused, match="No maintenance window"):
         apply_plan(plan, shop.settings(windows=["22:00-04:00"]), clock=lambda: moment)
-    result = apply_plan(plan, shop.settings(most_per_hour=1, windows=["11:30-12:30"]), clock=lambda: moment)
+    result = apply_plan(
+        plan, shop.settings(most_per_hour=1, windows=["11:30-12:30"]), clock=lambda: moment
+    )
     assert [outcome.state for outcome in result.outcomes] == ["done", "refused"]
     assert (shop.memory("one"), shop.memory("two")) == (96, 64)
 
@@ -281,7 +331,7 @@ def test_a_rollback_keeps_what_people_wrote_since(shop: Fleet) -> None:
     run = apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings()).run
     text = file.read_text() + "# a note\n"
     file.write_text(text)
-    assert [one.state for one in rollback(run, shop.settings())] == ["undone"]
+    assert [result.state for result in rollback(run, shop.settings())] == ["undone"]
     assert file.read_text() == text.replace("96m", "64m")
     run = apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings()).run
     file.write_text(file.read_text().replace("96m", "80m"))
@@ -312,7 +362,9 @@ def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop
     change = other("shop/web", What.ENVIRONMENT, None, {"EXTRA": "1"})
     assert apply_plan(plan_of(change), settings).state == "finished"
     with closing(client(shop.engine)) as api:
-        assert {"MODE=slow", "EXTRA=1"} <= set(api.containers.get("shop-web-1").attrs["Config"]["Env"])
+        assert {"MODE=slow", "EXTRA=1"} <= set(
+            api.containers.get("shop-web-1").attrs["Config"]["Env"]
+        )
     assert shop.memory("shop-web-1") == 64
     (shop.folder / "own.env").unlink()
     _, refused = dry_run(plan_of(memory("shop/db", None, 64)), settings)

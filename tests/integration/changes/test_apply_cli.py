@@ -26,7 +26,9 @@ def shop(whole: Fleet, tmp_path: Path) -> Iterator[Fleet]:
     """A project of two services, and its plan."""
     made = in_folder(whole, tmp_path)
     made.up(project(web="mem_limit: 64m", db=""))
-    write_plan(plan_of(memory("shop/web", 64, 96), memory("shop/db", None, 128)), tmp_path / "plan.yaml")
+    write_plan(
+        plan_of(memory("shop/web", 64, 96), memory("shop/db", None, 128)), tmp_path / "plan.yaml"
+    )
     yield made
     made.clear()
 
@@ -39,7 +41,10 @@ def ask(shop: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
 def test_from_the_inventory_to_a_rollback(shop: Fleet) -> None:
     """What a person does on a good day, command by command."""
     containers = json.loads(ask(shop, "inventory", "--json").stdout)["containers"]
-    assert {one["key"]: one["memory"] for one in containers} == {"shop/web": 64 << 20, "shop/db": None}
+    assert {container["key"]: container["memory"] for container in containers} == {
+        "shop/web": 64 << 20,
+        "shop/db": None,
+    }
     shown = ask(shop, "plan", "show", "plan.yaml")
     assert "64 MiB" in shown.stdout
     assert ask(shop, "plan", "validate", "plan.yaml").returncode == 0
@@ -51,7 +56,11 @@ def test_from_the_inventory_to_a_rollback(shop: Fleet) -> None:
     done = ask(shop, "apply", "plan.yaml", "--yes", "--why", "the review", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert (result["state"], shop.memory("shop-web-1"), shop.memory("shop-db-1")) == ("finished", 96, 128)
+    assert (result["state"], shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (
+        "finished",
+        96,
+        128,
+    )
     assert json.loads(ask(shop, "inventory", "--drift", "--json").stdout) == []
     rows = json.loads(ask(shop, "journal", "--json").stdout)
     assert [(row["service"], row["why"], row["outcome"]) for row in rows] == [
@@ -60,7 +69,10 @@ def test_from_the_inventory_to_a_rollback(shop: Fleet) -> None:
     ]
     assert "the review" in ask(shop, "journal", "--service", "shop/db").stdout
     dry = ask(shop, "rollback", result["run"], "--json")
-    assert [(row["service"], row["host"], row["container"], row["what"], row["change"]) for row in json.loads(dry.stdout)] == [
+    assert [
+        (row["service"], row["host"], row["container"], row["what"], row["change"])
+        for row in json.loads(dry.stdout)
+    ] == [
         ("shop/db", "local", "shop-db-1", "memory", "128 MiB -> unlimited"),
         ("shop/web", "local", "shop-web-1", "memory", "96 MiB -> 64 MiB"),
     ]
@@ -77,7 +89,10 @@ def test_refusals_have_their_codes(shop: Fleet) -> None:
     """1 for a change that is refused, 2 for a question that cannot be; a line that says why."""
     write_plan(plan_of(memory("shop/web", 32, 96)), shop.folder / "other.yaml")
     checked = ask(shop, "plan", "validate", "other.yaml")
-    assert (checked.returncode, "in force is 64 MiB" in " ".join(checked.stdout.split())) == (1, True)
+    assert (checked.returncode, "in force is 64 MiB" in " ".join(checked.stdout.split())) == (
+        1,
+        True,
+    )
     assert ask(shop, "apply", "other.yaml").returncode == 1
     assert ask(shop, "apply", "other.yaml", "--json").returncode == 1
     assert ask(shop, "plan", "diff", "plan.yaml", "other.yaml").returncode == 1
@@ -110,14 +125,22 @@ def test_emitted_scripts_work_and_go_back(shop: Fleet) -> None:
         subprocess.run([out / name], env=shop.environment(), check=True, capture_output=True)
         assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (web, db)
     patched = subprocess.run(
-        ["git", "apply", "--check", "out/limits.patch"], cwd=shop.folder, capture_output=True, text=True, check=False
+        ["git", "apply", "--check", "out/limits.patch"],
+        cwd=shop.folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert patched.returncode == 0, patched.stderr
 
 
 def test_commit_and_units(shop: Fleet) -> None:
     """A branch from what the running containers name; sizes that Compose refuses are corrected in place."""
-    for words in (["init", "-q"], ["config", "user.name", "T"], ["config", "user.email", "t@example.org"]):
+    for words in (
+        ["init", "-q"],
+        ["config", "user.name", "T"],
+        ["config", "user.email", "t@example.org"],
+    ):
         subprocess.run(["git", "-C", shop.folder, *words], check=True)
     subprocess.run(["git", "-C", shop.folder, "add", "shop"], check=True)
     subprocess.run(["git", "-C", shop.folder, "commit", "-qm", "start"], check=True)

@@ -72,10 +72,17 @@ def test_a_conflict_takes_the_step_back_and_the_run_goes_on(shop: Fleet) -> None
     """409 from the Engine: that container is as before, the other one is changed."""
     shop.run("one", mem_limit=64 * MIB)
     shop.run("two", mem_limit=64 * MIB)
-    plan = plan_of(other("standalone/one", What.MEMORY_SWAP, 128 * MIB, 32 * MIB), memory("standalone/two", 64, 96))
+    plan = plan_of(
+        other("standalone/one", What.MEMORY_SWAP, 128 * MIB, 32 * MIB),
+        memory("standalone/two", 64, 96),
+    )
     result = apply_plan(plan, shop.settings())
     states = {outcome.service: outcome for outcome in result.outcomes}
-    assert (result.state, states["standalone/one"].state, states["standalone/two"].state) == ("failed", "failed", "done")
+    assert (result.state, states["standalone/one"].state, states["standalone/two"].state) == (
+        "failed",
+        "failed",
+        "done",
+    )
     assert "refused to update one" in states["standalone/one"].reason
     assert (shop.limits("one")["MemorySwap"], shop.memory("two")) == (128 * MIB, 96)
 
@@ -83,9 +90,13 @@ def test_a_conflict_takes_the_step_back_and_the_run_goes_on(shop: Fleet) -> None
 FILL = ["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; sleep 600"]
 
 
-def test_the_engines_own_failure_leaves_file_and_container(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engines_own_failure_leaves_file_and_container(
+    shop: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """500 for a limit below use, which the check before would have caught: the file is put back."""
-    text = project(web="mem_limit: 128m; shm_size: 64m").replace('["sleep", "600"]', '["sh", "-c", "' + FILL[2] + '"]')
+    text = project(web="mem_limit: 128m; shm_size: 64m").replace(
+        '["sleep", "600"]', '["sh", "-c", "' + FILL[2] + '"]'
+    )
     file = shop.up(text)
     with closing(client(shop.engine)) as api:
         wait_for(lambda: b"40+0" in api.containers.get("shop-web-1").logs(), "the memory is in use")
@@ -100,8 +111,13 @@ def test_a_container_removed_before_its_step(shop: Fleet, after: Any) -> None:
     """The step is refused, nothing is touched, the rest of the plan goes on."""
     file = shop.up(project(web="mem_limit: 64m", db="mem_limit: 64m"))
     after(Kind.STARTED, lambda: remove(shop, "shop-db-1"))
-    result = apply_plan(plan_of(memory("shop/web", 64, 96), memory("shop/db", 64, 96)), shop.settings())
-    assert {one.service: one.state for one in result.outcomes} == {"shop/web": "done", "shop/db": "refused"}
+    result = apply_plan(
+        plan_of(memory("shop/web", 64, 96), memory("shop/db", 64, 96)), shop.settings()
+    )
+    assert {outcome.service: outcome.state for outcome in result.outcomes} == {
+        "shop/web": "done",
+        "shop/db": "refused",
+    }
     assert file.read_text().count("96m") == 1
 
 
@@ -191,7 +207,9 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # closing what a full disk did not take
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # closing what a full disk did not take
 def test_a_full_disk_under_the_compose_file(shop: Fleet) -> None:
     """The file is whole, the container keeps its limit."""
     place = shop.folder / "shop"
@@ -209,14 +227,23 @@ def test_a_full_disk_without_a_lock_file(tmp_path: Path) -> None:
     """The lock cannot say whose it is: that is one error with a next step; with room again the lock is had, and is refused."""
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         ballast = fill(tmp_path)
-        with pytest.raises(StorageError, match=r"Cannot write .*lock: No space.*Free the disk"), apply_lock(tmp_path):
+        with (
+            pytest.raises(StorageError, match=r"Cannot write .*lock: No space.*Free the disk"),
+            apply_lock(tmp_path),
+        ):
             raise AssertionError("a lock that names nobody")
         ballast.unlink()
-        with apply_lock(tmp_path), pytest.raises(Locked, match=rf"process {os.getpid()}"), apply_lock(tmp_path):
+        with (
+            apply_lock(tmp_path),
+            pytest.raises(Locked, match=rf"process {os.getpid()}"),
+            apply_lock(tmp_path),
+        ):
             raise AssertionError("two hold the lock")
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # closing what a full disk did not take
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # closing what a full disk did not take
 def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
     """Nothing is done without its line; with room again the run goes on to its end."""
     journal = shop.folder / "journal"
@@ -230,8 +257,8 @@ def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
         (journal / "ballast").unlink()
         halfway = (shop.memory("shop-web-1"), shop.memory("shop-db-1"))
         _, ahead = resume_preview(shop.settings())
-        assert sorted(one.state for one in ahead) == ["would-apply", "would-finish"]
-        assert {one.change for one in ahead} == {"memory 64 MiB -> 96 MiB"}
+        assert sorted(preview.state for preview in ahead) == ["would-apply", "would-finish"]
+        assert {preview.change for preview in ahead} == {"memory 64 MiB -> 96 MiB"}
         asked = capacity("apply", "--resume", folder=shop.folder, **shop.environment())
         assert (asked.returncode, asked.stderr) == (0, "Nothing was changed; --yes does it.\n")
         assert "Dry run: going on with" in asked.stdout
@@ -241,7 +268,9 @@ def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
     assert file.read_text().count("96m") == 2
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # docker-py's sockets to an Engine that died
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # docker-py's sockets to an Engine that died
 @pytest.mark.parametrize("way", ["on", "back"])
 def test_an_engine_that_dies_in_the_middle(tmp_path: Path, after: Any, way: str) -> None:
     """The run stops and says how to go on; with the Engine back both ways lead to a whole state."""
@@ -277,7 +306,10 @@ def kill(engine: Engine) -> None:
 def again(engine: Engine) -> Iterator[None]:
     """The same daemon once more, on the same socket and data."""
     socket = Path(engine.url.removeprefix("unix://"))
-    for left in ("exec/containerd/containerd.pid", "pid"):  # of a process that nobody has reaped yet
+    for left in (
+        "exec/containerd/containerd.pid",
+        "pid",
+    ):  # of a process that nobody has reaped yet
         (socket.parent / left).unlink(missing_ok=True)
     command = [
         require("dockerd"),

@@ -65,19 +65,27 @@ def killed_at(fleet_here: Fleet, line: int, *, torn: bool = False) -> None:
     assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def state(fleet_here: Fleet, file: Path) -> tuple[str, set[tuple[int | None, int | None, float | None]]]:
+def state(
+    fleet_here: Fleet, file: Path
+) -> tuple[str, set[tuple[int | None, int | None, float | None]]]:
     """The file's text, and the limits of both replicas."""
     found = snapshot(fleet_here.settings().engine).of("shop/web")
     assert len(found) == 2
-    return file.read_text(), {(one.memory, one.memory_swap, one.cpus) for one in found}
+    return file.read_text(), {
+        (container.memory, container.memory_swap, container.cpus) for container in found
+    }
 
 
 FORMER = (FILE, {(64 * MIB, 128 * MIB, 0.5)})
 CHANGED = (PLANNED, {(96 * MIB, 192 * MIB, 0.7)})
 
 
-@pytest.mark.parametrize(("line", "torn"), [*((line, False) for line in range(1, LINES + 1)), (3, True), (5, True)])
-def test_goes_on_to_the_plan_or_back(running: tuple[Fleet, Path], tmp_path: Path, line: int, torn: bool) -> None:
+@pytest.mark.parametrize(
+    ("line", "torn"), [*((line, False) for line in range(1, LINES + 1)), (3, True), (5, True)]
+)
+def test_goes_on_to_the_plan_or_back(
+    running: tuple[Fleet, Path], tmp_path: Path, line: int, torn: bool
+) -> None:
     """One interrupted run goes on to the planned state, another back to the former one; nothing is lost, nothing half done."""
     here, file = in_folder(running[0], tmp_path), running[1]
     assert state(here, file) == FORMER
@@ -92,13 +100,18 @@ def test_goes_on_to_the_plan_or_back(running: tuple[Fleet, Path], tmp_path: Path
             apply_plan(PLAN, here.settings())
         halfway = state(here, file)
         _, ahead = resume_preview(here.settings())
-        assert {(one.service, one.state) for one in ahead} <= {("shop/web", "would-finish"), ("shop/web", "would-apply")}
+        assert {(preview.service, preview.state) for preview in ahead} <= {
+            ("shop/web", "would-finish"),
+            ("shop/web", "would-apply"),
+        }
         assert bool(ahead) or halfway == CHANGED
         assert state(here, file) == halfway
         result = resume(here.settings())
         assert result.state == "finished"
     assert state(here, file) == CHANGED
-    assert {one.outcome for one in adjustments(here.settings().apply.journal)} == {"verified"}
+    assert {adjustment.outcome for adjustment in adjustments(here.settings().apply.journal)} == {
+        "verified"
+    }
     assert drift(snapshot(here.settings().engine)) == []
     ((run, _),) = list_runs(here.settings().apply.journal)
     rollback(run, here.settings())
@@ -107,11 +120,13 @@ def test_goes_on_to_the_plan_or_back(running: tuple[Fleet, Path], tmp_path: Path
         again = in_folder(here, tmp_path / "again")
         killed_at(again, line, torn=torn)
         ((run, _),) = list_runs(again.settings().apply.journal)
-        assert {one.state for one in rollback(run, again.settings())} <= {"undone"}
+        assert {result.state for result in rollback(run, again.settings())} <= {"undone"}
         assert state(again, file) == FORMER
 
 
-def test_a_rollback_that_is_killed_is_run_again(running: tuple[Fleet, Path], tmp_path: Path) -> None:
+def test_a_rollback_that_is_killed_is_run_again(
+    running: tuple[Fleet, Path], tmp_path: Path
+) -> None:
     """Half a rollback cannot be resumed as an apply; the same command ends it."""
     here, file = in_folder(running[0], tmp_path), running[1]
     run = apply_plan(PLAN, here.settings()).run

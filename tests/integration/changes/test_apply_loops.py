@@ -21,7 +21,13 @@ LIFE = 2  # seconds
 def grows(shop: Fleet, mib: int) -> None:
     """A container that takes so much memory some seconds after each start, has 16 MiB, and is tried again and again."""
     shell, option, script = block(mib)
-    shop.run("late", [shell, option, f"sleep {LIFE}; {script}"], mem_limit=16 * MIB, memswap_limit=16 * MIB, **LOOP)
+    shop.run(
+        "late",
+        [shell, option, f"sleep {LIFE}; {script}"],
+        mem_limit=16 * MIB,
+        memswap_limit=16 * MIB,
+        **LOOP,
+    )
 
 
 def late(settings: Settings) -> Container:
@@ -47,7 +53,10 @@ def test_too_little_memory_is_found_out_after_the_pause(shop: Fleet) -> None:
     in_pause(settings)
     (done,) = apply_plan(plan_of(memory("standalone/late", 16, 20)), settings).outcomes
     assert done.state == "failed"
-    assert "late was killed for memory" in done.reason or "late restarted (exit code 137)" in done.reason
+    assert (
+        "late was killed for memory" in done.reason
+        or "late restarted (exit code 137)" in done.reason
+    )
     assert late(settings).memory == 16 * MIB
 
 

@@ -47,7 +47,7 @@ def test_the_rest_of_a_canary_of_replicas_is_gone_on_with(shop: Fleet, ends_afte
     ends_after(Kind.VERIFIED, 1, lambda: apply_plan(plan, shop.settings(), canary=1))
     assert sorted(shop.memory(f"shop-web-{number}") for number in (1, 2, 3)) == [64, 64, 96]
     _, ahead = resume_preview(shop.settings())
-    assert [(one.service, one.state) for one in ahead] == [("shop/web", "would-apply")]
+    assert [(preview.service, preview.state) for preview in ahead] == [("shop/web", "would-apply")]
     assert resume(shop.settings()).state == "finished"
     assert [shop.memory(f"shop-web-{number}") for number in (1, 2, 3)] == [96, 96, 96]
     assert "96m" in file.read_text()
@@ -59,20 +59,24 @@ def test_a_part_of_a_run_that_goes_back_leaves_the_rest_open(shop: Fleet, ends_a
     plan = plan_of(memory("shop/web", 64, 96), memory("shop/db", 64, 96))
     ends_after(Kind.INTENT, 2, lambda: apply_plan(plan, shop.settings()))
     ((run, entries),) = list_runs(shop.settings().apply.journal)
-    first, second = (one.service for one in entries if one.kind is Kind.INTENT)
-    assert [one.state for one in rollback(run, shop.settings(), services=first)] == ["undone"]
+    first, second = (entry.service for entry in entries if entry.kind is Kind.INTENT)
+    assert [result.state for result in rollback(run, shop.settings(), services=first)] == ["undone"]
     with pytest.raises(ChangeRefused, match="did not come to its end"):
         apply_plan(plan, shop.settings())
-    assert [one.service for one in rollback(run, shop.settings())] == [second]
+    assert [result.service for result in rollback(run, shop.settings())] == [second]
     assert apply_plan(plan, shop.settings()).state == "finished"
 
 
 def test_a_host_that_went_away_is_named_by_the_resume(shop: Fleet, ends_after: Any) -> None:
     """Steps on it can neither go on nor back: the run stays open, and says how to go on."""
     shop.up(project(web="mem_limit: 64m"))
-    ends_after(Kind.INTENT, 1, lambda: apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings()))
+    ends_after(
+        Kind.INTENT, 1, lambda: apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings())
+    )
     settings = shop.settings()
-    elsewhere = settings.model_copy(update={"engine": settings.engine.model_copy(update={"hosts": {"other": shop.engine.url}})})
+    elsewhere = settings.model_copy(
+        update={"engine": settings.engine.model_copy(update={"hosts": {"other": shop.engine.url}})}
+    )
     with pytest.raises(ApplyFailed, match="here does not answer"):
         resume(elsewhere)
     assert resume(settings).state == "finished"

@@ -25,12 +25,18 @@ def scaled(shop: Fleet, number: int) -> None:
         "--scale",
         f"web={number}",
     ]
-    subprocess.run(words, cwd=shop.folder / "shop", env=shop.environment(), capture_output=True, check=True)
+    subprocess.run(
+        words, cwd=shop.folder / "shop", env=shop.environment(), capture_output=True, check=True
+    )
 
 
 def variables(shop: Fleet) -> list[bool]:
     """Of each running container whether it has the variable."""
-    return ["MODE" in one.environment for one in snapshot(shop.settings().engine).of("shop/web") if one.running]
+    return [
+        "MODE" in container.environment
+        for container in snapshot(shop.settings().engine).of("shop/web")
+        if container.running
+    ]
 
 
 def test_a_scaled_service_keeps_its_number(shop: Fleet) -> None:
@@ -42,7 +48,7 @@ def test_a_scaled_service_keeps_its_number(shop: Fleet) -> None:
     said = capacity("apply", "plan.yaml", folder=shop.folder, **shop.environment())
     assert "docker compose up --detach --no-deps --scale web=2 web\n" in said.stdout
     done = apply_plan(plan, shop.settings())
-    assert ([one.reason for one in done.outcomes], variables(shop)) == ([""], [True] * 2)
+    assert ([outcome.reason for outcome in done.outcomes], variables(shop)) == ([""], [True] * 2)
     scaled(shop, 3)
-    assert [one.state for one in rollback(done.run, shop.settings())] == ["undone"]
+    assert [result.state for result in rollback(done.run, shop.settings())] == ["undone"]
     assert variables(shop) == [False] * 3

@@ -101,18 +101,36 @@ services:
             "ai/ollama",
             What.ENVIRONMENT,
             None,
-            {"OLLAMA_NUM_PARALLEL": "2", "OLLAMA_MAX_LOADED_MODELS": "1", "OLLAMA_KEEP_ALIVE": "5m"},
+            {
+                "OLLAMA_NUM_PARALLEL": "2",
+                "OLLAMA_MAX_LOADED_MODELS": "1",
+                "OLLAMA_KEEP_ALIVE": "5m",
+            },
         ),
-        other("ai/ollama", What.HEALTH_CHECK, None, {"test": ["CMD", "wget", "-q", "-O", "/dev/null", url], "interval": "1s"}),
+        other(
+            "ai/ollama",
+            What.HEALTH_CHECK,
+            None,
+            {"test": ["CMD", "wget", "-q", "-O", "/dev/null", url], "interval": "1s"},
+        ),
     )
     assert apply_plan(rest, shop.settings(observe=1)).state == "finished"
-    wait_for(lambda: snapshot(shop.settings().engine).of("ai/ollama")[0].health == "healthy", "it is healthy")
+    wait_for(
+        lambda: snapshot(shop.settings().engine).of("ai/ollama")[0].health == "healthy",
+        "it is healthy",
+    )
     assert answers(url)
     (ollama,) = snapshot(shop.settings().engine).of("ai/ollama")
     assert (ollama.cpus, ollama.memory, ollama.reservation) == (limit, 4 * GIB, 2 * GIB)
-    assert {"OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_LOADED_MODELS", "OLLAMA_KEEP_ALIVE"} <= set(ollama.environment)
+    assert {"OLLAMA_NUM_PARALLEL", "OLLAMA_MAX_LOADED_MODELS", "OLLAMA_KEEP_ALIVE"} <= set(
+        ollama.environment
+    )
     resources = load_project(file).services["ollama"].resources
-    assert (resources.cpus, resources.memory, resources.memory_reservation) == (limit, 4 * GIB, 2 * GIB)
+    assert (resources.cpus, resources.memory, resources.memory_reservation) == (
+        limit,
+        4 * GIB,
+        2 * GIB,
+    )
     assert resources.cpus_reservation == limit / 2
 
 
@@ -131,7 +149,10 @@ def test_limits_by_type_for_34_unlimited_containers(shop: Fleet) -> None:
     """One run gives each the default of its type; every one has it in the Engine and in the file, none was restarted."""
     names = [f"{KINDS[number % len(KINDS)]}-{number}" for number in range(34)]
     file = shop.up(project(**dict.fromkeys(names, "")))
-    before = {one.name: one.started_at for one in snapshot(shop.settings().engine).containers}
+    before = {
+        container.name: container.started_at
+        for container in snapshot(shop.settings().engine).containers
+    }
     changes = []
     for name in names:
         size = type_of(f"shop/{name}", TYPES).limit(Resource.MEMORY)
@@ -139,8 +160,8 @@ def test_limits_by_type_for_34_unlimited_containers(shop: Fleet) -> None:
     result = apply_plan(plan_of(*changes), shop.settings(observe=0.5))
     assert (result.state, len(result.outcomes), result.refused) == ("finished", 34, [])
     after = snapshot(shop.settings().engine).containers
-    assert {one.name: one.started_at for one in after} == before
-    assert {one.service.rsplit("-", 1)[0]: one.memory for one in after} == {
+    assert {container.name: container.started_at for container in after} == before
+    assert {container.service.rsplit("-", 1)[0]: container.memory for container in after} == {
         "postgres": 4 * GIB,
         "redis": 2 * GIB,
         "prometheus": GIB,
@@ -148,7 +169,9 @@ def test_limits_by_type_for_34_unlimited_containers(shop: Fleet) -> None:
         "web": GIB,
     }
     declared = load_project(file).services
-    assert all(declared[one.service].resources.memory == one.memory for one in after)
+    assert all(
+        declared[container.service].resources.memory == container.memory for container in after
+    )
 
 
 SNIPPET = """\
@@ -173,7 +196,10 @@ def test_kubernetes_units_are_explained_and_corrected(tmp_path: Path) -> None:
     with pytest.raises(ComposeError):
         load_project(file)
     new, found = correct_units(SNIPPET)
-    assert [(one.line, one.old, one.new) for one in found] == [(7, "4Gi", "4g"), (10, "2Gi", "2g")]
+    assert [(correction.line, correction.old, correction.new) for correction in found] == [
+        (7, "4Gi", "4g"),
+        (10, "2Gi", "2g"),
+    ]
     assert "Kubernetes unit" in found[0].text
     assert new == SNIPPET.replace("4Gi", "4g").replace("2Gi", "2g")
     file.write_text(new)
@@ -184,12 +210,18 @@ def test_kubernetes_units_are_explained_and_corrected(tmp_path: Path) -> None:
 def test_ports_move_to_their_allocated_range(shop: Fleet) -> None:
     """The published ports are moved in the file, through one new container."""
     file = shop.up(project(web='ports: ["8080:80", "9090:90"]'))
-    plan = plan_of(other("shop/web", What.HOST_PORT, 8080, 10001), other("shop/web", What.HOST_PORT, 9090, 10002))
+    plan = plan_of(
+        other("shop/web", What.HOST_PORT, 8080, 10001),
+        other("shop/web", What.HOST_PORT, 9090, 10002),
+    )
     previews, refused = dry_run(plan, shop.settings())
     assert refused == []
     assert (previews[0].step.mode, previews[0].bodies) == ("recreate", {})
     assert apply_plan(plan, shop.settings()).state == "finished"
-    assert [port.published for port in load_project(file).services["web"].ports] == ["10001", "10002"]
+    assert [port.published for port in load_project(file).services["web"].ports] == [
+        "10001",
+        "10002",
+    ]
 
 
 def test_a_service_waits_for_the_health_of_another(shop: Fleet) -> None:
@@ -197,16 +229,18 @@ def test_a_service_waits_for_the_health_of_another(shop: Fleet) -> None:
     check = 'healthcheck: {test: ["CMD", "true"]}'
     file = shop.up(project(db=check, web="restart: always;depends_on:;  - db"))
     text, settings = file.read_text(), shop.settings()
-    before = {one.name: one.id for one in snapshot(settings.engine).containers}
+    before = {container.name: container.id for container in snapshot(settings.engine).containers}
     waits = plan_of(
         other("shop/web", What.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy"}),
         other("shop/web", What.RESTART_POLICY, "always", "on-failure:3"),
     )
     done = apply_plan(waits, settings)
-    assert [(one.state, one.reason) for one in done.outcomes] == [("done", "")]
+    assert [(outcome.state, outcome.reason) for outcome in done.outcomes] == [("done", "")]
     web = load_project(file).services["web"]
     assert (dict(web.depends_on), web.restart) == ({"db": "service_healthy"}, "on-failure:3")
-    assert {one.name: one.id for one in snapshot(settings.engine).containers} == before
+    assert {
+        container.name: container.id for container in snapshot(settings.engine).containers
+    } == before
     compose: Command = [require("docker-compose"), "--file", file, "config", "--quiet"]
     subprocess.run(compose, check=True)
     rollback(done.run, settings)

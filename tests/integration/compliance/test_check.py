@@ -99,13 +99,19 @@ def history(now: float) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {}
     for service, cores in (("hog", 0.19), ("good", 0.05)):
         labels = f'name="broken-{service}-1",instance="box:8080"'
-        found[f"container_cpu_usage_seconds_total{{{labels}}}"] = [(at, cores * (at - times[0])) for at in times]
-        found[f"container_spec_cpu_quota{{{labels}}}"] = [(at, 20_000.0 if service == "hog" else 50_000.0) for at in times]
+        found[f"container_cpu_usage_seconds_total{{{labels}}}"] = [
+            (at, cores * (at - times[0])) for at in times
+        ]
+        found[f"container_spec_cpu_quota{{{labels}}}"] = [
+            (at, 20_000.0 if service == "hog" else 50_000.0) for at in times
+        ]
         found[f"container_spec_cpu_period{{{labels}}}"] = [(at, 100_000.0) for at in times]
         found[f"container_memory_working_set_bytes{{{labels}}}"] = [(at, 1e6) for at in times]
     for core, idle in enumerate((0.05, 0.95, 0.97, 0.96)):
         labels = f'cpu="{core}",mode="idle",instance="box:9100"'
-        found[f"node_cpu_seconds_total{{{labels}}}"] = [(at, idle * (at - times[0])) for at in times]
+        found[f"node_cpu_seconds_total{{{labels}}}"] = [
+            (at, idle * (at - times[0])) for at in times
+        ]
     return found
 
 
@@ -146,7 +152,7 @@ def up(engine: Engine, folder: Path) -> None:
 def settled(engine: Engine) -> bool:
     """Whether the containers show what is wrong with them."""
     with closing(client(engine)) as api:
-        states = {one.name: one.attrs for one in api.containers.list(all=True)}
+        states = {running.name: running.attrs for running in api.containers.list(all=True)}
     sick = states["broken-sick-1"]["State"]["Health"]["Status"]
     well = states["broken-good-1"]["State"]["Health"]["Status"]
     return (sick, well) == ("unhealthy", "healthy") and states["broken-loop-1"]["RestartCount"] > 3
@@ -156,14 +162,22 @@ def judged(metrics: Server) -> bool:
     """Whether Prometheus knows of every target and rule how it is."""
     targets = json.loads(fetch(f"{metrics.url}/api/v1/targets"))["data"]["activeTargets"]
     groups = json.loads(fetch(f"{metrics.url}/api/v1/rules"))["data"]["groups"]
-    managers = json.loads(fetch(f"{metrics.url}/api/v1/alertmanagers"))["data"]["activeAlertmanagers"]
+    managers = json.loads(fetch(f"{metrics.url}/api/v1/alertmanagers"))["data"][
+        "activeAlertmanagers"
+    ]
     health = {rule["health"] for group in groups for rule in group["rules"]}
     # the broken rule fails once both twins have a sample
-    return bool(managers) and health == {"ok", "err"} and "unknown" not in {target["health"] for target in targets}
+    return (
+        bool(managers)
+        and health == {"ok", "err"}
+        and "unknown" not in {target["health"] for target in targets}
+    )
 
 
 @pytest.fixture
-def looked(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], dict[str, Any]]:
+def looked(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[tuple[str, str], dict[str, Any]]:
     """(rule, subject) -> finding of one run over everything."""
     monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
     return look(stack, tmp_path, monkeypatch, stack.alerts)
@@ -205,14 +219,22 @@ FAILING = {
     ("CAP025", "broken/hog"): "without a tag",
 }
 PASSING = [
-    *((rule, "broken/good") for rule in ("CAP001", "CAP002", "CAP003", "CAP004", "CAP005", "CAP006", "CAP007", "CAP013")),
-    *((rule, "broken/good") for rule in ("CAP018", "CAP019", "CAP020", "CAP021", "CAP022", "CAP023", "CAP024")),
+    *(
+        (rule, "broken/good")
+        for rule in ("CAP001", "CAP002", "CAP003", "CAP004", "CAP005", "CAP006", "CAP007", "CAP013")
+    ),
+    *(
+        (rule, "broken/good")
+        for rule in ("CAP018", "CAP019", "CAP020", "CAP021", "CAP022", "CAP023", "CAP024")
+    ),
     ("CAP010", "alert sending"),
     ("CAP011", "alertmanager"),
 ]
 
 
-def test_every_fault_is_found_and_nothing_else_is_blamed(looked: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_every_fault_is_found_and_nothing_else_is_blamed(
+    looked: dict[tuple[str, str], dict[str, Any]],
+) -> None:
     """Each planted fault fails its rule, with evidence; the one good service passes."""
     for place, message in FAILING.items():
         finding = looked.get(place)
@@ -227,22 +249,34 @@ def test_every_fault_is_found_and_nothing_else_is_blamed(looked: dict[tuple[str,
 
 def looked_instance(looked: dict[tuple[str, str], dict[str, Any]]) -> str:
     """The instance of the target that is up."""
-    return next(subject.partition("/")[2] for rule, subject in looked if rule == "CAP009" and subject.startswith("alerts/"))
+    return next(
+        subject.partition("/")[2]
+        for rule, subject in looked
+        if rule == "CAP009" and subject.startswith("alerts/")
+    )
 
 
-def test_running_containers_conflict_without_any_file(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_containers_conflict_without_any_file(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The Engine alone shows the port that two containers publish, and one of them is told to move."""
     monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
     outcome = check("--engine", "--format", "json")
     said = json.loads(outcome.text)
     assert outcome.code == 1
-    failing = {(one["rule"], one["subject"]) for one in said["findings"] if one["status"] == "fail"}
-    assert {("CAP004", "broken/left"), ("CAP004", "broken/right"), ("CAP022", "broken/left")} <= failing
+    failing = {(row["rule"], row["subject"]) for row in said["findings"] if row["status"] == "fail"}
+    assert {
+        ("CAP004", "broken/left"),
+        ("CAP004", "broken/right"),
+        ("CAP022", "broken/left"),
+    } <= failing
     (move,) = said["port_moves"]
     assert (move["service"], move["old"]) == ("broken/right", 8080)
 
 
-def test_an_alert_that_arrives_passes(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alert_that_arrives_passes(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a route that leads to the receiver, delivery passes and tells how long it took."""
     monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
     port = free_port()
@@ -252,10 +286,14 @@ def test_an_alert_that_arrives_passes(stack: Stack, tmp_path: Path, monkeypatch:
     )
     with alertmanager(tmp_path / "alerts", config) as alerts:
         looked = look(stack, tmp_path, monkeypatch, alerts, f"127.0.0.1:{port}")
-    assert looked["CAP012", "alert delivery"]["status"] == "pass", looked["CAP012", "alert delivery"]
+    assert looked["CAP012", "alert delivery"]["status"] == "pass", looked[
+        "CAP012", "alert delivery"
+    ]
 
 
-def test_an_alertmanager_that_is_gone_fails(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_alertmanager_that_is_gone_fails(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither does it answer nor can anything be delivered."""
     monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
     gone = Server(f"http://127.0.0.1:{free_port()}", 0, tmp_path, tmp_path)
@@ -273,7 +311,10 @@ def test_the_engines_events_count_ends(stack: Stack) -> None:
     from capacity._docker.events import recent_ends
     from capacity.settings import EngineSettings
 
-    with closing(client(stack.engine)) as api, connect("local", Address(stack.engine.url), EngineSettings()) as engine:
+    with (
+        closing(client(stack.engine)) as api,
+        connect("local", Address(stack.engine.url), EngineSettings()) as engine,
+    ):
         loop = api.containers.get("broken-loop-1")
         loop.restart()
         time.sleep(1.1)  # events are asked for up to a whole second
@@ -283,7 +324,9 @@ def test_the_engines_events_count_ends(stack: Stack) -> None:
     assert good.id not in ends.counts
 
 
-def test_an_engine_that_is_gone_is_a_data_error(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_gone_is_a_data_error(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """2, not 1: nothing was found, nothing is clean."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     outcome = check(stack.folder / "compose.yaml", "--engine")

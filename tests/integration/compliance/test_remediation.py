@@ -13,7 +13,14 @@ from capacity.model import Change, Reason, Resource, What
 from capacity.sizing._service_types import type_of
 from tests.fixtures.fleet import Fleet, plan_of, project
 
-MENDED = {"no-port-conflicts", "memory-limit-declared", "memory-limit-live", "cpu-limit", "health-check", "health-passing"}
+MENDED = {
+    "no-port-conflicts",
+    "memory-limit-declared",
+    "memory-limit-live",
+    "cpu-limit",
+    "health-check",
+    "health-passing",
+}
 MENDED |= {"restart-bounded", "pids-limit"}
 HEALTHY = {"test": ["CMD", "true"], "interval": "1s"}
 
@@ -26,12 +33,21 @@ def look(shop: Fleet, file: Path) -> tuple[Report, Facts]:
 
 def broken(report: Report) -> set[tuple[str, str]]:
     """Slug and subject of what this test mends."""
-    return {(one.rule.slug, one.subject) for one in report.failing() if one.rule.slug in MENDED}
+    return {
+        (finding.rule.slug, finding.subject)
+        for finding in report.failing()
+        if finding.rule.slug in MENDED
+    }
 
 
 def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
     """Two services on one port without limits, checks or bounds: every change comes from a finding, and all of them hold."""
-    file = shop.up(project(left='ports: ["127.0.0.1:8080:80"];restart: always', right='ports: ["127.0.0.1:8080:81"]'))
+    file = shop.up(
+        project(
+            left='ports: ["127.0.0.1:8080:80"];restart: always',
+            right='ports: ["127.0.0.1:8080:81"]',
+        )
+    )
     before, facts = look(shop, file)
     found = broken(before)
     assert {slug for slug, _ in found} == MENDED - {"health-passing"}
@@ -47,7 +63,9 @@ def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
     assert after.score is not None
     assert before.score is not None
     assert after.score > before.score
-    assert all(one.state == "undone" for one in rollback(result.run, shop.settings(), exact=True))
+    assert all(
+        result.state == "undone" for result in rollback(result.run, shop.settings(), exact=True)
+    )
     again, _ = look(shop, file)
     assert broken(again) == found
 
@@ -56,7 +74,9 @@ def mend(slug: str, subject: str) -> list[Change]:
     """The change that mends a finding."""
     match slug:
         case "memory-limit-declared":
-            return [Change(subject, Resource.MEMORY, None, type_of(subject).memory, Reason.TYPE_DEFAULT)]
+            return [
+                Change(subject, Resource.MEMORY, None, type_of(subject).memory, Reason.TYPE_DEFAULT)
+            ]
         case "cpu-limit":
             return [Change(subject, Resource.CPU, None, 0.5, Reason.UNLIMITED)]
         case "health-check":

@@ -21,7 +21,13 @@ from tests.fixtures.servers import require
 SINGLE = sorted((COMPOSE / "single").glob("*.yaml"))
 REFUSED = sorted((COMPOSE / "refused").glob("*.yaml"))
 PROJECTS = sorted(path for path in (COMPOSE / "projects").iterdir() if path.is_dir())
-VARIABLES = {"HOME": "/home/somebody", "BRACED": "braced", "EMPTY": "", "PLAIN": "plain", "B": "from the environment"}
+VARIABLES = {
+    "HOME": "/home/somebody",
+    "BRACED": "braced",
+    "EMPTY": "",
+    "PLAIN": "plain",
+    "B": "from the environment",
+}
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,18 @@ def compose() -> dict[Path, Answer]:
         command = [program, "--profile", "*", *files, "config", "--format", "json"]
         home = path if path.is_dir() else path.parent
         environment = {"PATH": os.environ["PATH"], **VARIABLES}
-        done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        return Answer(_single_dollars(json.loads(done.stdout)) if done.returncode == 0 else None, done.stderr)
+        done = subprocess.run(
+            command,
+            cwd=home,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Answer(
+            _single_dollars(json.loads(done.stdout)) if done.returncode == 0 else None, done.stderr
+        )
 
     every = [*SINGLE, *REFUSED, *PROJECTS]
     with ThreadPoolExecutor(4) as pool:
@@ -52,7 +68,11 @@ def compose() -> dict[Path, Answer]:
 
 def _program() -> str:
     local = TOOLS / "docker-compose"
-    return str(local) if local.exists() else shutil.which("docker-compose") or require("docker-compose")
+    return (
+        str(local)
+        if local.exists()
+        else shutil.which("docker-compose") or require("docker-compose")
+    )
 
 
 def _single_dollars(value: Any) -> Any:
@@ -78,14 +98,18 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("path", [*SINGLE, *PROJECTS], ids=lambda path: path.stem)
-def test_the_model_is_composes(path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_composes(
+    path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Names, values and types agree in every service, network, volume, secret and config."""
     assert compose[path].model is not None, compose[path].error
     assert _ours(path, monkeypatch) == compose[path].model
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
-def test_what_compose_refuses_is_refused(path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_compose_refuses_is_refused(
+    path: Path, compose: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both refuse, and our error names the file or the thing, and the next step."""
     assert compose[path].model is None
     with pytest.raises(ComposeError) as refused:

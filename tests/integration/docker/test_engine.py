@@ -50,7 +50,9 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, certificates: dict[str, Path], port: int) -> Iterator[Fleet]:
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, certificates: dict[str, Path], port: int
+) -> Iterator[Fleet]:
     """An Engine on a socket and behind TLS."""
     folder = tmp_path_factory.mktemp("engine")
     tls = [f"--host=tcp://127.0.0.1:{port}", "--tlsverify", f"--tlscacert={certificates['ca']}"]
@@ -88,22 +90,55 @@ def test_a_container_is_described_in_full(shop: Fleet) -> None:
         ports={"80/tcp": ("127.0.0.1", 8080)},
     )
     inventory = snapshot(here(shop.engine))
-    (one,) = inventory.of("standalone/one")
-    assert (one.memory, one.memory_swap, one.reservation) == (64 * MIB, 128 * MIB, 32 * MIB)
-    assert (one.cpus, one.quota, one.cpuset, one.pids) == (0.5, False, "0", 40)
-    assert (one.state, one.restart_policy, one.restart_count, one.oom_killed) == ("running", "on-failure:3", 0, False)
-    assert one.labels["team"] == "red"
-    assert (one.ports[0].target, one.ports[0].host_ip, one.ports[0].host_port) == (80, "127.0.0.1", 8080)
-    assert "PASSWORD" in one.environment
+    (container,) = inventory.of("standalone/one")
+    assert (container.memory, container.memory_swap, container.reservation) == (
+        64 * MIB,
+        128 * MIB,
+        32 * MIB,
+    )
+    assert (container.cpus, container.quota, container.cpuset, container.pids) == (
+        0.5,
+        False,
+        "0",
+        40,
+    )
+    assert (
+        container.state,
+        container.restart_policy,
+        container.restart_count,
+        container.oom_killed,
+    ) == (
+        "running",
+        "on-failure:3",
+        0,
+        False,
+    )
+    assert container.labels["team"] == "red"
+    assert (
+        container.ports[0].target,
+        container.ports[0].host_ip,
+        container.ports[0].host_port,
+    ) == (80, "127.0.0.1", 8080)
+    assert "PASSWORD" in container.environment
     assert "geheim" not in repr(inventory)
-    assert (inventory.hosts[0].cores, inventory.hosts[0].cgroup in {"1", "2"}) == (os.cpu_count(), True)
+    assert (inventory.hosts[0].cores, inventory.hosts[0].cgroup in {"1", "2"}) == (
+        os.cpu_count(),
+        True,
+    )
 
 
 def test_quotas_restarts_and_ends_are_seen(shop: Fleet) -> None:
     """A quota counts as cores; a container that ends says how often and with what."""
     shop.run("quota", cpu_period=50_000, cpu_quota=25_000)
-    shop.run("loop", ["sh", "-c", "exit 7"], restart_policy={"Name": "on-failure", "MaximumRetryCount": 1})
-    wait_for(lambda: snapshot(here(shop.engine)).of("standalone/loop")[0].state == "exited", "it gives up")
+    shop.run(
+        "loop",
+        ["sh", "-c", "exit 7"],
+        restart_policy={"Name": "on-failure", "MaximumRetryCount": 1},
+    )
+    wait_for(
+        lambda: snapshot(here(shop.engine)).of("standalone/loop")[0].state == "exited",
+        "it gives up",
+    )
     inventory = snapshot(here(shop.engine))
     (quota,), (loop,) = inventory.of("standalone/quota"), inventory.of("standalone/loop")
     assert (quota.cpus, quota.quota) == (0.5, True)
@@ -118,31 +153,46 @@ def test_drift_says_what_the_next_up_would_undo(shop: Fleet) -> None:
         api.containers.get("shop-web-1").update(mem_limit="96m", memswap_limit="192m")
         api.containers.get("shop-db-1").update(cpuset_cpus="0")
     rows = drift(snapshot(here(shop.engine)))
-    line = next(number for number, text in enumerate(file.read_text().splitlines(), start=1) if "mem_limit" in text)
+    line = next(
+        number
+        for number, text in enumerate(file.read_text().splitlines(), start=1)
+        if "mem_limit" in text
+    )
     found = {(row.service, row.what): row for row in rows}
     web = found["shop/web", What.MEMORY]
     assert (web.live, web.declared) == (96 * MIB, 64 * MIB)
     assert web.where.startswith(f"{file}:{line}:")
-    assert (found["shop/db", What.CPUSET].live, found["shop/db", What.CPUSET].declared) == ("0", None)
+    assert (found["shop/db", What.CPUSET].live, found["shop/db", What.CPUSET].declared) == (
+        "0",
+        None,
+    )
 
 
-def test_several_engines_at_once_and_one_that_is_away(shop: Fleet, certificates: dict[str, Path], port: int) -> None:
+def test_several_engines_at_once_and_one_that_is_away(
+    shop: Fleet, certificates: dict[str, Path], port: int
+) -> None:
     """The same Engine by socket and behind TLS; the third does not answer and is named with the reason."""
     shop.run("one")
     settings = EngineSettings(
-        hosts={"socket": shop.engine.url, "tls": f"tcp://127.0.0.1:{port}", "away": f"unix://{shop.folder}/none.sock"},
+        hosts={
+            "socket": shop.engine.url,
+            "tls": f"tcp://127.0.0.1:{port}",
+            "away": f"unix://{shop.folder}/none.sock",
+        },
         ca_file=certificates["ca"],
         client_cert=certificates["client"],
         client_key=certificates["client-key"],
     )
     inventory = snapshot(settings)
     assert list(inventory.unreachable) == ["away"], inventory.unreachable
-    assert sorted(one.host for one in inventory.containers) == ["socket", "tls"]
+    assert sorted(container.host for container in inventory.containers) == ["socket", "tls"]
     assert "away" in inventory.unreachable["away"]
     assert len(inventory.of("standalone/one", "tls")) == 1
 
 
-def test_an_engine_behind_tls_wants_a_certificate(shop: Fleet, certificates: dict[str, Path], port: int) -> None:
+def test_an_engine_behind_tls_wants_a_certificate(
+    shop: Fleet, certificates: dict[str, Path], port: int
+) -> None:
     """Without one the connection fails with what to do; half a pair is a settings error."""
     address = {"tls": f"tcp://127.0.0.1:{port}"}
     with pytest.raises(EngineUnreachable, match="does not answer"):
@@ -153,18 +203,24 @@ def test_an_engine_behind_tls_wants_a_certificate(shop: Fleet, certificates: dic
         snapshot(EngineSettings(hosts=address, ca_file=shop.folder / "none.pem"))
 
 
-def test_a_real_ssh_server_carries_snapshot_and_change(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_ssh_server_carries_snapshot_and_change(
+    shop: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through OpenSSH, with a key: many containers at once, a changed limit, and a clear word when the key is not known."""
     for number in range(5):
         shop.run(f"far-{number}", mem_limit=64 * MIB)
     with sshd(shop.folder / "ssh") as host:
         monkeypatch.setenv("PATH", f"{host.programs}{os.pathsep}{os.environ['PATH']}")
         address = f"{host.address}{shop.engine.url.removeprefix('unix://')}"
-        settings = shop.settings().model_copy(update={"engine": EngineSettings(hosts={"far": address})})
+        settings = shop.settings().model_copy(
+            update={"engine": EngineSettings(hosts={"far": address})}
+        )
         found = snapshot(settings.engine)
-        assert [one.name for one in found.containers] == [f"far-{number}" for number in range(5)]
+        assert [container.name for container in found.containers] == [
+            f"far-{number}" for number in range(5)
+        ]
         done = apply_plan(plan_of(memory("standalone/far-3", 64, 96)), settings)
-        assert [(one.host, one.state) for one in done.outcomes] == [("far", "done")]
+        assert [(outcome.host, outcome.state) for outcome in done.outcomes] == [("far", "done")]
         assert shop.memory("far-3") == 96
         (shop.folder / "ssh" / "own.pub").write_text("")
         with pytest.raises(EngineUnreachable, match="does not answer"):
@@ -196,7 +252,9 @@ def test_ssh_and_contexts(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody_there_is_said(tmp_path: Path) -> None:
     """No socket, and a port where nobody listens: the name, the address, the next step."""
-    with pytest.raises(EngineUnreachable, match=r"Engine local does not answer.*none\.sock.*docker info"):
+    with pytest.raises(
+        EngineUnreachable, match=r"Engine local does not answer.*none\.sock.*docker info"
+    ):
         snapshot(EngineSettings(hosts={"local": f"unix://{tmp_path}/none.sock"}))
     with pytest.raises(EngineUnreachable, match="does not answer"):
         snapshot(EngineSettings(hosts={"local": f"tcp://127.0.0.1:{free_port()}"}, timeout=5))

@@ -25,7 +25,15 @@ from capacity.history._services import merge
 from capacity.history._signals import CATALOGUE, render
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
-from tests.fixtures.servers import Server, backfill, import_samples, openmetrics_blocks, prometheus, require, victoria_metrics
+from tests.fixtures.servers import (
+    Server,
+    backfill,
+    import_samples,
+    openmetrics_blocks,
+    prometheus,
+    require,
+    victoria_metrics,
+)
 from tests.fixtures.servers import fetch as get
 
 if TYPE_CHECKING:
@@ -66,14 +74,24 @@ def fleet() -> Series:
     series: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     random = np.random.default_rng(1)
 
-    def container(text: str, cores: float, memory: float, times: range, resets: tuple[int, ...] = ()) -> None:
+    def container(
+        text: str, cores: float, memory: float, times: range, resets: tuple[int, ...] = ()
+    ) -> None:
         counter = 0.0
         noise = random.random(len(times)).tolist()
         for at, some in zip(times, noise, strict=True):
-            counter = 0.0 if any(at - SCRAPE < reset <= at for reset in resets) else counter + cores * SCRAPE
+            counter = (
+                0.0
+                if any(at - SCRAPE < reset <= at for reset in resets)
+                else counter + cores * SCRAPE
+            )
             series[f'container_cpu_usage_seconds_total{{{text},cpu="cpu00"}}'].append((at, counter))
-            series[f'container_cpu_usage_seconds_total{{{text},cpu="cpu01"}}'].append((at, counter / 2))
-            series[f"container_memory_working_set_bytes{{{text}}}"].append((at, float(round(memory * (1 + some)))))
+            series[f'container_cpu_usage_seconds_total{{{text},cpu="cpu01"}}'].append(
+                (at, counter / 2)
+            )
+            series[f"container_memory_working_set_bytes{{{text}}}"].append(
+                (at, float(round(memory * (1 + some))))
+            )
             series[f"container_oom_events_total{{{text}}}"].append((at, 0.0))
 
     def limit(text: str, cores: float, memory: float, times: range) -> None:
@@ -90,31 +108,45 @@ def fleet() -> Series:
         limit(labels("web", number, host=host), 0.5, 512.0 * MIB, scrapes())
     middle = START + DAY + DAY // 2  # a full hour, as schedules have it
     container(labels("api", identifier="old"), 1.0, 900e6, scrapes(last=middle))
-    container(labels("api", identifier="new"), 1.0, 900e6, scrapes(middle, START + 2 * DAY + 6 * HOUR))
+    container(
+        labels("api", identifier="new"), 1.0, 900e6, scrapes(middle, START + 2 * DAY + 6 * HOUR)
+    )
     container(labels("api", identifier="new"), 1.0, 900e6, scrapes(START + 2 * DAY + 12 * HOUR))
     container(labels("db"), 0.25, 200e6, scrapes(), resets=(START + 10 * HOUR, START + 30 * HOUR))
     limit(labels("db"), 2.0, 1024.0 * MIB, scrapes(last=START + 2 * DAY))
-    for at in scrapes(START + 2 * DAY):  # after `docker update` without limits cAdvisor shows 0, and no quota
+    for at in scrapes(
+        START + 2 * DAY
+    ):  # after `docker update` without limits cAdvisor shows 0, and no quota
         series[f"container_spec_memory_limit_bytes{{{labels('db')}}}"].append((at, 0.0))
     container(labels("free"), 0.01, 10e6, scrapes())
-    container('instance="dock2:8080",job="cadvisor",id="/docker/lone",name="lone"', 0.02, 20e6, scrapes())
+    container(
+        'instance="dock2:8080",job="cadvisor",id="/docker/lone",name="lone"', 0.02, 20e6, scrapes()
+    )
     for host in ("dock1", "dock2"):
         for at in scrapes():
             for cpu in range(2):
-                series[f'node_cpu_seconds_total{{instance="{host}:9100",job="node",cpu="{cpu}",mode="idle"}}'].append(
-                    (at, (at - START) * 0.75)
-                )
-                series[f'node_cpu_seconds_total{{instance="{host}:9100",job="node",cpu="{cpu}",mode="user"}}'].append(
-                    (at, (at - START) * 0.25)
-                )
-            series[f'node_memory_MemTotal_bytes{{instance="{host}:9100",job="node"}}'].append((at, 8.0 * 1024 * MIB))
-            series[f'node_memory_MemAvailable_bytes{{instance="{host}:9100",job="node"}}'].append((at, 6.0 * 1024 * MIB))
-            series[f'up{{instance="{host}:9100",job="node"}}'].append((at, float(at % 600 != START % 600 + 7)))
+                series[
+                    f'node_cpu_seconds_total{{instance="{host}:9100",job="node",cpu="{cpu}",mode="idle"}}'
+                ].append((at, (at - START) * 0.75))
+                series[
+                    f'node_cpu_seconds_total{{instance="{host}:9100",job="node",cpu="{cpu}",mode="user"}}'
+                ].append((at, (at - START) * 0.25))
+            series[f'node_memory_MemTotal_bytes{{instance="{host}:9100",job="node"}}'].append(
+                (at, 8.0 * 1024 * MIB)
+            )
+            series[f'node_memory_MemAvailable_bytes{{instance="{host}:9100",job="node"}}'].append(
+                (at, 6.0 * 1024 * MIB)
+            )
+            series[f'up{{instance="{host}:9100",job="node"}}'].append(
+                (at, float(at % 600 != START % 600 + 7))
+            )
             root = f'{{instance="{host}:8080",job="cadvisor",id="/"}}'
             series[f"container_cpu_usage_seconds_total{root}"].append((at, (at - START) * 0.5))
             series[f"container_memory_working_set_bytes{root}"].append((at, 2.0 * 1024 * MIB))
             series[f'machine_cpu_cores{{instance="{host}:8080",job="cadvisor"}}'].append((at, 2.0))
-            series[f'machine_memory_bytes{{instance="{host}:8080",job="cadvisor"}}'].append((at, 8.0 * 1024 * MIB))
+            series[f'machine_memory_bytes{{instance="{host}:8080",job="cadvisor"}}'].append(
+                (at, 8.0 * 1024 * MIB)
+            )
     return dict(series)
 
 
@@ -143,7 +175,9 @@ def victoria(data: Series, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def settings_for(url: str, folder: Path) -> Settings:
     """Settings that fetch from `url` into an archive in `folder`."""
-    return override(override(Settings(), "prometheus__url", url), "archive__path", folder / "archive")
+    return override(
+        override(Settings(), "prometheus__url", url), "archive__path", folder / "archive"
+    )
 
 
 def window(first: float = 0, last: float = DAYS) -> dict[str, pd.Timestamp]:
@@ -154,10 +188,24 @@ def window(first: float = 0, last: float = DAYS) -> dict[str, pd.Timestamp]:
     }
 
 
-def fetched(settings: Settings, first: float = 0, last: float = DAYS, *, now: float = END + 2 * HOUR, **more: Any) -> Fetched:
+def fetched(
+    settings: Settings,
+    first: float = 0,
+    last: float = DAYS,
+    *,
+    now: float = END + 2 * HOUR,
+    **more: Any,
+) -> Fetched:
     """Bring the archive up to date, as if it were `now`."""
     source = PrometheusSource(settings.prometheus)
-    return fetch(source, Archive(settings.archive.path), settings, **window(first, last), now=lambda: now, **more)
+    return fetch(
+        source,
+        Archive(settings.archive.path),
+        settings,
+        **window(first, last),
+        now=lambda: now,
+        **more,
+    )
 
 
 def loaded(settings: Settings, done: Fetched, first: float = 0, last: float = DAYS) -> History:
@@ -200,14 +248,20 @@ def test_every_expression_is_accepted_by_promtool(tmp_path: Path) -> None:
     ]
     file = tmp_path / "rules.json"
     file.write_text(json.dumps({"groups": [{"name": "own", "rules": rules}]}))
-    done = subprocess.run([require("promtool"), "check", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [require("promtool"), "check", "rules", file], capture_output=True, text=True, check=False
+    )
     assert f"SUCCESS: {len(rules)} rules found" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("which", ["server", "victoria"])
 def test_every_expression_gives_samples(which: str, request: pytest.FixtureRequest) -> None:
     """Each query of each signal, the second choices included, runs on the real server and finds the fleet."""
-    source = PrometheusSource(settings_for(request.getfixturevalue(which).url, request.getfixturevalue("tmp_path")).prometheus)
+    source = PrometheusSource(
+        settings_for(
+            request.getfixturevalue(which).url, request.getfixturevalue("tmp_path")
+        ).prometheus
+    )
     for signal, entry in CATALOGUE.items():
         for query in entry.queries:
             text = render(query, IdentitySettings(), {}, HOUR)
@@ -217,7 +271,9 @@ def test_every_expression_gives_samples(which: str, request: pytest.FixtureReque
 
 
 @pytest.mark.parametrize("name", ["history", "other"])
-def test_memory_is_the_worst_replicas_maximum_within_each_step(name: str, data: Series, request: pytest.FixtureRequest) -> None:
+def test_memory_is_the_worst_replicas_maximum_within_each_step(
+    name: str, data: Series, request: pytest.FixtureRequest
+) -> None:
     """Equal to what the samples say, to the byte: replicas, the re-created container, gaps; the same from both servers."""
     got = request.getfixturevalue(name).memory
     want: defaultdict[str, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
@@ -233,17 +289,32 @@ def test_memory_is_the_worst_replicas_maximum_within_each_step(name: str, data: 
     expected = expected.sort_index(axis=1).reindex(got.index)
     assert list(got.columns) == list(expected.columns)
     pd.testing.assert_frame_equal(
-        got, expected, check_freq=False, check_index_type=False, check_exact=True, check_column_type=False
+        got,
+        expected,
+        check_freq=False,
+        check_index_type=False,
+        check_exact=True,
+        check_column_type=False,
     )
 
 
 @pytest.mark.parametrize("name", ["history", "other"])
-def test_cpu_is_the_worst_replicas_rate_over_all_cores(name: str, request: pytest.FixtureRequest) -> None:
+def test_cpu_is_the_worst_replicas_rate_over_all_cores(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     """The slopes of the counters come back; a reset is no burst, a re-creation no doubling."""
     cpu = request.getfixturevalue(name).cpu.iloc[2:]
-    expected = {"shop/api": 1.5, "shop/db": 0.375, "shop/free": 0.015, "shop/web": 0.45, "standalone/lone": 0.03}
+    expected = {
+        "shop/api": 1.5,
+        "shop/db": 0.375,
+        "shop/free": 0.015,
+        "shop/web": 0.45,
+        "standalone/lone": 0.03,
+    }
     assert cpu.median().to_dict() == pytest.approx(expected, rel=0.01)
-    assert (cpu.max() <= pd.Series(expected) * 1.35).all()  # extrapolation at a series' edges is the server's own
+    assert (
+        cpu.max() <= pd.Series(expected) * 1.35
+    ).all()  # extrapolation at a series' edges is the server's own
 
 
 def test_both_servers_agree_on_rates(history: History, other: History) -> None:
@@ -287,14 +358,20 @@ def test_signals_of_hosts_and_events(history: History) -> None:
     assert history["host_cpu"].iloc[3:].median().to_list() == pytest.approx([0.5, 0.5])
     assert history["host_memory"].median().to_list() == [2 * 1024 * MIB] * 2
     assert history["core_busy"].iloc[3:].median().to_list() == pytest.approx([0.25] * 4)
-    assert history["up"].median().to_dict() == pytest.approx({"node/dock1:9100": 0.9, "node/dock2:9100": 0.9}, abs=0.02)
+    assert history["up"].median().to_dict() == pytest.approx(
+        {"node/dock1:9100": 0.9, "node/dock2:9100": 0.9}, abs=0.02
+    )
 
 
 @pytest.mark.parametrize("name", ["history", "other"])
-def test_restarts_at_a_full_hour_are_counted_once(name: str, request: pytest.FixtureRequest) -> None:
+def test_restarts_at_a_full_hour_are_counted_once(
+    name: str, request: pytest.FixtureRequest
+) -> None:
     """Schedules restart at full hours, where two windows meet: each restart and re-creation is in exactly one of them."""
     restarts = request.getfixturevalue(name)["restarts"].sum().to_dict()
-    assert restarts == pytest.approx({"shop/api": 1, "shop/db": 2, "shop/free": 0, "shop/web": 0, "standalone/lone": 0})
+    assert restarts == pytest.approx(
+        {"shop/api": 1, "shop/db": 2, "shop/free": 0, "shop/web": 0, "standalone/lone": 0}
+    )
 
 
 def test_coverage_and_places_are_told(history: History) -> None:
@@ -302,7 +379,9 @@ def test_coverage_and_places_are_told(history: History) -> None:
     quality = history.coverage()
     assert quality.loc["shop/free", "coverage"] > 0.99
     assert quality.loc["shop/api", "coverage"] == pytest.approx(1 - 6 / 72, abs=0.01)
-    assert quality.loc["shop/api", "longest_gap"] == pytest.approx(pd.Timedelta("6h"), abs=pd.Timedelta("10min"))
+    assert quality.loc["shop/api", "longest_gap"] == pytest.approx(
+        pd.Timedelta("6h"), abs=pd.Timedelta("10min")
+    )
     assert quality.loc["shop/web", ["host", "replicas"]].to_list() == ["dock1,dock2", 3]
     assert quality.loc["shop/api", ["host", "replicas"]].to_list() == ["dock1", 1]
 
@@ -361,7 +440,9 @@ def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
     """Offline the archive alone answers: after the server forgot (also when asked again) and after it is gone."""
     some = {text: samples for text, samples in data.items() if text.startswith("container_memory")}
     tsdb = backfill(tmp_path / "fill", openmetrics_blocks(some))
-    with prometheus(tmp_path / "server", tsdb=tsdb, extra_args=["--web.enable-admin-api"]) as mortal:
+    with prometheus(
+        tmp_path / "server", tsdb=tsdb, extra_args=["--web.enable-admin-api"]
+    ) as mortal:
         settings = settings_for(mortal.url, tmp_path)
         done = fetched(settings, last=2.5, now=START + 2.5 * DAY)
         assert Signal.CPU in done.missing
@@ -379,9 +460,16 @@ def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
     settings = override(settings, "report__window_days", 7)
     offline = open_history(offline=True, settings=settings, as_of=window()["end"], window="3D")
     assert offline.services == whole.services
-    assert offline.memory.loc[: whole.memory.index[-1]].equals(whole.memory.loc[: whole.memory.index[-1]])
+    assert offline.memory.loc[: whole.memory.index[-1]].equals(
+        whole.memory.loc[: whole.memory.index[-1]]
+    )
     with pytest.raises(NoHistory, match="as-of"):
-        open_history(offline=True, settings=settings, as_of=window()["start"] - pd.Timedelta("9D"), window="3D")
+        open_history(
+            offline=True,
+            settings=settings,
+            as_of=window()["start"] - pd.Timedelta("9D"),
+            window="3D",
+        )
 
 
 def test_an_empty_window_is_no_history_and_stores_nothing(server: Server, tmp_path: Path) -> None:
@@ -396,7 +484,9 @@ def test_an_empty_window_is_no_history_and_stores_nothing(server: Server, tmp_pa
     assert fetched(settings, signals=[Signal.CPU]).source.scrape_interval == SCRAPE
 
 
-def test_a_query_that_is_too_heavy_is_refused_in_the_servers_words(server: Server, tmp_path: Path) -> None:
+def test_a_query_that_is_too_heavy_is_refused_in_the_servers_words(
+    server: Server, tmp_path: Path
+) -> None:
     """More points than the server allows: the message carries its reason."""
     source = PrometheusSource(settings_for(server.url, tmp_path).prometheus)
     with pytest.raises(QueryRefused, match="exceeded maximum resolution of 11,000 points"):
@@ -406,10 +496,14 @@ def test_a_query_that_is_too_heavy_is_refused_in_the_servers_words(server: Serve
 def test_credentials_never_reach_the_archive(server: Server, tmp_path: Path) -> None:
     """Neither a password in the address nor a header is written anywhere."""
     address = server.url.replace("http://", "http://me:hunter2-secret@")
-    settings = override(settings_for(address, tmp_path), "prometheus__headers", {"X-Key": "hunter2-secret"})
+    settings = override(
+        settings_for(address, tmp_path), "prometheus__headers", {"X-Key": "hunter2-secret"}
+    )
     history = loaded(settings, fetched(settings, signals=[Signal.MEMORY]))
     assert not [
-        file for file in tmp_path.rglob("*") if b"hunter2" in str(file).encode() + (file.read_bytes() if file.is_file() else b"")
+        file
+        for file in tmp_path.rglob("*")
+        if b"hunter2" in str(file).encode() + (file.read_bytes() if file.is_file() else b"")
     ]
     assert "hunter2" not in repr(history) + history.source
 
@@ -417,10 +511,14 @@ def test_credentials_never_reach_the_archive(server: Server, tmp_path: Path) -> 
 def test_renamed_metrics_are_asked_by_their_names_here(server: Server, tmp_path: Path) -> None:
     """A fleet whose memory metric has another name gives the signal all the same."""
     settings = settings_for(server.url, tmp_path)
-    renamed = settings.model_copy(update={"metrics": {"container_memory_working_set_bytes": "machine_memory_bytes"}})
+    renamed = settings.model_copy(
+        update={"metrics": {"container_memory_working_set_bytes": "machine_memory_bytes"}}
+    )
     done = fetched(renamed, signals=[Signal.MEMORY])
     assert "machine_memory_bytes{" in done.source.queries["memory"]
-    absent = settings.model_copy(update={"metrics": {"container_memory_working_set_bytes": "not_here"}})
+    absent = settings.model_copy(
+        update={"metrics": {"container_memory_working_set_bytes": "not_here"}}
+    )
     assert fetched(absent, signals=[Signal.MEMORY]).missing == (Signal.MEMORY,)
 
 

@@ -30,7 +30,10 @@ SPIN = ["sh", "-c", "while :; do :; done"]
 def compose(service: str) -> dict[str, Any]:
     """Name and labels as Compose gives them to the first replica of a service."""
     names = {"project": "shop", "service": service, "container-number": "1", "oneoff": "False"}
-    return {"name": f"shop-{service}-1", "labels": {f"com.docker.compose.{key}": value for key, value in names.items()}}
+    return {
+        "name": f"shop-{service}-1",
+        "labels": {f"com.docker.compose.{key}": value for key, value in names.items()},
+    }
 
 
 def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +45,10 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         closing(client(engine)) as api,
         cadvisor(tmp_path / "cadvisor", engine) as advisor,
         node_exporter(tmp_path / "node") as node,
-        prometheus(tmp_path / "prometheus", scrape_config=scrape("cadvisor", advisor) + scrape("node", node)) as server,
+        prometheus(
+            tmp_path / "prometheus",
+            scrape_config=scrape("cadvisor", advisor) + scrape("node", node),
+        ) as server,
     ):
         image = busybox_image(engine, "stack")
         began = time.time()
@@ -50,10 +56,17 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         def run(command: list[str], **more: Any) -> Any:
             return api.containers.run(image, command, detach=True, network_mode="none", **more)
 
-        limits = {"mem_limit": 64 * MIB, "memswap_limit": 64 * MIB, "cpu_period": 100_000, "cpu_quota": 20_000}
+        limits = {
+            "mem_limit": 64 * MIB,
+            "memswap_limit": 64 * MIB,
+            "cpu_period": 100_000,
+            "cpu_quota": 20_000,
+        }
         run(SPIN, **compose("web"), **limits)
         restarted = run(["sleep", "600"], **compose("db"))
-        recreated = run(["sleep", "600"], **compose("api"), mem_limit=32 * MIB, memswap_limit=32 * MIB)
+        recreated = run(
+            ["sleep", "600"], **compose("api"), mem_limit=32 * MIB, memswap_limit=32 * MIB
+        )
         run(["sleep", "600"], name="loner")
         time.sleep(18)
         restarted.restart(timeout=0)
@@ -61,7 +74,9 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         run(["sleep", "600"], **compose("api"), mem_limit=48 * MIB, memswap_limit=48 * MIB)
         time.sleep(32)
 
-        settings = override(override(Settings(), "prometheus__url", server.url), "report__step", STEP)
+        settings = override(
+            override(Settings(), "prometheus__url", server.url), "report__step", STEP
+        )
         settings = override(settings, "prometheus__rate_window", STEP)
         start = pd.Timestamp(began, unit="s", tz="UTC").floor("15s")
         window = {"start": start, "end": pd.Timestamp.now(tz="UTC").ceil("15s")}
@@ -79,7 +94,10 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
     assert ((memory > 0) & (memory < 64 * MIB)).all()
     assert history.limits("cpu").dropna().to_dict() == {"shop/web": 0.2}
     assert history["memory_limit"].max().to_dict() == {"shop/web": 64 * MIB, "shop/api": 48 * MIB}
-    assert history.limits("memory").dropna().to_dict() == {"shop/web": 64 * MIB, "shop/api": 48 * MIB}
+    assert history.limits("memory").dropna().to_dict() == {
+        "shop/web": 64 * MIB,
+        "shop/api": 48 * MIB,
+    }
     assert history["throttled"]["shop/web"].max() > 0.5
     assert history["restarts"]["shop/api"].sum() >= 1
     assert history["restarts"]["shop/web"].sum() == 0
@@ -92,6 +110,8 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert [what for what, check in checks.items() if check.status == "fail"] == []
     assert checks["containers"].status == "warn"  # one has no Compose labels
-    assert checks["containers"].seen.startswith(("1 of 4", "1 of 5"))  # the re-created one lingers for five minutes
+    assert checks["containers"].seen.startswith(
+        ("1 of 4", "1 of 5")
+    )  # the re-created one lingers for five minutes
     assert checks["signal oom_kills"].advice == "cAdvisor has it from 0.40 on, and needs /dev/kmsg"
     assert checks["history"].status == "warn"

@@ -66,20 +66,33 @@ class Deployed:
 
     def get(self, path: str) -> Any:
         """A JSON answer."""
-        request = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+        request = urllib.request.Request(
+            f"{self.url}{path}", headers={"Authorization": f"Bearer {TOKEN}"}
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
     def status(self, rule: str, subject: str) -> str | None:
         """What became of a rule on a subject in the last evaluation."""
         findings = self.get("/api/v1/findings")["report"]["findings"]
-        return next((one["status"] for one in findings if (one["rule"], one["subject"]) == (rule, subject)), None)
+        return next(
+            (
+                finding["status"]
+                for finding in findings
+                if (finding["rule"], finding["subject"]) == (rule, subject)
+            ),
+            None,
+        )
 
     def heard(self, status: str, rule: str, subject: str) -> bool | None:
         """Whether the webhook was told so."""
         for message in self.told:
             for alert in message["alerts"]:
-                if (alert["status"], alert["labels"]["rule"], alert["labels"]["subject"]) == (status, rule, subject):
+                if (alert["status"], alert["labels"]["rule"], alert["labels"]["subject"]) == (
+                    status,
+                    rule,
+                    subject,
+                ):
                     return True
         return None
 
@@ -116,20 +129,42 @@ def build_image(shop: Fleet, folder: Path) -> None:
     (context / "requirements").mkdir(parents=True)
     for name in ("Dockerfile", ".dockerignore", "requirements/monitor.txt"):
         shutil.copy(ROOT / name, context / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(context / "dist"), str(ROOT)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--outdir",
+        str(context / "dist"),
+        str(ROOT),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     with closing(client(shop.engine)) as api:
         api.images.build(
-            path=str(context), tag="capacity-monitor:0.1.0", buildargs={"BASE": base}, network_mode="none", rm=True, forcerm=True
+            path=str(context),
+            tag="capacity-monitor:0.1.0",
+            buildargs={"BASE": base},
+            network_mode="none",
+            rm=True,
+            forcerm=True,
         )
 
 
 def compose(shop: Fleet, folder: Path, *words: str) -> None:
     """Compose with the file that ships and the test's own addresses."""
     program: list[str | Path] = [require("docker-compose"), "--project-directory", folder]
-    files: list[str | Path] = ["--file", bundled("data/compose.monitor.yaml"), "--file", folder / "own.yaml"]
+    files: list[str | Path] = [
+        "--file",
+        bundled("data/compose.monitor.yaml"),
+        "--file",
+        folder / "own.yaml",
+    ]
     socket = shop.engine.url.removeprefix("unix://")
-    own = {"MONITOR_TOKEN": TOKEN, "FLEET": str(folder / "fleet"), "DOCKER_GROUP": str(Path(socket).stat().st_gid)}
+    own = {
+        "MONITOR_TOKEN": TOKEN,
+        "FLEET": str(folder / "fleet"),
+        "DOCKER_GROUP": str(Path(socket).stat().st_gid),
+    }
     environment = {**shop.environment(), **own, "ALERT_WEBHOOK": (folder / "webhook").read_text()}
     subprocess.run([*program, *files, *words], env=environment, check=True, capture_output=True)
 
@@ -141,12 +176,20 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     with ExitStack() as stack:
         shop = stack.enter_context(fleet(folder))
         address, told = stack.enter_context(webhook())
-        alerts: Server = stack.enter_context(alertmanager(folder / "alerts", ROUTE.format(port=port, token=TOKEN)))
+        alerts: Server = stack.enter_context(
+            alertmanager(folder / "alerts", ROUTE.format(port=port, token=TOKEN))
+        )
         build_image(shop, folder)
         (folder / "fleet").mkdir()
-        (folder / "fleet" / "compose.yaml").write_text("name: own\nservices: {declared: {image: 'a:1', privileged: true}}\n")
+        (folder / "fleet" / "compose.yaml").write_text(
+            "name: own\nservices: {declared: {image: 'a:1', privileged: true}}\n"
+        )
         (folder / "webhook").write_text(address)
-        own = {"port": port, "alerts": alerts.url, "socket": shop.engine.url.removeprefix("unix://")}
+        own = {
+            "port": port,
+            "alerts": alerts.url,
+            "socket": shop.engine.url.removeprefix("unix://"),
+        }
         (folder / "own.yaml").write_text(OWN.format(**own, rules=bundled("data/rules.md")))
         compose(shop, folder, "up", "--detach", "--wait", "--wait-timeout", "120")
         yield Deployed(f"http://127.0.0.1:{port}", shop, told)
@@ -156,13 +199,22 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 def test_it_runs_as_its_compose_file_says(deployed: Deployed) -> None:
     """Healthy by its own check, as nobody's root, read-only, within 512 MiB and half a core, behind its token."""
     with closing(client(deployed.shop.engine)) as api:
-        (found,) = api.containers.list(filters={"label": "com.docker.compose.service=compliance-monitor"})
+        (found,) = api.containers.list(
+            filters={"label": "com.docker.compose.service=compliance-monitor"}
+        )
         limits = found.attrs["HostConfig"]
         assert found.attrs["State"]["Health"]["Status"] == "healthy"
         assert found.attrs["Config"]["User"] == "10499:10499"
-        assert (limits["Memory"], limits["NanoCpus"], limits["ReadonlyRootfs"]) == (512 * 2**20, 500_000_000, True)
+        assert (limits["Memory"], limits["NanoCpus"], limits["ReadonlyRootfs"]) == (
+            512 * 2**20,
+            500_000_000,
+            True,
+        )
         assert found.exec_run(["touch", "/app/x"]).exit_code != 0
-    with pytest.raises(urllib.error.HTTPError, match="401"), urllib.request.urlopen(f"{deployed.url}/metrics", timeout=10):
+    with (
+        pytest.raises(urllib.error.HTTPError, match="401"),
+        urllib.request.urlopen(f"{deployed.url}/metrics", timeout=10),
+    ):
         pass
 
 
@@ -175,9 +227,20 @@ def test_an_event_of_the_engine_is_told_and_its_end_too(deployed: Deployed) -> N
     container.remove(force=True)
     wait_for(lambda: deployed.heard("resolved", MEMORY, "standalone/loose"), "the end of the alert")
     assert deployed.status(MEMORY, "standalone/loose") is None
-    told = [alert for message in deployed.told if message["status"] == "firing" for alert in message["alerts"]]
-    assert len([alert for alert in told if alert["labels"]["subject"] == "standalone/loose"]) == len(
-        {alert["labels"]["rule"] for alert in told if alert["labels"]["subject"] == "standalone/loose"}
+    told = [
+        alert
+        for message in deployed.told
+        if message["status"] == "firing"
+        for alert in message["alerts"]
+    ]
+    assert len(
+        [alert for alert in told if alert["labels"]["subject"] == "standalone/loose"]
+    ) == len(
+        {
+            alert["labels"]["rule"]
+            for alert in told
+            if alert["labels"]["subject"] == "standalone/loose"
+        }
     )
 
 

@@ -24,10 +24,21 @@ SERVICES = 60
 def monitor(folder: Path, *paths: Path, **more: str) -> Iterator[str]:
     """A running monitor; its address."""
     port = free_port()
-    command = [sys.executable, "-m", "capacity", "monitor", *map(str, paths), "--no-engine", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "capacity",
+        "monitor",
+        *map(str, paths),
+        "--no-engine",
+        "--port",
+        str(port),
+    ]
     log = folder / "monitor.log"
     with log.open("wb") as handle:
-        process = subprocess.Popen(command, cwd=folder, env=environment(folder / "archive", **more), stderr=handle)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment(folder / "archive", **more), stderr=handle
+        )
         try:
             base = f"http://127.0.0.1:{port}"
             wait_for(lambda: _answers(base), "the monitor")
@@ -52,7 +63,10 @@ def _answers(base: str) -> bool | None:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project of many services that break rules."""
     folder = tmp_path_factory.mktemp("fleet")
-    services = "".join(f"  s{number}:\n    image: app\n    ports: ['8080:{number + 1}']\n" for number in range(SERVICES))
+    services = "".join(
+        f"  s{number}:\n    image: app\n    ports: ['8080:{number + 1}']\n"
+        for number in range(SERVICES)
+    )
     (folder / "compose.yaml").write_text(f"name: fleet\nservices:\n{services}")
     return folder
 

@@ -34,7 +34,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         made.run("hungry", ["sh", "-c", grow], mem_limit=8 * MIB, memswap_limit=8 * MIB, **loop)
         made.run("idle", labels={"priority": "low"}, stop_signal="SIGKILL")
         for number in range(2):
-            made.run(f"agent-{number}", mem_limit=32 * MIB, memswap_limit=32 * MIB, stop_signal="SIGKILL")
+            made.run(
+                f"agent-{number}", mem_limit=32 * MIB, memswap_limit=32 * MIB, stop_signal="SIGKILL"
+            )
         yield made
 
 
@@ -42,7 +44,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def surroundings(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with settings, and locks of this module's own."""
     config = shop.folder / "capacity.toml"
-    config.write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/agent-0"]\n')
+    config.write_text(
+        f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/agent-0"]\n'
+    )
     monkeypatch.chdir(shop.folder)
     monkeypatch.setattr("capacity.operations._pools.locks.ROOTS", (shop.folder,))
     for name, value in shop.environment().items():
@@ -61,14 +65,21 @@ def run(*words: str, code: int = 0) -> str:
 
 def states(shop: Fleet) -> dict[str, str]:
     """Name -> state of every container."""
-    return {one.name: one.state for one in snapshot(shop.settings().engine).containers}
+    return {
+        container.name: container.state for container in snapshot(shop.settings().engine).containers
+    }
 
 
 def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fleet) -> None:
     """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says how."""
     found = lambda: loops_of(shop.settings(), more_than=2).get("hungry")  # noqa: E731 - one line
-    wait_for(lambda: ((loop := found()) is not None and loop.diagnosis.fix == "memory") or None, "a loop for memory")
-    out = run("restarts", "--window", "10m", "--more-than", "2", "--out", "plan.yaml", "--json", code=1)
+    wait_for(
+        lambda: ((loop := found()) is not None and loop.diagnosis.fix == "memory") or None,
+        "a loop for memory",
+    )
+    out = run(
+        "restarts", "--window", "10m", "--more-than", "2", "--out", "plan.yaml", "--json", code=1
+    )
     (loop,) = json.loads(out)
     assert (loop["service"], loop["diagnosis"]["cause"]) == ("standalone/hungry", "out-of-memory")
     (change,) = read_plan(shop.folder / "plan.yaml").changes
@@ -111,11 +122,19 @@ def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
         "emergency", "release", "--memory", "1g", "--service", "standalone/agent-*", code=2
     )
     assert "Did you mean standalone/idle?" in run("emergency", "restart", "idle", code=2)
-    assert "is a project, not a service. Name its services: standalone/" in run("emergency", "restart", "standalone", code=2)
-    assert "shop/db has no container. Start it with docker compose up -d" in run("emergency", "restart", "shop/db", code=2)
+    assert "is a project, not a service. Name its services: standalone/" in run(
+        "emergency", "restart", "standalone", code=2
+    )
+    assert "shop/db has no container. Start it with docker compose up -d" in run(
+        "emergency", "restart", "shop/db", code=2
+    )
     assert "would-flush" in run("emergency", "release", "--flush", "idle")
     refused = run("emergency", "release", "--flush", "idle", "--yes", code=1)
-    assert ("Not flushed" in refused, "failed" in refused, "Released" in refused) == (True, True, False)
+    assert ("Not flushed" in refused, "failed" in refused, "Released" in refused) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_a_cache_is_emptied_by_name_and_with_yes_only(shop: Fleet) -> None:
@@ -127,10 +146,12 @@ def test_a_cache_is_emptied_by_name_and_with_yes_only(shop: Fleet) -> None:
         asked = lambda *words: cache.exec_run(["redis-cli", *words]).output.decode().strip()  # noqa: E731 - one line
         wait_for(lambda: asked("SET", "a", "1") == "OK" or None, "Redis")
         assert "would-flush" in run("emergency", "release", "--flush", "cache")
-        assert "0 running containers" in run("emergency", "release", "--flush", "cach*", "--yes", code=2)
+        assert "0 running containers" in run(
+            "emergency", "release", "--flush", "cach*", "--yes", code=2
+        )
         assert asked("GET", "a") == "1"
         said = json.loads(run("emergency", "release", "--flush", "cache", "--yes", "--json"))
-        assert [(one["container"], one["state"]) for one in said] == [("cache", "flushed")]
+        assert [(row["container"], row["state"]) for row in said] == [("cache", "flushed")]
         assert asked("DBSIZE") == "0"
         cache.remove(force=True)
 
@@ -152,11 +173,29 @@ def test_the_last_run_is_rolled_back(shop: Fleet) -> None:
 
 def test_a_pool_stays_until_it_is_taken_down(shop: Fleet) -> None:
     """Up, scale, status, migrate and down, each a process of its own."""
-    run("pool", "up", "work", "--image", IMAGE, "--size", "1", "--network", "none", "--command", "sleep 600", "--yes")
+    run(
+        "pool",
+        "up",
+        "work",
+        "--image",
+        IMAGE,
+        "--size",
+        "1",
+        "--network",
+        "none",
+        "--command",
+        "sleep 600",
+        "--yes",
+    )
     rows = json.loads(run("pool", "status", "work", "--json"))
-    assert [(row["container"], row["state"], row["leased"]) for row in rows] == [("work-pool-0", "running", False)]
+    assert [(row["container"], row["state"], row["leased"]) for row in rows] == [
+        ("work-pool-0", "running", False)
+    ]
     assert "work-pool-1" in run("pool", "scale", "work", "2", "--yes")
-    assert steps(run("pool", "down", "work", "--yes", "--json")) == [("work-pool-0", "removed"), ("work-pool-1", "removed")]
+    assert steps(run("pool", "down", "work", "--yes", "--json")) == [
+        ("work-pool-0", "removed"),
+        ("work-pool-1", "removed"),
+    ]
     assert not list(shop.folder.glob("capacity-pools-*/work*"))
     assert "There is no pool" in run("pool", "status", "work", code=2)
     words = ("pool", "migrate", "agents", "agent-0", "agent-1", "--size", "1")
@@ -171,7 +210,19 @@ def test_a_pool_stays_until_it_is_taken_down(shop: Fleet) -> None:
     run("pool", "down", "agents", "--yes")
 
 
-UP = ("pool", "up", "work", "--image", IMAGE, "--network", "none", "--command", "sleep 600", "--memory", "16m")
+UP = (
+    "pool",
+    "up",
+    "work",
+    "--image",
+    IMAGE,
+    "--network",
+    "none",
+    "--command",
+    "sleep 600",
+    "--memory",
+    "16m",
+)
 
 
 def steps(said: str) -> list[tuple[str, str]]:
@@ -181,10 +232,13 @@ def steps(said: str) -> list[tuple[str, str]]:
 
 def kinds(shop: Fleet) -> list[list[str]]:
     """What the runs of pools said in the journal, container by container, the oldest first; it is empty then."""
-    runs = sorted(list_runs(shop.folder / "journal"), key=lambda one: one[1][0].time)
+    runs = sorted(list_runs(shop.folder / "journal"), key=lambda run: run[1][0].time)
     shutil.rmtree(shop.folder / "journal", ignore_errors=True)
     return [
-        [f"{one.kind} {one.detail.get('container', one.detail.get('state', ''))}".strip() for one in entries]
+        [
+            f"{entry.kind} {entry.detail.get('container', entry.detail.get('state', ''))}".strip()
+            for entry in entries
+        ]
         for name, entries in runs
         if "-pool-" in name
     ]
@@ -193,32 +247,43 @@ def kinds(shop: Fleet) -> list[list[str]]:
 def test_pools_change_nothing_without_yes_and_journal_what_they_do(shop: Fleet) -> None:
     """Each of up, scale and down says first what it would do to every instance, and has it in the journal before it does it."""
     kinds(shop)
-    one, two = (*UP, "--size", "1"), ("pool", "scale", "work", "2")
-    assert "Nothing was changed; --yes does it." in (said := run(*one))
+    up, two = (*UP, "--size", "1"), ("pool", "scale", "work", "2")
+    assert "Nothing was changed; --yes does it." in (said := run(*up))
     assert ("would-create" in said, "16 MiB" in said) == (True, True)
-    assert steps(run(*one, "--json")) == [("work-pool-0", "would-create")]
+    assert steps(run(*up, "--json")) == [("work-pool-0", "would-create")]
     assert not [name for name in states(shop) if name.startswith("work")]
-    assert steps(run(*one, "--yes", "--json")) == [("work-pool-0", "created")]
-    assert steps(run(*one, "--yes", "--json")) == [("work-pool-0", "stays")]
+    assert steps(run(*up, "--yes", "--json")) == [("work-pool-0", "created")]
+    assert steps(run(*up, "--yes", "--json")) == [("work-pool-0", "stays")]
     assert steps(run(*two, "--json")) == [("work-pool-0", "stays"), ("work-pool-1", "would-create")]
     run(*two, "--yes")
-    assert steps(run("pool", "scale", "work", "1", "--json")) == [("work-pool-0", "stays"), ("work-pool-1", "would-remove")]
+    assert steps(run("pool", "scale", "work", "1", "--json")) == [
+        ("work-pool-0", "stays"),
+        ("work-pool-1", "would-remove"),
+    ]
     run("pool", "scale", "work", "1", "--yes")
     assert steps(run("pool", "down", "work", "--json")) == [("work-pool-0", "would-remove")]
     assert states(shop)["work-pool-0"] == "running"
     run("pool", "down", "work", "--yes")
     listed = json.loads(run("journal", "--service", "standalone/work-pool-1", "--json"))
-    assert [(one["what"], one["outcome"], one["why"]) for one in listed] == [
+    assert [(row["what"], row["outcome"], row["why"]) for row in listed] == [
         ("create", "created", "pool-scale"),
         ("remove", "removed", "pool-scale"),
     ]
     assert "pool-down" in run("journal")
-    made, gone = (["creating work-pool-{0}", "created work-pool-{0}"], ["removing work-pool-{0}", "removed work-pool-{0}"])
-    wanted = [[line.format(number) for line in lines] for lines, number in ((made, 0), ([], 0), (made, 1), (gone, 1), (gone, 0))]
+    made, gone = (
+        ["creating work-pool-{0}", "created work-pool-{0}"],
+        ["removing work-pool-{0}", "removed work-pool-{0}"],
+    )
+    wanted = [
+        [line.format(number) for line in lines]
+        for lines, number in ((made, 0), ([], 0), (made, 1), (gone, 1), (gone, 0))
+    ]
     assert kinds(shop) == [["started", *lines, "finished finished"] for lines in wanted]
 
 
-def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journal(shop: Fleet) -> None:
+def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journal(
+    shop: Fleet,
+) -> None:
     """An `up` whose instances die is gone again, and a growth takes its new instances back; both tell the last words."""
     kinds(shop)
     dies = (*UP[:7], "--command", "sh -c 'echo no licence; exit 3'", "--size", "2", "--yes")
@@ -226,10 +291,16 @@ def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journa
     assert "no licence" in said
     assert not [name for name in states(shop) if name.startswith("work")]
     seen = ["creating", "created", "failed", "removing", "removed"]
-    assert kinds(shop) == [["started", *(f"{kind} work-pool-0" for kind in seen), "finished failed"]]
+    assert kinds(shop) == [
+        ["started", *(f"{kind} work-pool-0" for kind in seen), "finished failed"]
+    ]
     with closing(client(shop.engine)) as api:  # an instance that only one of this host name can be
         with connect_all(shop.settings().engine) as (engines, _):
-            labels = {"capacity.pool": "work", "capacity.pool.slot": "0", "capacity.pool.keep": "true"}
+            labels = {
+                "capacity.pool": "work",
+                "capacity.pool.slot": "0",
+                "capacity.pool.keep": "true",
+            }
             labels |= place_of("work", engines["here"]).labels
         named = {"labels": labels, "hostname": "first", "name": "work-pool-0"}
         only = ["sh", "-c", "[ $(hostname) = first ] && exec sleep 600"]
@@ -237,7 +308,9 @@ def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journa
     assert "does not become healthy" in run("pool", "scale", "work", "3", "--yes", code=1)
     assert states(shop)["work-pool-0"] == "running"
     assert "work-pool-1" not in states(shop)
-    assert kinds(shop) == [["started", *(f"{kind} work-pool-1" for kind in seen), "finished failed"]]
+    assert kinds(shop) == [
+        ["started", *(f"{kind} work-pool-1" for kind in seen), "finished failed"]
+    ]
     run("pool", "down", "work", "--yes")
 
 
@@ -253,13 +326,17 @@ def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journa
         (("--network", "host"), "network none"),
     ],
 )
-def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str, ...], said: str) -> None:
+def test_another_pool_of_the_same_name_is_refused(
+    shop: Fleet, words: tuple[str, ...], said: str
+) -> None:
     """What stands is not silently taken for what was asked for; the way on is named."""
     run(*UP, "--size", "1", "--yes")
     with closing(client(shop.engine)) as api:
         api.images.get(IMAGE).tag("other", "1")
     try:
-        assert said in (refused := run(*UP, *(() if "--size" in words else ("--size", "1")), *words, code=2))
+        assert said in (
+            refused := run(*UP, *(() if "--size" in words else ("--size", "1")), *words, code=2)
+        )
         assert "capacity pool" in refused
     finally:
         run("pool", "down", "work", "--yes")
@@ -270,7 +347,10 @@ def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str,
     [
         (("--image", "nix"), "docker pull nix"),
         (("--image", ""), "has an empty name for its image. Name one"),
-        (("--network", "nosuch"), "There is no network 'nosuch' on here. `docker network ls` lists them"),
+        (
+            ("--network", "nosuch"),
+            "There is no network 'nosuch' on here. `docker network ls` lists them",
+        ),
         (("--memory", "4"), "4 B is below the 6 MiB"),
         (("--env", "LEVEL"), "Write NAME=VALUE"),
         (("--command", "sh -c 'x"), "cannot be read"),
@@ -280,7 +360,9 @@ def test_another_pool_of_the_same_name_is_refused(shop: Fleet, words: tuple[str,
         (("--size", "3", "--memory", "1t"), "of memory, not 1 TiB for one instance"),
     ],
 )
-def test_what_a_pool_cannot_be_is_refused_before_anything_is_done(words: tuple[str, ...], said: str) -> None:
+def test_what_a_pool_cannot_be_is_refused_before_anything_is_done(
+    words: tuple[str, ...], said: str
+) -> None:
     """Already by the dry run, with a next step, and with the exit code of wrong input."""
     assert said in run(*UP, *words, code=2)
 
@@ -297,7 +379,9 @@ def test_the_timeline_is_kept_between_runs(tmp_path: Path) -> None:
     assert "Nothing to look at" in run("timeline", code=2)
 
 
-def test_the_sample_is_not_written_into_the_timeline_of_the_own_fleet(shop: Fleet, tmp_path: Path) -> None:
+def test_the_sample_is_not_written_into_the_timeline_of_the_own_fleet(
+    shop: Fleet, tmp_path: Path
+) -> None:
     """It is printed; a file that is named gets it."""
     own, named = shop.folder / "timeline.yaml", tmp_path / "named.yaml"
     own.unlink(missing_ok=True)

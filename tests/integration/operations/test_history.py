@@ -46,13 +46,19 @@ def metrics() -> dict[str, list[tuple[float, float]]]:
                 used[name] += part * 300
                 found[name].append((at, used[name]))
         for number, (name, cpu, memory) in enumerate(
-            (("busy", 0.3 + 0.05 * day, 20.0), ("hungry", 0.02, 57 + 5 * day), ("looping", 0.05, 10.0))
+            (
+                ("busy", 0.3 + 0.05 * day, 20.0),
+                ("hungry", 0.02, 57 + 5 * day),
+                ("looping", 0.05, 10.0),
+            )
         ):
             labels = f'instance="box:8080",job="cadvisor",id="/docker/{number:064x}",name="{name}",image="stack"'
             if name == "looping" and at > END - 3 * HOUR and at % 600 == 0:
                 used[name] = 0.0
             used[name] += cpu * 300
-            found[f'container_cpu_usage_seconds_total{{{labels},cpu="total"}}'].append((at, used[name]))
+            found[f'container_cpu_usage_seconds_total{{{labels},cpu="total"}}'].append(
+                (at, used[name])
+            )
             found[f"container_memory_working_set_bytes{{{labels}}}"].append((at, memory * MIB))
             found[f"container_spec_memory_limit_bytes{{{labels}}}"].append((at, 64.0 * MIB))
     return found
@@ -62,7 +68,9 @@ def metrics() -> dict[str, list[tuple[float, float]]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Prometheus with these nine days."""
     folder = tmp_path_factory.mktemp("history")
-    with prometheus(folder / "server", tsdb=backfill(folder / "tsdb", openmetrics_blocks(metrics()))) as running:
+    with prometheus(
+        folder / "server", tsdb=backfill(folder / "tsdb", openmetrics_blocks(metrics()))
+    ) as running:
         yield running
 
 
@@ -79,7 +87,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def run(shop: Fleet, folder: Path, *words: str, code: int = 0) -> str:
     """What a command of a process of its own prints."""
     (folder / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
-    done = capacity(*words, folder=folder, **{**shop.environment(), "CAPACITY_APPLY__JOURNAL": str(folder / "journal")})
+    done = capacity(
+        *words,
+        folder=folder,
+        **{**shop.environment(), "CAPACITY_APPLY__JOURNAL": str(folder / "journal")},
+    )
     assert done.returncode == code, f"{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -89,17 +101,38 @@ def test_restarts_count_what_the_metrics_saw_and_the_limit_is_what_sizing_says(
 ) -> None:
     """A loop that the Engine's events do not show any more is found; half more than 16 MiB is too little by the history."""
     wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop for memory")
-    wait_for(lambda: loops_of(shop.settings())["hungry"].diagnosis.fix == "memory" or None, "the kernel's kill")
-    alone = {one["container"]: one for one in json.loads(run(shop, tmp_path, "restarts", "--json", code=1))}
+    wait_for(
+        lambda: loops_of(shop.settings())["hungry"].diagnosis.fix == "memory" or None,
+        "the kernel's kill",
+    )
+    alone = {
+        load["container"]: load
+        for load in json.loads(run(shop, tmp_path, "restarts", "--json", code=1))
+    }
     assert alone.keys() == {"hungry"}
     assert alone["hungry"]["changes"][0]["after"] == 24 * MIB
-    words = ("restarts", "--source", server.url, "--as-of", AS_OF, "--window", "2h", "--out", "plan.yaml", "--json")
-    seen = {one["container"]: one for one in json.loads(run(shop, tmp_path, *words, code=1))}
+    words = (
+        "restarts",
+        "--source",
+        server.url,
+        "--as-of",
+        AS_OF,
+        "--window",
+        "2h",
+        "--out",
+        "plan.yaml",
+        "--json",
+    )
+    seen = {load["container"]: load for load in json.loads(run(shop, tmp_path, *words, code=1))}
     assert seen.keys() == {"hungry", "looping"}
     assert seen["looping"]["restarts"] == pytest.approx(12, abs=1)
     assert seen["looping"]["total"] == 0
     (change,) = read_plan(tmp_path / "plan.yaml").changes
-    assert (change.service, change.what, change.before) == ("standalone/hungry", What.MEMORY, 16 * MIB)
+    assert (change.service, change.what, change.before) == (
+        "standalone/hungry",
+        What.MEMORY,
+        16 * MIB,
+    )
     assert float(str(change.after)) > 60 * MIB
 
 
@@ -113,7 +146,9 @@ def earlier(journal: Path, began: datetime) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_affinity_shows_what_an_applied_balance_has_brought(shop: Fleet, server: Server, tmp_path: Path) -> None:
+def test_affinity_shows_what_an_applied_balance_has_brought(
+    shop: Fleet, server: Server, tmp_path: Path
+) -> None:
     """Load and cores are those of the metrics; a run of two days ago shows each core before and after, until it is undone."""
     words = ("affinity", "--source", server.url, "--as-of", AS_OF)
     (host,) = json.loads(run(shop, tmp_path, *words, "--out", "cores.yaml", "--json"))
@@ -131,7 +166,9 @@ def test_affinity_shows_what_an_applied_balance_has_brought(shop: Fleet, server:
     assert (brought["hours"], brought["at"][:13]) == (47, began.isoformat()[:13])
     assert brought["before"] == pytest.approx({"box/0": 0.8, "box/1": 0.1}, abs=0.02)
     assert brought["after"] == pytest.approx({"box/0": 0.45, "box/1": 0.45}, abs=0.02)
-    assert (brought["imbalance_before"], brought["imbalance_after"]) == pytest.approx((0.78, 0.0), abs=0.03)
+    assert (brought["imbalance_before"], brought["imbalance_after"]) == pytest.approx(
+        (0.78, 0.0), abs=0.03
+    )
     shown = run(shop, tmp_path, *words)
     assert "47 hours before and after it: imbalance 0.78 -> 0.0" in " ".join(shown.split())
     assert re.search(r"box/0\D+80%\D+45%", shown)
@@ -140,37 +177,60 @@ def test_affinity_shows_what_an_applied_balance_has_brought(shop: Fleet, server:
     assert shop.limits("busy")["CpusetCpus"] == "1"
 
 
-def test_the_timeline_has_the_risks_that_the_history_shows(shop: Fleet, server: Server, tmp_path: Path) -> None:
+def test_the_timeline_has_the_risks_that_the_history_shows(
+    shop: Fleet, server: Server, tmp_path: Path
+) -> None:
     """A limit that will be reached is there until these metrics say otherwise: a run without them leaves it as it is."""
     words = ("timeline", "--source", server.url, "--as-of", AS_OF, "--file", "timeline.yaml")
     assert "**standalone/hungry** Memory limit" in run(shop, tmp_path, *words)
-    risks = [one for one in read_timeline(tmp_path / "timeline.yaml") if one.kind == "memory-risk"]
-    assert [(one.subject, str(one.state)) for one in risks] == [("standalone/hungry", "open")]
+    risks = [
+        item for item in read_timeline(tmp_path / "timeline.yaml") if item.kind == "memory-risk"
+    ]
+    assert [(risk.subject, str(risk.state)) for risk in risks] == [("standalone/hungry", "open")]
     run(shop, tmp_path, "timeline", "--engine", "--file", "timeline.yaml")
-    kept = {one.subject: str(one.state) for one in read_timeline(tmp_path / "timeline.yaml") if one.kind == "memory-risk"}
+    kept = {
+        item.subject: str(item.state)
+        for item in read_timeline(tmp_path / "timeline.yaml")
+        if item.kind == "memory-risk"
+    }
     assert kept == {"standalone/hungry": "open"}
     run(shop, tmp_path, "timeline", "--sample", "--file", "timeline.yaml")
-    risks = [one for one in read_timeline(tmp_path / "timeline.yaml") if one.kind == "memory-risk"]
-    assert {str(one.state) for one in risks if one.subject == "standalone/hungry"} == {"open"}  # the sample is another fleet
-    assert "shop/catalog" in {one.subject for one in risks if one.state == "open"}
+    risks = [
+        item for item in read_timeline(tmp_path / "timeline.yaml") if item.kind == "memory-risk"
+    ]
+    assert {str(risk.state) for risk in risks if risk.subject == "standalone/hungry"} == {
+        "open"
+    }  # the sample is another fleet
+    assert "shop/catalog" in {risk.subject for risk in risks if risk.state == "open"}
 
 
-def test_the_archive_serves_as_well_as_the_server(shop: Fleet, server: Server, tmp_path: Path) -> None:
+def test_the_archive_serves_as_well_as_the_server(
+    shop: Fleet, server: Server, tmp_path: Path
+) -> None:
     """Once fetched, `--offline` finds the same restarts and the same imbalance without any server."""
     window = ("--as-of", AS_OF)
     run(shop, tmp_path, "fetch", "--source", server.url, *window)
     first = json.loads(run(shop, tmp_path, "affinity", "--source", server.url, *window, "--json"))
     assert json.loads(run(shop, tmp_path, "affinity", "--offline", *window, "--json")) == first
-    loops = json.loads(run(shop, tmp_path, "restarts", "--offline", *window, "--window", "2h", "--json", code=1))
-    assert "looping" in {one["container"] for one in loops}
+    loops = json.loads(
+        run(shop, tmp_path, "restarts", "--offline", *window, "--window", "2h", "--json", code=1)
+    )
+    assert "looping" in {loop["container"] for loop in loops}
 
 
 def test_restart_loops_are_found_without_the_metrics(shop: Fleet, tmp_path: Path) -> None:
     """A server that does not answer is said, and the Engine's loops are shown all the same, each with its runbook."""
     wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop")
     (tmp_path / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
-    done = capacity("restarts", "--source", "http://127.0.0.1:9", "--json", folder=tmp_path, **shop.environment())
+    done = capacity(
+        "restarts",
+        "--source",
+        "http://127.0.0.1:9",
+        "--json",
+        folder=tmp_path,
+        **shop.environment(),
+    )
     assert done.returncode == 1
     assert "only what the Engines tell is looked at" in done.stderr
-    found = {one["container"]: one for one in json.loads(done.stdout)}
+    found = {load["container"]: load for load in json.loads(done.stdout)}
     assert found["hungry"]["runbook"].endswith(f"/{found['hungry']['diagnosis']['cause']}.md")

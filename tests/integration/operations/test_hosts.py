@@ -50,7 +50,11 @@ def run(*words: str) -> tuple[int, str, str]:
     if error is not None and not isinstance(error, (CapacityError, SystemExit)):
         raise error
     failed = error if isinstance(error, CapacityError) else None
-    return failed.exit_code if failed else done.exit_code, done.stdout, done.stderr + str(failed or "")
+    return (
+        failed.exit_code if failed else done.exit_code,
+        done.stdout,
+        done.stderr + str(failed or ""),
+    )
 
 
 def rows(said: str) -> list[tuple[str, str, str]]:
@@ -78,7 +82,11 @@ def test_what_is_critical_is_looked_at_after_any_rollback(shop: Fleet) -> None:
     assert shop.memory("web") == 48
     stopped(shop, "db")
     code, out, said = run("emergency", "rollback", "--yes", "--json")
-    assert (code, shop.memory("web"), "Not everything could be brought back" in said) == (1, 32, True)
+    assert (code, shop.memory("web"), "Not everything could be brought back" in said) == (
+        1,
+        32,
+        True,
+    )
     assert [(row["service"], row["outcome"], row["why"]) for row in json.loads(out)] == [
         ("standalone/web", "undone", ""),
         ("standalone/db", "failed", "critical, and it is exited, no health"),
@@ -99,7 +107,9 @@ def test_a_cpuset_that_cannot_be_emptied_is_said_and_exact_empties_it(shop: Flee
     (row,) = json.loads(out)
     cores = shop.limits("shop-web-1")["CpusetCpus"]
     assert (code, row["outcome"], bool(cores)) == (0, "undone", True)
-    assert row["why"].startswith(f"shop-web-1 shows cpuset {cores}, which is all of here, where it was empty: --exact makes")
+    assert row["why"].startswith(
+        f"shop-web-1 shows cpuset {cores}, which is all of here, where it was empty: --exact makes"
+    )
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-web-1").remove(force=True)
     shop.up(project(web=""))
@@ -116,11 +126,19 @@ def test_a_restart_does_what_it_can_where_a_host_is_away(shop: Fleet) -> None:
     words = ("emergency", "restart", "standalone/web", "far/db", "--json")
     wanted = [("standalone/web", "here"), ("far/db", "-"), ("-", "there")]
     code, out, said = run(*words)
-    assert (code, rows(out)) == (1, [(*place, state) for place, state in zip(wanted, DRY, strict=True)])
+    assert (code, rows(out)) == (
+        1,
+        [(*place, state) for place, state in zip(wanted, DRY, strict=True)],
+    )
     assert "there does not answer: nothing was looked at there" in said
     code, out, _ = run(*words, "--yes")
-    assert (code, rows(out)) == (1, [(*place, state) for place, state in zip(wanted, ("started", *DRY[1:]), strict=True)])
-    assert {one.name: one.state for one in snapshot(shop.settings().engine).containers} == {"web": "running"}
+    assert (code, rows(out)) == (
+        1,
+        [(*place, state) for place, state in zip(wanted, ("started", *DRY[1:]), strict=True)],
+    )
+    assert {
+        container.name: container.state for container in snapshot(shop.settings().engine).containers
+    } == {"web": "running"}
     configured(shop)
     code, _, said = run("emergency", "restart", "standalone/web", "far/db")
     assert (code, "far/db has no container" in said) == (2, True)
@@ -135,7 +153,10 @@ def test_a_release_names_the_host_that_is_away(shop: Fleet) -> None:
     ready(shop, "small")
     configured(shop, away=True)
     code, out, said = run("emergency", "release", "--memory", "1k", "--json")
-    assert (code, rows(out)) == (0, [("standalone/small", "here", "would-stop"), ("-", "there", "unreachable")])
+    assert (code, rows(out)) == (
+        0,
+        [("standalone/small", "here", "would-stop"), ("-", "there", "unreachable")],
+    )
     assert "there does not answer: nothing would be freed there" in said
     code, out, said = run("emergency", "release", "--memory", "1k", "--json", "--yes")
     assert (code, rows(out)[0]) == (1, ("standalone/small", "here", "stopped"))
@@ -167,11 +188,14 @@ def test_stops_run_beside_each_other(shop: Fleet) -> None:
     settings, began = shop.settings(), time.monotonic()
     done = release(settings, memory=1 << 40, dry_run=False, progress=told.append)
     took = time.monotonic() - began
-    assert ({one.state for one in done}, told, took < 3 * 2) == ({"stopped"}, done, True)
+    assert ({result.state for result in done}, told, took < 3 * 2) == ({"stopped"}, done, True)
     ((_, entries),) = list_runs(settings.apply.journal)
     for step in range(5):
-        assert [one.kind for one in entries if one.step == step] == [Kind.STOPPING, Kind.STOPPED]
-    assert {one.state for one in undo(settings, dry_run=False)} == {"started"}
+        assert [entry.kind for entry in entries if entry.step == step] == [
+            Kind.STOPPING,
+            Kind.STOPPED,
+        ]
+    assert {result.state for result in undo(settings, dry_run=False)} == {"started"}
 
 
 def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
@@ -184,7 +208,10 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
         for name in ("gone", "anew"):
             api.containers.get(name).remove()
     shop.run("anew", **QUICK)
-    before, found = seen(settings), {one.container: (one.state, one.note) for one in undo(settings)}
+    before, found = (
+        seen(settings),
+        {result.container: (result.state, result.note) for result in undo(settings)},
+    )
     assert found == {
         "kept": ("would-start", ""),
         "gone": ("would-give-up", "it is gone, and would be given up"),
@@ -192,10 +219,16 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
     }
     assert seen(settings) == before
     away = settings.model_copy(
-        update={"engine": settings.engine.model_copy(update={"hosts": {"here": f"unix://{shop.folder}/none.sock"}})}
+        update={
+            "engine": settings.engine.model_copy(
+                update={"hosts": {"here": f"unix://{shop.folder}/none.sock"}}
+            )
+        }
     )
-    assert {(one.state, one.note) for one in undo(away)} == {("would-start", "here does not answer")}
-    assert {one.container: one.state for one in undo(settings, dry_run=False)} == {
+    assert {(result.state, result.note) for result in undo(away)} == {
+        ("would-start", "here does not answer")
+    }
+    assert {result.container: result.state for result in undo(settings, dry_run=False)} == {
         "kept": "started",
         "gone": "failed",
         "anew": "back",
@@ -207,7 +240,9 @@ def observing(shop: Fleet, *names: str, seconds: float) -> Iterator[list[Result]
     """An apply that has changed these containers and observes them; its result is there when the block has ended."""
     results: list[Result] = []
     plan = plan_of(*(memory(f"standalone/{name}", 32, 48) for name in names))
-    thread = threading.Thread(target=lambda: results.append(apply_plan(plan, shop.settings(observe=seconds))))
+    thread = threading.Thread(
+        target=lambda: results.append(apply_plan(plan, shop.settings(observe=seconds)))
+    )
     thread.start()
     try:
         wait_for(lambda: all(shop.memory(name) == 48 for name in names) or None, "the changes")
@@ -223,16 +258,25 @@ def test_an_emergency_does_not_wait_for_an_observation(shop: Fleet) -> None:
         shop.run(name, mem_limit=32 * MIB, memswap_limit=64 * MIB, **{**QUICK, **more})
     settings = shop.settings()
     with observing(shop, "web", "victim", seconds=6) as results:
-        assert [one.state for one in release(settings, memory=1 << 40, dry_run=False)] == ["stopped"]
+        assert [result.state for result in release(settings, memory=1 << 40, dry_run=False)] == [
+            "stopped"
+        ]
         assert flush(settings, "web", dry_run=False).state == "failed"  # it is no Redis
         assert restart_critical(settings, ["standalone/web"], dry_run=False) == []
-    outcomes = {one.service: one for one in results[0].outcomes}
-    assert (outcomes["standalone/web"].state, outcomes["standalone/victim"].state) == ("done", "failed")
-    release_run = next(run for run, _ in list_runs(settings.apply.journal) if run.endswith("release"))
-    assert f"the run {release_run} stopped it, and it stays so" in outcomes["standalone/victim"].reason
-    states = {one.name: one.state for one in snapshot(settings.engine).containers}
+    outcomes = {outcome.service: outcome for outcome in results[0].outcomes}
+    assert (outcomes["standalone/web"].state, outcomes["standalone/victim"].state) == (
+        "done",
+        "failed",
+    )
+    release_run = next(
+        run for run, _ in list_runs(settings.apply.journal) if run.endswith("release")
+    )
+    assert (
+        f"the run {release_run} stopped it, and it stays so" in outcomes["standalone/victim"].reason
+    )
+    states = {container.name: container.state for container in snapshot(settings.engine).containers}
     assert states == {"web": "running", "victim": "exited"}
-    assert [one.state for one in undo(settings, dry_run=False)] == ["started"]
+    assert [result.state for result in undo(settings, dry_run=False)] == ["started"]
 
 
 def test_going_back_waits_for_an_apply_and_says_how_to_end_it(shop: Fleet) -> None:
@@ -258,7 +302,10 @@ def test_a_flush_is_in_the_journal_of_its_service(shop: Fleet) -> None:
     configured(shop)
     assert run("emergency", "release", "--flush", "cache", "--yes")[0] == 1
     code, out, _ = run("journal", "--service", "standalone/cache", "--json")
-    assert (code, [(one["what"], one["outcome"]) for one in json.loads(out)]) == (0, [("flush", "failed")])
+    assert (code, [(load["what"], load["outcome"]) for load in json.loads(out)]) == (
+        0,
+        [("flush", "failed")],
+    )
     assert json.loads(run("journal", "--service", "standalone/other", "--json")[1]) == []
 
 
@@ -266,17 +313,31 @@ def test_what_a_service_needs_is_known_after_it_was_made_alone(shop: Fleet) -> N
     """Compose leaves its label empty then: the compose file tells, so that what it needs still starts first."""
     file = shop.up(project(web="depends_on: [db]", db=""))
     settings = shop.settings()
-    command = [str(require("docker-compose")), "up", "--detach", "--no-deps", "--force-recreate", "web"]
-    subprocess.run(command, cwd=file.parent, env=shop.environment(), capture_output=True, check=True)
+    command = [
+        str(require("docker-compose")),
+        "up",
+        "--detach",
+        "--no-deps",
+        "--force-recreate",
+        "web",
+    ]
+    subprocess.run(
+        command, cwd=file.parent, env=shop.environment(), capture_output=True, check=True
+    )
     labels = snapshot(settings.engine).of("shop/web")[0].labels
     assert labels["com.docker.compose.depends_on"] == ""
     stopped(shop, "shop-web-1")
     stopped(shop, "shop-db-1")
-    assert [one.container for one in restart_critical(settings, ["shop/web"])] == ["shop-db-1", "shop-web-1"]
+    assert [result.container for result in restart_critical(settings, ["shop/web"])] == [
+        "shop-db-1",
+        "shop-web-1",
+    ]
 
 
 @pytest.mark.parametrize("address", ["http://x", "https://x:1", "npipe://x", "word", "tcp://"])
-def test_an_address_that_is_none_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_an_address_that_is_none_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
     """No host is looked for: the variable is named, and the addresses that there are."""
     (tmp_path / "capacity.toml").write_text("")
     monkeypatch.setenv("DOCKER_HOST", address)

@@ -30,7 +30,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def updated(shop: Fleet, name: str, memory: str, restart: str) -> None:
     """What somebody changes by hand."""
     with closing(client(shop.engine)) as api:
-        api.containers.get(name).update(mem_limit=memory, memswap_limit=memory, restart_policy={"Name": restart})
+        api.containers.get(name).update(
+            mem_limit=memory, memswap_limit=memory, restart_policy={"Name": restart}
+        )
 
 
 def with_two_revisions(shop: Fleet, before: str, now: str) -> Path:
@@ -42,7 +44,9 @@ def with_two_revisions(shop: Fleet, before: str, now: str) -> Path:
     file.write_text(now)
     git(file.parent, "commit", "-am", "two")
     command = [str(require("docker-compose")), "up", "--detach"]
-    subprocess.run(command, cwd=file.parent, env=shop.environment(), capture_output=True, check=True)
+    subprocess.run(
+        command, cwd=file.parent, env=shop.environment(), capture_output=True, check=True
+    )
     return file
 
 
@@ -53,35 +57,49 @@ def edited(file: Path) -> None:
 
 def labels(shop: Fleet, key: str) -> dict[str, str]:
     """What Compose wrote onto the one container of a service to know it again, and its id."""
-    (one,) = snapshot(shop.settings().engine).of(key)
-    return {"id": one.id, **{name: one.labels[f"com.docker.compose.{name}"] for name in ("config-hash", "depends_on")}}
+    (container,) = snapshot(shop.settings().engine).of(key)
+    return {
+        "id": container.id,
+        **{
+            name: container.labels[f"com.docker.compose.{name}"]
+            for name in ("config-hash", "depends_on")
+        },
+    }
 
 
-def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stopped(shop: Fleet) -> None:
+def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stopped(
+    shop: Fleet,
+) -> None:
     """A revision and back: limits set by hand, a restart policy, and a service that somebody had stopped."""
-    file = with_two_revisions(shop, project(web="mem_limit: 64m", low=""), project(web="mem_limit: 96m", low=""))
+    file = with_two_revisions(
+        shop, project(web="mem_limit: 64m", low=""), project(web="mem_limit: 96m", low="")
+    )
     updated(shop, "shop-web-1", "128m", "unless-stopped")
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-low-1").stop(timeout=0)
     settings = shop.settings()
     before = seen(settings)
-    assert {one.state for one in to_revision(settings, file, "HEAD~1", dry_run=False)} == {"started"}
+    assert {result.state for result in to_revision(settings, file, "HEAD~1", dry_run=False)} == {
+        "started"
+    }
     assert shop.memory("shop-web-1") == 64
-    assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
     assert seen(settings) == before
 
 
 def test_a_revision_that_fails_leaves_what_only_the_engine_knew(shop: Fleet) -> None:
     """What is taken back at once has the limits, and the running set, of before."""
-    bad = project(web="mem_limit: 64m", low="").replace('command: ["sleep"', 'entrypoint: ["false"]\n    command: ["sleep"', 1)
+    bad = project(web="mem_limit: 64m", low="").replace(
+        'command: ["sleep"', 'entrypoint: ["false"]\n    command: ["sleep"', 1
+    )
     file = with_two_revisions(shop, bad, project(web="mem_limit: 96m", low=""))
     updated(shop, "shop-web-1", "128m", "always")
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-low-1").stop(timeout=0)
     before = seen(shop.settings())
     done = to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
-    assert [one.state for one in done if one.state == "not-back"] == []
-    assert "failed" in {one.state for one in done}
+    assert [result.state for result in done if result.state == "not-back"] == []
+    assert "failed" in {result.state for result in done}
     assert seen(shop.settings()) == before
 
 
@@ -104,30 +122,40 @@ def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet
     before = seen(shop.settings())
     plan = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"}))
     result = apply_plan(plan, shop.settings())
-    assert [one.state for one in result.outcomes] == ["done"]
+    assert [outcome.state for outcome in result.outcomes] == ["done"]
     (web,) = snapshot(shop.settings().engine).of("shop/web")
-    assert (web.memory, web.restart_policy, "MODE" in web.environment) == (96 * MIB, "unless-stopped", True)
+    assert (web.memory, web.restart_policy, "MODE" in web.environment) == (
+        96 * MIB,
+        "unless-stopped",
+        True,
+    )
     ((run, _),) = list_runs(shop.settings().apply.journal)
-    assert [one.state for one in rollback(run, shop.settings())] == ["undone"]
+    assert [result.state for result in rollback(run, shop.settings())] == ["undone"]
     assert seen(shop.settings()) == before
     edited(file)
     again = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "slow"}))
     (preview,), _ = dry_run(again, shop.settings())
     assert "made before its compose files were edited (environment NEVER)" in preview.refused
-    assert [one.state for one in apply_plan(again, shop.settings()).outcomes] == ["refused"]
+    assert [outcome.state for outcome in apply_plan(again, shop.settings()).outcomes] == ["refused"]
     assert seen(shop.settings()) == before
 
 
 def test_compose_finds_no_difference_where_there_is_none(shop: Fleet) -> None:
     """A service that the revision does not change is not replaced, and one that was replaced alone knows what it needs."""
     api = "depends_on: [db]"
-    file = with_two_revisions(shop, project(db="", api=api, web="mem_limit: 64m"), project(db="", api=api, web="mem_limit: 96m"))
+    file = with_two_revisions(
+        shop,
+        project(db="", api=api, web="mem_limit: 64m"),
+        project(db="", api=api, web="mem_limit: 96m"),
+    )
     before = labels(shop, "shop/api")
     to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
     assert labels(shop, "shop/api") == before
     undo(shop.settings(), dry_run=False)
     assert labels(shop, "shop/api") == before
-    apply_plan(plan_of(other("shop/api", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings())
+    apply_plan(
+        plan_of(other("shop/api", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
+    )
     assert labels(shop, "shop/api")["depends_on"] == before["depends_on"]
     run = list(list_runs(shop.settings().apply.journal))[-1][0]
     rollback(run, shop.settings())
@@ -138,7 +166,10 @@ def test_a_former_limit_below_the_use_is_said_and_set_with_exact(shop: Fleet) ->
     """The Engine does not take it from a running container: a stop and a start do, where that is asked for."""
     waits = ["sh", "-c", f"while [ ! -e /go ]; do sleep 0.1; done; {hold(24)[2]}"]
     shop.run("hungry", waits, mem_limit=16 * MIB, memswap_limit=16 * MIB, **QUICK)
-    assert apply_plan(plan_of(memory("standalone/hungry", 16, 128)), shop.settings()).state == "finished"
+    assert (
+        apply_plan(plan_of(memory("standalone/hungry", 16, 128)), shop.settings()).state
+        == "finished"
+    )
     with closing(client(shop.engine)) as api:
         api.containers.get("hungry").exec_run(["touch", "/go"])
     ready(shop, "hungry")
@@ -154,13 +185,25 @@ def test_what_could_not_start_before_need_not_start_after(shop: Fleet) -> None:
     """Undoing what mended a container that could not run is complete where it is there again and does not run."""
     needs = """command: ["sh", "-c", "[ -n \\"$$MODE\\" ] && exec sleep 600"]"""
     file = shop.up(project(web="").replace(SLEEP, needs))
-    wait_for(lambda: {one.state for one in snapshot(shop.settings().engine).containers} == {"exited"} or None, "its end")
+    wait_for(
+        lambda: (
+            {container.state for container in snapshot(shop.settings().engine).containers}
+            == {"exited"}
+            or None
+        ),
+        "its end",
+    )
     before = seen(shop.settings())
-    done = apply_plan(plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings())
-    assert [one.state for one in done.outcomes] == ["done"]
+    done = apply_plan(
+        plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
+    )
+    assert [outcome.state for outcome in done.outcomes] == ["done"]
     run = list(list_runs(shop.settings().apply.journal))[-1][0]
-    assert [one.state for one in rollback(run, shop.settings())] == ["undone"]
-    after = [(one[0], *one[2:]) for one in seen(shop.settings())]
-    assert after == [(one[0], *one[2:]) for one in before]
-    assert {one.state for one in snapshot(shop.settings().engine).containers} <= {"created", "exited"}
+    assert [result.state for result in rollback(run, shop.settings())] == ["undone"]
+    after = [(row[0], *row[2:]) for row in seen(shop.settings())]
+    assert after == [(row[0], *row[2:]) for row in before]
+    assert {container.state for container in snapshot(shop.settings().engine).containers} <= {
+        "created",
+        "exited",
+    }
     assert "environment" not in file.read_text()

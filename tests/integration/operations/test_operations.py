@@ -44,7 +44,7 @@ def bridged(shop: Fleet) -> Iterator[Fleet]:
 _TRIES = 5  # after these the pause is 1.6 s
 
 
-def one(settings: Settings, name: str) -> Container:
+def container_named(settings: Settings, name: str) -> Container:
     """A container as it is now."""
     return next(found for found in snapshot(settings.engine).containers if found.name == name)
 
@@ -53,17 +53,23 @@ def in_pause(settings: Settings, name: str) -> float:
     """Wait until the Engine pauses for seconds before the next try; how many at most, for it doubles them each time."""
 
     def pauses() -> Container | None:
-        found = one(settings, name)
+        found = container_named(settings, name)
         return found if found.state == "restarting" and found.restart_count >= _TRIES else None
 
-    return float(0.1 * 2 ** wait_for(pauses, f"a long pause before the next try of {name}").restart_count)
+    return float(
+        0.1 * 2 ** wait_for(pauses, f"a long pause before the next try of {name}").restart_count
+    )
 
 
 def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fleet) -> None:
     """Killed for memory, a dependency that refuses, a port in use, a variable that is missing: each gets its own proposal."""
     grow = 'x=aaaaaaaaaaaaaaaa; while :; do x="$x$x"; done'
     shop.run("hungry", ["sh", "-c", grow], mem_limit=8 * MIB, memswap_limit=8 * MIB, **LOOP)
-    shop.run("waiting", says("dial tcp 10.0.0.5:5432: connect: connection refused password=hunter2"), **LOOP)
+    shop.run(
+        "waiting",
+        says("dial tcp 10.0.0.5:5432: connect: connection refused password=hunter2"),
+        **LOOP,
+    )
     shop.run("bound", says("listen tcp 0.0.0.0:8080: bind: address already in use"), **LOOP)
     shop.run("unset", says("required environment variable DATABASE_URL is not set"), **LOOP)
     shop.run("steady", **QUICK)
@@ -75,14 +81,21 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
     }
 
     def said() -> dict[str, str]:
-        return {name: found.diagnosis.cause for name, found in loops_of(shop.settings(), more_than=2).items()}
+        return {
+            name: found.diagnosis.cause
+            for name, found in loops_of(shop.settings(), more_than=2).items()
+        }
 
     wait_for(lambda: said() == causes or None, "four loops with their causes")
     found = loops_of(shop.settings(), more_than=2)
     (more,) = found["hungry"].changes
     assert (more.resource, more.before, more.after) == (What.MEMORY, 8 * MIB, 12 * MIB)
     (policy,) = found["waiting"].changes
-    assert (policy.resource, policy.before, policy.after) == (What.RESTART_POLICY, "always", "on-failure:3")
+    assert (policy.resource, policy.before, policy.after) == (
+        What.RESTART_POLICY,
+        "always",
+        "on-failure:3",
+    )
     assert "service_healthy" in found["waiting"].advice
     assert not found["bound"].changes
     assert not found["unset"].changes
@@ -99,26 +112,42 @@ def test_the_last_try_tells_and_what_ends_well_keeps_its_policy(shop: Fleet) -> 
     shop.run("moved", ["sh", "-c", script], volumes=[f"{there}:{there}"], **LOOP)
     shop.run("batch", says("connection refused, will use the fallback", 0), **LOOP)
     settings = shop.settings()
-    found = wait_for(lambda: seen if len(seen := loops_of(settings, more_than=3)) > 1 else None, "two loops")
+    found = wait_for(
+        lambda: seen if len(seen := loops_of(settings, more_than=3)) > 1 else None, "two loops"
+    )
     assert (found["moved"].diagnosis.cause, found["moved"].changes) == ("crash", ())
     assert (found["batch"].diagnosis.cause, found["batch"].changes) == ("dependency-not-ready", ())
     with closing(client(shop.engine)) as api:
         api.containers.get("moved").stop()
     later = loops_of(settings, more_than=3)
-    assert (later["moved"].ended, later["moved"].back_off, later["batch"].ended) == (True, False, False)
-    assert [_loop_row(later[name])["state"] == "ended" for name in ("moved", "batch")] == [True, False]
+    assert (later["moved"].ended, later["moved"].back_off, later["batch"].ended) == (
+        True,
+        False,
+        False,
+    )
+    assert [_loop_row(later[name])["state"] == "ended" for name in ("moved", "batch")] == [
+        True,
+        False,
+    ]
 
 
-def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tried_again(shop: Fleet) -> None:
+def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tried_again(
+    shop: Fleet,
+) -> None:
     """Down for good after three retries would be worse than the loop: the change is undone, with the reason and the exit code."""
     shop.run("waiting", says("connection refused", 7), **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
     before = seen(settings)
     changes = loops_of(settings, more_than=1)["waiting"].changes
-    (done,) = apply_plan(plan_of(*changes), shop.settings(observe=in_pause(settings, "waiting") + 3)).outcomes
-    assert (done.state, done.reason) == ("failed", "waiting ended with exit code 7, and is not tried again")
-    assert one(settings, "waiting").restart_policy == "always"
+    (done,) = apply_plan(
+        plan_of(*changes), shop.settings(observe=in_pause(settings, "waiting") + 3)
+    ).outcomes
+    assert (done.state, done.reason) == (
+        "failed",
+        "waiting ended with exit code 7, and is not tried again",
+    )
+    assert container_named(settings, "waiting").restart_policy == "always"
     wait_for(lambda: seen(settings) == before or None, "the former state")
 
 
@@ -130,22 +159,35 @@ def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop
     shop.run("waiting", ["sh", "-c", script], volumes=[f"{there}:{there}"], **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
-    changes, pause = loops_of(settings, more_than=1)["waiting"].changes, in_pause(settings, "waiting")
+    changes, pause = (
+        loops_of(settings, more_than=1)["waiting"].changes,
+        in_pause(settings, "waiting"),
+    )
     (there / "db").touch()
     done = apply_plan(plan_of(*changes), shop.settings(observe=pause + 3))
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
-    assert (one(settings, "waiting").state, one(settings, "waiting").restart_policy) == ("running", "on-failure:3")
+    assert (
+        container_named(settings, "waiting").state,
+        container_named(settings, "waiting").restart_policy,
+    ) == ("running", "on-failure:3")
     wait_for(lambda: not loops_of(settings, more_than=1) or None, "the end of the list: it runs on")
     rollback(done.run, settings)
-    assert (one(settings, "waiting").state, one(settings, "waiting").restart_policy) == ("running", "always")
+    assert (
+        container_named(settings, "waiting").state,
+        container_named(settings, "waiting").restart_policy,
+    ) == ("running", "always")
 
 
 def test_a_job_that_ends_well_while_it_is_watched_is_fine(shop: Fleet) -> None:
     """One that ends with 0 has done its work, with more memory or with another restart policy; one that ends with 4 has not."""
     states = {}
     for name, code in (("well", 0), ("ill", 4)):
-        shop.run(name, ["sh", "-c", f"sleep 3; exit {code}"], mem_limit=32 * MIB, memswap_limit=32 * MIB)
-        (done,) = apply_plan(plan_of(memory(f"standalone/{name}", 32, 48)), shop.settings(observe=5)).outcomes
+        shop.run(
+            name, ["sh", "-c", f"sleep 3; exit {code}"], mem_limit=32 * MIB, memswap_limit=32 * MIB
+        )
+        (done,) = apply_plan(
+            plan_of(memory(f"standalone/{name}", 32, 48)), shop.settings(observe=5)
+        ).outcomes
         states[name] = (done.state, done.reason)
     assert states == {"well": ("done", ""), "ill": ("failed", "ill stopped (exit code 4)")}
 
@@ -172,7 +214,10 @@ services:
 def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet) -> None:
     """Few retries on the container, the condition in the file, both taken back together."""
     file, settings = shop.up(IMPATIENT), shop.settings()
-    wait_for(lambda: one(settings, "shop-db-1").health == "healthy" or None, "a healthy database")
+    wait_for(
+        lambda: container_named(settings, "shop-db-1").health == "healthy" or None,
+        "a healthy database",
+    )
     loop = wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
     assert [change.resource for change in loop.changes] == [What.RESTART_POLICY, What.DEPENDS_ON]
     pause = in_pause(settings, "shop-web-1")
@@ -181,24 +226,31 @@ def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
     web = load_project(file).services["web"]
     assert (dict(web.depends_on), web.restart) == ({"db": "service_healthy"}, "on-failure:3")
-    assert one(settings, "shop-web-1").restart_policy == "on-failure:3"
+    assert container_named(settings, "shop-web-1").restart_policy == "on-failure:3"
     rollback(done.run, settings)
     assert file.read_text() == IMPATIENT
-    assert one(settings, "shop-web-1").restart_policy == "always"
+    assert container_named(settings, "shop-web-1").restart_policy == "always"
 
 
 def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Fleet) -> None:
     """The database never gets well: the reason names it, and container and file are as they were."""
-    sick = IMPATIENT.replace('"CMD", "true"', '"CMD", "false"').replace("interval: 1s", "interval: 1s, retries: 1")
+    sick = IMPATIENT.replace('"CMD", "true"', '"CMD", "false"').replace(
+        "interval: 1s", "interval: 1s, retries: 1"
+    )
     file, settings = shop.up(sick), shop.settings()
-    wait_for(lambda: one(settings, "shop-db-1").health == "unhealthy" or None, "a sick database")
+    wait_for(
+        lambda: container_named(settings, "shop-db-1").health == "unhealthy" or None,
+        "a sick database",
+    )
     wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
     change = other("shop/web", What.RESTART_POLICY, "always", "on-failure:3")
-    (done,) = apply_plan(plan_of(change), shop.settings(observe=in_pause(settings, "shop-web-1") + 3)).outcomes
+    (done,) = apply_plan(
+        plan_of(change), shop.settings(observe=in_pause(settings, "shop-web-1") + 3)
+    ).outcomes
     wanted = "shop-web-1 ended with exit code 1, and is not tried again; it needs what is not well: shop/db is unhealthy"
     assert (done.state, done.reason) == ("failed", wanted)
     assert file.read_text() == sick
-    assert one(settings, "shop-web-1").restart_policy == "always"
+    assert container_named(settings, "shop-web-1").restart_policy == "always"
 
 
 def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -> None:
@@ -206,15 +258,23 @@ def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -
     shop.run("hungry", block(20), mem_limit=16 * MIB, memswap_limit=16 * MIB, **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1).get("hungry") or None, "a loop")
-    wait_for(lambda: loops_of(settings, more_than=1)["hungry"].diagnosis.fix == "memory" or None, "the kernel's kill")
+    wait_for(
+        lambda: loops_of(settings, more_than=1)["hungry"].diagnosis.fix == "memory" or None,
+        "the kernel's kill",
+    )
     before = seen(settings)
     (change,) = loops_of(settings, more_than=1)["hungry"].changes
     assert (change.before, change.after) == (16 * MIB, 24 * MIB)
     done = apply_plan(plan_of(change), shop.settings(observe=in_pause(settings, "hungry") + 3))
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
-    assert (one(settings, "hungry").state, one(settings, "hungry").memory) == ("running", 24 * MIB)
+    assert (
+        container_named(settings, "hungry").state,
+        container_named(settings, "hungry").memory,
+    ) == ("running", 24 * MIB)
     with closing(client(shop.engine)) as api:
-        api.containers.get("hungry").stop()  # the Engine does not lower a limit below what is in use
+        api.containers.get(
+            "hungry"
+        ).stop()  # the Engine does not lower a limit below what is in use
         rollback(done.run, settings)
         api.containers.get("hungry").start()
     wait_for(lambda: seen(settings) == before or None, "the former state")
@@ -250,13 +310,19 @@ def test_two_processes_that_bind_one_port(shop: Fleet) -> None:
     found = loops_of(settings, more_than=1, known=Known(moves=port_moves(settings)))
     assert found.keys() == {"shop-second-1"}
     loop = found["shop-second-1"]
-    assert (loop.diagnosis.cause, loop.diagnosis.lines[-1]) == ("address-in-use", "httpd: bind: Address already in use")
+    assert (loop.diagnosis.cause, loop.diagnosis.lines[-1]) == (
+        "address-in-use",
+        "httpd: bind: Address already in use",
+    )
     (change,) = loop.changes
     assert (change.service, change.resource, change.before) == ("shop/second", What.HOST_PORT, port)
     assert 10000 <= float(str(change.after)) <= 10999
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-first-1").stop()
-        wait_for(lambda: one(settings, "shop-second-1").state == "running" or None, "the second on the free port")
+        wait_for(
+            lambda: container_named(settings, "shop-second-1").state == "running" or None,
+            "the second on the free port",
+        )
         api.containers.get("shop-second-1").stop()
         api.containers.get("shop-first-1").start()
         api.containers.get("shop-second-1").start()
@@ -294,8 +360,11 @@ def test_a_port_that_the_engine_refuses_is_moved_and_moved_back(bridged: Fleet) 
     assert "port is already allocated" in loop.diagnosis.lines[-1]
     done = apply_plan(plan_of(*loop.changes), bridged.settings(observe=2))
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
-    (published,) = one(settings, "shop-second-1").ports
-    assert (one(settings, "shop-second-1").state, published.host_port) == ("running", loop.changes[0].after)
+    (published,) = container_named(settings, "shop-second-1").ports
+    assert (container_named(settings, "shop-second-1").state, published.host_port) == (
+        "running",
+        loop.changes[0].after,
+    )
     assert not loops_of(settings)
     (back,) = rollback(done.run, settings)
     assert (back.state, back.reason) == ("undone", "")
@@ -306,7 +375,7 @@ def test_what_the_engine_cannot_start_is_shown_with_its_words(shop: Fleet) -> No
     """A program that does not exist, with a restart policy and without one, or in a shell; what was stopped is not shown."""
     shop.run("stopped", **QUICK).stop()
     shop.run("shell", ["sh", "-c", "nosuch"])
-    wait_for(lambda: one(shop.settings(), "shell").state == "exited" or None, "its end")
+    wait_for(lambda: container_named(shop.settings(), "shell").state == "exited" or None, "its end")
     for name, policy in (("wanted", "unless-stopped"), ("tried", "no")):
         with pytest.raises(Exception, match="no such file"):
             shop.run(name, ["/nowhere"], restart_policy={"Name": policy})
@@ -318,7 +387,9 @@ def test_what_the_engine_cannot_start_is_shown_with_its_words(shop: Fleet) -> No
 
 def test_cores_change_through_the_plan_and_come_back(shop: Fleet) -> None:
     """Measured load, proposed cpusets, applied and in force; a rollback restores the former ones."""
-    shop.run("busy", ["sh", "-c", "while :; do :; done"], cpuset_cpus="0", nano_cpus=300_000_000, **QUICK)
+    shop.run(
+        "busy", ["sh", "-c", "while :; do :; done"], cpuset_cpus="0", nano_cpus=300_000_000, **QUICK
+    )
     shop.run("postgres", cpuset_cpus="0", **QUICK)
     settings = shop.settings()
     before = seen(settings)
@@ -331,7 +402,9 @@ def test_cores_change_through_the_plan_and_come_back(shop: Fleet) -> None:
     if cores < 2:
         pytest.skip("one core cannot be balanced")
     last = str(cores - 1)
-    (host,) = balance(found, load, TYPES, ranges={"standard": last, "infrastructure": "0", "critical": "0"})
+    (host,) = balance(
+        found, load, TYPES, ranges={"standard": last, "infrastructure": "0", "critical": "0"}
+    )
     assert {change.service: change.after for change in host.changes} == {"standalone/busy": last}
     assert host.placement.imbalance <= host.placement.round_robin
     done = apply_plan(plan_of(*host.changes), settings)

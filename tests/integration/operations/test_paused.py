@@ -32,8 +32,13 @@ def test_restarts_and_affinity_go_on_beside_paused_containers(shop: Fleet) -> No
     with closing(client(shop.engine)) as api:
         api.containers.get("idle").pause()
         done = capacity("restarts", "--json", folder=shop.folder, **shop.environment())
-        assert (done.returncode, [one["container"] for one in json.loads(done.stdout)]) == (1, ["looping"]), done.stderr
-        done = capacity("affinity", "--seconds", "0.5", "--json", folder=shop.folder, **shop.environment())
+        assert (done.returncode, [load["container"] for load in json.loads(done.stdout)]) == (
+            1,
+            ["looping"],
+        ), done.stderr
+        done = capacity(
+            "affinity", "--seconds", "0.5", "--json", folder=shop.folder, **shop.environment()
+        )
         assert done.returncode == 0, done.stderr
         (host,) = json.loads(done.stdout)
         assert "standalone/busy" in host["cpusets"]
@@ -51,5 +56,7 @@ def test_a_fleet_that_is_paused_altogether_has_neither_loops_nor_cores(shop: Fle
             api.containers.get(name).pause()
         done = capacity("restarts", folder=shop.folder, **shop.environment())
         assert (done.returncode, "No restart loops" in done.stdout) == (0, True), done.stderr
-        done = capacity("affinity", "--seconds", "0.1", "--json", folder=shop.folder, **shop.environment())
+        done = capacity(
+            "affinity", "--seconds", "0.1", "--json", folder=shop.folder, **shop.environment()
+        )
         assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr

@@ -45,10 +45,15 @@ def names(engine: Engine, name: str) -> list[str]:
     """Containers of a pool."""
     label = {"label": f"capacity.pool={name}"}
     with closing(client(engine)) as docker:
-        return sorted(one.name for one in docker.containers.list(all=True, filters=label, ignore_removed=True))
+        return sorted(
+            found.name
+            for found in docker.containers.list(all=True, filters=label, ignore_removed=True)
+        )
 
 
-def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engine, tmp_path: Path) -> None:
+def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
+    engine: Engine, tmp_path: Path
+) -> None:
     """Sixteen threads and three more processes, one killed with a lease in hand: every lease is given, none is shared or lost.
 
     Each process has a TMPDIR of its own, which is no reason not to see the others.
@@ -61,24 +66,33 @@ def test_never_more_than_its_size_never_shared_and_gone_in_the_end(engine: Engin
     (marks / "shared").touch()
     counts: list[int] = []
     with pool(engine.url, "many", 3) as mine, ExitStack() as stack:
-        threads = [threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000))) for _ in range(16)]
+        threads = [
+            threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000)))
+            for _ in range(16)
+        ]
         words = [sys.executable, "-m", "tests.fixtures.lock_holder", engine.url, str(marks)]
         others = []
         for what in ("killed", "500", "500"):
             own = tmp_path / f"tmp-{len(others)}"
             own.mkdir()
-            options: dict[str, Any] = {"stdout": subprocess.PIPE, "env": {**os.environ, "TMPDIR": str(own)}, "text": True}
+            options: dict[str, Any] = {
+                "stdout": subprocess.PIPE,
+                "env": {**os.environ, "TMPDIR": str(own)},
+                "text": True,
+            }
             others.append(stack.enter_context(subprocess.Popen([*words, what], **options)))
         victim = others.pop(0)
         assert victim.stdout is not None
         assert victim.stdout.readline() == "leased\n"
         for thread in threads:
             thread.start()
-        wait_for(lambda: sum(steps(marks)) > 1000 or None, "leases beside the one that is to be killed")
+        wait_for(
+            lambda: sum(steps(marks)) > 1000 or None, "leases beside the one that is to be killed"
+        )
         victim.kill()
         for thread in threads:
             thread.join()
-        elsewhere = [int(one.communicate()[0]) for one in others]
+        elsewhere = [int(other.communicate()[0]) for other in others]
         assert names(engine, "many") == ["many-pool-0", "many-pool-1", "many-pool-2"]
         assert [state.leased for state in mine.status()] == [False] * 3
     assert (marks / "shared").read_text() == ""
@@ -153,20 +167,26 @@ def test_scaling_grows_at_once_and_shrinks_after_the_lease(engine: Engine) -> No
         assert names(engine, "scale") == ["scale-pool-0"]
         mine.scale(2)
         held = [mine.lease(), mine.lease()]
-        for one in held:
-            one.__enter__()
+        for lease in held:
+            lease.__enter__()
         with pytest.raises(PoolUnhealthy, match="not given back"):
             mine.scale(1, timeout=0.3)
-        for one in held:
-            one.__exit__(None, None, None)
+        for lease in held:
+            lease.__exit__(None, None, None)
 
 
 def test_a_growth_that_fails_takes_its_new_instances_back(engine: Engine) -> None:
     """What a third instance cannot have: the pool is as it was, and can be leased."""
-    sick = {"Test": ["CMD-SHELL", "[ -e /proc/1/root/well ]"], "Interval": 100_000_000, "Retries": 1}
+    sick = {
+        "Test": ["CMD-SHELL", "[ -e /proc/1/root/well ]"],
+        "Interval": 100_000_000,
+        "Retries": 1,
+    }
     with pool(engine.url, "grown", 1) as mine:
         mine.health = sick
-        with pytest.raises(PoolUnhealthy, match="grown-pool-1 does not become healthy: it is running, unhealthy"):
+        with pytest.raises(
+            PoolUnhealthy, match="grown-pool-1 does not become healthy: it is running, unhealthy"
+        ):
             mine.scale(3)
         assert names(engine, "grown") == ["grown-pool-0"]
         assert [state.number for state in mine.status()] == [0]
@@ -176,15 +196,17 @@ def test_a_growth_that_fails_takes_its_new_instances_back(engine: Engine) -> Non
 
 def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
     """The containers of a pool stay while anybody uses it."""
-    with pool(engine.url, "shared", 2) as one:
-        with pool(engine.url, "shared", 2) as other, one.lease() as first, other.lease() as second:
+    with pool(engine.url, "shared", 2) as mine:
+        with pool(engine.url, "shared", 2) as other, mine.lease() as first, other.lease() as second:
             assert first.number != second.number
         assert len(names(engine, "shared")) == 2
     assert names(engine, "shared") == []
-    assert not one.folder.exists()
+    assert not mine.folder.exists()
 
 
-def test_a_pool_that_stands_outlives_the_programs_that_join_it(engine: Engine, tmp_path: Path) -> None:
+def test_a_pool_that_stands_outlives_the_programs_that_join_it(
+    engine: Engine, tmp_path: Path
+) -> None:
     """Also when such a program has replaced its only instance; and a program's own pool cannot be made to stay."""
     journal = ApplySettings(journal=tmp_path / "journal")
     settings = Settings(engine=EngineSettings(hosts={"test": engine.url}), apply=journal)
@@ -244,6 +266,9 @@ def test_what_cannot_be_is_refused(engine: Engine) -> None:
         with pytest.raises(InputError, match="is no limit"):
             pool(engine.url, "none", 1, cpus=cpus)
     settings = EngineSettings(hosts={"test": engine.url})
-    with pytest.raises((EngineRefused, Exception), match="nowhere"), InstancePool("gone", "nowhere:1", 1, settings=settings):
+    with (
+        pytest.raises((EngineRefused, Exception), match="nowhere"),
+        InstancePool("gone", "nowhere:1", 1, settings=settings),
+    ):
         raise AssertionError("an image from nowhere")
     assert names(engine, "gone") == []

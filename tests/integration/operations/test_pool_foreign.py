@@ -18,14 +18,24 @@ from capacity.operations import InstancePool
 from capacity.operations._emergency.journal import open_stops
 from capacity.operations._emergency.release import release, undo
 from capacity.operations._pools import commands
-from capacity.operations._pools.commands import existing_pool, migrate, pool_down, pool_scale, pool_up
+from capacity.operations._pools.commands import (
+    existing_pool,
+    migrate,
+    pool_down,
+    pool_scale,
+    pool_up,
+)
 from capacity.settings import Settings
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, low, own_place, ready, seen
 from tests.fixtures.fleet import IMAGE, MIB, Fleet
 from tests.fixtures.servers import wait_for
 
-LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web", "priority": "low"}
+LABELS = {
+    "com.docker.compose.project": "shop",
+    "com.docker.compose.service": "web",
+    "priority": "low",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +46,21 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def work(settings: Settings, size: int = 2) -> InstancePool:
     """A pool of sleepers that stays."""
-    return InstancePool("work", IMAGE, size, command=["sleep", "600"], network="none", keep=True, settings=settings.engine)
+    return InstancePool(
+        "work",
+        IMAGE,
+        size,
+        command=["sleep", "600"],
+        network="none",
+        keep=True,
+        settings=settings.engine,
+    )
 
 
-@pytest.mark.parametrize(("name", "command"), [("work-pool-0", ("sh", "-c", "exit 3")), ("work-pool-1", ("sleep", "600"))])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("work-pool-0", ("sh", "-c", "exit 3")), ("work-pool-1", ("sleep", "600"))],
+)
 def test_a_container_that_only_has_the_name_of_an_instance_is_left_alone(
     shop: Fleet, name: str, command: tuple[str, ...]
 ) -> None:
@@ -47,10 +68,14 @@ def test_a_container_that_only_has_the_name_of_an_instance_is_left_alone(
     shop.run(name, command, volumes=["/anon"], **QUICK)
     settings = shop.settings()
     if name == "work-pool-0":
-        wait_for(lambda: snapshot(settings.engine).containers[0].state == "exited" or None, "its end")
+        wait_for(
+            lambda: snapshot(settings.engine).containers[0].state == "exited" or None, "its end"
+        )
     before = seen(settings)
     for dry_run in (True, False):
-        with pytest.raises(InputError, match=f"The container {name} has the name of an instance.*and is not of it"):
+        with pytest.raises(
+            InputError, match=f"The container {name} has the name of an instance.*and is not of it"
+        ):
             pool_up(settings, work(settings), dry_run=dry_run)
     with pytest.raises(InputError, match=name), work(settings):
         raise AssertionError("a lease on it could be had")
@@ -64,7 +89,7 @@ def test_a_container_that_only_has_the_name_of_an_instance_is_left_alone(
         with pytest.raises(InputError, match="The container work-pool-1 has the name"):
             pool_scale(settings, "work", 2, dry_run=dry_run)
     pool_down(settings, "work", dry_run=False)
-    assert [one.name for one in snapshot(settings.engine).containers] == ["work-pool-1"]
+    assert [container.name for container in snapshot(settings.engine).containers] == ["work-pool-1"]
 
 
 def test_a_pool_never_leases_a_container_that_took_the_place_of_an_instance(shop: Fleet) -> None:
@@ -79,7 +104,9 @@ def test_a_pool_never_leases_a_container_that_took_the_place_of_an_instance(shop
         assert api.containers.get("work-pool-0").status == "running"
 
 
-def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(shop: Fleet) -> None:
+def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
+    shop: Fleet,
+) -> None:
     """It fails once; the next undo starts what an earlier run stopped."""
     low(shop, "small", 2)
     ready(shop, "small")
@@ -91,7 +118,9 @@ def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
         api.containers.get("gone").remove(force=True)
     (done,) = undo(settings, dry_run=False)
     assert (done.container, done.state, "given up" in done.note) == ("gone", "failed", True)
-    assert [(one.container, one.state) for one in undo(settings, dry_run=False)] == [("small", "started")]
+    assert [(result.container, result.state) for result in undo(settings, dry_run=False)] == [
+        ("small", "started")
+    ]
     assert open_stops(settings) == []
 
 
@@ -103,7 +132,7 @@ def test_a_container_whose_network_is_gone_is_not_given_up(shop: Fleet) -> None:
         shop.run("idle", labels={"priority": "low"}, **{**QUICK, "network_mode": "own"})
         release(settings, memory=1, dry_run=False)
         network.remove()
-        assert [one.state for one in undo(settings, dry_run=False)] == ["failed"]
+        assert [result.state for result in undo(settings, dry_run=False)] == ["failed"]
         assert len(open_stops(settings)) == 1
 
 
@@ -117,7 +146,9 @@ def test_a_service_that_runs_again_by_another_container_is_back(shop: Fleet) -> 
         for name in ("shop-web-1", "shop-web-2"):
             api.containers.get(name).remove(force=True)
     shop.run("new-web", labels=LABELS | {"com.docker.compose.container-number": "1"}, **QUICK)
-    done = {one.container: (one.state, one.note) for one in undo(settings, dry_run=False)}
+    done = {
+        result.container: (result.state, result.note) for result in undo(settings, dry_run=False)
+    }
     assert done["shop-web-1"] == ("back", "it runs again as new-web")
     assert done["shop-web-2"][0] == "failed"
     with pytest.raises(InputError, match="Nothing was stopped"):
@@ -133,11 +164,14 @@ def test_release_skips_what_could_not_come_back_and_what_is_critical(shop: Fleet
         update={"operations": Settings(operations={"critical": ["standalone/vital"]}).operations}
     )
     for dry_run in (True, False):
-        done = {one.container: (one.state, one.note) for one in release(settings, memory=1 << 40, dry_run=dry_run)}
+        done = {
+            result.container: (result.state, result.note)
+            for result in release(settings, memory=1 << 40, dry_run=dry_run)
+        }
         assert (done["passing"][0], "--rm" in done["passing"][1]) == ("skipped", True)
         assert (done["vital"][0], "operations.critical" in done["vital"][1]) == ("skipped", True)
         assert done["idle"][0] == ("would-stop" if dry_run else "stopped")
-    states = {one.name: one.state for one in snapshot(settings.engine).containers}
+    states = {container.name: container.state for container in snapshot(settings.engine).containers}
     assert states == {"passing": "running", "vital": "running", "idle": "exited"}
 
 
@@ -149,40 +183,61 @@ def command(shop: Fleet, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[
     for name, value in shop.environment().items():
         monkeypatch.setenv(name, value)
     done = CliRunner().invoke(app, words)
-    return int(getattr(done.exception, "exit_code", done.exit_code)), f"{done.output}{done.exception or ''}"
+    return int(
+        getattr(done.exception, "exit_code", done.exit_code)
+    ), f"{done.output}{done.exception or ''}"
 
 
-def test_a_typo_in_what_is_to_be_flushed_stops_nothing(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_typo_in_what_is_to_be_flushed_stops_nothing(
+    shop: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is said first; where the flush fails after the stops, these are still listed."""
     shop.run("idle", labels={"priority": "low"}, **QUICK)
     words = ("emergency", "release", "--memory", "1k", "--yes", "--flush")
     code, said = command(shop, monkeypatch, *words, "TYPO")
     assert (code, "0 running containers are called 'TYPO'" in said) == (2, True)
-    assert [one.state for one in snapshot(shop.settings().engine).containers] == ["running"]
+    assert [container.state for container in snapshot(shop.settings().engine).containers] == [
+        "running"
+    ]
     code, said = command(shop, monkeypatch, *words, "idle")
-    assert (code, "standalone/idle" in said, "stopped" in said, "0 running" in said) == (2, True, True, True)
+    assert (code, "standalone/idle" in said, "stopped" in said, "0 running" in said) == (
+        2,
+        True,
+        True,
+        True,
+    )
 
 
-def test_a_release_of_what_is_skipped_says_that_nothing_was_freed(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_of_what_is_skipped_says_that_nothing_was_freed(
+    shop: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who waits for the memory learns that it does not come."""
     shop.run("passing", labels={"priority": "low"}, remove=True, **QUICK)
     code, said = command(shop, monkeypatch, "emergency", "release", "--memory", "1g", "--yes")
-    assert (code, "skipped" in said, "Freed less than 1 GiB: here nothing" in said) == (1, True, True)
+    assert (code, "skipped" in said, "Freed less than 1 GiB: here nothing" in said) == (
+        1,
+        True,
+        True,
+    )
 
 
-def agents(shop: Fleet, one: dict[str, Any], two: dict[str, Any]) -> None:
+def agents(shop: Fleet, first: dict[str, Any], two: dict[str, Any]) -> None:
     """Two containers to be replaced."""
-    for number, more in enumerate((one, two)):
+    for number, more in enumerate((first, two)):
         shop.run(f"agent-{number}", more.pop("command", ("sleep", "600")), **{**QUICK, **more})
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "said"),
+    ("first", "two", "said"),
     [
         ({}, {"command": ("sleep", "601")}, "agent-1 is not like agent-0: it has another command"),
         ({}, {"entrypoint": ["busybox"]}, "another entrypoint"),
         ({}, {"user": "7"}, "another user"),
-        ({"environment": {"KEY": "hidden"}}, {"environment": {"KEY": "other"}}, r"another environment \(KEY\)"),
+        (
+            {"environment": {"KEY": "hidden"}},
+            {"environment": {"KEY": "other"}},
+            r"another environment \(KEY\)",
+        ),
         ({}, {"tmpfs": {"/x": ""}}, "another Tmpfs"),
         ({}, {"cap_drop": ["ALL"]}, "another CapDrop"),
         (
@@ -195,9 +250,11 @@ def agents(shop: Fleet, one: dict[str, Any], two: dict[str, Any]) -> None:
         ({"remove": True}, {}, "--rm"),
     ],
 )
-def test_a_move_that_would_lose_something_is_refused(shop: Fleet, one: dict[str, Any], two: dict[str, Any], said: str) -> None:
+def test_a_move_that_would_lose_something_is_refused(
+    shop: Fleet, first: dict[str, Any], two: dict[str, Any], said: str
+) -> None:
     """Already by the dry run; no value of a variable is said."""
-    agents(shop, dict(one), dict(two))
+    agents(shop, dict(first), dict(two))
     settings = shop.settings()
     before = seen(settings)
     for dry_run in (True, False):
@@ -222,7 +279,11 @@ def test_a_move_takes_over_what_several_can_share(shop: Fleet, tmp_path: Path) -
         "volumes": [f"{tmp_path / 'shared'}:/shared:ro", "/anon"],
         "mem_limit": 32 * MIB,
     }
-    agents(shop, options | {"environment": {"HOSTNAME": "a"}}, options | {"environment": {"HOSTNAME": "b"}, "hostname": "second"})
+    agents(
+        shop,
+        options | {"environment": {"HOSTNAME": "a"}},
+        options | {"environment": {"HOSTNAME": "b"}, "hostname": "second"},
+    )
     settings, names = shop.settings(), ["agent-0", "agent-1"]
     notes = migrate(settings, "agents", names, 1).notes
     assert "agent-1: host name second left out" in notes
@@ -233,16 +294,34 @@ def test_a_move_takes_over_what_several_can_share(shop: Fleet, tmp_path: Path) -
         for number in range(2):
             made = api.containers.get(f"agents-pool-{number}").attrs
             config, host = made["Config"], made["HostConfig"]
-            assert (config["Entrypoint"], config["Cmd"], config["User"]) == (["sleep"], ["600"], "7:7")
-            assert (host["ReadonlyRootfs"], host["CapDrop"], host["SecurityOpt"]) == (True, ["ALL"], ["no-new-privileges"])
-            assert [one.removeprefix("CAP_") for one in host["CapAdd"]] == ["CHOWN"]
+            assert (config["Entrypoint"], config["Cmd"], config["User"]) == (
+                ["sleep"],
+                ["600"],
+                "7:7",
+            )
+            assert (host["ReadonlyRootfs"], host["CapDrop"], host["SecurityOpt"]) == (
+                True,
+                ["ALL"],
+                ["no-new-privileges"],
+            )
+            assert [capability.removeprefix("CAP_") for capability in host["CapAdd"]] == ["CHOWN"]
             assert host["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
-            assert sorted((one["Destination"], one["RW"]) for one in made["Mounts"]) == [("/anon", True), ("/shared", False)]
-            assert not any(one.startswith("HOSTNAME") for one in config["Env"])
+            assert sorted((mount["Destination"], mount["RW"]) for mount in made["Mounts"]) == [
+                ("/anon", True),
+                ("/shared", False),
+            ]
+            assert not any(variable.startswith("HOSTNAME") for variable in config["Env"])
     with existing_pool(settings, "agents") as pool:
         assert (pool.config["User"], pool.host_config["ReadonlyRootfs"]) == ("7:7", True)
     other = InstancePool(
-        "agents", IMAGE, 2, command=["600"], memory=32 * MIB, network="none", keep=True, settings=settings.engine
+        "agents",
+        IMAGE,
+        2,
+        command=["600"],
+        memory=32 * MIB,
+        network="none",
+        keep=True,
+        settings=settings.engine,
     )
     with pytest.raises(InputError, match="another entrypoint, another user"):
         pool_up(settings, other)

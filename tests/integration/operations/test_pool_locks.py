@@ -14,7 +14,13 @@ from capacity._docker.engine import connect_all
 from capacity.changes._journal.listing import listed
 from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
 from capacity.operations import InstancePool
-from capacity.operations._pools.commands import existing_pool, pool_down, pool_scale, pool_states, pool_up
+from capacity.operations._pools.commands import (
+    existing_pool,
+    pool_down,
+    pool_scale,
+    pool_states,
+    pool_up,
+)
 from capacity.operations._pools.locks import LOCKS, place_of
 from capacity.operations._pools.pool import _TRUSTED
 from tests.fixtures.docker_engine import client
@@ -30,7 +36,12 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def work(shop: Fleet, size: int = 2, **more: Any) -> InstancePool:
     """A pool of sleepers."""
-    options: dict[str, Any] = {"command": ["sleep", "600"], "network": "none", "settings": shop.settings().engine, **more}
+    options: dict[str, Any] = {
+        "command": ["sleep", "600"],
+        "network": "none",
+        "settings": shop.settings().engine,
+        **more,
+    }
     return InstancePool("work", IMAGE, size, **options)
 
 
@@ -42,7 +53,7 @@ def elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def states(shop: Fleet) -> list[tuple[int, str]]:
     """Number and state of each instance."""
-    return [(one.number, one.state) for one in pool_states(shop.settings(), "work")]
+    return [(state.number, state.state) for state in pool_states(shop.settings(), "work")]
 
 
 def remove(shop: Fleet, *numbers: int) -> None:
@@ -53,7 +64,9 @@ def remove(shop: Fleet, *numbers: int) -> None:
     time.sleep(_TRUSTED)
 
 
-def test_who_does_not_see_the_locks_of_a_pool_is_refused(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_does_not_see_the_locks_of_a_pool_is_refused(
+    shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every command and every program; the owner is named, nothing is touched, and the owner's leases go on."""
     settings = shop.settings()
     with work(shop) as mine, mine.lease():
@@ -65,25 +78,38 @@ def test_who_does_not_see_the_locks_of_a_pool_is_refused(shop: Fleet, tmp_path: 
             lambda: pool_down(settings, "work", dry_run=False),
             lambda: existing_pool(settings, "work").__enter__(),
         ):
-            with pytest.raises(InputError, match=r"The pool 'work' is that of \S+@\S+, and its locks are not .*Use it where it"):
+            with pytest.raises(
+                InputError,
+                match=r"The pool 'work' is that of \S+@\S+, and its locks are not .*Use it where it",
+            ):
                 use()
-        assert [one.leased for one in pool_states(settings, "work")] == [None, None]
+        assert [state.leased for state in pool_states(settings, "work")] == [None, None]
         assert seen(settings) == before
         with mine.lease():
-            assert [one.leased for one in mine.status()] == [True, True]
-        assert [one.state for one in pool_down(settings, "work", dry_run=False, anyway=True)] == ["removed", "removed"]
+            assert [statu.leased for statu in mine.status()] == [True, True]
+        assert [step.state for step in pool_down(settings, "work", dry_run=False, anyway=True)] == [
+            "removed",
+            "removed",
+        ]
     assert seen(settings) == []
 
 
-def test_an_instance_of_another_place_is_never_leased(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_instance_of_another_place_is_never_leased(
+    shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody else has made it anew after ours was removed: a lease on it is refused, and it stays."""
     with work(shop, 1) as mine:
         remove(shop, 0)
         elsewhere(tmp_path / "other", monkeypatch)
         with work(shop, 1) as theirs, theirs.lease():
-            with pytest.raises(PoolUnhealthy, match=r"could be had within 0.5 s: The pool 'work' is that of"), mine.lease(0.5):
+            with (
+                pytest.raises(
+                    PoolUnhealthy, match=r"could be had within 0.5 s: The pool 'work' is that of"
+                ),
+                mine.lease(0.5),
+            ):
                 raise AssertionError("it was leased twice")
-            assert [one.state for one in theirs.status()] == ["running"]
+            assert [statu.state for statu in theirs.status()] == ["running"]
 
 
 def test_an_instance_that_says_nothing_of_its_locks_is_refused(shop: Fleet) -> None:
@@ -91,7 +117,10 @@ def test_an_instance_that_says_nothing_of_its_locks_is_refused(shop: Fleet) -> N
     shop.run("work-pool-0", labels={"capacity.pool": "work", "capacity.pool.slot": "0"}, **QUICK)
     settings = shop.settings()
     with (
-        pytest.raises(InputError, match=r"does not say where its locks are.*`capacity pool down work --anyway` removes"),
+        pytest.raises(
+            InputError,
+            match=r"does not say where its locks are.*`capacity pool down work --anyway` removes",
+        ),
         work(shop),
     ):
         raise AssertionError("it was joined")
@@ -106,11 +135,19 @@ def test_the_locks_are_the_same_by_every_address_of_an_engine(shop: Fleet, tmp_p
     link = tmp_path / "link.sock"
     link.symlink_to(shop.engine.url.removeprefix("unix://"))
     by_link = shop.settings().engine.model_copy(update={"hosts": {"linked": f"unix://{link}"}})
-    with work(shop, 1) as one, work(shop, 1, settings=by_link) as other, one.lease(), pytest.raises(PoolBusy), other.lease(0.2):
+    with (
+        work(shop, 1) as pool,
+        work(shop, 1, settings=by_link) as other,
+        pool.lease(),
+        pytest.raises(PoolBusy),
+        other.lease(0.2),
+    ):
         raise AssertionError("it was leased twice")
 
 
-def test_a_place_is_told_from_others(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_is_told_from_others(
+    shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another folder and a copy of it on another machine are other places; a folder that others can write is not used."""
     with connect_all(shop.settings().engine) as (engines, _):
         engine = engines["here"]
@@ -142,7 +179,11 @@ def test_what_a_pool_is_to_have_is_known_after_an_instance_was_removed_by_hand(s
     remove(shop, 1, 2)
     assert states(shop) == [(0, "running"), (1, "missing"), (2, "missing")]
     made = pool_up(settings, work(shop, 3, keep=True), dry_run=False)
-    assert [(one.number, one.state) for one in made] == [(0, "stays"), (1, "created"), (2, "created")]
+    assert [(step.number, step.state) for step in made] == [
+        (0, "stays"),
+        (1, "created"),
+        (2, "created"),
+    ]
     assert states(shop) == [(0, "running"), (1, "running"), (2, "running")]
     remove(shop, 0, 2)
     with pytest.raises(InputError, match=r"has 3 instances, not 2. `capacity pool scale work 2`"):
@@ -171,11 +212,11 @@ def test_without_its_note_a_pool_is_as_large_as_its_instances_say(shop: Fleet) -
 
 def test_programs_follow_a_pool_that_is_scaled(shop: Fleet) -> None:
     """Who uses a pool of two has three instances after another has scaled it, and no more than one later."""
-    with work(shop, 2) as one, work(shop, 2) as other:
-        one.scale(3)
+    with work(shop, 2) as pool, work(shop, 2) as other:
+        pool.scale(3)
         with other.lease(), other.lease(), other.lease(5) as third:
             assert third.name.startswith("work-pool-")
-        one.scale(1)
+        pool.scale(1)
         with other.lease() as first:
             assert first.number == 0
             with pytest.raises(PoolBusy), other.lease(0.3):
@@ -197,7 +238,9 @@ def test_programs_follow_a_pool_that_is_scaled(shop: Fleet) -> None:
         ({"size": 3}, "has 2 instances, not 3. Ask for 2, or take another name"),
     ],
 )
-def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(shop: Fleet, more: dict[str, Any], said: str) -> None:
+def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(
+    shop: Fleet, more: dict[str, Any], said: str
+) -> None:
     """What stands is not silently taken for it, and goes on."""
     with closing(client(shop.engine)) as api:
         api.images.get(IMAGE).tag("other", "1")
@@ -208,7 +251,11 @@ def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(shop: Fleet, 
         with pytest.raises(InputError, match=said), wanted:
             raise AssertionError("it was joined")
         with mine.lease() as instance:
-            assert instance.name in {one.name for one in snapshot(shop.settings().engine).containers if one.running}
+            assert instance.name in {
+                container.name
+                for container in snapshot(shop.settings().engine).containers
+                if container.running
+            }
 
 
 def test_an_instance_that_cannot_be_replaced_does_not_stop_the_others(shop: Fleet) -> None:
@@ -265,9 +312,15 @@ def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
     with connect_all(settings.engine) as (engines, _):
         has = engines["here"].host.memory
     third = has // 3 + MIB
-    for pool in (work(shop, 1, memory=has + MIB, keep=True), work(shop, 3, memory=third, keep=True)):
+    for pool in (
+        work(shop, 1, memory=has + MIB, keep=True),
+        work(shop, 3, memory=third, keep=True),
+    ):
         for dry_run in (True, False):
-            with pytest.raises(InputError, match=r"(of memory, not .* for one instance|3 instances of .* are .*, and here has)"):
+            with pytest.raises(
+                InputError,
+                match=r"(of memory, not .* for one instance|3 instances of .* are .*, and here has)",
+            ):
                 pool_up(settings, pool, dry_run=dry_run)
     with pytest.raises(InputError, match="Choose a size of at most 2"), work(shop, 3, memory=third):
         raise AssertionError("it was made")
@@ -290,12 +343,14 @@ def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path
         with mine.lease(), work(shop, 1):
             pass
     found = listed([tmp_path / "journal"], "standalone/work-pool-0")
-    assert [(one.what, one.outcome, one.why) for one in found] == [
+    assert [(adjustment.what, adjustment.outcome, adjustment.why) for adjustment in found] == [
         ("create", "created", "pool-use"),
         ("create", "created", "pool-use"),
         ("remove", "removed", "pool-leave"),
     ]
-    assert sorted({one.run.partition("-")[2].rpartition("-")[0] for one in found}) == ["pool-leave", "pool-use"]
+    assert sorted(
+        {adjustment.run.partition("-")[2].rpartition("-")[0] for adjustment in found}
+    ) == ["pool-leave", "pool-use"]
     assert len([*(tmp_path / "journal").glob("*/journal.jsonl")]) == 2
 
 
@@ -303,17 +358,29 @@ def test_a_plan_can_be_applied_while_a_program_has_a_pool(shop: Fleet) -> None:
     """Its run is open and holds no lock; a pool of the command line is made beside it."""
     settings = shop.settings()
     with work(shop, 1):
-        other = InstancePool("other", IMAGE, 1, command=["sleep", "600"], network="none", keep=True, settings=settings.engine)
+        other = InstancePool(
+            "other",
+            IMAGE,
+            1,
+            command=["sleep", "600"],
+            network="none",
+            keep=True,
+            settings=settings.engine,
+        )
         pool_up(settings, other, dry_run=False)
         pool_down(settings, "other", dry_run=False)
 
 
-def test_a_pool_goes_on_without_a_journal(shop: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pool_goes_on_without_a_journal(
+    shop: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A file where its folder should be: that is said once, and leases are given."""
     (tmp_path / "file").touch()
     with work(shop, 2, journal=tmp_path / "file") as mine, mine.lease() as instance:
         assert instance.name.startswith("work-pool-")
-    said = [one.getMessage() for one in caplog.records if "in no journal" in one.getMessage()]
+    said = [
+        record.getMessage() for record in caplog.records if "in no journal" in record.getMessage()
+    ]
     assert len(said) == 1
     assert "the pool work" in said[0]
 
@@ -324,13 +391,15 @@ def test_a_label_of_every_instance_names_its_locks(shop: Fleet) -> None:
         remove(shop, 0)
         with mine.lease(), mine.lease():
             found = snapshot(shop.settings().engine).containers
-            assert [one.labels[LOCKS] for one in found] == [mine.place.id] * 2
+            assert [container.labels[LOCKS] for container in found] == [mine.place.id] * 2
 
 
 def test_a_pool_takes_no_other_engine_where_the_first_is_down(shop: Fleet, tmp_path: Path) -> None:
     """Commands and programs name it, and nothing is made on the second."""
     hosts = {"gone": f"unix://{tmp_path}/nobody.sock", "here": shop.engine.url}
-    settings = shop.settings().model_copy(update={"engine": shop.settings().engine.model_copy(update={"hosts": hosts})})
+    settings = shop.settings().model_copy(
+        update={"engine": shop.settings().engine.model_copy(update={"hosts": hosts})}
+    )
     wanted = work(shop, 1, settings=settings.engine, keep=True)
     for use in (
         wanted.__enter__,
@@ -339,6 +408,9 @@ def test_a_pool_takes_no_other_engine_where_the_first_is_down(shop: Fleet, tmp_p
         lambda: pool_states(settings, "work"),
         lambda: pool_down(settings, "work", dry_run=False),
     ):
-        with pytest.raises(EngineUnreachable, match=r"Engine gone does not answer.*A pool lives on the first Engine"):
+        with pytest.raises(
+            EngineUnreachable,
+            match=r"Engine gone does not answer.*A pool lives on the first Engine",
+        ):
             use()
     assert seen(shop.settings()) == []

@@ -35,7 +35,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def compose(shop: Fleet, *words: str, name: str = "shop") -> None:
     """Compose in the folder of a project."""
     command = [str(require("docker-compose")), "--project-name", name, *words]
-    subprocess.run(command, cwd=shop.folder / name, env=shop.environment(), capture_output=True, check=True)
+    subprocess.run(
+        command, cwd=shop.folder / name, env=shop.environment(), capture_output=True, check=True
+    )
 
 
 def committed(file: Path, *names: str) -> None:
@@ -48,7 +50,11 @@ def committed(file: Path, *names: str) -> None:
 def replicas(shop: Fleet, key: str) -> dict[str, int | None]:
     """Name -> memory limit in MiB of the running containers of a service."""
     found = snapshot(shop.settings().engine).of(key)
-    return {one.name: one.memory and one.memory // MIB for one in found if one.running}
+    return {
+        container.name: container.memory and container.memory // MIB
+        for container in found
+        if container.running
+    }
 
 
 def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: Fleet) -> None:
@@ -61,17 +67,37 @@ def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: F
     file.write_text(project(web="mem_limit: 32m"))
     override.write_text("services:\n  web:\n    labels: {age: new}\n")
     given = ("--env-file", str(shop.folder / "own.env"))
-    compose(shop, *given, "-f", "compose.yaml", "-f", override.name, "-f", own.name, "up", "--detach")
-    settings, before, texts = shop.settings(), seen(shop.settings()), (file.read_text(), override.read_text(), own.read_text())
+    compose(
+        shop, *given, "-f", "compose.yaml", "-f", override.name, "-f", own.name, "up", "--detach"
+    )
+    settings, before, texts = (
+        shop.settings(),
+        seen(shop.settings()),
+        (file.read_text(), override.read_text(), own.read_text()),
+    )
     (planned,) = to_revision(settings, file, "HEAD")
-    assert planned.note == "compose.yaml, compose.override.yaml as of then; own.yaml as it is, git does not have it"
-    assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (before, texts)
-    assert [one.state for one in to_revision(settings, file, "HEAD", dry_run=False)] == ["started"]
+    assert (
+        planned.note
+        == "compose.yaml, compose.override.yaml as of then; own.yaml as it is, git does not have it"
+    )
+    assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (
+        before,
+        texts,
+    )
+    assert [result.state for result in to_revision(settings, file, "HEAD", dry_run=False)] == [
+        "started"
+    ]
     (web,) = snapshot(settings.engine).of("shop/web")
     assert (web.memory, web.labels["age"], web.pids) == (64 * MIB, "old", 40)
-    assert (override.read_text(), own.read_text()) == ("services:\n  web:\n    labels: {age: old}\n", texts[2])
+    assert (override.read_text(), own.read_text()) == (
+        "services:\n  web:\n    labels: {age: old}\n",
+        texts[2],
+    )
     undo(settings, dry_run=False)
-    assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (before, texts)
+    assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (
+        before,
+        texts,
+    )
     (web,) = snapshot(settings.engine).of("shop/web")
     assert (web.labels["age"], web.pids) == ("new", 40)
 
@@ -86,7 +112,10 @@ def test_a_file_of_the_project_that_the_revision_does_not_have_is_refused(shop: 
     git(file.parent, "commit", "-m", "override")
     compose(shop, "up", "--detach")
     before = seen(shop.settings())
-    with pytest.raises(InputError, match=r"compose\.override\.yaml belongs to the project now, and HEAD~1 does not have it"):
+    with pytest.raises(
+        InputError,
+        match=r"compose\.override\.yaml belongs to the project now, and HEAD~1 does not have it",
+    ):
         to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
     assert (seen(shop.settings()), replicas(shop, "shop/web")) == (before, {"shop-web-1": 32})
     assert not shop.settings().apply.journal.exists()
@@ -102,7 +131,9 @@ def test_the_default_override_counts_also_where_nothing_runs(shop: Fleet) -> Non
     committed(file)
     compose(shop, "down")
     file.with_name("compose.override.yaml").write_text("services:\n  web:\n    mem_limit: 32m\n")
-    assert [one.state for one in to_revision(shop.settings(), file, "HEAD", dry_run=False)] == ["started"]
+    assert [
+        result.state for result in to_revision(shop.settings(), file, "HEAD", dry_run=False)
+    ] == ["started"]
     assert replicas(shop, "shop/web") == {"shop-web-1": 48}
     undo(shop.settings(), dry_run=False)
     assert replicas(shop, "shop/web") == {}
@@ -119,7 +150,9 @@ def test_a_scaled_service_keeps_its_number_unless_the_revision_says_one(shop: Fl
     compose(shop, "up", "--detach", "--scale", "web=3")
     settings = shop.settings()
     for revision, number, size in (("HEAD~1", 3, 64), ("HEAD", 2, 48)):
-        assert [one.state for one in to_revision(settings, file, revision, dry_run=False)] == ["started"]
+        assert [
+            result.state for result in to_revision(settings, file, revision, dry_run=False)
+        ] == ["started"]
         assert [*replicas(shop, "shop/web").values()] == [size] * number
         undo(settings, dry_run=False)
         assert [*replicas(shop, "shop/web").values()] == [32] * 3
@@ -148,21 +181,26 @@ def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -
     shop.up(project(web="mem_limit: 32m"))
     settings, before = shop.settings(), seen(shop.settings())
     done = to_revision(settings, file, "HEAD", dry_run=False)
-    assert [(one.service, one.state) for one in done] == [
+    assert [(result.service, result.state) for result in done] == [
         ("shop/cache", "started"),
         ("shop/web", "failed" if way == "failure" else "started"),
     ]
     ((run, _),) = list_runs(settings.apply.journal)
     if way == "rollback":
-        assert [one.state for one in rollback(run, settings)] == ["undone", "undone"]
+        assert [result.state for result in rollback(run, settings)] == ["undone", "undone"]
     elif way == "undo":
-        assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
+        assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
     assert seen(settings) == before
     ((_, entries),) = list_runs(settings.apply.journal)
-    made = [(one.kind, one.detail["container"]) for one in entries if one.kind in {Kind.CREATED, Kind.REMOVED}]
+    made = [
+        (entry.kind, entry.detail["container"])
+        for entry in entries
+        if entry.kind in {Kind.CREATED, Kind.REMOVED}
+    ]
     assert made == [(Kind.CREATED, "shop-cache-1"), (Kind.REMOVED, "shop-cache-1")]
     assert ("shop/cache", "create", "rolled back") in [
-        (one.service, one.what, one.outcome) for one in listed([settings.apply.journal])
+        (adjustment.service, adjustment.what, adjustment.outcome)
+        for adjustment in listed([settings.apply.journal])
     ]
 
 
@@ -176,10 +214,13 @@ def test_a_container_that_somebody_made_since_stays(shop: Fleet) -> None:
     to_revision(settings, file, "HEAD", dry_run=False)
     compose(shop, "up", "--detach", "--force-recreate", "cache")
     ((run, _),) = list_runs(settings.apply.journal)
-    states = {one.service: (one.state, one.reason) for one in rollback(run, settings)}
+    states = {result.service: (result.state, result.reason) for result in rollback(run, settings)}
     assert states["shop/web"] == ("undone", "")
-    assert states["shop/cache"] == ("failed", "shop-cache-1 was made by somebody else since, and stays: remove it yourself")
-    assert "shop-cache-1" in {one.name for one in snapshot(settings.engine).containers}
+    assert states["shop/cache"] == (
+        "failed",
+        "shop-cache-1 was made by somebody else since, and stays: remove it yourself",
+    )
+    assert "shop-cache-1" in {container.name for container in snapshot(settings.engine).containers}
 
 
 @pytest.fixture
@@ -191,7 +232,9 @@ def two(shop: Fleet) -> tuple[Fleet, Path]:
     return shop, file
 
 
-def interrupted_at(monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int, error: BaseException) -> None:
+def interrupted_at(
+    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, call: int, error: BaseException
+) -> None:
     """Make a function fail at its n-th call."""
     real, calls = getattr(place, name), []
 
@@ -217,7 +260,7 @@ def test_an_interruption_takes_everything_back(
     assert (seen(settings), file.read_text()) == (before, present)
     ((_, entries),) = list_runs(settings.apply.journal)
     assert entries[-1].detail == {"state": "rolled-back"}
-    (said,) = [one.detail["why"] for one in entries if one.kind is Kind.ROLLBACK]
+    (said,) = [entry.detail["why"] for entry in entries if entry.kind is Kind.ROLLBACK]
     assert said == f"interrupted: {type(error).__name__}"
     assert apply_plan(plan_of(), settings).outcomes == []
 
@@ -230,18 +273,26 @@ def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
     shop, file = two
     settings, before, present = shop.settings(), seen(shop.settings()), file.read_text()
     interrupted_at(monkeypatch, revisions, "recreate", 2, KeyboardInterrupt())
-    interrupted_at(monkeypatch, importlib.import_module("capacity.changes.rollback"), "undo", 2, KeyboardInterrupt())
+    interrupted_at(
+        monkeypatch,
+        importlib.import_module("capacity.changes.rollback"),
+        "undo",
+        2,
+        KeyboardInterrupt(),
+    )
     with pytest.raises(KeyboardInterrupt):
         to_revision(settings, file, "HEAD", dry_run=False)
     assert seen(settings) != before
     ((run, entries),) = list_runs(settings.apply.journal)
-    assert Kind.FINISHED not in {one.kind for one in entries}
-    with pytest.raises(ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"):
+    assert Kind.FINISHED not in {entry.kind for entry in entries}
+    with pytest.raises(
+        ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"
+    ):
         apply_plan(plan_of(), settings)
     if way == "undo":
-        assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
+        assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
     else:
-        assert {one.state for one in rollback(run, settings)} == {"undone"}
+        assert {result.state for result in rollback(run, settings)} == {"undone"}
     assert (seen(settings), file.read_text()) == (before, present)
     assert apply_plan(plan_of(), settings).outcomes == []
 
@@ -253,9 +304,32 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
     committed(file)
     shop.up(project(web="", db=""))
     settings, before, present = shop.settings(), seen(shop.settings()), file.read_text()
-    words = [sys.executable, "-m", "capacity", "emergency", "rollback", "--revision", "HEAD", "--compose", str(file), "--yes"]
-    with subprocess.Popen(words, env={**os.environ, **shop.environment()}, cwd=shop.folder, stderr=subprocess.PIPE) as asked:
-        wait_for(lambda: [one for one in snapshot(settings.engine).containers if one.health == "starting"] or None, "its start")
+    words = [
+        sys.executable,
+        "-m",
+        "capacity",
+        "emergency",
+        "rollback",
+        "--revision",
+        "HEAD",
+        "--compose",
+        str(file),
+        "--yes",
+    ]
+    with subprocess.Popen(
+        words, env={**os.environ, **shop.environment()}, cwd=shop.folder, stderr=subprocess.PIPE
+    ) as asked:
+        wait_for(
+            lambda: (
+                [
+                    container
+                    for container in snapshot(settings.engine).containers
+                    if container.health == "starting"
+                ]
+                or None
+            ),
+            "its start",
+        )
         asked.send_signal(signal.SIGINT)
         said = asked.communicate(timeout=60)[1]
     assert asked.returncode == 130
@@ -265,7 +339,9 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
     assert entries[-1].detail == {"state": "rolled-back"}
 
 
-def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(two: tuple[Fleet, Path]) -> None:
+def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(
+    two: tuple[Fleet, Path],
+) -> None:
     """The older of the two is refused while the later one stands, whichever kind it is; a dry run refuses too."""
     shop, file = two
     settings = shop.settings()
@@ -273,13 +349,25 @@ def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(two: tuple[
     to_revision(settings, file, "HEAD", dry_run=False)
     first = next(run for run, _ in list_runs(settings.apply.journal) if run.endswith("revision"))
     later = apply_plan(plan_of(memory("shop/db", 64, 80)), settings).run
-    for older, newer, what in ((plan, first, "shop/web as a whole"), (first, later, "shop/db memory")):
-        with pytest.raises(ChangeRefused, match=f"The run {newer} changed {what} later.*Take that back first: {newer}"):
+    for older, newer, what in (
+        (plan, first, "shop/web as a whole"),
+        (first, later, "shop/db memory"),
+    ):
+        with pytest.raises(
+            ChangeRefused,
+            match=f"The run {newer} changed {what} later.*Take that back first: {newer}",
+        ):
             rollback(older, settings)
         with pytest.raises(ChangeRefused, match="Take that back first"):
             rollback_preview(older, settings)
-    rows = [(one.service, one.what, one.now, one.former) for one in rollback_preview(later, settings)]
+    rows = [
+        (preview.service, preview.what, preview.now, preview.former)
+        for preview in rollback_preview(later, settings)
+    ]
     assert rows == [("shop/db", "memory", "80 MiB", "64 MiB")]
     for run in (later, first, plan):
-        assert {one.state for one in rollback(run, settings)} == {"undone"}
-    assert (replicas(shop, "shop/web"), replicas(shop, "shop/db")) == ({"shop-web-1": 32}, {"shop-db-1": 32})
+        assert {result.state for result in rollback(run, settings)} == {"undone"}
+    assert (replicas(shop, "shop/web"), replicas(shop, "shop/db")) == (
+        {"shop-web-1": 32},
+        {"shop-db-1": 32},
+    )

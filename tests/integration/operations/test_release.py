@@ -38,7 +38,9 @@ from tests.fixtures.servers import wait_for
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and a spare journal of the test's own."""
     own_place(tmp_path, monkeypatch)
-    monkeypatch.delenv("CAPACITY_APPLY__JOURNAL", raising=False)  # some tests name a journal of their own
+    monkeypatch.delenv(
+        "CAPACITY_APPLY__JOURNAL", raising=False
+    )  # some tests name a journal of their own
 
 
 def test_release_stops_the_largest_first_until_enough_and_undo_brings_all_back(shop: Fleet) -> None:
@@ -52,15 +54,21 @@ def test_release_stops_the_largest_first_until_enough_and_undo_brings_all_back(s
     (largest,) = release(settings, memory=1)
     wanted = largest.memory + 2 * MIB
     planned = release(settings, memory=wanted)
-    assert [(one.container, one.state) for one in planned] == [("large", "would-stop"), ("middle", "would-stop")]
+    assert [(result.container, result.state) for result in planned] == [
+        ("large", "would-stop"),
+        ("middle", "would-stop"),
+    ]
     assert seen(settings) == before
     done = release(settings, memory=wanted, dry_run=False)
-    assert [(one.container, one.state) for one in done] == [("large", "stopped"), ("middle", "stopped")]
-    assert sum(one.memory for one in done) >= wanted
-    states = {one.name: one.state for one in snapshot(settings.engine).containers}
+    assert [(result.container, result.state) for result in done] == [
+        ("large", "stopped"),
+        ("middle", "stopped"),
+    ]
+    assert sum(result.memory for result in done) >= wanted
+    states = {container.name: container.state for container in snapshot(settings.engine).containers}
     assert states == {"large": "exited", "middle": "exited", "small": "running", "vital": "running"}
-    assert [one.container for one in undo(settings)] == ["middle", "large"]
-    assert [one.state for one in undo(settings, dry_run=False)] == ["started", "started"]
+    assert [result.container for result in undo(settings)] == ["middle", "large"]
+    assert [result.state for result in undo(settings, dry_run=False)] == ["started", "started"]
     assert seen(settings) == before
     with pytest.raises(InputError, match="Nothing was stopped"):
         undo(settings)
@@ -93,9 +101,17 @@ def test_critical_services_start_after_what_they_need(shop: Fleet) -> None:
     with closing(client(shop.engine)) as api:
         for name in ("web", "api", "db"):
             api.containers.get(name).stop(timeout=0)
-        assert [one.container for one in restart_critical(settings, ["shop/web"])] == ["db", "api", "web"]
+        assert [result.container for result in restart_critical(settings, ["shop/web"])] == [
+            "db",
+            "api",
+            "web",
+        ]
         done = restart_critical(settings, ["shop/web"], dry_run=False)
-        assert [(one.container, one.state) for one in done] == [("db", "started"), ("api", "started"), ("web", "started")]
+        assert [(result.container, result.state) for result in done] == [
+            ("db", "started"),
+            ("api", "started"),
+            ("web", "started"),
+        ]
         assert seen(settings) == before
         api.containers.get("db").remove(force=True)
         sick = {"test": ["CMD", "false"], "interval": 100_000_000, "retries": 1}
@@ -103,7 +119,11 @@ def test_critical_services_start_after_what_they_need(shop: Fleet) -> None:
         for name in ("web", "api", "db"):
             api.containers.get(name).stop(timeout=0)
     done = restart_critical(settings, ["shop/web"], dry_run=False)
-    assert [(one.container, one.state) for one in done] == [("db", "failed"), ("api", "skipped"), ("web", "skipped")]
+    assert [(result.container, result.state) for result in done] == [
+        ("db", "failed"),
+        ("api", "skipped"),
+        ("web", "skipped"),
+    ]
 
 
 def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
@@ -115,7 +135,9 @@ def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
         shop.run(name, command, labels=labels, **QUICK)
 
     def ended(name: str) -> bool | None:
-        return {one.name: one.state for one in snapshot(settings.engine).containers}[name] == "exited" or None
+        return {
+            container.name: container.state for container in snapshot(settings.engine).containers
+        }[name] == "exited" or None
 
     settings, waits = shop.settings(), "service_completed_successfully:false"
     made("migrate", command=["sh", "-c", "exit 0"])
@@ -125,9 +147,11 @@ def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
         began = api.containers.get("migrate").attrs["State"]["StartedAt"]
         api.containers.get("web").stop(timeout=0)
         done = restart_critical(settings, ["shop/web"], dry_run=False)
-        assert [(one.container, one.state) for one in done] == [("web", "started")]
+        assert [(result.container, result.state) for result in done] == [("web", "started")]
         assert api.containers.get("migrate").attrs["State"]["StartedAt"] == began
-        assert [one.state for one in restart_critical(settings, ["shop/migrate"], dry_run=False)] == ["started"]
+        assert [
+            result.state for result in restart_critical(settings, ["shop/migrate"], dry_run=False)
+        ] == ["started"]
         assert api.containers.get("migrate").attrs["State"]["StartedAt"] != began
 
 
@@ -142,7 +166,9 @@ def small_disk(place: Path) -> Iterator[Path]:
         subprocess.run(["umount", place], check=True)
 
 
-def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet, tmp_path: Path) -> None:
+def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(
+    shop: Fleet, tmp_path: Path
+) -> None:
     """With no room for a journal it is written to memory, and undo finds it there."""
     low(shop, "small", 2)
     ready(shop, "small")
@@ -150,16 +176,22 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(shop: Fleet
         settings = shop.settings(journal=disk / "journal")
         before = seen(settings)
         (disk / "filler").write_bytes(b"x" * 900_000)
-        assert [one.state for one in release(settings, memory=1, dry_run=False)] == ["stopped"]
+        assert [result.state for result in release(settings, memory=1, dry_run=False)] == [
+            "stopped"
+        ]
         ((folder, run, _),) = open_stops(settings)
         assert folder == folders(settings)[1]
-        assert [one.state for one in undo(settings, dry_run=False)] == ["started"]
-        (kinds,) = [[entry.kind for entry in entries] for name, entries in list_runs(folder) if name == run]
+        assert [result.state for result in undo(settings, dry_run=False)] == ["started"]
+        (kinds,) = [
+            [entry.kind for entry in entries] for name, entries in list_runs(folder) if name == run
+        ]
         assert Kind.STARTED_AGAIN in kinds
         assert seen(settings) == before
 
 
-def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_does_not_keep_anybody_from_going_back(
+    shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run whose journal takes nothing more goes on in memory, is not taken back twice by any command, and is listed once."""
     shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
     with small_disk(tmp_path / "disk") as disk:
@@ -171,12 +203,16 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path
         folder, run, services = last_run(settings)
         assert (folder, services) == (disk / "journal", ["standalone/web"])
         spare = at_hand(settings, folder, run)
-        assert [one.state for one in rollback(run, settings, folder=spare)] == ["undone"]
+        assert [result.state for result in rollback(run, settings, folder=spare)] == ["undone"]
         assert seen(settings) == before
         with pytest.raises(InputError, match="There is no run to take back"):
             last_run(settings)
-        assert [(one.run, one.outcome) for one in listed(folders(settings))] == [(run, "rolled back")]
-        for name, value in (shop.environment() | {"CAPACITY_APPLY__JOURNAL": str(disk / "journal")}).items():
+        assert [
+            (adjustment.run, adjustment.outcome) for adjustment in listed(folders(settings))
+        ] == [(run, "rolled back")]
+        for name, value in (
+            shop.environment() | {"CAPACITY_APPLY__JOURNAL": str(disk / "journal")}
+        ).items():
             monkeypatch.setenv(name, value)
         for words in ((run,), (run[:20],), (run, "--yes")):
             said = CliRunner().invoke(app, ["rollback", *words, "--json"])
@@ -186,7 +222,10 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(shop: Fleet, tmp_path
 def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
     """Container, deed, outcome and occasion of everything in the journals."""
     found = listed(folders(settings), service)
-    return [(str(one.containers[0]["name"]), one.what, one.outcome, one.why) for one in found]
+    return [
+        (str(adjustment.containers[0]["name"]), adjustment.what, adjustment.outcome, adjustment.why)
+        for adjustment in found
+    ]
 
 
 def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
@@ -202,7 +241,9 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     assert came_of(settings) == [("small", "stop", "started again", began)]
     release(settings, memory=1, dry_run=False)
     restart_critical(settings, ["standalone/small"], dry_run=False)
-    wanted = [("small", "stop", "started again", began)] * 2 + [("small", "start", "started again", "emergency-restart")]
+    wanted = [("small", "stop", "started again", began)] * 2 + [
+        ("small", "start", "started again", "emergency-restart")
+    ]
     assert came_of(settings) == wanted
     ready(shop, "small")
     blocked = shop.settings(journal=tmp_path / "file")
@@ -213,19 +254,32 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     assert came_of(settings) == [*wanted, ("small", "stop", "stopped", began)]
     with closing(client(shop.engine)) as api:
         api.containers.get("small").remove(force=True)
-    assert [one.state for one in undo(settings, dry_run=False)] == ["failed"]
+    assert [result.state for result in undo(settings, dry_run=False)] == ["failed"]
     assert came_of(settings, "small")[-1] == ("small", "stop", "still down", began)
     with pytest.raises(Exception, match="no such file"):
         shop.run("broken", ["/nowhere"])
     (done,) = restart_critical(settings, ["standalone/broken"], dry_run=False)
-    assert (done.state, "--resume" in done.note, "then try again" in done.note) == ("failed", False, True)
+    assert (done.state, "--resume" in done.note, "then try again" in done.note) == (
+        "failed",
+        False,
+        True,
+    )
     shop.run("dying", ["sh", "-c", "exit 3"], **QUICK)
     wait_for(
-        lambda: {one.name: one.state for one in snapshot(settings.engine).containers}["dying"] == "exited" or None, "its end"
+        lambda: (
+            {container.name: container.state for container in snapshot(settings.engine).containers}[
+                "dying"
+            ]
+            == "exited"
+            or None
+        ),
+        "its end",
     )
     (done,) = restart_critical(settings, ["standalone/dying"], dry_run=False)
     assert (done.state, "docker logs dying" in done.note) == ("failed", True)
-    assert came_of(settings, "standalone/dying") == [("dying", "start", "failed", "emergency-restart")]
+    assert came_of(settings, "standalone/dying") == [
+        ("dying", "start", "failed", "emergency-restart")
+    ]
 
 
 KILLED = """
@@ -250,19 +304,33 @@ release(Settings(engine={{"hosts": {{"here": sys.argv[1]}}}}, apply=apply), memo
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_release_killed_between_its_stops_is_undone_before_anything_is_applied(shop: Fleet, at: int) -> None:
+def test_a_release_killed_between_its_stops_is_undone_before_anything_is_applied(
+    shop: Fleet, at: int
+) -> None:
     """Kill -9 before the first stop or after it: applying is refused with the way out, which works, and then it is not."""
     for name in ("one", "two", "three"):
-        shop.run(name, labels={"priority": "low"}, mem_limit=32 * MIB, memswap_limit=32 * MIB, **QUICK)
+        shop.run(
+            name, labels={"priority": "low"}, mem_limit=32 * MIB, memswap_limit=32 * MIB, **QUICK
+        )
     settings = shop.settings()
     before = seen(settings)
-    words = [sys.executable, "-c", KILLED.format(at=at), shop.engine.url, str(settings.apply.journal)]
-    killed = subprocess.run(words, env={**os.environ, "HOME": str(shop.folder)}, check=False, capture_output=True)
+    words = [
+        sys.executable,
+        "-c",
+        KILLED.format(at=at),
+        shop.engine.url,
+        str(settings.apply.journal),
+    ]
+    killed = subprocess.run(
+        words, env={**os.environ, "HOME": str(shop.folder)}, check=False, capture_output=True
+    )
     assert killed.returncode == -9, killed.stderr
     left = [found.state for found in snapshot(settings.engine).containers].count("running")
     assert left <= 2 if at else left == 3  # others may have been on their way
     plan = plan_of(memory("standalone/one", 32, 48))
-    with pytest.raises(ChangeRefused, match=r"did not come to its end.*`capacity emergency undo --yes`"):
+    with pytest.raises(
+        ChangeRefused, match=r"did not come to its end.*`capacity emergency undo --yes`"
+    ):
         apply_plan(plan, settings)
     with pytest.raises(InputError, match="Every run came to its end"):
         resume(settings)
@@ -279,7 +347,9 @@ def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fle
     image, server = redis_image(shop.engine), ["redis-server", "--save", ""]
     settings = shop.settings()
     with closing(client(shop.engine)) as api:
-        cache = api.containers.run(image, server, name="cache", detach=True, network_mode="none", **QUICK)
+        cache = api.containers.run(
+            image, server, name="cache", detach=True, network_mode="none", **QUICK
+        )
 
         def asked(*words: str) -> str:
             return str(cache.exec_run(["redis-cli", *words]).output.decode().strip())
@@ -298,6 +368,11 @@ def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fle
         assert (refused.state, "NOAUTH" in refused.note) == ("failed", True)
         assert asked("--no-auth-warning", "-a", "other", "GET", "a") == "1"
     assert seen(settings) == before
-    assert came_of(settings) == [("cache", "flush", state, "emergency-flush") for state in ("flushed", "failed")]
+    assert came_of(settings) == [
+        ("cache", "flush", state, "emergency-flush") for state in ("flushed", "failed")
+    ]
     kinds = [[entry.kind for entry in entries] for _, entries in list_runs(settings.apply.journal)]
-    assert kinds == [[Kind.STARTED, Kind.DONE, Kind.FINISHED], [Kind.STARTED, Kind.FAILED, Kind.FINISHED]]
+    assert kinds == [
+        [Kind.STARTED, Kind.DONE, Kind.FINISHED],
+        [Kind.STARTED, Kind.FAILED, Kind.FINISHED],
+    ]

@@ -44,13 +44,18 @@ def test_a_move_to_a_pool_and_back(shop: Fleet) -> None:
     assert (planned.memory_before, planned.memory_after) == (128 * MIB, 64 * MIB)
     assert seen(settings) == before
     migrate(settings, "agents", names, 2, dry_run=False)
-    states = {one.name: one.state for one in snapshot(settings.engine).containers}
-    assert states == dict.fromkeys(names, "exited") | {"agents-pool-0": "running", "agents-pool-1": "running"}
+    states = {container.name: container.state for container in snapshot(settings.engine).containers}
+    assert states == dict.fromkeys(names, "exited") | {
+        "agents-pool-0": "running",
+        "agents-pool-1": "running",
+    }
     with existing_pool(settings, "agents") as pool:
         assert pool.memory == 32 * MIB
         pool.scale(1)
-    assert [(one.name, one.state, one.leased) for one in pool_states(settings, "agents")] == [("agents-pool-0", "running", False)]
-    assert {one.state for one in undo(settings, dry_run=False)} == {"started"}
+    assert [
+        (state.name, state.state, state.leased) for state in pool_states(settings, "agents")
+    ] == [("agents-pool-0", "running", False)]
+    assert {result.state for result in undo(settings, dry_run=False)} == {"started"}
     pool_down(settings, "agents", dry_run=False)
     assert seen(settings) == before
 
@@ -70,17 +75,36 @@ def test_ctrl_c_of_a_move_to_a_pool_says_that_all_is_as_before(shop: Fleet) -> N
     for name in ("agent-0", "agent-1"):
         shop.run(name)
     settings, before = shop.settings(), seen(shop.settings())
-    starts = {one.name: one.started_at for one in snapshot(settings.engine).containers}
-    words = [sys.executable, "-m", "capacity", "pool", "migrate", "agents", "agent-0", "agent-1", "--size", "1", "--yes"]
+    starts = {
+        container.name: container.started_at for container in snapshot(settings.engine).containers
+    }
+    words = [
+        sys.executable,
+        "-m",
+        "capacity",
+        "pool",
+        "migrate",
+        "agents",
+        "agent-0",
+        "agent-1",
+        "--size",
+        "1",
+        "--yes",
+    ]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env={**os.environ, **shop.environment()}, cwd=shop.folder, **pipes) as asked:
+    with subprocess.Popen(
+        words, env={**os.environ, **shop.environment()}, cwd=shop.folder, **pipes
+    ) as asked:
         wait_for(lambda: open_stops(settings) or None, "the first stop")
         asked.send_signal(signal.SIGINT)
         said = asked.communicate(timeout=60)[1]
     last = "capacity: interrupted; everything was taken back, all is as it was before"
     assert (asked.returncode, said.splitlines()[-1:]) == (130, [last])
     assert seen(settings) == before
-    again = {one.name: one.started_at > starts[one.name] for one in snapshot(settings.engine).containers}
+    again = {
+        container.name: container.started_at > starts[container.name]
+        for container in snapshot(settings.engine).containers
+    }
     assert again == {"agent-0": True, "agent-1": False}
 
 
@@ -118,10 +142,16 @@ def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
     with pytest.raises(InputError, match="git cannot show"):
         to_revision(settings, file, "nowhere", dry_run=False)
     planned = to_revision(settings, file, "HEAD~2")
-    assert [(one.service, one.state) for one in planned] == [("shop/db", "would-start"), ("shop/web", "would-start")]
+    assert [(result.service, result.state) for result in planned] == [
+        ("shop/db", "would-start"),
+        ("shop/web", "would-start"),
+    ]
     assert (file.read_text(), seen(settings)) == (present, before)
     done = to_revision(settings, file, "HEAD~2", dry_run=False)
-    assert [(one.service, one.state) for one in done] == [("shop/db", "started"), ("shop/web", "started")]
+    assert [(result.service, result.state) for result in done] == [
+        ("shop/db", "started"),
+        ("shop/web", "started"),
+    ]
     assert file.read_text() == good
     assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (64, 64)
     (run,) = [name for name, _ in list_runs(settings.apply.journal)]
@@ -143,10 +173,15 @@ def test_a_revision_that_does_not_come_up_is_taken_back(shop: Fleet) -> None:
     (done,) = to_revision(settings, file, "HEAD", dry_run=False)
     assert done.state == "failed"
     assert (file.read_text(), seen(settings)) == (present, before)
-    critical = settings.model_copy(update={"operations": settings.operations.model_copy(update={"critical": ["shop/db"]})})
+    critical = settings.model_copy(
+        update={"operations": settings.operations.model_copy(update={"critical": ["shop/db"]})}
+    )
     git(file.parent, "commit", "-am", "good")
     done_too = to_revision(critical, file, "HEAD", dry_run=False)
-    assert [(one.service, one.state) for one in done_too] == [("shop/web", "started"), ("shop/db", "failed")]
+    assert [(result.service, result.state) for result in done_too] == [
+        ("shop/web", "started"),
+        ("shop/db", "failed"),
+    ]
 
 
 def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop: Fleet) -> None:
@@ -155,37 +190,69 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
     git(file.parent, "init")
     git(file.parent, "add", ".")
     git(file.parent, "commit", "-m", "good")
-    shop.up(project(web="mem_limit: 32m", cache="stop_signal: SIGKILL", worker="stop_signal: SIGKILL;depends_on: [cache]"))
+    shop.up(
+        project(
+            web="mem_limit: 32m",
+            cache="stop_signal: SIGKILL",
+            worker="stop_signal: SIGKILL;depends_on: [cache]",
+        )
+    )
     other = file.with_name("other.yaml")
     other.write_text(project(elsewhere=""))
-    words = [str(require("docker-compose")), "--file", str(other), "--project-name", "shop", "up", "--detach"]
+    words = [
+        str(require("docker-compose")),
+        "--file",
+        str(other),
+        "--project-name",
+        "shop",
+        "up",
+        "--detach",
+    ]
     subprocess.run(words, env=shop.environment(), capture_output=True, check=True)
     settings, present = shop.settings(), file.read_text()
     before = seen(settings)
-    ids = {one.name: one.id for one in snapshot(settings.engine).containers}
+    ids = {container.name: container.id for container in snapshot(settings.engine).containers}
     planned = to_revision(settings, file, "HEAD")
     wanted = [("shop/worker", "stop"), ("shop/cache", "stop"), ("shop/web", "start")]
-    assert [(one.service, one.state) for one in planned] == [(name, f"would-{what}") for name, what in wanted]
+    assert [(result.service, result.state) for result in planned] == [
+        (name, f"would-{what}") for name, what in wanted
+    ]
     assert (file.read_text(), seen(settings)) == (present, before)
     done = to_revision(settings, file, "HEAD", dry_run=False)
-    assert [(one.service, one.state) for one in done] == [
+    assert [(result.service, result.state) for result in done] == [
         (name, {"stop": "stopped", "start": "started"}[what]) for name, what in wanted
     ]
-    states = {one.name: (one.state, one.memory) for one in snapshot(settings.engine).containers}
-    deeds = [(one.service, one.what, one.outcome) for one in listed([settings.apply.journal])]
-    assert deeds == [("shop/worker", "stop", "done"), ("shop/cache", "stop", "done"), ("shop/web", "recreate", "done")]
+    states = {
+        container.name: (container.state, container.memory)
+        for container in snapshot(settings.engine).containers
+    }
+    deeds = [
+        (adjustment.service, adjustment.what, adjustment.outcome)
+        for adjustment in listed([settings.apply.journal])
+    ]
+    assert deeds == [
+        ("shop/worker", "stop", "done"),
+        ("shop/cache", "stop", "done"),
+        ("shop/web", "recreate", "done"),
+    ]
     assert states == {
         "shop-cache-1": ("exited", None),
         "shop-elsewhere-1": ("running", None),
         "shop-web-1": ("running", 64 * MIB),
         "shop-worker-1": ("exited", None),
     }
-    assert {one.service for one in undo(settings)} == {"shop/web", "shop/cache", "shop/worker"}
+    assert {result.service for result in undo(settings)} == {
+        "shop/web",
+        "shop/cache",
+        "shop/worker",
+    }
     assert file.read_text() != present
-    assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
     assert (file.read_text(), seen(settings)) == (present, before)
-    now = {one.name: one.id for one in snapshot(settings.engine).containers}
-    assert all(now[name] == ids[name] for name in ("shop-cache-1", "shop-worker-1", "shop-elsewhere-1"))
+    now = {container.name: container.id for container in snapshot(settings.engine).containers}
+    assert all(
+        now[name] == ids[name] for name in ("shop-cache-1", "shop-worker-1", "shop-elsewhere-1")
+    )
     with pytest.raises(InputError, match="Nothing was stopped"):
         undo(settings)
 
@@ -200,7 +267,9 @@ def test_a_present_file_that_cannot_be_read_is_no_obstacle(shop: Fleet) -> None:
     file.write_text("services: [")
     settings = shop.settings()
     before = seen(settings)
-    assert [one.state for one in to_revision(settings, file, "HEAD", dry_run=False)] == ["started"]
+    assert [result.state for result in to_revision(settings, file, "HEAD", dry_run=False)] == [
+        "started"
+    ]
     assert (file.read_text(), seen(settings)) == (good, before)
     undo(settings, dry_run=False)
     assert (file.read_text(), seen(settings)) == ("services: [", before)
@@ -233,12 +302,16 @@ def test_a_rollback_to_a_revision_that_was_killed_is_taken_back(shop: Fleet) -> 
     settings, present = shop.settings(), file.read_text()
     before = seen(settings)
     words = [sys.executable, "-c", KILLED, shop.engine.url, str(settings.apply.journal), str(file)]
-    killed = subprocess.run(words, env={**os.environ, **shop.environment()}, check=False, capture_output=True)
+    killed = subprocess.run(
+        words, env={**os.environ, **shop.environment()}, check=False, capture_output=True
+    )
     assert killed.returncode == -9, killed.stderr
     assert seen(settings) != before
     ((run, _),) = list_runs(settings.apply.journal)
-    with pytest.raises(ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"):
+    with pytest.raises(
+        ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"
+    ):
         apply_plan(plan_of(), settings)
-    assert {one.state for one in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
     assert (file.read_text(), seen(settings)) == (present, before)
     assert apply_plan(plan_of(), settings).outcomes == []

@@ -24,7 +24,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Prometheus with the sample fleet's last four weeks, as raw counters and gauges."""
     folder = tmp_path_factory.mktemp("weekly")
     history = load_sample(SAMPLE_END - pd.Timedelta("28D"), SAMPLE_END)
-    with prometheus(folder / "server", tsdb=backfill(folder / "tsdb", exported(history))) as running:
+    with prometheus(
+        folder / "server", tsdb=backfill(folder / "tsdb", exported(history))
+    ) as running:
         yield running
 
 
@@ -37,7 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def range_queries(server: Server) -> int:
     """How many range queries the server itself has counted."""
     text = fetch(f"{server.url}/metrics").decode()
-    found = re.findall(r'prometheus_http_requests_total\{.*handler="/api/v1/query_range"\} (\d+)', text)
+    found = re.findall(
+        r'prometheus_http_requests_total\{.*handler="/api/v1/query_range"\} (\d+)', text
+    )
     return sum(int(number) for number in found)
 
 
@@ -51,7 +55,9 @@ def test_four_weeks_become_a_report(server: Server, place: Path) -> None:
     assert "The source has no metrics for oom_kills." in page
     plan = read_plan(place / "reports" / "2026-W48" / "plan.yaml")
     sample = load_sample(SAMPLE_END - pd.Timedelta("28D"), SAMPLE_END)
-    before = {change.service: change.before for change in plan.changes if change.resource == "memory"}
+    before = {
+        change.service: change.before for change in plan.changes if change.resource == "memory"
+    }
     assert before["data/warehouse"] == sample.limits("memory")["data/warehouse"]
     assert before["ai/ollama"] is None
 
@@ -61,7 +67,12 @@ def test_a_second_run_asks_for_nothing_again(server: Server, place: Path) -> Non
     plan = place / "reports" / "2026-W48" / "plan.yaml"
     bytes_before, asked_before = plan.read_bytes(), range_queries(server)
     assert asked_before > 0
-    assert capacity("report", "weekly", "--source", server.url, "--as-of", AS_OF, folder=place).returncode == 0
+    assert (
+        capacity(
+            "report", "weekly", "--source", server.url, "--as-of", AS_OF, folder=place
+        ).returncode
+        == 0
+    )
     assert range_queries(server) == asked_before
     assert plan.read_bytes() == bytes_before
 

@@ -10,7 +10,16 @@ import pytest
 
 from capacity._compose import Declared, load_project
 from capacity._compose.declared import load_declared
-from capacity.changes import EditReason, EditRefused, Outlook, alert_rules, emit_override, emit_patch, emit_scripts, outlooks_of
+from capacity.changes import (
+    EditReason,
+    EditRefused,
+    Outlook,
+    alert_rules,
+    emit_override,
+    emit_patch,
+    emit_scripts,
+    outlooks_of,
+)
 from capacity.changes._plan.file_edits import edit_service
 from capacity.model import Change, Reason, Resource, What
 from capacity.settings import Settings
@@ -44,11 +53,27 @@ def repository(folder: Path) -> None:
     [
         ("mem_reservation: 1g", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
         ("extends: base", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
-        ("mem_limit: 64m", other("shop/web", What.MEMORY_SWAP, None, 32 * MIB), EditReason.ABOVE_SWAP),
+        (
+            "mem_limit: 64m",
+            other("shop/web", What.MEMORY_SWAP, None, 32 * MIB),
+            EditReason.ABOVE_SWAP,
+        ),
         ("cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
-        ("", other("shop/web", What.DEPENDS_ON, None, {"nobody": "service_healthy"}), EditReason.BAD_VALUE),
-        ("", other("shop/base", What.DEPENDS_ON, None, {"front": "service_healthy"}), EditReason.BAD_VALUE),
-        ("ports: ['80:80', '81:81']", other("shop/web", What.HOST_PORT, 80, 81), EditReason.BAD_VALUE),
+        (
+            "",
+            other("shop/web", What.DEPENDS_ON, None, {"nobody": "service_healthy"}),
+            EditReason.BAD_VALUE,
+        ),
+        (
+            "",
+            other("shop/base", What.DEPENDS_ON, None, {"front": "service_healthy"}),
+            EditReason.BAD_VALUE,
+        ),
+        (
+            "ports: ['80:80', '81:81']",
+            other("shop/web", What.HOST_PORT, 80, 81),
+            EditReason.BAD_VALUE,
+        ),
     ],
 )
 def test_what_the_engine_would_refuse_together_is_not_written(
@@ -85,7 +110,9 @@ def test_git_applies_the_patch_of_every_style(tmp_path: Path) -> None:
             continue
         after = edit_service(found, key, plan.changes)[file][1]
         (tmp_path / "limits.patch").write_bytes(patch.encode())
-        done = subprocess.run(["git", "-C", str(tmp_path), "apply", "limits.patch"], capture_output=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(tmp_path), "apply", "limits.patch"], capture_output=True, check=False
+        )
         assert done.returncode == 0, (source.name, done.stderr, patch)
         assert file.read_bytes() == after.encode(), source.name
         made += 1
@@ -102,22 +129,48 @@ def test_an_override_means_what_the_plan_says(tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     deploy = "deploy:;  resources:;    limits:;      memory: 64m"
     file.write_text(
-        project(old="mem_limit: 64m; cpus: 0.5", new=deploy, bare="").replace("network_mode: none", "network_mode: host")
+        project(old="mem_limit: 64m; cpus: 0.5", new=deploy, bare="").replace(
+            "network_mode: none", "network_mode: host"
+        )
     )
-    changes = [memory("shop/old", 64, 96), cpus("shop/old", 0.5, 1.5), memory("shop/new", 64, 96), cpus("shop/new", None, 0.25)]
-    changes += [memory("shop/bare", None, 128), other("shop/bare", What.RESTART_POLICY, None, "on-failure:3")]
+    changes = [
+        memory("shop/old", 64, 96),
+        cpus("shop/old", 0.5, 1.5),
+        memory("shop/new", 64, 96),
+        cpus("shop/new", None, 0.25),
+    ]
+    changes += [
+        memory("shop/bare", None, 128),
+        other("shop/bare", What.RESTART_POLICY, None, "on-failure:3"),
+    ]
     found = Declared("shop", (file,), tmp_path, load_project(file, name="shop"))
     text, refused = emit_override(plan_of(*changes), found)
     assert refused == {}
     over = tmp_path / "compose.capacity.yaml"
     over.write_text(text)
-    words = [str(require("docker-compose")), "--file", str(file), "--file", str(over), "config", "--format", "json"]
+    words = [
+        str(require("docker-compose")),
+        "--file",
+        str(file),
+        "--file",
+        str(over),
+        "config",
+        "--format",
+        "json",
+    ]
     services = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)["services"]
     assert (services["old"]["mem_limit"], services["old"]["cpus"]) == (str(96 * MIB), 1.5)
-    assert services["new"]["deploy"]["resources"]["limits"] == {"memory": str(96 * MIB), "cpus": 0.25}
+    assert services["new"]["deploy"]["resources"]["limits"] == {
+        "memory": str(96 * MIB),
+        "cpus": 0.25,
+    }
     assert services["bare"]["restart"] == "on-failure:3"
     both = load_project([file, over], name="shop").services
-    assert {name: one.resources.memory for name, one in both.items()} == {"old": 96 * MIB, "new": 96 * MIB, "bare": 128 * MIB}
+    assert {name: service.resources.memory for name, service in both.items()} == {
+        "old": 96 * MIB,
+        "new": 96 * MIB,
+        "bare": 128 * MIB,
+    }
 
 
 def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
@@ -133,7 +186,9 @@ def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
     assert set(scripts) == {"apply.sh", "revert.sh"}
     for name, text in scripts.items():
         (tmp_path / name).write_text(text)
-        done = subprocess.run([require("shellcheck"), tmp_path / name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [require("shellcheck"), tmp_path / name], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
         assert "set -eu" in text
     assert "--cpus 1.5 --memory 512m --memory-swap 1024m" in scripts["apply.sh"]
@@ -151,14 +206,31 @@ def test_promtool_accepts_the_alert_rules(tmp_path: Path) -> None:
     """Time to the limit, risk and use above the forecast, for odd names too."""
     plan = plan_of(
         Change(
-            "shop/web", Resource.MEMORY, 64.0 * MIB, 96.0 * MIB, Reason.BREACH_EXPECTED, {"peak_high": 7e7, "breach_now": 0.3}
+            "shop/web",
+            Resource.MEMORY,
+            64.0 * MIB,
+            96.0 * MIB,
+            Reason.BREACH_EXPECTED,
+            {"peak_high": 7e7, "breach_now": 0.3},
         ),
-        Change('shop/we"b\\', Resource.CPU, 1.0, 2.0, Reason.THROTTLED, {"peak_high": 1.5, "breach_now": 0.01}),
+        Change(
+            'shop/we"b\\',
+            Resource.CPU,
+            1.0,
+            2.0,
+            Reason.THROTTLED,
+            {"peak_high": 1.5, "breach_now": 0.01},
+        ),
     )
-    outlooks = [*outlooks_of(plan), Outlook("standalone/x y", Resource.MEMORY, 64.0 * MIB, 5e7, plan.valid_until, None)]
+    outlooks = [
+        *outlooks_of(plan),
+        Outlook("standalone/x y", Resource.MEMORY, 64.0 * MIB, 5e7, plan.valid_until, None),
+    ]
     file = tmp_path / "alerts.yml"
     file.write_text(alert_rules(outlooks, Settings(), valid_until=plan.valid_until))
-    done = subprocess.run([require("promtool"), "check", "rules", file], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [require("promtool"), "check", "rules", file], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 rules found" in done.stdout
     empty = tmp_path / "empty.yml"

@@ -28,17 +28,33 @@ def written(folder: Path, run: str, *lines: tuple[Kind, dict[str, Any]], why: st
     ("lines", "found"),
     [
         ([(Kind.STOPPING, NAMED)], [("stop", "unfinished", "")]),
-        ([(Kind.STOPPING, NAMED), (Kind.FAILED, {**ONE, "reason": "no"})], [("stop", "failed", "no")]),
+        (
+            [(Kind.STOPPING, NAMED), (Kind.FAILED, {**ONE, "reason": "no"})],
+            [("stop", "failed", "no")],
+        ),
         ([(Kind.STOPPING, NAMED), (Kind.FINISHED, {"state": "failed"})], [("stop", "failed", "")]),
         ([(Kind.STARTED_AGAIN, NAMED), (Kind.FINISHED, {})], [("start", "started again", "")]),
         ([(Kind.STARTING, NAMED)], [("start", "unfinished", "")]),
-        ([(Kind.REFUSED, {**NAMED, "reason": "it needs a/c"})], [("start", "skipped", "it needs a/c")]),
         (
-            [(Kind.CREATING, POOL), (Kind.STOPPING, NAMED), (Kind.CREATED, POOL), (Kind.STOPPED, NAMED)],
+            [(Kind.REFUSED, {**NAMED, "reason": "it needs a/c"})],
+            [("start", "skipped", "it needs a/c")],
+        ),
+        (
+            [
+                (Kind.CREATING, POOL),
+                (Kind.STOPPING, NAMED),
+                (Kind.CREATED, POOL),
+                (Kind.STOPPED, NAMED),
+            ],
             [("create", "created", ""), ("stop", "stopped", "")],
         ),
         (
-            [(Kind.CREATING, POOL), (Kind.FAILED, {**POOL, "reason": "sick"}), (Kind.REMOVING, POOL), (Kind.REMOVED, POOL)],
+            [
+                (Kind.CREATING, POOL),
+                (Kind.FAILED, {**POOL, "reason": "sick"}),
+                (Kind.REMOVING, POOL),
+                (Kind.REMOVED, POOL),
+            ],
             [("create", "failed", "sick"), ("remove", "removed", "")],
         ),
     ],
@@ -48,7 +64,10 @@ def test_each_deed_has_its_end(
 ) -> None:
     """A deed without a line of its end is unfinished, or failed where its run came to an end."""
     written(tmp_path, "run", *lines)
-    assert [(one.what, one.outcome, one.detail) for one in listed([tmp_path, tmp_path, tmp_path / "none"])] == found
+    assert [
+        (adjustment.what, adjustment.outcome, adjustment.detail)
+        for adjustment in listed([tmp_path, tmp_path, tmp_path / "none"])
+    ] == found
 
 
 def test_runs_of_several_folders_are_one_list_by_time(tmp_path: Path) -> None:
@@ -57,9 +76,12 @@ def test_runs_of_several_folders_are_one_list_by_time(tmp_path: Path) -> None:
     written(tmp_path / "b", "a", (Kind.CREATING, POOL))
     written(tmp_path / "a", "b", (Kind.STARTING, NAMED), (Kind.STARTED_AGAIN, NAMED))
     found = listed([tmp_path / "a", tmp_path / "b"])
-    assert [(one.run, one.what, one.outcome, one.detail) for one in found] == [
+    assert [
+        (adjustment.run, adjustment.what, adjustment.outcome, adjustment.detail)
+        for adjustment in found
+    ] == [
         ("z", "stop", "started again", "by b"),
         ("a", "create", "unfinished", ""),
         ("b", "start", "started again", ""),
     ]
-    assert [one.run for one in listed([tmp_path / "b"], "p-pool-0")] == ["a"]
+    assert [adjustment.run for adjustment in listed([tmp_path / "b"], "p-pool-0")] == ["a"]

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.changes import MadeFrom, is_edited, make_plan, plan_id, plan_schema, plan_text, read_plan, write_plan
+from capacity.changes import (
+    MadeFrom,
+    is_edited,
+    make_plan,
+    plan_id,
+    plan_schema,
+    plan_text,
+    read_plan,
+    write_plan,
+)
 from capacity.errors import InputError, StorageError
 from capacity.model import Change, Reason, Resource, What
 from tests.fixtures.paths import ROOT
@@ -33,18 +42,22 @@ CHANGES = st.lists(
 
 
 @given(CHANGES)
-def test_reads_back_what_it_wrote(tmp_path_factory: pytest.TempPathFactory, changes: list[Change]) -> None:
+def test_reads_back_what_it_wrote(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[Change]
+) -> None:
     """Any names and numbers survive the file, and the order of the changes does not matter."""
     path = tmp_path_factory.mktemp("plan") / "plan.yaml"
     plan = make_plan(changes, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
     write_plan(plan, path)
     assert read_plan(path) == plan
-    assert make_plan(reversed(changes), hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE) == plan
+    assert (
+        make_plan(reversed(changes), hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE) == plan
+    )
 
 
 def test_the_id_follows_the_content() -> None:
     """Another limit makes another plan."""
-    one, two = (
+    plan, two = (
         make_plan(
             [Change("a/b", Resource.CPU, None, after, Reason.UNLIMITED)],
             hosts={},
@@ -54,11 +67,17 @@ def test_the_id_follows_the_content() -> None:
         )
         for after in (1.0, 2.0)
     )
-    assert one.plan_id != two.plan_id
+    assert plan.plan_id != two.plan_id
 
 
 @pytest.mark.parametrize(
-    ("text", "cause"), [("a: [", "no YAML"), ("- 1", "no plan"), ("format: 1\nplan_id: x", "no plan"), ("\x00", "no YAML")]
+    ("text", "cause"),
+    [
+        ("a: [", "no YAML"),
+        ("- 1", "no plan"),
+        ("format: 1\nplan_id: x", "no plan"),
+        ("\x00", "no YAML"),
+    ],
 )
 def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, text: str, cause: str) -> None:
     """The message names the file and what is wrong with it."""
@@ -117,7 +136,9 @@ def test_a_person_may_edit_and_delete(tmp_path: Path) -> None:
         ("  from:", "  before:", r"changes\.0\.(from|before)"),
     ],
 )
-def test_a_wrong_value_is_named_with_its_service(tmp_path: Path, old: str, new: str, cause: str) -> None:
+def test_a_wrong_value_is_named_with_its_service(
+    tmp_path: Path, old: str, new: str, cause: str
+) -> None:
     """Where it stands, which service, and what is wrong with it."""
     path = tmp_path / "plan.yaml"
     text = plan_text(ONE)
@@ -129,7 +150,10 @@ def test_a_wrong_value_is_named_with_its_service(tmp_path: Path, old: str, new: 
 
 def test_each_port_of_a_service_may_move(tmp_path: Path) -> None:
     """Several ports of one service stand in one plan, the lower first; one port cannot go to two places."""
-    moves = [Change("shop/web", What.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT) for old in (9090, 9080)]
+    moves = [
+        Change("shop/web", What.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT)
+        for old in (9090, 9080)
+    ]
     path = tmp_path / "plan.yaml"
     write_plan(make_plan(moves, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE), path)
     assert [change.before for change in read_plan(path).changes] == [9080, 9090]

@@ -23,7 +23,9 @@ from capacity.settings import UnattendedSettings
 from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of, project
 
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-RULES = UnattendedSettings(enabled=True, actions=["raise"], reasons=["breach-expected"], services=["shop/*"])
+RULES = UnattendedSettings(
+    enabled=True, actions=["raise"], reasons=["breach-expected"], services=["shop/*"]
+)
 
 
 @pytest.mark.parametrize(
@@ -67,12 +69,19 @@ def test_what_waits_for_a_person() -> None:
         other("shop/pin", What.CPUSET, None, "0"),
     )
     chosen, waiting = by_itself(plan, plan.changes, RULES)
-    assert [one.service for one in chosen] == ["shop/good"]
-    assert all(one.reason.startswith("waits for a person: ") for one in waiting)
+    assert [change.service for change in chosen] == ["shop/good"]
+    assert all(refusal.reason.startswith("waits for a person: ") for refusal in waiting)
     assert by_itself(plan.model_copy(update={"plan_id": "edited"}), plan.changes, RULES)[0] == []
 
 
-def run_of(folder: Path, service: str, kinds: list[Kind], *, run: str = "r1", evidence: dict[str, float] | None = None) -> None:
+def run_of(
+    folder: Path,
+    service: str,
+    kinds: list[Kind],
+    *,
+    run: str = "r1",
+    evidence: dict[str, float] | None = None,
+) -> None:
     """A run as the journal has it: one change of a service, with those lines after its intent."""
     change = memory(service, 128, 64, Reason.OVERSIZED, **(evidence or {}))
     journal = open_journal(folder, run)
@@ -88,7 +97,11 @@ def run_of(folder: Path, service: str, kinds: list[Kind], *, run: str = "r1", ev
         journal.write(Kind.INTENT, step=1, service=service, host="here", **detail)
         for kind in kinds:
             more: dict[str, Any] = (
-                {"left": []} if kind is Kind.UNDONE else {"reason": "it was killed"} if kind is Kind.BAD else {}
+                {"left": []}
+                if kind is Kind.UNDONE
+                else {"reason": "it was killed"}
+                if kind is Kind.BAD
+                else {}
             )
             journal.write(kind, step=1, service=service, host="here", **more)
         journal.write(Kind.FINISHED, state="finished")
@@ -110,16 +123,35 @@ def test_a_failed_verification_ends_unattended_mode_for_a_week(tmp_path: Path) -
 def test_promised_and_realised(tmp_path: Path) -> None:
     """A promise holds when nothing was killed and use stayed below; what was saved counts every replica."""
     for run, name in (("r1", "good"), ("r2", "full"), ("r3", "dead")):
-        run_of(tmp_path, f"shop/{name}", [Kind.DONE, Kind.VERIFIED], run=run, evidence={"breach_after": 0.01})
+        run_of(
+            tmp_path,
+            f"shop/{name}",
+            [Kind.DONE, Kind.VERIFIED],
+            run=run,
+            evidence={"breach_after": 0.01},
+        )
     start = pd.Timestamp.now("UTC").floor("h")
     index = pd.date_range(start - pd.Timedelta("1h"), periods=6, freq="1h")
-    usage = pd.DataFrame({"shop/good": 40.0 * MIB, "shop/full": 64.0 * MIB, "shop/dead": 40.0 * MIB}, index=index)
+    usage = pd.DataFrame(
+        {"shop/good": 40.0 * MIB, "shop/full": 64.0 * MIB, "shop/dead": 40.0 * MIB}, index=index
+    )
     kills = pd.DataFrame({"shop/dead": 1.0}, index=index)
     frames = {Resource.MEMORY: usage, Resource.CPU: usage.iloc[:, :0]}
     span = {"since": start.to_pydatetime() - timedelta(days=1), "until": index[-1].to_pydatetime()}
-    rows = {one.change.service: one for one in promised_against_realised(tmp_path, frames, kills, **span)}
-    assert {name: row.held for name, row in rows.items()} == {"shop/good": True, "shop/full": False, "shop/dead": False}
-    assert (rows["shop/good"].saved, rows["shop/good"].promised, rows["shop/good"].peak) == (64 * MIB, 0.01, 40 * MIB)
+    rows = {
+        outcome.change.service: outcome
+        for outcome in promised_against_realised(tmp_path, frames, kills, **span)
+    }
+    assert {name: row.held for name, row in rows.items()} == {
+        "shop/good": True,
+        "shop/full": False,
+        "shop/dead": False,
+    }
+    assert (rows["shop/good"].saved, rows["shop/good"].promised, rows["shop/good"].peak) == (
+        64 * MIB,
+        0.01,
+        40 * MIB,
+    )
 
 
 @given(st.binary(max_size=60))
@@ -145,7 +177,7 @@ def test_damage_and_names_of_runs_are_said(tmp_path: Path) -> None:
     for name, cause in (("2026", "2 runs"), ("x", "no run")):
         with pytest.raises(InputError, match=cause):
             find_run(tmp_path, name)
-    assert [one.run for one in adjustments(tmp_path)] == ["20260101-a", "20260102-b"]
+    assert [adjustment.run for adjustment in adjustments(tmp_path)] == ["20260101-a", "20260102-b"]
     lines = tmp_path / "20260101-a" / "journal.jsonl"
     lines.write_bytes(b"{}\n" + lines.read_bytes())
     with pytest.raises(InputError, match=r"journal\.jsonl:1"):
@@ -180,7 +212,10 @@ services:
 """
     new, found = correct_units(text)
     assert new == text.replace("512Mi", "512m")
-    assert [(one.service, one.new) for one in found] == [("a", "512m"), ("b", "")]
+    assert [(correction.service, correction.new) for correction in found] == [
+        ("a", "512m"),
+        ("b", ""),
+    ]
     assert "by hand" in found[1].text
     assert correct_units(new.replace("${SIZE:-2Gi}", "2g"))[1] == []
 
@@ -194,7 +229,7 @@ def test_a_raise_of_one_and_a_lowering_of_another_have_their_place() -> None:
         other("a/a", What.ENVIRONMENT, None, {"A": "1"}),
         other("a/a", What.CPU_RESERVATION, None, 0.5),
     )
-    placed = {(one.service, one.what): (one.order, one.risk) for one in plan.changes}
+    placed = {(change.service, change.what): (change.order, change.risk) for change in plan.changes}
     assert placed["a/a", What.MEMORY] == (1, "low")
     assert placed["a/b", What.MEMORY] == (2, "high")
     assert placed["a/a", What.CPUS] == (2, "medium")

@@ -84,7 +84,9 @@ def test_findings_end_with_1_from_the_threshold_on(folder: Path) -> None:
         (("--receiver", "nonsense", "--alertmanager", "http://127.0.0.1:1"), ""),
     ],
 )
-def test_what_cannot_be_judged_ends_with_2(folder: Path, arguments: tuple[str, ...], error: str) -> None:
+def test_what_cannot_be_judged_ends_with_2(
+    folder: Path, arguments: tuple[str, ...], error: str
+) -> None:
     """Usage and data errors, whose message says which."""
     write(folder / "compose.yaml", BAD)
     (folder / "empty").mkdir()
@@ -101,16 +103,22 @@ def test_paths(folder: Path) -> None:
     write(folder / "a" / "compose.override.yaml", "services: {web: {privileged: true}}\n")
     write(folder / "b" / "deep" / "docker-compose.yml", BAD.replace("web", "other"))
     write(folder / ".hidden" / "compose.yaml", BAD.replace("web", "hidden"))
-    subjects = {one["subject"] for one in failing(".")}
+    subjects = {finding["subject"] for finding in failing(".")}
     assert subjects == {"a/web", "deep/other"}
-    again = {one["subject"] for one in failing("a/compose.override.yaml", "a", "a/compose.yaml")}
+    again = {
+        finding["subject"] for finding in failing("a/compose.override.yaml", "a", "a/compose.yaml")
+    }
     assert again == {"a/web"}
 
 
 def failing(*arguments: str) -> list[dict[str, str]]:
     """Findings on privileged containers that fail."""
     findings = json.loads(check(*arguments, "--format", "json").text)["findings"]
-    return [one for one in findings if one["rule"] == "CAP018" and one["status"] == "fail"]
+    return [
+        finding
+        for finding in findings
+        if finding["rule"] == "CAP018" and finding["status"] == "fail"
+    ]
 
 
 def test_own_rules_waivers_and_record(folder: Path) -> None:
@@ -123,7 +131,9 @@ def test_own_rules_waivers_and_record(folder: Path) -> None:
         "waivers:\n- {rule: few, service: '*', reason: r, owner: o, expires: 2099-01-01}\n"
         "- {rule: CAP099, service: '*', reason: r, owner: o, expires: 2099-01-01}\n",
     )
-    settings = '[compliance]\nrules = ["own.md"]\nwaivers = "waivers.yaml"\nrecord = "kept/scores.jsonl"\n'
+    settings = (
+        '[compliance]\nrules = ["own.md"]\nwaivers = "waivers.yaml"\nrecord = "kept/scores.jsonl"\n'
+    )
     write(folder / "sub" / "x", "")
     write(folder / "capacity.toml", settings)
     outcome = check("--record")
@@ -155,7 +165,11 @@ def test_the_sample(folder: Path) -> None:
     del folder
     outcome = check("--sample", "--format", "json")
     said = json.loads(outcome.text)
-    failing = {(one["rule"], one["subject"]) for one in said["findings"] if one["status"] == "fail"}
+    failing = {
+        (finding["rule"], finding["subject"])
+        for finding in said["findings"]
+        if finding["status"] == "fail"
+    }
     assert {subject for rule, subject in failing if rule == "CAP004"} == {
         "shop/frontend", "shop/backend-api", "observability/cadvisor", "data/airflow", "ai/agent-console",
     }  # fmt: skip

@@ -26,19 +26,63 @@ from tests.fixtures.paths import ROOT
         (("forecast", "--sample", "--horizon", "-7D"), 2, "no length of time above zero"),
         (("recommend", "--sample", "--services", "none/*"), 2, "No service matches 'none/*'"),
         (("pool", "size", "none/*", "--sample"), 2, "No service matches 'none/*'"),
-        (("report", "weekly", "--sample", "--services", "none/*"), 2, "No service matches 'none/*'"),
-        (("recommend", "shop/search", "--sample", "--services", "ai/*"), 2, "--services 'ai/*' leaves 'shop/search' out"),
-        (("recommend", "--sample", "--format", "csv", "--json"), 2, "--json and --format csv want different things"),
-        (("recommend", "--sample", "--format", "table", "--json"), 2, "--json and --format table want different things"),
-        (("recommend", "shop/search", "--sample", "--why", "--format", "csv"), 2, "--why cannot be printed as csv"),
-        (("recommend", "shop/search", "--sample", "--why", "--budget", "1g"), 2, "--why knows no budget"),
-        (("recommend", "shop/search", "--sample", "--why", "--horizon", "abc"), 2, "'abc' is no length of time"),
-        (("recommend", "shop/search", "--sample", "--why", "--policy", "best"), 2, "There is no policy 'best'"),
-        (("recommend", "--sample", "--policy", "krr", "--budget", "1g"), 2, "A budget of 1g needs the policy capacity, not krr"),
+        (
+            ("report", "weekly", "--sample", "--services", "none/*"),
+            2,
+            "No service matches 'none/*'",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--services", "ai/*"),
+            2,
+            "--services 'ai/*' leaves 'shop/search' out",
+        ),
+        (
+            ("recommend", "--sample", "--format", "csv", "--json"),
+            2,
+            "--json and --format csv want different things",
+        ),
+        (
+            ("recommend", "--sample", "--format", "table", "--json"),
+            2,
+            "--json and --format table want different things",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--why", "--format", "csv"),
+            2,
+            "--why cannot be printed as csv",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--why", "--budget", "1g"),
+            2,
+            "--why knows no budget",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--why", "--horizon", "abc"),
+            2,
+            "'abc' is no length of time",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--why", "--policy", "best"),
+            2,
+            "There is no policy 'best'",
+        ),
+        (
+            ("recommend", "--sample", "--policy", "krr", "--budget", "1g"),
+            2,
+            "A budget of 1g needs the policy capacity, not krr",
+        ),
         (("recommend", "--sample", "--budget", "0"), 2, "A budget of 0 allows no limit"),
         (("recommend", "--sample", "--against", "missing.csv"), 2, "Cannot read missing.csv"),
-        (("recommend", "--sample", "--against", "missing.csv", "--format", "csv"), 2, "--against cannot be printed as csv"),
-        (("recommend", "shop/search", "--sample", "--why", "--against", "a.csv"), 2, "--why and --against want different things"),
+        (
+            ("recommend", "--sample", "--against", "missing.csv", "--format", "csv"),
+            2,
+            "--against cannot be printed as csv",
+        ),
+        (
+            ("recommend", "shop/search", "--sample", "--why", "--against", "a.csv"),
+            2,
+            "--why and --against want different things",
+        ),
         (("affinity", "--seconds", "inf"), 2, "--seconds"),
         (("affinity", "--seconds", "nan"), 2, "--seconds"),
         (("pool", "scale", "work", "2", "--timeout", "inf"), 2, "inf is no number to count to"),
@@ -46,14 +90,20 @@ from tests.fixtures.paths import ROOT
         (("recommend",), 2, "No metrics server is named"),
         (("recommend", "--offline"), 2, "capacity fetch"),
         (("recommend", "--source", "ftp://host"), 2, "is no address"),
-        (("recommend", "--source", "http://127.0.0.1:9", "--as-of", "2100-01-01"), 2, "in the future"),
+        (
+            ("recommend", "--source", "http://127.0.0.1:9", "--as-of", "2100-01-01"),
+            2,
+            "in the future",
+        ),
         (("recommend", "--source", "http://127.0.0.1:9"), 1, "Connection refused"),
         (("recommend", "--sample", "--config", "missing.toml"), 2, "Cannot read missing.toml"),
         (("fetch", "--import", "missing.csv"), 2, "missing.csv"),
         (("fetch", "--import", "missing.csv", "--signal", "disk"), 2, "no signal"),
     ],
 )
-def test_failures_are_one_line_with_the_next_step(arguments: tuple[str, ...], code: int, said: str, tmp_path: Path) -> None:
+def test_failures_are_one_line_with_the_next_step(
+    arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
     """Exit 2 for what was asked wrongly, 1 for work that failed; never a traceback."""
     done = capacity(*arguments, folder=tmp_path)
     assert done.returncode == code, done.stderr
@@ -62,7 +112,9 @@ def test_failures_are_one_line_with_the_next_step(arguments: tuple[str, ...], co
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("command", [("recommend",), ("recommend", "--signal", "cpu"), ("forecast",)])
+@pytest.mark.parametrize(
+    "command", [("recommend",), ("recommend", "--signal", "cpu"), ("forecast",)]
+)
 def test_tables_also_come_as_json(command: tuple[str, ...], tmp_path: Path) -> None:
     """`--json` prints one object a service with raw numbers, and nothing else."""
     done = capacity(*command, "--sample", "--json", "--services", "shop/*", folder=tmp_path)
@@ -88,8 +140,16 @@ def test_sample_lists_services_and_makes_itself_again(tmp_path: Path) -> None:
     assert len(json.loads(capacity("sample", "services", "--json", folder=tmp_path).stdout)) == 45
     assert capacity("sample", "make", "made", folder=tmp_path).returncode == 0
     bundled = ROOT / "data" / "sample"
-    made = {path.relative_to(tmp_path / "made"): path.read_bytes() for path in (tmp_path / "made").rglob("*") if path.is_file()}
-    kept = {path.relative_to(bundled): path.read_bytes() for path in bundled.rglob("*") if path.is_file()}
+    made = {
+        path.relative_to(tmp_path / "made"): path.read_bytes()
+        for path in (tmp_path / "made").rglob("*")
+        if path.is_file()
+    }
+    kept = {
+        path.relative_to(bundled): path.read_bytes()
+        for path in bundled.rglob("*")
+        if path.is_file()
+    }
     assert made == kept
     assert sum(len(content) for content in kept.values()) < 6e6
 
@@ -100,7 +160,11 @@ def test_a_trained_model_predicts_without_history(tmp_path: Path) -> None:
     again = capacity("forecast", "--from", "models", "--json", folder=tmp_path)
     assert trained.returncode == again.returncode == 0, again.stderr
     assert json.loads(again.stdout) == json.loads(trained.stdout)
-    for arguments in (("--from", "nowhere"), ("--from", "models", "--signal", "cpu"), ("--from", "models", "--sample")):
+    for arguments in (
+        ("--from", "nowhere"),
+        ("--from", "models", "--signal", "cpu"),
+        ("--from", "models", "--sample"),
+    ):
         refused = capacity("forecast", *arguments, folder=tmp_path)
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1
@@ -120,16 +184,21 @@ def test_doctor_without_a_server_says_what_to_do(tmp_path: Path) -> None:
 
 def test_help_waits_for_no_heavy_library() -> None:
     """Importing the command line loads neither pandas nor numpy nor the settings."""
-    code = (
-        "import sys, capacity._cli; print([name for name in ('pandas', 'numpy', 'pydantic', 'matplotlib') if name in sys.modules])"
+    code = "import sys, capacity._cli; print([name for name in ('pandas', 'numpy', 'pydantic', 'matplotlib') if name in sys.modules])"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     """`capacity ... | head -1` ends quietly."""
     command = f"{sys.executable} -m capacity sample services | head -1"
-    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
 
 
@@ -148,7 +217,9 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=15)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=15
+    )
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
@@ -158,9 +229,31 @@ def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
     last.write_text(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
     again = capacity("recommend", "--sample", "--against", str(last), folder=tmp_path)
     assert again.stdout == f"Differences for memory from {last}: nothing\n"
-    small = capacity("recommend", "--sample", "--against", str(last), "--budget", "16g", "--json", folder=tmp_path)
+    small = capacity(
+        "recommend",
+        "--sample",
+        "--against",
+        str(last),
+        "--budget",
+        "16g",
+        "--json",
+        folder=tmp_path,
+    )
     rows = json.loads(small.stdout)
     assert sum(row["is"] < row["was"] for row in rows if None not in {row["is"], row["was"]}) > 20
     assert "the budget is 16 GiB" in small.stderr
-    gone = capacity("recommend", "--sample", "--against", str(last), "--services", "shop/*", "--json", folder=tmp_path)
-    assert {row["is"] for row in json.loads(gone.stdout, parse_constant=pytest.fail) if row["action"] == "gone"} == {None}
+    gone = capacity(
+        "recommend",
+        "--sample",
+        "--against",
+        str(last),
+        "--services",
+        "shop/*",
+        "--json",
+        folder=tmp_path,
+    )
+    assert {
+        row["is"]
+        for row in json.loads(gone.stdout, parse_constant=pytest.fail)
+        if row["action"] == "gone"
+    } == {None}

@@ -41,11 +41,19 @@ def test_a_page_has_its_four_parts(name: str) -> None:
 @pytest.mark.parametrize("name", [*NAMES, "README.md"])
 def test_commands_of_a_page_exist(name: str) -> None:
     """Each names a command of the program with options that it has."""
-    lines = re.findall(r"^capacity (.+)$", (RUNBOOKS / name).read_text(encoding="utf-8"), re.MULTILINE)
+    lines = re.findall(
+        r"^capacity (.+)$", (RUNBOOKS / name).read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert lines
     for line in lines:
         words = line.partition("#")[0].split()
-        found = [full for size in (2, 1) if (full := " ".join(["capacity", *words[:size]])) in COMMANDS]
+        found = [
+            full for size in (2, 1) if (full := " ".join(["capacity", *words[:size]])) in COMMANDS
+        ]
         assert found, line
-        known = {option for part in COMMANDS[found[0]].params for option in [*part.opts, *part.secondary_opts]}
+        known = {
+            option
+            for part in COMMANDS[found[0]].params
+            for option in [*part.opts, *part.secondary_opts]
+        }
         assert {word for word in words if word.startswith("--")} <= known, line

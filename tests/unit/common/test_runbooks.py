@@ -9,7 +9,7 @@ from capacity.compliance import load_rules
 from capacity.model import Reason
 from capacity.operations._restarts.causes import BY_STATE, load_causes
 
-CAUSES = [*BY_STATE, *(one.cause for one in load_causes())]
+CAUSES = [*BY_STATE, *(cause.cause for cause in load_causes())]
 
 
 @pytest.mark.parametrize("code", [*map(str, Reason), *CAUSES, *(rule.id for rule in load_rules())])

@@ -8,14 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB, count_cores, format_cores, format_memory, memory_for_compose, parse_cores, parse_memory
+from capacity._common.units import (
+    MIB,
+    count_cores,
+    format_cores,
+    format_memory,
+    memory_for_compose,
+    parse_cores,
+    parse_memory,
+)
 from capacity.errors import InputError
 
 SIZES = st.integers(1, 2**50)
 
 
 @given(SIZES)
-def test_a_size_for_compose_reads_back_no_smaller_and_less_than_a_mebibyte_larger(size: int) -> None:
+def test_a_size_for_compose_reads_back_no_smaller_and_less_than_a_mebibyte_larger(
+    size: int,
+) -> None:
     """Rounding up to whole mebibytes never takes memory away."""
     assert size <= parse_memory(memory_for_compose(size)) < size + MIB
 
@@ -33,7 +43,9 @@ def test_a_size_for_people_is_itself_a_size_within_half_a_percent(size: int) -> 
     st.sampled_from(["", "b", "ib"]),
     st.booleans(),
 )
-def test_the_grammar_of_docker_is_accepted(number: int, space: str, unit: str, suffix: str, upper: bool) -> None:
+def test_the_grammar_of_docker_is_accepted(
+    number: int, space: str, unit: str, suffix: str, upper: bool
+) -> None:
     """A number, at most one space, a unit with an optional b or ib in any case; every unit is a power of 1024."""
     text = f"{number}{space}{unit}{suffix}"
     if number * 1024 ** ("bkmgtp".index(unit)) >= 2**63:
@@ -43,7 +55,10 @@ def test_the_grammar_of_docker_is_accepted(number: int, space: str, unit: str, s
     assert parse_memory(text.upper() if upper else text) == number * 1024 ** ("bkmgtp".index(unit))
 
 
-@pytest.mark.parametrize(("text", "size"), [("0", 0), ("7", 7), ("7b", 7), ("1.5k", 1536), (".5m", MIB // 2), ("2. g", 2**31)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("7", 7), ("7b", 7), ("1.5k", 1536), (".5m", MIB // 2), ("2. g", 2**31)],
+)
 def test_sizes_of_docker(text: str, size: int) -> None:
     """Fractions and plain bytes are read as Docker reads them."""
     assert parse_memory(text) == size
@@ -91,7 +106,9 @@ def test_cores_for_people_read_back_within_half_a_percent(cores: float) -> None:
     assert parse_cores(format_cores(cores)) == pytest.approx(cores, rel=0.006, abs=0.0051)
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "1_0", " 1", "two", "1/2", "9" * 400])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "nan", "inf", "1_0", " 1", "two", "1/2", "9" * 400]
+)
 def test_what_is_no_number_of_cores_is_refused(text: str) -> None:
     """Only a positive decimal number is a number of cores."""
     with pytest.raises(InputError, match="no number of cores"):
@@ -100,6 +117,14 @@ def test_what_is_no_number_of_cores_is_refused(text: str) -> None:
 
 def test_unknown_and_endless_values_have_a_sign() -> None:
     """None and NaN are a dash, infinity is its sign."""
-    assert [format_memory(None), format_memory(math.nan), format_memory(math.inf)] == ["-", "-", "∞"]
+    assert [format_memory(None), format_memory(math.nan), format_memory(math.inf)] == [
+        "-",
+        "-",
+        "∞",
+    ]
     assert [format_cores(None), format_cores(math.nan), format_cores(math.inf)] == ["-", "-", "∞"]
-    assert (count_cores(1.0), count_cores(1.85), format_memory(-1536.0)) == ("1 core", "1.85 cores", "-1.5 KiB")
+    assert (count_cores(1.0), count_cores(1.85), format_memory(-1536.0)) == (
+        "1 core",
+        "1.85 cores",
+        "-1.5 KiB",
+    )

@@ -23,7 +23,7 @@ SERVICES = "  web: {image: 'a:1', privileged: true}\n  db: {image: 'a:1'}\n"
 def waived(text: str, facts: Facts, *, today: date = DAY) -> dict[str, Status]:
     """Subject -> status of the rule on privileged containers."""
     report = evaluate([rule("privileged")], facts, read_waivers(text, "waivers.yaml"), today=today)
-    return {one.subject: one.status for one in report.findings}
+    return {finding.subject: finding.status for finding in report.findings}
 
 
 @pytest.mark.parametrize("name", ["CAP018", "no-privileged"])
@@ -32,7 +32,9 @@ def test_a_waiver_counts_until_its_last_day(tmp_path: Path, name: str) -> None:
     facts = declared(tmp_path, shop=SERVICES)
     text = WAIVER.format(rule=name, service="shop/*", expires="2026-11-23")
     assert waived(text, facts) == {"shop/web": Status.WAIVED, "shop/db": Status.PASS}
-    late = evaluate([rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY + timedelta(days=1))
+    late = evaluate(
+        [rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY + timedelta(days=1)
+    )
     (failing,) = late.failing()
     assert "its waiver expired on 2026-11-23" in failing.verdict.message
     assert late.expired == late.waivers
@@ -43,17 +45,26 @@ def test_waivers_without_use_and_ending_soon(tmp_path: Path) -> None:
     """One that fits no failure is reported, so is one that ends within 30 days."""
     facts = declared(tmp_path, shop=SERVICES)
     text = WAIVER.format(rule="CAP018", service="shop/db", expires="2027-06-01")
-    text += WAIVER.format(rule="CAP018", service="shop/web", expires="2026-12-23").partition("\n")[2]
+    text += WAIVER.format(rule="CAP018", service="shop/web", expires="2026-12-23").partition("\n")[
+        2
+    ]
     report = evaluate([rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY)
-    assert [(one.service, report.useless(one)) for one in report.unused] == [("shop/db", "fits nothing")]
-    assert [one.service for one in report.expiring] == ["shop/web"]
+    assert [(waiver.service, report.useless(waiver)) for waiver in report.unused] == [
+        ("shop/db", "fits nothing")
+    ]
+    assert [waiver.service for waiver in report.expiring] == ["shop/web"]
 
 
 def test_a_waiver_of_a_rule_that_does_not_exist_says_so(tmp_path: Path) -> None:
     """A slip of the pen in the rule's name is not the same as a rule that nobody breaks."""
     text = WAIVER.format(rule="no-priviliged", service="*", expires="2027-06-01")
-    report = evaluate([rule("privileged")], declared(tmp_path, shop=SERVICES), read_waivers(text, "w.yaml"), today=DAY)
-    assert [report.useless(one) for one in report.unused] == ["names no rule of the book"]
+    report = evaluate(
+        [rule("privileged")],
+        declared(tmp_path, shop=SERVICES),
+        read_waivers(text, "w.yaml"),
+        today=DAY,
+    )
+    assert [report.useless(waiver) for waiver in report.unused] == ["names no rule of the book"]
     assert json.loads(as_json(report))["waivers"]["unused"][0]["why"] == "names no rule of the book"
     assert "that name no rule of the book" in as_markdown(report)
 
@@ -61,7 +72,12 @@ def test_a_waiver_of_a_rule_that_does_not_exist_says_so(tmp_path: Path) -> None:
 def test_a_waiver_for_what_was_not_evaluated_is_not_without_use(tmp_path: Path) -> None:
     """Without an Engine nobody knows whether the health checks pass."""
     text = WAIVER.format(rule="health-passing", service="shop/web", expires="2027-06-01")
-    report = evaluate([rule("health-passing")], declared(tmp_path, shop=SERVICES), read_waivers(text, "w.yaml"), today=DAY)
+    report = evaluate(
+        [rule("health-passing")],
+        declared(tmp_path, shop=SERVICES),
+        read_waivers(text, "w.yaml"),
+        today=DAY,
+    )
     assert report.unused == ()
 
 
@@ -99,7 +115,12 @@ def test_the_score_weighs_by_severity(tmp_path: Path) -> None:
     rules = [rule("privileged"), rule("read-only-root"), rule("health-passing")]
     report = evaluate(rules, facts, today=DAY)
     assert report.score == pytest.approx(1 / 9)
-    assert report.counts == {Status.PASS: 1, Status.FAIL: 1, Status.WAIVED: 0, Status.NOT_EVALUATED: 1}
+    assert report.counts == {
+        Status.PASS: 1,
+        Status.FAIL: 1,
+        Status.WAIVED: 0,
+        Status.NOT_EVALUATED: 1,
+    }
     text = WAIVER.format(rule="CAP018", service="*", expires="2027-01-01")
     assert evaluate(rules, facts, read_waivers(text, "w.yaml"), today=DAY).score == 1
 
@@ -108,7 +129,7 @@ def test_no_facts_no_score() -> None:
     """Nothing known: every rule is not-evaluated."""
     report = evaluate(load_rules(), Facts(), today=DAY)
     assert report.score is None
-    assert {one.status for one in report.findings} == {Status.NOT_EVALUATED}
+    assert {finding.status for finding in report.findings} == {Status.NOT_EVALUATED}
 
 
 def test_a_service_that_breaks_a_rule_twice_counts_once(tmp_path: Path) -> None:
@@ -128,22 +149,31 @@ def test_two_folders_with_one_name_hide_nothing(tmp_path: Path) -> None:
             f"name: p\nservices: {{web: {{image: 'a:1', privileged: {privileged}}}}}\n"
         )
     report = evaluate([rule("privileged")], from_files([tmp_path]), today=DAY)
-    assert [one.file for one in report.failing()] == [str(tmp_path / "two" / "compose.yaml")]
+    assert [finding.file for finding in report.failing()] == [
+        str(tmp_path / "two" / "compose.yaml")
+    ]
 
 
 def test_a_container_that_was_not_asked_does_not_pass(tmp_path: Path) -> None:
     """Declared without privileges, but the container's own are unknown."""
     from dataclasses import replace
 
-    facts = replace(live(container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1'}\n")), postures={})
-    assert {one.status for one in evaluate([rule("privileged")], facts, today=DAY).findings} == {Status.NOT_EVALUATED}
+    facts = replace(
+        live(container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1'}\n")),
+        postures={},
+    )
+    assert {
+        finding.status for finding in evaluate([rule("privileged")], facts, today=DAY).findings
+    } == {Status.NOT_EVALUATED}
 
 
 def test_the_trend_keeps_the_last_of_each_week(tmp_path: Path) -> None:
     """Twelve weeks, those without an evaluation are empty, and what changed is named."""
     file, now = tmp_path / "kept" / "scores.jsonl", datetime(2026, 11, 25, 6, tzinfo=UTC)
     bad = evaluate([rule("privileged")], declared(tmp_path / "a", shop=SERVICES), today=DAY)
-    good = evaluate([rule("privileged")], declared(tmp_path / "b", shop="  db: {image: 'a:1'}\n"), today=DAY)
+    good = evaluate(
+        [rule("privileged")], declared(tmp_path / "b", shop="  db: {image: 'a:1'}\n"), today=DAY
+    )
     record(bad, file, now - timedelta(days=15))
     record(bad, file, now - timedelta(days=1))
     record(good, file, now)
@@ -156,7 +186,10 @@ def test_the_trend_keeps_the_last_of_each_week(tmp_path: Path) -> None:
     assert compare(last, first).new == (("CAP018", "shop/web"),)
 
 
-@pytest.mark.parametrize("line", ["x", "[]", '{"at": "2026-11-23", "score": 1, "counts": {}, "failing": []}', '{"score": 7}'])
+@pytest.mark.parametrize(
+    "line",
+    ["x", "[]", '{"at": "2026-11-23", "score": 1, "counts": {}, "failing": []}', '{"score": 7}'],
+)
 def test_a_damaged_record_is_refused(tmp_path: Path, line: str) -> None:
     """Nothing is thrown away: the line is named."""
     file = tmp_path / "scores.jsonl"

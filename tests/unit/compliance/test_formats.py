@@ -31,8 +31,13 @@ WAIVERS = "waivers: [{rule: CAP018, service: shop/web, reason: 'Old & <new>', ow
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
     """A report with everything in it: failures in a file and on a container only, a waiver, rules not evaluated."""
     monkeypatch.chdir(tmp_path)
-    facts = live(container("lonely", "else", Privileged=True), facts=declared(tmp_path, shop=SERVICES.replace("db|x", "db.x")))
-    return evaluate(load_rules(), facts, read_waivers(WAIVERS, str(tmp_path / "waivers.yaml")), today=DAY)
+    facts = live(
+        container("lonely", "else", Privileged=True),
+        facts=declared(tmp_path, shop=SERVICES.replace("db|x", "db.x")),
+    )
+    return evaluate(
+        load_rules(), facts, read_waivers(WAIVERS, str(tmp_path / "waivers.yaml")), today=DAY
+    )
 
 
 def test_sarif_keeps_to_the_standard(report: Report) -> None:
@@ -49,10 +54,19 @@ def test_sarif_keeps_to_the_standard(report: Report) -> None:
 def test_sarif_points_at_lines(report: Report) -> None:
     """Relative file, line from 1; a container without a file is named, and what is waived is suppressed."""
     results = json.loads(_formats.as_sarif(report))["runs"][0]["results"]
-    by_rule = {(one["ruleId"], one["locations"][0]["logicalLocations"][0]["fullyQualifiedName"]): one for one in results}
+    by_rule = {
+        (
+            result["ruleId"],
+            result["locations"][0]["logicalLocations"][0]["fullyQualifiedName"],
+        ): result
+        for result in results
+    }
     web = by_rule["CAP018", "shop/web"]
     place = web["locations"][0]["physicalLocation"]
-    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("shop/compose.yaml", 5)
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == (
+        "shop/compose.yaml",
+        5,
+    )
     assert web["suppressions"][0]["justification"] == "Old & <new> (ann, until 2026-12-01)"
     assert (web["level"], by_rule["CAP023", "shop/web"]["level"]) == ("error", "note")
     assert "physicalLocation" not in by_rule["CAP018", "else/lonely"]["locations"][0]
@@ -76,7 +90,9 @@ def test_junit_counts(report: Report) -> None:
     assert (failures, tests) == (report.counts[Status.FAIL], sum(report.counts.values()))
     assert all(len(suite) == int(suite.attrib["tests"]) for suite in root)
     skipped = suites["CAP018"].findall("testcase/skipped")
-    assert [one.attrib["message"] for one in skipped] == ["waived until 2026-12-01: Old & <new>"]
+    assert [element.attrib["message"] for element in skipped] == [
+        "waived until 2026-12-01: Old & <new>"
+    ]
 
 
 def test_junit_survives_odd_names(tmp_path: Path) -> None:
@@ -92,28 +108,43 @@ def test_json_holds_everything(report: Report) -> None:
     assert said["format"] == 1
     assert said["counts"] == {str(status): count for status, count in report.counts.items()}
     assert len(said["findings"]) == len(report.findings)
-    failing: list[dict[str, Any]] = [one for one in said["findings"] if one["status"] == "fail"]
-    assert all(one["remediation"] and one["severity"] and one["message"] for one in failing)
-    assert [one["service"] for one in said["waivers"]["expiring"]] == ["shop/web"]
+    failing: list[dict[str, Any]] = [
+        finding for finding in said["findings"] if finding["status"] == "fail"
+    ]
+    assert all(
+        finding["remediation"] and finding["severity"] and finding["message"] for finding in failing
+    )
+    assert [row["service"] for row in said["waivers"]["expiring"]] == ["shop/web"]
 
 
 def test_json_has_the_port_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each with its file and line."""
     monkeypatch.chdir(tmp_path)
     facts = declared(tmp_path, shop=SERVICES.replace("db|x", "db.x"))
-    (move,) = json.loads(_formats.as_json(evaluate(load_rules(), facts, today=DAY), propose_moves(facts)))["port_moves"]
-    assert (move["service"], move["old"], move["file"], move["line"]) == ("shop/web", 8080, "shop/compose.yaml", 6)
+    (move,) = json.loads(
+        _formats.as_json(evaluate(load_rules(), facts, today=DAY), propose_moves(facts))
+    )["port_moves"]
+    assert (move["service"], move["old"], move["file"], move["line"]) == (
+        "shop/web",
+        8080,
+        "shop/compose.yaml",
+        6,
+    )
 
 
 def test_markdown_shows_text_as_it_is(report: Report) -> None:
     """A table row a failure, with characters of Markdown escaped."""
     text = _formats.as_markdown(report)
     rows = [line for line in text.splitlines() if line.startswith("| CAP")]
-    assert len(rows) == sum(one.status in {Status.FAIL, Status.WAIVED} for one in report.findings)
+    assert len(rows) == sum(
+        finding.status in {Status.FAIL, Status.WAIVED} for finding in report.findings
+    )
     assert r"Old & \<new\>" in text
 
 
-@pytest.mark.parametrize("form", [_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown])
+@pytest.mark.parametrize(
+    "form", [_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown]
+)
 def test_no_format_tells_a_secret(report: Report, form: Any) -> None:
     """The variable's name is shown, its value nowhere."""
     text = form(report)

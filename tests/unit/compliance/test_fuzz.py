@@ -103,7 +103,11 @@ def damaged(draw: st.DrawFn, text: str) -> str:
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 12)))
-        text = text[:start] + draw(st.sampled_from(PIECES)) + text[start if draw(st.booleans()) else end :]
+        text = (
+            text[:start]
+            + draw(st.sampled_from(PIECES))
+            + text[start if draw(st.booleans()) else end :]
+        )
     return text
 
 
@@ -131,7 +135,9 @@ def test_waivers(text: str) -> None:
         assert isinstance(error, InputError)
         assert "waivers.yaml" in error.message
         return
-    assert all(one.rule and one.service and one.owner and one.reason for one in waivers)
+    assert all(
+        waiver.rule and waiver.service and waiver.owner and waiver.reason for waiver in waivers
+    )
 
 
 @given(text=damaged(COMPOSE))
@@ -156,15 +162,17 @@ def test_compose_files(text: str) -> None:
     json.loads(_formats.as_json(report, moves))
     if not facts.declared:
         assert report.score is None
-    for key, one in facts.declared.items():
+    for key, service in facts.declared.items():
         broken = {finding.rule.check for finding in report.failing() if finding.subject == key}
-        mounted = any(volume.source == "/var/run/docker.sock" for volume in one.service.volumes)
+        mounted = any(volume.source == "/var/run/docker.sock" for volume in service.service.volumes)
         assert "docker-socket" in broken or not mounted
 
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -172,7 +180,12 @@ JUNK = st.recursive(
 @st.composite
 def odd_answers(draw: st.DrawFn) -> list[Any]:
     """What `docker inspect` says of a container, with one or two values replaced by anything."""
-    answer = container("web", Privileged=True, PortBindings={"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}, Env=["A=b"])
+    answer = container(
+        "web",
+        Privileged=True,
+        PortBindings={"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+        Env=["A=b"],
+    )
     for _ in range(draw(st.integers(0, 2))):
         place = answer
         path = draw(st.sampled_from([(), ("Config",), ("HostConfig",), ("State",)]))
@@ -180,9 +193,21 @@ def odd_answers(draw: st.DrawFn) -> list[Any]:
             if not isinstance(place.get(name), dict):
                 break
             place = place[name]
-        place[draw(st.sampled_from([*place, "Mounts", "Health", "Healthcheck", "RestartPolicy", "SecurityOpt", "NanoCpus"]))] = (
-            draw(JUNK)
-        )
+        place[
+            draw(
+                st.sampled_from(
+                    [
+                        *place,
+                        "Mounts",
+                        "Health",
+                        "Healthcheck",
+                        "RestartPolicy",
+                        "SecurityOpt",
+                        "NanoCpus",
+                    ]
+                )
+            )
+        ] = draw(JUNK)
     return [answer]
 
 
@@ -197,7 +222,7 @@ def test_engine_answers(answers: list[Any]) -> None:
         return
     inventory, postures = found
     report = evaluate(RULES, Facts(inventory=inventory, postures=postures), today=DAY)
-    statuses = {one.status for one in report.findings if one.rule.check == "privileged"}
+    statuses = {finding.status for finding in report.findings if finding.rule.check == "privileged"}
     if answers[0]["HostConfig"].get("Privileged") is True:
         assert Status.PASS not in statuses
 
@@ -212,10 +237,10 @@ def test_snapshots_of_anything(text: str) -> None:
     assert evaluate(RULES, Facts(inventory=inventory, postures=postures), today=DAY).score is None
 
 
-@given(one=JUNK, other=JUNK)
-def test_answers_of_prometheus(one: Any, other: Any) -> None:
+@given(answer=JUNK, other=JUNK)
+def test_answers_of_prometheus(answer: Any, other: Any) -> None:
     """Unreadable ones are refused, not taken for silence."""
-    for read in (lambda: read_targets(one), lambda: read_alerting(one, other)):
+    for read in (lambda: read_targets(answer), lambda: read_alerting(answer, other)):
         with pytest.raises(CapacityError):
             read()
 

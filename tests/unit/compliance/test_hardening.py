@@ -11,7 +11,12 @@ from tests.fixtures.compliance_fleets import container, declared, found, live, r
 
 CASES = {
     "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),
-    "host-network": ("network_mode: host", "network_mode: none", {"NetworkMode": "host"}, {"NetworkMode": "none"}),
+    "host-network": (
+        "network_mode: host",
+        "network_mode: none",
+        {"NetworkMode": "host"},
+        {"NetworkMode": "none"},
+    ),
     "docker-socket": (
         "volumes: ['/var/run/docker.sock:/var/run/docker.sock:ro']",
         "volumes: ['/srv:/srv']",
@@ -32,9 +37,19 @@ CASES = {
         {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 6}},
         {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 5}},
     ),
-    "image-tag": ("image: redis:latest", "image: redis:7", {"Image": "redis"}, {"Image": f"redis@sha256:{'0' * 64}"}),
+    "image-tag": (
+        "image: redis:latest",
+        "image: redis:7",
+        {"Image": "redis"},
+        {"Image": f"redis@sha256:{'0' * 64}"},
+    ),
     "memory-limit-declared": ("cpus: 1", "mem_limit: 64m", None, None),
-    "cpu-limit": ("mem_limit: 64m", "deploy: {resources: {limits: {cpus: '1'}}}", {}, {"NanoCpus": 10**9}),
+    "cpu-limit": (
+        "mem_limit: 64m",
+        "deploy: {resources: {limits: {cpus: '1'}}}",
+        {},
+        {"NanoCpus": 10**9},
+    ),
     "memory-limit-live": (None, None, {}, {"Memory": 2**26}),
     "health-check": (
         "healthcheck: {disable: true}",
@@ -42,7 +57,12 @@ CASES = {
         {},
         {"Healthcheck": {"Test": ["CMD", "true"]}},
     ),
-    "health-passing": (None, None, {"Health": {"Status": "unhealthy"}}, {"Health": {"Status": "healthy"}}),
+    "health-passing": (
+        None,
+        None,
+        {"Health": {"Status": "unhealthy"}},
+        {"Health": {"Status": "healthy"}},
+    ),
     "environment-secrets": (
         "environment: {DB_PASSWORD: hunter2}",
         "environment: {DB_PASSWORD_FILE: /run/secrets/db}",
@@ -56,7 +76,10 @@ CASES = {
 def test_declared(tmp_path: Path, check: str) -> None:
     """The broken service fails in its own line, the other passes."""
     broken, good, _, _ = CASES[check]
-    bodies = [(text if text.startswith("image:") else f"image: a:1\n    {text}") for text in (str(broken), str(good))]
+    bodies = [
+        (text if text.startswith("image:") else f"image: a:1\n    {text}")
+        for text in (str(broken), str(good))
+    ]
     facts = declared(tmp_path, shop=f"  bad:\n    {bodies[0]}\n  good:\n    {bodies[1]}\n")
     assert found(check, facts) == {"shop/bad": Status.FAIL, "shop/good": Status.PASS}
     (failing,) = run(check, facts).failing()
@@ -84,12 +107,15 @@ def test_nothing_known_is_no_pass(check: str) -> None:
 
 def test_a_live_container_can_break_what_its_file_keeps(tmp_path: Path) -> None:
     """Declared read-only, running writable: the container started before the file was mended."""
-    facts = live(container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1', read_only: true}\n"))
+    facts = live(
+        container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1', read_only: true}\n")
+    )
     assert found("read-only-root", facts) == {"shop/web": Status.FAIL}
 
 
 @pytest.mark.parametrize(
-    ("policy", "ok"), [("", True), ("no", True), ("always", False), ("on-failure", False), ("on-failure:9", False)]
+    ("policy", "ok"),
+    [("", True), ("no", True), ("always", False), ("on-failure", False), ("on-failure:9", False)],
 )
 def test_restart_policies(tmp_path: Path, policy: str, ok: bool) -> None:
     """Only `no` and a bounded `on-failure` are bounded."""
@@ -126,4 +152,6 @@ def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
 
 def test_an_image_built_here_needs_no_tag(tmp_path: Path) -> None:
     """The files of the project say which version it is."""
-    assert found("image-tag", declared(tmp_path, shop="  web: {build: .}\n")) == {"shop/web": Status.PASS}
+    assert found("image-tag", declared(tmp_path, shop="  web: {build: .}\n")) == {
+        "shop/web": Status.PASS
+    }

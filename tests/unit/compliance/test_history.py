@@ -27,14 +27,22 @@ def frame(step: str, **columns: Any) -> pd.DataFrame:
     """Two days of constant or given values; names have a double underscore for their slash."""
     index = pd.date_range(END - pd.Timedelta("2D"), END, freq=step, inclusive="left")
     return pd.DataFrame(
-        {name.replace("__", "/"): np.broadcast_to(value, len(index)) for name, value in columns.items()}, index=index
+        {
+            name.replace("__", "/"): np.broadcast_to(value, len(index))
+            for name, value in columns.items()
+        },
+        index=index,
     )
 
 
 def history(**frames: pd.DataFrame) -> History:
     """A history of these signals; usage is there always."""
     usage = frame("5min", shop__web=0.5, shop__db=0.5)
-    known = {Signal.CPU: usage, Signal.MEMORY: usage * 1e6, **{Signal(name): value for name, value in frames.items()}}
+    known = {
+        Signal.CPU: usage,
+        Signal.MEMORY: usage * 1e6,
+        **{Signal(name): value for name, value in frames.items()},
+    }
     return History(
         frames={signal: value.astype(float) for signal, value in known.items()},
         start=END - pd.Timedelta("2D"),
@@ -50,7 +58,10 @@ def test_share_of_the_limit_in_force() -> None:
     """Half a core is 83 % of 0.6 and 50 % of a host's one core; the finding tells time above and query."""
     known = history(cpu_limit=frame("1h", shop__web=0.6), host_cores=frame("1h", box=1.0))
     report = run("cpu-share", Facts(history=known))
-    assert {one.subject: one.status for one in report.findings} == {"shop/web": Status.FAIL, "shop/db": Status.PASS}
+    assert {finding.subject: finding.status for finding in report.findings} == {
+        "shop/web": Status.FAIL,
+        "shop/db": Status.PASS,
+    }
     (failing,) = report.failing()
     assert failing.verdict.evidence.value == "p95 83% of 0.60 cores, 2880 min above 80%"
     assert failing.verdict.evidence.query == "some_query"
@@ -65,7 +76,10 @@ def test_a_short_burst_is_no_finding() -> None:
 
 def test_the_engines_limit_and_the_declared_one_count_too(tmp_path: Path) -> None:
     """What the Engine enforces beats history; what is declared helps where nothing is in force."""
-    facts = live(container("web", NanoCpus=550_000_000), facts=declared(tmp_path, shop="  db: {image: 'a:1', cpus: 0.6}\n"))
+    facts = live(
+        container("web", NanoCpus=550_000_000),
+        facts=declared(tmp_path, shop="  db: {image: 'a:1', cpus: 0.6}\n"),
+    )
     facts = replace(facts, history=history(cpu_limit=frame("1h", shop__web=4.0)))
     assert found("cpu-share", facts) == {"shop/web": Status.FAIL, "shop/db": Status.FAIL}
 
@@ -73,15 +87,23 @@ def test_the_engines_limit_and_the_declared_one_count_too(tmp_path: Path) -> Non
 def test_unknown_shares_do_not_pass() -> None:
     """Neither limit nor host known, or too few samples."""
     assert set(found("cpu-share", Facts(history=history())).values()) == {Status.NOT_EVALUATED}
-    few = history(cpu=frame("5min", shop__web=[np.nan] * 570 + [0.1] * 6), cpu_limit=frame("1h", shop__web=1.0))
+    few = history(
+        cpu=frame("5min", shop__web=[np.nan] * 570 + [0.1] * 6),
+        cpu_limit=frame("1h", shop__web=1.0),
+    )
     assert found("cpu-share", Facts(history=few)) == {"shop/web": Status.NOT_EVALUATED}
 
 
 def test_memory_limits_by_history() -> None:
     """Without an Engine, history tells; where it measures no limits at all, nothing passes or fails."""
     limits = history(memory_limit=frame("1h", shop__web=1e9))
-    assert found("memory-limit-live", Facts(history=limits)) == {"shop/web": Status.PASS, "shop/db": Status.FAIL}
-    assert set(found("memory-limit-live", Facts(history=history())).values()) == {Status.NOT_EVALUATED}
+    assert found("memory-limit-live", Facts(history=limits)) == {
+        "shop/web": Status.PASS,
+        "shop/db": Status.FAIL,
+    }
+    assert set(found("memory-limit-live", Facts(history=history())).values()) == {
+        Status.NOT_EVALUATED
+    }
 
 
 @pytest.mark.parametrize(
@@ -131,21 +153,28 @@ def test_restarts_by_the_engine(count: int, state: str, started: str, status: St
 def test_the_engines_events(started: str, ends: Ends | None, status: Status) -> None:
     """They convict, and clear only where they reach back far enough."""
     facts = live(container("web", RestartCount=9, StartedAt=started))
-    facts = replace(facts, at=datetime(2026, 11, 23, 9, tzinfo=UTC), ends={"snapshot": ends} if ends else {})
+    facts = replace(
+        facts, at=datetime(2026, 11, 23, 9, tzinfo=UTC), ends={"snapshot": ends} if ends else {}
+    )
     assert found("restart-loop", facts) == {"shop/web": status}
 
 
 def test_history_convicts_what_the_engine_clears() -> None:
     """A container made anew counts no restarts; history remembers those of the one before it."""
     known = history(restarts=frame("1h", shop__web=[0] * 40 + [30] + [0] * 7))
-    assert found("restart-loop", replace(live(container("web")), history=known))["shop/web"] is Status.FAIL
+    assert (
+        found("restart-loop", replace(live(container("web")), history=known))["shop/web"]
+        is Status.FAIL
+    )
 
 
 def test_prometheus_settles_what_the_engine_cannot() -> None:
     """Asked for the very window, it clears or convicts."""
     facts = live(container("web", RestartCount=4, StartedAt="2026-11-23T09:00:00Z"))
     for most, status in ((3, Status.PASS), (4, Status.FAIL)):
-        probed = replace(facts, monitoring=Monitoring(restarts=Restarts(10, 24, {"shop/web": most}, "q")))
+        probed = replace(
+            facts, monitoring=Monitoring(restarts=Restarts(10, 24, {"shop/web": most}, "q"))
+        )
         assert found("restart-loop", probed) == {"shop/web": status}
 
 
@@ -179,11 +208,15 @@ def test_pinning(tmp_path: Path) -> None:
     )
     for cores, expected in ((8.0, ["pass", "fail", "fail", "pass"]), (2.0, ["pass"] * 4)):
         facts = declared(tmp_path / str(cores), shop=text)
-        sizes = replace(history(host_cores=frame("1h", box=cores)), hosts=dict.fromkeys(facts.declared, "box"))
+        sizes = replace(
+            history(host_cores=frame("1h", box=cores)), hosts=dict.fromkeys(facts.declared, "box")
+        )
         usage = frame("5min", **{key.replace("/", "__"): 0.1 for key in facts.declared})
         sizes = replace(sizes, frames={**sizes.frames, Signal.CPU: usage, Signal.MEMORY: usage})
         statuses = found("cpu-pinning", replace(facts, history=sizes))
-        assert [str(statuses[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == expected
+        assert [
+            str(statuses[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")
+        ] == expected
     alone = found("cpu-pinning", declared(tmp_path / "alone", shop=text))
     assert (alone["shop/redis"], alone["shop/web"]) == (Status.NOT_EVALUATED, Status.FAIL)
     house = Settings(
@@ -191,20 +224,44 @@ def test_pinning(tmp_path: Path) -> None:
         placement={"infrastructure": "0-1", "critical": "4-7", "standard": "2"},
     )
     said = found("cpu-pinning", collect.with_house(declared(tmp_path / "house", shop=text), house))
-    assert [str(said[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == ["pass", "fail", "fail", "pass"]
-    own = found("cpu-pinning", declared(tmp_path / "own", shop=text), infrastructure="0-1", critical="0", standard="4-7")
+    assert [str(said[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == [
+        "pass",
+        "fail",
+        "fail",
+        "pass",
+    ]
+    own = found(
+        "cpu-pinning",
+        declared(tmp_path / "own", shop=text),
+        infrastructure="0-1",
+        critical="0",
+        standard="4-7",
+    )
     assert [str(status) for status in own.values()] == ["pass", "pass", "fail", "pass"]
 
 
 def test_scrape_gaps() -> None:
     """Down now, answering too rarely, gone, and well."""
     up = frame(
-        "1h", job__down=[1] * 47 + [0], job__rare=[1] * 40 + [0.5] * 7 + [1], job__gone=[1] * 20 + [np.nan] * 28, job__well=1
+        "1h",
+        job__down=[1] * 47 + [0],
+        job__rare=[1] * 40 + [0.5] * 7 + [1],
+        job__gone=[1] * 20 + [np.nan] * 28,
+        job__well=1,
     )
-    expected = {"job/down": Status.FAIL, "job/rare": Status.FAIL, "job/gone": Status.NOT_EVALUATED, "job/well": Status.PASS}
+    expected = {
+        "job/down": Status.FAIL,
+        "job/rare": Status.FAIL,
+        "job/gone": Status.NOT_EVALUATED,
+        "job/well": Status.PASS,
+    }
     assert found("targets-up", Facts(history=history(up=up))) == expected
     probed = Monitoring(
-        targets=(Target("job/down", up=True), Target("job/rare", up=True), Target("job/new", up=False, error="refused"))
+        targets=(
+            Target("job/down", up=True),
+            Target("job/rare", up=True),
+            Target("job/new", up=False, error="refused"),
+        )
     )
     asked = found("targets-up", Facts(history=history(up=up), monitoring=probed))
     assert asked == {"job/down": Status.FAIL, "job/rare": Status.FAIL, "job/new": Status.FAIL}
@@ -250,7 +307,8 @@ def test_agents(tmp_path: Path) -> None:
         "  web: {image: 'claude-not:1'}\n  web-2: {image: 'web:1'}\n  web-3: {image: 'web:1'}\n"
     )
     statuses = {
-        key.removeprefix("shop/"): str(status) for key, status in found("agents-pooled", declared(tmp_path, shop=text)).items()
+        key.removeprefix("shop/"): str(status)
+        for key, status in found("agents-pooled", declared(tmp_path, shop=text)).items()
     }
     assert statuses == {
         "claude-1": "fail", "claude-2": "fail", "review-agent": "pass", "pooled-agent-1": "pass", "pooled-agent-2": "pass",

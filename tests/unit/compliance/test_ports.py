@@ -32,7 +32,7 @@ def service(name: str, *ports: str, more: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "clash"),
+    ("first", "other", "clash"),
     [
         ("8080:80", "8080:81", True),
         ("8080:80/tcp", "8080:80/udp", False),
@@ -48,23 +48,34 @@ def service(name: str, *ports: str, more: str = "") -> str:
         ("8080", "8080", False),  # published wherever there is room
     ],
 )
-def test_two_services(tmp_path: Path, one: str, other: str, clash: bool) -> None:
+def test_two_services(tmp_path: Path, first: str, other: str, clash: bool) -> None:
     """Ranges, protocols and addresses decide whether two claims can both be met."""
-    facts = declared(tmp_path, a=service("one", one), b=service("two", other))
-    failing = {subject for subject, status in found("port-conflicts", facts).items() if status is Status.FAIL}
+    facts = declared(tmp_path, a=service("one", first), b=service("two", other))
+    failing = {
+        subject
+        for subject, status in found("port-conflicts", facts).items()
+        if status is Status.FAIL
+    }
     assert failing == ({"a/one", "b/two"} if clash else set())
 
 
 def test_a_range_without_a_free_port_clashes(tmp_path: Path) -> None:
     """Every port of the range is held by somebody."""
-    facts = declared(tmp_path, a=service("one", "8080-8081:80"), b=service("two", "8080:1", "8081:2"))
+    facts = declared(
+        tmp_path, a=service("one", "8080-8081:80"), b=service("two", "8080:1", "8081:2")
+    )
     assert found("port-conflicts", facts) == {"a/one": Status.FAIL, "b/two": Status.PASS}
 
 
 def test_profiles_are_looked_at_and_may_be_alternatives(tmp_path: Path) -> None:
     """Services behind profiles count; two that no profile starts together may share a port."""
     dev, test = "    profiles: [dev]\n", "    profiles: [test]\n"
-    facts = declared(tmp_path, a=service("one", "80:1", more=dev) + service("two", "80:1", more=test) + service("x", "81:1"))
+    facts = declared(
+        tmp_path,
+        a=service("one", "80:1", more=dev)
+        + service("two", "80:1", more=test)
+        + service("x", "81:1"),
+    )
     assert set(found("port-conflicts", facts).values()) == {Status.PASS}
     assert found("port-range", facts)["a/one"] is Status.FAIL
     facts = declared(tmp_path, a=service("one", "80:1", more=dev) + service("two", "80:1"))
@@ -74,7 +85,10 @@ def test_profiles_are_looked_at_and_may_be_alternatives(tmp_path: Path) -> None:
 def test_replicas_fight_for_one_port(tmp_path: Path) -> None:
     """Two replicas cannot both publish one port; a range wide enough serves them."""
     replicas = "    deploy: {replicas: 2}\n"
-    facts = declared(tmp_path, a=service("one", "8080:80", more=replicas) + service("two", "9000-9001:80", more=replicas))
+    facts = declared(
+        tmp_path,
+        a=service("one", "8080:80", more=replicas) + service("two", "9000-9001:80", more=replicas),
+    )
     assert found("port-conflicts", facts) == {"a/one": Status.FAIL, "a/two": Status.PASS}
 
 
@@ -90,9 +104,15 @@ def test_a_declared_port_and_another_containers(tmp_path: Path) -> None:
     facts = live(
         container("two", "b", **published(("", 8080, "80/tcp"))),
         container("three", "c", **published(("127.0.0.1", 9000, "80/tcp"))),
-        facts=declared(tmp_path, a=service("one", "8080:80"), c=service("three", "127.0.0.1:9000:80")),
+        facts=declared(
+            tmp_path, a=service("one", "8080:80"), c=service("three", "127.0.0.1:9000:80")
+        ),
     )
-    assert found("port-conflicts", facts) == {"a/one": Status.FAIL, "b/two": Status.FAIL, "c/three": Status.PASS}
+    assert found("port-conflicts", facts) == {
+        "a/one": Status.FAIL,
+        "b/two": Status.FAIL,
+        "c/three": Status.PASS,
+    }
 
 
 def test_hosts_keep_their_ports_apart(tmp_path: Path) -> None:
@@ -104,7 +124,9 @@ def test_hosts_keep_their_ports_apart(tmp_path: Path) -> None:
     )
     assert set(found("port-conflicts", facts).values()) == {Status.FAIL}
     assert facts.inventory is not None
-    apart = tuple(replace(one, host=one.project) for one in facts.inventory.containers)
+    apart = tuple(
+        replace(container, host=container.project) for container in facts.inventory.containers
+    )
     facts = replace(facts, inventory=Inventory(facts.inventory.hosts, apart))
     assert set(found("port-conflicts", facts).values()) == {Status.PASS}
 
@@ -120,16 +142,26 @@ def test_range_reserved_and_address(tmp_path: Path) -> None:
     facts = declared(tmp_path, shop=text)
     for check in ("port-range", "port-reserved", "port-address"):
         statuses = {key: str(status) for key, status in found(check, facts).items()}
-        assert statuses == {"shop/web": "fail", "shop/api": "pass", "shop/kong": "pass", "shop/edge": "pass"}, check
+        assert statuses == {
+            "shop/web": "fail",
+            "shop/api": "pass",
+            "shop/kong": "pass",
+            "shop/edge": "pass",
+        }, check
 
 
 def test_moves_leave_one_and_the_gateways(tmp_path: Path) -> None:
     """The gateway keeps its port, the others get free ones of the range, the same ones at every run."""
     facts = declared(
-        tmp_path, a=service("one", "8080:80") + service("two", "8080:80", "8080:80/udp"), b=service("kong", "8080:1")
+        tmp_path,
+        a=service("one", "8080:80") + service("two", "8080:80", "8080:80/udp"),
+        b=service("kong", "8080:1"),
     )
     moves = propose_moves(facts, [rule("port-range")])
-    assert [(move.service, move.old, move.protocol) for move in moves] == [("a/one", 8080, "tcp"), ("a/two", 8080, "tcp+udp")]
+    assert [(move.service, move.old, move.protocol) for move in moves] == [
+        ("a/one", 8080, "tcp"),
+        ("a/two", 8080, "tcp+udp"),
+    ]
     assert moves == propose_moves(facts, [rule("port-range")])
     assert all(move.new is not None and 10000 <= move.new <= 10999 for move in moves)
     assert [move.line for move in moves] == [6, 10]
@@ -140,14 +172,20 @@ def test_moves_leave_one_and_the_gateways(tmp_path: Path) -> None:
 
 def test_who_runs_keeps_the_port(tmp_path: Path) -> None:
     """A running container stays, whatever its name."""
-    facts = live(container("zoo", "z", **published(("", 8080, "80/tcp"))), facts=declared(tmp_path, a=service("one", "8080:80")))
+    facts = live(
+        container("zoo", "z", **published(("", 8080, "80/tcp"))),
+        facts=declared(tmp_path, a=service("one", "8080:80")),
+    )
     assert [move.service for move in propose_moves(facts)] == ["a/one"]
 
 
 def test_one_more_service_moves_no_other(tmp_path: Path) -> None:
     """The proposal for a service depends on itself, not on who else is in conflict."""
     few = declared(tmp_path / "few", a=service("one", "8080:80") + service("two", "8080:80"))
-    many = declared(tmp_path / "many", a=service("aaa", "8080:80") + service("one", "8080:80") + service("two", "8080:80"))
+    many = declared(
+        tmp_path / "many",
+        a=service("aaa", "8080:80") + service("one", "8080:80") + service("two", "8080:80"),
+    )
     before = {move.service: move.new for move in propose_moves(few)}
     after = {move.service: move.new for move in propose_moves(many)}
     assert before["a/two"] == after["a/two"]
@@ -156,7 +194,9 @@ def test_one_more_service_moves_no_other(tmp_path: Path) -> None:
 def test_a_full_range_gives_no_port(tmp_path: Path) -> None:
     """Where nothing is free the move says so and makes no change."""
     facts = declared(tmp_path, a=service("one", "8080:80", "10000:1") + service("two", "8080:80"))
-    narrow = replace(rule("port-range"), parameters={"first": 10000, "last": 10000, "gateways": ("kong",)})
+    narrow = replace(
+        rule("port-range"), parameters={"first": 10000, "last": 10000, "gateways": ("kong",)}
+    )
     (move,) = propose_moves(facts, [narrow])
     assert (move.new, move.change()) == (None, None)
 
@@ -165,11 +205,11 @@ ADDRESSES = st.sampled_from(["", "0.0.0.0", "::", "127.0.0.1", "::1", "10.0.0.1"
 PORTS = st.tuples(ADDRESSES, st.integers(8080, 8084), st.sampled_from(["80/tcp", "80/udp"]))
 
 
-@given(one=ADDRESSES, other=ADDRESSES)
-def test_overlap_is_mutual(one: str, other: str) -> None:
+@given(first=ADDRESSES, other=ADDRESSES)
+def test_overlap_is_mutual(first: str, other: str) -> None:
     """Whoever stands in another's way has the other in his."""
-    assert overlap(one, other) == overlap(other, one)
-    assert overlap(one, one)
+    assert overlap(first, other) == overlap(other, first)
+    assert overlap(first, first)
 
 
 @given(ports=st.lists(PORTS, min_size=1, max_size=8))
@@ -180,7 +220,10 @@ def test_after_the_moves_nothing_clashes(ports: list[tuple[str, int, str]]) -> N
     moves = {(move.service, move.old): move.new for move in propose_moves(facts)}
     assert None not in moves.values()
     moved = [
-        container(f"s{number}", **published((address, moves.get((f"shop/s{number}", port), port) or 0, target)))
+        container(
+            f"s{number}",
+            **published((address, moves.get((f"shop/s{number}", port), port) or 0, target)),
+        )
         for number, (address, port, target) in enumerate(ports)
     ]
     assert clashes(claims(live(*moved))) == ()
@@ -188,5 +231,7 @@ def test_after_the_moves_nothing_clashes(ports: list[tuple[str, int, str]]) -> N
 
 def test_nothing_published_passes(tmp_path: Path) -> None:
     """A service without ports is in nobody's way; without services there is nothing to pass."""
-    assert found("port-conflicts", declared(tmp_path, a="  one: {image: 'a:1'}\n")) == {"a/one": Status.PASS}
+    assert found("port-conflicts", declared(tmp_path, a="  one: {image: 'a:1'}\n")) == {
+        "a/one": Status.PASS
+    }
     assert found("port-conflicts", Facts()) == {"fleet": Status.NOT_EVALUATED}

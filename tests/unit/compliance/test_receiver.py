@@ -22,7 +22,9 @@ def post(port: int, body: bytes, **headers: str) -> int:
     """Status of a POST."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=body, headers=headers)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=10
+        ) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -36,7 +38,15 @@ def test_only_its_own_token_counts() -> None:
         assert post(port, b"nonsense") == 200
         assert post(port, json.dumps({"alerts": [{"labels": {LABEL: "other"}}]}).encode()) == 200
         assert not receiver.arrived.is_set()
-        assert post(port, json.dumps({"alerts": [{"labels": {}}, {"labels": {LABEL: receiver.token}}]}).encode()) == 200
+        assert (
+            post(
+                port,
+                json.dumps(
+                    {"alerts": [{"labels": {}}, {"labels": {LABEL: receiver.token}}]}
+                ).encode(),
+            )
+            == 200
+        )
         assert receiver.arrived.is_set()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", port), timeout=5)
@@ -45,7 +55,10 @@ def test_only_its_own_token_counts() -> None:
 def test_an_endless_body_is_refused() -> None:
     """What says it is too long is not read."""
     port = free_port()
-    with open_receiver(f"127.0.0.1:{port}") as receiver, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    with (
+        open_receiver(f"127.0.0.1:{port}") as receiver,
+        socket.create_connection(("127.0.0.1", port), timeout=5) as client,
+    ):
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
         assert b" 413 " in client.recv(100)
         assert not receiver.arrived.is_set()
@@ -86,4 +99,7 @@ def test_an_alertmanager_that_is_none() -> None:
 
 def test_the_samples_waivers_are_readable() -> None:
     """The example in data/ keeps to the format."""
-    assert [one.owner for one in load_waivers(bundled("data/waivers.yaml"))] == ["platform team", "data team"]
+    assert [waiver.owner for waiver in load_waivers(bundled("data/waivers.yaml"))] == [
+        "platform team",
+        "data team",
+    ]

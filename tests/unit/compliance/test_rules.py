@@ -50,7 +50,12 @@ def test_the_houses_book_uses_every_check() -> None:
 def test_a_rule_is_read() -> None:
     """Everything in the block arrives, with its place."""
     (rule,) = read_rules(book(), "book.md")
-    assert (rule.id, rule.slug, rule.title, rule.severity) == ("CAP900", "own-rule", "Own rule", Severity.LOW)
+    assert (rule.id, rule.slug, rule.title, rule.severity) == (
+        "CAP900",
+        "own-rule",
+        "Own rule",
+        Severity.LOW,
+    )
     assert (rule.parameters, rule.place) == ({"most": 200}, "book.md:7")
     assert rule.scope.covers("shop/web", {"tier": "frontend"})
     assert not rule.scope.covers("shop/web", {})
@@ -81,7 +86,9 @@ def test_a_rule_is_read() -> None:
         (("remediation: Do it.", "remediation: [a"), 14, "no YAML"),
     ],
 )
-def test_a_wrong_word_is_named_with_its_line(change: tuple[str, str], line: int, cause: str) -> None:
+def test_a_wrong_word_is_named_with_its_line(
+    change: tuple[str, str], line: int, cause: str
+) -> None:
     """File and line of the book, and the cause."""
     said = refusal(book(BLOCK.replace(*change)))
     assert re.match(r"book\.md:(\d+)", said), said
@@ -100,7 +107,11 @@ def test_a_wrong_word_is_named_with_its_line(change: tuple[str, str], line: int,
         (book().rstrip("`\n") + "\n", 6, "not closed"),
         (book() + "```yaml rule\n" + BLOCK + "```\n", 18, "without a heading"),
         (book() + "\n" + book(), 0, "stands already in book.md:7"),
-        (book() + "\n" + book(BLOCK.replace("CAP900", "CAP901"), "## Second"), 0, "the slug own-rule stands already"),
+        (
+            book() + "\n" + book(BLOCK.replace("CAP900", "CAP901"), "## Second"),
+            0,
+            "the slug own-rule stands already",
+        ),
         ("```yaml rule\n" + BLOCK + "```\n", 1, "without a heading"),
     ],
 )
@@ -113,7 +124,10 @@ def test_a_wrong_book_is_refused(text: str, line: int, cause: str) -> None:
 
 def test_examples_and_comments_are_no_rules() -> None:
     """A block within a longer fence, and one within a comment."""
-    text = "# Book\n\n````\n```yaml rule\nid: x\n```\n````\n\n<!--\n## CAP777 x\n```yaml rule\n```\n-->\n\n" + book()
+    text = (
+        "# Book\n\n````\n```yaml rule\nid: x\n```\n````\n\n<!--\n## CAP777 x\n```yaml rule\n```\n-->\n\n"
+        + book()
+    )
     assert [rule.id for rule in read_rules(text, "book.md")] == ["CAP900"]
 
 
@@ -138,7 +152,9 @@ def test_a_scope_without_anyone_is_no_pass(tmp_path: Path) -> None:
 
 def test_labels_choose(tmp_path: Path) -> None:
     """Only the service with the label is looked at."""
-    facts = declared(tmp_path, shop="  web: {image: 'a:1', labels: {tier: frontend}}\n  db: {image: 'a:1'}\n")
+    facts = declared(
+        tmp_path, shop="  web: {image: 'a:1', labels: {tier: frontend}}\n  db: {image: 'a:1'}\n"
+    )
     (finding,) = evaluate(read_rules(book(), "book.md"), facts, today=DAY).findings
     assert (finding.subject, finding.status) == ("shop/web", Status.FAIL)
 
@@ -170,7 +186,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "own-missing": "nothing",
     }
     (info / "entry_points.txt").write_text(
-        "[capacity.checks]\n" + "".join(f"{name} = own_checks:{item}\n" for name, item in names.items())
+        "[capacity.checks]\n"
+        + "".join(f"{name} = own_checks:{item}\n" for name, item in names.items())
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
@@ -178,21 +195,28 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def own(check: str, parameters: str = "{}") -> str:
     """A book with a rule of another package's check."""
-    return book(BLOCK.replace("pids-limit", check).replace("{most: 200}", parameters).replace("scope:", "# scope:"))
+    return book(
+        BLOCK.replace("pids-limit", check)
+        .replace("{most: 200}", parameters)
+        .replace("scope:", "# scope:")
+    )
 
 
 def test_a_check_from_another_package(plugin: Path) -> None:
     """Found by its entry point, with its parameters checked."""
     del plugin
     report = evaluate(read_rules(own("own-good", "{most: 5}"), "book.md"), Facts(), today=DAY)
-    assert [(one.subject, one.verdict.message) for one in report.failing()] == [("shop/web", "more than 5")]
+    assert [(finding.subject, finding.verdict.message) for finding in report.failing()] == [
+        ("shop/web", "more than 5")
+    ]
     assert "most" in refusal(own("own-good", "{most: many}"))
     assert "most" in refusal(own("own-good", "{most: 10}"))
     assert "no annotation" in refusal(own("own-bare", "{most: 1}"))
 
 
 @pytest.mark.parametrize(
-    ("check", "cause"), [("own-bad", "ZeroDivisionError"), ("own-odd", "no verdict"), ("own-text", "no verdict")]
+    ("check", "cause"),
+    [("own-bad", "ZeroDivisionError"), ("own-odd", "no verdict"), ("own-text", "no verdict")],
 )
 def test_a_check_that_breaks_is_an_error(plugin: Path, check: str, cause: str) -> None:
     """Never a pass, never a traceback."""

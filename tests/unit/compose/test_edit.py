@@ -57,7 +57,9 @@ def test_nearly_every_service_of_the_corpus_is_edited() -> None:
     for path in sorted((COMPOSE / "single").glob("*.yaml")):
         text = path.read_bytes().decode()
         refused += [
-            (path.stem, name) for name in load(text)["services"] if not all(exact(text, name, wanted) for wanted in WANTED)
+            (path.stem, name)
+            for name in load(text)["services"]
+            if not all(exact(text, name, wanted) for wanted in WANTED)
         ]
     assert {stem for stem, _ in refused} <= {"interpolation", "extends_same_file", "complex_key"}
 
@@ -79,7 +81,8 @@ def test_any_value_is_written_exactly(memory: int, cpus: float) -> None:
 def test_memory_in_the_largest_unit_that_divides() -> None:
     """512 MiB is `512m`, 2 GiB is `2g`, an odd number of bytes is bytes."""
     written = {
-        size: edit_compose(BASE, {"web": {"memory": size}}).split("memory: ")[1].strip() for size in (2**29, 2**31, 2**29 + 1)
+        size: edit_compose(BASE, {"web": {"memory": size}}).split("memory: ")[1].strip()
+        for size in (2**29, 2**31, 2**29 + 1)
     }
     assert written == {2**29: "512m", 2**31: "2g", 2**29 + 1: "536870913b"}
 
@@ -90,7 +93,10 @@ def test_the_present_style_stays() -> None:
     text = "services:\n  a:\n    image: a\n" + block
     edited = edit_compose(text, {"a": {"memory": 2**29, "cpus": 0.5}})
     assert edited == text.replace("'1'", "'0.5'").replace('"1g"', '"512m"')
-    assert edit_compose("services: {a: {image: a, cpus: 1}}", {"a": {"cpus": 2}}) == "services: {a: {image: a, cpus: 2}}"
+    assert (
+        edit_compose("services: {a: {image: a, cpus: 1}}", {"a": {"cpus": 2}})
+        == "services: {a: {image: a, cpus: 2}}"
+    )
 
 
 def test_several_services_at_once() -> None:
@@ -121,7 +127,12 @@ def test_a_service_that_has_pids_limit_takes_its_own_keys() -> None:
         (BASE, "web", {"cpus": True}, EditReason.BAD_VALUE),
         (BASE + "    image: twice\n", "web", {"cpus": 1}, EditReason.DUPLICATE),
         (BASE + "---\n" + BASE, "web", {"cpus": 1}, EditReason.DOCUMENTS),
-        ("# This file is auto-generated, DO NOT EDIT\n" + BASE, "web", {"cpus": 1}, EditReason.GENERATED),
+        (
+            "# This file is auto-generated, DO NOT EDIT\n" + BASE,
+            "web",
+            {"cpus": 1},
+            EditReason.GENERATED,
+        ),
         (BASE + "{% if x %}\n", "web", {"cpus": 1}, EditReason.TEMPLATE),
         ("services:\n  web:\n    image: {{ image }}\n", "web", {"cpus": 1}, EditReason.TEMPLATE),
         ("services:\n\tweb:\n", "web", {"cpus": 1}, EditReason.INVALID),
@@ -129,7 +140,12 @@ def test_a_service_that_has_pids_limit_takes_its_own_keys() -> None:
         ("", "web", {"cpus": 1}, EditReason.NO_SERVICES),
         ("services:\n  web: text\n", "web", {"cpus": 1}, EditReason.SHAPE),
         (BASE + "    mem_limit: ${MEM:-1g}\n", "web", {"memory": 2**29}, EditReason.INTERPOLATED),
-        ("services:\n  a:\n    image: a\n  b:\n    extends: a\n", "a", {"cpus": 1}, EditReason.SHARED),
+        (
+            "services:\n  a:\n    image: a\n  b:\n    extends: a\n",
+            "a",
+            {"cpus": 1},
+            EditReason.SHARED,
+        ),
         (
             "services:\n  a: {image: a}\n  b:\n    extends: {file: compose.yaml, service: a}\n",
             "a",
@@ -155,9 +171,16 @@ def test_refusals(text: str, service: str, wanted: dict[str, Any], reason: EditR
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("base", ["mem_limit: 1g", "cpus: 2", "pids_limit: 9", "deploy: {resources: {limits: {memory: 1g}}}"])
-@pytest.mark.parametrize("wanted", [{"memory": 2**29}, {"cpus": 0.5}, {"memory": 2**29, "cpus": 0.5}])
-def test_what_a_service_extends_says_where_its_limits_go(base: str, wanted: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "base",
+    ["mem_limit: 1g", "cpus: 2", "pids_limit: 9", "deploy: {resources: {limits: {memory: 1g}}}"],
+)
+@pytest.mark.parametrize(
+    "wanted", [{"memory": 2**29}, {"cpus": 0.5}, {"memory": 2**29, "cpus": 0.5}]
+)
+def test_what_a_service_extends_says_where_its_limits_go(
+    base: str, wanted: dict[str, Any], tmp_path: Path
+) -> None:
     """Compose wants one value in both places that it knows, also where a base of the same file, at any distance, has one."""
     text = f"services:\n  a:\n    image: a\n    {base}\n  b:\n    extends: {{service: a}}\n  c:\n    extends: b\n"
     file = tmp_path / "compose.yaml"
@@ -168,7 +191,10 @@ def test_what_a_service_extends_says_where_its_limits_go(base: str, wanted: dict
         wanted.get("cpus", 2.0 if "cpus" in base else None),
     )
     before = load_project(_written(tmp_path / "before", text), name="x").services
-    assert (services["a"].resources, services["b"].resources) == (before["a"].resources, before["b"].resources)
+    assert (services["a"].resources, services["b"].resources) == (
+        before["a"].resources,
+        before["b"].resources,
+    )
 
 
 def _written(folder: Path, text: str) -> Path:

@@ -37,7 +37,19 @@ def body(edited: str, service: str = "web") -> Any:
 
 def test_reservations_beside_limits() -> None:
     """Both are written into one new block."""
-    edited = body(edit_compose(TEXT, {"web": {"memory": 2**32, "cpus": 4, "memory_reservation": 2**31, "cpus_reservation": 2}}))
+    edited = body(
+        edit_compose(
+            TEXT,
+            {
+                "web": {
+                    "memory": 2**32,
+                    "cpus": 4,
+                    "memory_reservation": 2**31,
+                    "cpus_reservation": 2,
+                }
+            },
+        )
+    )
     assert edited["deploy"]["resources"] == {
         "limits": {"cpus": "4", "memory": "4g"},
         "reservations": {"cpus": "2", "memory": "2g"},
@@ -47,20 +59,37 @@ def test_reservations_beside_limits() -> None:
 def test_environment_as_list_and_as_mapping() -> None:
     """Present names are changed in place, new ones appended, dollar signs escaped."""
     wanted = {"environment": {"MODE": "slow", "NEW": "a$b"}}
-    assert body(edit_compose(TEXT, {"web": wanted}))["environment"] == ["MODE=slow", "QUOTED=a b", "NEW=a$$b"]
-    assert body(edit_compose(TEXT, {"db": wanted}), "db")["environment"] == {"A": 1, "MODE": "slow", "NEW": "a$$b"}
+    assert body(edit_compose(TEXT, {"web": wanted}))["environment"] == [
+        "MODE=slow",
+        "QUOTED=a b",
+        "NEW=a$$b",
+    ]
+    assert body(edit_compose(TEXT, {"db": wanted}), "db")["environment"] == {
+        "A": 1,
+        "MODE": "slow",
+        "NEW": "a$$b",
+    }
 
 
 def test_a_new_environment() -> None:
     """Where there is none, a mapping is written."""
-    edited = edit_compose("services:\n  a:\n    image: a\n", {"a": {"environment": {"OLLAMA_NUM_PARALLEL": 2}}})
-    assert edited == 'services:\n  a:\n    image: a\n    environment:\n      OLLAMA_NUM_PARALLEL: "2"\n'
+    edited = edit_compose(
+        "services:\n  a:\n    image: a\n", {"a": {"environment": {"OLLAMA_NUM_PARALLEL": 2}}}
+    )
+    assert (
+        edited
+        == 'services:\n  a:\n    image: a\n    environment:\n      OLLAMA_NUM_PARALLEL: "2"\n'
+    )
 
 
 def test_ports_keep_everything_but_the_published_one() -> None:
     """Short, with address and protocol, and long."""
     edited = body(edit_compose(TEXT, {"web": {"ports": {8080: 18080, "9000": 19000, 7000: 17000}}}))
-    assert edited["ports"] == ["18080:80", "127.0.0.1:19000:90/udp", {"target": 70, "published": 17000}]
+    assert edited["ports"] == [
+        "18080:80",
+        "127.0.0.1:19000:90/udp",
+        {"target": 70, "published": 17000},
+    ]
 
 
 def test_a_port_published_twice_moves_twice() -> None:
@@ -171,7 +200,13 @@ def test_refusals(wanted: dict[str, Any], reason: EditReason) -> None:
 
 @pytest.mark.parametrize(
     ("text", "changes"),
-    [(TEXT, None), (TEXT, {"web": None}), (TEXT, {"web": [1]}), (b"services: {}", {"web": {"pids": 9}}), (None, {})],
+    [
+        (TEXT, None),
+        (TEXT, {"web": None}),
+        (TEXT, {"web": [1]}),
+        (b"services: {}", {"web": {"pids": 9}}),
+        (None, {}),
+    ],
 )
 def test_what_is_no_text_and_no_mapping_is_refused_too(text: Any, changes: Any) -> None:
     """A slip of the caller gets the same kind of answer as a strange file."""
@@ -182,8 +217,14 @@ def test_what_is_no_text_and_no_mapping_is_refused_too(text: Any, changes: Any) 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("services:\n  a:\n    image: a\n    depends_on: [ b, # why\n      c ]\n", EditReason.SHAPE),
-        ("services:\n  a:\n    image: a\n    depends_on: {b: {condition: '${C:-service_started}'}}\n", EditReason.INTERPOLATED),
+        (
+            "services:\n  a:\n    image: a\n    depends_on: [ b, # why\n      c ]\n",
+            EditReason.SHAPE,
+        ),
+        (
+            "services:\n  a:\n    image: a\n    depends_on: {b: {condition: '${C:-service_started}'}}\n",
+            EditReason.INTERPOLATED,
+        ),
     ],
 )
 def test_a_comment_and_a_variable_are_not_written_over(text: str, reason: EditReason) -> None:
@@ -201,8 +242,16 @@ def test_a_comment_and_a_variable_are_not_written_over(text: str, reason: EditRe
             EditReason.INTERPOLATED,
             "comes from a variable (ports: ${PORT}:80). Change the variable where it is set",
         ),
-        ("{target: 80, published: '${PORT:-8080}'}", EditReason.INTERPOLATED, "comes from a variable (ports: ${PORT:-8080})"),
-        ("'8080-8081:80-81'", EditReason.PORT_RANGE, "one of a range, which moves as a whole (8080-8081:80-81 publishes 8080)"),
+        (
+            "{target: 80, published: '${PORT:-8080}'}",
+            EditReason.INTERPOLATED,
+            "comes from a variable (ports: ${PORT:-8080})",
+        ),
+        (
+            "'8080-8081:80-81'",
+            EditReason.PORT_RANGE,
+            "one of a range, which moves as a whole (8080-8081:80-81 publishes 8080)",
+        ),
         ("'127.0.0.1:8079-8081:80'", EditReason.PORT_RANGE, "one of a range"),
         ("{target: 80, published: '8080-8090'}", EditReason.PORT_RANGE, "one of a range"),
         ("'9000-9001:80-81'", EditReason.NO_PORT, "no port is published under that number (8080)"),
@@ -211,7 +260,9 @@ def test_a_comment_and_a_variable_are_not_written_over(text: str, reason: EditRe
 def test_a_port_that_cannot_be_moved_says_why(port: str, reason: EditReason, said: str) -> None:
     """A variable, a range, or another port: each has its own words and next step."""
     with pytest.raises(EditRefused) as refused:
-        edit_compose(f"services:\n  a:\n    image: a\n    ports: [{port}]\n", {"a": {"ports": {8080: 18080}}})
+        edit_compose(
+            f"services:\n  a:\n    image: a\n    ports: [{port}]\n", {"a": {"ports": {8080: 18080}}}
+        )
     assert refused.value.reason is reason
     assert said in str(refused.value)
 
@@ -219,4 +270,7 @@ def test_a_port_that_cannot_be_moved_says_why(port: str, reason: EditReason, sai
 def test_json_stays_json() -> None:
     """A value without quotes that becomes a text gets those of the file."""
     text = '{"services": {"a": {"image": "a", "mem_limit": 67108864}}}'
-    assert json.loads(edit_compose(text, {"a": {"memory": 2**27}}))["services"]["a"]["mem_limit"] == "128m"
+    assert (
+        json.loads(edit_compose(text, {"a": {"memory": 2**27}}))["services"]["a"]["mem_limit"]
+        == "128m"
+    )

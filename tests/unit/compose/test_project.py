@@ -16,8 +16,17 @@ def test_typed_fields() -> None:
     """Sizes are bytes, CPU is cores, ports know their address."""
     service = load_project(COMPOSE / "single" / "service_keys.yaml", environment={}).services["a"]
     resources = service.resources
-    assert (resources.memory, resources.memory_swap, resources.memory_reservation) == (512 * 2**20, 2 * 2**30, 100_000_000)
-    assert (resources.cpus, resources.pids, service.cpuset, service.replicas) == (0.5, 200, "0,1", 1)
+    assert (resources.memory, resources.memory_swap, resources.memory_reservation) == (
+        512 * 2**20,
+        2 * 2**30,
+        100_000_000,
+    )
+    assert (resources.cpus, resources.pids, service.cpuset, service.replicas) == (
+        0.5,
+        200,
+        "0,1",
+        1,
+    )
     ports = load_project(COMPOSE / "single" / "ports.yaml", environment={}).services["web"].ports
     assert Port(8001, "8001", "127.0.0.1") in ports
     assert Port(6060, "6060", protocol="udp") in ports
@@ -26,8 +35,13 @@ def test_typed_fields() -> None:
 def test_where_names_file_line_and_column() -> None:
     """An override's value has the override's place, what it leaves alone the base's."""
     service = load_project(COMPOSE / "projects" / "override", environment={}).services["web"]
-    places = {path: service.where(path) for path in ("image", "deploy.resources.limits.memory", "deploy.replicas", "ports.1")}
-    assert {path: (Path(origin.file).name, origin.line) for path, origin in places.items() if origin} == {
+    places = {
+        path: service.where(path)
+        for path in ("image", "deploy.resources.limits.memory", "deploy.replicas", "ports.1")
+    }
+    assert {
+        path: (Path(origin.file).name, origin.line) for path, origin in places.items() if origin
+    } == {
         "image": ("compose.override.yaml", 3),
         "deploy.resources.limits.memory": ("compose.yaml", 23),
         "deploy.replicas": ("compose.override.yaml", 24),
@@ -39,7 +53,11 @@ def test_where_names_file_line_and_column() -> None:
 
 def test_a_merged_value_has_the_place_of_its_anchor() -> None:
     """What a merge key brings stands where the anchor's mapping says it."""
-    origin = load_project(COMPOSE / "single" / "merge_of_an_extension.yaml", environment={}).services["a"].where("restart")
+    origin = (
+        load_project(COMPOSE / "single" / "merge_of_an_extension.yaml", environment={})
+        .services["a"]
+        .where("restart")
+    )
     assert origin is not None
     assert origin.line == 3
 
@@ -48,9 +66,14 @@ def test_profiles_switch_services_on() -> None:
     """Without a profile only services without one; a star stands for all."""
     path = COMPOSE / "single" / "profiles.yaml"
     found = {
-        profiles: set(load_project(path, environment={}, profiles=profiles).services) for profiles in ((), ("tools",), ("*",))
+        profiles: set(load_project(path, environment={}, profiles=profiles).services)
+        for profiles in ((), ("tools",), ("*",))
     }
-    assert found == {(): {"always"}, ("tools",): {"always", "tools"}, ("*",): {"always", "debug", "tools"}}
+    assert found == {
+        (): {"always"},
+        ("tools",): {"always", "tools"},
+        ("*",): {"always", "debug", "tools"},
+    }
 
 
 def test_the_environment_of_the_caller_alone_counts() -> None:
@@ -64,7 +87,9 @@ def test_an_error_names_place_cause_and_next_step() -> None:
     """File, line and column stand in front, and the origin is there for programs."""
     with pytest.raises(ComposeError) as refused:
         load_project(COMPOSE / "refused" / "unknown_key.yaml", environment={})
-    assert refused.value.message.endswith("unknown_key.yaml:4:13: services.a.imagee is no key that Compose knows")
+    assert refused.value.message.endswith(
+        "unknown_key.yaml:4:13: services.a.imagee is no key that Compose knows"
+    )
     assert refused.value.hint
     assert refused.value.origin is not None
 
@@ -106,7 +131,9 @@ def test_substitution(template: str, value: str) -> None:
 def test_aliases_without_end_are_refused(tmp_path: Path) -> None:
     """Nine lines that stand for a billion nodes are refused at once; Compose itself takes minutes over them."""
     lines = ["x-0: &a0 [a, b, c, d, e, f, g, h, i]"]
-    lines += [f"x-{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)]
+    lines += [
+        f"x-{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)
+    ]
     file = tmp_path / "compose.yaml"
     file.write_text("\n".join([*lines, "services:", "  a: {image: a}", ""]))
     with pytest.raises(ComposeError, match="aliases"):
@@ -123,7 +150,9 @@ def test_a_tilde_is_the_home_of_the_given_environment(
 ) -> None:
     """The home of this process does not count; without one Compose takes the tilde for a name."""
     monkeypatch.setenv("HOME", "/home/of/the/process")
-    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n"
+    )
     volume = load_project(tmp_path, environment=environment).services["a"].volumes[0]
     assert volume.source == source.format(folder=tmp_path)
 
@@ -131,7 +160,9 @@ def test_a_tilde_is_the_home_of_the_given_environment(
 def test_a_tilde_is_the_home_of_a_dotenv_when_the_environment_has_none(tmp_path: Path) -> None:
     """Compose takes the variables of `.env` for its own where it has none."""
     (tmp_path / ".env").write_text("HOME=/home/b\n")
-    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  a:\n    image: a\n    volumes: ['~/x:/y']\n"
+    )
     assert load_project(tmp_path, environment={}).services["a"].volumes[0].source == "/home/b/x"
 
 
@@ -150,20 +181,30 @@ def test_ssh_keys_are_printed_with_their_paths(tmp_path: Path) -> None:
     """Compose prints them so as YAML; as JSON it fails over a key with a path."""
     file = tmp_path / "compose.yaml"
     file.write_text("services:\n  a:\n    build: {ssh: [default, key=./id]}\n")
-    assert load_project(file, environment={}).model["services"]["a"]["build"]["ssh"] == ["default", f"key: {tmp_path}/id"]
+    assert load_project(file, environment={}).model["services"]["a"]["build"]["ssh"] == [
+        "default",
+        f"key: {tmp_path}/id",
+    ]
 
 
 def test_an_empty_list_below_another_file_is_refused_as_by_compose(tmp_path: Path) -> None:
     """Compose makes nothing of it between two files; the place is that of the list."""
     (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: a\n    security_opt: []\n")
     (tmp_path / "compose.override.yaml").write_text("services:\n  a:\n    init: true\n")
-    with pytest.raises(ComposeError, match=r"compose\.yaml:4:19: services\.a\.security_opt must be a list"):
+    with pytest.raises(
+        ComposeError, match=r"compose\.yaml:4:19: services\.a\.security_opt must be a list"
+    ):
         load_project(tmp_path, environment={})
 
 
 def test_a_value_of_the_wrong_kind_is_named_with_its_whole_path(tmp_path: Path) -> None:
     """Also deep below the service, and in what is no text of the schema but of a type."""
     file = tmp_path / "compose.yaml"
-    file.write_text("services:\n  a:\n    image: a\n    deploy: {resources: {limits: {memory: 2Gi}}}\n")
-    with pytest.raises(ComposeError, match=r"compose\.yaml:4:43: services\.a\.deploy\.resources\.limits\.memory: '2Gi'"):
+    file.write_text(
+        "services:\n  a:\n    image: a\n    deploy: {resources: {limits: {memory: 2Gi}}}\n"
+    )
+    with pytest.raises(
+        ComposeError,
+        match=r"compose\.yaml:4:43: services\.a\.deploy\.resources\.limits\.memory: '2Gi'",
+    ):
         load_project(file, environment={})

@@ -41,8 +41,25 @@ TEXTS = [
     "C:\\x:/y",
     "a && b",
 ]
-NAMES = st.sampled_from(["a", "b", "x-a", "source", "target", "type", "path", "service", "file", "driver", "count", "subnet"])
-SCALARS = st.one_of(st.none(), st.booleans(), st.sampled_from([0, 1, -1, 1.5, 10**20]), st.sampled_from(TEXTS))
+NAMES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "x-a",
+        "source",
+        "target",
+        "type",
+        "path",
+        "service",
+        "file",
+        "driver",
+        "count",
+        "subnet",
+    ]
+)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.sampled_from([0, 1, -1, 1.5, 10**20]), st.sampled_from(TEXTS)
+)
 
 
 def _deeper(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -63,7 +80,9 @@ def _fitting(shape: Shape) -> st.SearchStrategy[Any]:
         found.append(st.dictionaries(NAMES, _fitting(shape.values), max_size=2))
     if shape.keys is not None:
         required = {name: _fitting(shape.keys[name]) for name in shape.required}
-        others = {name: _fitting(below) for name, below in shape.keys.items() if name not in required}
+        others = {
+            name: _fitting(below) for name, below in shape.keys.items() if name not in required
+        }
         found.append(st.fixed_dictionaries(required, optional=others))
     return st.one_of(found)
 
@@ -76,7 +95,9 @@ def _loads_or_refuses(folder: Path, *models: dict[str, Any]) -> None:
     for number, model in enumerate(models):
         files.append(folder / f"compose{number}.yaml")
         files[-1].write_text(json.dumps(model))
-    refusal = _refusal(lambda: load_project(files, environment={"HOME": "/home/somebody"}, name="shapes"))
+    refusal = _refusal(
+        lambda: load_project(files, environment={"HOME": "/home/somebody"}, name="shapes")
+    )
     assert refusal is None or (refusal.hint and str(folder) in refusal.message)
 
 
@@ -89,7 +110,11 @@ def _refusal(action: Callable[[], Any]) -> ComposeError | None:
 
 
 def _declaring(service: dict[str, Any]) -> dict[str, Any]:
-    return {"services": {"a": {"image": "a", **service}, "b": {"image": "b"}}, "volumes": {"a": None}, "networks": {"a": None}}
+    return {
+        "services": {"a": {"image": "a", **service}, "b": {"image": "b"}},
+        "volumes": {"a": None},
+        "networks": {"a": None},
+    }
 
 
 @pytest.fixture(scope="module")

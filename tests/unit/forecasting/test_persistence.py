@@ -16,7 +16,9 @@ from tests.unit.forecasting.conftest import fleet
 
 def test_a_kept_model_predicts_the_same(usage: pd.DataFrame, tmp_path: Path) -> None:
     """What is saved and read again gives the same forecast, parameters and reasons."""
-    fitted = Forecaster(ignore=(("*", "2026-01-06", "2026-01-07"),), exclude=("shop/s5",)).fit(usage)
+    fitted = Forecaster(ignore=(("*", "2026-01-06", "2026-01-07"),), exclude=("shop/s5",)).fit(
+        usage
+    )
     fitted.save(tmp_path / "model")
     again = Forecaster.load(tmp_path / "model", data_hash=hash_of(usage))
     np.testing.assert_array_equal(again.predict("7D"), fitted.predict("7D"))
@@ -44,7 +46,9 @@ def test_nothing_on_disk_is_a_pickle(usage: pd.DataFrame, tmp_path: Path) -> Non
         ({"step": "soon"}, "damaged"),
     ],
 )
-def test_old_and_foreign_models_are_refused(change: dict[str, str], said: str, usage: pd.DataFrame, tmp_path: Path) -> None:
+def test_old_and_foreign_models_are_refused(
+    change: dict[str, str], said: str, usage: pd.DataFrame, tmp_path: Path
+) -> None:
     """A model of another format, code or content is refused by name."""
     Forecaster().fit(usage).save(tmp_path)
     about = json.loads((tmp_path / "model.json").read_text())
@@ -77,7 +81,16 @@ def test_backtest_has_a_row_a_service_and_origin(usage: pd.DataFrame) -> None:
     """Scores come with origin and chosen model, and see only what was known."""
     scores = Forecaster().backtest(usage, "3D", origins=2)
     assert len(scores) == 12
-    assert {"service", "origin", "mase", "wql", "coverage_0.9", "coverage_0.95", "coverage_0.99", "model"} <= set(scores)
+    assert {
+        "service",
+        "origin",
+        "mase",
+        "wql",
+        "coverage_0.9",
+        "coverage_0.95",
+        "coverage_0.99",
+        "model",
+    } <= set(scores)
     assert scores["origin"].nunique() == 2
     assert scores[["mase", "wql"]].notna().all().all()
     assert scores["mase"].mean() < 1
@@ -98,5 +111,9 @@ def test_backtest_of_too_little(usage: pd.DataFrame) -> None:
 def test_hash_sees_values_names_and_times() -> None:
     """Other values, names or times are other data."""
     usage = fleet(2, 2)
-    others = (usage * 1.0000001, usage.rename(columns={"shop/s0": "shop/x"}), usage.shift(freq="1h"))
+    others = (
+        usage * 1.0000001,
+        usage.rename(columns={"shop/s0": "shop/x"}),
+        usage.shift(freq="1h"),
+    )
     assert len({hash_of(frame) for frame in (usage, usage.copy(), *others)}) == 4

@@ -16,7 +16,7 @@ from capacity.forecasting import Forecaster
 from tests.unit.forecasting.conftest import fleet, grid
 
 
-def one(values: np.ndarray, index: pd.DatetimeIndex, name: str = "shop/it") -> pd.DataFrame:
+def single(values: np.ndarray, index: pd.DatetimeIndex, name: str = "shop/it") -> pd.DataFrame:
     """A frame of one service."""
     return pd.DataFrame({name: values}, index=index)
 
@@ -44,7 +44,9 @@ def test_scale_equivariance(usage: pd.DataFrame) -> None:
     """Use in other units gives the forecast in other units."""
     plain, scaled = Forecaster().fit(usage), Forecaster().fit(usage * 1024.0)
     np.testing.assert_allclose(scaled.predict("7D"), plain.predict("7D") * 1024, rtol=1e-5)
-    np.testing.assert_allclose(scaled.predict_peak("7D"), plain.predict_peak("7D") * 1024, rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.predict_peak("7D"), plain.predict_peak("7D") * 1024, rtol=1e-5
+    )
 
 
 def test_shift_equivariance() -> None:
@@ -60,7 +62,9 @@ def test_permuting_columns_permutes_results(usage: pd.DataFrame) -> None:
     turned = usage[usage.columns[::-1]]
     first, second = Forecaster().fit(usage), Forecaster().fit(turned)
     np.testing.assert_allclose(second.predict("7D")[usage.columns], first.predict("7D"), rtol=1e-5)
-    np.testing.assert_allclose(second.predict_peak("7D").loc[usage.columns], first.predict_peak("7D"), rtol=1e-5)
+    np.testing.assert_allclose(
+        second.predict_peak("7D").loc[usage.columns], first.predict_peak("7D"), rtol=1e-5
+    )
 
 
 def test_another_service_moves_others_little(usage: pd.DataFrame) -> None:
@@ -77,7 +81,9 @@ def test_another_service_moves_others_little(usage: pd.DataFrame) -> None:
 def test_quantiles_never_cross() -> None:
     """Each quantile is at least the one below, over time and for peaks."""
     wild = np.random.default_rng(1).pareto(1.2, (24 * 28, 20))
-    fitted = Forecaster().fit(pd.DataFrame(wild, index=grid(28), columns=[f"a/{i}" for i in range(20)]))
+    fitted = Forecaster().fit(
+        pd.DataFrame(wild, index=grid(28), columns=[f"a/{i}" for i in range(20)])
+    )
     over_time = fitted.predict("7D").to_numpy().reshape(168, 20, 7)
     assert (np.diff(over_time, axis=2) >= 0).all()
     assert (np.diff(fitted.predict_peak("7D").to_numpy(), axis=1) >= 0).all()
@@ -94,7 +100,7 @@ def test_sine_is_recovered() -> None:
     """A pure daily sine is forecast to within a few percent of its swing."""
     index = grid(35)
     values = 10 + 3 * np.sin(2 * np.pi * np.arange(len(index)) / 24)
-    past = one(values[: 28 * 24], index[: 28 * 24])
+    past = single(values[: 28 * 24], index[: 28 * 24])
     middle = Forecaster().fit(past).predict("7D")["shop/it", 0.5]
     assert np.abs(middle.to_numpy() - values[28 * 24 :]).max() < 0.3
 
@@ -103,7 +109,7 @@ def test_ramp_is_extrapolated() -> None:
     """A straight climb goes on climbing."""
     index = grid(28)
     values = 1 + np.arange(len(index)) / 24.0 + np.random.default_rng(0).normal(0, 0.05, len(index))
-    middle = Forecaster().fit(one(values, index)).predict("7D")["shop/it", 0.5]
+    middle = Forecaster().fit(single(values, index)).predict("7D")["shop/it", 0.5]
     assert middle.iloc[-1] == pytest.approx(36, abs=1.5)
 
 
@@ -124,7 +130,12 @@ def test_same_bytes_in_another_process() -> None:
         "f=Forecaster().fit(fleet(9,21));"
         "print(hashlib.sha256(f.predict('7D').to_numpy().tobytes()+f.predict_peak('7D').to_numpy().tobytes()).hexdigest())"
     )
-    said = {subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout for _ in range(2)}
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
+    }
     assert len(said) == 1
 
 
@@ -159,12 +170,17 @@ def test_coverage_on_noise() -> None:
     values = np.random.default_rng(8).gamma(4, 1, (24 * 35, 150))
     index = grid(35)
     names = [f"g/{i}" for i in range(150)]
-    past, future = (pd.DataFrame(values[part], index=index[part], columns=names) for part in (slice(672), slice(672, None)))
+    past, future = (
+        pd.DataFrame(values[part], index=index[part], columns=names)
+        for part in (slice(672), slice(672, None))
+    )
     fitted = Forecaster().fit(past)
     forecast = fitted.predict("7D").to_numpy().reshape(168, 150, 7)
     peak = fitted.predict_peak("7D")
     for number, level in enumerate(fitted.quantiles):
-        assert (future.to_numpy() <= forecast[:, :, number]).mean() == pytest.approx(level, abs=0.02)
+        assert (future.to_numpy() <= forecast[:, :, number]).mean() == pytest.approx(
+            level, abs=0.02
+        )
     assert (future.max() <= peak[0.9]).mean() == pytest.approx(0.9, abs=0.08)
 
 
@@ -173,7 +189,7 @@ def test_phase_is_kept_at_any_step(step: str) -> None:
     """A daily pattern is forecast at the hours it had, whatever the step."""
     index = grid(35, step)
     hours = np.asarray((index - index[0]) / pd.Timedelta("1h"), float)
-    usage = one(10 + 5 * np.cos(2 * np.pi * hours / 24), index)
+    usage = single(10 + 5 * np.cos(2 * np.pi * hours / 24), index)
     cut = len(usage) * 28 // 35
     middle = Forecaster().fit(usage.iloc[:cut]).predict("7D")["shop/it", 0.5]
     assert np.abs(middle.to_numpy() - usage["shop/it"].to_numpy()[cut:]).mean() < 0.5
@@ -210,7 +226,12 @@ def test_progress_is_told(usage: pd.DataFrame) -> None:
     """Each part of the fleet and the fleet as a whole are a step, and the end is told whatever happens."""
     told = Counting()
     Forecaster().fit(usage, progress=told)
-    assert told.said == [("Learning forecasts", 2), "1 of 1 parts of the fleet", "the fleet as a whole", "end"]
+    assert told.said == [
+        ("Learning forecasts", 2),
+        "1 of 1 parts of the fleet",
+        "the fleet as a whole",
+        "end",
+    ]
     interrupted = Interrupted()
     with pytest.raises(KeyboardInterrupt):
         Forecaster().fit(usage, progress=interrupted)

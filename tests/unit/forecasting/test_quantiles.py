@@ -34,5 +34,10 @@ def test_pinball_is_the_plain_formula(rows: int, gaps: bool) -> None:
     whole = np.tile(forecast, (1, 1, 48 // rows)).transpose(0, 2, 1)
     gap = actual[:, :, :, None] - whole[:, :, None]
     plain = np.maximum(LEVELS * gap, (LEVELS - 1) * gap).reshape(5, -1, len(LEVELS))
-    expected = [np.nanmean(loss, axis=0) if np.isfinite(loss).any() else np.full(len(LEVELS), np.nan) for loss in plain]
-    np.testing.assert_allclose(pinball(seen(actual), forecast, LEVELS), expected, rtol=1e-4, atol=1e-5)
+    expected = [
+        np.nanmean(loss, axis=0) if np.isfinite(loss).any() else np.full(len(LEVELS), np.nan)
+        for loss in plain
+    ]
+    np.testing.assert_allclose(
+        pinball(seen(actual), forecast, LEVELS), expected, rtol=1e-4, atol=1e-5
+    )

@@ -12,7 +12,20 @@ from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from tests.unit.forecasting.conftest import fleet, grid
 
-PATTERNS = ("full", "nothing", "constant", "zero", "ten samples", "late", "early end", "hole", "spike", "sparse", "huge", "tiny")
+PATTERNS = (
+    "full",
+    "nothing",
+    "constant",
+    "zero",
+    "ten samples",
+    "late",
+    "early end",
+    "hole",
+    "spike",
+    "sparse",
+    "huge",
+    "tiny",
+)
 
 
 def column(pattern: str, count: int, a_day: int, draw: np.random.Generator) -> np.ndarray:
@@ -43,7 +56,11 @@ def check(fitted: Forecaster, usage: pd.DataFrame) -> None:
     """All services are offered or skipped, and what is offered is finite, ordered and not negative."""
     assert set(fitted.services_) | set(fitted.skipped_) == set(usage.columns)
     assert set(fitted.skipped_.values()) <= {"no-data", "not-enough-history"}
-    for frame in (fitted.predict("7D", every="1h"), fitted.predict_peak("7D"), fitted.predict("30D", every="12h")):
+    for frame in (
+        fitted.predict("7D", every="1h"),
+        fitted.predict_peak("7D"),
+        fitted.predict("30D", every="12h"),
+    ):
         values = frame.to_numpy()
         assert np.isfinite(values).all()
         assert (values >= 0).all()
@@ -63,12 +80,17 @@ def test_any_frame_is_answered(patterns: list[str], step: str, days: float, seed
     index = grid(days, step)
     draw = np.random.default_rng(seed)
     a_day = round(pd.Timedelta("1D") / pd.Timedelta(step))
-    usage = pd.DataFrame({f"x/{i}": column(p, len(index), a_day, draw) for i, p in enumerate(patterns)}, index=index)
+    usage = pd.DataFrame(
+        {f"x/{i}": column(p, len(index), a_day, draw) for i, p in enumerate(patterns)}, index=index
+    )
     check(Forecaster().fit(usage), usage)
 
 
 @settings(max_examples=10, deadline=None)
-@given(holes=st.lists(st.tuples(st.integers(0, 671), st.integers(1, 200)), max_size=5), seed=st.integers(0, 9))
+@given(
+    holes=st.lists(st.tuples(st.integers(0, 671), st.integers(1, 200)), max_size=5),
+    seed=st.integers(0, 9),
+)
 def test_any_holes_are_answered(holes: list[tuple[int, int]], seed: int) -> None:
     """Holes anywhere are answered."""
     usage = fleet(3, seed=seed)
@@ -84,7 +106,10 @@ def test_each_pattern_among_others(pattern: str) -> None:
     usage["shop/odd"] = column(pattern, len(usage), 24, np.random.default_rng(0))
     fitted = Forecaster().fit(usage)
     check(fitted, usage)
-    assert fitted.skipped_.get("shop/odd") == {"nothing": "no-data", "ten samples": "not-enough-history"}.get(pattern)
+    assert fitted.skipped_.get("shop/odd") == {
+        "nothing": "no-data",
+        "ten samples": "not-enough-history",
+    }.get(pattern)
     if pattern in {"constant", "zero"}:
         level = 3.3 if pattern == "constant" else 0.0
         np.testing.assert_allclose(fitted.predict("7D")["shop/odd"], level, atol=1e-12)
@@ -138,4 +163,6 @@ def test_infinities_are_gaps() -> None:
     usage = fleet(3)
     spoilt, gaps = usage.copy(), usage.copy()
     spoilt.iloc[5:9, 0], gaps.iloc[5:9, 0] = np.inf, np.nan
-    pd.testing.assert_frame_equal(Forecaster().fit(spoilt).predict("1D"), Forecaster().fit(gaps).predict("1D"))
+    pd.testing.assert_frame_equal(
+        Forecaster().fit(spoilt).predict("1D"), Forecaster().fit(gaps).predict("1D")
+    )

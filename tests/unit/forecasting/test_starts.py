@@ -13,7 +13,9 @@ from tests.unit.forecasting.conftest import grid
 A_DAY = 288
 
 
-def started(days: int = 14, at: tuple[int, ...] = (3, 7, 11), peak: float = 60.0, seed: int = 0) -> pd.DataFrame:
+def started(
+    days: int = 14, at: tuple[int, ...] = (3, 7, 11), peak: float = 60.0, seed: int = 0
+) -> pd.DataFrame:
     """A service that restarts after two hours' gap and for half an hour uses `peak`, then 10 again."""
     values = np.random.default_rng(seed).normal(10, 0.3, days * A_DAY)
     for day in at:
@@ -39,7 +41,9 @@ def test_steady_state_is_learned_without_startups() -> None:
     usage = started()
     clean = usage.mask(usage > 30)
     spoilt, bare = (Forecaster().fit(frame) for frame in (usage, clean))
-    np.testing.assert_allclose(spoilt.predict("7D", every="1h"), bare.predict("7D", every="1h"), rtol=1e-6)
+    np.testing.assert_allclose(
+        spoilt.predict("7D", every="1h"), bare.predict("7D", every="1h"), rtol=1e-6
+    )
     assert spoilt.predict_peak("7D").loc["shop/it", 0.99] > 55
     assert bare.predict_peak("7D").loc["shop/it", 0.9] < 30
 

@@ -24,7 +24,9 @@ def test_planted_change_point_is_found_within_a_day() -> None:
     found = explained(values)["change_points"]
     assert isinstance(found, list)
     assert len(found) == 1
-    assert abs(found[0] - (pd.Timestamp("2026-01-05", tz="UTC") + pd.Timedelta("17D"))) <= pd.Timedelta("1D")
+    assert abs(
+        found[0] - (pd.Timestamp("2026-01-05", tz="UTC") + pd.Timedelta("17D"))
+    ) <= pd.Timedelta("1D")
 
 
 def test_after_a_change_the_old_level_is_forgotten() -> None:
@@ -42,7 +44,12 @@ def test_noise_and_season_have_no_change_points() -> None:
     hour = np.arange(24 * 28)
     draw = np.random.default_rng(4)
     assert explained(draw.normal(10, 1, len(hour)))["change_points"] == []
-    assert explained(10 + 4 * np.sin(2 * np.pi * hour / 24) + draw.normal(0, 1, len(hour)))["change_points"] == []
+    assert (
+        explained(10 + 4 * np.sin(2 * np.pi * hour / 24) + draw.normal(0, 1, len(hour)))[
+            "change_points"
+        ]
+        == []
+    )
 
 
 def test_planted_leak_with_resets() -> None:
@@ -102,14 +109,23 @@ def test_starts_are_told_apart() -> None:
     for at in (50, 100, 200):
         values[at : at + 3] = np.nan
         values[at + 3] = 20
-    assert explained(values)["starts"] == {"count": 3.0, "startups": 3.0, "hours": 1.0, "peak": 20.0}
+    assert explained(values)["starts"] == {
+        "count": 3.0,
+        "startups": 3.0,
+        "hours": 1.0,
+        "peak": 20.0,
+    }
 
 
 def test_time_to_limit_of_a_ramp() -> None:
     """A ramp reaches its limit when arithmetic says, the upper band before the median."""
     values = 100 + np.arange(24 * 28) / 24 + np.random.default_rng(0).normal(0, 0.3, 24 * 28)
     usage = pd.DataFrame({"shop/it": values, "shop/other": 5 + values * 0}, index=grid(28))
-    found = Forecaster().fit(usage).time_to_limit({"shop/it": 142.0, "shop/other": 9.0, "shop/gone": 1.0})
+    found = (
+        Forecaster()
+        .fit(usage)
+        .time_to_limit({"shop/it": 142.0, "shop/other": 9.0, "shop/gone": 1.0})
+    )
     assert list(found.index) == ["shop/it", "shop/other"]
     expected = usage.index[0] + pd.Timedelta("42D")
     assert abs(found.loc["shop/it", "median"] - expected) < pd.Timedelta("3D")
@@ -141,7 +157,9 @@ def test_known_change_point_hides_what_came_before() -> None:
     usage = fleet(2)
     moved = usage.copy()
     moved.iloc[: 24 * 20, 0] += 100
-    forecast = Forecaster(change_points=(("shop/s0", usage.index[24 * 20]),)).fit(moved).predict("7D")
+    forecast = (
+        Forecaster(change_points=(("shop/s0", usage.index[24 * 20]),)).fit(moved).predict("7D")
+    )
     assert forecast["shop/s0"].to_numpy().max() < 30
 
 
@@ -150,7 +168,9 @@ def test_holidays_teach_only_holidays(usage: pd.DataFrame) -> None:
     holidays = (("2026-01-19", "2026-01-20"), ("2026-02-03", "2026-02-04"))
     quiet = usage.copy()
     quiet.loc["2026-01-19"] = 0.01
-    future = Forecaster(holidays=holidays).fit(quiet).predict("7D").xs(0.5, axis=1, level="quantile")
+    future = (
+        Forecaster(holidays=holidays).fit(quiet).predict("7D").xs(0.5, axis=1, level="quantile")
+    )
     assert future.loc["2026-02-03"].to_numpy().max() < 0.02
     assert future.loc["2026-02-05"].to_numpy().min() > 0.02
 
@@ -158,7 +178,9 @@ def test_holidays_teach_only_holidays(usage: pd.DataFrame) -> None:
 def test_totals_are_coherent(usage: pd.DataFrame) -> None:
     """Totals lie between the largest service and the sum of the services, and hosts are at most as spread as their parts."""
     fitted = Forecaster().fit(usage)
-    placement = {name: f"host{i % 2}" for i, name in enumerate(usage.columns)} | {"shop/gone": "host0"}
+    placement = {name: f"host{i % 2}" for i, name in enumerate(usage.columns)} | {
+        "shop/gone": "host0"
+    }
     sums = totals(fitted, placement, "3D")
     parts = fitted.predict("3D")
     assert sums.attrs["missing"] == ["shop/gone"]

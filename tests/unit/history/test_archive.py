@@ -38,7 +38,9 @@ def block(seed: int = 0, names: int = 5) -> Block:
     """Some rows of random numbers with gaps."""
     values = np.random.default_rng(seed).random((names, 288))
     values[values < 0.1] = np.nan
-    return Block([f"shop/service{index}" for index in range(names)], ["dock1"] * names, [1] * names, values)
+    return Block(
+        [f"shop/service{index}" for index in range(names)], ["dock1"] * names, [1] * names, values
+    )
 
 
 def stored(seed: int = 0, *, final: bool = True) -> StoredDay:
@@ -46,12 +48,13 @@ def stored(seed: int = 0, *, final: bool = True) -> StoredDay:
     return StoredDay(block(seed), final, ("slow store",))
 
 
-def same(one: StoredDay | None, other: StoredDay) -> bool:
+def same(stored_day: StoredDay | None, other: StoredDay) -> bool:
     """Whether both days hold the same, to the bit."""
     return (
-        one is not None
-        and (one.final, one.warnings, one.block.names) == (other.final, other.warnings, other.block.names)
-        and one.block.values.tobytes() == other.block.values.tobytes()
+        stored_day is not None
+        and (stored_day.final, stored_day.warnings, stored_day.block.names)
+        == (other.final, other.warnings, other.block.names)
+        and stored_day.block.values.tobytes() == other.block.values.tobytes()
     )
 
 
@@ -77,7 +80,9 @@ def mounted(folder: Path, *options: str) -> Iterator[Path]:
     st.integers(0, 2**32),
     st.booleans(),
 )
-def test_a_day_reads_back_to_the_bit(tmp_path: Path, rows: list[tuple[str, str, int]], seed: int, final: bool) -> None:
+def test_a_day_reads_back_to_the_bit(
+    tmp_path: Path, rows: list[tuple[str, str, int]], seed: int, final: bool
+) -> None:
     """Any names, any values, NaN and warnings included."""
     bits = np.random.default_rng(seed).integers(0, 2**63, (len(rows), 288)).view(np.float64)
     names, hosts, replicas = ([row[index] for row in rows] for index in range(3))
@@ -135,7 +140,9 @@ def test_an_error_of_the_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
         except StorageError as error:
             print(error)
         """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
     assert "Too many open files" in done.stdout
     assert same(archive.read(*KEY), stored())
 
@@ -149,7 +156,11 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path) -> None:
 
         def fill() -> None:
             for number in range(1, 32):
-                archive.write(*KEY[:4], date(2026, 3, number), StoredDay(block(number, 40), final=True, warnings=()))
+                archive.write(
+                    *KEY[:4],
+                    date(2026, 3, number),
+                    StoredDay(block(number, 40), final=True, warnings=()),
+                )
                 written.append(number)
 
         with pytest.raises(StorageError, match="No space left on device") as caught:
@@ -158,7 +169,10 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path) -> None:
         assert written
         assert not list(folder.rglob("*.tmp"))
         for number in written:
-            assert same(archive.read(*KEY[:4], date(2026, 3, number)), StoredDay(block(number, 40), final=True, warnings=()))
+            assert same(
+                archive.read(*KEY[:4], date(2026, 3, number)),
+                StoredDay(block(number, 40), final=True, warnings=()),
+            )
 
 
 @needs_root
@@ -224,7 +238,9 @@ def test_a_write_interrupted_at_any_moment_leaves_the_old_day_or_the_new(tmp_pat
     dice = random.Random(7)
     for _ in range(4):
         command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout
             process.stdout.readline()
             time.sleep(dice.uniform(0, 0.1))
@@ -254,7 +270,12 @@ def test_sources_are_found_by_name_and_address(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds nothing"):
         archive.find(None)
     first = archive.record(SourceRecord("one", "http://one:9090", "prometheus", 15, {"cpu": "q"}))
-    assert archive.find(None) == archive.find("one") == archive.find("http://me:secret@one:9090/") == first
+    assert (
+        archive.find(None)
+        == archive.find("one")
+        == archive.find("http://me:secret@one:9090/")
+        == first
+    )
     archive.record(SourceRecord("two", "http://two:9090", "prometheus", 15, {}))
     with pytest.raises(InputError, match="holds one, two"):
         archive.find(None)
@@ -263,11 +284,15 @@ def test_sources_are_found_by_name_and_address(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_an_unreadable_record_counts_as_new(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_record_counts_as_new(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A damaged source.json is said and replaced, not fatal."""
     archive = Archive(tmp_path)
     record = archive.record(SourceRecord("one", "http://one", "prometheus", 15, {"cpu": "q"}))
     (tmp_path / "one" / "source.json").write_text('{"format": 1, "na')
     assert archive.sources() == []
     assert "unreadable" in caplog.text
-    assert archive.record(dataclasses.replace(record, queries={"memory": "m"})).queries == {"memory": "m"}
+    assert archive.record(dataclasses.replace(record, queries={"memory": "m"})).queries == {
+        "memory": "m"
+    }

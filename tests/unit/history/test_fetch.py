@@ -55,7 +55,10 @@ def metrics_server(
             data = {"resultType": "vector", "result": [{"metric": {}, "value": [0, str(value)]}]}
         elif parts.path.endswith("/query_range"):
             times = range(int(query["start"]), int(query["end"]) + 1, int(query["step"]))
-            row = {"metric": {"name": "shop-web-1", "instance": "dock1:1"}, "values": [[at, str(at % 977)] for at in times]}
+            row = {
+                "metric": {"name": "shop-web-1", "instance": "dock1:1"},
+                "values": [[at, str(at % 977)] for at in times],
+            }
             data = {"resultType": "matrix", "result": [row]}
         envelope["data"] = data
         if parts.path.endswith("/query_range"):
@@ -75,13 +78,17 @@ def fetched(settings: Settings, days: int = 2, *, now: float = LATER) -> Any:
     """Bring the archive up to date as if it were `now`."""
     source = PrometheusSource(settings.prometheus)
     window = {"start": START, "end": START + pd.Timedelta(days=days)}
-    return fetch(source, Archive(settings.archive.path), settings, **window, signals=WANTED, now=lambda: now)
+    return fetch(
+        source, Archive(settings.archive.path), settings, **window, signals=WANTED, now=lambda: now
+    )
 
 
 @pytest.mark.parametrize("said", [{"warnings": ["slow store"]}, {"isPartial": True}])
 def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[str, Any]) -> None:
     """A partial answer is shown with its warning and never becomes final."""
-    with web(metrics_server(lambda envelope, number: envelope.update(said) if number == 0 else None)) as server:
+    with web(
+        metrics_server(lambda envelope, number: envelope.update(said) if number == 0 else None)
+    ) as server:
         settings = settings_for(server.url, tmp_path)
         done = fetched(settings)
         assert (done.asked, len(done.warnings)) == (2, 1)
@@ -95,7 +102,9 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
 
 def test_an_empty_day_is_asked_again(tmp_path: Path) -> None:
     """What is empty today may come tomorrow: nothing is stored for it, and nothing stored is lost to it."""
-    empty = lambda envelope, number: envelope["data"].update(result=[]) if number in {0, 2} else None  # noqa: E731 - one line, used once
+    empty = lambda envelope, number: (
+        envelope["data"].update(result=[]) if number in {0, 2} else None
+    )
     with web(metrics_server(empty)) as server:
         settings = settings_for(server.url, tmp_path)
         assert (fetched(settings).asked, len(list(tmp_path.rglob("*.parquet")))) == (2, 1)
@@ -106,7 +115,9 @@ def test_an_empty_day_is_asked_again(tmp_path: Path) -> None:
 
 def test_a_cut_answer_stops_the_fetch_and_keeps_the_days_before(tmp_path: Path) -> None:
     """The next run asks only for what is missing."""
-    with web(metrics_server(lambda envelope, number: envelope.clear() if number == 2 else None)) as server:
+    with web(
+        metrics_server(lambda envelope, number: envelope.clear() if number == 2 else None)
+    ) as server:
         settings = override(settings_for(server.url, tmp_path), "prometheus__max_in_flight", 1)
         with pytest.raises(BadAnswer):
             fetched(settings, 4)
@@ -115,7 +126,9 @@ def test_a_cut_answer_stops_the_fetch_and_keeps_the_days_before(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ahead", [-40 * 3600.0, 40 * 3600.0])
-def test_the_servers_clock_decides_which_days_are_over(tmp_path: Path, ahead: float, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_servers_clock_decides_which_days_are_over(
+    tmp_path: Path, ahead: float, caplog: pytest.LogCaptureFixture
+) -> None:
     """A machine whose clock is days off must not take a running day for a finished one."""
     with web(metrics_server(ahead=ahead)) as server:
         settings = settings_for(server.url, tmp_path)
@@ -146,7 +159,9 @@ def test_an_interrupted_fetch_loses_nothing_and_ends_at_once(tmp_path: Path) -> 
 
     with web(slow) as server:
         command = [sys.executable, "-c", textwrap.dedent(code), server.url, tmp_path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as process:
             deadline = time.monotonic() + 30
             while len(server.seen) < 16 and time.monotonic() < deadline:
                 time.sleep(0.05)
@@ -160,9 +175,9 @@ def test_an_interrupted_fetch_loses_nothing_and_ends_at_once(tmp_path: Path) -> 
 
 
 blocks = st.lists(st.sampled_from("abc"), unique=True).flatmap(
-    lambda names: arrays(np.float64, (len(names), 4), elements=st.sampled_from([np.nan, 1.0, 2.0])).map(
-        lambda values: Block(sorted(names), ["h"] * len(names), [1] * len(names), values)
-    )
+    lambda names: arrays(
+        np.float64, (len(names), 4), elements=st.sampled_from([np.nan, 1.0, 2.0])
+    ).map(lambda values: Block(sorted(names), ["h"] * len(names), [1] * len(names), values))
 )
 
 
@@ -173,4 +188,6 @@ def test_a_new_day_adds_to_the_old_and_wins(new: Block, old: Block) -> None:
     for name in {*new.names, *old.names}:
         ours = new.values[new.names.index(name)] if name in new.names else np.full(4, np.nan)
         theirs = old.values[old.names.index(name)] if name in old.names else np.full(4, np.nan)
-        np.testing.assert_array_equal(both.values[both.names.index(name)], np.where(np.isnan(ours), theirs, ours))
+        np.testing.assert_array_equal(
+            both.values[both.names.index(name)], np.where(np.isnan(ours), theirs, ours)
+        )

@@ -20,7 +20,10 @@ rows = arrays(np.float64, (POINTS, 3), elements=st.sampled_from([np.nan, 1.0, 2.
 
 def history(values: np.ndarray, names: list[str], **more: np.ndarray) -> History:
     """A day of hourly memory, and of other signals by name."""
-    frames = {Signal(name): usage_frame(data, names, int(START.timestamp()), 3600) for name, data in more.items()}
+    frames = {
+        Signal(name): usage_frame(data, names, int(START.timestamp()), 3600)
+        for name, data in more.items()
+    }
     frames[Signal.MEMORY] = usage_frame(values, names, int(START.timestamp()), 3600)
     return History(frames, START, START + pd.Timedelta("1D"), pd.Timedelta("1h"), "test")
 
@@ -44,13 +47,17 @@ def test_quality_is_what_counting_by_hand_gives(values: np.ndarray) -> None:
 
 
 @given(rows, rows)
-def test_a_limit_counts_when_it_was_seen_shortly_before_the_last_sample(usage: np.ndarray, limits: np.ndarray) -> None:
+def test_a_limit_counts_when_it_was_seen_shortly_before_the_last_sample(
+    usage: np.ndarray, limits: np.ndarray
+) -> None:
     """What was lifted earlier or set after the service's end is not in force."""
     found = history(usage, ["a", "b", "c"], memory_limit=limits).limits("memory")
     for name, used, limit in zip("abc", usage.T, limits.T, strict=True):
         known = np.flatnonzero(~np.isnan(used))
         last = known[-1] if len(known) else -99
-        recent = [value for value in limit[max(last - 2, 0) : max(last + 1, 0)] if not np.isnan(value)]
+        recent = [
+            value for value in limit[max(last - 2, 0) : max(last + 1, 0)] if not np.isnan(value)
+        ]
         assert found[name] == recent[-1] if recent else np.isnan(found[name])
 
 

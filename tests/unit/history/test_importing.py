@@ -32,9 +32,13 @@ def settings(tmp_path: Path) -> Settings:
     return override(Settings(), "archive__path", tmp_path / "archive")
 
 
-def frame(freq: str = "5min", days: int = 2, services: tuple[str, ...] = ("shop/web", "shop/db")) -> pd.DataFrame:
+def frame(
+    freq: str = "5min", days: int = 2, services: tuple[str, ...] = ("shop/web", "shop/db")
+) -> pd.DataFrame:
     """A usage frame."""
-    index = pd.date_range(START, periods=days * int(pd.Timedelta("1D") / pd.Timedelta(freq)), freq=freq, name="time")
+    index = pd.date_range(
+        START, periods=days * int(pd.Timedelta("1D") / pd.Timedelta(freq)), freq=freq, name="time"
+    )
     values = np.random.default_rng(3).integers(1, 10**9, (len(index), len(services))).astype(float)
     return pd.DataFrame(values, index=index, columns=list(services))
 
@@ -59,7 +63,9 @@ def written(file: Path, table: pd.DataFrame) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_frame_on_the_grid_reads_back_unchanged(tmp_path: Path, settings: Settings, suffix: str) -> None:
+def test_a_frame_on_the_grid_reads_back_unchanged(
+    tmp_path: Path, settings: Settings, suffix: str
+) -> None:
     """Both formats; days before and after are absent."""
     table = frame()
     done = imported(written(tmp_path / f"usage{suffix}", table), settings)
@@ -96,7 +102,9 @@ def test_times_in_every_spelling_are_utc(tmp_path: Path, settings: Settings, for
 
 
 @given(st.sampled_from(["memory", "cpu", "memory_limit"]), st.integers(0, 2**32))
-def test_finer_samples_are_brought_to_the_step(tmp_path_factory: pytest.TempPathFactory, signal: str, seed: int) -> None:
+def test_finer_samples_are_brought_to_the_step(
+    tmp_path_factory: pytest.TempPathFactory, signal: str, seed: int
+) -> None:
     """The maximum of memory and limits, the mean of CPU, over the step that ends at each grid point."""
     folder = tmp_path_factory.mktemp("finer")
     settings = override(Settings(), "archive__path", folder)
@@ -113,7 +121,11 @@ def test_finer_samples_are_brought_to_the_step(tmp_path_factory: pytest.TempPath
         stored = archive.read("import", Signal(signal), "import", step, day.date())
         if stored:
             offset = (day - START) // pd.Timedelta(seconds=step)
-            found |= {offset + slot: value for slot, value in enumerate(stored.block.values[0]) if not np.isnan(value)}
+            found |= {
+                offset + slot: value
+                for slot, value in enumerate(stored.block.values[0])
+                if not np.isnan(value)
+            }
     assert found == pytest.approx(want.to_dict())
 
 
@@ -121,7 +133,9 @@ def test_a_second_import_adds_to_days_that_are_there(tmp_path: Path, settings: S
     """Other services, other hours of a day and another signal join; what both have is the later file's."""
     table = frame(days=1)
     imported(written(tmp_path / "a.csv", table.iloc[:200]), settings)
-    imported(written(tmp_path / "b.csv", table.iloc[100:].assign(**{"shop/new": 5.0}) * 2), settings)
+    imported(
+        written(tmp_path / "b.csv", table.iloc[100:].assign(**{"shop/new": 5.0}) * 2), settings
+    )
     imported(written(tmp_path / "c.csv", table / 1e9), settings, "cpu")
     history = opened(settings)
     expected = pd.concat([table.iloc[:100], table.iloc[100:] * 2])["shop/web"]
@@ -139,7 +153,9 @@ def test_what_can_be_mended_is_mended_and_said(tmp_path: Path, settings: Setting
     )
     done = imported(file, settings)
     assert len(done.notes) == 3
-    assert opened(settings).memory["shop/web"].dropna().to_dict() == {START + pd.Timedelta("10min"): 7.0}
+    assert opened(settings).memory["shop/web"].dropna().to_dict() == {
+        START + pd.Timedelta("10min"): 7.0
+    }
 
 
 @pytest.mark.parametrize(
@@ -153,17 +169,25 @@ def test_what_can_be_mended_is_mended_and_said(tmp_path: Path, settings: Setting
         ("time,a\n,1\n2026-03-02,1\n", "empty time"),
         ("row,a\n0,1\n1,2\n", "no Unix time"),
         ("ms,a\n1772409600000,1\n", "no Unix time"),
-        ("time,a\n2026-03-02,1\n2026-03-03,lots\n", "'lots' in the column 'standalone/a' at 2026-03-03 00:00 is no number"),
+        (
+            "time,a\n2026-03-02,1\n2026-03-03,lots\n",
+            "'lots' in the column 'standalone/a' at 2026-03-03 00:00 is no number",
+        ),
         ("time,a\n2026-03-02,512m\n", "'512m'"),
         ("time,a\n2026-03-02,True\n", "holds no numbers"),
-        ("time,a\n2026-03-02,-1\n", "-1 in the column 'standalone/a' at 2026-03-02 00:00 is negative"),
+        (
+            "time,a\n2026-03-02,-1\n",
+            "-1 in the column 'standalone/a' at 2026-03-02 00:00 is negative",
+        ),
         ("time,a, a\n2026-03-02,1,2\n", "two columns for standalone/a"),
         ("a,b\n1,2,3,4\n5\n", ""),
         ("PAR1 and then nothing of the kind", "Parquet"),
         ("\udcff\udcfe", "no usage frame"),
     ],
 )
-def test_what_is_no_usage_frame_is_refused_on_one_line(tmp_path: Path, settings: Settings, text: str, said: str) -> None:
+def test_what_is_no_usage_frame_is_refused_on_one_line(
+    tmp_path: Path, settings: Settings, text: str, said: str
+) -> None:
     """The message names the file, the cell and the cause; nothing is stored."""
     file = tmp_path / "usage.csv"
     file.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -64,15 +64,21 @@ def test_the_compose_files_agree_with_the_table() -> None:
             memory = service.get("deploy", {}).get("resources", {}).get("limits", {}).get("memory")
             expected = next(each for each in FLEET if each.key == f"{content['name']}/{name}")
             assert (parse_memory(memory) // 1024**2 if memory else None) == expected.memory_limit
-        subprocess.run([str(compose), "-f", str(file), "config", "--quiet"], check=True, capture_output=True)
+        subprocess.run(
+            [str(compose), "-f", str(file), "config", "--quiet"], check=True, capture_output=True
+        )
     assert found == {service.key for service in FLEET}
     assert ports["8080"] == 5
 
 
 def test_made_again_byte_for_byte(tmp_path: Path) -> None:
     """The generator is deterministic, and the bundled files are what it makes."""
-    first = {path.relative_to(tmp_path / "a"): path.read_bytes() for path in make_sample(tmp_path / "a")}
-    second = {path.relative_to(tmp_path / "b"): path.read_bytes() for path in make_sample(tmp_path / "b")}
+    first = {
+        path.relative_to(tmp_path / "a"): path.read_bytes() for path in make_sample(tmp_path / "a")
+    }
+    second = {
+        path.relative_to(tmp_path / "b"): path.read_bytes() for path in make_sample(tmp_path / "b")
+    }
     kept = {name: (bundled("data/sample") / name).read_bytes() for name in first}
     assert first == second == kept
 
@@ -81,7 +87,10 @@ def test_windows_outside_the_sample_are_refused() -> None:
     """There is nothing before its start and after its end."""
     with pytest.raises(NoHistory, match="covers 2026-10-19 to 2026-11-23"):
         load_sample(SAMPLE_END, SAMPLE_END + pd.Timedelta("7D"))
-    assert load_sample(SAMPLE_START - pd.Timedelta("7D"), SAMPLE_START + pd.Timedelta("1D")).start == SAMPLE_START
+    assert (
+        load_sample(SAMPLE_START - pd.Timedelta("7D"), SAMPLE_START + pd.Timedelta("1D")).start
+        == SAMPLE_START
+    )
 
 
 def test_who_comes_later_is_not_there_yet() -> None:

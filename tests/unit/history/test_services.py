@@ -22,7 +22,12 @@ rows = arrays(np.float64, (4, POINTS), elements=st.one_of(st.just(np.nan), st.fl
 
 
 def container(
-    number: int = 1, *, project: str = "shop", service: str = "web", host: str = "dock1:8080", **more: str
+    number: int = 1,
+    *,
+    project: str = "shop",
+    service: str = "web",
+    host: str = "dock1:8080",
+    **more: str,
 ) -> dict[str, str]:
     """Labels of a Compose container."""
     return {
@@ -44,7 +49,12 @@ def merged(labels: list[dict[str, str]], values: Any, signal: Signal = Signal.ME
 @given(rows)
 def test_the_worst_replica_stands_for_the_service(values: np.ndarray) -> None:
     """At each moment the value is the maximum over replicas on all hosts, NaN only where all are."""
-    labels = [container(1), container(2), container(3, host="dock2:8080"), container(1, host="dock2:8080")]
+    labels = [
+        container(1),
+        container(2),
+        container(3, host="dock2:8080"),
+        container(1, host="dock2:8080"),
+    ]
     block = merged(labels, values)
     assert block.names == ["shop/web"]
     assert block.hosts == ["dock1,dock2"]
@@ -56,9 +66,13 @@ def test_the_worst_replica_stands_for_the_service(values: np.ndarray) -> None:
 def test_the_order_of_series_does_not_matter(values: np.ndarray) -> None:
     """The server promises no order."""
     labels = [container(1), container(2), container(1, service="db"), container(1, project="a")]
-    one, other = merged(labels, values), merged(labels[::-1], values[::-1])
-    assert (one.names, one.hosts, one.replicas) == (other.names, other.hosts, other.replicas)
-    np.testing.assert_array_equal(one.values, other.values)
+    result, other = merged(labels, values), merged(labels[::-1], values[::-1])
+    assert (result.names, result.hosts, result.replicas) == (
+        other.names,
+        other.hosts,
+        other.replicas,
+    )
+    np.testing.assert_array_equal(result.values, other.values)
 
 
 def test_a_recreated_container_counts_once_while_both_ids_are_seen() -> None:
@@ -101,7 +115,9 @@ def test_the_same_series_twice_counts_once(signal: Signal) -> None:
 
 def test_events_of_replicas_are_added_up() -> None:
     """Two replicas that restart once each are two restarts."""
-    block = merged([container(1), container(2)], [[1, 0, np.nan], [1, np.nan, np.nan]], Signal.RESTARTS)
+    block = merged(
+        [container(1), container(2)], [[1, 0, np.nan], [1, np.nan, np.nan]], Signal.RESTARTS
+    )
     np.testing.assert_array_equal(block.values, [[2, 0, np.nan]])
 
 
@@ -123,11 +139,22 @@ def test_without_compose_labels_the_name_tells_the_service(name: str, service: s
 
 
 @pytest.mark.parametrize(
-    "odd", ["<script>alert(1)</script>", "a/b//c", 'it\'s "quoted"', "x" * 300, "käse 🧀", "new\nline", "a,b"]
+    "odd",
+    [
+        "<script>alert(1)</script>",
+        "a/b//c",
+        'it\'s "quoted"',
+        "x" * 300,
+        "käse 🧀",
+        "new\nline",
+        "a,b",
+    ],
 )
 def test_odd_names_pass_unchanged(odd: str) -> None:
     """A name is data: nothing in it is interpreted, cut or lost."""
-    block = merged([container(service=odd), {"name": odd, "instance": "dock1:8080"}], [[1.0], [2.0]])
+    block = merged(
+        [container(service=odd), {"name": odd, "instance": "dock1:8080"}], [[1.0], [2.0]]
+    )
     assert block.names == sorted([f"shop/{odd}", f"standalone/{odd}"])
     assert ServiceKey.parse(f"shop/{odd}") == ServiceKey("shop", odd)
 
@@ -143,4 +170,7 @@ def test_hosts_cores_and_targets_have_their_own_names() -> None:
 
 def test_an_empty_answer_is_an_empty_block() -> None:
     """No series, no rows, but still the grid."""
-    assert merge(Answer([], np.empty((0, 4))), CATALOGUE[Signal.CPU], IDENTITY).values.shape == (0, 4)
+    assert merge(Answer([], np.empty((0, 4))), CATALOGUE[Signal.CPU], IDENTITY).values.shape == (
+        0,
+        4,
+    )

@@ -15,25 +15,35 @@ from capacity.settings import IdentitySettings
 
 IDENTITY = IdentitySettings()
 QUERIES = [
-    pytest.param(query, id=f"{entry.signal}-{index}") for entry in CATALOGUE.values() for index, query in enumerate(entry.queries)
+    pytest.param(query, id=f"{entry.signal}-{index}")
+    for entry in CATALOGUE.values()
+    for index, query in enumerate(entry.queries)
 ]
 
 
 def test_every_signal_has_an_entry() -> None:
     """The catalogue is complete and each entry knows its own name."""
     assert set(CATALOGUE) == set(Signal)
-    assert all(entry.signal is signal and entry.text and entry.queries for signal, entry in CATALOGUE.items())
+    assert all(
+        entry.signal is signal and entry.text and entry.queries
+        for signal, entry in CATALOGUE.items()
+    )
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
     """What a query cannot do without is what it mentions, no more and no less."""
     text = render(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
-    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(query.metrics)  # type: ignore[attr-defined]  # parametrised with queries
+    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(
+        query.metrics
+    )  # type: ignore[attr-defined]  # parametrised with queries
     assert "$" not in text
 
 
-@given(st.sampled_from(sorted(known_metrics())), st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True))
+@given(
+    st.sampled_from(sorted(known_metrics())),
+    st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True),
+)
 def test_a_renamed_metric_is_renamed_everywhere(metric: str, other: str) -> None:
     """A server's own name takes the place of the usual one, in the query and in what must be present."""
     for entry in CATALOGUE.values():

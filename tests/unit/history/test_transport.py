@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 import trustme
 
-from capacity.errors import BadAnswer, CapacityError, Denied, QueryRefused, SettingsError, SourceError, Unreachable
+from capacity.errors import (
+    BadAnswer,
+    CapacityError,
+    Denied,
+    QueryRefused,
+    SettingsError,
+    SourceError,
+    Unreachable,
+)
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.settings import PrometheusSettings
 from tests.fixtures.servers import free_port
@@ -20,14 +28,20 @@ from tests.fixtures.web_server import EMPTY, Answer, web
 
 SECRET = "hunter2-and-more"
 HTML = {"Content-Type": "text/html; charset=utf-8"}
-TIMED_OUT = json.dumps({"status": "error", "errorType": "timeout", "error": "query timed out in expression evaluation"}).encode()
-BAD_QUERY = json.dumps({"status": "error", "errorType": "bad_data", "error": "1:5: parse error: no"}).encode()
+TIMED_OUT = json.dumps(
+    {"status": "error", "errorType": "timeout", "error": "query timed out in expression evaluation"}
+).encode()
+BAD_QUERY = json.dumps(
+    {"status": "error", "errorType": "bad_data", "error": "1:5: parse error: no"}
+).encode()
 ASKED = Range("up", 0, 300, 12)
 
 
 def source(url: str, **settings: Any) -> PrometheusSource:
     """A source with quick retries."""
-    return PrometheusSource(PrometheusSettings(url=url, **{"attempts": 3, "read_timeout": 5, **settings}))
+    return PrometheusSource(
+        PrometheusSettings(url=url, **{"attempts": 3, "read_timeout": 5, **settings})
+    )
 
 
 def ask(url: str, **settings: Any) -> bytes:
@@ -42,7 +56,11 @@ def failure(url: str, **settings: Any) -> SourceError:
         ask(url, **settings)
     assert caught.value.hint
     assert "\n" not in str(caught.value)
-    assert "127.0.0.1" in str(caught.value) or "localhost" in str(caught.value) or ".invalid" in str(caught.value)
+    assert (
+        "127.0.0.1" in str(caught.value)
+        or "localhost" in str(caught.value)
+        or ".invalid" in str(caught.value)
+    )
     assert SECRET not in repr(caught.value) + str(caught.value)
     return caught.value
 
@@ -92,7 +110,9 @@ def test_a_query_error_is_shown_in_the_servers_words(status: int) -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_may_help_is_tried_again(status: int) -> None:
     """A server that recovers gives its answer; one that does not is unavailable after as many attempts as set."""
-    with web(lambda number, _: Answer(status, b"later", HTML) if number < 2 else Answer()) as server:
+    with web(
+        lambda number, _: Answer(status, b"later", HTML) if number < 2 else Answer()
+    ) as server:
         assert ask(server.url) == EMPTY
         assert len(server.seen) == 3
     with web(lambda *_: Answer(status, b"later", HTML)) as server:
@@ -102,7 +122,9 @@ def test_what_may_help_is_tried_again(status: int) -> None:
 
 def test_retry_after_is_respected() -> None:
     """A server that says how long it wants to be left alone is left alone."""
-    with web(lambda number, _: Answer(429, b"", {"Retry-After": "1"}) if not number else Answer()) as server:
+    with web(
+        lambda number, _: Answer(429, b"", {"Retry-After": "1"}) if not number else Answer()
+    ) as server:
         began = time.monotonic()
         assert ask(server.url) == EMPTY
         assert time.monotonic() - began >= 1
@@ -112,7 +134,9 @@ def test_a_web_page_is_no_answer() -> None:
     """A proxy's login page with status 200 is told from data."""
     with web(lambda *_: Answer(200, b"<html>Sign in</html>", HTML)) as server:
         assert "web page" in str(failure(server.url))
-    with web(lambda *_: Answer(404, b"<html><body>\n<h1>No\nsuch  page</h1></body></html>", HTML)) as server:
+    with web(
+        lambda *_: Answer(404, b"<html><body>\n<h1>No\nsuch  page</h1></body></html>", HTML)
+    ) as server:
         error = failure(server.url)
         assert isinstance(error, BadAnswer)
         assert "404: No such page" in str(error)
@@ -123,7 +147,9 @@ def test_a_redirect_is_not_followed() -> None:
     with web(lambda *_: Answer()) as other:
         target = {"Location": f"{other.url}/login?next={SECRET}"}
         with web(lambda *_: Answer(302, b"", target)) as server:
-            assert f"redirects to {other.url}/login." in str(failure(server.url, headers={"X-Key": SECRET}))
+            assert f"redirects to {other.url}/login." in str(
+                failure(server.url, headers={"X-Key": SECRET})
+            )
         assert not other.seen
 
 
@@ -194,7 +220,15 @@ def test_a_client_certificate_is_shown(authority: tuple[trustme.CA, Path], tmp_p
     mine.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     mine.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
     with web(lambda *_: Answer(), tls(made, client=True)) as server:
-        assert ask(server.url, ca_file=file, client_cert=tmp_path / "cert.pem", client_key=tmp_path / "key.pem") == EMPTY
+        assert (
+            ask(
+                server.url,
+                ca_file=file,
+                client_cert=tmp_path / "cert.pem",
+                client_key=tmp_path / "key.pem",
+            )
+            == EMPTY
+        )
         assert ask(server.url, ca_file=file, client_cert=tmp_path / "both.pem") == EMPTY
         error = failure(server.url, ca_file=file)
         assert isinstance(error, Unreachable)
@@ -208,7 +242,9 @@ def test_a_certificate_that_is_not_there_is_a_settings_error(tmp_path: Path, set
 
 
 @pytest.mark.parametrize("setting", ["ca_file", "client_cert"])
-def test_a_certificate_that_is_none_is_one_line(authority: tuple[trustme.CA, Path], tmp_path: Path, setting: str) -> None:
+def test_a_certificate_that_is_none_is_one_line(
+    authority: tuple[trustme.CA, Path], tmp_path: Path, setting: str
+) -> None:
     """A file that holds something else, or vanishes later, is no traceback."""
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")
@@ -266,7 +302,10 @@ def test_a_token_file_is_read_at_every_request(tmp_path: Path) -> None:
         list(rotated.ranges([ASKED]))
         file.write_text("second\n")
         list(rotated.ranges([ASKED]))
-        assert [headers["Authorization"] for headers in server.seen] == ["Bearer first", "Bearer second"]
+        assert [headers["Authorization"] for headers in server.seen] == [
+            "Bearer first",
+            "Bearer second",
+        ]
         for spoil in (lambda: file.write_text(""), file.unlink):
             spoil()
             with pytest.raises(SettingsError, match="token"):
@@ -288,7 +327,9 @@ def test_no_more_queries_are_in_flight_than_allowed() -> None:
     with web(lambda *_: Answer(seconds=0.05)) as server:
         for allowed in (1, 2, 3):
             server.at_once = 0
-            assert [query for query, _ in source(server.url, max_in_flight=allowed).ranges(asked)] == asked
+            assert [
+                query for query, _ in source(server.url, max_in_flight=allowed).ranges(asked)
+            ] == asked
             assert server.at_once == allowed
 
 
@@ -333,14 +374,25 @@ def test_requests_are_counted_with_their_repetitions() -> None:
 )
 def test_the_kind_of_server_is_told_by_its_build(data: Any, kind: str) -> None:
     """What does not say is `compatible`."""
-    with web(lambda *_: Answer(body=json.dumps({"status": "success", "data": data}).encode())) as server:
+    with web(
+        lambda *_: Answer(body=json.dumps({"status": "success", "data": data}).encode())
+    ) as server:
         assert source(server.url).kind() == kind
     with web(lambda *_: Answer(404, b"not found", {"Content-Type": "text/plain"})) as server:
         assert source(server.url).kind() == "compatible"
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"{}", b"null", b"7", b'{"status":"success","data":{"a":1}}', b"\xff", b'{"status":"success"}']
+    "body",
+    [
+        b"[]",
+        b"{}",
+        b"null",
+        b"7",
+        b'{"status":"success","data":{"a":1}}',
+        b"\xff",
+        b'{"status":"success"}',
+    ],
 )
 def test_nonsense_in_place_of_metadata_is_a_bad_answer(body: bytes) -> None:
     """No question ends in anything but an error of ours."""

@@ -15,7 +15,8 @@ from tests.fixtures.paths import ROOT
 def test_the_compose_file_is_what_was_planned() -> None:
     """10499 to 8080, 512 MB, half a core, socket and rules read-only, a health check, and a webhook."""
     project = load_project(
-        [bundled("data/compose.monitor.yaml")], environment={"MONITOR_TOKEN": "x", "ALERT_WEBHOOK": "http://a/b"}
+        [bundled("data/compose.monitor.yaml")],
+        environment={"MONITOR_TOKEN": "x", "ALERT_WEBHOOK": "http://a/b"},
     )
     monitor = project.services["compliance-monitor"]
     assert monitor.resources.memory == 512 * 2**20
@@ -40,5 +41,8 @@ def test_the_image_installs_the_extra_alone() -> None:
     assert (ROOT / "requirements" / "monitor.txt").is_file()
     assert re.search(r"^USER 10499", text, re.MULTILINE)
     requirements = (ROOT / "requirements" / "monitor.txt").read_text(encoding="utf-8")
-    assert all(f"{name}==" in requirements for name in ("starlette", "uvicorn", "prometheus-client", "docker", "pandas"))
+    assert all(
+        f"{name}==" in requirements
+        for name in ("starlette", "uvicorn", "prometheus-client", "docker", "pandas")
+    )
     assert "--hash=" in requirements

@@ -70,7 +70,10 @@ def test_everything_is_served(project: Path) -> None:
         assert "http://" not in page
         assert "shop/web" in page
         metrics = client.get("/metrics").text
-        assert 'capacity_compliance_findings{rule="CAP004",severity="critical",status="fail"} 2.0' in metrics
+        assert (
+            'capacity_compliance_findings{rule="CAP004",severity="critical",status="fail"} 2.0'
+            in metrics
+        )
         assert "capacity_data_age_seconds" in metrics
         findings = client.get("/api/v1/findings").json()
         assert findings["report"]["score"] < 1
@@ -78,7 +81,12 @@ def test_everything_is_served(project: Path) -> None:
         assert client.get("/api/v1/services").json()["services"]["shop/web"]["failing"]
         assert client.get("/api/v1/plan").json()["ports"][0]["old"] == 8080
         document = client.get("/api/v1/openapi.json").json()
-        assert {*document["paths"]} == {"/api/v1/findings", "/api/v1/services", "/api/v1/plan", "/api/v1/alerts"}
+        assert {*document["paths"]} == {
+            "/api/v1/findings",
+            "/api/v1/services",
+            "/api/v1/plan",
+            "/api/v1/alerts",
+        }
 
 
 def test_every_answer_carries_the_security_headers(project: Path) -> None:
@@ -92,7 +100,9 @@ def test_every_answer_carries_the_security_headers(project: Path) -> None:
 
 def test_credentials_are_asked_for(project: Path) -> None:
     """Token or basic authentication; only the health check is open."""
-    with TestClient(make_app(watch(project, token="s3cret", username="ann", password="pass"))) as client:
+    with TestClient(
+        make_app(watch(project, token="s3cret", username="ann", password="pass"))
+    ) as client:
         assert client.get("/").status_code == 401
         assert client.post("/api/v1/alerts", json={"alerts": []}).status_code == 401
         assert client.get("/health").status_code in {200, 503}
@@ -137,7 +147,11 @@ def test_no_more_than_so_many_at_once(project: Path) -> None:
         assert client.get("/metrics").status_code == 200
 
 
-@given(st.one_of(st.binary(max_size=300), st.text().map(str.encode), st.just(b'{"alerts": [{"labels": 3}]}')))
+@given(
+    st.one_of(
+        st.binary(max_size=300), st.text().map(str.encode), st.just(b'{"alerts": [{"labels": 3}]}')
+    )
+)
 def test_any_webhook_body_gets_an_answer(body: bytes) -> None:
     """200 for Alertmanager's, 400 for everything else; never a failure, never a probe by accident."""
     made = Watch(Watched(Settings(), (), engine=False))
@@ -194,7 +208,9 @@ def test_findings_link_to_their_runbooks(project: Path) -> None:
         assert (page.status_code, "<h4>How to mend</h4>" in page.text) == (200, True)
         assert client.get("/runbooks/CAP999").status_code == 404
         findings = client.get("/api/v1/findings").json()["report"]["findings"]
-    assert {one["runbook"] for one in findings if one["rule"] == "CAP004"} == {"https://monitor.example/runbooks/CAP004"}
+    assert {finding["runbook"] for finding in findings if finding["rule"] == "CAP004"} == {
+        "https://monitor.example/runbooks/CAP004"
+    }
     assert made.watched.runbooks == "https://monitor.example/runbooks/{code}"
 
 
@@ -203,7 +219,7 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     rules = load_rules(["house"])
     at = datetime(2026, 11, 23, tzinfo=UTC)
     report = evaluate(rules, collect.from_files([project]), (), today=date(2026, 11, 23))
-    firing = {(one.rule.id, one.subject): one for one in report.failing()}
+    firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
     active: dict[Any, Any] = {}
     new, mended = messages(firing, active, at, "")
     assert not mended
@@ -260,27 +276,55 @@ def test_a_webhook_that_fails_is_asked_again(project: Path) -> None:
             made.notifier.work()
         assert len(bodies) == waiting
         assert made.notifier.failed == 2
-        assert [body["groupLabels"]["rule"] for body in bodies] == sorted(body["groupLabels"]["rule"] for body in bodies)
+        assert [body["groupLabels"]["rule"] for body in bodies] == sorted(
+            body["groupLabels"]["rule"] for body in bodies
+        )
 
 
 def test_as_a_process(project: Path, tmp_path: Path) -> None:
     """`capacity monitor` answers, tells its webhook what is mended, and ends on SIGTERM; a taken port is one line."""
     port = free_port()
     with webhook(0) as (address, bodies):
-        command = [sys.executable, "-m", "capacity", "monitor", str(project), "--no-engine", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "capacity",
+            "monitor",
+            str(project),
+            "--no-engine",
+            "--port",
+            str(port),
+        ]
         more = {"ALERT_WEBHOOK": address, "CAPACITY_MONITOR__INTERVAL": "1"}
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path / "archive", **more), stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(tmp_path / "archive", **more),
+            stderr=subprocess.PIPE,
+        )
         try:
             base = f"http://127.0.0.1:{port}"
             wait_for(lambda: _healthy(base), "the monitor")
-            wait_for(lambda: any(body["groupLabels"]["rule"] == "CAP004" for body in bodies) or None, "the first alert")
+            wait_for(
+                lambda: any(body["groupLabels"]["rule"] == "CAP004" for body in bodies) or None,
+                "the first alert",
+            )
             again = subprocess.run(
-                command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False, timeout=60
+                command,
+                cwd=tmp_path,
+                env=environment(tmp_path),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
             )
             assert again.returncode == 1
             assert "Cannot listen" in again.stderr
             (project / "compose.yaml").write_text(COMPOSE.replace("8080:80", "10080:80", 1))
-            wait_for(lambda: any(body["status"] == "resolved" for body in bodies) or None, "the resolved alert")
+            wait_for(
+                lambda: any(body["status"] == "resolved" for body in bodies) or None,
+                "the resolved alert",
+            )
             process.terminate()
             process.wait(15)
             assert process.returncode in {0, -15}

@@ -17,14 +17,19 @@ from capacity.operations._redact import redact, redact_lines
 from capacity.operations._restarts.causes import diagnose, load_causes
 
 CAUSES = load_causes()
-EXAMPLES = {entry["cause"]: entry["example"] for entry in YAML(typ="safe").load(bundled("data/restart_causes.yaml"))["causes"]}
-SECRETS = st.text(string.ascii_letters + string.digits + "._~+/-!$%^*(),;&@#", min_size=9, max_size=40).map(
+EXAMPLES = {
+    entry["cause"]: entry["example"]
+    for entry in YAML(typ="safe").load(bundled("data/restart_causes.yaml"))["causes"]
+}
+SECRETS = st.text(
+    string.ascii_letters + string.digits + "._~+/-!$%^*(),;&@#", min_size=9, max_size=40
+).map(lambda text: "Zq" + text)
+URL_SECRETS = st.text(string.ascii_letters + string.digits + "._~-!$", min_size=9, max_size=40).map(
     lambda text: "Zq" + text
 )
-URL_SECRETS = st.text(string.ascii_letters + string.digits + "._~-!$", min_size=9, max_size=40).map(lambda text: "Zq" + text)
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda one: one.cause)
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda case: case.cause)
 def test_a_pattern_fits_its_own_example_and_no_other(cause: object) -> None:
     """Each example is diagnosed as its own cause, and by one pattern only."""
     fitting = {name for name, example in EXAMPLES.items() if cause.pattern.search(example)}  # type: ignore[attr-defined]  # a Cause
@@ -81,9 +86,21 @@ def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
     """A kill for memory beats the log, the log beats health, health beats the exit code."""
     refused = ["connection refused"]
     plain = {"exit_code": 1, "health": None, "log": []}
-    assert diagnose(CAUSES, oom_killed=True, exit_code=137, health=None, log=refused).fix == "memory"
-    assert diagnose(CAUSES, oom_killed=False, exit_code=1, health="unhealthy", log=refused).fix == "wait"
-    sick = diagnose(CAUSES, oom_killed=False, exit_code=1, health="unhealthy", log=["x"], health_log=["HTTP 500"])
+    assert (
+        diagnose(CAUSES, oom_killed=True, exit_code=137, health=None, log=refused).fix == "memory"
+    )
+    assert (
+        diagnose(CAUSES, oom_killed=False, exit_code=1, health="unhealthy", log=refused).fix
+        == "wait"
+    )
+    sick = diagnose(
+        CAUSES,
+        oom_killed=False,
+        exit_code=1,
+        health="unhealthy",
+        log=["x"],
+        health_log=["HTTP 500"],
+    )
     assert (sick.cause, sick.lines) == ("failing-health-check", ("HTTP 500",))
     assert diagnose(CAUSES, oom_killed=False, **plain).cause == "crash"  # type: ignore[arg-type]  # a mapping
     assert diagnose(CAUSES, oom_killed=False, **{**plain, "exit_code": 0}).cause == "ends-by-itself"  # type: ignore[arg-type]  # the same
@@ -93,7 +110,10 @@ def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
     ("text", "named"),
     [
         ("causes: [{cause: a, pattern: '(', example: x, fix: manual}]", "holds no causes"),
-        ("causes: [{cause: a, pattern: b, example: x, fix: manual}]", "does not fit its own example"),
+        (
+            "causes: [{cause: a, pattern: b, example: x, fix: manual}]",
+            "does not fit its own example",
+        ),
         ("causes: [{cause: a, pattern: x, example: x, fix: magic}]", "no fix 'magic'"),
         ("causes: [{cause: a}]", "an entry has"),
         ("- x", "holds no causes"),
@@ -102,7 +122,10 @@ def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
         ("causes: []", "no list `causes:` with entries"),
         ("cause: [{cause: a}]", "no list `causes:`"),
         ("bultin: false\ncauses: [{cause: a, pattern: x, example: x, fix: manual}]", "not bultin"),
-        ("builtin: maybe\ncauses: [{cause: a, pattern: x, example: x, fix: manual}]", "it may say `builtin: false`"),
+        (
+            "builtin: maybe\ncauses: [{cause: a, pattern: x, example: x, fix: manual}]",
+            "it may say `builtin: false`",
+        ),
     ],
 )
 def test_a_file_that_holds_no_causes_says_why(tmp_path: Path, text: str, named: str) -> None:
@@ -150,7 +173,12 @@ def test_secrets_of_many_shapes_are_hidden(line: str) -> None:
 
 def test_of_a_private_key_no_line_is_left() -> None:
     """Neither with its begin in sight nor with that cut off."""
-    key = ["-----BEGIN RSA PRIVATE KEY-----", "Zq9pa55abc", "Zq9pa55==", "-----END RSA PRIVATE KEY-----"]
+    key = [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "Zq9pa55abc",
+        "Zq9pa55==",
+        "-----END RSA PRIVATE KEY-----",
+    ]
     for cut in (key, key[1:]):
         shown = redact_lines(["reads its key:", *cut, "ready"])
         assert "Zq9pa55" not in "".join(shown)
@@ -162,20 +190,38 @@ def test_own_causes_come_before_the_built_in_ones(tmp_path: Path) -> None:
     file = tmp_path / "causes.yaml"
     own = "causes:\n  - {cause: licence, pattern: 'licence (server )?refused', example: licence refused, fix: manual}\n"
     file.write_text(own)
-    assert [one.cause for one in load_causes(file)] == ["licence", *(one.cause for one in CAUSES)]
-    said = diagnose(load_causes(file), oom_killed=False, exit_code=1, health=None, log=["licence refused: connection refused"])
+    assert [cause.cause for cause in load_causes(file)] == [
+        "licence",
+        *(cause.cause for cause in CAUSES),
+    ]
+    said = diagnose(
+        load_causes(file),
+        oom_killed=False,
+        exit_code=1,
+        health=None,
+        log=["licence refused: connection refused"],
+    )
     assert said.cause == "licence"
     file.write_text(f"builtin: false\n{own}")
-    assert [one.cause for one in load_causes(file)] == ["licence"]
+    assert [cause.cause for cause in load_causes(file)] == ["licence"]
 
 
 def test_what_is_hidden_still_tells_the_cause() -> None:
     """The words are looked at as they were written, and shown without secrets."""
-    found = diagnose(load_causes(), oom_killed=False, exit_code=1, health=None, log=["auth: connection refused by Zq9pa55"])
+    found = diagnose(
+        load_causes(),
+        oom_killed=False,
+        exit_code=1,
+        health=None,
+        log=["auth: connection refused by Zq9pa55"],
+    )
     assert (found.cause, "connection" in found.lines[0]) == ("dependency-not-ready", False)
 
 
-@pytest.mark.parametrize("line", ["password: " + "a b " * 900, "mysql " + " " * 3900, "x:" * 2000, "a" * 4000, "A1/" * 1300])
+@pytest.mark.parametrize(
+    "line",
+    ["password: " + "a b " * 900, "mysql " + " " * 3900, "x:" * 2000, "a" * 4000, "A1/" * 1300],
+)
 def test_no_line_takes_for_ever(line: str) -> None:
     """Patterns look at so much, and not again and again."""
     began = time.perf_counter()

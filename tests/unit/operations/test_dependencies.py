@@ -59,15 +59,24 @@ def test_dependencies_come_from_the_labels_of_compose() -> None:
 
 
 @given(
-    st.integers(1, 12).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)))))
+    st.integers(1, 12).flatmap(
+        lambda n: st.tuples(
+            st.just(n), st.sets(st.tuples(st.integers(0, n - 1), st.integers(0, n - 1)))
+        )
+    )
 )
 def test_what_is_needed_comes_first(drawn: tuple[int, set[tuple[int, int]]]) -> None:
     """Every service once, after all that it needs; edges point to lower numbers, so there is no circle."""
     count, edges = drawn
-    needs = {str(n): [str(low) for high, low in sorted(edges) if high == n and low < high] for n in range(count)}
+    needs = {
+        str(n): [str(low) for high, low in sorted(edges) if high == n and low < high]
+        for n in range(count)
+    }
     order = in_order(list(needs), needs)
     assert sorted(order) == sorted(needs)
-    assert all(order.index(one) < order.index(name) for name, wanted in needs.items() for one in wanted)
+    assert all(
+        order.index(need) < order.index(name) for name, wanted in needs.items() for need in wanted
+    )
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -81,10 +90,14 @@ def test_a_circle_is_named(size: int) -> None:
 @given(
     cores=st.integers(2, 128),
     loads=st.lists(st.one_of(st.floats(0, 200), st.just(float("nan"))), min_size=1, max_size=30),
-    names=st.lists(st.sampled_from(["postgres", "redis", "kong", "agent", "web"]), min_size=30, max_size=30),
+    names=st.lists(
+        st.sampled_from(["postgres", "redis", "kong", "agent", "web"]), min_size=30, max_size=30
+    ),
     pinned=st.booleans(),
 )
-def test_nobody_is_left_without_cores(cores: int, loads: list[float], names: list[str], *, pinned: bool) -> None:
+def test_nobody_is_left_without_cores(
+    cores: int, loads: list[float], names: list[str], *, pinned: bool
+) -> None:
     """From 2 to 128 cores every service gets at least one core that exists, whatever its load."""
     keys = [f"{names[number]}-{number}" for number in range(len(loads))]
     host = Host("here", "unix://x", "here", cores, 1 << 34, "28", "2")

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes._journal.journal import Journal, Kind, list_runs, open_journal, owner, read_journal, still_stopped, way_out
+from capacity.changes._journal.journal import (
+    Journal,
+    Kind,
+    list_runs,
+    open_journal,
+    owner,
+    read_journal,
+    still_stopped,
+    way_out,
+)
 from capacity.changes._journal.listing import listed
 from capacity.changes._journal.lock import apply_lock
 from capacity.errors import InputError, Locked, StorageError
@@ -29,14 +38,20 @@ def settings(folder: Path) -> Settings:
         ({"plan": "p"}, [Kind.INTENT, Kind.FINISHED], ""),
         ({"why": "emergency-release"}, [], ""),
         ({"why": "emergency-release"}, [Kind.STOPPING], "capacity emergency undo --yes"),
-        ({"why": "emergency-release"}, [Kind.STOPPING, Kind.STOPPED], "capacity emergency undo --yes"),
+        (
+            {"why": "emergency-release"},
+            [Kind.STOPPING, Kind.STOPPED],
+            "capacity emergency undo --yes",
+        ),
         ({"why": "emergency-release"}, [Kind.STOPPING, Kind.STOPPED, Kind.STARTED_AGAIN], ""),
         ({"why": "emergency-restart"}, [Kind.STARTED_AGAIN], ""),
         ({"why": "emergency-revision"}, [Kind.INTENT], "capacity rollback run --yes"),
         ({"why": "emergency-revision"}, [Kind.INTENT, Kind.DONE, Kind.FINISHED], ""),
     ],
 )
-def test_the_hint_fits_what_was_interrupted(tmp_path: Path, started: dict[str, str], kinds: list[Kind], hint: str) -> None:
+def test_the_hint_fits_what_was_interrupted(
+    tmp_path: Path, started: dict[str, str], kinds: list[Kind], hint: str
+) -> None:
     """A plan is resumed, what was stopped is started, a revision is taken back, and what left nothing open stops nobody."""
     with closing((journal := open_journal(tmp_path, "run")).handle):
         journal.write(Kind.STARTED, **started)
@@ -56,7 +71,11 @@ def test_what_was_begun_last_is_undone_first_also_within_a_second(tmp_path: Path
     names = [run for _, run, _ in open_stops(settings(tmp_path))]
     assert [name.partition("-")[2] for name in names] in (
         ["pool-migrate", "emergency-release", "emergency-release-2"],
-        ["pool-migrate", "emergency-release", "emergency-release"],  # where a new second began between the two
+        [
+            "pool-migrate",
+            "emergency-release",
+            "emergency-release",
+        ],  # where a new second began between the two
     )
 
 
@@ -66,12 +85,14 @@ def test_a_stop_that_failed_is_not_open(tmp_path: Path) -> None:
         journal.write(Kind.STOPPING, step=0)
         journal.write(Kind.FAILED, step=0)
         journal.write(Kind.STOPPING, step=1)
-        assert [one.step for one in still_stopped(journal.entries())] == [1]
+        assert [entry.step for entry in still_stopped(journal.entries())] == [1]
         journal.write(Kind.GIVEN_UP, step=1)
         assert still_stopped(journal.entries()) == []
 
 
-def test_a_damaged_run_does_not_hide_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_run_does_not_hide_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """All runs: it is left out, and its file and line are said once. That run by its name: refused."""
     with journalled(settings(tmp_path), "emergency-release") as journal:
         journal.write(Kind.STOPPING, step=0, service="a/b", container="b", id="1")
@@ -111,11 +132,16 @@ def test_a_spare_folder_that_others_could_have_written_is_neither_read_nor_writt
     assert folders(own) == [tmp_path / "file"]
     assert open_stops(own) == []
     assert f"{spare} is left out" in caplog.text
-    with pytest.raises(StorageError, match="capacity-journal"), journalled(own, "emergency-release"):
+    with (
+        pytest.raises(StorageError, match="capacity-journal"),
+        journalled(own, "emergency-release"),
+    ):
         raise AssertionError("a journal was opened")
 
 
-def test_a_spare_folder_of_another_owner_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spare_folder_of_another_owner_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also with the mode that ours has."""
     monkeypatch.setattr(emergency_journal, "_SPARE", tmp_path)
     spare = tmp_path / f"capacity-journal-{os.getuid()}"
@@ -128,23 +154,45 @@ def test_a_spare_folder_of_another_owner_is_not_used(tmp_path: Path, monkeypatch
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
     """Without the lock several emergencies may be under way at once: none writes into the journal of another."""
     own = settings(tmp_path)
-    with journalled(own, "emergency-flush", lock=False) as one, journalled(own, "emergency-flush", lock=False) as other:
-        assert one.folder != other.folder
+    with (
+        journalled(own, "emergency-flush", lock=False) as journal,
+        journalled(own, "emergency-flush", lock=False) as other,
+    ):
+        assert journal.folder != other.folder
     assert [len(entries) for _, entries in list_runs(tmp_path)] == [2, 2]
-    with journalled(own, "emergency-revision"), pytest.raises(Locked), journalled(own, "emergency-revision"):
+    with (
+        journalled(own, "emergency-revision"),
+        pytest.raises(Locked),
+        journalled(own, "emergency-revision"),
+    ):
         raise AssertionError("two hold the lock")
 
 
 @pytest.mark.parametrize(
-    ("what", "back"), [("pool-up", False), ("pool-scale", False), ("pool-migrate", False), ("emergency-revision", True)]
+    ("what", "back"),
+    [
+        ("pool-up", False),
+        ("pool-scale", False),
+        ("pool-migrate", False),
+        ("emergency-revision", True),
+    ],
 )
-def test_who_is_refused_learns_what_runs_and_the_way_out_of_that(tmp_path: Path, what: str, back: bool) -> None:
+def test_who_is_refused_learns_what_runs_and_the_way_out_of_that(
+    tmp_path: Path, what: str, back: bool
+) -> None:
     """The run by its occasion, not a plan; a rollback is offered only for a run that it can take back."""
-    with journalled(settings(tmp_path), what) as mine, pytest.raises(Locked) as refused, apply_lock(tmp_path):
+    with (
+        journalled(settings(tmp_path), what) as mine,
+        pytest.raises(Locked) as refused,
+        apply_lock(tmp_path),
+    ):
         raise AssertionError("two hold the lock")
     said, number = str(refused.value), os.getpid()
     assert said.startswith(f"`{what}` is under way, begun by ")
-    assert f"(process {number}) (run {mine.run}). Wait for it, or end it with `kill -INT {number}`" in said
+    assert (
+        f"(process {number}) (run {mine.run}). Wait for it, or end it with `kill -INT {number}`"
+        in said
+    )
     assert (f", then `capacity rollback {mine.run} --yes`" in said) == ("rollback" in said) == back
 
 
@@ -154,7 +202,9 @@ def test_a_rollback_under_way_is_called_so(tmp_path: Path) -> None:
         journal.write(Kind.STARTED, who="somebody", plan="p")
         journal.write(Kind.ROLLBACK, who=owner())
         with (
-            pytest.raises(Locked, match=r"A run is being taken back by .*then `capacity rollback run --yes`"),
+            pytest.raises(
+                Locked, match=r"A run is being taken back by .*then `capacity rollback run --yes`"
+            ),
             apply_lock(tmp_path),
         ):
             raise AssertionError("two hold the lock")
@@ -167,8 +217,11 @@ def test_a_block_that_ends_its_run_itself_leaves_it_open_where_it_does_not(tmp_p
         journal.write(Kind.INTENT, step=1, service="a/b")
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), journalled(settings(tmp_path), "emergency-revision", ends=False) as journal:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        journalled(settings(tmp_path), "emergency-revision", ends=False) as journal,
+    ):
         interrupted(journal)
     entries = read_journal(journal.folder)
-    assert [one.kind for one in entries] == [Kind.STARTED, Kind.INTENT]
+    assert [entry.kind for entry in entries] == [Kind.STARTED, Kind.INTENT]
     assert f"capacity rollback {journal.run} --yes" in way_out(journal.run, entries)

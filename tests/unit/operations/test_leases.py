@@ -85,7 +85,9 @@ def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
     """Its pipe ends before its lock is free: with patience the folder goes each time, and work is done once."""
     users, done = tmp_path / "pool" / "users.lock", []
     for _ in range(_KILLED):
-        with subprocess.Popen([sys.executable, "-c", DYING, str(users)], stdout=subprocess.PIPE, bufsize=0) as user:
+        with subprocess.Popen(
+            [sys.executable, "-c", DYING, str(users)], stdout=subprocess.PIPE, bufsize=0
+        ) as user:
             assert user.stdout is not None
             assert user.stdout.read(2) == b"in"
             user.kill()
@@ -98,7 +100,13 @@ def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
 def test_a_user_who_says_that_it_leaves_is_not_waited_for(tmp_path: Path) -> None:
     """The watcher of one that leaves ends at once beside another user, whom it believes; after a kill it tries for a while."""
     users = tmp_path / "pool" / "users.lock"
-    words = [str(users), "pool", "locks", "", EngineSettings(hosts={"here": f"unix://{tmp_path}/none"}).model_dump_json()]
+    words = [
+        str(users),
+        "pool",
+        "locks",
+        "",
+        EngineSettings(hosts={"here": f"unix://{tmp_path}/none"}).model_dump_json(),
+    ]
     command = [sys.executable, "-m", "capacity.operations._pools.watcher", *words]
     with ExitStack() as other:
         other.enter_context(member(users))
@@ -114,4 +122,6 @@ def test_a_user_who_says_that_it_leaves_is_not_waited_for(tmp_path: Path) -> Non
             other.close()
             assert killed.wait(30) == 1
             assert killed.stderr is not None
-            assert b"EngineUnreachable" in killed.stderr.read()  # it had the pool for itself, and went for the containers
+            assert (
+                b"EngineUnreachable" in killed.stderr.read()
+            )  # it had the pool for itself, and went for the containers

@@ -38,7 +38,9 @@ def test_three_and_not_twelve() -> None:
 @given(instances=st.integers(1, 12), at_once=st.integers(0, 12))
 def test_never_fewer_than_are_busy_and_never_none(instances: int, at_once: int) -> None:
     """Between one and all of them."""
-    assert pool_size(shifts(instances, min(at_once, instances), 200)).size == max(1, min(at_once, instances))
+    assert pool_size(shifts(instances, min(at_once, instances), 200)).size == max(
+        1, min(at_once, instances)
+    )
 
 
 def test_without_samples_there_is_no_answer() -> None:

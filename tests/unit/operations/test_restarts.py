@@ -21,51 +21,86 @@ HOST = Host("here", "unix://x", "here", 4, 1024 * MIB, "28", "2")
 
 @pytest.mark.parametrize(
     ("before", "sized", "after"),
-    [(100, None, 150), (100, 400.0, 400), (100, 120.0, 150), (900, None, 1024), (1024, None, None), (None, None, None)],
+    [
+        (100, None, 150),
+        (100, 400.0, 400),
+        (100, 120.0, 150),
+        (900, None, 1024),
+        (1024, None, None),
+        (None, None, None),
+    ],
 )
 def test_more_memory_is_half_more_or_what_sizing_says_and_fits_the_host(
     before: int | None, sized: float | None, after: int | None
 ) -> None:
     """The larger of both, never more than the host; without a limit, or with all of the host, there is nothing to propose."""
-    one = container("web", memory=None if before is None else before * MIB)
+    running = container("web", memory=None if before is None else before * MIB)
     known = Known(sized={} if sized is None else {"shop/web": sized * MIB})
-    changes, advice = propose(one, Diagnosis("out-of-memory", "memory"), Inventory((HOST,), (one,)), known)
+    changes, advice = propose(
+        running, Diagnosis("out-of-memory", "memory"), Inventory((HOST,), (running,)), known
+    )
     assert [change.after for change in changes] == ([] if after is None else [after * MIB])
     assert advice
 
 
 def test_a_port_moves_where_the_compliance_plan_says() -> None:
     """Only the move of this very service is taken."""
-    one = container("web")
-    moves = [PortMove("shop/web", 8080, 10007, "tcp", "", 0, ""), PortMove("shop/api", 8080, 10008, "tcp", "", 0, "")]
-    changes, _ = propose(one, Diagnosis("address-in-use", "port"), Inventory((HOST,), (one,)), Known(moves=moves))
-    assert [(change.resource, change.before, change.after) for change in changes] == [(What.HOST_PORT, 8080, 10007)]
+    running = container("web")
+    moves = [
+        PortMove("shop/web", 8080, 10007, "tcp", "", 0, ""),
+        PortMove("shop/api", 8080, 10008, "tcp", "", 0, ""),
+    ]
+    changes, _ = propose(
+        running,
+        Diagnosis("address-in-use", "port"),
+        Inventory((HOST,), (running,)),
+        Known(moves=moves),
+    )
+    assert [(change.resource, change.before, change.after) for change in changes] == [
+        (What.HOST_PORT, 8080, 10007)
+    ]
 
 
 def test_a_policy_that_is_right_already_is_no_change() -> None:
     """Three retries stay three retries."""
-    one = container("web", restart_policy="on-failure:3")
-    changes, advice = propose(one, Diagnosis("dependency-not-ready", "wait"), Inventory((HOST,), (one,)), Known())
+    running = container("web", restart_policy="on-failure:3")
+    changes, advice = propose(
+        running, Diagnosis("dependency-not-ready", "wait"), Inventory((HOST,), (running,)), Known()
+    )
     assert not changes
     assert "service_healthy" in advice
 
 
 def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
     """Of its label and of its last words, where a health check says so and nobody would wait in a circle."""
-    label = {"com.docker.compose.depends_on": "db:service_started:false,plain:service_started:false"}
+    label = {
+        "com.docker.compose.depends_on": "db:service_started:false,plain:service_started:false"
+    }
     web = container("web", restart_policy="always", labels=label)
     others = (
         container("db", health="healthy"),
         container("plain"),
         container("queue", health="starting"),
-        container("front", health="healthy", labels={"com.docker.compose.depends_on": "web:service_started:true"}),
+        container(
+            "front",
+            health="healthy",
+            labels={"com.docker.compose.depends_on": "web:service_started:true"},
+        ),
         container("far", health="healthy", host="elsewhere"),
     )
-    died = Diagnosis("dependency-not-ready", "wait", ("queue:5672 refused, front:80 refused, far:1 refused, databases gone",))
+    died = Diagnosis(
+        "dependency-not-ready",
+        "wait",
+        ("queue:5672 refused, front:80 refused, far:1 refused, databases gone",),
+    )
     changes, advice = propose(web, died, Inventory((HOST,), (web, *others)), Known())
     assert [(change.resource, change.before, change.after) for change in changes] == [
         (What.RESTART_POLICY, "always", "on-failure:3"),
-        (What.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy", "queue": "service_healthy"}),
+        (
+            What.DEPENDS_ON,
+            {"db": "service_started"},
+            {"db": "service_healthy", "queue": "service_healthy"},
+        ),
     ]
     assert "db, queue" in advice
 
@@ -77,11 +112,16 @@ START = datetime(2025, 12, 31, 23, 55, tzinfo=UTC).timestamp()
 class Told:
     """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
 
-    def __init__(self, codes: list[int], kills: int, state: dict[str, Any], restarts: int = 0) -> None:
+    def __init__(
+        self, codes: list[int], kills: int, state: dict[str, Any], restarts: int = 0
+    ) -> None:
         self.more = {"RestartCount": restarts, "Created": "2025-12-31T23:57:00Z"}
         self.told = {
             "die": [
-                {"Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}}, "timeNano": int((START + 20 * number) * 1e9)}
+                {
+                    "Actor": {"ID": "a", "Attributes": {"exitCode": str(code)}},
+                    "timeNano": int((START + 20 * number) * 1e9),
+                }
                 for number, code in enumerate(codes)
             ],
             "oom": [{"Actor": {"ID": "a", "Attributes": {}}, "timeNano": 1}] * kills,
@@ -98,7 +138,12 @@ class Told:
 
     def inspect_container(self, _: str) -> dict[str, Any]:
         """Its state now."""
-        return {"Id": "a", "Name": "/web", "State": self.state, "HostConfig": {"Memory": 64 * MIB}} | self.more
+        return {
+            "Id": "a",
+            "Name": "/web",
+            "State": self.state,
+            "HostConfig": {"Memory": 64 * MIB},
+        } | self.more
 
     def logs(self, *_: object, **__: object) -> bytes:
         """Nothing."""
@@ -112,7 +157,12 @@ class Told:
 @pytest.mark.parametrize(
     ("codes", "kills", "state", "cause"),
     [
-        ([137] * 4, 1, {"Status": "restarting", "ExitCode": 137, "OOMKilled": False}, "out-of-memory"),
+        (
+            [137] * 4,
+            1,
+            {"Status": "restarting", "ExitCode": 137, "OOMKilled": False},
+            "out-of-memory",
+        ),
         ([137] * 4, 1, {"Status": "running", "ExitCode": 0, "OOMKilled": False}, "out-of-memory"),
         ([137] * 4, 0, {"Status": "restarting", "ExitCode": 137, "OOMKilled": False}, "killed"),
         ([137, 1, 1, 1], 1, {"Status": "running", "ExitCode": 0, "OOMKilled": False}, "crash"),
@@ -131,11 +181,20 @@ def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
     [
         ({"Status": "running", "StartedAt": "2025-12-31T23:56:40.123456789Z"}, False),
         ({"Status": "running", "StartedAt": "2025-12-31T23:59:25.5Z"}, True),
-        ({"Status": "running", "StartedAt": "2025-12-31T23:56:40Z", "Health": {"Status": "unhealthy"}}, True),
+        (
+            {
+                "Status": "running",
+                "StartedAt": "2025-12-31T23:56:40Z",
+                "Health": {"Status": "unhealthy"},
+            },
+            True,
+        ),
         ({"Status": "restarting", "StartedAt": "2025-12-31T23:56:40Z"}, True),
     ],
 )
-def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(state: dict[str, Any], listed: bool) -> None:
+def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(
+    state: dict[str, Any], listed: bool
+) -> None:
     """It died every twenty seconds: up for forty it counts as mended, unless its health says otherwise."""
     engines = {"here": Engine(HOST, Told([1] * 5, 0, state))}
     assert bool(find_restart_loops(engines, load_causes())) is listed
@@ -145,8 +204,10 @@ def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(state: dict[str
 def test_a_loop_whose_events_are_gone_is_counted_by_the_engine(started: str, listed: bool) -> None:
     """Health checks of others fill the few events that are kept: nine restarts in three minutes are a loop until it runs on."""
     state = {"Status": "running", "StartedAt": f"2025-12-31T{started}Z"}
-    found = find_restart_loops({"here": Engine(HOST, Told([], 0, state, restarts=9))}, load_causes())
-    assert [one.restarts for one in found] == ([9] if listed else [])
+    found = find_restart_loops(
+        {"here": Engine(HOST, Told([], 0, state, restarts=9))}, load_causes()
+    )
+    assert [loop.restarts for loop in found] == ([9] if listed else [])
 
 
 def test_the_time_between_restarts_comes_from_the_metrics_where_events_are_gone() -> None:
@@ -154,5 +215,11 @@ def test_the_time_between_restarts_comes_from_the_metrics_where_events_are_gone(
     found = []
     for began in ("2025-12-31T23:55:00Z", "2025-12-31T23:30:00Z"):
         engines = {"here": Engine(HOST, Told([], 0, {"Status": "running", "StartedAt": began}))}
-        found.append(len(find_restart_loops(engines, load_causes(), known=Known(restarts={"standalone/web": 6.0}))))
+        found.append(
+            len(
+                find_restart_loops(
+                    engines, load_causes(), known=Known(restarts={"standalone/web": 6.0})
+                )
+            )
+        )
     assert found == [1, 0]

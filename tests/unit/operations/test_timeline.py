@@ -51,22 +51,26 @@ def things() -> list[Item]:
 def test_the_new_is_open_the_gone_is_done_and_what_returns_reopens() -> None:
     """Ids stay the same over the runs, whatever the text says."""
     first = merge([], things(), MONDAY)
-    assert [one.when for one in first] == [When.DAY_1, When.DAY_2_3, When.WEEK_1]
-    assert {one.since for one in first} == {MONDAY}
+    assert [item.when for item in first] == [When.DAY_1, When.DAY_2_3, When.WEEK_1]
+    assert {item.since for item in first} == {MONDAY}
     second = merge(first, things()[:1], TUESDAY)
-    assert [(one.state, one.until) for one in second] == [(State.DONE, TUESDAY), (State.DONE, TUESDAY), (State.OPEN, None)]
+    assert [(item.state, item.until) for item in second] == [
+        (State.DONE, TUESDAY),
+        (State.DONE, TUESDAY),
+        (State.OPEN, None),
+    ]
     third = merge(second, things()[:2], FRIDAY)
-    back = next(one for one in third if one.kind == "restart-loop")
+    back = next(item for item in third if item.kind == "restart-loop")
     assert (back.state, back.since, back.until) == (State.OPEN, FRIDAY, None)
-    assert next(one for one in third if one.kind == "CAP002").until == TUESDAY
-    assert {one.id for one in third} == {one.id for one in first}
+    assert next(item for item in third if item.kind == "CAP002").until == TUESDAY
+    assert {item.id for item in third} == {item.id for item in first}
 
 
 def test_what_was_not_looked_for_stays_as_it_is() -> None:
     """A run without an Engine does not tick restart loops off."""
     first = merge([], things(), MONDAY)
     second = merge(first, [], TUESDAY, looked={"CAP002"})
-    assert {one.kind: one.state for one in second} == {
+    assert {item.kind: item.state for item in second} == {
         "restart-loop": State.OPEN,
         "CAP002": State.DONE,
         "CAP005": State.OPEN,
@@ -77,14 +81,24 @@ def test_what_people_write_stays(tmp_path: Path) -> None:
     """Owner, state, note and keys of their own survive the next run; done too early is open again."""
     file = tmp_path / "timeline.yaml"
     write_timeline(file, merge([], things(), MONDAY))
-    text = file.read_text().replace("owner: ''", "owner: Ada", 1).replace("state: open", "state: doing", 1)
+    text = (
+        file.read_text()
+        .replace("owner: ''", "owner: Ada", 1)
+        .replace("state: open", "state: doing", 1)
+    )
     text = text.replace("note: ''", "note: 'ticket #7'\n  ticket: 7", 1)
     file.write_text(text)
     merged = merge(read_timeline(file), things(), TUESDAY)
     write_timeline(file, merged)
     assert read_timeline(file) == merged
     ada = merged[0]
-    assert (ada.owner, ada.state, ada.note, ada.extra, ada.since) == ("Ada", State.DOING, "ticket #7", {"ticket": 7}, MONDAY)
+    assert (ada.owner, ada.state, ada.note, ada.extra, ada.since) == (
+        "Ada",
+        State.DOING,
+        "ticket #7",
+        {"ticket": 7},
+        MONDAY,
+    )
     early = replace(ada, state=State.DONE)
     assert merge([early], things(), TUESDAY)[0].state is State.OPEN
 
@@ -125,8 +139,14 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_beside_it(tmp_path: Path
             "item 1 (s) has `when: Day 9`; write Day 1, Day 2-3, Week 1",
         ),
         ("items: [{id: a, kind: b, when: [1], subject: s, what: w}]", "item 1 (s) has `when: [1]`"),
-        (f"items: [{{{PLAIN}, state: ready}}]", "item 1 (s) has `state: ready`; write open, doing, done"),
-        (f"items: [{{{PLAIN}, since: soon}}]", "item 1 (s) has `since: soon`; write a day, such as 2026-11-23"),
+        (
+            f"items: [{{{PLAIN}, state: ready}}]",
+            "item 1 (s) has `state: ready`; write open, doing, done",
+        ),
+        (
+            f"items: [{{{PLAIN}, since: soon}}]",
+            "item 1 (s) has `since: soon`; write a day, such as 2026-11-23",
+        ),
         (f"items: [{{{PLAIN}, from: 5}}]", "item 1 (s) has `from: 5`; write a list"),
         ("items:\n  - {", "line 2 is no YAML: "),
         ("items: \udcff", "it is not written in UTF-8"),
@@ -144,7 +164,9 @@ def test_markdown_is_a_list_to_tick_off() -> None:
     """Days in order, done things ticked, names that are no markup."""
     items = merge([replace(things()[1], owner="Ada", subject="a_b/*c*")], things()[:1], TUESDAY)
     text = to_markdown(items)
-    assert text.startswith("# Remediation timeline\n\n1 of 2 done.\n\n## Day 1\n\n- [x] **a\\_b/\\*c\\*** Restart loop")
+    assert text.startswith(
+        "# Remediation timeline\n\n1 of 2 done.\n\n## Day 1\n\n- [x] **a\\_b/\\*c\\*** Restart loop"
+    )
     assert "owner: Ada — done 2026-11-24" in text
     assert "## Day 2-3\n\nNothing.\n" in text
     assert "- [ ] **shop/web** CAP005 a health check — owner: nobody" in text
@@ -154,15 +176,25 @@ def test_findings_loops_and_risks_become_items() -> None:
     """Severities say the day; a rule and a subject are one item; what cannot be judged is not among the judged."""
     report = evaluate(load_rules(), from_files([bundled("data/sample/compose")]), today=MONDAY)
     found = from_report(report)
-    assert {one.when for one in found} == set(When)
-    assert len({one.id for one in found}) == len(found) == len({(one.rule.id, one.subject) for one in report.failing()})
+    assert {item.when for item in found} == set(When)
+    assert (
+        len({finding.id for finding in found})
+        == len(found)
+        == len({(finding.rule.id, finding.subject) for finding in report.failing()})
+    )
     assert "CAP002" in judged(report)
     assert "CAP003" not in judged(report)
-    loop = RestartLoop("shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual"))
-    assert [(one.when, one.subject) for one in from_loops([loop, loop])] == [(When.DAY_1, "shop/db")]
-    table = pd.DataFrame({"reason": ["oom-killed", "within-tolerance", "leak"]}, index=["a/a", "b/b", "c/c"])
+    loop = RestartLoop(
+        "shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual")
+    )
+    assert [(item.when, item.subject) for item in from_loops([loop, loop])] == [
+        (When.DAY_1, "shop/db")
+    ]
+    table = pd.DataFrame(
+        {"reason": ["oom-killed", "within-tolerance", "leak"]}, index=["a/a", "b/b", "c/c"]
+    )
     risks = from_recommendations(table, Resource.MEMORY)
-    assert [(one.subject, one.when, one.kind) for one in risks] == [
+    assert [(risk.subject, risk.when, risk.kind) for risk in risks] == [
         ("a/a", When.DAY_1, "memory-risk"),
         ("c/c", When.DAY_2_3, "memory-risk"),
     ]
@@ -172,15 +204,17 @@ def test_findings_loops_and_risks_become_items() -> None:
 def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
     """Two sources show a thing: it is open until both were looked at without it, whatever else was looked at."""
     here, there = ("compose one",), ("compose one", "engine box")
-    first = merge([], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there)
+    first = merge(
+        [], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there
+    )
     other = merge(first, [], TUESDAY, sources=("compose two", "metrics here"))
-    assert [(one.state, one.sources) for one in other] == [(State.OPEN, there)]
+    assert [(item.state, item.sources) for item in other] == [(State.OPEN, there)]
     half = merge(other, [], TUESDAY, sources=here)
-    assert [(one.state, one.sources) for one in half] == [(State.OPEN, ("engine box",))]
+    assert [(item.state, item.sources) for item in half] == [(State.OPEN, ("engine box",))]
     whole = merge(half, [], FRIDAY, sources=("engine box", "engine other"))
-    assert [(one.state, one.until) for one in whole] == [(State.DONE, FRIDAY)]
+    assert [(item.state, item.until) for item in whole] == [(State.DONE, FRIDAY)]
     again = merge(whole, [replace(things()[0], sources=here)], FRIDAY, sources=here)
-    assert [(one.state, one.sources) for one in again] == [(State.OPEN, here)]
+    assert [(item.state, item.sources) for item in again] == [(State.OPEN, here)]
 
 
 def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> None:
@@ -194,24 +228,32 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
     both = look(from_files(files.values()), settings)
     assert both.sources == {"compose one", "compose two"}
     items = merge([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
-    clash = {one.id for one in items if one.sources == ("compose one", "compose two")}
+    clash = {item.id for item in items if item.sources == ("compose one", "compose two")}
     assert clash
     alone = look(from_files([files["one"]]), settings)
     kept = merge(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
-    assert {one.state for one in kept} == {State.OPEN}
+    assert {item.state for item in kept} == {State.OPEN}
     files["two"].write_text("services: {}\n")
     mended = look(from_files(files.values()), settings)
     after = merge(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
-    assert {one.state for one in after if one.subject.startswith("two/") or one.id in clash} == {State.DONE}
-    assert {one.state for one in after if one.subject == "one/web" and one.id not in clash} == {State.OPEN}
+    assert {
+        item.state for item in after if item.subject.startswith("two/") or item.id in clash
+    } == {State.DONE}
+    assert {item.state for item in after if item.subject == "one/web" and item.id not in clash} == {
+        State.OPEN
+    }
 
 
 def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
     """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none has no link."""
-    loop = RestartLoop("shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual"))
+    loop = RestartLoop(
+        "shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual")
+    )
     shown = to_markdown(merge([], [*from_loops([loop]), *things()], MONDAY), "https://wiki/{code}")
     assert "[runbook](https://wiki/missing-variable)" in shown
     assert shown.count("[runbook]") == 1
     file = tmp_path / "timeline.yaml"
     write_timeline(file, from_loops([loop]))
-    assert [(one.code, one.sources) for one in read_timeline(file)] == [("missing-variable", ("engine box",))]
+    assert [(item.code, item.sources) for item in read_timeline(file)] == [
+        ("missing-variable", ("engine box",))
+    ]

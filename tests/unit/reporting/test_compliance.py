@@ -72,7 +72,9 @@ def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
 def week(tmp_path: Path) -> weekly.Weekly:
     """A review whose journal holds one applied raise."""
     settings = load_settings()
-    settings = settings.model_copy(update={"apply": settings.apply.model_copy(update={"journal": tmp_path})})
+    settings = settings.model_copy(
+        update={"apply": settings.apply.model_copy(update={"journal": tmp_path})}
+    )
     journal = open_journal(tmp_path, "20261120T060000-x")
     detail = {
         "from": 128.0 * 2**20,
@@ -82,12 +84,22 @@ def week(tmp_path: Path) -> weekly.Weekly:
         "evidence": {"breach_after": 0.02},
     }
     journal.write(Kind.STARTED, who="ann", why="weekly")
-    journal.write(Kind.INTENT, step=1, service="shop/thumbnailer", changes=[detail], containers=[{"id": "1"}], files=[])
+    journal.write(
+        Kind.INTENT,
+        step=1,
+        service="shop/thumbnailer",
+        changes=[detail],
+        containers=[{"id": "1"}],
+        files=[],
+    )
     journal.write(Kind.VERIFIED, step=1, service="shop/thumbnailer")
     journal.write(Kind.FINISHED, state="finished")
     journal.handle.close()
     lines = (tmp_path / "20261120T060000-x" / "journal.jsonl").read_text().splitlines()
-    moved = [json.dumps(json.loads(line) | {"time": datetime(2026, 11, 20, 6, tzinfo=UTC).isoformat()}) for line in lines]
+    moved = [
+        json.dumps(json.loads(line) | {"time": datetime(2026, 11, 20, 6, tzinfo=UTC).isoformat()})
+        for line in lines
+    ]
     (tmp_path / "20261120T060000-x" / "journal.jsonl").write_text("\n".join(moved) + "\n")
     return weekly.review(_api.open_history("sample", services="shop/*"), settings)
 
@@ -107,10 +119,16 @@ def test_a_damaged_journal_is_told(week: weekly.Weekly) -> None:
     assert "cannot be read" in str(_applied.realised(week))
 
 
-def test_engines_that_do_not_answer_do_not_end_the_report(week: weekly.Weekly, tmp_path: Path) -> None:
+def test_engines_that_do_not_answer_do_not_end_the_report(
+    week: weekly.Weekly, tmp_path: Path
+) -> None:
     """Drift is asked for, the socket is not there: one sentence."""
     settings = week.settings.model_copy(
-        update={"engine": week.settings.engine.model_copy(update={"hosts": {"gone": f"unix://{tmp_path}/none.sock"}})}
+        update={
+            "engine": week.settings.engine.model_copy(
+                update={"hosts": {"gone": f"unix://{tmp_path}/none.sock"}}
+            )
+        }
     )
     from dataclasses import replace
 

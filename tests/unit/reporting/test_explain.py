@@ -33,7 +33,11 @@ def test_a_killed_service_was_not_never_breached() -> None:
 
 def test_the_page_tells_of_kills_first() -> None:
     """The evidence begins with the killed service and says how often it was killed instead of a bare never."""
-    page = str(_evidence.evidence(weekly.review(_api.open_history("sample", services="shop/*"), Settings())))
+    page = str(
+        _evidence.evidence(
+            weekly.review(_api.open_history("sample", services="shop/*"), Settings())
+        )
+    )
     first = re.search(r'<tr><th scope="row">(.*?)</tr>', page)
     assert first is not None
     assert first[1].startswith(KILLED)
@@ -46,7 +50,9 @@ def test_words_beside_samples() -> None:
     assert said("never", (0.0, 0.0), Resource.MEMORY) == "never"
     assert said("-", (3.0, 0.0), Resource.MEMORY) == "-"
     assert said("0", (1.0, 50.0), Resource.MEMORY) == "0 in samples, but 1 kill"
-    assert said("2 x, 10 min", (0.0, 1500.0), Resource.CPU) == "2 x, 10 min, and 1,500 min throttled"
+    assert (
+        said("2 x, 10 min", (0.0, 1500.0), Resource.CPU) == "2 x, 10 min, and 1,500 min throttled"
+    )
 
 
 def test_why_takes_risk_policy_and_horizon(tmp_path: Path) -> None:
@@ -79,12 +85,16 @@ def test_names_on_the_frontier_stand_apart() -> None:
         canvas.draw_without_rendering()
         boxes = [text.get_window_extent() for text in axes.texts]
     assert len(boxes) == 7
-    assert not [1 for place, box in enumerate(boxes) for other in boxes[:place] if box.overlaps(other)]
+    assert not [
+        1 for place, box in enumerate(boxes) for other in boxes[:place] if box.overlaps(other)
+    ]
 
 
 def test_why_keeps_to_one_resource_where_one_is_named(tmp_path: Path) -> None:
     """`--signal cpu` explains the CPU limit alone; a leak says when it reaches its limit."""
-    one = capacity("recommend", KILLED, "--sample", "--why", "--signal", "cpu", "--json", folder=tmp_path)
-    assert [each["resource"] for each in json.loads(one.stdout)] == ["cpu"]
+    done = capacity(
+        "recommend", KILLED, "--sample", "--why", "--signal", "cpu", "--json", folder=tmp_path
+    )
+    assert [each["resource"] for each in json.loads(done.stdout)] == ["cpu"]
     leak = capacity("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
     assert re.search(r"it leaks, and reaches (that|its) limit in \d+ days", leak.stdout)

@@ -29,14 +29,26 @@ def tables() -> dict[Resource, pd.DataFrame]:
 def test_csv_holds_every_service_twice(tables: dict[Resource, pd.DataFrame]) -> None:
     """One line a service and resource, by service, raw numbers."""
     rows = list(csv.DictReader(io.StringIO(as_csv(tables))))
-    assert [(row["service"], row["resource"]) for row in rows] == sorted((row["service"], row["resource"]) for row in rows)
+    assert [(row["service"], row["resource"]) for row in rows] == sorted(
+        (row["service"], row["resource"]) for row in rows
+    )
     assert len(rows) == 2 * len(tables[Resource.CPU])
-    assert float(next(row for row in rows if row["service"] == "ai/ollama" and row["resource"] == "memory")["limit"]) > 1e9
+    assert (
+        float(
+            next(
+                row for row in rows if row["service"] == "ai/ollama" and row["resource"] == "memory"
+            )["limit"]
+        )
+        > 1e9
+    )
 
 
 def test_markdown_escapes_names_and_counts_the_rest(tables: dict[Resource, pd.DataFrame]) -> None:
     """A bar in a name is no column, and what has no proposal is counted by reason."""
-    odd = {resource: table.rename(index={"ai/ollama": "ai/ol|ama"}) for resource, table in tables.items()}
+    odd = {
+        resource: table.rename(index={"ai/ollama": "ai/ol|ama"})
+        for resource, table in tables.items()
+    }
     text = as_markdown(odd)
     assert "ai/ol\\|ama" in text
     assert "Without a proposal:" in text
@@ -47,9 +59,16 @@ def test_markdown_escapes_names_and_counts_the_rest(tables: dict[Resource, pd.Da
 
 def test_promtool_accepts_the_exposition(tables: dict[Resource, pd.DataFrame]) -> None:
     """Prometheus' own linter finds nothing, also with quotes in a name."""
-    odd = {resource: table.rename(index={"ai/ollama": 'ai/o"l\\a\nma'}) for resource, table in tables.items()}
+    odd = {
+        resource: table.rename(index={"ai/ollama": 'ai/o"l\\a\nma'})
+        for resource, table in tables.items()
+    }
     done = subprocess.run(
-        [require("promtool"), "check", "metrics"], input=as_exposition(odd), capture_output=True, text=True, check=False
+        [require("promtool"), "check", "metrics"],
+        input=as_exposition(odd),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert not done.stderr.strip()
@@ -74,7 +93,9 @@ def test_charts_show_gaps_and_zeros() -> None:
     assert chart(pd.Series([float("nan")])) == " "
 
 
-def test_runs_differ_only_in_what_changed(tables: dict[Resource, pd.DataFrame], tmp_path: Path) -> None:
+def test_runs_differ_only_in_what_changed(
+    tables: dict[Resource, pd.DataFrame], tmp_path: Path
+) -> None:
     """The same run has no differences from its own CSV or JSON; a limit, a newcomer and a lost service are told."""
     table = tables[Resource.MEMORY]
     (tmp_path / "last.csv").write_text(as_csv(tables))
@@ -85,7 +106,10 @@ def test_runs_differ_only_in_what_changed(tables: dict[Resource, pd.DataFrame], 
         assert differences(read_limits(tmp_path / name, Resource.MEMORY), table) == []
     changed = table.drop("ai/ollama").rename(index={"shop/web": "shop/site"})
     changed.loc["shop/worker", "limit"] = 7 * MIB
-    found = {row["service"]: row for row in differences(read_limits(tmp_path / "last.csv", Resource.MEMORY), changed)}
+    found = {
+        row["service"]: row
+        for row in differences(read_limits(tmp_path / "last.csv", Resource.MEMORY), changed)
+    }
     assert found["ai/ollama"]["action"] == "gone"
     assert found["shop/worker"]["is"] == 7 * MIB
     assert {name for name, row in found.items() if row["action"].endswith("(new)")} == (
@@ -99,7 +123,9 @@ def test_runs_differ_only_in_what_changed(tables: dict[Resource, pd.DataFrame], 
      ('[{"resource": "memory"}, 5]', "holds no"),
      ("service,resource,limit,action,reason\nweb,cpu,1,set,unlimited\n", "no recommendations for memory")],
 )  # fmt: skip
-def test_a_file_without_recommendations_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
+def test_a_file_without_recommendations_is_refused(
+    text: str | None, said: str, tmp_path: Path
+) -> None:
     """Missing, empty, other, damaged, or of the other resource: each is named with the way to make one."""
     file = tmp_path / "last.csv"
     if text is not None:
@@ -108,12 +134,14 @@ def test_a_file_without_recommendations_is_refused(text: str | None, said: str, 
         read_limits(file, Resource.MEMORY)
 
 
-def test_each_format_changes_only_where_a_proposal_does(tables: dict[Resource, pd.DataFrame]) -> None:
+def test_each_format_changes_only_where_a_proposal_does(
+    tables: dict[Resource, pd.DataFrame],
+) -> None:
     """Another limit for one service changes the lines of that service and no other line, in every format."""
     other = {resource: table.copy() for resource, table in tables.items()}
     other[Resource.MEMORY].loc["ai/ollama", "limit"] *= 1.5
     for write in (as_csv, as_markdown, as_exposition):
         before, after = (write(each).splitlines() for each in (tables, other))
-        changed = [one for one, two in zip(before, after, strict=True) if one != two]
+        changed = [line for line, two in zip(before, after, strict=True) if line != two]
         assert len(changed) == 1
         assert "ollama" in changed[0]

@@ -38,7 +38,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def month(reports: Path) -> monthly.Monthly:
     """The review."""
-    return monthly.review(_api.open_history("sample", as_of=END), load_settings(money__memory_gib=3.0), reports)
+    return monthly.review(
+        _api.open_history("sample", as_of=END), load_settings(money__memory_gib=3.0), reports
+    )
 
 
 def test_promises_are_held_against_what_is_in_force(month: monthly.Monthly) -> None:
@@ -53,7 +55,10 @@ def test_promises_are_held_against_what_is_in_force(month: monthly.Monthly) -> N
 
 def test_the_plan_has_three_columns_without_overlap(month: monthly.Monthly) -> None:
     """Sure raises, safe lowers, and what people must decide: a leak, a restart loop, a default for its type."""
-    keys = {name: set(zip(rows.index, rows["resource"], strict=True)) for name, rows in month.columns.items()}
+    keys = {
+        name: set(zip(rows.index, rows["resource"], strict=True))
+        for name, rows in month.columns.items()
+    }
     assert not keys["raise"] & keys["lower"]
     assert not keys["decide"] & (keys["raise"] | keys["lower"])
     assert ("shop/catalog", "memory") in keys["decide"]
@@ -66,7 +71,10 @@ def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
     table = month.scenarios.set_index(["scenario", "resource"])
     for resource in Resource:
         base, grown = table.loc["as planned", resource], table.loc["growth x 1.2", resource]
-        cut, lost = table.loc["budget cut by 20 %", resource], table.loc["largest host lost", resource]
+        cut, lost = (
+            table.loc["budget cut by 20 %", resource],
+            table.loc["largest host lost", resource],
+        )
         assert base["limits"] < grown["limits"] < 1.3 * base["limits"]
         assert cut["limits"] <= cut["budget"] == pytest.approx(0.8 * base["limits"])
         assert lost["room"] == 0
@@ -75,40 +83,59 @@ def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
 
 def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
     """What the limits add up to is the same number in both tables, also where people have decided for services."""
-    settings = Settings.model_validate({"services": {"data/*": {"pinned": True}, "shop/*": {"max_memory_mib": 512}}})
+    settings = Settings.model_validate(
+        {"services": {"data/*": {"pinned": True}, "shop/*": {"max_memory_mib": 512}}}
+    )
     ruled = monthly.review(month.week.history, settings)
     for each in (month, ruled):
-        hosts, table = each.hosts.set_index("resource"), each.scenarios.set_index(["scenario", "resource"])
+        hosts, table = (
+            each.hosts.set_index("resource"),
+            each.scenarios.set_index(["scenario", "resource"]),
+        )
         for resource in Resource:
-            assert table.loc[("as planned", resource), "limits"] == pytest.approx(hosts.loc[resource, "limits"])
+            assert table.loc[("as planned", resource), "limits"] == pytest.approx(
+                hosts.loc[resource, "limits"]
+            )
     sums = [each.scenarios.set_index(["scenario", "resource"])["limits"] for each in (month, ruled)]
     assert sums[0]["growth x 1.2", "memory"] != sums[1]["growth x 1.2", "memory"]
 
 
 def test_every_replica_counts(month: monthly.Monthly) -> None:
     """Three containers of each service need three times the room: on hosts, in scenarios, in savings and on the cores."""
-    one = month.week.history
-    many = replace(month.week, history=replace(one, replicas=dict.fromkeys(one.services, 3)))
+    history = month.week.history
+    many = replace(
+        month.week, history=replace(history, replicas=dict.fromkeys(history.services, 3))
+    )
     for name in ("expected", "limits"):
-        assert monthly._hosts(many)[name].to_numpy() == pytest.approx(3 * month.hosts[name].to_numpy())
+        assert monthly._hosts(many)[name].to_numpy() == pytest.approx(
+            3 * month.hosts[name].to_numpy()
+        )
     assert monthly._sum(many, many.tables[Resource.CPU]) == pytest.approx(
         3 * monthly._sum(month.week, month.week.tables[Resource.CPU])
     )
     for host, placed in monthly._placements(many, month.week.settings).items():
         assert placed.load.sum() == pytest.approx(3 * month.placements[host].load.sum())
-    spread = replace(one, hosts=dict.fromkeys(one.services, "a,b,c"), replicas=dict.fromkeys(one.services, 3))
+    spread = replace(
+        history,
+        hosts=dict.fromkeys(history.services, "a,b,c"),
+        replicas=dict.fromkeys(history.services, 3),
+    )
     assert set(monthly._on_host(replace(month.week, history=spread), "b")) == {1.0}
 
 
 def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(month: monthly.Monthly) -> None:
     """Where everything is pinned nothing can be cut, and the page says by how much."""
-    ruled = monthly.review(month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}}))
+    ruled = monthly.review(
+        month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}})
+    )
     assert str(_sections.what_if(ruled)).count("house rules do not let the budget of") == 2
 
 
 def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
     """A monthly run of a month ago is a run to be held against, with kills before everything else that became of it."""
-    before = monthly.review(_api.open_history("sample", as_of="2026-10-27", window="7D"), Settings())
+    before = monthly.review(
+        _api.open_history("sample", as_of="2026-10-27", window="7D"), Settings()
+    )
     monthly.save(before, tmp_path / "2026-10")
     found = monthly.review(_api.open_history("sample", as_of=END), Settings(), tmp_path)
     assert found.promised_in is not None
@@ -122,7 +149,9 @@ def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
 def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.Monthly) -> None:
     """Every host has a proposal whose predicted imbalance is the smaller one."""
     assert month.placements
-    assert all(placement.imbalance < placement.round_robin for placement in month.placements.values())
+    assert all(
+        placement.imbalance < placement.round_robin for placement in month.placements.values()
+    )
 
 
 def test_stored_forecasts_are_scored(month: monthly.Monthly) -> None:
@@ -133,7 +162,9 @@ def test_stored_forecasts_are_scored(month: monthly.Monthly) -> None:
 
 def test_a_first_month_says_so() -> None:
     """Without runs there is nothing to look back at, and no section breaks."""
-    first = monthly.review(_api.open_history("sample", as_of=END, services="shop/*"), load_settings())
+    first = monthly.review(
+        _api.open_history("sample", as_of=END, services="shop/*"), load_settings()
+    )
     assert "next review" in str(_sections.promises(first))
     assert "No stored forecast" in str(_sections.scorecards(first))
     assert np.isfinite(first.savings["first"]).all()
@@ -164,7 +195,11 @@ def test_the_command_leaves_page_plan_and_facts(tmp_path: Path) -> None:
     assert "<script" not in html
     assert all(title in html for title in ("s plan", "What if", "Hosts and cores"))
     plan = read_plan(page.parent / "plan.yaml")
-    assert ("shop/catalog", Resource.MEMORY) not in {(change.service, change.resource) for change in plan.changes}
-    facts = json.loads((page.parent / "run.json").read_text(encoding="utf-8"))["reports"]["monthly-optimization"]
+    assert ("shop/catalog", Resource.MEMORY) not in {
+        (change.service, change.resource) for change in plan.changes
+    }
+    facts = json.loads((page.parent / "run.json").read_text(encoding="utf-8"))["reports"][
+        "monthly-optimization"
+    ]
     assert facts["changes"] == len(plan.changes)
     assert "monthly-optimization" in (page.parents[1] / "index.html").read_text(encoding="utf-8")

@@ -16,7 +16,9 @@ from capacity._common.bundled import bundled
 from capacity.errors import ReportError, UsageError
 from capacity.reporting._notebook import parameter_names, run_notebook
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of papermill's and nbclient's own making
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of papermill's and nbclient's own making
 
 
 def notebook(folder: Path, *sources: str) -> Path:
@@ -24,19 +26,30 @@ def notebook(folder: Path, *sources: str) -> Path:
     parameters = new_code_cell("value: int = 1  # a number", metadata={"tags": ["parameters"]})
     path = folder / "some.ipynb"
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(new_notebook(cells=[parameters, *(new_code_cell(source) for source in sources)], metadata=kernel), path)
+    nbformat.write(
+        new_notebook(
+            cells=[parameters, *(new_code_cell(source) for source in sources)], metadata=kernel
+        ),
+        path,
+    )
     return path
 
 
 def children() -> set[int]:
     """Processes that this one has started."""
-    return {child.pid for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE}
+    return {
+        child.pid
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE
+    }
 
 
 def test_runs_with_parameters_and_leaves_no_kernel(tmp_path: Path) -> None:
     """The result holds what the cells printed, and no process stays behind."""
     before = children()
-    done = run_notebook(notebook(tmp_path, "value * 2"), {"value": 21}, failed=tmp_path / "failed.ipynb", timeout=60)
+    done = run_notebook(
+        notebook(tmp_path, "value * 2"), {"value": 21}, failed=tmp_path / "failed.ipynb", timeout=60
+    )
     assert done.cells[-1].outputs[0].data["text/plain"] == "42"
     assert children() <= before
     assert not (tmp_path / "failed.ipynb").exists()
@@ -46,7 +59,12 @@ def test_runs_in_this_interpreter(tmp_path: Path) -> None:
     """A stray kernelspec cannot send the notebook to another Python."""
     import sys
 
-    done = run_notebook(notebook(tmp_path, "import sys; sys.executable"), {}, failed=tmp_path / "f.ipynb", timeout=60)
+    done = run_notebook(
+        notebook(tmp_path, "import sys; sys.executable"),
+        {},
+        failed=tmp_path / "f.ipynb",
+        timeout=60,
+    )
     assert done.cells[-1].outputs[0].data["text/plain"] == repr(sys.executable)
 
 
@@ -78,7 +96,12 @@ def test_the_whole_run_has_a_time_limit(tmp_path: Path) -> None:
     """Cells that are each short enough still end when the run's time is up."""
     began = time.monotonic()
     with pytest.raises(ReportError, match="not done after 4 s"):
-        run_notebook(notebook(tmp_path, *["import time; time.sleep(2)"] * 10), {}, failed=tmp_path / "f.ipynb", timeout=4)
+        run_notebook(
+            notebook(tmp_path, *["import time; time.sleep(2)"] * 10),
+            {},
+            failed=tmp_path / "f.ipynb",
+            timeout=4,
+        )
     assert time.monotonic() - began < 15
 
 
@@ -93,14 +116,16 @@ def test_braces_in_paths_are_no_placeholders(tmp_path: Path) -> None:
 def test_several_at_once(tmp_path: Path) -> None:
     """Four runs side by side do not fight over ports or files."""
 
-    def one(number: int) -> str:
+    def run(number: int) -> str:
         folder = tmp_path / str(number)
         folder.mkdir()
-        done = run_notebook(notebook(folder, "value"), {"value": number}, failed=folder / "f.ipynb", timeout=120)
+        done = run_notebook(
+            notebook(folder, "value"), {"value": number}, failed=folder / "f.ipynb", timeout=120
+        )
         return str(done.cells[-1].outputs[0].data["text/plain"])
 
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(one, range(4))) == ["0", "1", "2", "3"]
+        assert list(pool.map(run, range(4))) == ["0", "1", "2", "3"]
     assert threading.active_count() < 20
 
 

@@ -53,7 +53,11 @@ class Tags(HTMLParser):
 def test_tables_are_well_formed_whatever_the_cells_say(name: str, cell: str) -> None:
     """Tags balance, and the only tags are the table's own."""
     parser = Tags()
-    parser.feed(table(name, [Column(name), Column("b", number=True, help=cell)], [(name, cell)], more=cell).source)
+    parser.feed(
+        table(
+            name, [Column(name), Column("b", number=True, help=cell)], [(name, cell)], more=cell
+        ).source
+    )
     assert parser.open == []
     assert text(cell).source.count("<") == 0
 
@@ -72,8 +76,14 @@ def fixed_forecast(usage: pd.DataFrame, level: float) -> _api.Forecast:
     future = pd.date_range(usage.index[-1] + pd.Timedelta("1h"), periods=168, freq="1h", unit="s")
     columns = pd.MultiIndex.from_product([usage.columns, LEVELS], names=["service", "quantile"])
     factors = np.tile([0.5, 1.0, 1.5, 2.0], len(usage.columns))
-    bands = pd.DataFrame(np.outer(np.linspace(1, 2, 168), factors) * level, index=future, columns=columns)
-    peaks = pd.DataFrame([np.array([0.5, 1.0, 1.5, 2.0]) * 2 * level] * len(usage.columns), index=usage.columns, columns=LEVELS)
+    bands = pd.DataFrame(
+        np.outer(np.linspace(1, 2, 168), factors) * level, index=future, columns=columns
+    )
+    peaks = pd.DataFrame(
+        [np.array([0.5, 1.0, 1.5, 2.0]) * 2 * level] * len(usage.columns),
+        index=usage.columns,
+        columns=LEVELS,
+    )
     return _api.Forecast(usage, bands, peaks, Resource.MEMORY, {}, model=None)  # type: ignore[arg-type]  # not asked here
 
 
@@ -110,7 +120,10 @@ def test_scorecard_equals_the_formula_and_ignores_what_was_not_measured() -> Non
 def test_decisions_are_few_and_one_a_service() -> None:
     """At most five, the most urgent first, none twice; a service in a loop is first."""
     history = load_sample()
-    tables = {resource: _api.recommend(history, resource, settings=Settings()).table for resource in Resource}
+    tables = {
+        resource: _api.recommend(history, resource, settings=Settings()).table
+        for resource in Resource
+    }
     decisions = decide(history, tables, [])
     assert len(decisions) == MOST
     assert len({decision.service for decision in decisions}) == MOST
@@ -133,7 +146,9 @@ def test_review_of_poor_data_says_so() -> None:
 def test_review_without_events_or_hosts_still_stands() -> None:
     """CPU and memory alone make a report; what is missing is said."""
     history = load_sample()
-    bare = type(history)(**{**history.__dict__, "frames": {key: history[key] for key in (Signal.CPU, Signal.MEMORY)}})
+    bare = type(history)(
+        **{**history.__dict__, "frames": {key: history[key] for key in (Signal.CPU, Signal.MEMORY)}}
+    )
     week = review(bare, Settings())
     assert week.verdict.level == "fair"
     assert "no samples of" in week.verdict.reasons[0]
@@ -160,7 +175,10 @@ def test_runs_are_found_by_source_and_age(tmp_path: Path) -> None:
     found = previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "a")
     assert found is not None
     assert found.folder.name == "2026-W46"
-    assert previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "c") is None
+    assert (
+        previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "c")
+        is None
+    )
 
 
 def test_reports_share_a_weeks_facts(tmp_path: Path) -> None:
@@ -178,8 +196,15 @@ def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
         return run_folder(tmp_path, "weekly-resources", iso_week(week), source, services).name
 
     assert place("sample", "") == "2026-W48"
-    write_run(tmp_path / "2026-W48", "weekly-resources", {"as_of": week.isoformat(), "source": "sample", "services": ""})
+    write_run(
+        tmp_path / "2026-W48",
+        "weekly-resources",
+        {"as_of": week.isoformat(), "source": "sample", "services": ""},
+    )
     assert place("sample", "") == "2026-W48"
-    assert place("http://prometheus:9090", "") == "2026-W48-prometheus-9090-" + place("http://prometheus:9090", "")[-4:]
+    assert (
+        place("http://prometheus:9090", "")
+        == "2026-W48-prometheus-9090-" + place("http://prometheus:9090", "")[-4:]
+    )
     assert place("sample", "shop/*") == "2026-W48-shop"
     assert len({place("sample", glob) for glob in ("a b", "a?b", "a/b")}) == 3

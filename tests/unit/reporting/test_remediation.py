@@ -24,18 +24,35 @@ def kept(file: Path, *items: Item) -> Settings:
 def test_what_is_left_is_shown_by_term_with_owner_and_state(tmp_path: Path) -> None:
     """Open and in work with their owners, done ones as a number, more than five of a term folded; text stays text."""
     done = Item("d", "R1", When.WEEK_1, "shop/old", "was mended", state=State.DONE, until=TODAY)
-    doing = Item("w", "R2", When.DAY_2_3, "shop/<b>", "give & take", owner="Ada", state=State.DOING, since=TODAY, note="soon")
+    doing = Item(
+        "w",
+        "R2",
+        When.DAY_2_3,
+        "shop/<b>",
+        "give & take",
+        owner="Ada",
+        state=State.DOING,
+        since=TODAY,
+        note="soon",
+    )
     many = [item(When.DAY_1, f"shop/s{number}", "R3", "a limit") for number in range(7)]
     shown = str(remediation(kept(tmp_path / "timeline.yaml", done, doing, *many)))
     assert "1 of 9 done, as timeline.yaml says" in shown
-    assert "<b>shop/&lt;b&gt;</b> give &amp; take <small>Ada, in work, since 2026-11-23 (soon)</small>" in shown
+    assert (
+        "<b>shop/&lt;b&gt;</b> give &amp; take <small>Ada, in work, since 2026-11-23 (soon)</small>"
+        in shown
+    )
     assert "<b>shop/s0</b> a limit <small>nobody, open, since 2026-11-23</small>" in shown
     assert "<summary>2 more</summary>" in shown
     assert "Nothing is left." in shown
     assert "shop/old" not in shown
 
 
-@pytest.mark.parametrize("text", ["items: {", "items: 3", "items:\n- {id: a}", "[" * 5000], ids=["cut", "number", "half", "deep"])
+@pytest.mark.parametrize(
+    "text",
+    ["items: {", "items: 3", "items:\n- {id: a}", "[" * 5000],
+    ids=["cut", "number", "half", "deep"],
+)
 def test_a_damaged_timeline_is_told(tmp_path: Path, text: str) -> None:
     """The page has a note with the cause and the next step."""
     file = tmp_path / "timeline.yaml"
@@ -55,7 +72,9 @@ def pages(folder: Path, report: str, name: str, *texts: str) -> list[str]:
     found = []
     for text in texts:
         (folder / "list.yaml").write_text(text)
-        done = capacity("report", report, "--sample", "--as-of", "2026-11-23", "--quiet", folder=folder)
+        done = capacity(
+            "report", report, "--sample", "--as-of", "2026-11-23", "--quiet", folder=folder
+        )
         assert done.returncode == 0, done.stderr
         found.append((folder / "reports" / "2026-W48" / f"{name}.html").read_text())
     return found
@@ -78,7 +97,9 @@ def test_the_weekly_page_has_it_and_is_the_same_each_time(tmp_path: Path, text: 
 
 def test_the_compliance_page_has_it_and_does_not_fail_without(tmp_path: Path, text: str) -> None:
     """With a damaged file there is a note, with none no section."""
-    good, damaged, empty = pages(tmp_path, "compliance", "weekly-compliance", text, "items: {", "items: []")
+    good, damaged, empty = pages(
+        tmp_path, "compliance", "weekly-compliance", text, "items: {", "items: []"
+    )
     assert "<b>shop/web</b> give it a limit" in good
     assert "list.yaml is no timeline" in damaged
     assert "Remediation timeline" not in empty

@@ -25,7 +25,13 @@ from capacity.model import Signal
 from tests.fixtures.commands import capacity, environment
 from tests.fixtures.servers import require
 
-ODD_NAMES = ("shop/<script>alert(1)</script>", "shop/a\"quote's", "shop/with/slashes", "shop/" + "x" * 300, "shop/ünï&amp;")
+ODD_NAMES = (
+    "shop/<script>alert(1)</script>",
+    "shop/a\"quote's",
+    "shop/with/slashes",
+    "shop/" + "x" * 300,
+    "shop/ünï&amp;",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +47,20 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_leaves_everything_a_run_promises(reports: Path) -> None:
     """Page, executed notebook, plan, forecast, facts and the index of all runs."""
     week = reports / "2026-W48"
-    names = {"weekly-resources.html", "weekly-resources.ipynb", "plan.yaml", "alerts.yml", "forecast.parquet", "run.json"}
+    names = {
+        "weekly-resources.html",
+        "weekly-resources.ipynb",
+        "plan.yaml",
+        "alerts.yml",
+        "forecast.parquet",
+        "run.json",
+    }
     assert {path.name for path in week.iterdir()} == names
-    checked = subprocess.run([require("promtool"), "check", "rules", week / "alerts.yml"], capture_output=True, check=False)
+    checked = subprocess.run(
+        [require("promtool"), "check", "rules", week / "alerts.yml"],
+        capture_output=True,
+        check=False,
+    )
     assert checked.returncode == 0, checked.stderr
     assert "CapacityTimeToLimit" in (week / "alerts.yml").read_text()
     index = (reports / "index.html").read_text()
@@ -61,7 +78,13 @@ def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
     """The restart loop, the killed service, the leak, the throttled one and ollama are the five decisions."""
     page = (reports / "2026-W48" / "weekly-resources.html").read_text()
     cards = re.findall(r'class="rank">\d</span> ([^ ]+)', page)
-    assert set(cards) == {"platform/webhook-relay", "shop/thumbnailer", "shop/catalog", "shop/search", "ai/ollama"}
+    assert set(cards) == {
+        "platform/webhook-relay",
+        "shop/thumbnailer",
+        "shop/catalog",
+        "shop/search",
+        "ai/ollama",
+    }
     without = [
         change.service
         for change in read_plan(reports / "2026-W48" / "plan.yaml").changes
@@ -79,14 +102,18 @@ def test_asks_nothing_of_any_network(reports: Path) -> None:
         assert "<script" not in text
         assert "default-src 'none'" in text
         assert 'lang="en"' in text
-    pictures = re.findall(r"<img [^>]*>", (reports / "2026-W48" / "weekly-resources.html").read_text())
+    pictures = re.findall(
+        r"<img [^>]*>", (reports / "2026-W48" / "weekly-resources.html").read_text()
+    )
     assert len(pictures) > 5
     assert all(re.search(r'alt="[^"]{20,}"', picture) for picture in pictures)
 
 
 def test_compares_itself_with_the_run_before(reports: Path) -> None:
     """The second week says what changed and how the stored forecast held; the first says that it is the first."""
-    first, second = ((reports / week / "weekly-resources.html").read_text() for week in ("2026-W47", "2026-W48"))
+    first, second = (
+        (reports / week / "weekly-resources.html").read_text() for week in ("2026-W47", "2026-W48")
+    )
     assert "the first run of this source" in first
     assert "There is no earlier run" in first
     assert "Since 2026-W47" in second
@@ -99,16 +126,26 @@ def test_the_same_inputs_give_the_same_bytes(reports: Path, tmp_path: Path) -> N
     shutil.copytree(reports / "2026-W47", tmp_path / "reports" / "2026-W47")
     assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     for name in ("plan.yaml", "forecast.parquet"):
-        assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (reports / "2026-W48" / name).read_bytes()
+        assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (
+            reports / "2026-W48" / name
+        ).read_bytes()
 
 
-def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(reports: Path, tmp_path: Path) -> None:
+def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
+    reports: Path, tmp_path: Path
+) -> None:
     """A filtered run has its own folder and says its filter; a plan that a person has edited moves aside."""
     shutil.copytree(reports / "2026-W48", tmp_path / "reports" / "2026-W48")
     before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
-    assert capacity("report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path).returncode == 0
+    assert (
+        capacity("report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path).returncode
+        == 0
+    )
     assert (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes() == before
-    assert "<dd>shop/*</dd>" in (tmp_path / "reports" / "2026-W48-shop" / "weekly-resources.html").read_text()
+    assert (
+        "<dd>shop/*</dd>"
+        in (tmp_path / "reports" / "2026-W48-shop" / "weekly-resources.html").read_text()
+    )
     plan = tmp_path / "reports" / "2026-W48" / "plan.yaml"
     edited = re.sub(r"after: [\d.]+", "after: 12345678.0", plan.read_text(), count=1)
     plan.write_text(edited)
@@ -120,11 +157,34 @@ def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(reports: Path
 def test_runs_under_plain_papermill(tmp_path: Path) -> None:
     """Any papermill operator can run the notebook with its documented parameters, knowing nothing of this library."""
     output = tmp_path / "out"
-    command = [sys.executable, "-m", "papermill", str(bundled("notebooks/weekly_resources.ipynb")), str(tmp_path / "done.ipynb")]
-    command += ["-p", "source", "sample", "-p", "output", str(output), "-k", "python3", "--no-progress-bar"]
-    done = subprocess.run(command, env=environment(tmp_path / "archive"), capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(bundled("notebooks/weekly_resources.ipynb")),
+        str(tmp_path / "done.ipynb"),
+    ]
+    command += [
+        "-p",
+        "source",
+        "sample",
+        "-p",
+        "output",
+        str(output),
+        "-k",
+        "python3",
+        "--no-progress-bar",
+    ]
+    done = subprocess.run(
+        command, env=environment(tmp_path / "archive"), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in output.iterdir()} == {"plan.yaml", "alerts.yml", "forecast.parquet", "run.json"}
+    assert {path.name for path in output.iterdir()} == {
+        "plan.yaml",
+        "alerts.yml",
+        "forecast.parquet",
+        "run.json",
+    }
     cells = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
@@ -140,7 +200,9 @@ def odd_archive(folder: Path) -> None:
         for sig, size in ((Signal.CPU, 0.5), (Signal.MEMORY, 3e8)):
             values = size * rng.lognormal(0, 0.1, (len(ODD_NAMES), 288))
             values[-1, 1:] = np.nan
-            block = Block(list(ODD_NAMES), ["<b>host</b>"] * len(ODD_NAMES), [1] * len(ODD_NAMES), values)
+            block = Block(
+                list(ODD_NAMES), ["<b>host</b>"] * len(ODD_NAMES), [1] * len(ODD_NAMES), values
+            )
             archive.write("odd", sig, "import", 300, day.date(), StoredDay(block, True, ()))
 
 
@@ -153,10 +215,16 @@ def test_hostile_names_and_gaps_stay_text(tmp_path: Path) -> None:
     assert "<script>alert" not in page
     assert "<b>host" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    commands = [change.command for change in read_plan(tmp_path / "reports" / "2026-W47" / "plan.yaml").changes]
+    commands = [
+        change.command
+        for change in read_plan(tmp_path / "reports" / "2026-W47" / "plan.yaml").changes
+    ]
     for command in commands:
         subprocess.run(["bash", "-n", "-c", command], check=True)
-    assert any("'label=com.docker.compose.service=<script>alert(1)</script>'" in command for command in commands)
+    assert any(
+        "'label=com.docker.compose.service=<script>alert(1)</script>'" in command
+        for command in commands
+    )
 
 
 @pytest.fixture
@@ -164,7 +232,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for 300 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)],
+        check=False,
+        capture_output=True,
+    )
     if mounted.returncode:
         pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
     yield folder
@@ -173,7 +245,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_one_line_and_nothing_half_written(small_disk: Path, tmp_path: Path) -> None:
     """The cause is named, no page appears, and no temporary folder stays."""
-    done = capacity("report", "weekly", "--sample", "--out", str(small_disk / "reports"), folder=tmp_path)
+    done = capacity(
+        "report", "weekly", "--sample", "--out", str(small_disk / "reports"), folder=tmp_path
+    )
     assert done.returncode == 1
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1
@@ -199,7 +273,12 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) 
     (week / "weekly-resources.html").write_text("the last one")
     command = [sys.executable, "-m", "capacity", "report", "weekly", "--sample"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(tmp_path / "archive"), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        env=environment(tmp_path / "archive"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     time.sleep(after)
     process.send_signal(signal.SIGINT)
@@ -217,7 +296,10 @@ def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "not done after 1.2 s" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert {path.name for path in (tmp_path / "reports").rglob("*")} <= {"2026-W48", "weekly-resources.failed.ipynb"}
+    assert {path.name for path in (tmp_path / "reports").rglob("*")} <= {
+        "2026-W48",
+        "weekly-resources.failed.ipynb",
+    }
 
 
 def test_a_window_without_samples_is_refused_before_the_notebook(tmp_path: Path) -> None:
@@ -234,10 +316,27 @@ def test_chromium_shows_the_page_without_a_network(reports: Path, tmp_path: Path
 
     browser = require("chromium")
     page = reports / "2026-W48" / "weekly-resources.html"
-    common = [str(browser), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    common += ["--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    common = [
+        str(browser),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    common += [
+        "--disable-component-update",
+        "--disable-sync",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+    ]
     for width in (1280, 390):
         picture = tmp_path / f"{width}.png"
-        size = [f"--window-size={width},1600", f"--user-data-dir={tmp_path / str(width)}", f"--screenshot={picture}"]
-        subprocess.run([*common, *size, page.as_uri()], check=True, capture_output=True, timeout=120)
+        size = [
+            f"--window-size={width},1600",
+            f"--user-data-dir={tmp_path / str(width)}",
+            f"--screenshot={picture}",
+        ]
+        subprocess.run(
+            [*common, *size, page.as_uri()], check=True, capture_output=True, timeout=120
+        )
         assert picture.stat().st_size > 50_000

@@ -24,7 +24,9 @@ INDEX = pd.date_range("2026-10-01", periods=28 * 24, freq="1h", tz="UTC", unit="
 def steady(*names: str, level: float = 100 * MIB, spread: float = 0.02) -> pd.DataFrame:
     """Flat services with a little noise."""
     rng = np.random.default_rng(5)
-    return pd.DataFrame({name: level * rng.lognormal(0, spread, len(INDEX)) for name in names}, index=INDEX)
+    return pd.DataFrame(
+        {name: level * rng.lognormal(0, spread, len(INDEX)) for name in names}, index=INDEX
+    )
 
 
 def limits(names: pd.Index, mib: float) -> pd.Series:
@@ -58,7 +60,10 @@ def test_a_critical_service_gets_more_room_than_a_batch_job() -> None:
     """The class multiplies the risk it may run."""
     usage = steady(*(f"s{number}" for number in range(12)), spread=0.2)
     rules = {"s0": ServiceRule(risk_class="critical"), "s1": ServiceRule(risk_class="batch")}
-    ruled, plain = recommend(usage, risk=0.05, context=Context(rules=rules)), recommend(usage, risk=0.05)
+    ruled, plain = (
+        recommend(usage, risk=0.05, context=Context(rules=rules)),
+        recommend(usage, risk=0.05),
+    )
     assert ruled.loc["s0", "limit"] > plain.loc["s0", "limit"]
     assert ruled.loc["s1", "limit"] <= plain.loc["s1", "limit"]
     assert (ruled["limit"] == plain["limit"])[2:].all()
@@ -67,14 +72,23 @@ def test_a_critical_service_gets_more_room_than_a_batch_job() -> None:
 def test_a_leak_is_not_chased() -> None:
     """A quarter above what it has, with the days until that is full, instead of whatever the growth will ask for."""
     usage = steady("web", "leaky")
-    usage["leaky"] = (100 + 12 * np.arange(len(INDEX)) / 24) * MIB * np.random.default_rng(1).lognormal(0, 0.004, len(INDEX))
+    usage["leaky"] = (
+        (100 + 12 * np.arange(len(INDEX)) / 24)
+        * MIB
+        * np.random.default_rng(1).lognormal(0, 0.004, len(INDEX))
+    )
     top = float(usage["leaky"].max())
     assert find_leaks(usage) == {"leaky": pytest.approx(12 * MIB, rel=0.1)}
     table = recommend(usage, current=pd.Series({"leaky": top * 1.02}))
     assert table.loc["leaky", "reason"] == Reason.LEAK
     assert table.loc["leaky", "limit"] <= top * 1.02 * 1.25 + MIB
-    assert table.loc["leaky", "days_to_limit"] == pytest.approx((table.loc["leaky", "limit"] - top) / (12 * MIB), rel=0.15)
-    assert recommend(usage, current=pd.Series({"leaky": top * 20})).loc["leaky", "reason"] == Reason.LEAK
+    assert table.loc["leaky", "days_to_limit"] == pytest.approx(
+        (table.loc["leaky", "limit"] - top) / (12 * MIB), rel=0.15
+    )
+    assert (
+        recommend(usage, current=pd.Series({"leaky": top * 20})).loc["leaky", "reason"]
+        == Reason.LEAK
+    )
 
 
 def test_a_limit_lets_a_service_start() -> None:
@@ -102,9 +116,14 @@ def test_a_new_level_is_observed_before_anything_is_lowered() -> None:
     usage = steady("web", level=1000 * MIB)
     fell = usage.copy()
     fell.iloc[-48:] *= 0.3
-    keep = recommend(fell, current=limits(usage.columns, 8000), context=Context(largest_step_down=0.5))
+    keep = recommend(
+        fell, current=limits(usage.columns, 8000), context=Context(largest_step_down=0.5)
+    )
     assert keep.loc["web", "reason"] == Reason.REGIME_CHANGE
-    assert recommend(usage, current=limits(usage.columns, 8000)).loc["web", "reason"] == Reason.OVERSIZED
+    assert (
+        recommend(usage, current=limits(usage.columns, 8000)).loc["web", "reason"]
+        == Reason.OVERSIZED
+    )
 
 
 def test_down_slowly_one_step_a_cooldown() -> None:
@@ -124,7 +143,10 @@ def test_twenty_six_weeks_of_flat_usage_converge(start: float) -> None:
     """Applied week after week the rule settles within a few weeks and then changes nothing: no shrink loop."""
     rng = np.random.default_rng(2)
     index = pd.date_range("2026-01-01", periods=30 * 7 * 24, freq="1h", tz="UTC", unit="s")
-    usage = pd.DataFrame({f"s{number}": 100 * MIB * rng.lognormal(0, 0.03, len(index)) for number in range(4)}, index=index)
+    usage = pd.DataFrame(
+        {f"s{number}": 100 * MIB * rng.lognormal(0, 0.03, len(index)) for number in range(4)},
+        index=index,
+    )
     current = limits(usage.columns, start)
     changed = []
     for week in range(26):
@@ -173,7 +195,10 @@ def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
     usage = steady(*(f"s{number}" for number in range(6)))
     names = list(usage.columns)
     current = pd.Series(2.0 * GIB, index=names)
-    rules = {names[0]: ServiceRule(pinned=True), names[1]: ServiceRule(least={Resource.MEMORY: GIB})}
+    rules = {
+        names[0]: ServiceRule(pinned=True),
+        names[1]: ServiceRule(least={Resource.MEMORY: GIB}),
+    }
     table = recommend(usage, current=current, budget=6 * GIB, context=Context(rules=rules))
     assert table["limit"].fillna(table["current"]).sum() <= 6 * GIB
     assert table.loc[names[0], "current"] == 2 * GIB
@@ -221,7 +246,10 @@ def test_limits_in_force_may_be_a_plain_mapping() -> None:
     known = {"web": 64.0 * MIB, "db": 4096.0 * MIB}
     asked = [recommend(usage, current=each, ceiling=each) for each in (known, pd.Series(known))]
     pd.testing.assert_frame_equal(*asked)
-    replays = [replay(usage, policies=["seed"], current=each, first="14D") for each in (known, pd.Series(known))]
+    replays = [
+        replay(usage, policies=["seed"], current=each, first="14D")
+        for each in (known, pd.Series(known))
+    ]
     pd.testing.assert_frame_equal(*replays)
 
 
@@ -273,8 +301,14 @@ def test_sizes_scale_and_columns_permute(scale: float, seed: int) -> None:
     """Ten times the use is ten times the limit within a unit; the order of columns does not matter."""
     rng = np.random.default_rng(seed)
     usage = pd.DataFrame(
-        {f"s{number}": 400 * MIB * rng.lognormal(0, 0.1 + 0.1 * number, len(INDEX)) for number in range(4)}, index=INDEX
+        {
+            f"s{number}": 400 * MIB * rng.lognormal(0, 0.1 + 0.1 * number, len(INDEX))
+            for number in range(4)
+        },
+        index=INDEX,
     )
     plain = recommend(usage, risk=0.05)["limit"]
     scaled = recommend(usage * scale, risk=0.05)["limit"]
-    assert scaled.to_numpy() == pytest.approx(plain.to_numpy() * scale, abs=2 * MIB * max(scale, 1), rel=0.06)
+    assert scaled.to_numpy() == pytest.approx(
+        plain.to_numpy() * scale, abs=2 * MIB * max(scale, 1), rel=0.06
+    )

@@ -33,14 +33,22 @@ GIB = 1024 * MIB
 NAN = np.nan
 
 
-def past(values: list[float] | np.ndarray, resource: Resource, step: int = 300, current: float = NAN) -> Past:
+def past(
+    values: list[float] | np.ndarray, resource: Resource, step: int = 300, current: float = NAN
+) -> Past:
     """The past of one service."""
     return Past(np.asarray(values, dtype=float).reshape(-1, 1), step, resource, np.array([current]))
 
 
-def quantile(buckets: Buckets, samples: list[tuple[float, float]], level: float, epsilon: float = 1e-4) -> float:
+def quantile(
+    buckets: Buckets, samples: list[tuple[float, float]], level: float, epsilon: float = 1e-4
+) -> float:
     """The percentile of one service's weighted samples."""
-    weights = weigh(buckets, np.array([[value] for value, _ in samples]), np.array([[weight] for _, weight in samples]))
+    weights = weigh(
+        buckets,
+        np.array([[value] for value, _ in samples]),
+        np.array([[weight] for _, weight in samples]),
+    )
     return float(percentile(buckets, weights, level, epsilon)[0])
 
 
@@ -58,7 +66,9 @@ def quantile(buckets: Buckets, samples: list[tuple[float, float]], level: float,
         (512.2 * MIB, Resource.MEMORY, 513 * MIB),
     ],
 )
-def test_krr_rounds_up_to_its_units_and_floors(value: float, resource: Resource, expected: float) -> None:
+def test_krr_rounds_up_to_its_units_and_floors(
+    value: float, resource: Resource, expected: float
+) -> None:
     """Millicores and MiB, at least 10 and 100."""
     assert round_up(np.array([value]), resource)[0] == pytest.approx(expected, rel=1e-12)
 
@@ -81,9 +91,9 @@ def test_krr_cpu_is_a_percentile_and_needs_a_hundred_samples() -> None:
     assert POLICIES["krr"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
         np.ceil(np.percentile(values, 95) * 1000) / 1000
     )
-    assert POLICIES["krr-limit"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
-        np.ceil(np.percentile(values, 96) * 1000) / 1000
-    )
+    assert POLICIES["krr-limit"]().limits(past(values, Resource.CPU), (0.1,))[
+        0, 0
+    ] == pytest.approx(np.ceil(np.percentile(values, 96) * 1000) / 1000)
     assert np.isnan(POLICIES["krr"]().limits(past(values[:99], Resource.CPU), (0.1,))[0, 0])
 
 
@@ -118,8 +128,15 @@ def test_vpa_default_buckets() -> None:
     """176 buckets each; their edges, and the rounding of the logarithm that moves 0.0205 one down."""
     starts = CPU_BUCKETS.starts()
     assert CPU_BUCKETS.count == MEMORY_BUCKETS.count == 176
-    assert starts[:6].tolist() == pytest.approx([0, 0.01, 0.0205, 0.031525, 0.04310125, 0.0552563125])
-    for number, start in ((50, 2.093479957), (100, 26.100251569), (150, 301.395499211), (175, 1021.109408905)):
+    assert starts[:6].tolist() == pytest.approx(
+        [0, 0.01, 0.0205, 0.031525, 0.04310125, 0.0552563125]
+    )
+    for number, start in (
+        (50, 2.093479957),
+        (100, 26.100251569),
+        (150, 301.395499211),
+        (175, 1021.109408905),
+    ):
         assert starts[number] == pytest.approx(start, rel=1e-9)
         assert MEMORY_BUCKETS.starts()[number] == pytest.approx(start * 1e9, rel=1e-9)
     assert CPU_BUCKETS.find(np.array([0.0205])).tolist() == [1]
@@ -151,11 +168,26 @@ def test_vpa_answers_with_the_upper_edge_of_memory(value: float, edge: float) ->
 
 @pytest.mark.parametrize(
     ("level", "expected"),
-    [(0.0, 2), (0.1, 2), (0.2, 3), (0.3, 3), (0.4, 4), (0.5, 4), (0.6, 4), (0.7, 5), (0.8, 5), (0.9, 5), (1.0, 5)],
+    [
+        (0.0, 2),
+        (0.1, 2),
+        (0.2, 3),
+        (0.3, 3),
+        (0.4, 4),
+        (0.5, 4),
+        (0.6, 4),
+        (0.7, 5),
+        (0.8, 5),
+        (0.9, 5),
+        (1.0, 5),
+    ],
 )
 def test_vpa_percentiles_of_weighted_samples(level: float, expected: float) -> None:
     """Samples 1 to 4 with their own value as weight."""
-    assert quantile(linear(10, 1), [(value, value) for value in (1.0, 2.0, 3.0, 4.0)], level) == expected
+    assert (
+        quantile(linear(10, 1), [(value, value) for value in (1.0, 2.0, 3.0, 4.0)], level)
+        == expected
+    )
 
 
 def test_vpa_percentiles_outside_and_of_nothing() -> None:
@@ -173,7 +205,10 @@ def test_vpa_percentiles_outside_and_of_nothing() -> None:
 def decayed(samples: list[tuple[float, float, float]]) -> list[tuple[float, float]]:
     """(value, weight, hour) as (value, weight decayed to the latest hour), half-life one hour."""
     latest = max(hour for _, _, hour in samples)
-    return [(value, weight * float(decay(np.array(latest - hour), 1.0))) for value, weight, hour in samples]
+    return [
+        (value, weight * float(decay(np.array(latest - hour), 1.0)))
+        for value, weight, hour in samples
+    ]
 
 
 def test_vpa_decay() -> None:
@@ -185,7 +220,8 @@ def test_vpa_decay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "expected"), [(0.0, 2), (0.02, 2), (0.03, 3), (0.10, 3), (0.11, 4), (0.34, 4), (0.35, 5), (1.0, 5)]
+    ("level", "expected"),
+    [(0.0, 2), (0.02, 2), (0.03, 3), (0.10, 3), (0.11, 4), (0.34, 4), (0.35, 5), (1.0, 5)],
 )
 def test_vpa_decayed_percentiles(level: float, expected: float) -> None:
     """Samples 1 to 4, each an hour after the last, with their own value as weight."""
@@ -213,14 +249,20 @@ def test_vpa_confidence_and_bounds() -> None:
     assert confidence(nine, 120)[0] == pytest.approx(min(16 / 1440, 9 * 2 / 1440))
     assert scaled(np.array([1e3]), np.array([0.5]), "upper")[0] == 3000
     assert scaled(np.array([1e3]), np.array([1.0]), "upper")[0] == 2000
-    assert scaled(np.array([1e6]), np.array([7.0]), "upper")[0] == pytest.approx(1.142857e6, rel=1e-5)
+    assert scaled(np.array([1e6]), np.array([7.0]), "upper")[0] == pytest.approx(
+        1.142857e6, rel=1e-5
+    )
     assert scaled(np.array([1e3]), np.array([0.0]), "upper")[0] == 1e14
     assert scaled(np.array([1e3]), np.array([0.0]), "lower")[0] == 0
     for minutes, share in ((5, 0.603), (30, 0.910), (60, 0.954), (7 * 1440, 0.9997)):
-        assert scaled(np.array([1e6]), np.array([minutes / 1440]), "lower")[0] / 1e6 == pytest.approx(share, abs=1e-3)
+        assert scaled(np.array([1e6]), np.array([minutes / 1440]), "lower")[
+            0
+        ] / 1e6 == pytest.approx(share, abs=1e-3)
 
 
-@pytest.mark.parametrize(("used", "expected"), [(1, 101), (100, 200), (500, 600), (1000, 1200), (3000, 3600)])
+@pytest.mark.parametrize(
+    ("used", "expected"), [(1, 101), (100, 200), (500, 600), (1000, 1200), (3000, 3600)]
+)
 def test_vpa_counts_a_kill_as_a_larger_sample(used: float, expected: float) -> None:
     """100 MiB more, or a fifth where that is more."""
     assert oom_sample(np.array([used * MIB]))[0] == pytest.approx(expected * MIB)
@@ -232,7 +274,9 @@ def test_vpa_heeds_kills() -> None:
     kills = np.zeros_like(values)
     kills[-20, 0] = 1
     seen = Past(values, 300, Resource.MEMORY, np.array([1000.0, 1000.0]) * MIB)
-    plain, killed = (POLICIES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills)))
+    plain, killed = (
+        POLICIES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills))
+    )
     assert killed[1] == plain[1]
     # today weighs half of all days: the 90th percentile is today's sample, in a bucket at most 5 % wide
     assert 1200 * MIB * 1.15 <= killed[0] <= 1200 * MIB * 1.15 * 1.05
@@ -241,36 +285,53 @@ def test_vpa_heeds_kills() -> None:
 def test_vpa_whole() -> None:
     """Eight days at 0.2 core and daily peaks of 400 MB: target, lower and upper of both."""
     cpu, memory = np.full(8 * 1440, 0.2), np.full(8 * 1440, 400 * MB)
-    expected = {"vpa": (0.247, 476450463), "vpa-lower": (0.246, 476331362), "vpa-upper": (0.277, 536011941)}
+    expected = {
+        "vpa": (0.247, 476450463),
+        "vpa-lower": (0.246, 476331362),
+        "vpa-upper": (0.277, 536011941),
+    }
     for name, (cores, size) in expected.items():
-        assert POLICIES[name]().limits(past(cpu, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(cores, abs=1e-9)
-        assert POLICIES[name]().limits(past(memory, Resource.MEMORY, 60), (0.1,))[0, 0] == pytest.approx(size, rel=1e-5)
+        assert POLICIES[name]().limits(past(cpu, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
+            cores, abs=1e-9
+        )
+        assert POLICIES[name]().limits(past(memory, Resource.MEMORY, 60), (0.1,))[
+            0, 0
+        ] == pytest.approx(size, rel=1e-5)
 
 
 @pytest.mark.parametrize(("busy", "idle", "millicores"), [(6, 2, 1168), (4, 4, 126)])
 def test_vpa_forgets_in_a_few_idle_days(busy: int, idle: int, millicores: int) -> None:
     """Two idle days after six busy ones keep the busy level, four after four lose it."""
     values = np.concatenate([np.full(busy * 1440, 1.0), np.full(idle * 1440, 0.1)])
-    assert POLICIES["vpa"]().limits(past(values, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(millicores / 1000, abs=1e-9)
+    assert POLICIES["vpa"]().limits(past(values, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
+        millicores / 1000, abs=1e-9
+    )
 
 
 def test_vpa_does_not_see_a_short_daily_burst() -> None:
     """2.4 hours a day at ten times the base are invisible to the target."""
     day = np.where(np.arange(1440) < 143, 1.0, 0.1)
-    assert POLICIES["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(0.126)
+    assert POLICIES["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), (0.1,))[
+        0, 0
+    ] == pytest.approx(0.126)
 
 
 def test_vpa_floors() -> None:
     """25 millicores and 250 MiB, whatever was used."""
     assert POLICIES["vpa"]().limits(past(np.full(2000, 0.001), Resource.CPU), (0.1,))[0, 0] == 0.025
-    assert POLICIES["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), (0.1,))[0, 0] == 262144000
+    assert (
+        POLICIES["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), (0.1,))[0, 0]
+        == 262144000
+    )
 
 
 def test_vpa_daily_peaks() -> None:
     """The maximum of each day, counted back from the end; a day without samples has none."""
     values = np.arange(10.0)[:, None]
     values[4:8] = NAN
-    assert daily_peaks(values, 86_400 // 4)[:, 0].tolist() == pytest.approx([1.0, 3.0, 9.0], nan_ok=True)
+    assert daily_peaks(values, 86_400 // 4)[:, 0].tolist() == pytest.approx(
+        [1.0, 3.0, 9.0], nan_ok=True
+    )
 
 
 # --- Autopilot -----------------------------------------------------------------------------------------------------------
@@ -297,12 +358,16 @@ def test_autopilot_keeps_the_highest_of_the_last_hour(resource: Resource) -> Non
         for end in range(len(values) - 12, len(values) + 1):
             window = values[end - width * 288 : end]
             of_load = load_adjusted(window, level, 300, half_life * 3600.0)
-            base = of_load if resource is Resource.CPU or name == "autopilot-low" else column_max(window)
+            base = (
+                of_load
+                if resource is Resource.CPU or name == "autopilot-low"
+                else column_max(window)
+            )
             alone.append(base * (1 + margin(base, resource)))
         current = np.full(5, NAN)
-        assert POLICIES[name]().limits(Past(values, 300, resource, current), (0.1,))[0] == pytest.approx(
-            column_max(np.stack(alone)), nan_ok=True
-        )
+        assert POLICIES[name]().limits(Past(values, 300, resource, current), (0.1,))[
+            0
+        ] == pytest.approx(column_max(np.stack(alone)), nan_ok=True)
 
 
 def test_autopilot_memory_by_tolerance() -> None:
@@ -310,9 +375,13 @@ def test_autopilot_memory_by_tolerance() -> None:
     values = np.full((288 * 14, 1), 100.0 * MIB)
     values[100] = 1000 * MIB
     limits = {
-        name: POLICIES[name]().limits(past(values, Resource.MEMORY), (0.1,))[0, 0] for name in POLICIES if name.startswith("auto")
+        name: POLICIES[name]().limits(past(values, Resource.MEMORY), (0.1,))[0, 0]
+        for name in POLICIES
+        if name.startswith("auto")
     }
-    assert limits["autopilot"] == pytest.approx(1000 * MIB * (1 + margin(np.array(1000.0 * MIB), Resource.MEMORY)))
+    assert limits["autopilot"] == pytest.approx(
+        1000 * MIB * (1 + margin(np.array(1000.0 * MIB), Resource.MEMORY))
+    )
     assert limits["autopilot-intermediate"] == pytest.approx(500 * MIB * 1.15, rel=0.01)
     assert limits["autopilot-low"] < 150 * MIB
     assert margin(np.array([0.0, 1e15]), Resource.MEMORY).tolist() == pytest.approx([0.15, 0.10])
@@ -333,7 +402,9 @@ def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
     day = np.where(np.arange(288) < 200, 800.0 * MB, 50.0 * MB)
     policy, limit = Seed(), 1000 * MB
     for _ in range(4):
-        limit = policy.limits(past(np.tile(day, 7), Resource.MEMORY, current=1000 * MB), (0.1,))[0, 0]
+        limit = policy.limits(past(np.tile(day, 7), Resource.MEMORY, current=1000 * MB), (0.1,))[
+            0, 0
+        ]
     assert limit < 800 * MB
 
 
@@ -350,5 +421,7 @@ def test_one_service_does_not_change_another(name: str, resource: Resource) -> N
     whole = POLICIES[name]().limits(Past(values, 300, resource, np.full(4, NAN)), (0.1,))[0]
     assert np.isnan(whole[2])
     assert np.isfinite(whole[[0, 1, 3]]).all()
-    turned = POLICIES[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), (0.1,))[0]
+    turned = POLICIES[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), (0.1,))[
+        0
+    ]
     assert turned[::-1].tolist() == pytest.approx(whole.tolist(), nan_ok=True)

@@ -37,11 +37,11 @@ def test_limits_never_fall_with_the_risk_from_one_call_to_the_next() -> None:
     """Asked one by one, at odd risks close together, on services of heavy tails; with others beside them or alone."""
     rng = np.random.default_rng(2)
     values = 1e9 * np.exp(np.cumsum(rng.standard_t(2, (24 * 42, 25)) * 0.01, axis=0))
-    one, policy = Past(values, 3600, Resource.MEMORY, np.full(25, np.nan)), Capacity()
+    history, policy = Past(values, 3600, Resource.MEMORY, np.full(25, np.nan)), Capacity()
     risks = (0.6, 0.3, 0.21, 0.2, 0.17, 0.168, 0.057, 0.056, 0.03, 0.029, 0.011, 0.002, 0.0003)
-    limits = np.concatenate([policy.limits(one, [risk]) for risk in risks])
+    limits = np.concatenate([policy.limits(history, [risk]) for risk in risks])
     assert (np.diff(limits, axis=0) >= 0).all()
-    assert policy.limits(one, risks) == pytest.approx(limits)
+    assert policy.limits(history, risks) == pytest.approx(limits)
 
 
 def test_one_service_that_jumps_does_not_raise_all_others() -> None:
@@ -55,44 +55,50 @@ def test_one_service_that_jumps_does_not_raise_all_others() -> None:
 
 def test_the_wild_get_the_margin() -> None:
     """A calm service's limit stays near its peak, a wild one's goes further beyond."""
-    one = past(60)
-    limits = Capacity().limits(one, (0.05,))[0] / one.last(14).max(axis=0)
+    seen = past(60)
+    limits = Capacity().limits(seen, (0.05,))[0] / seen.last(14).max(axis=0)
     assert np.median(limits[1::2]) > 1.15 * np.median(limits[::2])
 
 
 def test_units_do_not_matter() -> None:
     """A thousand times the usage is a thousand times the limit, to the last bits."""
-    one = past(30)
-    thousand = Past(one.values * 1024.0, one.step, one.resource, one.current)
-    assert Capacity().limits(thousand, RISKS) == pytest.approx(1024.0 * Capacity().limits(one, RISKS), rel=1e-6)
+    seen = past(30)
+    thousand = Past(seen.values * 1024.0, seen.step, seen.resource, seen.current)
+    assert Capacity().limits(thousand, RISKS) == pytest.approx(
+        1024.0 * Capacity().limits(seen, RISKS), rel=1e-6
+    )
 
 
 def test_the_same_input_gives_the_same_limits() -> None:
     """Two runs agree to the byte."""
-    assert Capacity().limits(past(20), RISKS).tobytes() == Capacity().limits(past(20), RISKS).tobytes()
+    assert (
+        Capacity().limits(past(20), RISKS).tobytes() == Capacity().limits(past(20), RISKS).tobytes()
+    )
 
 
 @pytest.mark.parametrize(("services", "days"), [(1, 2), (1, 60), (3, 10), (5, 28)])
 def test_small_fleets_and_short_histories_get_an_answer(services: int, days: int) -> None:
     """Where there is little to learn from, the prior speaks: finite, above the median day, monotone."""
-    one = past(services, days=days)
-    limits = Capacity().limits(one, RISKS)
+    seen = past(services, days=days)
+    limits = Capacity().limits(seen, RISKS)
     assert np.isfinite(limits).all()
-    assert (limits[-1] >= np.median(one.values, axis=0)).all()
+    assert (limits[-1] >= np.median(seen.values, axis=0)).all()
     assert (np.diff(limits, axis=0) >= 0).all()
 
 
 def test_services_without_samples_get_none() -> None:
     """NaN for those never seen, and the others as if they were not there."""
-    one = past(30)
-    values = np.concatenate([one.values, np.full((len(one.values), 1), np.nan)], axis=1)
+    seen = past(30)
+    values = np.concatenate([seen.values, np.full((len(seen.values), 1), np.nan)], axis=1)
     limits = Capacity().limits(Past(values, 3600, Resource.MEMORY, np.full(31, np.nan)), RISKS)
     assert np.isnan(limits[:, -1]).all()
     assert np.isfinite(limits[:, :-1]).all()
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(list(Resource)), st.integers(1, 6), st.floats(0.005, 0.5), st.integers(0, 2**31))
+@given(
+    st.sampled_from(list(Resource)), st.integers(1, 6), st.floats(0.005, 0.5), st.integers(0, 2**31)
+)
 def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(
     resource: Resource, services: int, risk: float, seed: int
 ) -> None:
@@ -113,10 +119,14 @@ def test_allocation_keeps_the_risk_at_no_more_cost_than_one_margin_for_all(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(2, 8), st.floats(0.005, 0.09), st.integers(0, 2**31))
-def test_no_service_runs_a_risk_far_above_the_one_asked(services: int, risk: float, seed: int) -> None:
+def test_no_service_runs_a_risk_far_above_the_one_asked(
+    services: int, risk: float, seed: int
+) -> None:
     """Each one's chance is ten times the risk at most, however dear it is beside the others."""
     rng = np.random.default_rng(seed)
-    chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / rng.uniform(0.05, 0.4, services)[:, None]))
+    chances = np.minimum(
+        1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / rng.uniform(0.05, 0.4, services)[:, None])
+    )
     chosen = allocate(chances, rng.lognormal(0, 4, services), risk, most(risk))
     assert (chances[np.arange(services), chosen] <= 10 * risk + 1e-12).all()
 
@@ -131,7 +141,9 @@ def test_dearer_margins_cost_more(resource: Resource) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3), st.floats(0.5, 6.0), st.integers(0, 2**31))
-def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: float, seed: int) -> None:
+def test_a_budget_is_spent_as_well_as_brute_force_would(
+    services: int, times: float, seed: int
+) -> None:
     """Never over the budget; no choice of margins breaks less than one a thousandth richer, whether by table or by price."""
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.05, 1.0, services)
@@ -139,7 +151,9 @@ def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: fl
     peaks = rng.lognormal(0, 1, services)
     budget = times * float(peaks.sum())
     chosen = within_budget(chances, peaks, budget)
-    every = np.stack(np.meshgrid(*[np.arange(len(MARGINS))] * services, indexing="ij")).reshape(services, -1)
+    every = np.stack(np.meshgrid(*[np.arange(len(MARGINS))] * services, indexing="ij")).reshape(
+        services, -1
+    )
     cost = (np.exp(MARGINS)[every] * peaks[:, None]).sum(axis=0)
     broken = chances[np.arange(services)[:, None], every].sum(axis=0)
     assert (np.exp(MARGINS)[chosen] * peaks).sum() <= budget * (1 + 1e-12)
@@ -148,9 +162,9 @@ def test_a_budget_is_spent_as_well_as_brute_force_would(services: int, times: fl
 
 def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
     """The 98th percentile of the last two weeks, down to a budget of just those; one below starves some, and is kept too."""
-    one = past(60, seed=4)
-    study = Capacity().study(one, (0.1,))
-    steady = np.quantile(one.last(14), 0.98, axis=0)
+    seen = past(60, seed=4)
+    study = Capacity().study(seen, (0.1,))
+    steady = np.quantile(seen.last(14), 0.98, axis=0)
     assert study.steady == pytest.approx(steady)
     for times in (0.6, 1.0, 1.005, 1.03, 1.5):
         limits = study.within(times * float(steady.sum()))
@@ -174,8 +188,8 @@ def test_the_same_surprise_says_the_same_to_a_fleet_of_any_size() -> None:
     struck = small.values.copy()
     struck[-24 * 7 :, ::3] *= 4
     four = Past(np.tile(struck, 4), small.step, small.resource, np.full(240, np.nan))
-    one = Past(struck, small.step, small.resource, small.current)
-    drifts = [Capacity().drift(each, (0.2, 0.1))[0] for each in (small, one, four)]
+    changed = Past(struck, small.step, small.resource, small.current)
+    drifts = [Capacity().drift(each, (0.2, 0.1))[0] for each in (small, changed, four)]
     assert drifts[1] > 1.02 * drifts[0]
     assert drifts[2] == pytest.approx(drifts[1], rel=0.06)
     assert drifts[2] < 1.5 * drifts[0]
@@ -199,4 +213,7 @@ def test_features_are_named_and_finite_for_a_whole_history() -> None:
     table = features(days)
     assert table.shape == (5, len(FEATURES))
     assert np.isfinite(table).all()
-    assert table[:, FEATURES.index("spread of daily peaks")][1] > table[:, FEATURES.index("spread of daily peaks")][0]
+    assert (
+        table[:, FEATURES.index("spread of daily peaks")][1]
+        > table[:, FEATURES.index("spread of daily peaks")][0]
+    )

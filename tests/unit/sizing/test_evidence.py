@@ -35,7 +35,9 @@ def test_samples_at_a_memory_limit_and_throttled_periods_are_held() -> None:
     """Six samples at the limit are half an hour; an hour of throttling counts where the CPU limit was no higher."""
     usage = frame(INDEX, 100 * MIB)
     usage.iloc[10:16, 0] = 255.9 * MIB
-    assert find_strikes(usage, frame(HOURS, 256 * MIB), kills=frame(HOURS, 0.0)).under("a/x", 256 * MIB) == (0.0, 30.0)
+    assert find_strikes(usage, frame(HOURS, 256 * MIB), kills=frame(HOURS, 0.0)).under(
+        "a/x", 256 * MIB
+    ) == (0.0, 30.0)
     throttled = frame(HOURS, 0.0)
     throttled.iloc[5, 0] = 0.4
     found = find_strikes(frame(INDEX, 0.3), frame(HOURS, 0.5), throttled=throttled)
@@ -49,7 +51,9 @@ def test_a_limit_that_was_lifted_does_not_linger() -> None:
     limits.iloc[10:, 0] = np.nan
     kills = frame(HOURS, 0.0)
     kills.iloc[[11, 22], 0] = 1.0
-    assert find_strikes(frame(INDEX, 100 * MIB), limits, kills=kills).under("a/x", 256 * MIB)[0] == 1.0
+    assert (
+        find_strikes(frame(INDEX, 100 * MIB), limits, kills=kills).under("a/x", 256 * MIB)[0] == 1.0
+    )
 
 
 @pytest.mark.parametrize("columns", [["a/x"], []])
@@ -67,7 +71,9 @@ def test_changes_are_counted_from_the_tolerance_on() -> None:
     usage = frame(pd.date_range("2026-10-01", "2026-12-10", freq="1h", tz="UTC", unit="s"), 50.0)
 
     def churn(limits: list[float], **more: float) -> float:
-        rows = pd.DataFrame({"policy": "capacity", "risk": 0.02, "time": times, "service": "a/x", "limit": limits})
+        rows = pd.DataFrame(
+            {"policy": "capacity", "risk": 0.02, "time": times, "service": "a/x", "limit": limits}
+        )
         rows = rows.assign(breached=False, breach_minutes=0.0, slack=0.5)
         return float(frontier(rows, usage, **more)["changes"].iloc[0])
 

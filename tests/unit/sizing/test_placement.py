@@ -20,7 +20,11 @@ from capacity.sizing._placement import CATEGORIES, core_ranges, format_cores_lis
 def test_every_service_gets_cores_of_its_category(cores: int, services: int, seed: int) -> None:
     """From 1 to 128 cores nobody is left without, nothing lies outside the host, and all load is placed."""
     rng = np.random.default_rng(seed)
-    load = pd.Series(rng.lognormal(-1, 1, services), index=[f"s{number}" for number in range(services)], dtype=float)
+    load = pd.Series(
+        rng.lognormal(-1, 1, services),
+        index=[f"s{number}" for number in range(services)],
+        dtype=float,
+    )
     kinds = {name: str(rng.choice(CATEGORIES)) for name in load.index}
     made = place(load, kinds, cores)
     allowed = core_ranges(cores)
@@ -43,7 +47,9 @@ def test_packing_is_more_even_than_dealing_out() -> None:
 def test_pinned_services_and_own_ranges_are_kept() -> None:
     """What is pinned stays and is counted; a category's own range is used."""
     load = pd.Series({"web": 1.0, "db": 1.0, "old": 3.0})
-    made = place(load, {"db": "infrastructure"}, 8, ranges={"infrastructure": "6-7"}, pinned={"old": "0,2"})
+    made = place(
+        load, {"db": "infrastructure"}, 8, ranges={"infrastructure": "6-7"}, pinned={"old": "0,2"}
+    )
     assert made.table.loc["old", "cpuset"] == "0,2"
     assert made.table.loc["old", "pinned"]
     assert set(parse_cpuset(made.table.loc["db", "cpuset"])) <= {6, 7}
@@ -97,7 +103,14 @@ def test_imbalance_is_deviation_over_mean() -> None:
 
 def test_waste_is_what_lowering_gives_back_times_replicas() -> None:
     """Bytes and cores, priced where a price is known."""
-    table = pd.DataFrame({"action": ["lower", "keep"], "current": [4.0 * 2**30, 9.0], "limit": [1.0 * 2**30, np.nan]}, ["a", "b"])
+    table = pd.DataFrame(
+        {
+            "action": ["lower", "keep"],
+            "current": [4.0 * 2**30, 9.0],
+            "limit": [1.0 * 2**30, np.nan],
+        },
+        ["a", "b"],
+    )
     found = waste({Resource.MEMORY: table}, Prices(memory_gib=2.0), {"a": 3})
     assert found["reclaimable"].tolist() == [9.0 * 2**30]
     assert found["worth"].tolist() == [18.0]

@@ -22,7 +22,10 @@ def usage(**levels: float) -> pd.DataFrame:
     """Steady services around a level in MiB, with a daily rhythm and a little noise."""
     rng = np.random.default_rng(7)
     rhythm = 1 + 0.1 * np.sin(2 * np.pi * INDEX.hour.to_numpy() / 24)
-    columns = {name: level * MIB * rhythm * rng.lognormal(0, 0.02, len(INDEX)) for name, level in levels.items()}
+    columns = {
+        name: level * MIB * rhythm * rng.lognormal(0, 0.02, len(INDEX))
+        for name, level in levels.items()
+    }
     return pd.DataFrame(columns, index=INDEX)
 
 
@@ -81,7 +84,9 @@ def test_throttling_raises_the_limit() -> None:
     """Held back in a quarter of the periods and more: up by half at least."""
     frame = usage(web=100) / MIB / 100
     throttled = pd.DataFrame({"web": np.full(len(INDEX), 0.4)}, index=INDEX)
-    table = recommend(frame, signal="cpu", current=pd.Series({"web": 1.2}), context=Context(throttled=throttled))
+    table = recommend(
+        frame, signal="cpu", current=pd.Series({"web": 1.2}), context=Context(throttled=throttled)
+    )
     assert table.loc["web", "reason"] == Reason.THROTTLED
     assert table.loc["web", "limit"] >= 1.8
 
@@ -139,7 +144,9 @@ def test_an_empty_fleet_has_an_empty_table() -> None:
 
 @pytest.mark.parametrize("struck", [1.0, 3.0])
 @pytest.mark.parametrize("risk", [0.5, 0.3, 0.1])
-def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float, struck: float) -> None:
+def test_no_service_gets_less_than_its_steady_peak_and_even_odds(
+    risk: float, struck: float
+) -> None:
     """Also where writing one large service off would be the cheapest way to the risk asked, and after a week that struck all."""
     rng = np.random.default_rng(11)
     index = pd.date_range("2026-09-01", periods=42 * 24, freq="1h", tz="UTC", unit="s")
@@ -147,7 +154,9 @@ def test_no_service_gets_less_than_its_steady_peak_and_even_odds(risk: float, st
     values[-7 * 24 :] *= struck
     frame = pd.DataFrame(values, index=index, columns=[f"s{number}" for number in range(24)])
     steady = frame.iloc[-14 * 24 :].quantile(0.98)
-    bare = POLICIES["capacity"]().limits(Past(values, 3600, Resource.MEMORY, np.full(24, np.nan)), [risk])[0]
+    bare = POLICIES["capacity"]().limits(
+        Past(values, 3600, Resource.MEMORY, np.full(24, np.nan)), [risk]
+    )[0]
     table = recommend(frame, risk=risk)
     assert (table["limit"] >= steady).all()
     assert (table["breach_after"] <= 0.5 + 1e-6).all()

@@ -20,7 +20,9 @@ INDEX = pd.date_range("2026-08-01", periods=24 * 63, freq=STEP, tz="UTC")
 def usage(seed: int = 1) -> pd.DataFrame:
     """Three services over nine weeks, gigabytes; one comes late."""
     rng = np.random.default_rng(seed)
-    frame = pd.DataFrame(rng.lognormal(0, 0.3, (len(INDEX), 3)) * 1e9, index=INDEX, columns=["a", "b", "late"])
+    frame = pd.DataFrame(
+        rng.lognormal(0, 0.3, (len(INDEX), 3)) * 1e9, index=INDEX, columns=["a", "b", "late"]
+    )
     frame.loc[: INDEX[24 * 40], "late"] = np.nan
     return frame
 
@@ -36,9 +38,14 @@ def test_rows_are_the_policys_answers_and_their_outcomes(name: str, resource: Re
         for _, row in table.sample(12, random_state=1).iterrows():
             before = frame.loc[frame.index < row["time"]]
             past = Past(before.to_numpy(), 3600, resource, np.full(3, np.nan))
-            expected = POLICIES[name]().limits(past, [row["risk"]])[0, list(frame.columns).index(row["service"])]
+            expected = POLICIES[name]().limits(past, [row["risk"]])[
+                0, list(frame.columns).index(row["service"])
+            ]
             assert row["limit"] == pytest.approx(expected)
-    after = [frame[row.service].loc[row.time : row.time + pd.Timedelta("7D") - pd.Timedelta(STEP)] for row in table.itertuples()]
+    after = [
+        frame[row.service].loc[row.time : row.time + pd.Timedelta("7D") - pd.Timedelta(STEP)]
+        for row in table.itertuples()
+    ]
     assert table["peak"].to_numpy() == pytest.approx([part.max() for part in after])
     assert (table["breached"] == (table["peak"] > table["limit"])).all()
     minutes = [60 * (part > limit).sum() for part, limit in zip(after, table["limit"], strict=True)]
@@ -58,7 +65,9 @@ def test_a_fixed_past_gives_slack_by_the_formula() -> None:
     """Constant usage of 1 under KRR's 1.15 leaves 0.15 / 1.15."""
     frame = pd.DataFrame({"a": np.full(len(INDEX), 1e9)}, index=INDEX)
     table = replay(frame, policies=["krr"], risk=[0.1])
-    assert table["slack"].tolist() == pytest.approx([0.15 / 1.15] * len(table), rel=5e-3)  # KRR rounds up to a MiB
+    assert table["slack"].tolist() == pytest.approx(
+        [0.15 / 1.15] * len(table), rel=5e-3
+    )  # KRR rounds up to a MiB
     assert not table["changed"].iloc[1:].any()
     assert not table["breached"].any()
 
@@ -77,14 +86,18 @@ def test_a_longer_horizon_asks_for_more() -> None:
     walks = 1e9 * np.exp(np.cumsum(0.01 * rng.standard_normal((len(INDEX), 20)), axis=0))
     frame = pd.DataFrame(walks, index=INDEX, columns=[f"s{number}" for number in range(20)])
     weeks = {
-        length: replay(frame, policies=["capacity"], risk=[0.1], horizon=length).groupby("time")["limit"].sum()
+        length: replay(frame, policies=["capacity"], risk=[0.1], horizon=length)
+        .groupby("time")["limit"]
+        .sum()
         for length in ("1D", "7D", "28D")
     }
     first = INDEX[24 * 28]
     assert weeks["1D"][first] < weeks["7D"][first] < weeks["28D"][first]
 
 
-@pytest.mark.parametrize("words", [{"horizon": "abc"}, {"horizon": "0D"}, {"signal": "disk"}, {"risk": (0.1, 2.0)}])
+@pytest.mark.parametrize(
+    "words", [{"horizon": "abc"}, {"horizon": "0D"}, {"signal": "disk"}, {"risk": (0.1, 2.0)}]
+)
 def test_what_nobody_can_answer_is_refused(words: dict[str, Any]) -> None:
     """No length of time, nothing that has limits, and no share."""
     with pytest.raises(InputError):

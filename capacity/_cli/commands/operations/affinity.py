@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.commands.live_plan import Out, write_live_plan
-from capacity._cli.options import AsOf, Config, Json, Offline, Sample, Source, finite, history_of, one_source, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Json,
+    Offline,
+    Sample,
+    Source,
+    finite,
+    history_of,
+    one_source,
+    settings_of,
+)
 from capacity._cli.printing import print_rows
 
 if TYPE_CHECKING:
@@ -26,7 +37,14 @@ def affinity(
     offline: Offline = False,
     as_of: AsOf = None,
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.1, max=600, callback=finite, help="How long to measure without a history.")
+        float,
+        typer.Option(
+            "--seconds",
+            min=0.1,
+            max=600,
+            callback=finite,
+            help="How long to measure without a history.",
+        ),
     ] = 2.0,
     out: Out = None,
     as_json: Json = False,
@@ -51,7 +69,9 @@ def affinity(
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
         load = measure_load(engines, inventory, seconds) if load is None else load
-    rules = sizing_inputs.service_rules(settings, sorted({one.key for one in inventory.containers}))
+    rules = sizing_inputs.service_rules(
+        settings, sorted({container.key for container in inventory.containers})
+    )
     pinned = frozenset(name for name, rule in rules.items() if rule.pinned)
     found = balance(
         inventory,
@@ -63,24 +83,43 @@ def affinity(
         made=adjustments(settings.apply.journal),
     )
     if out is not None:
-        hosts = {change.service: one.host for one in found for change in one.changes}
-        write_live_plan(settings, out, [change for one in found for change in one.changes], hosts)
-    if as_json:
-        typer.echo(json.dumps([_balance_json(one) for one in found], indent=1))
-        return
-    for one in found:
-        placed = one.placement
-        seen = "not measured" if one.measured_imbalance is None else f"{one.measured_imbalance:.2f} measured"
-        title = (
-            f"{one.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, {placed.round_robin:.2f} one core after the other"
+        hosts = {
+            change.service: host_balance.host
+            for host_balance in found
+            for change in host_balance.changes
+        }
+        write_live_plan(
+            settings,
+            out,
+            [change for host_balance in found for change in host_balance.changes],
+            hosts,
         )
-        print_rows(_balance_rows(inventory, one), as_json=False, title=title)
-        if one.applied is not None:
-            print_rows(_core_rows(one.applied), as_json=False, title=_core_title(one.applied))
+    if as_json:
+        typer.echo(json.dumps([_balance_json(host_balance) for host_balance in found], indent=1))
+        return
+    for host_balance in found:
+        placed = host_balance.placement
+        seen = (
+            "not measured"
+            if host_balance.measured_imbalance is None
+            else f"{host_balance.measured_imbalance:.2f} measured"
+        )
+        title = f"{host_balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, {placed.round_robin:.2f} one core after the other"
+        print_rows(_balance_rows(inventory, host_balance), as_json=False, title=title)
+        if host_balance.applied is not None:
+            print_rows(
+                _core_rows(host_balance.applied),
+                as_json=False,
+                title=_core_title(host_balance.applied),
+            )
 
 
-def _balance_rows(inventory: Any, one: Any) -> list[dict[str, Any]]:
-    now = {found.key: found.cpuset or "all" for found in inventory.containers if found.host == one.host}
+def _balance_rows(inventory: Any, balance: Any) -> list[dict[str, Any]]:
+    now = {
+        found.key: found.cpuset or "all"
+        for found in inventory.containers
+        if found.host == balance.host
+    }
     return [
         {
             "service": str(name),
@@ -89,42 +128,44 @@ def _balance_rows(inventory: Any, one: Any) -> list[dict[str, Any]]:
             "cores now": now.get(str(name), "-"),
             "cores proposed": row["cpuset"] + (" (pinned)" if row["pinned"] else ""),
         }
-        for name, row in one.placement.table.iterrows()
+        for name, row in balance.placement.table.iterrows()
     ]
 
 
-def _core_title(one: Applied) -> str:
-    imbalance = f"imbalance {one.imbalance_before:.2f} -> {one.imbalance_after:.2f}"
-    return f"Run {one.run} of {one.at:%Y-%m-%d %H:%M} UTC, {one.hours} hours before and after it: {imbalance}"
+def _core_title(applied: Applied) -> str:
+    imbalance = f"imbalance {applied.imbalance_before:.2f} -> {applied.imbalance_after:.2f}"
+    return f"Run {applied.run} of {applied.at:%Y-%m-%d %H:%M} UTC, {applied.hours} hours before and after it: {imbalance}"
 
 
-def _core_rows(one: Applied) -> list[dict[str, Any]]:
+def _core_rows(applied: Applied) -> list[dict[str, Any]]:
     return [
         {"core": str(core), "busy before": f"{before:.0%}", "busy after": f"{after:.0%}"}
-        for (core, before), after in zip(one.before.items(), one.after, strict=True)
+        for (core, before), after in zip(applied.before.items(), applied.after, strict=True)
     ]
 
 
-def _applied_json(one: Applied) -> dict[str, Any]:
+def _applied_json(applied: Applied) -> dict[str, Any]:
     return {
-        "run": one.run,
-        "at": one.at.isoformat(),
-        "hours": one.hours,
-        "before": {str(core): float(share) for core, share in one.before.items()},
-        "after": {str(core): float(share) for core, share in one.after.items()},
-        "imbalance_before": one.imbalance_before,
-        "imbalance_after": one.imbalance_after,
+        "run": applied.run,
+        "at": applied.at.isoformat(),
+        "hours": applied.hours,
+        "before": {str(core): float(share) for core, share in applied.before.items()},
+        "after": {str(core): float(share) for core, share in applied.after.items()},
+        "imbalance_before": applied.imbalance_before,
+        "imbalance_after": applied.imbalance_after,
     }
 
 
-def _balance_json(one: Any) -> dict[str, Any]:
+def _balance_json(balance: Any) -> dict[str, Any]:
     return {
-        "host": one.host,
-        "measured": {str(core): float(share) for core, share in one.measured.items()},
-        "measured_imbalance": one.measured_imbalance,
-        "proposed_imbalance": one.placement.imbalance,
-        "round_robin_imbalance": one.placement.round_robin,
-        "cpusets": {str(name): str(cores) for name, cores in one.placement.table["cpuset"].items()},
-        "changes": len(one.changes),
-        "applied": _applied_json(one.applied) if one.applied is not None else None,
+        "host": balance.host,
+        "measured": {str(core): float(share) for core, share in balance.measured.items()},
+        "measured_imbalance": balance.measured_imbalance,
+        "proposed_imbalance": balance.placement.imbalance,
+        "round_robin_imbalance": balance.placement.round_robin,
+        "cpusets": {
+            str(name): str(cores) for name, cores in balance.placement.table["cpuset"].items()
+        },
+        "changes": len(balance.changes),
+        "applied": _applied_json(balance.applied) if balance.applied is not None else None,
     }

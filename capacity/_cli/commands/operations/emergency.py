@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-Yes = Annotated[bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would be done.")]
+Yes = Annotated[
+    bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would be done.")
+]
 
 _RELEASED = "Released; `capacity emergency undo` starts again what was stopped"
 
-emergency_app = typer.Typer(help="Free a host, start what matters, go back; all journalled.", no_args_is_help=True)
+emergency_app = typer.Typer(
+    help="Free a host, start what matters, go back; all journalled.", no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +38,17 @@ def register(app: typer.Typer) -> None:
 
 
 def release(
-    memory: Annotated[str | None, typer.Option("--memory", help="Memory to free on each host, such as 4g.")] = None,
-    service: Annotated[str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")] = "*",
+    memory: Annotated[
+        str | None, typer.Option("--memory", help="Memory to free on each host, such as 4g.")
+    ] = None,
+    service: Annotated[
+        str, typer.Option("--service", help="Only services that fit this glob, such as 'shop/*'.")
+    ] = "*",
     flush: Annotated[
-        str | None, typer.Option("--flush", help="Throw away all data of the Redis in this container; cannot be undone.")
+        str | None,
+        typer.Option(
+            "--flush", help="Throw away all data of the Redis in this container; cannot be undone."
+        ),
     ] = None,
     yes: Yes = False,
     config: Config = None,
@@ -50,23 +61,39 @@ def release(
 
     if memory is None and flush is None:
         raise InputError("Nothing is to be released", "Name --memory 4g, or --flush CONTAINER")
-    settings, wanted = settings_of(config, None), parse_memory(memory) if memory is not None else None
-    flushed = [flush_cache(settings, flush)] if flush is not None else []  # a wrong name is said before anything stops
+    settings, wanted = (
+        settings_of(config, None),
+        parse_memory(memory) if memory is not None else None,
+    )
+    flushed = (
+        [flush_cache(settings, flush)] if flush is not None else []
+    )  # a wrong name is said before anything stops
     released: list[Stopped] = []
     told: list[Stopped] = []
     try:
         if wanted is not None:
-            released = release.release(settings, memory=float(wanted), services=service, dry_run=not yes, progress=told.append)
+            released = release.release(
+                settings,
+                memory=float(wanted),
+                services=service,
+                dry_run=not yes,
+                progress=told.append,
+            )
         if flush is not None and yes:
             flushed = [flush_cache(settings, flush, dry_run=False)]
     except BaseException:
         if told:  # whatever came then, these are down
             print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
         raise
-    alone = "Flushed" if all(one.state == "flushed" for one in flushed) else "Not flushed"
-    _show([*released, *flushed], yes=yes, as_json=as_json, title=_RELEASED if wanted is not None else alone)
+    alone = "Flushed" if all(result.state == "flushed" for result in flushed) else "Not flushed"
+    _show(
+        [*released, *flushed],
+        yes=yes,
+        as_json=as_json,
+        title=_RELEASED if wanted is not None else alone,
+    )
     short = wanted is not None and _say_shortfall(released, wanted, yes=yes)
-    if (short and yes) or any(one.state == "failed" for one in [*released, *flushed]):
+    if (short and yes) or any(result.state == "failed" for result in [*released, *flushed]):
         raise typer.Exit(1)
 
 
@@ -75,12 +102,23 @@ def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
     from capacity._common.units import format_memory
 
     freed: dict[str, int] = {}
-    for one in (one for one in done if one.state != "unreachable"):
-        freed[one.host] = freed.get(one.host, 0) + (one.memory if one.state in {"stopped", "would-stop"} else 0)
-    short = [f"{host} {format_memory(size) if size else 'nothing'}" for host, size in sorted(freed.items()) if size < wanted]
+    for result in (result for result in done if result.state != "unreachable"):
+        freed[result.host] = freed.get(result.host, 0) + (
+            result.memory if result.state in {"stopped", "would-stop"} else 0
+        )
+    short = [
+        f"{host} {format_memory(size) if size else 'nothing'}"
+        for host, size in sorted(freed.items())
+        if size < wanted
+    ]
     if short:
-        typer.echo(f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}", err=True)
-    return _say_silent(done, "nothing freed there" if yes else "nothing would be freed there") or bool(short)
+        typer.echo(
+            f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}",
+            err=True,
+        )
+    return _say_silent(
+        done, "nothing freed there" if yes else "nothing would be freed there"
+    ) or bool(short)
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
@@ -93,7 +131,8 @@ def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None
 
 def restart(
     services: Annotated[
-        list[str] | None, typer.Argument(metavar="SERVICE...", help="project/service; default operations.critical.")
+        list[str] | None,
+        typer.Argument(metavar="SERVICE...", help="project/service; default operations.critical."),
     ] = None,
     yes: Yes = False,
     config: Config = None,
@@ -111,9 +150,17 @@ def restart(
 
 
 def rollback(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="A run, or its beginning; default the last one.")] = None,
-    revision: Annotated[str | None, typer.Option("--revision", help="A git revision of the compose files instead.")] = None,
-    compose: Annotated[Path | None, typer.Option("--compose", help="With --revision: a compose file of the project.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="A run, or its beginning; default the last one."),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option("--revision", help="A git revision of the compose files instead.")
+    ] = None,
+    compose: Annotated[
+        Path | None,
+        typer.Option("--compose", help="With --revision: a compose file of the project."),
+    ] = None,
     yes: Yes = False,
     exact: Exact = False,
     config: Config = None,
@@ -123,13 +170,17 @@ def rollback(
     from capacity.operations._emergency import revision as revisions
 
     settings = settings_of(config, None)
-    if (revision is None) != (compose is None) or (revision is not None and (run is not None or exact)):
-        raise InputError("A run, or --revision together with --compose and without --exact", "Name one of both")
+    if (revision is None) != (compose is None) or (
+        revision is not None and (run is not None or exact)
+    ):
+        raise InputError(
+            "A run, or --revision together with --compose and without --exact", "Name one of both"
+        )
     if revision is not None and compose is not None:
         done = revisions.to_revision(settings, compose, revision, dry_run=not yes)
         title = f"{compose} as of {revision}"
-        if any(one.state == "failed" for one in done):
-            whole = not any(one.state == "not-back" for one in done)
+        if any(result.state == "failed" for result in done):
+            whole = not any(result.state == "not-back" for result in done)
             title += f": it failed, and {'everything is as it was before' if whole else 'not all is as it was before'}"
         _say(done, yes=yes, as_json=as_json, title=title)
         return
@@ -150,14 +201,14 @@ def _back(settings: Settings, run: str | None, *, yes: bool, exact: bool, as_jso
 def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
     _show(done, yes=yes, as_json=as_json, title=title)
     _say_silent(done, "nothing was looked at there")
-    if any(one.state in {"failed", "skipped", "unreachable"} for one in done):
+    if any(result.state in {"failed", "skipped", "unreachable"} for result in done):
         raise typer.Exit(1)
 
 
 def _say_silent(done: Sequence[Stopped], so: str) -> bool:
-    silent = [one for one in done if one.state == "unreachable"]
-    for one in silent:
-        typer.echo(f"{one.host} does not answer: {so}", err=True)
+    silent = [result for result in done if result.state == "unreachable"]
+    for result in silent:
+        typer.echo(f"{result.host} does not answer: {so}", err=True)
     return bool(silent)
 
 
@@ -172,12 +223,16 @@ def _rows(done: Sequence[Stopped], *, as_json: bool) -> list[dict[str, Any]]:
 
     return [
         {
-            "service": one.service,
-            "host": one.host,
-            "container": one.container,
-            "state": one.state,
-            "memory": one.memory if as_json else format_memory(one.memory) if one.memory else "-",
-            "note": one.note,
+            "service": result.service,
+            "host": result.host,
+            "container": result.container,
+            "state": result.state,
+            "memory": result.memory
+            if as_json
+            else format_memory(result.memory)
+            if result.memory
+            else "-",
+            "note": result.note,
         }
-        for one in done
+        for result in done
     ]

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacity._cli.commands.operations.emergency import Yes
-from capacity._cli.options import AsOf, Config, Json, Offline, Sample, Source, finite, history_of, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Json,
+    Offline,
+    Sample,
+    Source,
+    finite,
+    history_of,
+    settings_of,
+)
 from capacity._cli.printing import print_rows
 from capacity.errors import InputError
 
@@ -31,7 +41,10 @@ def register(app: typer.Typer) -> None:
 
 
 def size(
-    services: Annotated[str, typer.Argument(metavar="GLOB", help="The instances that stand alone, such as 'agents/*'.")],
+    services: Annotated[
+        str,
+        typer.Argument(metavar="GLOB", help="The instances that stand alone, such as 'agents/*'."),
+    ],
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -64,11 +77,19 @@ def up(
     name: PoolName,
     image: Annotated[str, typer.Option("--image", help="What the instances run.")],
     size: Annotated[int, typer.Option("--size", min=1, help="How many.")] = 3,
-    memory: Annotated[str | None, typer.Option("--memory", help="Limit of each, such as 800m.")] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", help="Limit of each, such as 800m.")
+    ] = None,
     cpus: Annotated[float | None, typer.Option("--cpus", help="Limit of each, cores.")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="none, host or a network's name.")] = None,
-    command: Annotated[str | None, typer.Option("--command", help="Instead of the image's own, as in a shell.")] = None,
-    env: Annotated[list[str] | None, typer.Option("--env", help="NAME=VALUE, may be repeated.")] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", help="none, host or a network's name.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--command", help="Instead of the image's own, as in a shell.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", help="NAME=VALUE, may be repeated.")
+    ] = None,
     yes: Yes = False,
     config: Config = None,
     as_json: Json = False,
@@ -100,14 +121,19 @@ def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise InputError(f"--command {command!r} cannot be read: {str(error).lower()}", "Close it, as in a shell") from error
+        raise InputError(
+            f"--command {command!r} cannot be read: {str(error).lower()}", "Close it, as in a shell"
+        ) from error
 
 
 def _variables(said: list[str]) -> dict[str, str]:
-    wrong = next((one for one in said if one.find("=") < 1), None)
+    wrong = next((word for word in said if word.find("=") < 1), None)
     if wrong is not None:
-        raise InputError(f"--env {wrong!r} is no variable with a value", "Write NAME=VALUE, or NAME= for an empty one")
-    return dict(one.partition("=")[::2] for one in said)
+        raise InputError(
+            f"--env {wrong!r} is no variable with a value",
+            "Write NAME=VALUE, or NAME= for an empty one",
+        )
+    return dict(word.partition("=")[::2] for word in said)
 
 
 def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> None:
@@ -115,14 +141,14 @@ def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> N
 
     from capacity._common.units import format_cores, format_memory
 
-    rows = [asdict(one) for one in steps]
+    rows = [asdict(step) for step in steps]
     for row in [] if as_json else rows:
         row["memory"] = format_memory(row["memory"]) if row["memory"] else "-"
         row["cpus"] = format_cores(row["cpus"]) if row["cpus"] else "-"
     print_rows(rows, as_json=as_json, title=f"Pool {name}" if yes else f"Pool {name}, dry run")
     if not yes:
         typer.echo("Nothing was changed; --yes does it.", err=True)
-    if any(one.state == "failed" for one in steps):
+    if any(step.state == "failed" for step in steps):
         raise typer.Exit(1)
 
 
@@ -131,17 +157,28 @@ def status(name: PoolName, config: Config = None, as_json: Json = False) -> None
     from capacity.operations._pools.commands import pool_states
 
     rows = [
-        {"number": one.number, "container": one.name, "state": one.state, "health": one.health, "leased": one.leased}
-        for one in pool_states(settings_of(config, None), name)
+        {
+            "number": state.number,
+            "container": state.name,
+            "state": state.state,
+            "health": state.health,
+            "leased": state.leased,
+        }
+        for state in pool_states(settings_of(config, None), name)
     ]
     print_rows(rows, as_json=as_json, title=f"Pool {name}")
 
 
 def scale(
     name: PoolName,
-    size: Annotated[int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")],
+    size: Annotated[
+        int, typer.Argument(metavar="SIZE", min=1, help="How many instances it is to have.")
+    ],
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0, callback=finite, help="Seconds to wait for leased instances.")
+        float,
+        typer.Option(
+            "--timeout", min=0, callback=finite, help="Seconds to wait for leased instances."
+        ),
     ] = 30.0,
     yes: Yes = False,
     config: Config = None,
@@ -156,7 +193,10 @@ def scale(
 
 def migrate(
     name: PoolName,
-    containers: Annotated[list[str], typer.Argument(metavar="CONTAINER...", help="Containers of one image to replace.")],
+    containers: Annotated[
+        list[str],
+        typer.Argument(metavar="CONTAINER...", help="Containers of one image to replace."),
+    ],
     size: Annotated[int, typer.Option("--size", min=1, help="Instances of the pool.")] = 3,
     yes: Yes = False,
     config: Config = None,
@@ -169,26 +209,38 @@ def migrate(
     from capacity.operations._pools import commands
 
     settings = settings_of(config, None)
-    tell = None if as_json else lambda one: typer.echo(f"stopped {one}")
+    tell = None if as_json else lambda name: typer.echo(f"stopped {name}")
     done = commands.migrate(settings, name, containers, size, dry_run=not yes, progress=tell)
     if as_json:
         typer.echo(json.dumps(asdict(done), indent=1))
     else:
         limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
         typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
-        for one in done.notes:
-            typer.echo(one)
-    typer.echo("`capacity emergency undo` starts them again." if yes else "Nothing was changed; --yes does it.", err=True)
+        for note in done.notes:
+            typer.echo(note)
+    typer.echo(
+        "`capacity emergency undo` starts them again."
+        if yes
+        else "Nothing was changed; --yes does it.",
+        err=True,
+    )
 
 
 def down(
     name: PoolName,
     yes: Yes = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Also a pool that another user or machine has made.")] = False,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also a pool that another user or machine has made.")
+    ] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Remove a pool and its containers, leased or not."""
     from capacity.operations._pools.commands import pool_down
 
-    _say(pool_down(settings_of(config, None), name, dry_run=not yes, anyway=anyway), name, yes=yes, as_json=as_json)
+    _say(
+        pool_down(settings_of(config, None), name, dry_run=not yes, anyway=anyway),
+        name,
+        yes=yes,
+        as_json=as_json,
+    )

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.commands.live_plan import Out, write_live_plan
-from capacity._cli.options import AsOf, Config, Json, Offline, Sample, Source, history_of, one_source, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Json,
+    Offline,
+    Sample,
+    Source,
+    history_of,
+    one_source,
+    settings_of,
+)
 from capacity._cli.printing import print_rows
 from capacity._common.runbooks import runbook_url
 from capacity.errors import NoHistory, SourceError
@@ -22,8 +32,14 @@ __all__ = ["loops_of", "restarts"]
 
 
 def restarts(
-    window: Annotated[str | None, typer.Option("--window", help="Time looked back, such as 10m; default the settings'.")] = None,
-    more_than: Annotated[int | None, typer.Option("--more-than", min=0, help="Restarts within it that are no loop yet.")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option("--window", help="Time looked back, such as 10m; default the settings'."),
+    ] = None,
+    more_than: Annotated[
+        int | None,
+        typer.Option("--more-than", min=0, help="Restarts within it that are no loop yet."),
+    ] = None,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -39,25 +55,35 @@ def restarts(
     if wants_history:
         try:
             history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
-        except (SourceError, NoHistory) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
+        except (
+            SourceError,
+            NoHistory,
+        ) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
             missing = True
             typer.echo(f"capacity: only what the Engines tell is looked at: {error}", err=True)
     loops, silent = loops_of(settings, window, more_than, history)
     if out is not None:
         write_live_plan(
-            settings, out, [change for loop in loops for change in loop.changes], {one.service: one.host for one in loops}
+            settings,
+            out,
+            [change for loop in loops for change in loop.changes],
+            {found.service: found.host for found in loops},
         )
     if as_json:
-        typer.echo(json.dumps([_loop_json(one, settings.report.runbooks) for one in loops], indent=1))
+        typer.echo(
+            json.dumps([_loop_json(loop, settings.report.runbooks) for loop in loops], indent=1)
+        )
     elif not loops:
         where = " on the hosts that answer" if silent else ""
         typer.echo(f"No restart loops, and nothing that cannot start{where}.")
     else:
-        down = sum(one.cannot_start for one in loops)
+        down = sum(loop.cannot_start for loop in loops)
         title = f"{len(loops) - down} restart loops, {down} cannot start"
-        print_rows([_loop_row(one) for one in loops], as_json=False, title=title)
+        print_rows([_loop_row(loop) for loop in loops], as_json=False, title=title)
         for loop in loops:
-            typer.echo("".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False)
+            typer.echo(
+                "".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False
+            )
         for cause in dict.fromkeys(loop.diagnosis.cause for loop in loops):
             page = runbook_url(cause, settings.report.runbooks)
             typer.echo(f"{cause}: {page}\n" if page else "", nl=False)
@@ -85,11 +111,16 @@ def loops_of(
             limits = _api.recommend(history, "memory", settings=settings).table["limit"].dropna()
             sized = {str(service): float(limit) for service, limit in limits.items()}
         hours = max(1, -(-int(seconds) // 3600))
-        counted = {str(service): float(count) for service, count in history[Signal.RESTARTS].tail(hours).sum().items()}
+        counted = {
+            str(service): float(count)
+            for service, count in history[Signal.RESTARTS].tail(hours).sum().items()
+        }
     moves = port_moves(settings)
     with connect_all(settings.engine) as (engines, unreachable):
         for host, why in unreachable.items():
-            typer.echo(f"{host} does not answer, and its containers are not looked at: {why}", err=True)
+            typer.echo(
+                f"{host} does not answer, and its containers are not looked at: {why}", err=True
+            )
         loops = find_restart_loops(
             engines,
             load_causes(rules.causes),
@@ -100,26 +131,32 @@ def loops_of(
         return loops, sorted(unreachable)
 
 
-def _loop_row(one: RestartLoop) -> dict[str, Any]:
+def _loop_row(loop: RestartLoop) -> dict[str, Any]:
     from capacity._common.setting_values import show_value
 
     changes = [
         f"{change.resource}: {show_value(change.resource, change.before)} -> {show_value(change.resource, change.after)}"  # type: ignore[arg-type]  # loops change settings, not resources
-        for change in one.changes
+        for change in loop.changes
     ]
     return {
-        "service": one.service,
-        "host": one.host,
-        "state": "cannot start" if one.cannot_start else "ended" if one.ended else "waits" if one.back_off else "loops",
-        "restarts": one.restarts,
-        "total": one.total,
-        "cause": one.diagnosis.cause,
-        "advice": one.advice,
+        "service": loop.service,
+        "host": loop.host,
+        "state": "cannot start"
+        if loop.cannot_start
+        else "ended"
+        if loop.ended
+        else "waits"
+        if loop.back_off
+        else "loops",
+        "restarts": loop.restarts,
+        "total": loop.total,
+        "cause": loop.diagnosis.cause,
+        "advice": loop.advice,
         "change": "; ".join(changes) or "by hand",
     }
 
 
-def _loop_json(one: RestartLoop, runbooks: str | None) -> dict[str, Any]:
+def _loop_json(loop: RestartLoop, runbooks: str | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return {**asdict(one), "runbook": runbook_url(one.diagnosis.cause, runbooks)}
+    return {**asdict(loop), "runbook": runbook_url(loop.diagnosis.cause, runbooks)}

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.commands.operations.restarts import loops_of
-from capacity._cli.options import AsOf, Config, Offline, Quiet, Sample, Source, history_of, one_source, progress_of, settings_of
+from capacity._cli.options import (
+    AsOf,
+    Config,
+    Offline,
+    Quiet,
+    Sample,
+    Source,
+    history_of,
+    one_source,
+    progress_of,
+    settings_of,
+)
 from capacity.errors import InputError, NoHistory
 
 if TYPE_CHECKING:
@@ -22,11 +33,18 @@ __all__ = ["timeline"]
 
 
 def timeline(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Compose files or folders with them; default none.")] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", help="The file that keeps it; default the settings', none with --sample.")
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Compose files or folders with them; default none.")
     ] = None,
-    engine: Annotated[bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", help="The file that keeps it; default the settings', none with --sample."
+        ),
+    ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
+    ] = False,
     source: Source = None,
     sample: Sample = False,
     offline: Offline = False,
@@ -39,11 +57,17 @@ def timeline(
 
     settings = settings_of(config, None)
     named = one_source(source, sample=sample, offline=offline)
-    history = history_of(settings, source, sample, offline, as_of, None, quiet=quiet) if named is not None or offline else None
+    history = (
+        history_of(settings, source, sample, offline, as_of, None, quiet=quiet)
+        if named is not None or offline
+        else None
+    )
     if not paths and not engine and history is None:
         raise InputError("Nothing to look at is named", "Name compose files, --engine or --source")
     seen = _look(paths or [], settings, history, engine=engine, quiet=quiet)
-    place = file or (None if named == "sample" else settings.operations.timeline)  # the sample is nobody's fleet
+    place = file or (
+        None if named == "sample" else settings.operations.timeline
+    )  # the sample is nobody's fleet
     before = kept.read_timeline(place) if place else []
     items = kept.merge(before, seen.items, looked=seen.kinds, sources=seen.sources)
     if place:
@@ -52,7 +76,9 @@ def timeline(
         typer.echo(kept.to_markdown(items, settings.report.runbooks), nl=False)
 
 
-def _look(paths: list[Path], settings: Settings, history: Any, *, engine: bool, quiet: bool) -> Sighting:
+def _look(
+    paths: list[Path], settings: Settings, history: Any, *, engine: bool, quiet: bool
+) -> Sighting:
     """What is to be mended now, and what was looked at for it."""
     from dataclasses import replace
 
@@ -64,7 +90,9 @@ def _look(paths: list[Path], settings: Settings, history: Any, *, engine: bool, 
     if engine:
         facts = collect.from_engines(facts, settings.engine, progress_of(quiet=quiet))
     loops, silent = loops_of(settings, None, None) if engine else (None, [])
-    seen = look(replace(facts, history=history), settings, loops=loops, tables=_tables(history, settings))
+    seen = look(
+        replace(facts, history=history), settings, loops=loops, tables=_tables(history, settings)
+    )
     if silent:  # what is not seen there may be there all the same
         typer.echo("Nothing is marked as done while a host does not answer.", err=True)
         return replace(seen, kinds=frozenset())
