@@ -1,6 +1,8 @@
-"""How long it takes to look at containers and to change them, on a private Docker Engine: `python benchmarks/apply.py`.
+"""How long it takes to look at containers and to change them, on a private Docker Engine:
+`python benchmarks/apply.py`.
 
-Needs root and what `tools/system-packages` installs. The containers sleep; what is measured is our work and the Engine's.
+Needs root and what `tools/system-packages` installs. The containers sleep; what is measured is our
+work and the Engine's.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""How long 1,000 services take: 40 compose projects read, a recorded snapshot read, all rules evaluated, every format written.
+"""How long 1,000 services take: 40 compose projects read, a recorded snapshot read, all rules
+evaluated, every format written.
 
     python benchmarks/compliance.py [services]
 
-The fleet is made in a temporary folder: every fourth service breaks a few rules, every tenth wants a port that is taken.
+The fleet is made in a temporary folder: every fourth service breaks a few rules, every tenth wants
+a port that is taken.
 """
 
 from __future__ import annotations

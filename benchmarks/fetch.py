@@ -1,12 +1,14 @@
-"""Fetching four weeks of 200 containers from a real Prometheus, against the library's own way and the server's bound.
+"""Fetching four weeks of 200 containers from a real Prometheus, against the library's own way and
+the server's bound.
 
     python -m benchmarks.fetch [--cache DIR] [--rounds 5] [--write benchmarks/results/fetch.txt]
 
-The server is real and holds 29 days at 60 s that promtool backfilled; the values are simulated (labels and cadence follow
-cAdvisor, with re-created containers, restarts and holes). CPU (rate over 5 minutes) and memory (maximum within 5 minutes) are
-asked at a 5-minute step over 28 days. Each way runs in a process of its own; the rounds are interleaved.
+The server is real and holds 29 days at 60 s that promtool backfilled; the values are simulated
+(labels and cadence follow cAdvisor, with re-created containers, restarts and holes). CPU (rate over
+5 minutes) and memory (maximum within 5 minutes) are asked at a 5-minute step over 28 days. Each way
+runs in a process of its own; the rounds are interleaved.
 
-    a        prometheus-api-client: custom_query_range and MetricRangeDataFrame, one request a signal
+    a        prometheus-api-client: custom_query_range, MetricRangeDataFrame, a request a signal
     b        capacity: fetch into an empty archive, then load
     c        the queries of b streamed to nowhere, one after the other: what the server itself needs
     c2       the same with two in flight, as b asks
@@ -55,7 +57,9 @@ SEED = 2026
 
 
 class Fleet:
-    """200 containers that run for 29 days; 77 are re-created, 75 restarted in place, 10 have a hole of 6 to 24 hours."""
+    """200 containers that run for 29 days; 77 are re-created, 75 restarted in place, 10 have a hole
+    of 6 to 24 hours.
+    """
 
     def __init__(self) -> None:
         random = np.random.default_rng(SEED)
@@ -89,7 +93,8 @@ class Fleet:
         label = "container_label_com_docker_compose_"
         identifier = f"{slot * 7919 + generation * 104_729:064x}"
         return (
-            f'{{instance="dock{slot % HOSTS}:8080",job="cadvisor",id="/docker/{identifier}",name="{project}-{service}-1",'
+            f'{{instance="dock{slot % HOSTS}:8080",job="cadvisor",id="/docker/{identifier}",'
+            f'name="{project}-{service}-1",'
             f'image="registry/{project}/{service}:1",{label}project="{project}",{label}service="{service}",'
             f'{label}container_number="1",{label}oneoff="False"}}'
         )
@@ -132,7 +137,9 @@ class Fleet:
 
 
 def build(database: Path) -> None:
-    """Backfill the TSDB, one file per two hours: promtool reads a whole file again for every two hours in it."""
+    """Backfill the TSDB, one file per two hours: promtool reads a whole file again for every two
+    hours in it.
+    """
     promtool, fleet = require("promtool"), Fleet()
     points = BLOCK_SECONDS // SCRAPE
     unfinished = database.with_name("unfinished")
@@ -163,7 +170,8 @@ def build(database: Path) -> None:
     (unfinished / "tsdb").rename(database)
     shutil.rmtree(unfinished)
     print(
-        f"built {fleet.points * fleet.size * 2 / 1e6:.0f} million samples in {time.monotonic() - began:.0f} s"
+        f"built {fleet.points * fleet.size * 2 / 1e6:.0f} million samples in "
+        f"{time.monotonic() - began:.0f} s"
     )
 
 
@@ -178,7 +186,7 @@ def settle(server: Server, database: Path) -> None:
         time.sleep(5)
 
 
-# ---------------------------------------------------------------- one measured run, in a process of its own
+# ----- one measured run, in a process of its own
 
 
 def queries() -> list[str]:
@@ -232,7 +240,10 @@ def way_c(url: str, days: int, at_once: int) -> None:
         text = urlencode({"query": query, "start": start, "end": start + DAY - STEP, "step": STEP})
         buffer, size = bytearray(1 << 20), 0
         with socket.create_connection((address.hostname or "", address.port or 80)) as connection:
-            head = f"GET /api/v1/query_range?{text} HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: close\r\n\r\n"
+            head = (
+                f"GET /api/v1/query_range?{text} HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: "
+                "close\r\n\r\n"
+            )
             connection.sendall(head.encode())
             while count := connection.recv_into(buffer):
                 size += count
@@ -277,7 +288,9 @@ def _memory(field: str) -> int:
 
 
 def run(way: str, server: Server, folder: Path, first: int = 0, days: int = DAYS) -> dict[str, Any]:
-    """One measured process, with the CPU that the server spent on it and the range queries that it saw."""
+    """One measured process, with the CPU that the server spent on it and the range queries that it
+    saw.
+    """
     arguments = [
         "--measure",
         way,
@@ -319,9 +332,16 @@ def compare(server: Server, rounds: int, scratch: Path) -> str:
             results[way].append(run(way, server, scratch / f"archive{number}"))
     lines = [
         f"{PROJECTS * SERVICES} containers x {DAYS} days at {SCRAPE} s, CPU and memory at {STEP} s",
-        f"{rounds} interleaved rounds, medians (spread); {os.cpu_count()} cores shared by client and server",
+        (
+            f"{rounds} interleaved rounds, medians (spread); {os.cpu_count()} cores shared by "
+            "client "
+            "and server"
+        ),
         "",
-        f"{'way':<36}{'wall s':>20}{'client CPU s':>14}{'server CPU s':>14}{'added peak MB':>15}{'range queries':>15}",
+        (
+            f"{'way':<36}{'wall s':>20}{'client CPU s':>14}{'server CPU s':>14}"
+            f"{'added peak MB':>15}{'range queries':>15}"
+        ),
     ]
     names = {
         "a": "a  prometheus-api-client, DataFrame",

@@ -41,7 +41,9 @@ SLOW = ("DynamicOptimizedTheta", "AutoETS", "MSTL")
 
 
 def load(name: str, step: str) -> pd.DataFrame:
-    """A trace on a UTC grid of `step`: means for CPU and hourly values, maxima for memory below an hour."""
+    """A trace on a UTC grid of `step`: means for CPU and hourly values, maxima for memory below an
+    hour.
+    """
     raw = pd.read_parquet(TRACES / f"{name}.parquet").astype(np.float64)
     raw.index = pd.to_datetime(raw.index * 60, unit="s", utc=True)
     groups = raw.resample(step)
@@ -50,7 +52,9 @@ def load(name: str, step: str) -> pd.DataFrame:
 
 
 def aligned(frame: pd.DataFrame, step: str) -> pd.DataFrame:
-    """Series that end early (NAB's are weeks apart) moved later by whole weeks, so that all end in the last week."""
+    """Series that end early (NAB's are weeks apart) moved later by whole weeks, so that all end in
+    the last week.
+    """
     a_week = round(HORIZON / pd.Timedelta(step))
     last = len(frame) - 1 - frame.notna().to_numpy()[::-1].argmax(axis=0)
     weeks = (len(frame) - 1 - last) // a_week
@@ -60,7 +64,9 @@ def aligned(frame: pd.DataFrame, step: str) -> pd.DataFrame:
 
 
 def windows(name: str, step: str, origins: int) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """(history, future) pairs, oldest first: series with most of the last history week and half of the future week."""
+    """(history, future) pairs, oldest first: series with most of the last history week and half of
+    the future week.
+    """
     frame = load(name, step)
     a_week = round(HORIZON / pd.Timedelta(step))
     out = []
@@ -80,14 +86,18 @@ def windows(name: str, step: str, origins: int) -> list[tuple[pd.DataFrame, pd.D
 
 
 def pinball(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
-    """Mean pinball loss over quantiles and times a series: (times, series) x (times, series, quantiles) -> series."""
+    """Mean pinball loss over quantiles and times a series: (times, series) x (times, series,
+    quantiles) -> series.
+    """
     gap = actual[:, :, None] - forecast
     q = np.asarray(QUANTILES)
     return np.nanmean(np.maximum(q * gap, (q - 1) * gap).mean(axis=2), axis=0)
 
 
 def in_sample(history: np.ndarray, period: int) -> np.ndarray:
-    """Scale of a series: mean |y(t) - y(t - period)| over the history; a day's period where a week's is not there."""
+    """Scale of a series: mean |y(t) - y(t - period)| over the history; a day's period where a
+    week's is not there.
+    """
     with np.errstate(all="ignore"):
         week = (
             _nanmean(np.abs(history[period:] - history[:-period]))
@@ -106,7 +116,9 @@ def _nanmean(values: np.ndarray) -> np.ndarray:
 
 
 def score(history: pd.DataFrame, future: pd.DataFrame, forecast: np.ndarray) -> pd.DataFrame:
-    """One row a series: pinball, MASE, total terms of WQL and how often the use was within each quantile."""
+    """One row a series: pinball, MASE, total terms of WQL and how often the use was within each
+    quantile.
+    """
     actual, past = future.to_numpy(), history.to_numpy()
     period = len(future)
     scale = in_sample(past, period)
@@ -133,7 +145,9 @@ def score(history: pd.DataFrame, future: pd.DataFrame, forecast: np.ndarray) -> 
 
 
 def groups(past: np.ndarray) -> np.ndarray:
-    """Kind of each series from its history alone: idle, bursty, seasonal or steady, in this order of precedence."""
+    """Kind of each series from its history alone: idle, bursty, seasonal or steady, in this order
+    of precedence.
+    """
     with np.errstate(all="ignore"):
         mean, deviation = np.nanmean(past, axis=0), np.nanstd(past, axis=0)
         high, middle = np.nanquantile(past, (0.99, 0.5), axis=0)
@@ -186,7 +200,9 @@ def peer(
 
 
 def worker(model: str, source: str, length: int, step: str, target: str) -> None:
-    """Runs inside the peers' environment: one model on every column; gaps interpolated, since peers take none."""
+    """Runs inside the peers' environment: one model on every column; gaps interpolated, since peers
+    take none.
+    """
     frame = pd.read_parquet(source).interpolate(limit_direction="both")
     frame.index = frame.index.tz_localize(None)
     began = time.perf_counter()
@@ -248,7 +264,7 @@ def _prophet(_: str, frame: pd.DataFrame, length: int, step: str) -> np.ndarray:
     return out
 
 
-# ---------------------------------------------------------------- empirical profiles and the seed plan's baseline
+# ----- empirical profiles and the seed plan's baseline
 
 
 def _sample_quantiles(rows: np.ndarray) -> np.ndarray:
@@ -305,7 +321,9 @@ def _linear(past: np.ndarray, length: int) -> np.ndarray:
 
 
 def ours(history: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, float]:
-    """Forecast (times x series x quantiles), peaks (series x quantiles) and seconds, fit included."""
+    """Forecast (times x series x quantiles), peaks (series x quantiles) and seconds, fit
+    included.
+    """
     from capacity.forecasting import Forecaster
 
     began = time.perf_counter()
@@ -383,7 +401,8 @@ def _report(table: pd.DataFrame, peaks: pd.DataFrame, seconds: dict[str, list], 
         else by_series.loc["hour of week"]
     )
     print(
-        f"\n### {step}: {len(by_series.loc['capacity'])} series, {len(table[table.model == 'capacity'])} series-origins\n"
+        f"\n### {step}: {len(by_series.loc['capacity'])} series, "
+        f"{len(table[table.model == 'capacity'])} series-origins\n"
     )
     print(
         "scaled = mean pinball over 7 quantiles / in-sample MAE of the weekly seasonal naive; "
@@ -431,7 +450,9 @@ def _markdown(frame: pd.DataFrame) -> str:
 
 
 def speed(count: int = 40) -> None:
-    """Series per second of fit and predict on hourly windows, one after the other on this machine: ours, MSTL, AutoETS."""
+    """Series per second of fit and predict on hourly windows, one after the other on this machine:
+    ours, MSTL, AutoETS.
+    """
     history, future = windows("bitbrains_cpu", "1h", 1)[-1]
     many = pd.concat([history.add_suffix(f"-{i}") for i in range(4)], axis=1)
     ours(history.iloc[:, :5])  # imports
@@ -456,7 +477,9 @@ def _fresh(model: str, frame: pd.DataFrame, length: int) -> float:
 
 
 def small(sizes: tuple[int, ...] = (1, 5, 20)) -> None:
-    """Coverage of use and of peaks when machines are split into small fleets: Bitbrains, hourly, three origins."""
+    """Coverage of use and of peaks when machines are split into small fleets: Bitbrains, hourly,
+    three origins.
+    """
     for size in sizes:
         use, peaks = [], []
         for trace in ("bitbrains_cpu", "bitbrains_memory"):
@@ -481,7 +504,9 @@ def small(sizes: tuple[int, ...] = (1, 5, 20)) -> None:
 
 
 def scale(sizes: tuple[int, ...] = (1000, 2000, 5000, 10000)) -> None:
-    """Seconds and peak memory of fit, predict (full grid) and predict_peak on 28 days of 5 minutes, a process for each size."""
+    """Seconds and peak memory of fit, predict (full grid) and predict_peak on 28 days of 5 minutes,
+    a process for each size.
+    """
     times = []
     for size in sizes:
         said = subprocess.run(

@@ -1,4 +1,5 @@
-"""200 requests a second on the dashboard and on the metrics for 30 s, while 500 services are evaluated again and again.
+"""200 requests a second on the dashboard and on the metrics for 30 s, while 500 services are
+evaluated again and again.
 
 python benchmarks/monitor.py [--seconds 30]
 """

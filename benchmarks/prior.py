@@ -1,10 +1,11 @@
-"""Make `capacity/sizing/policies/prior.json` again: how far a week's peak strays, seen on real traces.
+"""Make `capacity/sizing/policies/prior.json` again: how far a week's peak strays, seen on real
+traces.
 
     CAPACITY_TRACES=folder python benchmarks/prior.py
 
-For every trace, past morning and service: log(peak of the coming week / peak of the last 14 days), sorted into strata by
-days of history and by the spread of daily peaks. A trace weighs by the root of its rows. Histories are cut to 1, 3, 7 and all
-days, since a short past knows less.
+For every trace, past morning and service: log(peak of the coming week / peak of the last 14 days),
+sorted into strata by days of history and by the spread of daily peaks. A trace weighs by the root
+of its rows. Histories are cut to 1, 3, 7 and all days, since a short past knows less.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ DRIFT = {"realised": 0.85, "risk": 0.2, "exponent": 0.08, "weeks": 8, "least": 1
 WEIGHT = 15
 LEAST, LEAST_OF_ONE = 300, 100
 WHAT = (
-    "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown its own: quantiles of"
-    " log(peak / trailing peak) at `levels`, by resource, days of history and the standard deviation of the log daily peaks."
+    "How far a week's peak strays from the peak of the 14 days before it, before a fleet has shown "
+    "its own: quantiles of"
+    " log(peak / trailing peak) at `levels`, by resource, days of history and the standard "
+    "deviation of the log daily peaks."
     " It weighs as much as `weight` service-weeks and fades as a fleet shows its own."
-    " `drift`: realised over expected breaches is assumed `realised` x (`risk` / risk asked)^`exponent`, and counts as `weeks`"
+    " `drift`: realised over expected breaches is assumed `realised` x (`risk` / risk "
+    "asked)^`exponent`, and counts as `weeks`"
     " weeks of the fleet, as `least` breaches at least."
 )
 
@@ -55,7 +59,8 @@ def main() -> None:
     strata = {resource: _strata(resource, seen) for resource in ("cpu", "memory")}
     prior = {
         "what": WHAT,
-        "provenance": f"Made by benchmarks/prior.py from {len(files)} traces ({', '.join(file.stem for file in files)}), each"
+        "provenance": f"Made by benchmarks/prior.py from {len(files)} traces "
+        f"({', '.join(file.stem for file in files)}), each"
         " weighing by the root of its rows; `weeks` counts overlapping service-weeks.",
         "weight": WEIGHT,
         "drift": DRIFT,
@@ -125,7 +130,9 @@ def _strays(file: Path) -> dict[tuple[int, int], np.ndarray]:
 
 
 def _quantiles(parts: list[np.ndarray]) -> list[float]:
-    """Quantiles of all parts together; four times the rows count twice, so that no trace drowns the others."""
+    """Quantiles of all parts together; four times the rows count twice, so that no trace drowns the
+    others.
+    """
     values = np.concatenate(parts)
     weights = np.concatenate([np.full(len(part), len(part) ** -0.5) for part in parts])
     order = np.argsort(values, kind="stable")

@@ -1,7 +1,8 @@
-"""From a warm archive to a finished weekly page: wall time and memory of the whole process tree, by number of services.
+"""From a warm archive to a finished weekly page: wall time and memory of the whole process tree, by
+number of services.
 
-Run it with `python benchmarks/report.py [--services 100,300,1000,3000]`. The archive is made first, day by day, and not counted.
-Targets for 1,000 services on 2 cores: at most 40 s and 1.5 GB.
+Run it with `python benchmarks/report.py [--services 100,300,1000,3000]`. The archive is made first,
+day by day, and not counted. Targets for 1,000 services on 2 cores: at most 40 s and 1.5 GB.
 """
 
 from __future__ import annotations
@@ -117,10 +118,12 @@ def main() -> None:
     parser.add_argument("--services", default="100,300,1000,3000")
     sizes = [int(text) for text in parser.parse_args().services.split(",")]
     print(
-        f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores"
+        f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, "
+        f"{os.cpu_count()} cores"
     )
     print(
-        f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} {'x memory':>9}  target"
+        f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} "
+        f"{'x memory':>9}  target"
     )
     last: tuple[int, float, float] | None = None
     for services in sizes:

@@ -1,14 +1,16 @@
-"""Break least at a given cost: every policy replayed on real traces, against comparators and against their tuned envelope.
+"""Break least at a given cost: every policy replayed on real traces, against comparators and
+against their tuned envelope.
 
     CAPACITY_TRACES=folder python benchmarks/sizing.py [--scale] [--seed N]
 
-Weekly decisions from day 28 on, the next seven days judged at the trace's step (minutes are gathered to five). For each policy
-and risk: share of service-weeks with a breach, breach minutes, total and typical cost, slack, changes. The envelope is the
-best, at each cost, of the trailing maximum over 7, 14 and 28 days and of VPA's decaying percentiles, each times every margin:
-constants tuned with hindsight on the very weeks they are judged on, which no one has. Each comparator is met twice: on our
-frontier where it costs as much, and with a budget, each week, of just what its limits add up to.
-`--seed` grows other forests.
-`--scale` replays 1,000 services over 13 weeks with every policy and prints the time.
+Weekly decisions from day 28 on, the next seven days judged at the trace's step (minutes are
+gathered to five). For each policy and risk: share of service-weeks with a breach, breach minutes,
+total and typical cost, slack, changes. The envelope is the best, at each cost, of the trailing
+maximum over 7, 14 and 28 days and of VPA's decaying percentiles, each times every margin: constants
+tuned with hindsight on the very weeks they are judged on, which no one has. Each comparator is met
+twice: on our frontier where it costs as much, and with a budget, each week, of just what its limits
+add up to. `--seed` grows other forests. `--scale` replays 1,000 services over 13 weeks with every
+policy and prints the time.
 """
 
 from __future__ import annotations
@@ -52,11 +54,13 @@ def main() -> None:
         rows = replay(usage, signal=resource, policies=["capacity", *RIVALS], risk=RISKS)
         table = frontier(rows, usage, tolerance=0.0)
         print(
-            f"\n{file.stem}: {len(usage.columns)} services, {time.perf_counter() - began:.0f} s for the whole frontier"
+            f"\n{file.stem}: {len(usage.columns)} services, {time.perf_counter() - began:.0f} s "
+            "for the whole frontier"
         )
         if len(rows) == 0 or table["weeks"].max() < LEAST:
             print(
-                f"  {0 if table.empty else int(table['weeks'].max())} service-weeks: too few to judge"
+                f"  {0 if table.empty else int(table['weeks'].max())} service-weeks: too few to "
+                "judge"
             )
             continue
         judge(table, envelope(usage, resource, rows))
@@ -76,7 +80,9 @@ def read(file: Path) -> tuple[pd.DataFrame, Resource]:
 
 
 def judge(table: pd.DataFrame, hull: pd.DataFrame) -> None:
-    """Print the frontier and how our points lie against the envelope and against each comparator as it ships."""
+    """Print the frontier and how our points lie against the envelope and against each comparator as
+    it ships.
+    """
     shown = table.drop(index=[(name, risk) for name in RIVALS for risk in RISKS[1:]])
     print(shown.round(3).to_string())
     ours = table.loc["capacity"]
@@ -87,10 +93,12 @@ def judge(table: pd.DataFrame, hull: pd.DataFrame) -> None:
             np.nan_to_num(best, nan=1.0), least
         )
         print(
-            f"  tuned envelope at equal {cost} cost: {geometric(ratios):.3f} x ({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
+            f"  tuned envelope at equal {cost} cost: {geometric(ratios):.3f} x "
+            f"({', '.join(f'{ratio:.2f}' for ratio in ratios)})"
         )
     print(
-        f"  realised over asked: {', '.join(f'{real / risk:.2f}' for risk, real in ours['breached'].items())}"
+        "  realised over asked: "
+        f"{', '.join(f'{real / risk:.2f}' for risk, real in ours['breached'].items())}"
     )
     for name in RIVALS:
         rival = table.loc[name].iloc[0]
@@ -105,12 +113,15 @@ def judge(table: pd.DataFrame, hull: pd.DataFrame) -> None:
             where = "" if inside else " (outside our risks: nearest)"
             ratio = mine / rival["breached"] if rival["breached"] > 0 else np.nan
             print(
-                f"  {name:22} breached {rival['breached']:.3f} at {cost} {rival[cost]:.2f}: ours {mine:.3f}, {ratio:.2f} x{where}"
+                f"  {name:22} breached {rival['breached']:.3f} at {cost} {rival[cost]:.2f}: ours "
+                f"{mine:.3f}, {ratio:.2f} x{where}"
             )
 
 
 def with_their_budgets(usage: pd.DataFrame, resource: Resource, rows: pd.DataFrame) -> None:
-    """Print how often and how long our limits break where they add up to each comparator's own, week by week."""
+    """Print how often and how long our limits break where they add up to each comparator's own,
+    week by week.
+    """
     ours = POLICIES["capacity"]()
     broken: dict[str, list[tuple[int, float]]] = {}
     step = usage.index[1] - usage.index[0]
@@ -141,7 +152,8 @@ def with_their_budgets(usage: pd.DataFrame, resource: Resource, rows: pd.DataFra
         theirs = rows[(rows["policy"] == name) & (rows["risk"] == RISKS[0])]
         shares = breaches / theirs["breached"].sum(), minutes / theirs["breach_minutes"].sum()
         print(
-            f"  with the budget of {name:22}: {shares[0]:.2f} x its breaches, {shares[1]:.2f} x its breach minutes"
+            f"  with the budget of {name:22}: {shares[0]:.2f} x its breaches, {shares[1]:.2f} x "
+            "its breach minutes"
         )
 
 
@@ -222,7 +234,8 @@ def scale(folder: Path) -> None:
     took = time.perf_counter() - began
     memory = system.getrusage(system.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"1,000 services, 13 weeks, {len(POLICIES)} policies at {len(RISKS)} risks: {took:.0f} s, {memory:.1f} GB"
+        f"1,000 services, 13 weeks, {len(POLICIES)} policies at {len(RISKS)} risks: {took:.0f} s, "
+        f"{memory:.1f} GB"
     )
 
 

@@ -1,4 +1,6 @@
-"""Where the command line starts, as `capacity` and as `python -m capacity`: an interrupt is one line from the first moment on."""
+"""Where the command line starts, as `capacity` and as `python -m capacity`: an interrupt is one
+line from the first moment on.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def main() -> None:
 
 
 def give_again(ignored: UnraisableHookArgs) -> None:
-    """Send an interrupt again that fell into a callback of compiled code, which can only ignore it."""
+    """Send an interrupt again that fell into a callback of compiled code, which can only ignore
+    it.
+    """
     main_thread = threading.main_thread().ident
     if ignored.exc_type is KeyboardInterrupt and main_thread is not None:
         threading.Timer(_SOON, signal.pthread_kill, (main_thread, signal.SIGINT)).start()

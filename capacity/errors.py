@@ -5,30 +5,30 @@ Each message names the thing, the cause and the next step. Libraries raise, the 
 ::
 
     CapacityError
-    ├── UsageError                 what was asked for cannot be: a wrong name, value, file or setting   (exit 2)
-    │   ├── SettingsError          capacity.toml or the environment
-    │   └── InputError             a file or a frame given by the user
-    │       └── ComposeError       a compose file that Compose would refuse as well
-    └── WorkError                  the question was fine, the work failed                               (exit 1)
-        ├── SourceError            the metrics server
-        │   ├── Unreachable        refused, unknown host, TLS, timeout
-        │   ├── Denied             401, 403
-        │   ├── QueryRefused       the server understood and said no: bad query, limits, query timeout
-        │   └── BadAnswer          not a Prometheus answer: HTML, cut short, unreadable
-        ├── NoHistory              nothing to work on in the window
-        ├── EditRefused            an edit of a compose file that could not be made exactly
-        ├── EngineError            a Docker Engine
+    ├── UsageError            what was asked for cannot be (exit 2)
+    │   ├── SettingsError     capacity.toml or the environment
+    │   └── InputError        a file or a frame given by the user
+    │       └── ComposeError  a compose file that Compose would refuse as well
+    └── WorkError             the question was fine, the work failed (exit 1)
+        ├── SourceError       the metrics server
+        │   ├── Unreachable   refused, unknown host, TLS, timeout
+        │   ├── Denied        401, 403
+        │   ├── QueryRefused  the server understood and said no: bad query, limits, query timeout
+        │   └── BadAnswer     not a Prometheus answer: HTML, cut short, unreadable
+        ├── NoHistory         nothing to work on in the window
+        ├── EditRefused       an edit of a compose file that could not be made exactly
+        ├── EngineError       a Docker Engine
         │   ├── EngineUnreachable  no socket, refused, TLS, timeout, gone in the middle
-        │   ├── EngineRefused      the Engine understood and said no: conflict, bad value, its own failure
-        │   └── ContainerGone      no such container any more
-        ├── ChangeRefused          a plan or a change that must not be applied now
-        ├── ApplyFailed            a run that stopped; its journal says where, and how to go on or back
-        ├── Locked                 somebody else is applying a plan
-        ├── PoolBusy               no instance of a pool was free in time
-        ├── PoolUnhealthy          an instance of a pool does not come up, or is not given back
-        ├── StorageError           archive or output folder: unwritable, full, damaged
-        │   └── JournalLost        the journal of changes cannot be written, so nothing more may be changed
-        └── ReportError            a notebook failed, timed out or was interrupted
+        │   ├── EngineRefused  the Engine understood and said no: conflict, bad value, failure
+        │   └── ContainerGone  no such container any more
+        ├── ChangeRefused     a plan or a change that must not be applied now
+        ├── ApplyFailed       a run that stopped; its journal says where, and how to go on or back
+        ├── Locked            somebody else is applying a plan
+        ├── PoolBusy          no instance of a pool was free in time
+        ├── PoolUnhealthy     an instance of a pool does not come up, or is not given back
+        ├── StorageError      archive or output folder: unwritable, full, damaged
+        │   └── JournalLost   the journal cannot be written, so nothing more may be changed
+        └── ReportError       a notebook failed, timed out or was interrupted
 """
 
 from __future__ import annotations

@@ -128,27 +128,35 @@ class Reason(StrEnum):
 
 _REASON_TEXTS = {
     Reason.UNLIMITED: "No limit is set, so this service can starve its host.",
-    Reason.BREACH_EXPECTED: "The chance that next week's peak reaches the limit is above the accepted risk.",
+    Reason.BREACH_EXPECTED: "The chance that next week's peak reaches the limit is above the "
+    "accepted risk.",
     Reason.OOM_KILLED: "The kernel killed it for memory under the present limit.",
     Reason.THROTTLED: "It was held back by its CPU limit for a notable share of the time.",
     Reason.OVERSIZED: "The limit is far above anything that past or forecast asks for.",
     Reason.WITHIN_TOLERANCE: "The limit fits; a change would be smaller than the tolerance.",
-    Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is not lowered.",
+    Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is "
+    "not lowered.",
     Reason.HOST_CEILING: "The need is more than the host has; the limit stops at the host's size.",
-    Reason.LIMIT_UNKNOWN: "The source does not say what limit is in force; this is what the usage asks for.",
+    Reason.LIMIT_UNKNOWN: "The source does not say what limit is in force; this is what the usage "
+    "asks for.",
     Reason.UNSTABLE: "It restarts again and again; its usage is not that of a running service.",
     Reason.NOT_ENOUGH_HISTORY: "Too few samples to say anything.",
     Reason.NO_DATA: "No sample of this signal in the window.",
     Reason.STOPPED: "It was not running at the end of the window.",
     Reason.EXCLUDED: "The settings leave it out.",
-    Reason.LEAK: "Its memory grows without end: a higher limit only delays the kill, so the raise is small; look for the leak.",
-    Reason.REGIME_CHANGE: "Its level moved for good in the last days; the limit is not lowered before a week of the new level.",
+    Reason.LEAK: "Its memory grows without end: a higher limit only delays the kill, so the raise "
+    "is small; look for the leak.",
+    Reason.REGIME_CHANGE: "Its level moved for good in the last days; the limit is not lowered "
+    "before a week of the new level.",
     Reason.COOLDOWN: "Its limit was changed a short while ago; it is lowered one step at a time.",
-    Reason.STARTUP_PEAK: "It needs more while it starts than when it runs; the limit must let it start.",
-    Reason.TYPE_DEFAULT: "There is too little history to size it; this is the default for its type.",
+    Reason.STARTUP_PEAK: "It needs more while it starts than when it runs; the limit must let it "
+    "start.",
+    Reason.TYPE_DEFAULT: "There is too little history to size it; this is the default for its "
+    "type.",
     Reason.PINNED: "The settings pin its limits.",
     Reason.NEVER_LOWER: "A lower limit would do, but the settings forbid to lower this one.",
-    Reason.OWN_BOUNDS: "The limit in force is outside the bounds that the settings give this service.",
+    Reason.OWN_BOUNDS: "The limit in force is outside the bounds that the settings give this "
+    "service.",
     Reason.PORT_CONFLICT: "Two services want one port of the host, or a port that is not theirs.",
     Reason.CORE_BALANCE: "Other cores would spread the load more evenly.",
     Reason.BUDGET: "The limits of all services together must fit the budget.",
@@ -157,7 +165,9 @@ _REASON_TEXTS = {
 
 
 class What(StrEnum):
-    """What of a service a change sets; the Engine changes some of it live, the rest takes a new container."""
+    """What of a service a change sets; the Engine changes some of it live, the rest takes a new
+    container.
+    """
 
     MEMORY = "memory"
     MEMORY_SWAP = "memory-swap"
@@ -184,12 +194,15 @@ class What(StrEnum):
 
 
 Value = float | str | dict[str, object] | None
-"""Bytes, cores, a count or a port; text; or a mapping for environment, health check, dependencies. None is unlimited, unset."""
+"""Bytes, cores, a count or a port; text; or a mapping for environment, health check, dependencies.
+None is unlimited, unset.
+"""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One proposed limit change; sizing, compliance and operations return these, `changes` carries them out.
+    """One proposed limit change; sizing, compliance and operations return these, `changes` carries
+    them out.
 
     Attributes:
         service: `project/service`.

@@ -1,4 +1,6 @@
-"""What holds for every test: no settings of the person at the keyboard, and properties without a stopwatch."""
+"""What holds for every test: no settings of the person at the keyboard, and properties without a
+stopwatch.
+"""
 
 from __future__ import annotations
 

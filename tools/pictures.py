@@ -1,4 +1,6 @@
-"""Draw the pictures of docs/explanation from the sample fleet. Run it after changing the forecaster or the sample."""
+"""Draw the pictures of docs/explanation from the sample fleet. Run it after changing the forecaster
+or the sample.
+"""
 
 from __future__ import annotations
 

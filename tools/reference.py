@@ -1,4 +1,6 @@
-"""Write docs/reference from the code: commands, settings, signals, reasons and errors. Run it after changing any of them."""
+"""Write docs/reference from the code: commands, settings, signals, reasons and errors. Run it after
+changing any of them.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,10 @@ def render_settings() -> str:
     lines = [
         "# Settings",
         "",
-        "In `capacity.toml`, in the table before the dot. A variable such as `CAPACITY_PROMETHEUS__URL` overrides the file. Paths are",
+        (
+            "In `capacity.toml`, in the table before the dot. A variable such as "
+            "`CAPACITY_PROMETHEUS__URL` overrides the file. Paths are"
+        ),
         "relative to the file. Unknown names are errors.",
         "",
         "| setting | default | meaning |",
@@ -103,9 +108,19 @@ def render_signals() -> str:
     lines = [
         "# Signals",
         "",
-        "How each signal is asked for. `$name` of a metric is its name on your server (see `metrics` in the settings), `$containers`",
-        "the selector of containers, `$window` the step or four scrapes (an hour for hourly signals), `$identity` the labels that name",
-        "a container. A later query is used where the metrics of the first are missing. Replicas and re-created containers are merged",
+        (
+            "How each signal is asked for. `$name` of a metric is its name on your server (see "
+            "`metrics` in the settings), `$containers`"
+        ),
+        (
+            "the selector of containers, `$window` the step or four scrapes (an hour for hourly "
+            "signals), `$identity` the labels that name"
+        ),
+        (
+            "a container. A later query is used where the metrics of the first are missing. "
+            "Replicas "
+            "and re-created containers are merged"
+        ),
         "by the maximum (events are added up).",
         "",
     ]

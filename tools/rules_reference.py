@@ -1,4 +1,6 @@
-"""Write docs/reference/rules.md from the house's rule book and the checks. Run it after changing either."""
+"""Write docs/reference/rules.md from the house's rule book and the checks. Run it after changing
+either.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Write docs/runbooks: one page a reason code, a cause of restarts and a rule, from their own texts and docs/runbooks/texts.yaml."""
+"""Write docs/runbooks: one page a reason code, a cause of restarts and a rule, from their own texts
+and docs/runbooks/texts.yaml.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,10 @@ def _of_reason(reason: Reason, texts: dict[str, Any]) -> str:
 def _of_rule(rule: Rule, texts: dict[str, Any]) -> str:
     said = texts["categories"][rule.category]
     means = f"Rule `{rule.slug}`, severity {rule.severity}. {rule.rationale}"
-    evidence = "The finding names the place, the value and the threshold; `--format json` adds the query that shows it again."
+    evidence = (
+        "The finding names the place, the value and the threshold; `--format json` adds the query "
+        "that shows it again."
+    )
     mend = f"{rule.remediation}\n\nMind: {rule.impact}\n\n{_block(said['mend'])}"
     return _page(
         f"{rule.id} {rule.title}",
@@ -93,7 +98,10 @@ def pages() -> dict[str, str]:
     lines = [
         "# Runbooks",
         "",
-        "One page a reason code of a proposal, a cause of restarts and a rule of the house. `shop/web` stands for your service.",
+        (
+            "One page a reason code of a proposal, a cause of restarts and a rule of the house. "
+            "`shop/web` stands for your service."
+        ),
     ]
     lines += ["", "In an emergency, each a dry run until `--yes` is added:", ""]
     lines += [_block(_EMERGENCY), "", "## Reasons", "", "| reason | meaning |", "|---|---|"]
@@ -108,14 +116,21 @@ def pages() -> dict[str, str]:
 
 
 _EMERGENCY = [
-    "capacity emergency release --memory 4g      # stop containers labelled priority=low until so much is free",
+    (
+        "capacity emergency release --memory 4g      # stop containers labelled priority=low until "
+        "so "
+        "much is free"
+    ),
     "capacity emergency release --flush redis    # throw away a cache; cannot be undone",
     "capacity emergency undo                     # start again what was stopped",
     "capacity emergency restart shop/db          # start what matters, what it needs first",
     "capacity emergency rollback                 # take the last run back",
     "capacity emergency rollback --revision HEAD~1 --compose compose.yaml",
     "capacity restarts --window 10m --more-than 3",
-    "capacity timeline compose.yaml --engine     # what to mend on day 1, days 2 and 3, in the week",
+    (
+        "capacity timeline compose.yaml --engine     # what to mend on day 1, days 2 and 3, in the "
+        "week"
+    ),
     "capacity pool size 'agents/*'               # how many instances are enough, and why",
     "capacity pool up agents --image agent:1.4 --size 3 --memory 800m  # what it would make",
 ]

@@ -61,9 +61,10 @@ def open_history(
     """The history of a fleet over a window.
 
     Args:
-        source: `sample`, the address of a metrics server, the name of a source in the archive, or None for `prometheus.url` of
-            the settings (offline: for the only source there is).
-        as_of: end of the window, UTC unless it says otherwise; default now (for the sample its end).
+        source: `sample`, the address of a metrics server, the name of a source in the archive, or
+            None for `prometheus.url` of the settings (offline: for the only source there is).
+        as_of: end of the window, UTC unless it says otherwise; default now (for the sample its
+            end).
         window: length of the window such as `28D`; default from the settings.
         services: globs such as `shop/*`; default all.
         signals: which signals; default all.
@@ -158,7 +159,9 @@ def prepare(
     refresh: bool = False,
     progress: Progress | None = None,
 ) -> Window:
-    """Bring the history of a window into the archive, as far as it is not there; arguments as of `open_history`."""
+    """Bring the history of a window into the archive, as far as it is not there; arguments as of
+    `open_history`.
+    """
     span = parse_length(window or f"{settings.report.window_days}D")
     end = parse_time(as_of) if as_of is not None else None
     if source == SAMPLE:
@@ -187,7 +190,10 @@ def prepare(
         progress=progress,
     )
     if {Signal.CPU, Signal.MEMORY} <= {*done.missing}:
-        hint = "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` shows what is there"
+        hint = (
+            "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` "
+            "shows what is there"
+        )
         raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
     return Window(done.source.name, end - span, end, done.warnings)
 
@@ -276,7 +282,8 @@ def forecast(
         signal: `cpu` or `memory`.
         horizon: how far ahead.
         every: thin the future grid to these steps; None = the history's own.
-        settings: holidays, and what is known of single services; default `capacity.toml` and the environment.
+        settings: holidays, and what is known of single services; default `capacity.toml` and the
+            environment.
         progress: told about each part of the fleet.
     """
     resource = resource_of(signal)
@@ -293,11 +300,12 @@ def forecast(
 def predict_with(
     folder: Path, signal: Resource | str, horizon: str = "7D", services: str | None = None
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Peak quantiles (service x quantile) and skipped services of the model that `capacity forecast --train` kept in `folder`.
+    """Peak quantiles (service x quantile) and skipped services of the model that
+    `capacity forecast --train` kept in `folder`.
 
     Raises:
-        InputError: no model of this signal there, or an old, foreign or damaged one; it is refused by name. Or no service
-            matches `services`.
+        InputError: no model of this signal there, or an old, foreign or damaged one; it is refused
+            by name. Or no service matches `services`.
     """
     model = Forecaster.load(folder / resource_of(signal).value)
     peaks = model.predict_peak(horizon)
@@ -343,7 +351,8 @@ def recommend(
     risk: float | None = None,
     budget: float | None = None,
 ) -> Recommendations:
-    """What each service's limit should be, with all that the history knows: limits in force, throttling, kills, host size.
+    """What each service's limit should be, with all that the history knows: limits in force,
+    throttling, kills, host size.
 
     Args:
         history: from `open_history`.
@@ -359,7 +368,8 @@ def recommend(
     resource = resource_of(signal)
     rules = settings.sizing
     forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
-    # limits are chosen together, so a choice of services is made after; only a budget is that of the chosen ones
+    # limits are chosen together, so a choice of services is made after; only a budget is that of
+    # the chosen ones
     fleet = history if budget is not None else history.whole()
     table = sizing.recommend(
         fleet[resource.usage].reindex(columns=fleet.services),
@@ -412,7 +422,8 @@ def parse_length(text: str) -> pd.Timedelta:
 
 
 def parse_amount(text: str | None, signal: Resource | str) -> float | None:
-    """An amount of a resource: `64g` as Docker writes memory, a number of cores for cpu; None stays None.
+    """An amount of a resource: `64g` as Docker writes memory, a number of cores for cpu; None stays
+    None.
 
     Raises:
         InputError: not an amount.

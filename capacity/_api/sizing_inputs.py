@@ -50,7 +50,9 @@ def sizing_context(
 
 
 def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizing.ServiceRule]:
-    """What people decided for single services; of several globs that fit the last says what it says."""
+    """What people decided for single services; of several globs that fit the last says what it
+    says.
+    """
     found = {}
     for name in services:
         said: dict[str, Any] = {}
@@ -84,7 +86,9 @@ def service_types(settings: Settings) -> tuple[sizing.ServiceType, ...]:
 
 
 def under_present_limit(history: History, signal: Signal, resource: Resource) -> pd.DataFrame:
-    """Events since each service's present limit is in force: what an older limit did is no reason to raise this one again."""
+    """Events since each service's present limit is in force: what an older limit did is no reason
+    to raise this one again.
+    """
     events = history[signal]
     since = history.limit_since(resource)
     kept = {

@@ -1,4 +1,6 @@
-"""The command line: parse, call the library, print. Exit codes: 0 fine, 1 findings or failed work, 2 usage or input."""
+"""The command line: parse, call the library, print. Exit codes: 0 fine, 1 findings or failed work,
+2 usage or input.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class _Interrupted(Exception):
 
 
 class _Root(TyperGroup):
-    """All commands; typer makes a mere exit code of an interruption, without what the library has noted on it."""
+    """All commands; typer makes a mere exit code of an interruption, without what the library has
+    noted on it.
+    """
 
     def invoke(self, ctx: Any) -> Any:
         try:

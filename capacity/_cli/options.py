@@ -43,7 +43,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
 
 def finite(value: float | None) -> float | None:
-    """A number that can be counted to: option parsers take `nan` and `inf` for one within any bounds."""
+    """A number that can be counted to: option parsers take `nan` and `inf` for one within any
+    bounds.
+    """
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no number to count to")
     return value

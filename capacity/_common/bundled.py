@@ -1,4 +1,6 @@
-"""Where the files that come with the package are: in the wheel's bundle, or beside the package in a source tree."""
+"""Where the files that come with the package are: in the wheel's bundle, or beside the package in a
+source tree.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Charts on matplotlib axes: frames in, axes out. Needs no other room of the house.
 
-The colours are the keys that `capacity.reporting._html.figures` turns into a light and a dark theme.
+The colours are the keys that `capacity.reporting._html.figures` turns into a light and a dark
+theme.
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ def plot_bands(
     top: float = 0.95,
     axes: Axes | None = None,
 ) -> Axes:
-    """Past usage, then the forecast's median and its band from the lowest quantile to the one nearest `top`.
+    """Past usage, then the forecast's median and its band from the lowest quantile to the one
+    nearest `top`.
 
     Args:
         usage: past, UTC index.
@@ -178,7 +180,8 @@ def plot_limits(table: pd.DataFrame, *, signal: Signal, axes: Axes | None = None
 
 
 def plot_frontier(points: pd.DataFrame, *, axes: Axes | None = None) -> Axes:
-    """Breach share against total cost: a line for `capacity` over its risks, a named mark for each other policy.
+    """Breach share against total cost: a line for `capacity` over its risks, a named mark for each
+    other policy.
 
     Args:
         points: from `capacity.sizing.frontier`.
@@ -247,7 +250,8 @@ def _axes(axes: Axes | None) -> Axes:
 
 
 def _name_apart(axes: Axes, marks: list[tuple[str, float, float, str]], line: np.ndarray) -> None:
-    """Write each mark's name in its colour at the nearest place that no other mark or name has, nor, if possible, the line.
+    """Write each mark's name in its colour at the nearest place that no other mark or name has,
+    nor, if possible, the line.
 
     Args:
         axes: with their final limits.

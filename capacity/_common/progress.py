@@ -1,8 +1,8 @@
 """The one way long work says how far it is.
 
-The library calls `Progress.start`, `advance` and `finish`; a program chooses what they do. The default says nothing,
-`LogProgress`
-writes log lines (for schedulers), the command line shows a bar on a terminal.
+The library calls `Progress.start`, `advance` and `finish`; a program chooses what they do. The
+default says nothing, `LogProgress` writes log lines (for schedulers), the command line shows a bar
+on a terminal.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class LogProgress:
 
 
 def say_taken_back(error: BaseException, *, whole: bool) -> None:
-    """Note on an interruption what became of the work; the command line says that where it would say that work is kept.
+    """Note on an interruption what became of the work; the command line says that where it would
+    say that work is kept.
 
     Args:
         error: that is raised again.
@@ -85,5 +86,6 @@ def say_taken_back(error: BaseException, *, whole: bool) -> None:
     error.add_note(
         "everything was taken back, all is as it was before"
         if whole
-        else "not everything could be taken back; `capacity journal` lists what was done, `capacity emergency undo --yes` goes on"
+        else "not everything could be taken back; `capacity journal` lists what was done, "
+        "`capacity emergency undo --yes` goes on"
     )

@@ -1,4 +1,6 @@
-"""Runbooks: a page a reason code and a rule, their addresses for alerts and findings, and the pages as HTML."""
+"""Runbooks: a page a reason code and a rule, their addresses for alerts and findings, and the pages
+as HTML.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,16 @@ from capacity._common.bundled import bundled
 __all__ = ["HOME", "runbook", "runbook_html", "runbook_url"]
 
 HOME = "https://github.com/capacity-notebooks/capacity-notebooks/blob/main/docs/runbooks/{code}.md"
-"""Where the pages that come with the package can be read; a house puts its own wiki in its place."""
+"""Where the pages that come with the package can be read; a house puts its own wiki in its place.
+"""
 
 _CODE = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 def runbook(code: str) -> str | None:
-    """The page of a rule such as `CAP001` or a reason such as `leak`, Markdown; None where the package has none."""
+    """The page of a rule such as `CAP001` or a reason such as `leak`, Markdown; None where the
+    package has none.
+    """
     if not _CODE.fullmatch(code):
         return None
     file = bundled("docs/runbooks") / f"{code}.md"
@@ -27,7 +32,8 @@ def runbook_url(code: str, pattern: str | None = None) -> str | None:
 
     Args:
         code: `CAP001`, `leak`.
-        pattern: an address with `{code}` in it; default the project's own pages, and None for a code that they lack.
+        pattern: an address with `{code}` in it; default the project's own pages, and None for a
+            code that they lack.
     """
     if pattern is None and runbook(code) is None:
         return None
@@ -35,7 +41,9 @@ def runbook_url(code: str, pattern: str | None = None) -> str | None:
 
 
 def runbook_html(code: str) -> str | None:
-    """The page without its title as safe HTML, its headings as bold lines; None where the package has none."""
+    """The page without its title as safe HTML, its headings as bold lines; None where the package
+    has none.
+    """
     text = runbook(code)
     if text is None:
         return None

@@ -1,4 +1,6 @@
-"""Which environment variables hold a secret, told by name and by shape. No value ever leaves this module."""
+"""Which environment variables hold a secret, told by name and by shape. No value ever leaves this
+module.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ _SHAPES = re.compile(
 
 
 def looks_secret(name: str, value: str | None) -> bool:
-    """Whether a variable holds a secret: a telling name with a value of its own, or a value of a telling shape.
+    """Whether a variable holds a secret: a telling name with a value of its own, or a value of a
+    telling shape.
 
     A name that ends in `_FILE` holds the path of a secret, which is how it should be.
     """

@@ -1,4 +1,6 @@
-"""The values of a change: what is allowed, when two are the same, how people read them, and their names in a compose file."""
+"""The values of a change: what is allowed, when two are the same, how people read them, and their
+names in a compose file.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,8 @@ def check_value(what: What, value: Value) -> None:
         pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(
-                f"{value!r} is no {what}; write it as {'0-3,8' if what is What.CPUSET else 'on-failure:3'}"
+                f"{value!r} is no {what}; write it as "
+                f"{'0-3,8' if what is What.CPUSET else 'on-failure:3'}"
             )
         if what is What.CPUSET:
             _check_cpuset(value)
@@ -94,11 +97,13 @@ def _check_number(what: What, value: float) -> None:
 
 
 def equal(what: What, value: Value, other: Value) -> bool:
-    """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are rounded for people."""
+    """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are
+    rounded for people.
+    """
     if isinstance(value, (int, float)) and isinstance(other, (int, float)):
         if what in BYTES:
             return abs(value - other) < MIB
-        return abs(value - other) < 0.01 if what in CORES else value == other  # noqa: PLR2004 - a hundredth of a core
+        return abs(value - other) < 0.01 if what in CORES else value == other
     if what is What.RESTART_POLICY:
         return (value or "no") == (other or "no")
     return (value or None) == (other or None)
@@ -122,7 +127,9 @@ def show_value(what: What, value: Value) -> str:
 
 
 def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, Any]:
-    """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of its ports may move."""
+    """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of
+    its ports may move.
+    """
     wanted: dict[str, Any] = {}
     for what, before, after in changes:
         value: Any = after

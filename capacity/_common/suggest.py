@@ -13,7 +13,9 @@ _MOST = 3
 
 
 def meant(name: str, known: Iterable[str]) -> list[str]:
-    """At most three of the known names: those whose part behind the slash this is, then those that are spelt alike."""
+    """At most three of the known names: those whose part behind the slash this is, then those that
+    are spelt alike.
+    """
     names = sorted(known)
     same = [each for each in names if each.rpartition("/")[2] == name]
     alike = get_close_matches(name, names, _MOST) + [

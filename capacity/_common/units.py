@@ -1,8 +1,9 @@
 """Bytes, cores and lists of cores: read them as Docker does, print them for people.
 
-The memory grammar is that of Docker's go-units `RAMInBytes`: a decimal number, at most one space, an optional unit of
-b, k, m, g, t or p with an optional `b` or `ib` behind it, in any case. Every unit is a power of 1024, also `kb`.
-`2Gi`, a Kubernetes unit, is refused by Docker and therefore here.
+The memory grammar is that of Docker's go-units `RAMInBytes`: a decimal number, at most one space,
+an optional unit of b, k, m, g, t or p with an optional `b` or `ib` behind it, in any case. Every
+unit is a power of 1024, also `kb`. `2Gi`, a Kubernetes unit, is refused by Docker and therefore
+here.
 """
 
 from __future__ import annotations
@@ -70,12 +71,16 @@ def parse_cores(text: str) -> float:
 
 
 def memory_for_compose(size: float) -> str:
-    """Bytes as a whole number of mebibytes that Compose and `docker update` accept, rounded up: `2048m`."""
+    """Bytes as a whole number of mebibytes that Compose and `docker update` accept, rounded up:
+    `2048m`.
+    """
     return f"{math.ceil(size / MIB)}m"
 
 
 def format_memory(size: float | None) -> str:
-    """Bytes for people, three significant digits, powers of 1024: `1.46 GiB`; `-` for None and NaN."""
+    """Bytes for people, three significant digits, powers of 1024: `1.46 GiB`; `-` for None and
+    NaN.
+    """
     if size is None or math.isnan(size):
         return "-"
     if math.isinf(size):
@@ -83,7 +88,7 @@ def format_memory(size: float | None) -> str:
     sign, size = ("-" if size < 0 else ""), abs(size)
     units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
     index = 0
-    while round(size, 1) >= 1000 and index < len(units) - 1:  # noqa: PLR2004 - four digits are one too many to read
+    while round(size, 1) >= 1000 and index < len(units) - 1:
         size /= 1024
         index += 1
     return f"{sign}{_three_digits(size)} {units[index]}"
@@ -105,7 +110,7 @@ def count_cores(cores: float | None) -> str:
 
 
 def _three_digits(value: float) -> str:
-    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2  # noqa: PLR2004 - decimal places by size
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
     text = f"{value:.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

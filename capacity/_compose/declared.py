@@ -34,7 +34,9 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class Declared:
-    """The compose project behind containers, or why it cannot be read; all paths are absolute, in Compose's order."""
+    """The compose project behind containers, or why it cannot be read; all paths are absolute, in
+    Compose's order.
+    """
 
     name: str
     files: tuple[Path, ...]

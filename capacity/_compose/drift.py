@@ -26,7 +26,9 @@ _CORES_APART = 0.001
 
 @dataclass(frozen=True)
 class Drift:
-    """A setting that is not in force as declared; `where` is file, line and column, empty where no file says it."""
+    """A setting that is not in force as declared; `where` is file, line and column, empty where no
+    file says it.
+    """
 
     service: str
     host: str
@@ -40,11 +42,13 @@ class Drift:
 def drift(
     inventory: Inventory, projects: Mapping[str, Declared] | Mapping[str, Path] | None = None
 ) -> list[Drift]:
-    """Every setting of every service that differs from its compose files, by service; what cannot be read is left out.
+    """Every setting of every service that differs from its compose files, by service; what cannot
+    be read is left out.
 
     Args:
         inventory: from `snapshot`.
-        projects: what `declarations` gave, or project -> compose file where files lie elsewhere than the containers say.
+        projects: what `declarations` gave, or project -> compose file where files lie elsewhere
+            than the containers say.
     """
     known = {
         name: project for name, project in (projects or {}).items() if isinstance(project, Declared)

@@ -40,7 +40,8 @@ class Project:
         name: the project's name.
         files: the files, in the order in which they were laid on each other.
         services: the services of the profiles asked for, by name.
-        model: the whole as `docker compose config --format json` prints it, with every dollar sign single.
+        model: the whole as `docker compose config --format json` prints it, with every dollar sign
+            single.
     """
 
     name: str
@@ -66,16 +67,20 @@ def load_project(
     """Read compose files as Compose v2 does.
 
     Args:
-        files: a folder, in which the files have Compose's own names, or one file or several in the order of `-f`.
-        environment: variables for interpolation; those of this process by default. `.env` in the folder comes below them.
-            Its HOME is what `~` in a path stands for; without one `~` is a name like any other, as in Compose.
+        files: a folder, in which the files have Compose's own names, or one file or several in the
+            order of `-f`.
+        environment: variables for interpolation; those of this process by default. `.env` in the
+            folder comes below them. Its HOME is what `~` in a path stands for; without one `~` is a
+            name like any other, as in Compose.
         profiles: profiles to switch on; `*` for all.
         name: the project's name; from the files or the folder by default.
         folder: what relative paths start from; the folder of the first file by default.
-        env_files: read in the place of `.env`, the later ones over the earlier, as `--env-file` does.
+        env_files: read in the place of `.env`, the later ones over the earlier, as `--env-file`
+            does.
 
     Raises:
-        ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and next step.
+        ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and
+            next step.
     """
     paths = (
         find_files(Path(files))
@@ -113,7 +118,8 @@ def load_project(
 
 
 def find_files(place: Path) -> list[Path]:
-    """The compose files of a folder: the first of Compose's names and its override. A file stands for itself.
+    """The compose files of a folder: the first of Compose's names and its override. A file stands
+    for itself.
 
     Raises:
         ComposeError: there is none.

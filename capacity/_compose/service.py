@@ -13,7 +13,9 @@ __all__ = ["Healthcheck", "Port", "Resources", "Service", "Volume", "make_servic
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Limits and reservations of one container; None where nothing is said, memory in bytes, CPU in cores."""
+    """Limits and reservations of one container; None where nothing is said, memory in bytes, CPU in
+    cores.
+    """
 
     memory: int | None = None
     cpus: float | None = None
@@ -25,7 +27,9 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of the container; `published` is None when the Engine chooses, `host_ip` is empty for all interfaces."""
+    """A port of the container; `published` is None when the Engine chooses, `host_ip` is empty for
+    all interfaces.
+    """
 
     target: int
     published: str | None = None
@@ -36,7 +40,9 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A mount: `type` is bind, volume, tmpfs or npipe; a source is a path or a volume's name, empty for an anonymous one."""
+    """A mount: `type` is bind, volume, tmpfs or npipe; a source is a path or a volume's name, empty
+    for an anonymous one.
+    """
 
     type: str
     target: str
@@ -90,12 +96,16 @@ class Service:
     _origin: Origin | None = field(repr=False, compare=False)
 
     def where(self, path: str = "") -> Origin | None:
-        """Where a value such as `deploy.resources.limits.memory` stands; without a path, the service itself."""
+        """Where a value such as `deploy.resources.limits.memory` stands; without a path, the
+        service itself.
+        """
         return where(self._tree, path.split(".")) if path else self._origin
 
 
 def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
-    """The typed service from its rendered model; `tree` is the project's, with the places of its values."""
+    """The typed service from its rendered model; `tree` is the project's, with the places of its
+    values.
+    """
     declared = tree["services"][name]
     deploy = model.get("deploy", {})
     check = model.get("healthcheck")

@@ -1,4 +1,6 @@
-"""Which Docker Engines are meant: names and addresses from the settings, the environment and docker's contexts."""
+"""Which Docker Engines are meant: names and addresses from the settings, the environment and
+docker's contexts.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,17 @@ _WRITTEN = "unix:///path/docker.sock, tcp://host:port or ssh://user@host"
 
 @dataclass(frozen=True)
 class Address:
-    """Where an Engine answers; `tls` is what a docker context secures the connection with, None for nothing of its own."""
+    """Where an Engine answers; `tls` is what a docker context secures the connection with, None for
+    nothing of its own.
+    """
 
     url: str
     tls: object = None
 
 
 def addresses(settings: EngineSettings) -> dict[str, Address]:
-    """Name -> address of the Engines: those of the settings, else the one that `docker` itself would use.
+    """Name -> address of the Engines: those of the settings, else the one that `docker` itself
+    would use.
 
     Raises:
         InputError: a docker context that does not exist.
@@ -42,7 +47,9 @@ def addresses(settings: EngineSettings) -> dict[str, Address]:
 
 
 def _checked(where: str, what: str) -> str:
-    """An address that others than the settings gave, refused at once: docker-py would look for a host of any scheme."""
+    """An address that others than the settings gave, refused at once: docker-py would look for a
+    host of any scheme.
+    """
     scheme, mark, rest = where.partition("://")
     if mark and rest and scheme in _SCHEMES:
         return where
@@ -71,7 +78,9 @@ def _folder() -> Path:
 
 
 def _context(name: str) -> Address:
-    """A docker context; docker-py looks for contexts in the wrong place where there is no config.json."""
+    """A docker context; docker-py looks for contexts in the wrong place where there is no
+    config.json.
+    """
     if name == "default":
         return Address(_SOCKET)
     digest = hashlib.sha256(name.encode()).hexdigest()

@@ -1,4 +1,6 @@
-"""A container as the Engine knows it, in plain data: bytes, cores, text. Values of environment variables are never kept."""
+"""A container as the Engine knows it, in plain data: bytes, cores, text. Values of environment
+variables are never kept.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ __all__ = [
 ]
 
 NO_LIMIT = 2**63 - 4096
-"""What the kernel says where memory has no limit; unlike 0 the Engine takes it, and so an update can lift a limit."""
+"""What the kernel says where memory has no limit; unlike 0 the Engine takes it, and so an update
+can lift a limit.
+"""
 
 _AS_GOOD_AS_NONE = 2**62
 _COMPOSE = "com.docker.compose."
@@ -27,7 +31,9 @@ _COMPOSE = "com.docker.compose."
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A port of the container and where the host offers it; `host_port` is None when it is exposed only."""
+    """A port of the container and where the host offers it; `host_port` is None when it is exposed
+    only.
+    """
 
     target: int
     protocol: str = "tcp"
@@ -39,7 +45,8 @@ class Published:
 class Container:
     """A container: limits in bytes and cores, None where there is none.
 
-    `memory_swap` is memory and swap together, -1 without end. `restart_policy` reads as in a compose file: `on-failure:3`.
+    `memory_swap` is memory and swap together, -1 without end. `restart_policy` reads as in a
+    compose file: `on-failure:3`.
     """
 
     host: str
@@ -98,14 +105,18 @@ class Host:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What runs: hosts that answered, their containers by host and name, and why others did not answer."""
+    """What runs: hosts that answered, their containers by host and name, and why others did not
+    answer.
+    """
 
     hosts: tuple[Host, ...]
     containers: tuple[Container, ...]
     unreachable: dict[str, str] = field(default_factory=dict)
 
     def of(self, service: str, host: str = "") -> tuple[Container, ...]:
-        """The containers of a service, those of `docker compose run` left out; `host` is an Engine's name or its machine's."""
+        """The containers of a service, those of `docker compose run` left out; `host` is an
+        Engine's name or its machine's.
+        """
         names = {known.name for known in self.hosts if host in {known.name, known.hostname}}
         found = tuple(
             container
@@ -113,7 +124,8 @@ class Inventory:
             if container.key == service and not container.oneoff
         )
         here = tuple(container for container in found if container.host in names)
-        # a metrics server may know the host under another name; with one Engine there is no doubt which is meant
+        # a metrics server may know the host under another name; with one Engine there is no doubt
+        # which is meant
         return here or (found if len(self.hosts) + len(self.unreachable) == 1 or not host else ())
 
     def host(self, name: str) -> Host:
@@ -212,7 +224,9 @@ def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published
 
 
 def live_value(container: Container, what: What) -> Value:
-    """What is in force on a container, None where nothing is; environment and health checks are not looked at."""
+    """What is in force on a container, None where nothing is; environment and health checks are not
+    looked at.
+    """
     values: dict[What, Value] = {
         What.MEMORY: container.memory,
         What.MEMORY_SWAP: container.memory_swap,

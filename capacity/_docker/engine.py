@@ -35,7 +35,9 @@ _CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
 
 @dataclass(frozen=True)
 class Engine:
-    """An open connection; `api` is docker-py's low-level client, `tls` what secures it, for others who need the same."""
+    """An open connection; `api` is docker-py's low-level client, `tls` what secures it, for others
+    who need the same.
+    """
 
     host: Host
     api: Any
@@ -45,7 +47,9 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a container uses now: working set in bytes, CPU seconds since its start, its CPU periods and the throttled ones."""
+    """What a container uses now: working set in bytes, CPU seconds since its start, its CPU periods
+    and the throttled ones.
+    """
 
     memory: int
     cpu_seconds: float
@@ -88,7 +92,8 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
 
 @contextmanager
 def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[Engine]:
-    """An open connection to one Engine: a unix socket, TCP with or without TLS, or `ssh://` through the system's ssh.
+    """An open connection to one Engine: a unix socket, TCP with or without TLS, or `ssh://` through
+    the system's ssh.
 
     Raises:
         EngineUnreachable: no answer.
@@ -176,7 +181,8 @@ def _tls(settings: EngineSettings) -> Any:
 
 @contextmanager
 def connect_all(settings: EngineSettings) -> Iterator[tuple[dict[str, Engine], dict[str, str]]]:
-    """Connections to all Engines of the settings, opened at once; what is unreachable is in the second mapping with its reason.
+    """Connections to all Engines of the settings, opened at once; what is unreachable is in the
+    second mapping with its reason.
 
     Raises:
         EngineUnreachable: none of them answers.
@@ -214,7 +220,8 @@ def inspect(engine: Engine, container: str, name: str = "") -> Container:
 
 
 def usage(engine: Engine, container: str) -> Usage:
-    """What a running container uses at this moment; the working set is use without the file cache that can be dropped.
+    """What a running container uses at this moment; the working set is use without the file cache
+    that can be dropped.
 
     Raises:
         EngineError: no such container, or no answer.
@@ -290,7 +297,8 @@ def snapshot(settings: EngineSettings | None = None, progress: Progress | None =
     """What runs on all Engines of the settings.
 
     Args:
-        settings: the Engines; default those of `capacity.toml` and the environment, or docker's own.
+        settings: the Engines; default those of `capacity.toml` and the environment, or docker's
+            own.
         progress: told of every container.
 
     Raises:

@@ -1,4 +1,6 @@
-"""What an Engine tells of the past: who died, and whom the kernel killed. It keeps its last 256 events only, so ask often."""
+"""What an Engine tells of the past: who died, and whom the kernel killed. It keeps its last 256
+events only, so ask often.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _RING = 256  # events that an Engine keeps
 
 
 def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[int, float]]]:
-    """Container id -> exit code and time of its deaths between two of the Engine's times, the oldest first.
+    """Container id -> exit code and time of its deaths between two of the Engine's times, the
+    oldest first.
 
     Args:
         engine: whom to ask.
@@ -35,7 +38,8 @@ def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[i
 
 
 def last_lives(engine: Engine, since: float, until: float) -> dict[str, float]:
-    """Container id -> seconds between its last death and the start before it, where the Engine still knows both.
+    """Container id -> seconds between its last death and the start before it, where the Engine
+    still knows both.
 
     Args:
         engine: whom to ask.
@@ -61,8 +65,8 @@ def last_lives(engine: Engine, since: float, until: float) -> dict[str, float]:
 def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, float]]:
     """Containers in which the kernel killed something for memory, with the Engine's time of it.
 
-    The Engine's description of a container does not tell when it was a child process that died; its events do. It misses some
-    where the container is gone with the process.
+    The Engine's description of a container does not tell when it was a child process that died; its
+    events do. It misses some where the container is gone with the process.
 
     Args:
         engine: whom to ask.
@@ -90,7 +94,9 @@ def _events(
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Container id -> how often it ended in the last `minutes`; `complete` unless the ring was too short for them."""
+    """Container id -> how often it ended in the last `minutes`; `complete` unless the ring was too
+    short for them.
+    """
 
     minutes: int
     counts: Mapping[str, int]

@@ -1,4 +1,6 @@
-"""Containers as a whole: make, start, stop, remove. Everything that ends or begins one goes through here."""
+"""Containers as a whole: make, start, stop, remove. Everything that ends or begins one goes through
+here.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ _MOST_BYTES = 256 * 1024
 def last_lines(
     engine: Engine, container: str, lines: int = 200, since: float | None = None
 ) -> list[str]:
-    """At most so many lines of a container's log, and 256 KiB of them, the oldest first; none where its driver keeps none.
+    """At most so many lines of a container's log, and 256 KiB of them, the oldest first; none where
+    its driver keeps none.
 
     Args:
         engine: where it is.

@@ -1,4 +1,6 @@
-"""Engines behind `ssh://`: a local socket whose every connection is carried by the system's own ssh, as `docker` does it."""
+"""Engines behind `ssh://`: a local socket whose every connection is carried by the system's own
+ssh, as `docker` does it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ _GRACE = 5  # seconds an ssh has to end
 
 
 def ssh_command(address: str) -> list[str]:
-    """The words that connect to the Engine of a host: keys, ports and jumps come from the user's own ssh configuration.
+    """The words that connect to the Engine of a host: keys, ports and jumps come from the user's
+    own ssh configuration.
 
     Raises:
         InputError: no host in the address.

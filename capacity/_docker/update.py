@@ -1,4 +1,6 @@
-"""From changes to what the Engine is sent: memory and swap together, CPU as the container says it, limits lifted if need be."""
+"""From changes to what the Engine is sent: memory and swap together, CPU as the container says it,
+limits lifted if need be.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def limits_of(container: Container) -> dict[What, Value]:
 
 
 def update_body(container: Container, wanted: Mapping[What, Value], host: Host) -> dict[str, Any]:
-    """The body of the Engine's update call; None lifts a limit, which the Engine's own 0 would not do.
+    """The body of the Engine's update call; None lifts a limit, which the Engine's own 0 would not
+    do.
 
     Args:
         container: as it is now.
@@ -74,7 +77,9 @@ def _number(value: Value) -> float:
 
 
 def _swap(container: Container, wanted: Mapping[What, Value], memory: int) -> int:
-    """Memory and swap together: as asked for, else with as much swap as before, in the same proportion where it was the usual."""
+    """Memory and swap together: as asked for, else with as much swap as before, in the same
+    proportion where it was the usual.
+    """
     asked = wanted.get(What.MEMORY_SWAP)
     return (
         math.ceil(_number(asked))
@@ -121,7 +126,9 @@ def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -
 
 
 def not_in_force(container: Container, wanted: Mapping[What, Value], host: Host) -> list[What]:
-    """What of `wanted` a container does not have; empty when the Engine has really taken everything."""
+    """What of `wanted` a container does not have; empty when the Engine has really taken
+    everything.
+    """
     return [what for what, value in wanted.items() if not _has(container, what, value, host)]
 
 

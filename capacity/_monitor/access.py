@@ -21,7 +21,8 @@ __all__ = ["Guard", "check_exposure"]
 _OPEN = {"/health"}  # a health check has no credentials
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",

@@ -1,4 +1,6 @@
-"""Proof that alerts arrive: a probe alert given to Alertmanager, awaited at the monitor's own webhook."""
+"""Proof that alerts arrive: a probe alert given to Alertmanager, awaited at the monitor's own
+webhook.
+"""
 
 from __future__ import annotations
 

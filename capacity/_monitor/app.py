@@ -1,4 +1,6 @@
-"""The monitor's web face: dashboard, health, metrics, a JSON interface, and the webhook that proves alert delivery."""
+"""The monitor's web face: dashboard, health, metrics, a JSON interface, and the webhook that proves
+alert delivery.
+"""
 
 from __future__ import annotations
 

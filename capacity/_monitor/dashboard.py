@@ -1,4 +1,6 @@
-"""The dashboard: one page without scripts or outside addresses, for keyboards and screen readers too."""
+"""The dashboard: one page without scripts or outside addresses, for keyboards and screen readers
+too.
+"""
 
 from __future__ import annotations
 
@@ -203,7 +205,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
         for row in rows
     )
     said = f"<caption>{caption}</caption>" if caption else ""
-    return f'<div class="scroll" tabindex="0"><table>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        '<div class="scroll" '
+        f'tabindex="0"><table>{said}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def _moment(at: datetime) -> str:

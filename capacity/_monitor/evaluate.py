@@ -1,4 +1,6 @@
-"""One look at everything: each source by itself, so that one that is away leaves the others' facts fresh and its own stale."""
+"""One look at everything: each source by itself, so that one that is away leaves the others' facts
+fresh and its own stale.
+"""
 
 from __future__ import annotations
 

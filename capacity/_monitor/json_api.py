@@ -108,7 +108,8 @@ def openapi() -> dict[str, Any]:
                     "200": {"description": text, **answer},
                     "401": {"description": "Credentials are needed"},
                     "503": {
-                        "description": "Nothing has been evaluated yet, or too many requests at once"
+                        "description": "Nothing has been evaluated yet, or too many requests at "
+                        "once"
                     },
                 },
             }

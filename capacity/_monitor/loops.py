@@ -1,4 +1,6 @@
-"""The loops behind the service: evaluate on a schedule and on engine events, probe alert delivery, tell of changes."""
+"""The loops behind the service: evaluate on a schedule and on engine events, probe alert delivery,
+tell of changes.
+"""
 
 from __future__ import annotations
 
@@ -124,7 +126,9 @@ class Watch:
         return found
 
     def _events(self) -> None:
-        """Follow the Engines' events until one goes away; each that matters asks for another look."""
+        """Follow the Engines' events until one goes away; each that matters asks for another
+        look.
+        """
         from capacity._docker.engine import connect_all
 
         loop = next(each for each in self.loops if each.name == "events")

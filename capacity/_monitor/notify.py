@@ -1,4 +1,6 @@
-"""Changes of state for a webhook, in Alertmanager's own format: grouped by rule, once each, retried, resolved when mended."""
+"""Changes of state for a webhook, in Alertmanager's own format: grouped by rule, once each,
+retried, resolved when mended.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ def serve(watched: Watched) -> None:
 
     Raises:
         InputError: a path that does not exist.
-        SettingsError: the extra `monitor` is not installed, or it would be open to others without credentials.
+        SettingsError: the extra `monitor` is not installed, or it would be open to others without
+            credentials.
         WorkError: the port cannot be listened at.
     """
     try:

@@ -1,4 +1,6 @@
-"""What the monitor knows: the last evaluation, and since when any of its sources has been silent."""
+"""What the monitor knows: the last evaluation, and since when any of its sources has been
+silent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What to change: the plan of a run, its edits of compose files, its updates of containers, the journal and the way back."""
+"""What to change: the plan of a run, its edits of compose files, its updates of containers, the
+journal and the way back.
+"""
 
 from capacity._compose.edit.edit import edit_compose
 from capacity._compose.edit.reasons import EditReason

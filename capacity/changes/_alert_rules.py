@@ -1,4 +1,6 @@
-"""Prometheus alert rules for forecasts: a limit that will be reached, a risk above the accepted one, use above the forecast."""
+"""Prometheus alert rules for forecasts: a limit that will be reached, a risk above the accepted
+one, use above the forecast.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Outlook:
 
 
 def outlooks_of(plan: Plan) -> list[Outlook]:
-    """What a plan's evidence says of the limits in force; when they are reached it does not know."""
+    """What a plan's evidence says of the limits in force; when they are reached it does not
+    know.
+    """
     found = []
     for change in plan.changes:
         if change.resource is not None:
@@ -93,21 +97,24 @@ def _rules(outlook: Outlook, settings: Settings, until: int) -> Iterable[dict[st
             "CapacityTimeToLimit",
             f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
-            f'{what} reaches its limit of {show(outlook.limit)} in {{{{ $value | printf "%.0f" }}}} hours',
+            f"{what} reaches its limit of {show(outlook.limit)} in "
+            f'{{{{ $value | printf "%.0f" }}}} hours',
         )
     if outlook.breach is not None and outlook.breach > risk:
         yield _rule(
             "CapacityBreachRisk",
             f"vector({outlook.breach:.4f}) > {risk:g} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
-            f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; accepted are {risk:.0%}",
+            f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; "
+            f"accepted are {risk:.0%}",
         )
     if outlook.peak is not None:
         yield _rule(
             "CapacityAboveForecast",
             f"{_usage(outlook, settings)} > {outlook.peak:.6g} and on() vector(time()) < {until}",
             {**labels, "severity": "info"},
-            f"{what} is above the {show(outlook.peak)} that the forecast held for the most likely maximum",
+            f"{what} is above the {show(outlook.peak)} that the forecast held for the most likely "
+            "maximum",
             wait="15m",
         )
 

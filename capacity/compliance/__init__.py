@@ -1,4 +1,6 @@
-"""What breaks the rules of the house: a rule book people can read, evidence for every verdict, waivers that end."""
+"""What breaks the rules of the house: a rule book people can read, evidence for every verdict,
+waivers that end.
+"""
 
 from capacity.compliance._evaluate import Finding, Report, evaluate
 from capacity.compliance._facts.facts import Facts

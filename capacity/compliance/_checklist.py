@@ -1,4 +1,6 @@
-"""The eight points that the house validates after every remediation, each from the rules that stand for it."""
+"""The eight points that the house validates after every remediation, each from the rules that stand
+for it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Point:
 
 
 def checklist(report: Report) -> tuple[Point, ...]:
-    """The eight points of a report; one whose rules are in no book is not-evaluated, without findings."""
+    """The eight points of a report; one whose rules are in no book is not-evaluated, without
+    findings.
+    """
     return tuple(_point(text, checks, report) for text, checks in CHECKLIST.items())
 
 

@@ -24,7 +24,8 @@ FLEET = "fleet"
 class Finding:
     """A verdict of a rule, with the waiver that fits it, which may have expired.
 
-    `file` and `line` say where it can be mended: the evidence's place, or else that of the service; empty and 0 without one.
+    `file` and `line` say where it can be mended: the evidence's place, or else that of the service;
+    empty and 0 without one.
     """
 
     rule: Rule
@@ -55,7 +56,8 @@ class Report:
 
     Attributes:
         rules: all rules evaluated, by id.
-        findings: by severity, rule and subject; a subject that breaks a rule in several places has several.
+        findings: by severity, rule and subject; a subject that breaks a rule in several places has
+            several.
         waivers: all waivers given.
         unused: those that fit neither a failing finding nor one that could not be evaluated.
         today: the day for which waivers were judged, UTC.
@@ -80,7 +82,9 @@ class Report:
 
     @property
     def score(self) -> float | None:
-        """Share of passes among passes and failures, weighted by severity, 0 to 1; None when nothing could be evaluated."""
+        """Share of passes among passes and failures, weighted by severity, 0 to 1; None when
+        nothing could be evaluated.
+        """
         weights: Counter[Status] = Counter()
         for severity, status in self._statuses.values():
             weights[status] += severity.weight
@@ -156,7 +160,9 @@ def _evaluated(
 
 
 def _without_use(waivers: Iterable[Waiver], findings: Iterable[Finding]) -> tuple[Waiver, ...]:
-    """Waivers that fit no failure, nor anything that could not be evaluated and may fail another time."""
+    """Waivers that fit no failure, nor anything that could not be evaluated and may fail another
+    time.
+    """
     open_ones: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.status is not Status.PASS:
@@ -186,7 +192,9 @@ def _place(finding: Finding) -> tuple[object, ...]:
 
 
 def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
-    """The verdicts of a rule that count: failures before missing data before passes, of which one is enough."""
+    """The verdicts of a rule that count: failures before missing data before passes, of which one
+    is enough.
+    """
     found: dict[str, list[Verdict]] = {}
     for verdict in _in_scope(rule, facts):
         found.setdefault(verdict.subject, []).append(verdict)
@@ -216,7 +224,9 @@ def _in_scope(rule: Rule, facts: Facts) -> Iterator[Verdict]:
 
 
 def _is_verdict(verdict: object) -> bool:
-    """Whether another package's check gave what it should: the text `fail` for the status would pass for no failure."""
+    """Whether another package's check gave what it should: the text `fail` for the status would
+    pass for no failure.
+    """
     if not isinstance(verdict, Verdict) or not isinstance(verdict.evidence, Evidence):
         return False
     texts = isinstance(verdict.subject, str) and isinstance(verdict.message, str)

@@ -1,4 +1,6 @@
-"""Free ports for services that want one that is taken or not theirs: the same proposal at every run."""
+"""Free ports for services that want one that is taken or not theirs: the same proposal at every
+run.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,11 @@ _FIRST, _LAST, _GATEWAYS = 10000, 10999, ("kong", "traefik")
 
 @dataclass(frozen=True, slots=True)
 class PortMove:
-    """A service's port of the host that is to change; `new` is None where no port of the range is free.
+    """A service's port of the host that is to change; `new` is None where no port of the range is
+    free.
 
-    `protocol` is `tcp`, `udp` or both joined by a plus; file and line are those of the compose file, empty and 0 without one.
+    `protocol` is `tcp`, `udp` or both joined by a plus; file and line are those of the compose
+    file, empty and 0 without one.
     """
 
     service: str
@@ -44,12 +48,14 @@ class PortMove:
 def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, ...]:
     """A free port for every service that must give way in a conflict.
 
-    Gateways keep their ports; else who runs with it now keeps it, else the first by name. The new port lies in the range of the
-    `port-range` rule, at a place that depends on the service and its old port alone, or the next free one above.
+    Gateways keep their ports; else who runs with it now keeps it, else the first by name. The new
+    port lies in the range of the `port-range` rule, at a place that depends on the service and its
+    old port alone, or the next free one above.
 
     Args:
         facts: projects, containers, or both.
-        rules: where the range and the gateways are taken from; without such a rule 10000-10999, kong and traefik.
+        rules: where the range and the gateways are taken from; without such a rule 10000-10999,
+            kong and traefik.
     """
     range_rule = next((rule for rule in rules if rule.check == "port-range"), None)
     settings: dict[str, Any] = {**(range_rule.parameters if range_rule else {})}

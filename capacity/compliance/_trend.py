@@ -1,4 +1,6 @@
-"""The score over the weeks: one line of JSON an evaluation, and what changed since an earlier one."""
+"""The score over the weeks: one line of JSON an evaluation, and what changed since an earlier
+one.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _WEEK = timedelta(weeks=1)
 
 @dataclass(frozen=True)
 class Record:
-    """One evaluation: score 0 to 1 or None, evaluations by status, and rule id and subject of everything that failed."""
+    """One evaluation: score 0 to 1 or None, evaluations by status, and rule id and subject of
+    everything that failed.
+    """
 
     at: datetime
     score: float | None
@@ -31,7 +35,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Week:
-    """A week that begins on Monday `start`, UTC, and its last evaluation; None when there was none."""
+    """A week that begins on Monday `start`, UTC, and its last evaluation; None when there was
+    none.
+    """
 
     start: datetime
     last: Record | None
@@ -39,7 +45,9 @@ class Week:
 
 @dataclass(frozen=True)
 class Difference:
-    """Rule id and subject of what fails now and did not, of what no longer fails, and of what still does."""
+    """Rule id and subject of what fails now and did not, of what no longer fails, and of what still
+    does.
+    """
 
     new: tuple[tuple[str, str], ...]
     mended: tuple[tuple[str, str], ...]

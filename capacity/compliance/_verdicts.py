@@ -49,7 +49,8 @@ _RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
 class Evidence:
     """Why: what was seen, what was allowed, over which time, and where anybody can look again.
 
-    `query` is PromQL or the command that shows it; `file` and `line` (from 1) are a place in a compose file; `host` is an Engine.
+    `query` is PromQL or the command that shows it; `file` and `line` (from 1) are a place in a
+    compose file; `host` is an Engine.
     """
 
     value: str = ""
@@ -84,7 +85,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check says: `subject` is `project/service`, a host, a scrape target, or what else the message names."""
+    """What a check says: `subject` is `project/service`, a host, a scrape target, or what else the
+    message names.
+    """
 
     subject: str
     status: Status

@@ -20,7 +20,9 @@ _SOON = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
-    """One waiver: `rule` is an id or a slug, `service` a glob, `expires` the last day on which it holds, UTC."""
+    """One waiver: `rule` is an id or a slug, `service` a glob, `expires` the last day on which it
+    holds, UTC.
+    """
 
     rule: str
     service: str
@@ -52,7 +54,8 @@ def load_waivers(file: str | Path) -> tuple[Waiver, ...]:
     """The waivers of a file.
 
     Raises:
-        InputError: unreadable, or not a waivers file; the message names file, line, cause and next step.
+        InputError: unreadable, or not a waivers file; the message names file, line, cause and next
+            step.
     """
     try:
         text = Path(file).read_text(encoding="utf-8")

@@ -35,7 +35,7 @@ def backtest(
     rows = []
     for back in range(origins, 0, -1):
         cut = len(grid.index) - back * steps
-        if cut < 2:  # noqa: PLR2004 - a step needs two samples
+        if cut < 2:
             continue
         fitted = type(forecaster)(**forecaster.get_params()).fit(usage.iloc[:cut])
         rows.append(_origin(fitted, usage.iloc[:cut], usage.iloc[cut : cut + steps], horizon))
@@ -88,7 +88,9 @@ def _origin(
 def _scores(
     actual: Floats, forecast: Floats, naive: Floats, levels: Floats, middle: int
 ) -> dict[str, Floats]:
-    """MASE against the seasonal naive of a week, WQL and coverage a service; NaN where nothing was seen."""
+    """MASE against the seasonal naive of a week, WQL and coverage a service; NaN where nothing was
+    seen.
+    """
     there = np.isfinite(actual)
     count = np.where(there.any(axis=0), there.sum(axis=0), np.nan)
     gap = np.where(there[:, :, None], actual[:, :, None] - forecast, 0.0)
@@ -106,7 +108,9 @@ def _scores(
 
 
 def _naive_error(past: Floats, step: pd.Timedelta) -> Floats:
-    """Mean |y(t) - y(t - 7 days)| in the history (Hyndman and Koehler, IJF 22, 2006), a day's lag where a week is not there."""
+    """Mean |y(t) - y(t - 7 days)| in the history (Hyndman and Koehler, IJF 22, 2006), a day's lag
+    where a week is not there.
+    """
     out = np.full(past.shape[1], np.nan)
     for lag in ("7D", "1D"):
         rows = round(pd.Timedelta(lag) / step)

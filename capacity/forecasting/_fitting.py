@@ -1,7 +1,9 @@
-"""What `fit` does: candidates at past origins, their losses, weights, calibration, and the forecast of the coming week.
+"""What `fit` does: candidates at past origins, their losses, weights, calibration, and the forecast
+of the coming week.
 
-Two passes over the services in chunks: the first makes every candidate at past origins and keeps losses and compact
-tables; the second, when the fleet's losses are known, blends and calibrates. Nothing loops over services.
+Two passes over the services in chunks: the first makes every candidate at past origins and keeps
+losses and compact tables; the second, when the fleet's losses are known, blends and calibrates.
+Nothing loops over services.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ class Prepared:
     """First pass over a chunk of services.
 
     Attributes:
-        losses: (origins, services, quantiles, candidates), NaN where a candidate did not exist or nothing was seen.
-        tables: for the origins calibrated on, in hours before the end, and for the end (0): candidate -> table.
+        losses: (origins, services, quantiles, candidates), NaN where a candidate did not exist or
+            nothing was seen.
+        tables: for the origins calibrated on, in hours before the end, and for the end (0):
+            candidate -> table.
         scaled: the services' past.
         asked: what the boosted model is told, by origin; empty for a history too short for it.
     """
@@ -58,22 +62,24 @@ class Learned:
 
 
 def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Past origins in hours before the end, and which of them calibrate; nearer ones for a short history.
+    """Past origins in hours before the end, and which of them calibrate; nearer ones for a short
+    history.
 
-    The first two see less than a week ahead of them, but say which candidate fits the present state of a service.
+    The first two see less than a week ahead of them, but say which candidate fits the present state
+    of a service.
     """
     days = hours // DAY
     if hours >= global_model.LEAST_HOURS:
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY, 28 * DAY), (2, 3)
-    if days >= 28:  # noqa: PLR2004 - what a history of that length can teach
+    if days >= 28:
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY, 21 * DAY), (2, 3)
-    if days >= 21:  # noqa: PLR2004 - what a history of that length can teach
+    if days >= 21:
         return (DAY, 3 * DAY, 7 * DAY, 14 * DAY), (2, 3)
-    if days >= 14:  # noqa: PLR2004 - what a history of that length can teach
+    if days >= 14:
         return (DAY, 3 * DAY, 5 * DAY, 7 * DAY, 10 * DAY), (3, 4)
-    if days >= 4:  # noqa: PLR2004 - what a history of that length can teach
+    if days >= 4:
         return (DAY, days * DAY // 3, days * DAY // 2), (2,)
-    if days >= 2:  # noqa: PLR2004 - what a history of that length can teach
+    if days >= 2:
         return (hours // 3, hours // 2), (1,)
     return (), ()
 
@@ -105,7 +111,9 @@ def prepare(scaled: Scaled, levels: Floats) -> Prepared:
 def _losses(
     scaled: Scaled, back: int, made: dict[str, Singles], levels: Floats
 ) -> dict[str, Singles]:
-    """Pinball losses of candidates over the week after an origin; NaN for services not yet there at the origin."""
+    """Pinball losses of candidates over the week after an origin; NaN for services not yet there at
+    the origin.
+    """
     samples, cut = scaled.samples, scaled.means.shape[1] - back
     actual = seen(samples[:, cut : cut + WEEK, :: max(1, samples.shape[2] // _SCORED)])
     absent = np.isfinite(scaled.means[:, :cut]).sum(axis=1) < DAY // 2
@@ -119,7 +127,9 @@ def _losses(
 
 
 def _add_boosted(chunks: list[Prepared], levels: Floats, seed: int) -> None:
-    """Give every chunk the boosted model's table for the coming week, and its loss where that can be judged."""
+    """Give every chunk the boosted model's table for the coming week, and its loss where that can
+    be judged.
+    """
     if not all(chunk.asked for chunk in chunks):
         return
     backs, _ = origins(chunks[0].scaled.means.shape[1])
@@ -163,7 +173,9 @@ def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
 def _blends(
     chunk: Prepared, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
 ) -> tuple[Singles, Singles, Singles | None]:
-    """The coming week's blend, the unit of its misses, and the misses of past blends: (services, origins, ...)."""
+    """The coming week's blend, the unit of its misses, and the misses of past blends: (services,
+    origins, ...).
+    """
     middle, hours = level_index(levels, 0.5), chunk.scaled.means.shape[1]
     missed: list[Singles] = []
     for end, (share, own) in zip(ends, weighed, strict=True):
@@ -178,7 +190,8 @@ def _blends(
 
 
 def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
-    """Origins to learn weights from: those whose week ended before the one calibrated on began, then all.
+    """Origins to learn weights from: those whose week ended before the one calibrated on began,
+    then all.
 
     Where there are none, those that began earlier; where there are none either, all others.
     """
@@ -193,7 +206,9 @@ def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
 def _weigh(
     chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int
 ) -> list[tuple[Singles, Floats]]:
-    """Weights of each chunk's candidates for the week after `end`, and each service's past loss by quantile under them."""
+    """Weights of each chunk's candidates for the week after `end`, and each service's past loss by
+    quantile under them.
+    """
     used = origin_weights > 0
     if not used.any():
         relative = [
@@ -228,7 +243,9 @@ def _past_loss(losses: Floats, share: Singles) -> Floats:
 
 
 def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
-    """Scaled misses: (services, 168 / every, samples, quantiles), NaN where nothing was seen; a short origin is padded."""
+    """Scaled misses: (services, 168 / every, samples, quantiles), NaN where nothing was seen; a
+    short origin is padded.
+    """
     thin = actual[:, ::_EVERY, :: max(1, actual.shape[2] // _SCORED)]
     forecast, unit = forecast[:, ::_EVERY], unit[:, ::_EVERY]
     out = np.full(

@@ -35,8 +35,10 @@ class Forecaster:
         quantiles: increasing levels between 0 and 1.
         random_state: seed of the draw that thins samples; the same input gives the same bytes.
         ignore: `(service, start, end)` windows left out of learning; `"*"` names every service.
-        change_points: `(service, when)`: what lies before is left out once a day of samples follows.
-        holidays: `(start, end)` calendar windows, past and coming: past ones teach only coming ones.
+        change_points: `(service, when)`: what lies before is left out once a day of samples
+            follows.
+        holidays: `(start, end)` calendar windows, past and coming: past ones teach only coming
+            ones.
         exclude: services not to forecast; they are listed in `skipped_` as `excluded`.
 
     Attributes:
@@ -81,7 +83,11 @@ class Forecaster:
         return f"Forecaster({', '.join(f'{k}={v!r}' for k, v in self.get_params().items())})"
 
     def fit(
-        self, usage: pd.DataFrame, y: object = None, *, progress: Progress | None = None
+        self,
+        usage: pd.DataFrame,
+        y: object = None,  # noqa: ARG002 - scikit-learn's signature
+        *,
+        progress: Progress | None = None,
     ) -> Self:
         """Learn from a usage frame: UTC grid x services, NaN = no sample.
 
@@ -149,9 +155,11 @@ class Forecaster:
         """Quantiles over time: future grid x (service, quantile), in the unit of the usage.
 
         Args:
-            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread growing with the root of
-                the lead and its level with the trend where trending candidates hold most of the weight.
-            every: thins the future grid to these timestamps, such as `1h`; the last is the end of the horizon.
+            horizon: how far, such as `7D`. Beyond seven days the forecast week repeats, its spread
+                growing with the root of the lead and its level with the trend where trending
+                candidates hold most of the weight.
+            every: thins the future grid to these timestamps, such as `1h`; the last is the end of
+                the horizon.
         """
         future, lead = self._future(horizon, every)
         columns = pd.MultiIndex.from_product(
@@ -161,7 +169,9 @@ class Forecaster:
         return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
     def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
-        """Quantiles of the maximum over the horizon: service x quantile, in the unit of the usage."""
+        """Quantiles of the maximum over the horizon: service x quantile, in the unit of the
+        usage.
+        """
         steps = self._steps(horizon)
         hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
         state = self._state
@@ -179,11 +189,13 @@ class Forecaster:
     def backtest(
         self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4
     ) -> pd.DataFrame:
-        """Scores of forecasts made at past origins, each fitted on what was known then: one row a service and origin.
+        """Scores of forecasts made at past origins, each fitted on what was known then: one row a
+        service and origin.
 
-        Columns: `mase`; `wql` (mean over quantiles of pinball loss, doubled, over the mean of |use|); `coverage_0.9` and so on
-        (share of samples at or below the quantile); `peak`, `peak_0.9` and so on (was the peak within); `model` (the
-        candidate with most weight).
+        Columns: `mase`; `wql` (mean over quantiles of pinball loss, doubled, over the mean of
+            |use|); `coverage_0.9` and so on
+        (share of samples at or below the quantile); `peak`, `peak_0.9` and so on (was the peak
+        within); `model` (the candidate with most weight).
         """
         return _backtest.backtest(self, usage, pd.Timedelta(horizon), origins)
 
@@ -198,7 +210,8 @@ class Forecaster:
         horizon: str | pd.Timedelta = "28D",
         band: float = 0.95,
     ) -> pd.DataFrame:
-        """When use first reaches a limit: service x (`upper`, `median`), NaT where it does not within the horizon.
+        """When use first reaches a limit: service x (`upper`, `median`), NaT where it does not
+        within the horizon.
 
         Args:
             limits: service -> limit in the unit of the usage; services without one are left out.
@@ -262,7 +275,9 @@ class Forecaster:
     def _future(
         self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None
     ) -> tuple[pd.DatetimeIndex, Floats]:
-        """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour 0."""
+        """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour
+        0.
+        """
         steps = self._steps(horizon)
         stride = 1 if every is None else max(1, round(pd.Timedelta(every) / self.step_))
         number = np.arange(stride, steps + 1, stride)
@@ -271,7 +286,8 @@ class Forecaster:
             start + self.step_ * stride, periods=len(number), freq=self.step_ * stride
         )
         step, hour = self.step_ // pd.Timedelta("1ns"), pd.Timedelta("1h") // pd.Timedelta("1ns")
-        # The last sample closes the last hour of the history, so an hour later is lead hour 0; whole numbers divide exactly.
+        # The last sample closes the last hour of the history, so an hour later is lead hour 0;
+        # whole numbers divide exactly.
         return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)
 
 

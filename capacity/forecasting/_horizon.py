@@ -1,4 +1,6 @@
-"""From what was learned to the future grid: units, horizons beyond a week, holidays, the first crossing of a limit."""
+"""From what was learned to the future grid: units, horizons beyond a week, holidays, the first
+crossing of a limit.
+"""
 
 from __future__ import annotations
 
@@ -56,16 +58,20 @@ def on_grid(
 
 
 def _growth(state: dict[str, Any], part: slice, levels: Floats) -> Floats:
-    """Trend that the blend itself believes in, a day in scaled units: the slope times the weight of trending candidates."""
+    """Trend that the blend itself believes in, a day in scaled units: the slope times the weight of
+    trending candidates.
+    """
     middle = level_index(levels, 0.5)
     believed = state["share"][part][:, middle, [CANDIDATES.index(name) for name in TRENDING]].sum(
         axis=1
     )
-    return np.asarray(state["slope"][part] * np.where(believed > 0.5, believed, 0.0), np.float64)  # noqa: PLR2004 - most weight
+    return np.asarray(state["slope"][part] * np.where(believed > 0.5, believed, 0.0), np.float64)
 
 
 def _beyond(block: Floats, hour: NDArray[np.intp], growth: Floats, middle: int) -> Floats:
-    """Beyond a week the last week repeats, moved by the trend, its spread growing with the root of the lead."""
+    """Beyond a week the last week repeats, moved by the trend, its spread growing with the root of
+    the lead.
+    """
     days = hour / DAY
     wider = np.sqrt(np.maximum(days / 7, 1.0))[:, None, None]
     weeks = (hour // WEEK * 7)[:, None, None]
@@ -76,7 +82,8 @@ def _beyond(block: Floats, hour: NDArray[np.intp], growth: Floats, middle: int) 
 def without_holidays(
     values: Floats, grid: Grid, holidays: Windows, levels: Floats
 ) -> tuple[Floats, Floats | None]:
-    """Values with past holidays taken out, and what those looked like: (services, 24 hours of the UTC day, quantiles).
+    """Values with past holidays taken out, and what those looked like: (services, 24 hours of the
+    UTC day, quantiles).
 
     NaN where a service has no holiday sample near that hour: the ordinary forecast then stands.
     """
@@ -86,7 +93,7 @@ def without_holidays(
     special = np.full((values.shape[1], DAY, len(levels)), np.nan)
     clock = grid.index.hour.to_numpy()
     for hour in range(DAY):
-        near = rows & ((clock - hour + 2) % DAY <= 4)  # noqa: PLR2004 - two hours on either side
+        near = rows & ((clock - hour + 2) % DAY <= 4)
         if near.any():
             special[:, hour] = row_quantiles(np.ascontiguousarray(values[near].T), levels)
     out = values.copy()
@@ -119,7 +126,9 @@ def time_to_limit(
     horizon: str | pd.Timedelta,
     band: float,
 ) -> pd.DataFrame:
-    """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`), NaT when it does not."""
+    """First hour at which a quantile of the use reaches the limit: service x (`upper`, `median`),
+    NaT when it does not.
+    """
     wanted = dict(limits)
     every = max(pd.Timedelta("1h"), forecaster.step_)
     future, lead = forecaster._future(horizon, every)

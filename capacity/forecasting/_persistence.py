@@ -1,4 +1,6 @@
-"""Trained models on disk: arrays in `model.npz`, everything else in `model.json`. No pickle is written or read."""
+"""Trained models on disk: arrays in `model.npz`, everything else in `model.json`. No pickle is
+written or read.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def code_version() -> str:
 
 
 def save(forecaster: Forecaster, folder: Path) -> None:
-    """Write both files; the JSON comes last and names the hash of the arrays, so a half-written model is refused."""
+    """Write both files; the JSON comes last and names the hash of the arrays, so a half-written
+    model is refused.
+    """
     state = forecaster._state
     about = {
         "format": FORMAT,

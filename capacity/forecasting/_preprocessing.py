@@ -1,9 +1,11 @@
-"""From a usage frame to arrays: checks, masks, hours counted back from the end, one scale for every service.
+"""From a usage frame to arrays: checks, masks, hours counted back from the end, one scale for every
+service.
 
-All models work on hours counted back from the end of the history: block 0 is the first full hour, the last block is the last
-hour, so that lead hour 0 follows directly. An hour holds up to `KEPT` samples: four drawn from each hour stand for the twelve of
-a five-minute grid (a sample drawn at random within each quarter keeps quantiles unbiased; every third would alias with
-jobs that run on the quarter).
+All models work on hours counted back from the end of the history: block 0 is the first full hour,
+the last block is the last hour, so that lead hour 0 follows directly. An hour holds up to `KEPT`
+samples: four drawn from each hour stand for the twelve of a five-minute grid (a sample drawn at
+random within each quarter keeps quantiles unbiased; every third would alias with jobs that run on
+the quarter).
 """
 
 from __future__ import annotations
@@ -97,7 +99,7 @@ def check(usage: pd.DataFrame) -> pd.DataFrame:
 def read_grid(usage: pd.DataFrame) -> Grid:
     """Index and step of a frame; an uneven index is an InputError."""
     index = pd.DatetimeIndex(usage.index).tz_convert("UTC")
-    if len(index) < 2:  # noqa: PLR2004 - two samples make a step
+    if len(index) < 2:
         return Grid(index, pd.Timedelta("5min"))
     gaps = np.diff(index.asi8)
     if gaps[0] <= 0 or np.any(gaps != gaps[0]):
@@ -136,7 +138,8 @@ def masked(
     ignore: tuple[tuple[str, object, object], ...],
     change_points: tuple[tuple[str, object], ...],
 ) -> Floats:
-    """Copy of the values with ignored windows and what lies before a known change taken out, in place of NaN.
+    """Copy of the values with ignored windows and what lies before a known change taken out, in
+    place of NaN.
 
     A known change counts only when a day of samples follows it; `*` names every service.
     """
@@ -170,8 +173,9 @@ def _utc(when: object) -> pd.Timestamp:
 def scale(values: Floats, grid: Grid, seed: int) -> Scaled:
     """Hours of samples on one scale: rows x services in, services x hours x samples out.
 
-    Centre is the median, spread the width between the 5 % and the 95 % quantile (the standard deviation where that is 0), so
-    one absurd spike does not squeeze everything else into float32's last digits.
+    Centre is the median, spread the width between the 5 % and the 95 % quantile (the standard
+    deviation where that is 0), so one absurd spike does not squeeze everything else into float32's
+    last digits.
     """
     hour, hours = hours_of(grid)
     recent = np.flatnonzero(hour >= 0)

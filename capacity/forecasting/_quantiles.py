@@ -42,9 +42,9 @@ def level_index(levels: Floats, level: float) -> int:
 def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
     """Quantiles along the last axis, gaps (NaN) left out; a row of gaps gives NaN.
 
-    Linear interpolation between order statistics, definition 7 of Hyndman and Fan, "Sample quantiles in statistical packages"
-    (The American Statistician 50, 1996). Sorting puts NaN last, so counting and one gather replace `nanquantile`, which
-    walks row by row.
+    Linear interpolation between order statistics, definition 7 of Hyndman and Fan, "Sample
+    quantiles in statistical packages" (The American Statistician 50, 1996). Sorting puts NaN last,
+    so counting and one gather replace `nanquantile`, which walks row by row.
 
     Args:
         rows: (..., samples).
@@ -79,7 +79,9 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
 
 
 def _between(below: NDArray[np.intp], part: NDArray[Real], width: int) -> NDArray[Real]:
-    """The interpolation as a matrix: one product is faster than two gathers where rows are short."""
+    """The interpolation as a matrix: one product is faster than two gathers where rows are
+    short.
+    """
     out = np.zeros((width, len(below)), part.dtype)
     column = np.arange(len(below))
     out[below, column] = 1 - part
@@ -128,13 +130,15 @@ def pinball(actual: Seen, forecast: Singles, levels: Floats) -> Singles:
 
     Args:
         actual: what happened.
-        forecast: (series, quantiles, rows); hour h is forecast by row h modulo rows, which divide the hours.
+        forecast: (series, quantiles, rows); hour h is forecast by row h modulo rows, which divide
+            the hours.
         levels: (quantiles,).
 
     Returns:
         (series, quantiles); NaN where a series has no sample.
     """
-    # max(q g, (q - 1) g) = |g| / 2 + (q - 1/2) g, and the sum of the second term needs no look at single samples.
+    # max(q g, (q - 1) g) = |g| / 2 + (q - 1/2) g, and the sum of the second term needs no look at
+    # single samples.
     series, hours = actual.there.shape[1:]
     rows = forecast.shape[2]
     shape = (series, 1, hours) if rows == 1 else (series, 1, hours // rows, rows)

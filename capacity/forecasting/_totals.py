@@ -1,9 +1,10 @@
 """Host and fleet totals that agree with the services' forecasts.
 
-The quantile of a sum is not the sum of quantiles: services that peak together need more room than services that do not.
-Past hours say who peaks with whom. Each past hour becomes a scenario in which every service takes the quantile of its
-forecast that it had in its own past at that hour (the Schaake shuffle; Clark et al., Journal of Hydrometeorology 5, 2004).
-Services keep their own forecasts, and in every scenario the fleet is the sum of its hosts and a host of its services.
+The quantile of a sum is not the sum of quantiles: services that peak together need more room than
+services that do not. Past hours say who peaks with whom. Each past hour becomes a scenario in which
+every service takes the quantile of its forecast that it had in its own past at that hour (the
+Schaake shuffle; Clark et al., Journal of Hydrometeorology 5, 2004). Services keep their own
+forecasts, and in every scenario the fleet is the sum of its hosts and a host of its services.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ def totals(
     horizon: str | pd.Timedelta = "7D",
     every: str | pd.Timedelta = "1h",
 ) -> pd.DataFrame:
-    """Quantiles of the summed use of each host and of the fleet: future grid x (host, quantile), in the unit of the usage.
+    """Quantiles of the summed use of each host and of the fleet: future grid x (host, quantile), in
+    the unit of the usage.
 
     Args:
         forecaster: a trained forecaster.
-        placement: service -> host. Services without a forecast are listed in `attrs["missing"]` and count nothing.
+        placement: service -> host. Services without a forecast are listed in `attrs["missing"]` and
+            count nothing.
         horizon: how far.
         every: distance of the timestamps, at least the step of the usage.
     """
@@ -103,7 +106,9 @@ def _scenarios(
 
 
 def _ranks(means: Singles) -> Floats:
-    """Where each past hour lay among the hours of its time of day: (services, 24, scenarios), 0 to 1; a gap is in the middle."""
+    """Where each past hour lay among the hours of its time of day: (services, 24, scenarios), 0 to
+    1; a gap is in the middle.
+    """
     count, hours = means.shape
     days = max(1, min(_DAYS, hours // DAY))
     table = means[:, max(0, hours - days * DAY) :].reshape(count, days, -1).transpose(0, 2, 1)

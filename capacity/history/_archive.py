@@ -5,8 +5,9 @@
     <archive>/<source>/source.json                   what the source is
     <archive>/<source>/<signal>-<step>s-<query>/2026-11-22.parquet
 
-A day is final when it is over (and the server has had an hour to settle), was answered completely and without warnings, and is
-not empty; a final day is never asked for again. Days outlive the server's own retention: nothing here deletes one.
+A day is final when it is over (and the server has had an hour to settle), was answered completely
+and without warnings, and is not empty; a final day is never asked for again. Days outlive the
+server's own retention: nothing here deletes one.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class SourceRecord:
         name: folder in the archive.
         url: address without credentials; empty for imported history.
         kind: prometheus, victoriametrics, thanos, mimir or import.
-        scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while nothing was scraped yet.
+        scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while
+            nothing was scraped yet.
         queries: signal -> PromQL text used last.
     """
 
@@ -78,7 +80,9 @@ class StoredDay:
 
 
 class Archive:
-    """A folder of history. Safe for several runs at once: every write is a rename of a finished file."""
+    """A folder of history. Safe for several runs at once: every write is a rename of a finished
+    file.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -117,7 +121,9 @@ class Archive:
         raise InputError(f"The archive {self.path} holds {names}", "Name one with --source")
 
     def record(self, source: SourceRecord) -> SourceRecord:
-        """Keep what is known of a source, beside the queries that another run has recorded meanwhile; the sum of both."""
+        """Keep what is known of a source, beside the queries that another run has recorded
+        meanwhile; the sum of both.
+        """
         with self._locked(source.name):
             known = self.source(source.name)
             if known is not None:
@@ -136,7 +142,9 @@ class Archive:
     def read(
         self, source: str, signal: Signal, query: str, step: int, day: date
     ) -> StoredDay | None:
-        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and counts as not there."""
+        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and
+        counts as not there.
+        """
         path = self._file(source, signal, query, step, day)
         try:
             inode = path.stat().st_ino
@@ -223,7 +231,8 @@ class Archive:
 def _verify(block: Block, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise `Damaged` unless block and meta are what was written and what was asked for.
 
-    Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta` are.
+    Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta`
+    are.
     """
     if meta.get("checksum") != _checksum(block, meta):
         raise Damaged("its checksum does not hold")
@@ -241,7 +250,9 @@ def _checksum(block: Block, meta: Mapping[str, Any]) -> int:
 
 
 def plain_address(url: str) -> str:
-    """The address without credentials, query and trailing slash: fit for messages and file names."""
+    """The address without credentials, query and trailing slash: fit for messages and file
+    names.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -44,7 +44,9 @@ class Check:
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at the archive, the server, its metrics and labels; failures become checks, nothing is raised."""
+    """Look at the archive, the server, its metrics and labels; failures become checks, nothing is
+    raised.
+    """
     return [_archive(settings.archive.path), *_server(settings)]
 
 
@@ -137,9 +139,15 @@ def _containers(
         advice = f"Set identity.name to the label that holds it; now it is {identity.name}"
         checks = [Check("containers", "fail", "no series names its container", advice)]
     elif labelled < total:
-        seen = f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names are used"
-        advice = "cAdvisor: --whitelisted_container_labels=com.docker.compose.project,com.docker.compose.service,"
-        checks = [Check("containers", "warn", seen, advice + "com.docker.compose.container-number")]
+        seen = (
+            f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names "
+            "are used"
+        )
+        labels = ",".join(
+            f"com.docker.compose.{name}" for name in ("project", "service", "container-number")
+        )
+        advice = f"cAdvisor: --whitelisted_container_labels={labels}"
+        checks = [Check("containers", "warn", seen, advice)]
     else:
         checks = [Check("containers", "ok", f"{total:.0f} containers of {len(found)} services")]
     wanted = settings.report.window_days

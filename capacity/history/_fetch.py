@@ -41,7 +41,9 @@ _log = logging.getLogger("capacity")
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch did: range queries sent, days that were there already, signals the server lacks, its warnings."""
+    """What a fetch did: range queries sent, days that were there already, signals the server lacks,
+    its warnings.
+    """
 
     source: SourceRecord
     asked: int
@@ -74,7 +76,8 @@ def fetch(
 
     Args:
         source: the server.
-        archive: where the days go; each is written as soon as it has come, so an interrupted fetch goes on where it stopped.
+        archive: where the days go; each is written as soon as it has come, so an interrupted fetch
+            goes on where it stopped.
         settings: step, identity, metric names, query budget.
         start: first moment wanted, UTC.
         end: the moment after the last, UTC.
@@ -96,7 +99,8 @@ def fetch(
     warnings: set[str] = set()
     if ahead:
         warnings.add(
-            f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which days are over."
+            f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which "
+            "days are over."
         )
         _log.warning("This machine's clock is %+.0f s off that of %s", ahead, source.address)
     tasks, kept = _tasks(
@@ -105,7 +109,8 @@ def fetch(
     asked = {task.asked: task for task in tasks}
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
-        # While a day is written the next one is parsed. Leaving the block waits for the last write, also after Ctrl-C.
+        # While a day is written the next one is parsed. Leaving the block waits for the last write,
+        # also after Ctrl-C.
         with ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer:
             writing: Future[None] | None = None
             for query, body in source.ranges(task.asked for task in tasks):
@@ -153,7 +158,9 @@ def remember_source(
     end: pd.Timestamp,
     signals: Iterable[Signal],
 ) -> tuple[SourceRecord, tuple[Signal, ...]]:
-    """What the server is and how to ask it, kept in the archive; and the signals it has no metrics for."""
+    """What the server is and how to ask it, kept in the archive; and the signals it has no metrics
+    for.
+    """
     kind = source.kind()
     name = source_name(source.address, kind)
     known = archive.source(name)
@@ -234,8 +241,10 @@ def load(
         signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)
     ):
         raise NoHistory(
-            f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
-            "`capacity doctor` shows which metrics and labels are there; for an earlier window give --as-of",
+            f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} "
+            f"to {end:%Y-%m-%d %H:%M} UTC",
+            "`capacity doctor` shows which metrics and labels are there; for an earlier window "
+            "give --as-of",
         )
     return History(
         frames=frames,
@@ -295,7 +304,9 @@ def _tasks(
 
 
 def combine(new: Block, old: Block) -> Block:
-    """`new` with what only `old` has: a server that has forgotten the beginning of a day does not take it from the archive."""
+    """`new` with what only `old` has: a server that has forgotten the beginning of a day does not
+    take it from the archive.
+    """
     if new.names == old.names and not (np.isnan(new.values) & ~np.isnan(old.values)).any():
         return new
     names = sorted({*new.names, *old.names})
@@ -311,7 +322,9 @@ def combine(new: Block, old: Block) -> Block:
 
 
 def _key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:
-    """What days are kept under: the query, and the labels that decided which service a container belongs to."""
+    """What days are kept under: the query, and the labels that decided which service a container
+    belongs to.
+    """
     if record.kind == "import" or CATALOGUE[signal].scope is not Scope.SERVICE:
         return query
     labels = settings.identity.model_dump(exclude_defaults=True)
@@ -363,7 +376,9 @@ def _assemble(
 
 
 def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> int:
-    """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes hold; 0 if none do."""
+    """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes
+    hold; 0 if none do.
+    """
     metric = settings.metrics.get(
         "container_memory_working_set_bytes", "container_memory_working_set_bytes"
     )

@@ -44,19 +44,23 @@ class History:
     """Usage of a fleet over a window.
 
     Attributes:
-        frames: signal -> frame (UTC grid x services, hosts, cores or targets; float64; NaN = no sample). CPU in cores, memory
+        frames: signal -> frame (UTC grid x services, hosts, cores or targets; float64; NaN = no
+            sample). CPU in cores, memory
         in
-            bytes, `throttled`, `core_busy` and `up` as shares, events as counts an hour. Hourly signals have an hourly grid.
+            bytes, `throttled`, `core_busy` and `up` as shares, events as counts an hour. Hourly
+            signals have an hourly grid.
         start: first moment of the window, UTC.
         end: the moment after its last step, UTC.
         step: between samples of usage.
         source: where it came from.
         hosts: service -> host, several joined by a comma.
         replicas: service -> containers that stood for it.
-        uneven: service -> mean use of its busiest replica over that of all, of CPU or memory, of its most uneven day.
+        uneven: service -> mean use of its busiest replica over that of all, of CPU or memory, of
+            its most uneven day.
         queries: signal -> PromQL it was asked with.
         notes: what the reader should know: warnings of the server, signals it lacks.
-        only: the services to look at; None = all. Frames keep the whole fleet, since forecasts learn from it.
+        only: the services to look at; None = all. Frames keep the whole fleet, since forecasts
+            learn from it.
     """
 
     frames: Mapping[Signal, pd.DataFrame]
@@ -109,8 +113,9 @@ class History:
         """Data quality: one row a service.
 
         Returns:
-            columns `coverage` (share of the window's steps with a sample of both CPU and memory), `alive` (the same between its
-            first and last sample), `first`, `last` (UTC), `longest_gap` (between those), `host`, `replicas`.
+            columns `coverage` (share of the window's steps with a sample of both CPU and memory),
+            `alive` (the same between its first and last sample), `first`, `last` (UTC),
+            `longest_gap` (between those), `host`, `replicas`.
         """
         services = self.services
         known = np.zeros((len(self.memory.index), len(services)), dtype=bool)
@@ -125,9 +130,11 @@ class History:
         )
 
     def limits(self, resource: Resource | str) -> pd.Series[float]:
-        """The limit in force when each service was last seen; NaN = unlimited. Cores or bytes, indexed by service.
+        """The limit in force when each service was last seen; NaN = unlimited. Cores or bytes,
+        indexed by service.
 
-        A limit that was lifted must not linger: only the last two hours of a service's own life count.
+        A limit that was lifted must not linger: only the last two hours of a service's own life
+        count.
         """
         resource = Resource(resource)
         frame = self[resource.limit]
@@ -156,7 +163,9 @@ class History:
         )
 
     def host_size(self, resource: Resource | str) -> pd.Series[float]:
-        """Cores or bytes of the host each service runs on (of the smallest, if several); NaN = unknown."""
+        """Cores or bytes of the host each service runs on (of the smallest, if several); NaN =
+        unknown.
+        """
         signal = (
             Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
         )
@@ -171,11 +180,15 @@ class History:
         return pd.Series(smallest, dtype=np.float64, name=str(signal))
 
     def knows_limits(self) -> bool:
-        """Whether the source measures limits at all; without that, no limit seen does not mean that there is none."""
+        """Whether the source measures limits at all; without that, no limit seen does not mean that
+        there is none.
+        """
         return any(resource.limit in self.queries for resource in Resource)
 
     def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
-        """Since when each service's present limit has been in force, as far as the window shows; NaT without a limit."""
+        """Since when each service's present limit has been in force, as far as the window shows;
+        NaT without a limit.
+        """
         limits, last = self[Resource(resource).limit], self.limits(resource)
         values = limits.to_numpy(np.float64)
         other = np.isfinite(values) & (values != last.reindex(limits.columns).to_numpy()[None, :])
@@ -191,7 +204,9 @@ class History:
         return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
 
     def restarting(self) -> pd.Series[float]:
-        """Restarts in the last day of each service that restarts again and again: twelve times or more."""
+        """Restarts in the last day of each service that restarts again and again: twelve times or
+        more.
+        """
         restarts = self[Signal.RESTARTS]
         last_day = restarts.loc[restarts.index >= self.end - pd.Timedelta("1D")].sum()
         return last_day[last_day >= _LOOP]
@@ -258,7 +273,8 @@ class History:
     def __repr__(self) -> str:
         last = self.last_sample
         return (
-            f"<History {self.source}: {len(self.services)} services, {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
+            f"<History {self.source}: {len(self.services)} services, {self.start:%Y-%m-%d %H:%M} "
+            f"to {self.end:%Y-%m-%d %H:%M} UTC"
             f" every {int(self.step.total_seconds())} s, last sample {last:%Y-%m-%d %H:%M}>"
             if last is not None
             else f"<History {self.source}: empty>"

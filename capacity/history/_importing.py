@@ -24,7 +24,10 @@ __all__ = ["Imported", "import_frame"]
 
 _QUERY = "import"
 _DAY = 86_400
-_HINT = "The first column is the time (ISO or Unix seconds), every other a service; CPU in cores, memory in bytes"
+_HINT = (
+    "The first column is the time (ISO or Unix seconds), every other a service; CPU in cores, "
+    "memory in bytes"
+)
 _UNIX_YEARS = (
     1e8,
     1e11,
@@ -43,18 +46,21 @@ class Imported:
 def import_frame(
     file: Path, archive: Archive, settings: Settings, *, signal: Signal | str, name: str = "import"
 ) -> Imported:
-    """Store a usage frame from a Parquet or CSV file as the source `name`; days already stored are added to.
+    """Store a usage frame from a Parquet or CSV file as the source `name`; days already stored are
+    added to.
 
     Args:
-        file: first column (or index) the time, ISO or Unix seconds, UTC unless it says otherwise; one column a service. CPU in
-            cores, memory in bytes; empty = no sample.
+        file: first column (or index) the time, ISO or Unix seconds, UTC unless it says otherwise;
+            one column a service. CPU in cores, memory in bytes; empty = no sample.
         archive: where it goes.
-        settings: the step that samples are brought to: the maximum of memory and limits within it, the mean of all others.
+        settings: the step that samples are brought to: the maximum of memory and limits within it,
+            the mean of all others.
         signal: what the file holds.
         name: of the source; `--source NAME --offline` works from it.
 
     Raises:
-        InputError: no such frame, a time that is none, a text or a negative number where a sample should be.
+        InputError: no such frame, a time that is none, a text or a negative number where a sample
+            should be.
         StorageError: the archive cannot be written.
     """
     signal = Signal(signal)
@@ -89,7 +95,7 @@ def import_frame(
 
 
 def _record(archive: Archive, signal: Signal, name: str) -> SourceRecord:
-    if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 200:  # noqa: PLR2004 - of a file system's 255
+    if not name or name.startswith(".") or "/" in name or "\0" in name or len(name.encode()) > 200:
         raise InputError(
             f"{name!r} cannot be the name of a source", "Choose a short word such as payroll"
         )
@@ -142,7 +148,7 @@ def _read(file: Path) -> pd.DataFrame:
 
 def _with_times(table: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:
     """The table with its time as a sorted UTC index without duplicates."""
-    if len(table.columns) < 2:  # noqa: PLR2004 - a time and a service
+    if len(table.columns) < 2:
         raise InputError(f"{file} has no column beside the first", _HINT)
     if not len(table):
         raise InputError(f"{file} has no rows", _HINT)
@@ -190,7 +196,9 @@ def _is_time(column: pd.Series[Any]) -> bool:
 
 
 def _numbers(frame: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:
-    """All samples as float64: no text, nothing negative, infinite ones dropped, several of one moment merged."""
+    """All samples as float64: no text, nothing negative, infinite ones dropped, several of one
+    moment merged.
+    """
     columns = {}
     for name in frame.columns:
         column = frame[name]
@@ -202,7 +210,8 @@ def _numbers(frame: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:
             row = int(wrong[0])
             text = repr(column.iloc[row])[:60]
             raise InputError(
-                f"{file}: {text} in the column {name!r} at {frame.index[row]:%Y-%m-%d %H:%M} is no number",
+                f"{file}: {text} in the column {name!r} at {frame.index[row]:%Y-%m-%d %H:%M} is no "
+                "number",
                 _HINT,
             )
         columns[name] = numbers
@@ -210,7 +219,10 @@ def _numbers(frame: pd.DataFrame, file: Path, notes: list[str]) -> pd.DataFrame:
     below = np.argwhere(values < 0)
     if len(below):
         row, place = (int(index) for index in below[0])
-        what = f"{values[row, place]:g} in the column {frame.columns[place]!r} at {frame.index[row]:%Y-%m-%d %H:%M}"
+        what = (
+            f"{values[row, place]:g} in the column {frame.columns[place]!r} at "
+            f"{frame.index[row]:%Y-%m-%d %H:%M}"
+        )
         raise InputError(f"{file}: {what} is negative", "Usage is never negative; correct the file")
     endless = np.isinf(values)
     if endless.any():

@@ -1,7 +1,8 @@
 """A block of history as one Parquet file: one row a service, its samples as one list.
 
-The list keeps a file small and quick to read (no index a sample), and any Parquet reader shows which service it is. Page
-checksums find a damaged file; a temporary file and a rename make sure that nobody reads half of one.
+The list keeps a file small and quick to read (no index a sample), and any Parquet reader shows
+which service it is. Page checksums find a damaged file; a temporary file and a rename make sure
+that nobody reads half of one.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(temporary path)` in the folder of `path`, then rename; nothing stays behind when it fails.
+    """Call `write(temporary path)` in the folder of `path`, then rename; nothing stays behind when
+    it fails.
 
     What a process that was killed left behind for the same path is swept an hour later.
 

@@ -1,7 +1,7 @@
 """From series of containers to rows of services.
 
-The worst replica stands for the service, because limits are per container. A re-created container leaves two live series for
-up to five minutes; the maximum never counts it twice, a sum would.
+The worst replica stands for the service, because limits are per container. A re-created container
+leaves two live series for up to five minutes; the maximum never counts it twice, a sum would.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class Block:
         hosts: host of each name; several are joined by a comma.
         replicas: containers merged into each row.
         values: float64, names x points; NaN = no sample.
-        uneven: name -> mean of its busiest replica over the mean of all, of those with several replicas.
+        uneven: name -> mean of its busiest replica over the mean of all, of those with several
+            replicas.
     """
 
     names: list[str]
@@ -52,8 +53,9 @@ class Block:
 def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[ServiceKey, str]:
     """Service and replica of a container: Compose labels first, then the container's name.
 
-    Compose names containers `project-service-1` (`project_service_1` before v2); that is read back where the labels were not
-    stored. Any other name is a service of its own in the project `standalone`.
+    Compose names containers `project-service-1` (`project_service_1` before v2); that is read back
+    where the labels were not stored. Any other name is a service of its own in the project
+    `standalone`.
     """
     kept = (identity.project, identity.service, identity.number, identity.name)
     return _service(*(labels.get(label, "") for label in kept))
@@ -73,7 +75,8 @@ def _service(project: str, service: str, number: str, name: str) -> tuple[Servic
 def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
     """One row a service, host, core or target from the series of an answer.
 
-    Counters kept per CPU are added up first, then the containers of one column are combined as the entry says.
+    Counters kept per CPU are added up first, then the containers of one column are combined as the
+    entry says.
     """
     column, replica = _namers(entry.scope, identity)
     containers: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
@@ -151,7 +154,9 @@ def _without_port(address: str) -> str:
 
 
 def _over_cpus(answer: Answer, indices: list[int]) -> NDArray[np.float64]:
-    """One container's sum over its CPUs; a series that came twice counts once, and where there is a `total` it is the sum."""
+    """One container's sum over its CPUs; a series that came twice counts once, and where there is a
+    `total` it is the sum.
+    """
     by_cpu: dict[str, NDArray[np.float64]] = {}
     for index in indices:
         cpu = answer.labels[index].get("cpu", "total")

@@ -1,8 +1,10 @@
-"""How each signal is measured: PromQL for a Docker/Compose fleet seen by cAdvisor and node_exporter.
+"""How each signal is measured: PromQL for a Docker/Compose fleet seen by cAdvisor and
+node_exporter.
 
-A sample at time t speaks of the step that ends at t. Expressions return raw series: replicas, re-created containers and
-per-CPU counters are merged in the client (`capacity.history._services`), which is cheaper for the server and never counts twice.
-Slow signals (limits, events, sizes) are asked for once an hour.
+A sample at time t speaks of the step that ends at t. Expressions return raw series: replicas,
+re-created containers and per-CPU counters are merged in the client (`capacity.history._services`),
+which is cheaper for the server and never counts twice. Slow signals (limits, events, sizes) are
+asked for once an hour.
 """
 
 from __future__ import annotations
@@ -48,8 +50,9 @@ class Scope(StrEnum):
 class Query:
     """A PromQL template and the metrics it cannot do without.
 
-    `$name` of a metric becomes its name on this server, `$containers` the selector of containers, `$window` the look-back,
-    `$twice` two of them and `$identity` the labels that say which container it is.
+    `$name` of a metric becomes its name on this server, `$containers` the selector of containers,
+    `$window` the look-back, `$twice` two of them and `$identity` the labels that say which
+    container it is.
     """
 
     expression: str
@@ -58,7 +61,9 @@ class Query:
 
 @dataclass(frozen=True)
 class Entry:
-    """One signal: its unit, what its columns stand for and the queries that give it, the first possible one wins."""
+    """One signal: its unit, what its columns stand for and the queries that give it, the first
+    possible one wins.
+    """
 
     signal: Signal
     unit: Literal["cores", "bytes", "share", "events"]
@@ -90,7 +95,8 @@ _ENTRIES = (
         "bytes",
         Scope.SERVICE,
         (Query(f"max_over_time(${_MEMORY}{{$containers}}[$window])", (_MEMORY,)),),
-        "Working set, the maximum within the step: an instant sample misses the peak between two steps",
+        "Working set, the maximum within the step: an instant sample misses the peak between two "
+        "steps",
     ),
     Entry(
         Signal.CPU_LIMIT,
@@ -98,7 +104,8 @@ _ENTRIES = (
         Scope.SERVICE,
         (
             Query(
-                "($container_spec_cpu_quota{$containers} > 0) / $container_spec_cpu_period{$containers}",
+                "($container_spec_cpu_quota{$containers} > 0) / "
+                "$container_spec_cpu_period{$containers}",
                 ("container_spec_cpu_quota", "container_spec_cpu_period"),
             ),
         ),
@@ -150,15 +157,19 @@ _ENTRIES = (
         Signal.RESTARTS,
         "events",
         Scope.SERVICE,
-        # A restart in place resets the counters of a series, a re-creation (or another restartcount label) starts a new one.
-        # Both show between two scrapes that may lie in two hours, so each hour is what two hours hold less the first of them.
+        # A restart in place resets the counters of a series, a re-creation (or another restartcount
+        # label) starts a new one. Both show between two scrapes that may lie in two hours, so each
+        # hour is what two hours hold less the first of them.
         (
             Query(
                 f"sum by ($identity) (max without (cpu) (resets(${_CPU}{{$containers}}[$twice])"
-                f" - (resets(${_CPU}{{$containers}}[$window] offset $window) or resets(${_CPU}{{$containers}}[$twice]) * 0)))"
+                f" - (resets(${_CPU}{{$containers}}[$window] offset $window) or "
+                f"resets(${_CPU}{{$containers}}[$twice]) * 0)))"
                 f" + (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$twice]))"
-                f" - (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window] offset $window))"
-                f" or count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) * 0 + 1))",
+                f" - (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window] "
+                f"offset $window))"
+                f" or count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) * 0 "
+                f"+ 1))",
                 (_CPU, _MEMORY),
             ),
         ),
@@ -196,7 +207,8 @@ _ENTRIES = (
         Scope.HOST,
         (
             Query(
-                "$node_memory_MemTotal_bytes - min_over_time($node_memory_MemAvailable_bytes[$window])",
+                "$node_memory_MemTotal_bytes - "
+                "min_over_time($node_memory_MemAvailable_bytes[$window])",
                 ("node_memory_MemTotal_bytes", "node_memory_MemAvailable_bytes"),
             ),
             Query(f'max_over_time(${_MEMORY}{{id="/"}}[$window])', (_MEMORY,)),
@@ -245,7 +257,9 @@ def known_metrics() -> frozenset[str]:
 def choose_query(
     entry: Entry, present: AbstractSet[str], renamed: Mapping[str, str]
 ) -> Query | None:
-    """First query of `entry` whose metrics are all among the server's `present` names; None if there is none."""
+    """First query of `entry` whose metrics are all among the server's `present` names; None if
+    there is none.
+    """
     for query in entry.queries:
         if all(renamed.get(metric, metric) in present for metric in query.metrics):
             return query

@@ -1,4 +1,6 @@
-"""Core balance: where each service runs, how busy each core is, and cpusets that would even it out."""
+"""Core balance: where each service runs, how busy each core is, and cpusets that would even it
+out.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ class Balance:
         measured_imbalance: standard deviation over mean of that; None without metrics.
         placement: proposed cores.
         changes: what would bring it about.
-        applied: what the last applied balance has brought; None where there is none, or no metrics on both sides of it.
+        applied: what the last applied balance has brought; None where there is none, or no metrics
+            on both sides of it.
     """
 
     host: str
@@ -83,12 +86,14 @@ def balance(
 
     Args:
         inventory: what runs; from the Engines.
-        load: forecast busy cores by service, on all hosts together; services that are missing count as idle.
+        load: forecast busy cores by service, on all hosts together; services that are missing count
+            as idle.
         types: categories of services, the first that fits.
         ranges: cpuset of a category.
         pinned: services whose cores stay as they are.
         busy: busy share of each core (`host/core` columns) over time.
-        made: the journal's changes, the oldest first: where one set cores, before and after are compared.
+        made: the journal's changes, the oldest first: where one set cores, before and after are
+            compared.
 
     Returns:
         one entry a host, by name.
@@ -134,16 +139,20 @@ def balance(
 
 
 def _share(inventory: Inventory, key: str, host: str) -> float:
-    """Share of a service's running containers that are on a host: its load is that of all of them."""
+    """Share of a service's running containers that are on a host: its load is that of all of
+    them.
+    """
     hosts = [container.host for container in inventory.of(key) if container.running]
     return hosts.count(host) / max(len(hosts), 1)
 
 
 def applied(busy: pd.DataFrame, made: Sequence[Adjustment]) -> Applied | None:
-    """How busy each core was before and after the last run that set cores and still stands; None without samples of both.
+    """How busy each core was before and after the last run that set cores and still stands; None
+    without samples of both.
 
     Args:
-        busy: busy share of each core of one host, by the hour; a sample at a time speaks of the hour that ends then.
+        busy: busy share of each core of one host, by the hour; a sample at a time speaks of the
+            hour that ends then.
         made: changes on that host, the oldest first.
     """
     cores = [
@@ -172,7 +181,9 @@ def _uneven(cores: pd.Series[float]) -> float:
 
 
 def _cores_of(busy: pd.DataFrame | None, *names: str) -> pd.DataFrame:
-    """Busy share of each core of a host, in their order, whatever the metrics call it; all where there is one host only."""
+    """Busy share of each core of a host, in their order, whatever the metrics call it; all where
+    there is one host only.
+    """
     if busy is None or busy.empty:
         return pd.DataFrame()
     hosts = {str(name).rpartition("/")[0] for name in busy.columns}

@@ -1,4 +1,6 @@
-"""What needs what, by the labels that Compose puts on containers, and the order in which services start."""
+"""What needs what, by the labels that Compose puts on containers, and the order in which services
+start.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ COMPLETED = "service_completed_successfully"
 def conditions(
     container: Container, projects: Mapping[str, Declared] | None = None
 ) -> dict[str, str]:
-    """Service of its project -> what the container was made to wait for: `service_started`, `service_healthy`, ...
+    """Service of its project -> what the container was made to wait for: `service_started`,
+    `service_healthy`, ...
 
-    The label reads `db:service_healthy:false,cache:service_started:true`. Compose leaves it empty where it made one service
-    alone (`--no-deps`), as we do: then the compose files tell.
+    The label reads `db:service_healthy:false,cache:service_started:true`. Compose leaves it empty
+    where it made one service alone (`--no-deps`), as we do: then the compose files tell.
 
     Args:
         container: the container.
@@ -51,7 +54,9 @@ def dependencies(
 def jobs(
     containers: Iterable[Container], projects: Mapping[str, Declared] | None = None
 ) -> set[str]:
-    """Services whose end is what others wait for: they are well when they have ended with 0, and need no second run."""
+    """Services whose end is what others wait for: they are well when they have ended with 0, and
+    need no second run.
+    """
     needs = [(container.project, conditions(container, projects)) for container in containers]
     return {
         f"{project}/{name}"
@@ -67,13 +72,16 @@ def not_awaited(
     inventory: Inventory,
     declared: Mapping[str, str] | None = None,
 ) -> dict[str, str | None]:
-    """Services that a container needs whose health is checked and not waited for -> the present condition, None = none.
+    """Services that a container needs whose health is checked and not waited for -> the present
+    condition, None = none.
 
     Args:
-        container: the container; what it needs are the services of its label, and those of its project that the lines name.
+        container: the container; what it needs are the services of its label, and those of its
+            project that the lines name.
         lines: what it said when it ended.
         inventory: everything that runs.
-        declared: what its compose file makes it wait for; by default the label's, which a start without dependencies loses.
+        declared: what its compose file makes it wait for; by default the label's, which a start
+            without dependencies loses.
     """
     said, text = conditions(container) if declared is None else declared, "\n".join(lines)
     needs = dependencies(inventory.containers)

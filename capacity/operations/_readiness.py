@@ -24,7 +24,8 @@ def wait_ready(
     Args:
         engine: where it is.
         container: the container.
-        steady: seconds that one without a health check must stay up; many a process ends right after its start.
+        steady: seconds that one without a health check must stay up; many a process ends right
+            after its start.
         job: it is to end with 0, within a minute.
 
     Raises:

@@ -1,6 +1,7 @@
 """Log lines without what looks like a password, token or key.
 
-More is hidden than must be: a line that says too little is mended by a look at the host, a leaked password is not.
+More is hidden than must be: a line that says too little is mended by a look at the host, a leaked
+password is not.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Iterable
 
 __all__ = ["MOST_READ", "redact", "redact_lines"]
 
-MOST_READ = 4000  # letters of a line that are looked at: patterns must not take for ever on a line without end
+# letters of a line that are looked at: patterns must not take for ever on a line without end
+MOST_READ = 4000
 _LONGEST = 300
 _HIDDEN = "[redacted]"
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07?")
@@ -65,7 +67,9 @@ _SECRETS = tuple(
 
 
 def redact(line: str) -> str:
-    """A line of a log without what looks like a password, token or key, and cut to a length for people."""
+    """A line of a log without what looks like a password, token or key, and cut to a length for
+    people.
+    """
     line = "".join(
         letter
         for letter in _ESCAPES.sub("", line[:MOST_READ])
@@ -78,7 +82,9 @@ def redact(line: str) -> str:
 
 
 def redact_lines(lines: Iterable[str]) -> list[str]:
-    """Each line redacted; of a private key over several lines nothing is left, also where its begin has been cut off."""
+    """Each line redacted; of a private key over several lines nothing is left, also where its begin
+    has been cut off.
+    """
     shown: list[str] = []
     inside = False
     for line in lines:

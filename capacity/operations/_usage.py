@@ -1,4 +1,6 @@
-"""What many containers use at this moment: asked for all at once, since an Engine answers each at its next measurement only."""
+"""What many containers use at this moment: asked for all at once, since an Engine answers each at
+its next measurement only.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ __all__ = ["usage_of"]
 def usage_of(
     engines: Mapping[str, Engine], containers: Iterable[Container]
 ) -> dict[str, tuple[float, Usage]]:
-    """Container id -> our clock in seconds when the Engine answered, and what it said; those that have gone are left out.
+    """Container id -> our clock in seconds when the Engine answered, and what it said; those that
+    have gone are left out.
 
     Raises:
         EngineError: an Engine does not answer.

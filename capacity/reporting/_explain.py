@@ -1,4 +1,6 @@
-"""The data behind one service's limits: peaks, events, policies side by side, and what they would have done to its past."""
+"""The data behind one service's limits: peaks, events, policies side by side, and what they would
+have done to its past.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,13 @@ class Why:
         peaks: quantiles of next week's peak.
         events: what happened -> how often in the window.
         policies: policy -> the limit it would set now.
-        replay: policy x (`breached`, `breach_minutes`, `slack`, `limit`, and what samples hide: `kills`, `held_minutes` at a
-            limit of the time that the policy's was not above), over past weeks.
+        replay: policy x (`breached`, `breach_minutes`, `slack`, `limit`, and what samples hide:
+            `kills`, `held_minutes` at a limit of the time that the policy's was not above), over
+            past weeks.
         weeks: how many past weeks were judged.
         horizon: how far ahead the limits must hold.
-        struck: kills, and minutes held, in the window that the limit in force met, and that the proposed one would have met.
+        struck: kills, and minutes held, in the window that the limit in force met, and that the
+            proposed one would have met.
         replicas: containers behind the service; the numbers are the worst one's.
     """
 

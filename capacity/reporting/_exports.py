@@ -1,4 +1,6 @@
-"""Recommendations for other programs and eyes: CSV, Markdown, Prometheus exposition; sorted, so that runs compare."""
+"""Recommendations for other programs and eyes: CSV, Markdown, Prometheus exposition; sorted, so
+that runs compare.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ def as_markdown(tables: Mapping[Resource, pd.DataFrame]) -> str:
             )
             name = str(service).replace("|", "\\|")
             lines.append(
-                f"| {name} | {NAMES[resource]} | {row['action']} | {now} | {show(row['limit'])} | {chances} |"
+                f"| {name} | {NAMES[resource]} | {row['action']} | {now} | {show(row['limit'])} | "
+                f"{chances} |"
                 f" {Reason(row['reason']).text} |"
             )
     unchanged = [f"- {count} x {Reason(reason).text}" for reason, count in sorted(rest.items())]
@@ -76,7 +79,9 @@ def as_markdown(tables: Mapping[Resource, pd.DataFrame]) -> str:
 
 
 def as_exposition(tables: Mapping[Resource, pd.DataFrame]) -> str:
-    """Gauges in Prometheus' text format, for a textfile collector or a scrape, so that Grafana can plot recommendations."""
+    """Gauges in Prometheus' text format, for a textfile collector or a scrape, so that Grafana can
+    plot recommendations.
+    """
     lines = []
     for resource, table in sorted(tables.items()):
         for column, (name, text) in _GAUGES.items():
@@ -92,7 +97,8 @@ def as_exposition(tables: Mapping[Resource, pd.DataFrame]) -> str:
 
 
 def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
-    """Recommendations of an earlier run, from the CSV or the JSON that was printed then: service x `limit`, `action`, `reason`.
+    """Recommendations of an earlier run, from the CSV or the JSON that was printed then: service x
+    `limit`, `action`, `reason`.
 
     Raises:
         InputError: no such file, or it holds no recommendations for this resource.
@@ -127,9 +133,11 @@ def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
 
 
 def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]:
-    """What two runs propose differently, by service: `service`, `was`, `is` (limits; NaN = none), `action`, `reason`.
+    """What two runs propose differently, by service: `service`, `was`, `is` (limits; NaN = none),
+    `action`, `reason`.
 
-    The action of a service that only this run knows ends with `(new)`, that of one which only the other knows is `gone`.
+    The action of a service that only this run knows ends with `(new)`, that of one which only the
+    other knows is `gone`.
     """
     was, is_ = (
         {

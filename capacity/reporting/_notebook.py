@@ -1,7 +1,7 @@
 """Run a notebook in this interpreter's own kernel, and believe it only when every cell has run.
 
-papermill marks every cell of a killed or timed-out notebook as completed, so success here is: no exception, and no code cell
-without an execution count.
+papermill marks every cell of a killed or timed-out notebook as completed, so success here is: no
+exception, and no code cell without an execution count.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def run_notebook(
 
     Raises:
         UsageError: unknown parameter.
-        ReportError: a cell failed, the kernel died, or the time was up; the message holds the cell's error on one line.
+        ReportError: a cell failed, the kernel died, or the time was up; the message holds the
+            cell's error on one line.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -110,7 +111,9 @@ def _all_ran(output: Path, failed: Path) -> NotebookNode:
 
 @contextmanager
 def _own_loop() -> Iterator[None]:
-    """Jupyter keeps an event loop a thread and never closes it; close it with the run, unless somebody else is running it."""
+    """Jupyter keeps an event loop a thread and never closes it; close it with the run, unless
+    somebody else is running it.
+    """
     from jupyter_core.utils import ensure_event_loop
 
     loop = ensure_event_loop()
@@ -157,7 +160,8 @@ class _Watch:
 def _manager_class(folder: Path, kernels: list[Any]) -> type:
     """A kernel manager that starts this interpreter and talks over sockets in a private folder.
 
-    A stray kernelspec named python3 must not win; TCP ports race when several start at once and are open to other users.
+    A stray kernelspec named python3 must not win; TCP ports race when several start at once and are
+    open to other users.
     """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
@@ -175,13 +179,15 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
 
         async def start_kernel(self, **settings: Any) -> None:  # type: ignore[override]  # a coroutine in truth
             environment = settings.get("env") or os.environ
-            # no history file in a scheduler's home; figures go into the notebook, whatever the caller had set
+            # no history file in a scheduler's home; figures go into the notebook, whatever the
+            # caller had set
             settings["env"] = {
                 **environment,
                 "IPYTHONDIR": str(folder / "ipython"),
                 "MPLBACKEND": _INLINE,
             }
-            # what the kernel itself says when it is interrupted or killed is no message for the user
+            # what the kernel itself says when it is interrupted or killed is no message for the
+            # user
             with (folder / "kernel.log").open("wb") as log:
                 await super().start_kernel(**settings, stdout=log, stderr=log)
 
@@ -198,7 +204,9 @@ def _code_cells(notebook: NotebookNode) -> Iterator[NotebookNode]:
 
 
 def _keep(output: Path, failed: Path) -> None:
-    """Leave the partial notebook where a person finds it; without space for it the error itself still gets out."""
+    """Leave the partial notebook where a person finds it; without space for it the error itself
+    still gets out.
+    """
     with suppress(OSError):
         if output.is_file():
             failed.parent.mkdir(parents=True, exist_ok=True)

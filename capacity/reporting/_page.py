@@ -1,7 +1,7 @@
 """From an executed notebook to one self-contained page, with our own nbconvert template.
 
-nbconvert's own templates load scripts from the network and drop alt texts; this one asks for nothing, forbids it by a content
-security policy, and follows the reader's colour scheme.
+nbconvert's own templates load scripts from the network and drop alt texts; this one asks for
+nothing, forbids it by a content security policy, and follows the reader's colour scheme.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(notebook: NotebookNode, title: str) -> str:
-    """HTML of an executed notebook: its prose and results, without inputs, parameters and error streams."""
+    """HTML of an executed notebook: its prose and results, without inputs, parameters and error
+    streams.
+    """
     from nbconvert.exporters import HTMLExporter
     from traitlets.config import Config
 
@@ -46,8 +48,10 @@ def index_page(runs: list[Run]) -> str:
     """The page that lists all runs, newest first."""
     rows = "".join(
         f'<tr><th scope="row"><a href="{_link(run)}">{html.escape(run.folder.name)}</a></th>'
-        f"<td>{html.escape(run.report)}</td><td>{run.as_of:%d %b %Y}</td><td>{html.escape(str(run.facts.get('source', '')))}</td>"
-        f"<td>{html.escape(str(run.facts.get('verdict', '')))}</td><td class='number'>{run.facts.get('changes', '')}</td></tr>"
+        f"<td>{html.escape(run.report)}</td><td>{run.as_of:%d %b %Y}</td>"
+        f"<td>{html.escape(str(run.facts.get('source', '')))}</td>"
+        f"<td>{html.escape(str(run.facts.get('verdict', '')))}</td>"
+        f"<td class='number'>{run.facts.get('changes', '')}</td></tr>"
         for run in sorted(runs, key=lambda run: run.as_of, reverse=True)
     )
     head = "".join(
@@ -55,11 +59,14 @@ def index_page(runs: list[Run]) -> str:
         for name in ("Run", "Report", "As of", "Source", "Data", "Proposed changes")
     )
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Capacity reports</title>'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Capacity '
+        "reports</title>"
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+        "'unsafe-inline'\">"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{_style()}</style></head><body><main><h1>Capacity reports</h1>"
-        f"<div class='scroll'><table><caption>All runs, newest first</caption><thead><tr>{head}</tr></thead>"
+        "<div class='scroll'><table><caption>All runs, newest "
+        f"first</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div></main></body></html>\n"
     )
 

@@ -36,7 +36,9 @@ __all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "Kind", "rend
 
 @dataclass(frozen=True)
 class Kind:
-    """A report: its name in files, its notebook, its title, and how a run is named after its end."""
+    """A report: its name in files, its notebook, its title, and how a run is named after its
+    end.
+    """
 
     report: str
     notebook: str
@@ -75,8 +77,9 @@ def render(
 ) -> Finished:
     """Render a report into `out/<ISO week or month>/`.
 
-    The history is fetched first, so that the notebook works from the archive and a server's failure is told as such.
-    Everything is made in a temporary folder beside its place and moved there when it is whole.
+    The history is fetched first, so that the notebook works from the archive and a server's failure
+    is told as such. Everything is made in a temporary folder beside its place and moved there when
+    it is whole.
 
     Args:
         kind: which report.
@@ -92,14 +95,16 @@ def render(
         more: further parameters of the notebook.
 
     Raises:
-        CapacityError: see the error tree; a failed run leaves `<report>.failed.ipynb` in the run's folder.
+        CapacityError: see the error tree; a failed run leaves `<report>.failed.ipynb` in the run's
+            folder.
     """
     began = time.monotonic()
     make_folder(out)
     window = _api.prepare(
         settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress
     )
-    # an empty window is told as such, and before a kernel starts; the frames themselves are the notebook's to hold
+    # an empty window is told as such, and before a kernel starts; the frames themselves are the
+    # notebook's to hold
     origin = window.load(
         settings, signals=[resource.usage for resource in Resource], services=services
     ).source

@@ -62,7 +62,9 @@ def iso_week(as_of: pd.Timestamp) -> str:
 
 
 def list_runs(folder: Path, report: str) -> list[Run]:
-    """Finished runs of a report in a reports folder, oldest first. Unreadable ones are left out and logged."""
+    """Finished runs of a report in a reports folder, oldest first. Unreadable ones are left out and
+    logged.
+    """
     runs = []
     for file in sorted(folder.glob("*/run.json")):
         try:
@@ -74,7 +76,8 @@ def list_runs(folder: Path, report: str) -> list[Run]:
 
 
 def run_folder(folder: Path, report: str, period: str, source: str, services: str) -> Path:
-    """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second source of the week `2026-W48-lab`.
+    """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second
+    source of the week `2026-W48-lab`.
 
     A run replaces an earlier one of the same period, source and choice, and never another.
     """
@@ -101,7 +104,9 @@ def _slug(text: str) -> str:
 def previous_run(
     folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = ""
 ) -> Run | None:
-    """The latest run of the same source and choice of services that ended at least half a week before `as_of`."""
+    """The latest run of the same source and choice of services that ended at least half a week
+    before `as_of`.
+    """
     earlier = [
         run
         for run in list_runs(folder, report)
@@ -112,7 +117,9 @@ def previous_run(
 
 
 def read_forecast(run: Run) -> pd.DataFrame | None:
-    """The stored forecast of a run: columns time, service, resource, q0.1 ... ; None when it is not readable."""
+    """The stored forecast of a run: columns time, service, resource, q0.1 ... ; None when it is not
+    readable.
+    """
     path = run.folder / "forecast.parquet"
     try:
         return pd.read_parquet(path)

@@ -86,12 +86,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment override the file: secrets and addresses belong to the place of deployment."""
+        """Let the environment override the file: secrets and addresses belong to the place of
+        deployment.
+        """
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
 
     def fingerprint(self) -> str:
-        """Hash of what changes results: sizing, report, identity and metric names; not addresses or secrets."""
+        """Hash of what changes results: sizing, report, identity and metric names; not addresses or
+        secrets.
+        """
         shown = self.model_dump_json(
             include={"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
         )
@@ -99,11 +103,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
-    """Settings from `file` (default `capacity.toml` if it is there), the environment and `overrides`, the last winning.
+    """Settings from `file` (default `capacity.toml` if it is there), the environment and
+    `overrides`, the last winning.
 
     Args:
         file: a TOML file; must exist when given.
-        overrides: values by dotted path with double underscores, such as `prometheus__url`; None is ignored.
+        overrides: values by dotted path with double underscores, such as `prometheus__url`; None is
+            ignored.
 
     Raises:
         SettingsError: unreadable file, unknown name or impossible value.
@@ -162,7 +168,9 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Paths in a settings file are relative to that file, not to where the scheduler happens to start."""
+    """Paths in a settings file are relative to that file, not to where the scheduler happens to
+    start.
+    """
     for table, keys in {
         "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
         "archive": ("path",),

@@ -16,7 +16,9 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True)
 class Window:
-    """Days of the week on which it begins (Monday is 0), and minutes of the day, UTC; an earlier end is the next day's."""
+    """Days of the week on which it begins (Monday is 0), and minutes of the day, UTC; an earlier
+    end is the next day's.
+    """
 
     days: frozenset[int]
     start: int
@@ -53,6 +55,6 @@ def parse_window(text: str) -> Window:
 
 def _minutes(moment: str, text: str) -> int:
     hours, minutes = (int(part) for part in moment.split(":"))
-    if hours > 24 or minutes > 59 or (hours == 24 and minutes):  # noqa: PLR2004 - a day
+    if hours > 24 or minutes > 59 or (hours == 24 and minutes):
         raise ValueError(f"{moment} in {text!r} is no time of day; write it as 22:00-04:00")
     return hours * 60 + minutes

@@ -86,7 +86,8 @@ class PrometheusSettings(_Table):
         1.0,
         gt=0,
         le=1,
-        description="Share of the time a connection may keep the server busy; 0.5 rests as long as it asked",
+        description="Share of the time a connection may keep the server busy; 0.5 rests as long as "
+        "it asked",
     )
     compress: bool = Field(
         default=False, description="Ask for gzip: pays only on links slower than about 90 Mbit/s"
@@ -172,7 +173,9 @@ class SizingSettings(_Table):
 
 
 class TypeSettings(_Table):
-    """Defaults for services without history: the table `[types.NAME]`, in order before the built-in ones."""
+    """Defaults for services without history: the table `[types.NAME]`, in order before the built-in
+    ones.
+    """
 
     patterns: list[str] = Field(description="Globs of service names, matched in lower case")
     memory_mib: int = Field(1024, ge=6, description="Default memory limit, MiB")
@@ -191,7 +194,9 @@ class MoneySettings(_Table):
 
 
 class PlacementSettings(_Table):
-    """Which cores the categories of services may use; ranges as Docker's cpuset writes them, such as 0-3,8."""
+    """Which cores the categories of services may use; ranges as Docker's cpuset writes them, such
+    as 0-3,8.
+    """
 
     infrastructure: str | None = Field(
         None, description="Cores of databases, caches and monitoring; default a quarter, the first"
@@ -217,7 +222,8 @@ class EngineSettings(_Table):
 
     hosts: dict[str, str] = Field(
         {},
-        description="Engines: name = unix://, tcp:// or ssh:// address, or a docker context; default the current one",
+        description="Engines: name = unix://, tcp:// or ssh:// address, or a docker context; "
+        "default the current one",
     )
     ca_file: Path | None = Field(
         None, description="Certificate authority of engines behind TLS, PEM"
@@ -238,12 +244,14 @@ class EngineSettings(_Table):
             scheme, mark, rest = address.partition("://")
             if not address or (mark and (scheme not in _SCHEMES or not rest)):
                 raise ValueError(
-                    f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of a docker context"
+                    f"the address of {name} is none; write unix://, tcp://, ssh:// or the name of "
+                    "a docker context"
                 )
             if mark and scheme != "unix" and not _has_port_of_sense(address):
                 port = "22" if scheme == "ssh" else "2376 with TLS, or :2375 without"
                 raise ValueError(
-                    f"the address of {name} has no port that is one; write {scheme}://{_host_of(rest)}:{port}"
+                    f"the address of {name} has no port that is one; write "
+                    f"{scheme}://{_host_of(rest)}:{port}"
                 )
         return hosts
 
@@ -342,7 +350,8 @@ class ComplianceSettings(_Table):
     alertmanager: AnyHttpUrl | None = Field(None, repr=False, description="Address of Alertmanager")
     receiver: str = Field(
         "",
-        description="host:port where a probe alert is awaited, such as 127.0.0.1:10498; default none is sent",
+        description="host:port where a probe alert is awaited, such as 127.0.0.1:10498; default "
+        "none is sent",
     )
     wait: float = Field(
         60.0,
@@ -357,7 +366,8 @@ class MonitorSettings(_Table):
 
     host: str = Field(
         "127.0.0.1",
-        description="Address to listen at; any other than the loopback asks for a token or a password",
+        description="Address to listen at; any other than the loopback asks for a token or a "
+        "password",
     )
     port: int = Field(10499, ge=1, le=65535, description="Port to listen at")
     interval: float = Field(
@@ -373,7 +383,8 @@ class MonitorSettings(_Table):
     webhook: SecretStr | None = Field(
         None,
         validate_default=True,
-        description="Where changes of state are posted in Alertmanager's format; default the variable ALERT_WEBHOOK",
+        description="Where changes of state are posted in Alertmanager's format; default the "
+        "variable ALERT_WEBHOOK",
     )
     external_url: str = Field(
         "", description="Address under which people reach the monitor, for links"
@@ -400,7 +411,8 @@ class OperationsSettings(_Table):
 
     critical: list[str] = Field(
         [],
-        description="Services, project/service, that must run: `capacity emergency restart` starts them in this order",
+        description="Services, project/service, that must run: `capacity emergency restart` starts "
+        "them in this order",
     )
     window_minutes: float = Field(
         10.0, gt=0, le=1440, description="Minutes in which restarts are counted"
@@ -427,7 +439,8 @@ class ReportSettings(_Table):
     runbooks: str | None = Field(
         None,
         pattern=r"^https?://\S*\{code\}\S*$",
-        description="Address of your runbooks with {code} in it, for alerts and findings; default those of the project",
+        description="Address of your runbooks with {code} in it, for alerts and findings; default "
+        "those of the project",
     )
 
     @field_validator("step")
@@ -472,7 +485,8 @@ class ServiceSettings(_Table):
     exclude: bool = Field(default=False, description="Make no forecast and no proposal")
     risk_class: Literal["critical", "standard", "batch"] = Field(
         "standard",
-        description="Risk it may run: a quarter of the risk set under sizing, that risk, four times as much",
+        description="Risk it may run: a quarter of the risk set under sizing, that risk, four "
+        "times as much",
     )
     min_memory_mib: int | None = Field(None, ge=6, description="No memory limit below")
     max_memory_mib: int | None = Field(None, ge=6, description="No memory limit above")
@@ -482,7 +496,8 @@ class ServiceSettings(_Table):
     pinned: bool = Field(default=False, description="Leave its limits and its cores as they are")
     business_hours: tuple[int, int] | None = Field(
         None,
-        description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized for these alone",
+        description="First hour and the hour after the last, Monday to Friday, UTC: CPU is sized "
+        "for these alone",
     )
 
     @model_validator(mode="after")
@@ -498,7 +513,8 @@ class ServiceSettings(_Table):
             and not 0 <= self.business_hours[0] < self.business_hours[1] <= 24
         ):
             raise ValueError(
-                f"business_hours {list(self.business_hours)} are no hours of one day; write them as [8, 18]"
+                f"business_hours {list(self.business_hours)} are no hours of one day; write them "
+                "as [8, 18]"
             )
         return self
 

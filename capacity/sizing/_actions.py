@@ -33,7 +33,8 @@ def decide(
     *,
     within_budget: bool = False,
 ) -> None:
-    """Fill `action`, `reason` and `reservation`, and settle `limit`, from what the other columns say.
+    """Fill `action`, `reason` and `reservation`, and settle `limit`, from what the other columns
+    say.
 
     Args:
         table: one row a service with `limit` (what is needed), `current`, and the evidence.
@@ -43,7 +44,8 @@ def decide(
         context: events and house rules.
         skipped: services without a forecast -> why.
         moved: when each service's level last moved for good; NaT = not.
-        within_budget: limits share a budget, so nothing is held back by cooldowns, steps or tolerance.
+        within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
+            tolerance.
     """
     services = table.index
     grain = GRAIN[resource]
@@ -61,7 +63,8 @@ def decide(
     risen = limit > current * (1 + room * RAISED_FROM)
     up = risen & (table["urgent"] | (table["hard"] > current) | (current < least))
     if not within_budget:
-        # below what is in force a limit moves one bounded step, and never to more than the service's own risk
+        # below what is in force a limit moves one bounded step, and never to more than the
+        # service's own risk
         slow = at_least(
             at_least(limit, round_up(table["safe"], grain)),
             round_up(current * (1 - context.largest_step_down), grain),
@@ -160,7 +163,9 @@ def _flags(
 def type_defaults(
     table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, context: Context
 ) -> pd.Series[float]:
-    """The default by type, and half more than was ever seen where that is more; NaN where the type has none."""
+    """The default by type, and half more than was ever seen where that is more; NaN where the type
+    has none.
+    """
     found = pd.Series(
         [type_of(str(name), context.types).limit(resource) for name in table.index],
         index=table.index,

@@ -1,4 +1,6 @@
-"""What sizing knows beside usage: events, the forecaster, and the house's rules for single services."""
+"""What sizing knows beside usage: events, the forecaster, and the house's rules for single
+services.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,8 @@ class ServiceRule:
         most: no limit above.
         never_lower: raise only.
         pinned: leave the limits as they are.
-        business_hours: (first hour, hour after the last), Monday to Friday, UTC, outside which slowness is accepted: CPU is
-            sized for these hours alone.
+        business_hours: (first hour, hour after the last), Monday to Friday, UTC, outside which
+            slowness is accepted: CPU is sized for these hours alone.
     """
 
     risk_class: str = "standard"
@@ -54,7 +56,8 @@ class Context:
     """What else is known beside usage.
 
     Attributes:
-        forecaster: one already fitted on the same usage with `PEAK_QUANTILES`; fitted here when absent.
+        forecaster: one already fitted on the same usage with `PEAK_QUANTILES`; fitted here when
+            absent.
         throttled: share of throttled periods, times x services.
         oom_kills: kills, times x services.
         restarts: restarts, times x services: where startups begin.

@@ -1,4 +1,6 @@
-"""What a window shows that a peak alone does not: startups, leaks, changes of regime, business hours."""
+"""What a window shows that a peak alone does not: startups, leaks, changes of regime, business
+hours.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ _LOOK_BACK_DAYS = 14
 
 def step_of(usage: pd.DataFrame) -> pd.Timedelta:
     """The grid's step; zero with fewer than two rows."""
-    return pd.Timedelta(0) if len(usage.index) < 2 else usage.index[1] - usage.index[0]  # noqa: PLR2004 - a step needs two times
+    return pd.Timedelta(0) if len(usage.index) < 2 else usage.index[1] - usage.index[0]
 
 
 def in_business_hours(usage: pd.DataFrame, context: Context) -> pd.DataFrame:
@@ -33,13 +35,14 @@ def in_business_hours(usage: pd.DataFrame, context: Context) -> pd.DataFrame:
     kept = usage.copy()
     for name, span in hours.items():
         if span is not None:
-            open_ = (index.day_of_week < 5) & (index.hour >= span[0]) & (index.hour < span[1])  # noqa: PLR2004 - Saturday
+            open_ = (index.day_of_week < 5) & (index.hour >= span[0]) & (index.hour < span[1])
             kept[name] = usage[name].where(open_)
     return kept
 
 
 def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Series[float]:
-    """Highest use in the half hour after each start: a first sample after a gap, or a counted restart; NaN = no start seen.
+    """Highest use in the half hour after each start: a first sample after a gap, or a counted
+    restart; NaN = no start seen.
 
     The window's own beginning is no start: what came before it is not known.
     """
@@ -72,7 +75,9 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
 
 
 def find_leaks(usage: pd.DataFrame) -> dict[str, float]:
-    """Services whose use grows monotonously, with resets at restarts at most -> growth, units a day."""
+    """Services whose use grows monotonously, with resets at restarts at most -> growth, units a
+    day.
+    """
     step = step_of(usage)
     if not step:
         return {}
@@ -86,7 +91,9 @@ def find_leaks(usage: pd.DataFrame) -> dict[str, float]:
 
 
 def _may_leak(hourly: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether most of a service's half days end higher than they began: a cheap sieve before the careful look."""
+    """Whether most of a service's half days end higher than they began: a cheap sieve before the
+    careful look.
+    """
     whole = len(hourly) // 12 * 12
     if whole < 2 * _HOURS_A_DAY or not hourly.shape[1]:
         return np.zeros(hourly.shape[1], bool)
@@ -100,7 +107,9 @@ def _may_leak(hourly: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def regime_since(usage: pd.DataFrame) -> pd.Series[pd.Timestamp]:
-    """When the level of each service last moved for good within fourteen days, UTC; NaT where it did not."""
+    """When the level of each service last moved for good within fourteen days, UTC; NaT where it
+    did not.
+    """
     never = pd.Series(pd.NaT, index=usage.columns, dtype="datetime64[ns, UTC]")
     if not step_of(usage) or not len(usage.columns):
         return never

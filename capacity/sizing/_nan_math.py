@@ -1,4 +1,6 @@
-"""Arithmetic on one number a service that knows NaN: unknown bounds bind nobody; and events on the grid of the usage."""
+"""Arithmetic on one number a service that knows NaN: unknown bounds bind nobody; and events on the
+grid of the usage.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def by_service(
 
 
 def counted_on(usage: pd.DataFrame, events: pd.DataFrame | None) -> Floats | None:
-    """Counts of events at the samples of a usage frame, each at the first sample at or after it: samples x services."""
+    """Counts of events at the samples of a usage frame, each at the first sample at or after it:
+    samples x services.
+    """
     if events is None or not len(usage.index):
         return None
     counts = np.zeros(usage.shape)
@@ -63,7 +67,9 @@ def counted_on(usage: pd.DataFrame, events: pd.DataFrame | None) -> Floats | Non
 
 
 def round_up(values: pd.Series[float], grain: float) -> pd.Series[float]:
-    """To the next whole grain; a quotient such as 57.00000000001 must not climb a whole step by its last bit."""
+    """To the next whole grain; a quotient such as 57.00000000001 must not climb a whole step by its
+    last bit.
+    """
     return (values / grain).round(6).apply(np.ceil).mul(grain).round(6)
 
 

@@ -1,4 +1,6 @@
-"""Which cores each service runs on: by category, packed by forecast load, so that no core is far busier than the others."""
+"""Which cores each service runs on: by category, packed by forecast load, so that no core is far
+busier than the others.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Placement:
     """A proposed assignment.
 
     Attributes:
-        table: one row a service: `category`, `load` (cores), `cpuset` (as Docker writes it), `pinned` (was it left alone).
+        table: one row a service: `category`, `load` (cores), `cpuset` (as Docker writes it),
+            `pinned` (was it left alone).
         load: predicted busy share of each core, index = core.
         imbalance: index of the proposal, see `imbalance`.
         round_robin: index if all but the pinned services were dealt out one core after the other.
@@ -58,7 +61,8 @@ def format_cores_list(cores: Sequence[int]) -> str:
 def core_ranges(
     cores: int, wanted: Mapping[str, str | None] | None = None
 ) -> dict[str, tuple[int, ...]]:
-    """Cores of each category; by default a quarter for infrastructure, a quarter for what is critical, the rest for all others.
+    """Cores of each category; by default a quarter for infrastructure, a quarter for what is
+    critical, the rest for all others.
 
     With fewer than four cores all categories share all of them.
 
@@ -89,13 +93,14 @@ def core_ranges(
 def forecast_load(
     bands: pd.DataFrame, replicas: Mapping[str, float] | None = None
 ) -> pd.Series[float]:
-    """Busy cores of each service in the coming time: the mean of its median forecast, all replicas together.
+    """Busy cores of each service in the coming time: the mean of its median forecast, all replicas
+    together.
 
     Args:
         bands: future grid x (service, quantile), cores of one replica.
         replicas: service -> how many; what is not named has one.
     """
-    if 0.5 not in bands.columns.get_level_values("quantile"):  # noqa: PLR2004 - the median; without any forecast there is none
+    if 0.5 not in bands.columns.get_level_values("quantile"):
         return pd.Series(dtype=float)
     median: pd.DataFrame = bands.xs(0.5, axis=1, level="quantile")  # type: ignore[assignment]  # a frame, level by level
     load = median.mean()
@@ -112,7 +117,8 @@ def place(
     ranges: Mapping[str, str | None] | None = None,
     pinned: Mapping[str, str] | None = None,
 ) -> Placement:
-    """Cores for every service, the busiest first, each onto the least busy cores of its category (Graham, 1969, LPT rule).
+    """Cores for every service, the busiest first, each onto the least busy cores of its category
+    (Graham, 1969, LPT rule).
 
     Args:
         load: forecast busy cores of each service; NaN counts as none.
@@ -183,7 +189,9 @@ def _round_robin(
     allowed: Mapping[str, tuple[int, ...]],
     kept: Cores,
 ) -> Cores:
-    """Load of each core if each category deals its services out one core after the other, beside what is kept there."""
+    """Load of each core if each category deals its services out one core after the other, beside
+    what is kept there.
+    """
     busy = kept.copy()
     dealt = dict.fromkeys(CATEGORIES, 0)
     for name, need in load.fillna(0.0).items():

@@ -95,12 +95,14 @@ def recommend(
 ) -> pd.DataFrame:
     """A proposed limit, or the reason why there is none, for every column of `usage`.
 
-    The policy `capacity` chooses limits so that the expected share of services whose coming peak passes its limit is `risk`, at
-    the least cost; see `capacity.sizing._policies.capacity`. On top of any policy: a limit is at least the startup peak, a CPU
-    limit keeps throttling under its target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a
-    window in which usage was held back by its limit, within a cooldown, or shortly after the level moved. No proposal of the
-    policy `capacity` without a budget is below the steady peak (the 98th percentile of the last 14 days) or likelier to be passed
-    than not, whatever the risk, as far as what is known, a leak, own bounds and the ceiling bear that.
+    The policy `capacity` chooses limits so that the expected share of services whose coming peak
+    passes its limit is `risk`, at the least cost; see `capacity.sizing._policies.capacity`. On top
+    of any policy: a limit is at least the startup peak, a CPU limit keeps throttling under its
+    target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a window
+    in which usage was held back by its limit, within a cooldown, or shortly after the level moved.
+    No proposal of the policy `capacity` without a budget is below the steady peak (the 98th
+    percentile of the last 14 days) or likelier to be passed than not, whatever the risk, as far as
+    what is known, a leak, own bounds and the ceiling bear that.
 
     Args:
         usage: UTC grid x services; cores or bytes; NaN = no sample.
@@ -110,21 +112,26 @@ def recommend(
         horizon: how far ahead the limit must hold.
         risk: accepted share of services whose peak passes the limit within the horizon.
         policy: name in `POLICIES`.
-        budget: what all limits may add up to, cores or bytes, each as often as its service has replicas; then the expected
-            number of breaches is the least it can be, and `risk` only judges. Only for the policy `capacity`.
+        budget: what all limits may add up to, cores or bytes, each as often as its service has
+            replicas; then the expected number of breaches is the least it can be, and `risk` only
+            judges. Only for the policy `capacity`.
         context: events, the forecaster, house rules.
 
     Returns:
-        One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`, `reason`, `breach_now`, `breach_after`
-        (chance that the horizon's peak passes the limit in force, and the proposed one; NaN = unknown), `confidence` (0 to 1).
-        The evidence: `peak` (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak` (last 14 days),
-        `startup_peak`, `mean`, `p95`, `p99`, `slack` (share of the limit in force that the 95th percentile leaves free) and
-        `slack_after`, `breaches` and `breach_minutes` (of the proposed limit in the window; `_now`: of the limit in force),
-        `throttled` (share of periods at the 95th percentile) and `throttled_after` (predicted), `oom_kills`, `days_to_limit` (of
-        a leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what these would set).
+        One row a service: `limit` (NaN = no proposal), `reservation`, `current`, `action`,
+        `reason`, `breach_now`, `breach_after` (chance that the horizon's peak passes the limit in
+        force, and the proposed one; NaN = unknown), `confidence` (0 to 1). The evidence: `peak`
+        (median forecast peak), `peak_high` (its 1 - risk quantile), `observed_peak` (last 14 days),
+        `startup_peak`, `mean`, `p95`, `p99`, `slack` (share of the limit in force that the 95th
+        percentile leaves free) and `slack_after`, `breaches` and `breach_minutes` (of the proposed
+        limit in the window; `_now`: of the limit in force), `throttled` (share of periods at the
+        95th percentile) and `throttled_after` (predicted), `oom_kills`, `days_to_limit` (of a
+        leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa`
+        (what these would set).
 
     Raises:
-        InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules leave nothing of.
+        InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules
+            leave nothing of.
     """
     resource = _resource(signal)
     _check(risk, policy, budget, resource)
@@ -159,7 +166,10 @@ def recommend(
             ).sum()
         )
         if unseen >= budget:
-            said = f"A budget of {_amount(budget, resource)} is spent by what services without history have, or get by default"
+            said = (
+                f"A budget of {_amount(budget, resource)} is spent by what services without "
+                "history have, or get by default"
+            )
             raise InputError(
                 said, f"They take {_amount(unseen, resource)}: raise it, or leave them out"
             )
@@ -213,7 +223,8 @@ def recommend(
 def _kept_within(
     budget: float, decided: Callable[[float], pd.DataFrame], copies: pd.Series[float]
 ) -> pd.DataFrame:
-    """Decisions whose limits in force add up to the budget at most: what house rules take beyond their share, others give.
+    """Decisions whose limits in force add up to the budget at most: what house rules take beyond
+    their share, others give.
 
     Raises:
         InputError: what is pinned, kept or has a minimum leaves nothing for the others.
@@ -225,7 +236,8 @@ def _kept_within(
     over = _over(fits, budget, copies)
     if over > 0:
         raise InputError(
-            f"The budget cannot be kept: what is pinned, kept or has a minimum takes {over / budget:.1%} too much",
+            "The budget cannot be kept: what is pinned, kept or has a minimum takes "
+            f"{over / budget:.1%} too much",
             "Raise the budget, or change [services] in capacity.toml",
         )
     low, high = budget * _LEAST, budget
@@ -240,7 +252,9 @@ def _kept_within(
 
 
 def _over(table: pd.DataFrame, budget: float, copies: pd.Series[float]) -> float:
-    """What the limits in force take beyond a budget; those of services without history are off it already."""
+    """What the limits in force take beyond a budget; those of services without history are off it
+    already.
+    """
     known = table["peak_high"].notna()
     return float((table["limit"].fillna(table["current"]) * copies)[known].sum()) - budget * (
         1 + _EXACT
@@ -362,7 +376,9 @@ def _needed(
     *,
     within_budget: bool,
 ) -> pd.Series[float]:
-    """The limit before it is compared with the one in force: the policy's, and what events ask for; whole units."""
+    """The limit before it is compared with the one in force: the policy's, and what events ask for;
+    whole units.
+    """
     grain = GRAIN[resource]
     need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
     table["hard"] = np.nan
@@ -383,7 +399,9 @@ def _needed(
 
 
 def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
-    """The lowest limit of each service that runs no more than the risk itself, whatever others run; what lowering stops at."""
+    """The lowest limit of each service that runs no more than the risk itself, whatever others run;
+    what lowering stops at.
+    """
     limits = np.full(len(risks), np.nan)
     for row, risk in enumerate(risks):
         drift = study.drift[asked.index(risk)]
@@ -394,7 +412,9 @@ def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Serie
 def _add_chances(
     table: pd.DataFrame, name: str, limits: pd.Series[float], study: Study | None, risk: int
 ) -> None:
-    """Chance that the coming peak passes each limit, corrected by what such chances were wrong by."""
+    """Chance that the coming peak passes each limit, corrected by what such chances were wrong
+    by.
+    """
     table[name] = np.nan
     if study is not None:
         table[name] = np.minimum(

@@ -44,8 +44,9 @@ def waste(
     """What lowering the limits that can be lowered gives back.
 
     Returns:
-        one row a service and resource, the largest share first: `service`, `resource`, `current`, `limit`, `reclaimable` (bytes
-        or cores, of all replicas), `share` (of the limit in force), `worth` (a month; NaN without a price).
+        one row a service and resource, the largest share first: `service`, `resource`, `current`,
+        `limit`, `reclaimable` (bytes or cores, of all replicas), `share` (of the limit in force),
+        `worth` (a month; NaN without a price).
     """
     prices, replicas = prices or Prices(), replicas or {}
     rows = []

@@ -24,7 +24,8 @@ class ServiceType:
 
     Attributes:
         name: what it is called.
-        patterns: globs of service names, matched in lower case against `project/service` and against `service`.
+        patterns: globs of service names, matched in lower case against `project/service` and
+            against `service`.
         memory: default memory limit, bytes.
         cpu: default CPU limit, cores; None = none.
         category: which cores it belongs on: `infrastructure`, `critical` or `standard`.

@@ -1,8 +1,9 @@
 """How much a CPU limit throttles, and the smallest one that throttles little enough.
 
-A sample is the mean of a step, but the kernel hands out CPU a tenth of a second at a time: a service at half its limit on average
-is throttled in some of these periods. How many, at which share of the limit, is learned from the fleet's own samples under
-their limits, over a cautious curve for fleets that have none.
+A sample is the mean of a step, but the kernel hands out CPU a tenth of a second at a time: a
+service at half its limit on average is throttled in some of these periods. How many, at which share
+of the limit, is learned from the fleet's own samples under their limits, over a cautious curve for
+fleets that have none.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def learn_curve(
 
 
 def predicted_share(usage: Floats, limits: Floats, curve: Floats) -> Floats:
-    """Share of throttled periods at busy times (95th percentile of the samples) under each limit; NaN where unknown.
+    """Share of throttled periods at busy times (95th percentile of the samples) under each limit;
+    NaN where unknown.
 
     Args:
         usage: samples x services, cores, as wanted, not as held back.
@@ -79,9 +81,11 @@ def predicted_share(usage: Floats, limits: Floats, curve: Floats) -> Floats:
 def smallest_limit(
     usage: pd.DataFrame, throttled: pd.DataFrame | None, curve: Floats, target: float
 ) -> pd.Series[float]:
-    """The smallest limit whose predicted share of throttled periods is under the target, cores; NaN without samples.
+    """The smallest limit whose predicted share of throttled periods is under the target, cores; NaN
+    without samples.
 
-    Samples taken while throttled are divided by the share of periods that were not: what the service wanted is not seen.
+    Samples taken while throttled are divided by the share of periods that were not: what the
+    service wanted is not seen.
     """
     wanted = usage.to_numpy(np.float64)
     if throttled is not None and len(throttled):

@@ -54,7 +54,9 @@ def test_the_wheel_holds_notebooks_templates_and_sample(built: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
-    """Installed without the source tree and without the developers' tools, it renders the sample's report."""
+    """Installed without the source tree and without the developers' tools, it renders the sample's
+    report.
+    """
     (wheel,) = built.glob("*.whl")
     environment = {
         name: value

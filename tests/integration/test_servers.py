@@ -67,7 +67,9 @@ def test_prometheus_answers_over_backfilled_blocks(tmp_path: Path) -> None:
 
 
 def test_prometheus_scrapes_node_exporter_and_redis_answers(tmp_path: Path) -> None:
-    """Prometheus stores what a real node_exporter shows, a textfile included, and Redis answers to PING."""
+    """Prometheus stores what a real node_exporter shows, a textfile included, and Redis answers to
+    PING.
+    """
     (tmp_path / "node").mkdir()
     (tmp_path / "node" / "own.prom").write_text("own_metric 7\n")
     with (
@@ -84,7 +86,9 @@ def test_prometheus_scrapes_node_exporter_and_redis_answers(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("form", ["openmetrics", "prometheus", "json"])
 def test_victoria_metrics_answers_for_imported_samples(tmp_path: Path, form: str) -> None:
-    """Samples imported with timestamps in the past are visible at once, in each of the three forms."""
+    """Samples imported with timestamps in the past are visible at once, in each of the three
+    forms.
+    """
     at = int(time.time()) - 24 * HOUR
     text = {
         "openmetrics": f'memory_bytes{{name="web"}} 5 {at}\n# EOF\n',

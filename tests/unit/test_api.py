@@ -30,7 +30,9 @@ def _no_window() -> Iterator[None]:
 
 
 def test_the_package_exports_three_calls() -> None:
-    """`from capacity import *` is the calls and the version, and an unknown name is an AttributeError."""
+    """`from capacity import *` is the calls and the version, and an unknown name is an
+    AttributeError.
+    """
     assert set(capacity.__all__) == {"__version__", "forecast", "open_history", "recommend"}
     with pytest.raises(AttributeError, match="forcast"):
         _ = capacity.forcast
@@ -132,7 +134,9 @@ def test_the_explore_notebook_runs(tmp_path: Path) -> None:
 
 
 def test_what_people_know_reaches_the_forecaster() -> None:
-    """Globs in the settings become the forecaster's arguments, service by service, and exclusion is a reason."""
+    """Globs in the settings become the forecaster's arguments, service by service, and exclusion is
+    a reason.
+    """
     known = Settings.model_validate(
         {
             "forecast": {"holidays": [["2026-11-11T00:00:00Z", "2026-11-12T00:00:00Z"]]},

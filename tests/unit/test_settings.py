@@ -36,7 +36,9 @@ def written(folder: Path, text: str) -> Path:
     ],
 )
 def test_a_wrong_name_or_value_is_named(tmp_path: Path, text: str, named: str) -> None:
-    """Unknown names and impossible values are errors on one line that names the setting and the file."""
+    """Unknown names and impossible values are errors on one line that names the setting and the
+    file.
+    """
     with pytest.raises(SettingsError) as caught:
         load_settings(written(tmp_path, text))
     assert f"Setting {named} " in str(caught.value)
@@ -57,7 +59,9 @@ def test_a_wrong_name_or_value_is_named(tmp_path: Path, text: str, named: str) -
 def test_a_wrong_variable_is_an_error_that_does_not_show_its_value(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """A misspelt variable must not be ignored in silence, and a value that cannot be read may be a secret."""
+    """A misspelt variable must not be ignored in silence, and a value that cannot be read may be a
+    secret.
+    """
     monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -69,7 +73,9 @@ def test_a_wrong_variable_is_an_error_that_does_not_show_its_value(
 def test_the_environment_wins_over_the_file_and_overrides_over_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Addresses and secrets belong to the place of deployment; a command line's option is nearest."""
+    """Addresses and secrets belong to the place of deployment; a command line's option is
+    nearest.
+    """
     file = written(
         tmp_path, "[report]\nstep = 60\nwindow_days = 14\n[prometheus]\nconnect_timeout = 9\n"
     )
@@ -84,10 +90,15 @@ def test_the_environment_wins_over_the_file_and_overrides_over_both(
 
 
 def test_paths_are_relative_to_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A scheduler may start anywhere; `~` and variables are resolved, an unknown user's home stays as it is."""
+    """A scheduler may start anywhere; `~` and variables are resolved, an unknown user's home stays
+    as it is.
+    """
     monkeypatch.setenv("HOME", "/home/someone")
     monkeypatch.setenv("PLACE", "/srv/there")
-    text = "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\nclient_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
+    text = (
+        "[archive]\npath='history'\n[prometheus]\nca_file='~/ca.pem'\n"
+        "client_cert='$PLACE/c.pem'\nclient_key='~nobody-at-all/k'\n"
+    )
     settings = load_settings(written(tmp_path, text))
     assert settings.archive.path == tmp_path / "history"
     assert settings.prometheus.ca_file == Path("/home/someone/ca.pem")
@@ -115,7 +126,9 @@ def test_an_unreadable_file_is_one_line(tmp_path: Path, make: str) -> None:
     )
 )
 def test_secrets_are_never_shown(secret: str) -> None:
-    """Neither repr nor str nor the fingerprint's input show a token, a password, a header or a password in the address."""
+    """Neither repr nor str nor the fingerprint's input show a token, a password, a header or a
+    password in the address.
+    """
     user = {
         "bearer_token": secret,
         "password": secret,
@@ -160,7 +173,9 @@ def test_the_fingerprint_changes_with_what_changes_results() -> None:
 def test_what_can_be_judged_is_judged_when_it_is_read(
     tmp_path: Path, text: str, cause: str
 ) -> None:
-    """A slip in a window, a list of cores or an address is told at once, not in the night it is used."""
+    """A slip in a window, a list of cores or an address is told at once, not in the night it is
+    used.
+    """
     file = tmp_path / "capacity.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=re.escape(cause)):

@@ -45,7 +45,9 @@ def inventory(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List what runs on the Docker Engines, with its limits, or where they differ from the compose files."""
+    """List what runs on the Docker Engines, with its limits, or where they differ from the compose
+    files.
+    """
     from capacity._common.setting_values import show_value
     from capacity._common.units import format_cores, format_memory
     from capacity._compose import drift as find_drift
@@ -235,7 +237,8 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
         if step["how"] == "recreate" and not step["refused"]:
             name = step["service"].partition("/")[2]
             typer.echo(
-                f"   docker compose up --detach --no-deps --scale {name}={step['containers']} {name}"
+                f"   docker compose up --detach --no-deps --scale {name}={step['containers']} "
+                f"{name}"
             )
         typer.echo(step["patch"], nl=False)
     for refusal in refused:
@@ -285,7 +288,9 @@ def rollback(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Bring containers and compose files back to what they were before a run; a dry run unless --yes is given."""
+    """Bring containers and compose files back to what they were before a run; a dry run unless
+    --yes is given.
+    """
     from capacity import changes
     from capacity.operations._emergency.journal import folder_of
 
@@ -348,4 +353,7 @@ def _change(adjustment: Adjustment) -> str:
 
     if adjustment.what not in {*What}:
         return "-"
-    return f"{show_value(What(adjustment.what), adjustment.before)} -> {show_value(What(adjustment.what), adjustment.after)}"
+    return (
+        f"{show_value(What(adjustment.what), adjustment.before)} -> "
+        f"{show_value(What(adjustment.what), adjustment.after)}"
+    )

@@ -48,7 +48,9 @@ class _Asked:
 
     @property
     def files(self) -> list[Path]:
-        """The paths to look at; without any the sample's, or this folder where nothing else is named."""
+        """The paths to look at; without any the sample's, or this folder where nothing else is
+        named.
+        """
         from capacity._common.bundled import bundled
 
         if self.paths:
@@ -114,11 +116,14 @@ def check(
         bool,
         typer.Option(
             "--quiet",
-            help="No table, only the exit code; what --format asks for otherwise is printed all the same.",
+            help="No table, only the exit code; what --format asks for otherwise is printed all "
+            "the same.",
         ),
     ] = False,
 ) -> None:
-    """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or data error."""
+    """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or
+    data error.
+    """
     from capacity.compliance import load_rules
 
     try:

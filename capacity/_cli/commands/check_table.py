@@ -37,7 +37,8 @@ def show(report: Report, moves: tuple[PortMove, ...]) -> None:
     ]
     for waiver, why in [*waivers, *((unused, report.useless(unused)) for unused in report.unused)]:
         typer.echo(
-            f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until {waiver.expires}): {why}"
+            f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until "
+            f"{waiver.expires}): {why}"
         )
     missing = {
         finding.rule.id: finding
@@ -46,7 +47,8 @@ def show(report: Report, moves: tuple[PortMove, ...]) -> None:
     }
     for finding in missing.values():
         typer.echo(
-            f"not evaluated: {finding.rule.id} {finding.rule.slug} for {finding.subject}: {finding.verdict.message}"
+            f"not evaluated: {finding.rule.id} {finding.rule.slug} for {finding.subject}: "
+            f"{finding.verdict.message}"
         )
     for note in report.notes:
         typer.echo(f"note: {note}")

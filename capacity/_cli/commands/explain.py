@@ -60,7 +60,8 @@ def _show(each: Why) -> None:
     typer.echo(f"\n{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}")
     typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
     typer.echo(
-        f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type {row['type']}"
+        f"  daily peaks  {chart(each.days)}  highest {show(float(each.days.max()))}, type "
+        f"{row['type']}"
     )
     quantiles = "  ".join(
         f"p{level * 100:g} {show(value)}" for level, value in each.peaks.items() if level in _SHOWN
@@ -73,7 +74,8 @@ def _show(each: Why) -> None:
     typer.echo(f"  chance that it passes the limit  {known or 'unknown'}")
     if math.isfinite(row["days_to_limit"]):
         typer.echo(
-            f"  it leaks, and reaches {'that' if then else 'its'} limit in {row['days_to_limit']:.0f} days"
+            f"  it leaks, and reaches {'that' if then else 'its'} limit in "
+            f"{row['days_to_limit']:.0f} days"
         )
     events = each.events
     typer.echo(
@@ -85,7 +87,10 @@ def _show(each: Why) -> None:
         ("after", row["limit"], row["breaches"], "limit"),
     ]
     known = ", ".join(
-        f"{beside_samples('never' if count == 0 else f'{count:.0f} x', each.struck[which], each.resource)} {name}"
+        beside_samples(
+            "never" if count == 0 else f"{count:.0f} x", each.struck[which], each.resource
+        )
+        + f" {name}"
         for name, limit, count, which in passed
         if math.isfinite(limit)
     )

@@ -31,7 +31,9 @@ from capacity.errors import InputError
 
 
 def doctor(config: Config = None, source: Source = None, as_json: Json = False) -> None:
-    """Look at what can be reached, which metrics are there, and what to do about what is missing."""
+    """Look at what can be reached, which metrics are there, and what to do about what is
+    missing.
+    """
     from capacity.history._doctor import examine
 
     settings = settings_of(config, source)

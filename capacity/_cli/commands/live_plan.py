@@ -41,6 +41,7 @@ def write_live_plan(
     )
     write_plan(plan, out)
     typer.echo(
-        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at work",
+        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at "
+        "work",
         err=True,
     )

@@ -28,7 +28,9 @@ def monitor(
     source: Source = None,
     config: Config = None,
 ) -> None:
-    """Watch: evaluate the rules on a schedule and on engine events, show the result, tell when it changes."""
+    """Watch: evaluate the rules on a schedule and on engine events, show the result, tell when it
+    changes.
+    """
     from capacity._monitor.evaluate import Watched
     from capacity._monitor.serve import serve
     from capacity.settings import override

@@ -64,7 +64,10 @@ def show(plan: PlanFile, as_json: Json = False) -> None:
 
     read = read_plan(plan)
     edited = ", edited by hand" if is_edited(read) else ""
-    title = f"Plan {read.plan_id} of {read.as_of:%Y-%m-%d %H:%M} UTC, valid until {read.valid_until:%Y-%m-%d %H:%M}{edited}"
+    title = (
+        f"Plan {read.plan_id} of {read.as_of:%Y-%m-%d %H:%M} UTC, valid until "
+        f"{read.valid_until:%Y-%m-%d %H:%M}{edited}"
+    )
     print_rows(_rows(read, raw=as_json), as_json=as_json, title=title)
 
 
@@ -107,7 +110,9 @@ def diff(
 
 
 def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> None:
-    """Check a plan against its schema, its time, what runs now and the compose files; exit code 1 when a change is refused."""
+    """Check a plan against its schema, its time, what runs now and the compose files; exit code 1
+    when a change is refused.
+    """
     from capacity.changes import dry_run, is_edited, read_plan
 
     read = read_plan(plan)
@@ -153,7 +158,9 @@ def emit(
     compose: Compose = None,
     config: Config = None,
 ) -> None:
-    """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else is touched."""
+    """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else
+    is touched.
+    """
     from capacity.changes import (
         alert_rules,
         emit_override,
@@ -166,7 +173,8 @@ def emit(
     settings, read = settings_of(config, None), read_plan(plan)
     if read.valid_until < datetime.now(UTC):
         typer.echo(
-            f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a new one",
+            f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a "
+            "new one",
             err=True,
         )
     projects = _projects(compose, settings)
@@ -213,7 +221,9 @@ def commit(
     compose: Compose = None,
     config: Config = None,
 ) -> None:
-    """Make a git branch with one commit a service; the working tree is not touched and nothing is pushed."""
+    """Make a git branch with one commit a service; the working tree is not touched and nothing is
+    pushed.
+    """
     from capacity.changes import commit_plan, read_plan
 
     done = commit_plan(
@@ -228,7 +238,9 @@ def units(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A compose file.")],
     write: Annotated[bool, typer.Option("--write", help="Correct them in the file.")] = False,
 ) -> None:
-    """Find sizes such as 4Gi, which Compose refuses, and correct them; exit code 1 when there are any left."""
+    """Find sizes such as 4Gi, which Compose refuses, and correct them; exit code 1 when there are
+    any left.
+    """
     from capacity._compose.edit.files import read_bytes, replace_file
     from capacity.changes import correct_units
 

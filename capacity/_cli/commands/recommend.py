@@ -1,4 +1,6 @@
-"""`capacity recommend`: proposed limits as a table or for other programs, why one is so, and what is new since an earlier run."""
+"""`capacity recommend`: proposed limits as a table or for other programs, why one is so, and what
+is new since an earlier run.
+"""
 
 from __future__ import annotations
 
@@ -154,7 +156,9 @@ def _print(table: pd.DataFrame, resource: Resource, form: str) -> None:
 
 
 def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float | None:
-    """The amount that a budget stands for; what goes with none is refused in the words it was asked in."""
+    """The amount that a budget stands for; what goes with none is refused in the words it was asked
+    in.
+    """
     from capacity import _api
 
     if budget is None:
@@ -178,7 +182,9 @@ def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float
 
 
 def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: Resource) -> None:
-    """A budget that has already been used up by what was seen is kept, and breaks services: nobody should find out later."""
+    """A budget that has already been used up by what was seen is kept, and breaks services: nobody
+    should find out later.
+    """
     from capacity.reporting._html.formatting import PRINT
 
     seen = sum(
@@ -187,7 +193,10 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
     below = int((table["limit"].fillna(table["current"]) < table["observed_peak"]).sum())
     if seen > budget or below:
         show = PRINT[resource]
-        said = f"capacity: peaks of the last 14 days add up to {show(seen)}, the budget is {show(budget)}"
+        said = (
+            f"capacity: peaks of the last 14 days add up to {show(seen)}, the budget is "
+            f"{show(budget)}"
+        )
         typer.echo(f"{said}; {below} services get less than they have already used", err=True)
 
 

@@ -62,7 +62,9 @@ def report_monthly(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Render the monthly optimization review: promises kept, the month's plan, what-if scenarios."""
+    """Render the monthly optimization review: promises kept, the month's plan, what-if
+    scenarios.
+    """
     asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
     _run("MONTHLY", asked)
 
@@ -85,7 +87,9 @@ def report_compliance(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Render the weekly compliance report: score and trend, checklist, broken rules with evidence, timeline."""
+    """Render the weekly compliance report: score and trend, checklist, broken rules with evidence,
+    timeline.
+    """
     asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
     live = not (sample or offline or (source is not None and "://" not in source))
     _run(

@@ -1,1 +1,3 @@
-"""What Compose refuses: keys it does not know, values of the wrong kind, values that contradict each other."""
+"""What Compose refuses: keys it does not know, values of the wrong kind, values that contradict
+each other.
+"""

@@ -1,4 +1,6 @@
-"""What Compose refuses after everything is merged: values that contradict each other, names that nothing declares."""
+"""What Compose refuses after everything is merged: values that contradict each other, names that
+nothing declares.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which keys Compose knows, and what kind of value each must have: a model held against Compose's schema."""
+"""Which keys Compose knows, and what kind of value each must have: a model held against Compose's
+schema.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def check_shape(model: Map) -> None:
 
 
 def hollow(model: Map, is_kept: Callable[[_Path], bool]) -> None:
-    """Make nothing of empty lists before another file is laid on them, as Compose does, and then refuses them.
+    """Make nothing of empty lists before another file is laid on them, as Compose does, and then
+    refuses them.
 
     Args:
         model: changed in place.

@@ -1,7 +1,9 @@
-"""Edit a compose file at the place of the values: only the changed lines change, and only what was meant changes.
+"""Edit a compose file at the place of the values: only the changed lines change, and only what was
+meant changes.
 
-Every edit is proved before it is returned: the text is parsed again and its whole model compared with the intended one. There is
-more than one way to write a limit; they are tried from the most natural to the most careful, and the first that is exact wins.
+Every edit is proved before it is returned: the text is parsed again and its whole model compared
+with the intended one. There is more than one way to write a limit; they are tried from the most
+natural to the most careful, and the first that is exact wins.
 """
 
 from __future__ import annotations
@@ -62,21 +64,24 @@ def edit_compose(
 ) -> str:
     """The text of a compose file with other limits, every other line untouched.
 
-    What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation` in cores; `pids`; `cpuset`
-    and `restart` as text; `environment` as values by name; `healthcheck` as Compose's own mapping; `ports` as new published ports
-    by the old ones; `depends_on` as the condition by the service awaited.
+    What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation`
+    in cores; `pids`; `cpuset` and `restart` as text; `environment` as values by name; `healthcheck`
+    as Compose's own mapping; `ports` as new published ports by the old ones; `depends_on` as the
+    condition by the service awaited.
 
     Args:
         text: the file, with its own line breaks (read it with `newline=""`).
-        changes: what to set, by service; whether the Engine takes them together (a limit below the service's reservation, say) is
-            not judged here.
-        file: its name, by which services of the text may extend others of it; any of Compose's own names by default.
+        changes: what to set, by service; whether the Engine takes them together (a limit below the
+            service's reservation, say) is not judged here.
+        file: its name, by which services of the text may extend others of it; any of Compose's own
+            names by default.
 
     Returns:
         The new text. For one limit at most 4 lines differ, for memory and CPU together at most 5.
 
     Raises:
-        EditRefused: the edit could not be made exactly; its `service` and `reason` say where and why.
+        EditRefused: the edit could not be made exactly; its `service` and `reason` say where and
+            why.
     """
     _check_arguments(text, changes)
     check_text(text)
@@ -226,7 +231,9 @@ def _paths(tree: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _style(file: File, found: _Target) -> Style:
-    """Spaces a level as in this service, else as in this file; the quotes of a file that is all flow."""
+    """Spaces a level as in this service, else as in this file; the quotes of a file that is all
+    flow.
+    """
     text, root = file.text, file.root
     first = root.entries[0][0]
     quote = first.style if root.flow and isinstance(first, Scalar) else ""

@@ -1,4 +1,6 @@
-"""Compose files on disk: replaced whole or not at all, and an edit taken back out of a newer text."""
+"""Compose files on disk: replaced whole or not at all, and an edit taken back out of a newer
+text.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put new content in a file's place: after a crash there is the old or the new one, with the old owner and mode.
+    """Put new content in a file's place: after a crash there is the old or the new one, with the
+    old owner and mode.
 
     Raises:
         StorageError: read-only, no room; the file is as it was.
@@ -115,7 +118,9 @@ def _places(new: list[str], now: list[str]) -> dict[int, int]:
 def _undone(
     was: dict[str, Any], edited: dict[str, Any], now: dict[str, Any], result: dict[str, Any]
 ) -> bool:
-    """Whether every service means what it should: not edited as now, edited as before if nobody changed it since."""
+    """Whether every service means what it should: not edited as now, edited as before if nobody
+    changed it since.
+    """
     touched = _touched(was, edited)
     if now.keys() != result.keys():
         return False

@@ -62,7 +62,8 @@ def trees(
         model: what the service means at present.
         wanted: settings with their values, those of `SETTINGS` only.
         version: the file's top-level `version`.
-        extended: the same with what it takes over by `extends`; Compose wants one value in both of the places that it knows.
+        extended: the same with what it takes over by `extends`; Compose wants one value in both of
+            the places that it knows.
 
     Raises:
         EditRefused: a value that the Engine would not take, or that stands in a variable.
@@ -92,7 +93,9 @@ def _homes(model: dict[str, Any], name: str, version: Any) -> list[tuple[str, ..
 
 
 def _uses_service_keys(model: dict[str, Any], name: str, version: Any) -> bool:
-    """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack their value."""
+    """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack
+    their value.
+    """
     names = _LIMITS if name in _LIMITS else ("memory_reservation",)
     return any(model.get(_SERVICE[other]) is not None for other in names) or str(
         version
@@ -180,7 +183,7 @@ def _check_value(service: str, name: str, value: Any) -> None:
             )
     elif name in {"cpus", "cpus_reservation"}:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (number and math.isfinite(value) and 0.001 <= value < 1e6):  # noqa: PLR2004 - a thousandth is the Engine's least
+        if not (number and math.isfinite(value) and 0.001 <= value < 1e6):
             raise refuse(
                 EditReason.BAD_VALUE,
                 service,

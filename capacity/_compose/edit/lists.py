@@ -1,4 +1,6 @@
-"""Settings that are lists or mappings: environment, published ports, the health check, what a service waits for."""
+"""Settings that are lists or mappings: environment, published ports, the health check, what a
+service waits for.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ _PUBLISHED = re.compile(
 
 
 def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
-    """How many lines an edit may change: 4 for one limit, one more for each further value or name of a list made a mapping."""
+    """How many lines an edit may change: 4 for one limit, one more for each further value or name
+    of a list made a mapping.
+    """
     sizes = (
         len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1
         for name, value in wanted.items()
@@ -47,7 +51,8 @@ def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
 def add_structured(
     service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]
 ) -> None:
-    """Add to `tree` what sets the environment, the health check, the ports and the dependencies of a service.
+    """Add to `tree` what sets the environment, the health check, the ports and the dependencies of
+    a service.
 
     Args:
         service: its name, for refusals.

@@ -46,14 +46,18 @@ class ListEdit:
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """A mapping to write where the file has a list of its keys, or has a mapping that lacks some of it."""
+    """A mapping to write where the file has a list of its keys, or has a mapping that lacks some of
+    it.
+    """
 
     value: dict[str, Any]
 
 
 @dataclass
 class Placing:
-    """One attempt: the splices so far, and whether it had to write down again what came from an alias or a merge key."""
+    """One attempt: the splices so far, and whether it had to write down again what came from an
+    alias or a merge key.
+    """
 
     text: str
     style: Style
@@ -114,7 +118,8 @@ def place_beside(
 ) -> Any:
     """Add `tree` to a service without adding it to the anchor that other services merge.
 
-    The body becomes the value of a merge key that carries the anchor, one column to its left, so that no line of it changes.
+    The body becomes the value of a merge key that carries the anchor, one column to its left, so
+    that no line of it changes.
 
     Raises:
         Impossible: the body has no anchor, or no column is free.
@@ -139,7 +144,9 @@ def place_beside(
 
 
 def _added(work: Placing, wanted: Any, inherited: Any) -> Any:
-    """What to write for a key that the mapping itself has not: with all that a merge key had given it."""
+    """What to write for a key that the mapping itself has not: with all that a merge key had given
+    it.
+    """
     if isinstance(wanted, Leaf):
         return wanted.value
     if isinstance(wanted, ListEdit):
@@ -261,7 +268,9 @@ def _edit_list(
 
 
 def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> dict[str, Any]:
-    """Write `name: {...}` in the place of each `- name`, so that comments beside and between stay where they are."""
+    """Write `name: {...}` in the place of each `- name`, so that comments beside and between stay
+    where they are.
+    """
     if key is None or not isinstance(node, Sequence) or node.anchor or node.tag:
         raise Impossible
     if node.flow and "#" in work.text[node.start : node.end]:
@@ -329,7 +338,9 @@ def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Any]) 
 
 
 def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
-    """Offset in the line to insert behind: the last of the content, unless that is the file's last and has no line break."""
+    """Offset in the line to insert behind: the last of the content, unless that is the file's last
+    and has no line break.
+    """
     ends = [key.end, *(content_end(work.text, value) for _, value in body.entries)]
     if work.at_start:
         return ends[0]
@@ -342,7 +353,9 @@ def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
 
 
 def _behind_comments(text: str, position: int, indent: int) -> int:
-    """Offset in the last of the comment lines that belong to the value above: deeper than its key, or an item of its list."""
+    """Offset in the last of the comment lines that belong to the value above: deeper than its key,
+    or an item of its list.
+    """
     # the last line of a file without a final break stays the last, or it would change too
     inside = re.compile(rf"(?: {{{indent + 1},}}#| {{{indent}}}#+ *- )[^\n]*(?=\n)")
     while (found := inside.match(text, line_end(text, position))) is not None:

@@ -43,7 +43,9 @@ class Splice:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a file is written: spaces a level, and the quote its keys stand in within flow mappings (empty for none)."""
+    """How a file is written: spaces a level, and the quote its keys stand in within flow mappings
+    (empty for none).
+    """
 
     step: int = 2
     quote: str = ""
@@ -70,7 +72,9 @@ def newline(text: str, position: int) -> str:
 
 
 def line_end(text: str, position: int) -> int:
-    """Offset behind the line break of the line at `position`; the length of the text when it has none."""
+    """Offset behind the line break of the line at `position`; the length of the text when it has
+    none.
+    """
     found = text.find("\n", position)
     return len(text) if found < 0 else found + 1
 
@@ -95,7 +99,9 @@ def content_end(text: str, node: Node) -> int:
 
 
 def scalar_text(value: Any, style: str = "") -> str:
-    """A value as a YAML scalar: in the quotes of `style`, or plain where a reader of any YAML version takes it for what it is."""
+    """A value as a YAML scalar: in the quotes of `style`, or plain where a reader of any YAML
+    version takes it for what it is.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -131,7 +137,9 @@ def _key(name: str, quote: str) -> str:
 
 
 def render(name: str, value: Any, indent: int, step: int) -> list[str]:
-    """Lines, without breaks, of an entry in block style; lists and empty mappings inside stay on one line."""
+    """Lines, without breaks, of an entry in block style; lists and empty mappings inside stay on
+    one line.
+    """
     head = " " * indent + _key(name, "") + ":"
     if isinstance(value, dict) and value:
         return [
@@ -146,7 +154,9 @@ def render(name: str, value: Any, indent: int, step: int) -> list[str]:
 
 
 def insert_lines(text: str, position: int, lines: list[str]) -> Splice:
-    """Put lines behind the line at `position`; a file without a final line break stays one without."""
+    """Put lines behind the line at `position`; a file without a final line break stays one
+    without.
+    """
     end, stop = line_end(text, position), newline(text, position)
     joined = stop.join(lines)
     if end == len(text) and not text.endswith("\n"):

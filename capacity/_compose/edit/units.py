@@ -1,4 +1,6 @@
-"""Kubernetes' units in a compose file, `4Gi` for instance: found, explained and put right, every other byte kept."""
+"""Kubernetes' units in a compose file, `4Gi` for instance: found, explained and put right, every
+other byte kept.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,3 @@
-"""From files to one merged model, in Compose's order: interpolate, extend, include, merge, normalize."""
+"""From files to one merged model, in Compose's order: interpolate, extend, include, merge,
+normalize.
+"""

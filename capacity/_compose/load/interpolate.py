@@ -1,4 +1,6 @@
-"""Variables in values: `$VAR`, `${VAR}` and its defaults, alternatives and demands, nested, as Compose substitutes them."""
+"""Variables in values: `$VAR`, `${VAR}` and its defaults, alternatives and demands, nested, as
+Compose substitutes them.
+"""
 
 from __future__ import annotations
 
@@ -131,10 +133,12 @@ def _tree() -> _Cast:
 def interpolate(
     value: Any, variables: Variables, path: Path = (), origin: Origin | None = None
 ) -> Any:
-    """The model with variables put in, and texts turned into the numbers and booleans that Compose expects in their places.
+    """The model with variables put in, and texts turned into the numbers and booleans that Compose
+    expects in their places.
 
     Raises:
-        ComposeError: a bad template, a demanded variable that is missing, a text that is not the number it must be.
+        ComposeError: a bad template, a demanded variable that is missing, a text that is not the
+            number it must be.
     """
     return _filled(value, variables, path, origin, _ROOT)
 

@@ -1,4 +1,6 @@
-"""From files to one merged model: interpolation, `extends`, `include`, overrides, in Compose's order."""
+"""From files to one merged model: interpolation, `extends`, `include`, overrides, in Compose's
+order.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ _SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a set of files is read with: the folder that paths are relative to, the variables, and the files on the way here.
+    """What a set of files is read with: the folder that paths are relative to, the variables, and
+    the files on the way here.
 
     `user_home` is what `~` stands for; empty when nobody says it.
     """
@@ -46,7 +49,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """A YAML document with its variables put in, and the paths that `!reset` and `!override` name."""
+    """A YAML document with its variables put in, and the paths that `!reset` and `!override`
+    name.
+    """
 
     model: Map
     resets: list[Keys]

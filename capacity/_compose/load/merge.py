@@ -1,4 +1,6 @@
-"""One file over another: Compose's rules for what is merged, what is replaced and what may stand only once."""
+"""One file over another: Compose's rules for what is merged, what is replaced and what may stand
+only once.
+"""
 
 from __future__ import annotations
 
@@ -187,14 +189,16 @@ def _go_float(value: float) -> str:
     """The fewest digits that make the number, with an exponent where Go's `%v` writes one."""
     sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
     exponent = Decimal(repr(value)).adjusted() if value else 0
-    if -4 <= exponent < 6:  # noqa: PLR2004 - where Go turns to exponents
+    if -4 <= exponent < 6:
         return repr(value).removesuffix(".0")
     first, rest = str(digits[0]), "".join(map(str, digits[1:]))
     return f"{'-' * sign}{first}{'.' * bool(rest)}{rest}e{exponent:+03d}"
 
 
 def _mapped(value: Any, path: Path, default: dict[str, Any] | None = None) -> Map:
-    """A mapping, or the names of a list with one value each; Compose takes anything else for nothing."""
+    """A mapping, or the names of a list with one value each; Compose takes anything else for
+    nothing.
+    """
     if isinstance(value, Map):
         return value
     result = Map()
@@ -302,7 +306,7 @@ def unique(value: Any, path: Path = ()) -> Any:
 
 
 def _index(path: Path) -> Callable[[Any, Path], str] | None:
-    if len(path) == 3 and path[0] == "services":  # noqa: PLR2004 - services, the service, its key
+    if len(path) == 3 and path[0] == "services":
         by_name: dict[str, Callable[[Any, Path], str]] = {
             "volumes": _by_target,
             "devices": _by_device,
@@ -369,4 +373,5 @@ def _by_port(item: Any, path: Path) -> str:
             f"{'.'.join(path)}: a port is missing its target", "Name the container's port"
         )
     published = item.get("published", "%!s(<nil>)")
-    return f"{item.get('host_ip', '0.0.0.0')}:{published}:{item['target']}/{item.get('protocol', 'tcp')}"  # noqa: S104 - Compose's own default
+    address = item.get("host_ip", "0.0.0.0")  # noqa: S104 - Compose's own default
+    return f"{address}:{published}:{item['target']}/{item.get('protocol', 'tcp')}"

@@ -1,4 +1,6 @@
-"""The merged model finished: variables of the environment, env files, implied networks and dependencies, profiles."""
+"""The merged model finished: variables of the environment, env files, implied networks and
+dependencies, profiles.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
 def settle(model: Map, project: str, variables: Variables, profiles: tuple[str, ...]) -> Map:
-    """The model as Compose would act on it, changed in place: only services of the profiles asked for.
+    """The model as Compose would act on it, changed in place: only services of the profiles asked
+    for.
 
     Raises:
         ComposeError: an env file that must be there and is not.
@@ -166,7 +169,9 @@ def _read_env_files(service: Map, variables: Variables) -> None:
 
 
 def _read_label_files(service: Map) -> None:
-    """Labels of files below the service's own; a file may refer to labels of the files before it."""
+    """Labels of files below the service's own; a file may refer to labels of the files before
+    it.
+    """
     found: dict[str, str] = {}
     origin = service.origin("label_file")
     for name in service.pop("label_file", None) or []:

@@ -24,7 +24,9 @@ _WINDOWS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The folder that paths are relative to, and the home directory that `~` stands for; without one `~` is a name."""
+    """The folder that paths are relative to, and the home directory that `~` stands for; without
+    one `~` is a name.
+    """
 
     folder: Path
     user_home: str
@@ -77,7 +79,9 @@ def resolve_paths(model: Map, folder: Path, user_home: str) -> Map:
 
 
 def _maps(value: Any) -> list[Map]:
-    """The mappings in a list or a mapping; a base of `extends` may hold anything else beside them."""
+    """The mappings in a list or a mapping; a base of `extends` may hold anything else beside
+    them.
+    """
     items = (
         list(value.values())
         if isinstance(value, Map)
@@ -89,7 +93,9 @@ def _maps(value: Any) -> list[Map]:
 
 
 def _put(holder: Map, name: str, rule: Callable[[Any], Any]) -> None:
-    """Rewrite a value and leave its origin; dict's own way, because nothing else about it changes."""
+    """Rewrite a value and leave its origin; dict's own way, because nothing else about it
+    changes.
+    """
     if name in holder:
         dict.__setitem__(holder, name, rule(holder[name]))
 

@@ -1,4 +1,6 @@
-"""The short spellings: `127.0.0.1:8080-8081:80-81/tcp`, `./data:/data:ro`, `/dev/a:/dev/b:rw`, `1m30s`."""
+"""The short spellings: `127.0.0.1:8080-8081:80-81/tcp`, `./data:/data:ro`, `/dev/a:/dev/b:rw`,
+`1m30s`.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,7 @@ def parse_volume(spec: str) -> dict[str, Any]:
     if len(spec.encode()) in {1, 2}:
         return {"type": "volume", "target": spec}
     parts = _sections(spec)
-    if not all(parts) or len(parts) > 3:  # noqa: PLR2004 - source, target and options
+    if not all(parts) or len(parts) > 3:
         raise ComposeError(
             f"volume {spec!r}: empty section between colons or too many of them",
             "Write SOURCE:TARGET[:OPTIONS]",
@@ -106,7 +108,7 @@ def parse_volume(spec: str) -> dict[str, Any]:
     }
     if len(parts) > 1:
         volume["source"] = parts[0]
-    bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")  # noqa: PLR2004 - as above
+    bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")
     if len(parts) > 1 and _is_path(parts[0]):
         volume.update(type="bind", bind={**bind, "create_host_path": True})
         if inner:
@@ -125,7 +127,9 @@ def clean(path: str) -> str:
 
 
 def _sections(spec: str) -> list[str]:
-    """What stands between colons; the colon behind a single letter belongs to the drive of a Windows path."""
+    """What stands between colons; the colon behind a single letter belongs to the drive of a
+    Windows path.
+    """
     sections = [""]
     for char in spec:
         if char == ":" and not (len(sections[-1]) == 1 and sections[-1].isalpha()):
@@ -136,7 +140,9 @@ def _sections(spec: str) -> list[str]:
 
 
 def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the options of a short volume say of its bind and of its volume; Compose ignores those it does not know."""
+    """What the options of a short volume say of its bind and of its volume; Compose ignores those
+    it does not know.
+    """
     bind: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for option in text.split(","):
@@ -164,10 +170,10 @@ def parse_device(spec: str) -> dict[str, Any]:
         ComposeError: more than three parts.
     """
     parts = spec.split(":")
-    if len(parts) > 3:  # noqa: PLR2004 - source, target, permissions
+    if len(parts) > 3:
         raise ComposeError(f"device {spec!r}: confusing device mapping", "Use the long syntax")
     target = parts[1] if len(parts) > 1 else ""
-    permissions = parts[2] if len(parts) > 2 else "rwm"  # noqa: PLR2004 - as above
+    permissions = parts[2] if len(parts) > 2 else "rwm"
     return {"source": parts[0], "target": target or parts[0], "permissions": permissions}
 
 

@@ -1,6 +1,8 @@
-"""Values as Compose's own types hold and print them: what a text, a size or a duration becomes, and what is left out.
+"""Values as Compose's own types hold and print them: what a text, a size or a duration becomes, and
+what is left out.
 
-Compose is written in Go: an empty value is not printed unless a pointer holds it, and a struct is printed even when empty.
+Compose is written in Go: an empty value is not printed unless a pointer holds it, and a struct is
+printed even when empty.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ _DIGITS = 9  # as many as a float of 32 bits can need
 
 
 class Field(NamedTuple):
-    """How one key is printed; `given` ones are printed although they are empty, `always` ones even where nobody wrote them."""
+    """How one key is printed; `given` ones are printed although they are empty, `always` ones even
+    where nobody wrote them.
+    """
 
     rule: Rule
     given: bool = False
@@ -60,7 +64,9 @@ class Field(NamedTuple):
 
 
 class Misfit(Exception):
-    """A value that Compose's type does not take: why, and where it stands below the place that reports it."""
+    """A value that Compose's type does not take: why, and where it stands below the place that
+    reports it.
+    """
 
     def __init__(self, error: CapacityError) -> None:
         super().__init__(error.message)
@@ -247,7 +253,9 @@ def words(value: Any) -> list[str] | None:
 
 
 def hosts(value: Any) -> list[str] | None:
-    """`NAME=ADDRESS` in order, from a mapping or from items with `=` or `:`; nothing when there is no name."""
+    """`NAME=ADDRESS` in order, from a mapping or from items with `=` or `:`; nothing when there is
+    no name.
+    """
     if not value:
         return None
     found = (

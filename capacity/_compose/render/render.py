@@ -1,4 +1,6 @@
-"""The model as `docker compose config --format json` prints it: sizes in bytes, durations as Go writes them, lists sorted."""
+"""The model as `docker compose config --format json` prints it: sizes in bytes, durations as Go
+writes them, lists sorted.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,9 @@ def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | Non
 
 
 def _used(services: dict[str, Any]) -> dict[str, set[str]]:
-    """Networks, volumes, secrets and configs that a service refers to; Compose leaves the others out."""
+    """Networks, volumes, secrets and configs that a service refers to; Compose leaves the others
+    out.
+    """
     used: dict[str, set[str]] = {
         "networks": set(),
         "volumes": set(),

@@ -1,7 +1,8 @@
 """A command line split into words as Compose splits it, which is not quite as a shell does.
 
-Behind the first operator of a shell (`&`, `|`, `;`, `<`, `>`) that is neither quoted nor escaped everything is left out.
-Backquotes and `$(...)` hold words together and stay as they are; a parenthesis elsewhere is refused.
+Behind the first operator of a shell (`&`, `|`, `;`, `<`, `>`) that is neither quoted nor escaped
+everything is left out. Backquotes and `$(...)` hold words together and stay as they are; a
+parenthesis elsewhere is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def split_words(text: str) -> list[str]:
 
 
 class _Line:
-    """The words so far, the one being read, and what is open: quotes, backquotes, and `$` for a `$(`."""
+    """The words so far, the one being read, and what is open: quotes, backquotes, and `$` for a
+    `$(`.
+    """
 
     def __init__(self) -> None:
         self.words: list[str] = []

@@ -1,6 +1,8 @@
-"""YAML text as nodes that know their place: the events of ruamel.yaml, with aliases, merge keys and marks kept.
+"""YAML text as nodes that know their place: the events of ruamel.yaml, with aliases, merge keys and
+marks kept.
 
-A loader needs the values, an editor needs the places; neither may lose what the other needs, so both start here.
+A loader needs the values, an editor needs the places; neither may lose what the other needs, so
+both start here.
 """
 
 from __future__ import annotations
@@ -151,7 +153,9 @@ def parse_documents(text: str, file: str) -> list[Node]:
 
 
 def _without_tab(text: str, error: Any) -> str | None:
-    """The text with spaces for the tabs that ruamel stumbled over and Compose does not: those behind something in their line."""
+    """The text with spaces for the tabs that ruamel stumbled over and Compose does not: those
+    behind something in their line.
+    """
     mark = getattr(error, "problem_mark", None)
     place = len(text) if mark is None else mark.index
     if text[place : place + 1] != "\t" or not text[text.rfind("\n", 0, place) + 1 : place].strip(
@@ -272,6 +276,8 @@ def _sequence(
 
 
 def _end(placed: dict[str, Any], items: list[Node]) -> int:
-    """Where the content of a block collection ends; ruamel's own mark is the start of whatever comes next."""
+    """Where the content of a block collection ends; ruamel's own mark is the start of whatever
+    comes next.
+    """
     start: int = placed["start"]
     return max(start, items[-1].end) if items else start

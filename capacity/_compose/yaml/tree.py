@@ -1,4 +1,6 @@
-"""Dicts and lists that remember where each value stands, while a loader merges and rewrites them."""
+"""Dicts and lists that remember where each value stands, while a loader merges and rewrites
+them.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,8 @@ def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...
     """The value of a node; `!reset` and `!override` leave their paths in `resets`.
 
     Raises:
-        ComposeError: a key that is no text, a key twice, a bad merge, an alias that contains itself.
+        ComposeError: a key that is no text, a key twice, a bad merge, an alias that contains
+            itself.
     """
     found = target(node)
     assert found is not None
@@ -119,7 +122,9 @@ def _is_override(node: Node) -> bool:
 
 
 def remove(model: Any, resets: list[Path], path: Path = ()) -> None:
-    """Remove in place everything that a path of `resets` names; list items are not removed, Compose does not either."""
+    """Remove in place everything that a path of `resets` names; list items are not removed, Compose
+    does not either.
+    """
     if isinstance(model, Map):
         for name in list(model):
             if any(matches((*path, name), pattern) for pattern in resets):

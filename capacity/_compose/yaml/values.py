@@ -1,7 +1,7 @@
 """What a YAML node means to Compose: the scalars of go-yaml v3, merge keys, duplicate keys.
 
-go-yaml v3 reads `yes` and `no` as text, `0777` and `0o777` as octal, `1_000` as a thousand and `22:22` as text, which is
-neither YAML 1.1 nor 1.2.
+go-yaml v3 reads `yes` and `no` as text, `0777` and `0o777` as octal, `1_000` as a thousand and
+`22:22` as text, which is neither YAML 1.1 nor 1.2.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def plain(node: Node | None) -> Any:
     """Dicts, lists and scalars of a node, aliases followed and merge keys applied.
 
     Raises:
-        ComposeError: a key twice in a mapping, a merge of something that is no mapping, an alias that contains itself.
+        ComposeError: a key twice in a mapping, a merge of something that is no mapping, an alias
+            that contains itself.
     """
     return _plain_node(node, ())
 
@@ -97,7 +98,8 @@ def _deeper(node: Mapping | Sequence, above: tuple[int, ...]) -> tuple[int, ...]
 
 
 def entries(node: Mapping) -> dict[Any, tuple[Node, Node]]:
-    """Key and value nodes of a mapping by the key's value: own keys first, then what merge keys bring.
+    """Key and value nodes of a mapping by the key's value: own keys first, then what merge keys
+    bring.
 
     Raises:
         ComposeError: a key twice in a mapping, or a merge of something that is no mapping.

@@ -1,4 +1,6 @@
-"""Apply a plan: check it, change service by service, watch, take back what went wrong. Everything is in the journal first."""
+"""Apply a plan: check it, change service by service, watch, take back what went wrong. Everything
+is in the journal first.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Preview:
-    """What one step would send: the Engine's update bodies by container, and the compose files before and after."""
+    """What one step would send: the Engine's update bodies by container, and the compose files
+    before and after.
+    """
 
     step: Step
     bodies: dict[str, dict[str, Any]]
@@ -50,7 +54,8 @@ class Preview:
 def choose(
     plan: Plan, settings: Settings, now: datetime, services: str = "*", *, unattended: bool = False
 ) -> tuple[list[PlannedChange], list[Refusal]]:
-    """The changes of the services that a glob names, and those that wait: after a failure, or for a person.
+    """The changes of the services that a glob names, and those that wait: after a failure, or for a
+    person.
 
     Raises:
         ChangeRefused: the plan's time is over, or unattended mode is off.
@@ -97,7 +102,8 @@ def dry_run(
     peaks: Peaks | None = None,
     clock: Clock = utc_now,
 ) -> tuple[list[Preview], list[Refusal]]:
-    """Exactly what `apply_plan` would send and write now, and what it would refuse. Nothing is touched.
+    """Exactly what `apply_plan` would send and write now, and what it would refuse. Nothing is
+    touched.
 
     Raises:
         ChangeRefused: the plan's time is over.
@@ -159,7 +165,8 @@ def apply_plan(
         why: what the journal says about the occasion.
 
     Raises:
-        ChangeRefused: the plan's time is over, no maintenance window is open, or unattended mode is off.
+        ChangeRefused: the plan's time is over, no maintenance window is open, or unattended mode is
+            off.
         Locked: somebody else applies a plan.
         ApplyFailed: the run stopped half way; the message says how to go on or back.
         EngineError: no Engine answers.

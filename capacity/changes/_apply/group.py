@@ -1,4 +1,6 @@
-"""The steps of a run in their groups: each step done, each group watched, what goes wrong taken back."""
+"""The steps of a run in their groups: each step done, each group watched, what goes wrong taken
+back.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ __all__ = ["Result", "Work", "carry_out", "stopped", "stopped_by"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: `finished`, or `failed` when some step was; every change is in one of the two lists."""
+    """How a run ended: `finished`, or `failed` when some step was; every change is in one of the
+    two lists.
+    """
 
     run: str
     state: str
@@ -80,7 +84,10 @@ def carry_out(
 
 def stopped(run: str, error: CapacityError) -> ApplyFailed:
     """What to raise when a run cannot go on."""
-    hint = f"When that is mended, `capacity apply --resume --yes` goes on and `capacity rollback {run} --yes` goes back"
+    hint = (
+        "When that is mended, `capacity apply --resume --yes` goes on and `capacity rollback "
+        f"{run} --yes` goes back"
+    )
     return ApplyFailed(f"The run {run} stopped half way: {error.message}", hint)
 
 
@@ -91,7 +98,10 @@ def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[O
     used = measured_ahead(steps, work.engines)
     for position, (step, now) in enumerate(zip(steps, used, strict=True)):
         if position >= left:
-            reason = f"{work.settings.apply.most_per_hour} services an hour are allowed, and they are used up"
+            reason = (
+                f"{work.settings.apply.most_per_hour} services an hour are allowed, and they are "
+                "used up"
+            )
             work.journal.write(
                 Kind.REFUSED,
                 step=step.number,
@@ -168,7 +178,9 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
 
 
 def stopped_by(work: Work, intent: Entry) -> str:
-    """The emergency that stopped a container of a step on purpose meanwhile; empty where none did."""
+    """The emergency that stopped a container of a step on purpose meanwhile; empty where none
+    did.
+    """
     mine = {before["id"] for before in intent.detail["containers"]}
     runs = list_runs(work.journal.folder.parent, skip_damaged=True)
     return next(

@@ -1,4 +1,6 @@
-"""Before a lowering: does what the service uses right now, and used lately, fit under the new limit?"""
+"""Before a lowering: does what the service uses right now, and used lately, fit under the new
+limit?
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def _lowered(step: Step) -> list[PlannedChange]:
 
 
 def memory_now(steps: Iterable[Step], engines: Mapping[str, Engine]) -> dict[str, int]:
-    """Container id -> working set in bytes, of every running container whose memory is to be lowered.
+    """Container id -> working set in bytes, of every running container whose memory is to be
+    lowered.
 
     All at once, because the Engine answers only at its next measurement, up to a second later.
 
@@ -52,7 +55,8 @@ def memory_now(steps: Iterable[Step], engines: Mapping[str, Engine]) -> dict[str
 
 
 def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator[dict[str, int]]:
-    """`memory_now` for one step after the other, taken a few steps ahead while others are being carried out.
+    """`memory_now` for one step after the other, taken a few steps ahead while others are being
+    carried out.
 
     Raises:
         EngineError: no answer.
@@ -79,7 +83,8 @@ def _memory(place: tuple[Engine, str]) -> int | None:
 def check_lowering(
     step: Step, used: Mapping[str, int], margin: float, peaks: Peaks | None = None
 ) -> None:
-    """Refuse to set a memory limit at or below what is used: cgroup v1 answers 500, v2 kills the service.
+    """Refuse to set a memory limit at or below what is used: cgroup v1 answers 500, v2 kills the
+    service.
 
     Args:
         step: its containers and changes.
@@ -96,7 +101,8 @@ def check_lowering(
         recent = max(now, (peaks(step.service) if peaks else None) or 0)
         if recent * (1 + margin) > change.after:
             raise ChangeRefused(
-                f"{change.label}: {format_memory(change.after)} is too low: it uses {format_memory(now)} now and "
+                f"{change.label}: {format_memory(change.after)} is too low: it uses "
+                f"{format_memory(now)} now and "
                 f"{format_memory(recent)} at its recent peak, and {margin:.0%} must stay free",
                 "Raise the limit in the plan, or make a new plan",
             )

@@ -1,4 +1,6 @@
-"""From a plan and what runs to the steps of a run; what must not be applied now is refused with its reason."""
+"""From a plan and what runs to the steps of a run; what must not be applied now is refused with its
+reason.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to one service at once: its changes of one order, its containers, its compose project."""
+    """What is done to one service at once: its changes of one order, its containers, its compose
+    project.
+    """
 
     number: int
     service: str
@@ -85,7 +89,8 @@ def make_steps(
         inventory: what runs now.
         projects: what the compose files declare, from `declarations`.
         plan: with the hashes of the files it was made for.
-        rules: whether containers may be replaced, and changed although their compose file cannot be read here.
+        rules: whether containers may be replaced, and changed although their compose file cannot be
+            read here.
     """
     groups: dict[tuple[int, str, str, Mode], list[PlannedChange]] = {}
     refused: list[Refusal] = []
@@ -128,7 +133,8 @@ def make_steps(
 def canary_groups(steps: list[Step], canary: int) -> list[list[Step]]:
     """The steps in the groups that are watched one after the other: the canaries, then the rest.
 
-    Canaries are services; where there is only one, they are its first replicas, and its file waits for the rest.
+    Canaries are services; where there is only one, they are its first replicas, and its file waits
+    for the rest.
     """
     services = sorted({(step.service, step.host.name) for step in steps})
     if not canary or not steps:
@@ -170,7 +176,10 @@ def _not_now(
         )
     hosts = {container.host for container in found}
     if len(hosts) > 1 and change.host:
-        return f"it runs on {', '.join(sorted(hosts))}, and the plan's host {change.host} is none of them"
+        return (
+            f"it runs on {', '.join(sorted(hosts))}, and the plan's host {change.host} is none of "
+            "them"
+        )
     reason = _differs_live(change, found) or _too_much(
         change, [inventory.host(name) for name in hosts]
     )
@@ -257,7 +266,10 @@ def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> 
     if change.what in {What.CPU_RESERVATION, What.HEALTH_CHECK} and not equal(
         change.what, value, change.before
     ):
-        return f"the plan was made for {show_value(change.what, change.before)}, the file says {show_value(change.what, value)}"
+        return (
+            f"the plan was made for {show_value(change.what, change.before)}, the file says "
+            f"{show_value(change.what, value)}"
+        )
     return ""
 
 

@@ -1,4 +1,6 @@
-"""The recent peak of a service's memory, asked of the metrics server just before a limit is lowered."""
+"""The recent peak of a service's memory, asked of the metrics server just before a limit is
+lowered.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,12 @@ _DAY = 86_400
 
 
 def peaks_from(settings: Settings) -> Peaks | None:
-    """The highest working set of the last day by service, in bytes; None where the settings name no server.
+    """The highest working set of the last day by service, in bytes; None where the settings name no
+    server.
 
     Raises:
-        SourceError: the server does not answer: a limit is not lowered blindly when there is somebody to ask.
+        SourceError: the server does not answer: a limit is not lowered blindly when there is
+            somebody to ask.
     """
     if settings.prometheus.url is None:
         return None

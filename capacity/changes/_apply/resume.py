@@ -1,4 +1,6 @@
-"""Go on with a run that a crash, a full disk or a lost Engine interrupted; or say what that would do."""
+"""Go on with a run that a crash, a full disk or a lost Engine interrupted; or say what that would
+do.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def resume(
 
 @dataclass(frozen=True)
 class Ahead:
-    """One thing that going on with a run would do: `state` is would-finish, would-take-back, would-apply or refused."""
+    """One thing that going on with a run would do: `state` is would-finish, would-take-back,
+    would-apply or refused.
+    """
 
     service: str
     host: str
@@ -161,7 +165,9 @@ def _left(
     settings: Settings,
     clock: Clock,
 ) -> tuple[list[Step], list[Refusal]]:
-    """The steps that were not begun, the rest of one that a canary began, and what is refused by now."""
+    """The steps that were not begun, the rest of one that a canary began, and what is refused by
+    now.
+    """
     begun = [
         (entry.service, change["what"])
         for entry in entries

@@ -1,4 +1,6 @@
-"""One step: file and containers changed together, each move in the journal before and after, or both left as they were."""
+"""One step: file and containers changed together, each move in the journal before and after, or
+both left as they were.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ __all__ = ["Outcome", "perform", "redo", "refuse_pending", "seen_of"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step ended: `done`, `failed` (and undone) or `refused` (nothing touched); `entry` is its intent."""
+    """How a step ended: `done`, `failed` (and undone) or `refused` (nothing touched); `entry` is
+    its intent.
+    """
 
     step: int
     service: str
@@ -79,7 +83,8 @@ def _fresh(step: Step, engine: Engine) -> list[Container]:
     """The containers as they are at this very moment.
 
     Raises:
-        ChangeRefused: somebody changed them since the plan was checked, or new ones would bring more than the plan along.
+        ChangeRefused: somebody changed them since the plan was checked, or new ones would bring
+            more than the plan along.
         ContainerGone: one does not exist any more.
     """
     fresh = [inspect(engine, container.id, container.name) for container in step.containers]
@@ -118,7 +123,10 @@ def refuse_pending(step: Step, engine: Engine) -> None:
     for container in step.containers:
         apart = pending(engine, container, service)
         if apart:
-            said = f"{container.name} was made before its compose files were edited ({', '.join(apart)}), and that would come along"
+            said = (
+                f"{container.name} was made before its compose files were edited "
+                f"({', '.join(apart)}), and that would come along"
+            )
             raise ChangeRefused(
                 said, "Bring the edit up first with docker compose up -d, or take it out"
             )
@@ -194,7 +202,8 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
 
 
 def _hold(intent: Entry, engine: Engine) -> None:
-    """What was in force and is not what the step changes stays in force, whatever the files say of it.
+    """What was in force and is not what the step changes stays in force, whatever the files say of
+    it.
 
     Raises:
         EngineError: refused, or no answer.
@@ -240,7 +249,9 @@ def _write_files(intent: Entry, journal: Journal) -> None:
 
 
 def _may_be_overridden(intent: Entry, journal: Journal) -> bool:
-    """Whether another file may have the last word; in a project of one file the edit itself has proved what it means."""
+    """Whether another file may have the last word; in a project of one file the edit itself has
+    proved what it means.
+    """
     texts = [journal.kept(file["after"]) for file in intent.detail["files"]]
     return bool(texts) and (
         len(intent.detail["project"]["files"]) > 1

@@ -1,4 +1,6 @@
-"""Which changes a scheduled run may apply by itself; a week with a failed verification turns it off."""
+"""Which changes a scheduled run may apply by itself; a week with a failed verification turns it
+off.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _WEEK = timedelta(days=7)
 
 
 def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) -> None:
-    """Refuse to work without a person when the settings do not allow it, or when a change went wrong in the last week.
+    """Refuse to work without a person when the settings do not allow it, or when a change went
+    wrong in the last week.
 
     Raises:
         ChangeRefused: with the reason.
@@ -36,7 +39,8 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
         )
         if bad is not None:
             raise ChangeRefused(
-                f"Unattended mode is off until {bad.time + _WEEK:%Y-%m-%d %H:%M} UTC: the change of {bad.service} in run {run} "
+                f"Unattended mode is off until {bad.time + _WEEK:%Y-%m-%d %H:%M} UTC: the change "
+                f"of {bad.service} in run {run} "
                 f"did not hold ({bad.detail.get('reason')})",
                 "Look at that service; a person can apply the plan with --yes",
             )
@@ -73,7 +77,10 @@ def _waits(change: PlannedChange, plan: Plan, rules: UnattendedSettings) -> str:
     if isinstance(change.before, (int, float)) and isinstance(change.after, (int, float)):
         share = abs(change.after - change.before) / change.before
         if share > rules.largest:
-            return f"waits for a person: it changes the limit by {share:.0%}, more than {rules.largest:.0%}"
+            return (
+                f"waits for a person: it changes the limit by {share:.0%}, more than "
+                f"{rules.largest:.0%}"
+            )
     confidence = change.evidence.get("confidence", 0.0)
     if confidence < rules.confidence:
         return (

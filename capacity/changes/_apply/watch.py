@@ -1,4 +1,6 @@
-"""After a change: watch the service for the time of observation, and name the first thing that went wrong."""
+"""After a change: watch the service for the time of observation, and name the first thing that went
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _UP = frozenset({"running", "restarting"})
 _ENDLESS = ("always", "unless-stopped")
 MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
 OUTLIVE_AT_MOST = 300.0
-"""Seconds beyond the observation that a container in a restart loop may need to outlive its last life."""
+"""Seconds beyond the observation that a container in a restart loop may need to outlive its last
+life.
+"""
 _OUTLIVED = 1.5  # times its last life
 _EVENTS = 900.0  # seconds; what died longer ago is no loop that an observation could wait for
 _PERIOD = 0.1  # seconds, of the kernel's CPU accounting
@@ -46,7 +50,8 @@ _FEWEST_PERIODS = 20  # less is no evidence of throttling
 class Watched:
     """A changed service under observation: its containers and their CPU periods when it began.
 
-    `lives` has the seconds from start to death of those replicas that had died before the change and were started again.
+    `lives` has the seconds from start to death of those replicas that had died before the change
+    and were started again.
     """
 
     intent: Entry
@@ -63,7 +68,8 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
     Args:
         intent: the step.
         engine: where it runs.
-        target: share of throttled periods that a CPU limit may have where the change itself promises none.
+        target: share of throttled periods that a CPU limit may have where the change itself
+            promises none.
         seconds: how long it will be watched; too short a time tells nothing about throttling.
     """
     containers = tuple(containers_now(intent, engine))
@@ -88,7 +94,9 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
 
 
 def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
-    """Replica -> how long it lived last; a change of the restart policy has a rule of its own for loops."""
+    """Replica -> how long it lived last; a change of the restart policy has a rule of its own for
+    loops.
+    """
     if intent.detail["mode"] != "live" or any(
         change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]
     ):
@@ -103,7 +111,9 @@ def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
 
 
 def _life(seen: Mapping[str, Any]) -> float | None:
-    """How long a container lived that waited for its next try; None where it ran, whose former start the Engine does not tell."""
+    """How long a container lived that waited for its next try; None where it ran, whose former
+    start the Engine does not tell.
+    """
     if seen["state"] != "restarting":
         return None
     return (
@@ -118,9 +128,9 @@ def watch(
 ) -> list[Watched]:
     """Look at all of them until the time is over.
 
-    A container that had died and been started again before the change would die after the observation where that is shorter
-    than its pause and its life: it is watched on until it has lived half as long again as the last time, at most
-    `OUTLIVE_AT_MOST` seconds more.
+    A container that had died and been started again before the change would die after the
+    observation where that is shorter than its pause and its life: it is watched on until it has
+    lived half as long again as the last time, at most `OUTLIVE_AT_MOST` seconds more.
 
     Args:
         watched: from `begin`.
@@ -181,7 +191,9 @@ def watch(
 
 
 def _outlived(watched: Watched, ahead: Mapping[str, float]) -> bool:
-    """Whether every container that had died before the change has lived longer since than the last time."""
+    """Whether every container that had died before the change has lived longer since than the last
+    time.
+    """
     now = time.time() + ahead[watched.intent.host]
     for container in watched.containers:
         life = watched.lives.get(container.replica)
@@ -244,7 +256,9 @@ def _same(watched: Watched) -> list[Container]:
 
 
 def _unmet(container: Container, engine: Engine) -> str:
-    """What a container that ended needs and does not have, by the labels that Compose puts on it; empty where that is unknown."""
+    """What a container that ended needs and does not have, by the labels that Compose puts on it;
+    empty where that is unknown.
+    """
     needed = {
         part.partition(":")[0]
         for part in container.labels.get(f"{_COMPOSE}depends_on", "").split(",")
@@ -323,7 +337,9 @@ def _sick(
 
 
 def _about_restarts(watched: Watched) -> bool:
-    """Whether the change is one of the restart policy, which a container in a loop gets: its last tries are no surprise."""
+    """Whether the change is one of the restart policy, which a container in a loop gets: its last
+    tries are no surprise.
+    """
     return any(change["what"] == What.RESTART_POLICY for change in watched.intent.detail["changes"])
 
 
@@ -357,5 +373,8 @@ def _throttled(watched: Watched) -> str:
         periods = now.periods - start.periods
         share = (now.throttled - start.throttled) / periods if periods >= _FEWEST_PERIODS else 0.0
         if share > watched.promise:
-            return f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were at most {watched.promise:.0%}"
+            return (
+                f"{container.name} was throttled in {share:.0%} of its CPU periods, promised were "
+                f"at most {watched.promise:.0%}"
+            )
     return ""

@@ -25,6 +25,7 @@ def check_window(windows: Iterable[str], now: datetime) -> None:
         raise SettingsError(f"apply.windows: {error}", "Correct it in capacity.toml") from error
     if windows and True not in is_open:
         raise ChangeRefused(
-            f"No maintenance window is open at {now.astimezone(UTC):%a %H:%M} UTC: {', '.join(windows)}",
+            f"No maintenance window is open at {now.astimezone(UTC):%a %H:%M} UTC: "
+            f"{', '.join(windows)}",
             "Wait for the next one",
         )

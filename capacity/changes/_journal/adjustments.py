@@ -1,4 +1,6 @@
-"""What the journal of all runs says about services: held back after a failure, changed lately, their whole history."""
+"""What the journal of all runs says about services: held back after a failure, changed lately,
+their whole history.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Adjustment:
 
 
 def adjustments(folder: Path, service: str = "", *, skip_damaged: bool = False) -> list[Adjustment]:
-    """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as in `list_runs`."""
+    """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as
+    in `list_runs`.
+    """
     return [
         adjustment
         for run, entries in list_runs(folder, skip_damaged=skip_damaged)
@@ -106,7 +110,8 @@ def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict
         until = adjustment.time + timedelta(hours=cooldown_hours)
         if adjustment.outcome == "failed" and until > now:
             held[adjustment.service] = (
-                f"held back until {until:%Y-%m-%d %H:%M} UTC: its {adjustment.what} change of {adjustment.time:%Y-%m-%d} failed"
+                f"held back until {until:%Y-%m-%d %H:%M} UTC: its {adjustment.what} change of "
+                f"{adjustment.time:%Y-%m-%d} failed"
                 + (f" ({adjustment.detail})" if adjustment.detail else "")
             )
     return held

@@ -1,4 +1,6 @@
-"""The journal: one folder a run, with the plan, the files as they were, and lines that are only ever added and always on disk."""
+"""The journal: one folder a run, with the plan, the files as they were, and lines that are only
+ever added and always on disk.
+"""
 
 from __future__ import annotations
 
@@ -108,14 +110,18 @@ class Journal:
             self.handle.flush()
             os.fsync(self.handle.fileno())
         except OSError as error:
-            hint = f"Free the disk, then `capacity apply --resume --yes` or `capacity rollback {self.run} --yes`"
+            hint = (
+                "Free the disk, then `capacity apply --resume --yes` or `capacity rollback "
+                f"{self.run} --yes`"
+            )
             raise JournalLost(
                 f"Cannot write the journal {self.folder}: {error.strerror}", hint
             ) from error
         return entry
 
     def keep(self, content: bytes) -> str:
-        """Put the bytes of a file beside the journal; returns the name to find them by, which is their hash.
+        """Put the bytes of a file beside the journal; returns the name to find them by, which is
+        their hash.
 
         Raises:
             StorageError: they are not safe.
@@ -171,7 +177,8 @@ def owner() -> str:
 
 
 def open_journal(folder: Path, run: str) -> Journal:
-    """Open a run for adding lines, a new one or one to go on with; half a line that a crash left is cut off.
+    """Open a run for adding lines, a new one or one to go on with; half a line that a crash left is
+    cut off.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -230,7 +237,8 @@ def list_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str
 
     Args:
         folder: of the journal.
-        skip_damaged: leave a damaged one out with a warning, where the others must stay usable whatever has become of it.
+        skip_damaged: leave a damaged one out with a warning, where the others must stay usable
+            whatever has become of it.
 
     Raises:
         InputError: a damaged one.
@@ -254,7 +262,9 @@ def _left_out(place: Path, why: str) -> None:
 
 
 def still_stopped(entries: Iterable[Entry]) -> list[Entry]:
-    """What a run of an emergency stopped, or was about to stop, and has neither started again nor given up."""
+    """What a run of an emergency stopped, or was about to stop, and has neither started again nor
+    given up.
+    """
     stopping: dict[int | None, Entry] = {}
     for entry in entries:
         if entry.kind is Kind.STOPPING:
@@ -265,11 +275,16 @@ def still_stopped(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def way_out(run: str, entries: list[Entry]) -> str:
-    """How people go on with a run that was interrupted; empty where it came to its end, or there is nothing to go on with."""
+    """How people go on with a run that was interrupted; empty where it came to its end, or there is
+    nothing to go on with.
+    """
     if entries[-1].kind is Kind.FINISHED:
         return ""
     if "plan" in entries[0].detail:
-        return f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` takes it back"
+        return (
+            f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` "
+            "takes it back"
+        )
     if any(entry.kind is Kind.INTENT for entry in entries):
         return f"`capacity rollback {run} --yes` takes it back"
     return (

@@ -1,4 +1,6 @@
-"""Everything that the journals hold, one entry a deed: limits changed; containers stopped, started, made, removed, emptied."""
+"""Everything that the journals hold, one entry a deed: limits changed; containers stopped, started,
+made, removed, emptied.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _BEGINS = {
     Kind.CREATING: ("create", (Kind.CREATED,), "created"),
     Kind.REMOVING: ("remove", (Kind.REMOVED,), "removed"),
 }
-"""First line of a deed -> what it is called, the line of its success, and what is said of it then."""
+"""First line of a deed -> what it is called, the line of its success, and what is said of it then.
+"""
 
 _WORSE = (Kind.FAILED, Kind.START_FAILED)
 _FLUSH = "emergency-flush"
@@ -26,12 +29,13 @@ _FLUSH = "emergency-flush"
 def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
     """Every change and every other deed of all runs, the oldest first; of one service, or of all.
 
-    A deed that changes no setting has `before` and `after` None, and says in `what` what was done to its container: stop, start,
-    create, remove, recreate or flush.
+    A deed that changes no setting has `before` and `after` None, and says in `what` what was done
+    to its container: stop, start, create, remove, recreate or flush.
 
     Args:
         folders: of journals; those that are not there are empty.
-        service: `project/service`, or a container's name alone for one outside Compose; empty = all.
+        service: `project/service`, or a container's name alone for one outside Compose; empty =
+            all.
     """
     runs: dict[str, list[Entry]] = {}
     for place in dict.fromkeys(folders):
@@ -52,7 +56,9 @@ def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
 
 
 def _started(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
-    """Host and container -> when it was started last; an undo, a restart and another run may all be what brought it back."""
+    """Host and container -> when it was started last; an undo, a restart and another run may all be
+    what brought it back.
+    """
     lines = sorted(
         (entry for entry in entries if entry.kind is Kind.STARTED_AGAIN),
         key=lambda entry: entry.time,

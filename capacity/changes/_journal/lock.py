@@ -72,7 +72,9 @@ def _refusal(folder: Path, held: str) -> Locked:
 
 
 def _told(entries: list[Entry], held: str) -> tuple[str, bool]:
-    """What a run is about, and whether it can be taken back; one of a pool ends as a whole, or takes itself back."""
+    """What a run is about, and whether it can be taken back; one of a pool ends as a whole, or
+    takes itself back.
+    """
     started = entries[0].detail
     why = str(started.get("why") or "")
     back = "plan" in started or why == _REVISION

@@ -24,7 +24,8 @@ class Realised:
     Attributes:
         change: as the journal has it.
         resource: which limit.
-        saved: what it freed on all replicas, negative for a raise; None where there was no limit before.
+        saved: what it freed on all replicas, negative for a raise; None where there was no limit
+            before.
         promised: chance of a breach that was promised, None if none was.
         peak: highest use since the change, None without samples.
         breached: whether use reached the new limit.

@@ -24,15 +24,20 @@ _LIFTED = {
 
 
 def update_command(service: str, limits: Mapping[Any, Any]) -> str:
-    """Shell line that sets limits (by `Resource` or `What`; cores, bytes, text) on a service's running containers.
+    """Shell line that sets limits (by `Resource` or `What`; cores, bytes, text) on a service's
+    running containers.
 
-    Memory and memory-swap go together, or the Engine refuses the update; swap is twice the memory, which is what it would be for
-    a container created with that limit. None lifts a limit. What takes a new container is left to Compose.
+    Memory and memory-swap go together, or the Engine refuses the update; swap is twice the memory,
+    which is what it would be for a container created with that limit. None lifts a limit. What
+    takes a new container is left to Compose.
     """
     flags = update_flags(limits)
     if not flags:
         name = quote(ServiceKey.parse(service).service)
-        return f'docker compose up -d --no-deps --scale {name}="$({_listing(service, "-aq")} | wc -l)" {name}'
+        return (
+            f'docker compose up -d --no-deps --scale {name}="$({_listing(service, "-aq")} | wc '
+            f'-l)" {name}'
+        )
     return f"docker update {flags} {containers_of(service)}"
 
 
@@ -80,7 +85,9 @@ def _words(what: What, value: Any) -> str:
 
 
 def containers_of(service: str) -> str:
-    """Shell words that name the containers of a service: a lookup by Compose's labels, or the container's own name."""
+    """Shell words that name the containers of a service: a lookup by Compose's labels, or the
+    container's own name.
+    """
     key = ServiceKey.parse(service)
     if key.project == ServiceKey.STANDALONE:
         return quote(key.service)

@@ -1,4 +1,6 @@
-"""What a plan would do, as files for people: a patch, an override file, a script and its inverse. Nothing is touched."""
+"""What a plan would do, as files for people: a patch, an override file, a script and its inverse.
+Nothing is touched.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange
 def emit_patch(
     plan: Plan, projects: Mapping[str, Declared], root: Path
 ) -> tuple[str, dict[str, str]]:
-    """A unified diff that `git apply` accepts in `root`, and the services that it could not be made for, with the reason.
+    """A unified diff that `git apply` accepts in `root`, and the services that it could not be made
+    for, with the reason.
 
     Args:
         plan: what to change.
@@ -82,7 +85,9 @@ def _project(service: str, projects: Mapping[str, Declared]) -> Declared:
 
 
 def patch_of(path: Path, root: Path, before: str, after: str) -> str:
-    """One file's part of a patch, byte for byte: carriage returns and a missing last line break are kept."""
+    """One file's part of a patch, byte for byte: carriage returns and a missing last line break are
+    kept.
+    """
     if before == after:
         return ""
     name = Path(os.path.relpath(path.resolve(), root.resolve())).as_posix()
@@ -112,7 +117,9 @@ def _quoted(name: str) -> str:
 
 
 def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
-    """The text of an override file for one project, to be named last with `-f`, and what it cannot say, with the reason."""
+    """The text of an override file for one project, to be named last with `-f`, and what it cannot
+    say, with the reason.
+    """
     services: dict[str, Any] = {}
     refused: dict[str, str] = {}
     for service, changes in by_service(plan.changes).items():
@@ -136,7 +143,9 @@ def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
 
 
 def _override(service: Service, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that win over what the service's files say; where those use the service's own keys, so does this."""
+    """The keys that win over what the service's files say; where those use the service's own keys,
+    so does this.
+    """
     own = any(service.where(key) is not None for key in ("mem_limit", "cpus", "pids_limit"))
     deploy = service.where("deploy.resources.limits") is not None
     said: dict[str, Any] = {}
@@ -169,13 +178,15 @@ def _yaml(content: dict[str, Any]) -> str:
     text = io.StringIO()
     yaml.dump(content, text)
     return (
-        "# Limits from a capacity plan; name it last: docker compose -f compose.yaml -f compose.capacity.yaml up -d\n"
-        + text.getvalue()
+        "# Limits from a capacity plan; name it last: docker compose -f compose.yaml -f "
+        "compose.capacity.yaml up -d\n" + text.getvalue()
     )
 
 
 def emit_scripts(plan: Plan) -> dict[str, str]:
-    """File name -> text of bash scripts: `apply.sh` and its inverse `revert.sh`, one pair a host where there are several."""
+    """File name -> text of bash scripts: `apply.sh` and its inverse `revert.sh`, one pair a host
+    where there are several.
+    """
     hosts = sorted({change.host for change in plan.changes})
     scripts = {}
     for host in hosts or [""]:
@@ -194,7 +205,7 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
 _HEAD = """\
 #!/usr/bin/env bash
 # {does} of plan {plan} on the running containers{where}.
-# The compose files are not touched: the next `docker compose up` undoes this unless they are changed as well.
+# The compose files are not touched: the next `docker compose up` undoes this.
 set -eu
 
 update() { # FILTER... -- FLAG...: update every container that the filters find
@@ -217,7 +228,8 @@ def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], valu
             together.setdefault((change.order, change.service), {})[change.what] = value(change)
         else:
             lines.append(
-                f"# by hand: {_comment(change.label)}: {_comment(show_value(change.what, value(change)))}"
+                f"# by hand: {_comment(change.label)}: "
+                f"{_comment(show_value(change.what, value(change)))}"
             )
     updates = [
         f"update {_filters(service)} -- {update_flags(limits)}"

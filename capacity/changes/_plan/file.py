@@ -1,4 +1,6 @@
-"""`plan.yaml`: written with the same bytes for the same plan, read back with the place of whatever is wrong."""
+"""`plan.yaml`: written with the same bytes for the same plan, read back with the place of whatever
+is wrong.
+"""
 
 from __future__ import annotations
 

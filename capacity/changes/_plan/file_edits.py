@@ -1,4 +1,6 @@
-"""The edits of compose files that changes ask for, each in the file where the service's value stands."""
+"""The edits of compose files that changes ask for, each in the file where the service's value
+stands.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def edit_service(
 
 
 def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]]) -> None:
-    """Refuse what the Engine would refuse at the next start, although each value is good by itself."""
+    """Refuse what the Engine would refuse at the next start, although each value is good by
+    itself.
+    """
     to = {what: after for what, _, after in wanted}
     resources = service.resources
 
@@ -93,7 +97,9 @@ def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]
 def _check_awaited(
     declared: Declared, name: str, wanted: Iterable[tuple[What, Value, Value]]
 ) -> None:
-    """Refuse to wait for what is not there, or for what waits for this service itself: Compose would take the file no more."""
+    """Refuse to wait for what is not there, or for what waits for this service itself: Compose
+    would take the file no more.
+    """
     services = declared.project.services if declared.project else {}
     for what, _, after in wanted:
         for other in after if what is What.DEPENDS_ON and isinstance(after, dict) else ():

@@ -1,4 +1,6 @@
-"""A git branch with one commit a service, the evidence in its message. The working tree, dirty or not, is never touched."""
+"""A git branch with one commit a service, the evidence in its message. The working tree, dirty or
+not, is never touched.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ class Branch:
 def commit_plan(
     plan: Plan, projects: Mapping[str, Declared], repository: Path, branch: str = ""
 ) -> Branch:
-    """Commit the edits of the compose files on a new branch off HEAD. Nothing is pushed, nothing is checked out.
+    """Commit the edits of the compose files on a new branch off HEAD. Nothing is pushed, nothing is
+    checked out.
 
     Args:
         plan: what to change.
@@ -99,9 +102,8 @@ def _edits(
     project = ServiceKey.parse(service).project
     declared = projects.get(project)
     if declared is None or declared.project is None:
-        raise InputError(
-            f"{service}: {declared.missing if declared else 'no compose file of its project was named'}"
-        )
+        missing = declared.missing if declared else "no compose file of its project was named"
+        raise InputError(f"{service}: {missing}")
     origins = {
         Path(origin.file)
         for member in declared.project.services.values()
@@ -148,7 +150,8 @@ def _stage(root: Path, path: Path, text: str, index: dict[str, str]) -> None:
 def _message(plan: Plan, service: str, changes: list[PlannedChange]) -> str:
     """What a reviewer needs: what, why, on which evidence, at which risk, and how to go back."""
     said = [
-        f"{change.what} {show_value(change.what, change.before)} -> {show_value(change.what, change.after)}"
+        f"{change.what} {show_value(change.what, change.before)} -> "
+        f"{show_value(change.what, change.after)}"
         for change in changes
     ]
     lines = [f"{service}: {', '.join(said)}", ""]

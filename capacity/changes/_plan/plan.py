@@ -1,4 +1,6 @@
-"""The plan of a run: what to change, from what to what, why, at which risk and how to go back. Same inputs, same bytes."""
+"""The plan of a run: what to change, from what to what, why, at which risk and how to go back. Same
+inputs, same bytes.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,8 @@ class PlannedChange(_Part):
     why: str = Field("", description="The reason as a sentence")
     risk: Risk = Field(
         "medium",
-        description="What can happen if it is wrong: nothing, slowness, a stopped or replaced container",
+        description="What can happen if it is wrong: nothing, slowness, a stopped or replaced "
+        "container",
     )
     order: int = Field(
         0,
@@ -94,7 +97,9 @@ class PlannedChange(_Part):
 
     @property
     def key(self) -> tuple[str, str, What, int]:
-        """What stands only once in a plan: a service has one memory limit, and each of its ports moves once."""
+        """What stands only once in a plan: a service has one memory limit, and each of its ports
+        moves once.
+        """
         port = (
             self.before
             if self.what is What.HOST_PORT and isinstance(self.before, (int, float))
@@ -214,7 +219,9 @@ def _risk(what: What, before: Value, after: Value) -> Risk:
 
 
 def _order(what: What, before: Value, after: Value) -> int:
-    """Raises first, so nothing is squeezed between its neighbours' old and its own new limit; replacements last."""
+    """Raises first, so nothing is squeezed between its neighbours' old and its own new limit;
+    replacements last.
+    """
     if what in RECREATING:
         return 3
     return 1 if is_raise(what, before, after) else 2

@@ -1,4 +1,6 @@
-"""The containers of a step as they are now, by their ids, or by their service where they were replaced."""
+"""The containers of a step as they are now, by their ids, or by their service where they were
+replaced.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""New containers for a service through Compose itself: what the Engine cannot change live comes from the edited file."""
+"""New containers for a service through Compose itself: what the Engine cannot change live comes
+from the edited file.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ _COMPOSE = "com.docker.compose."
 
 
 def compose_program() -> list[str]:
-    """The words that start Compose v2: `docker compose` where the plugin is there, else `docker-compose`.
+    """The words that start Compose v2: `docker compose` where the plugin is there, else
+    `docker-compose`.
 
     Raises:
         InputError: neither is there.
     """
     docker = shutil.which("docker")
     if docker:
-        asked = subprocess.run(
+        asked = subprocess.run(  # noqa: S603 - found by name
             [docker, "compose", "version"], capture_output=True, check=False, timeout=60
         )
         if asked.returncode == 0:
@@ -52,7 +55,8 @@ def _up_words(
 ) -> list[str]:
     """The words after the program that bring a service in line with its files, and nothing else.
 
-    Without a number Compose would go back to that of the files, or to one: `--scale` leaves no trace there.
+    Without a number Compose would go back to that of the files, or to one: `--scale` leaves no
+    trace there.
     """
     service = ServiceKey.parse(intent.service).service
     number = ["--scale", f"{service}={replicas}"] if replicas else []
@@ -71,10 +75,12 @@ def _project_words(intent: Entry) -> list[str]:
 def recreate(
     intent: Entry, engine: Engine, *, replicas: int | None, force: bool = False, start: bool = True
 ) -> None:
-    """Have Compose replace the containers of a step's service where they differ from the files, or all of them.
+    """Have Compose replace the containers of a step's service where they differ from the files, or
+    all of them.
 
-    What the service needs is left alone. Where Compose would find it in line with the files it is told of it all the same, or
-    the new container would lack the label of what it needs, and differ by that from what the next `up` makes.
+    What the service needs is left alone. Where Compose would find it in line with the files it is
+    told of it all the same, or the new container would lack the label of what it needs, and differ
+    by that from what the next `up` makes.
 
     Args:
         intent: the step.
@@ -104,7 +110,9 @@ def recreate(
 def _needs_are_in_line(
     intent: Entry, engine: Engine, program: list[str], environment: dict[str, str]
 ) -> bool:
-    """Whether all that a service needs runs, well and as its files say: then Compose leaves it alone."""
+    """Whether all that a service needs runs, well and as its files say: then Compose leaves it
+    alone.
+    """
     project = intent.detail["project"]
     declared = load_declared(
         project["name"], project["files"], project["folder"], project.get("env_files", [])

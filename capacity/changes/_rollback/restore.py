@@ -1,4 +1,6 @@
-"""New containers as the old ones were: limits that only the Engine knew, what did not run, and what nobody can bring back."""
+"""New containers as the old ones were: limits that only the Engine knew, what did not run, and what
+nobody can bring back.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _MEMORY = (What.MEMORY, What.MEMORY_SWAP)
 
 
 def hold_limits(intent: Entry, engine: Engine, but: Collection[What] = ()) -> list[str]:
-    """Put limits in force again that a step's containers had before Compose made new ones from the files.
+    """Put limits in force again that a step's containers had before Compose made new ones from the
+    files.
 
     Args:
         intent: the step.
@@ -81,9 +84,11 @@ def _pairs(intent: Entry, engine: Engine) -> list[tuple[Container, Mapping[str, 
 
 
 def pending(engine: Engine, container: Container, service: Service) -> list[str]:
-    """What the compose files say otherwise than a container was made: a new container would bring it along.
+    """What the compose files say otherwise than a container was made: a new container would bring
+    it along.
 
-    Looked at are image, command, entrypoint, user, working folder and environment; limits can change on a container that runs.
+    Looked at are image, command, entrypoint, user, working folder and environment; limits can
+    change on a container that runs.
 
     Raises:
         EngineError: no answer.

@@ -43,7 +43,9 @@ _DEEDS = {
 
 @dataclass(frozen=True)
 class Back:
-    """One thing of a step that a rollback would bring back: `now` by the journal, `former` what it would be again."""
+    """One thing of a step that a rollback would bring back: `now` by the journal, `former` what it
+    would be again.
+    """
 
     step: int
     service: str
@@ -102,8 +104,9 @@ def rollback(
 ) -> list[Outcome]:
     """Bring files and containers back to what they were before a run, finished or not.
 
-    A limit where there was none is lifted on the running container: it then has all of the host, as before, and the Engine
-    shows a very large number, or all cores. `exact` makes a new container of it instead, with nothing set at all.
+    A limit where there was none is lifted on the running container: it then has all of the host, as
+    before, and the Engine shows a very large number, or all cores. `exact` makes a new container of
+    it instead, with nothing set at all.
 
     Args:
         run: its name or the beginning of it.
@@ -114,8 +117,8 @@ def rollback(
         folder: where the run's journal is; default that of the settings.
 
     Returns:
-        One outcome a step: `undone`, with what the Engine shows otherwise than before, or `failed` with what could not be
-        brought back.
+        One outcome a step: `undone`, with what the Engine shows otherwise than before, or `failed`
+        with what could not be brought back.
 
     Raises:
         InputError: no such run, or none of its services fits.
@@ -143,7 +146,8 @@ def take_back(
     progress: Progress | None = None,
     why: str = "",
 ) -> list[Outcome]:
-    """The same for a run whose journal is open, by whoever holds the lock; it ends here unless others are half done.
+    """The same for a run whose journal is open, by whoever holds the lock; it ends here unless
+    others are half done.
 
     Args:
         journal: of the run.
@@ -183,7 +187,9 @@ def take_back(
 
 
 def _half_done(entries: list[Entry], services: str) -> bool:
-    """Whether steps of other services were interrupted: their run must stay open, or nobody would look at them again."""
+    """Whether steps of other services were interrupted: their run must stay open, or nobody would
+    look at them again.
+    """
     settled = {
         entry.step for entry in entries if entry.kind in {Kind.DONE, Kind.VERIFIED, Kind.UNDONE}
     }
@@ -223,7 +229,9 @@ def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
 
 
 def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
-    """Runs are taken back in the order opposite to that in which they came, or the former values would be mixed up."""
+    """Runs are taken back in the order opposite to that in which they came, or the former values
+    would be mixed up.
+    """
     mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
     runs: dict[str, list[Entry]] = {}
     for name, entries in (
@@ -259,7 +267,9 @@ def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> No
 
 
 def _touched(intent: Entry) -> set[str]:
-    """What a step changed of its service; a step without single changes went to a revision, which is all of it."""
+    """What a step changed of its service; a step without single changes went to a revision, which
+    is all of it.
+    """
     return {str(change["what"]) for change in intent.detail["changes"]} or {_WHOLE}
 
 

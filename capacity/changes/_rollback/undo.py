@@ -1,4 +1,6 @@
-"""Take a step back: the file without the edit, the containers with their former limits, whatever happened in between."""
+"""Take a step back: the file without the edit, the containers with their former limits, whatever
+happened in between.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,11 @@ def undo(
         intent: the step's first line.
         engine: where it runs.
         journal: of the run.
-        exact: where a limit has to be lifted altogether, make a new container instead of lifting it on the old one; where a
-            container uses more than its former memory limit, stop it for the change.
-        again: start what ran and would have been tried again by its former restart policy, and has ended since the step.
+        exact: where a limit has to be lifted altogether, make a new container instead of lifting it
+            on the old one; where a container uses more than its former memory limit, stop it for
+            the change.
+        again: start what ran and would have been tried again by its former restart policy, and has
+            ended since the step.
 
     Returns:
         What could not be brought back, one sentence each; empty when all is as before.
@@ -153,7 +157,9 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
 
 
 def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
-    """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody else, removed them."""
+    """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody
+    else, removed them.
+    """
     if intent.detail["mode"] == "stop":
         ended = any(
             entry.step == intent.step and entry.kind in {Kind.DONE, Kind.FAILED}
@@ -173,7 +179,9 @@ def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
 
 
 def _made_again(intent: Entry, engine: Engine) -> list[str]:
-    """New containers as the former ones were; what the files say otherwise than those were made cannot be brought back."""
+    """New containers as the former ones were; what the files say otherwise than those were made
+    cannot be brought back.
+    """
     was = intent.detail["containers"]
     left = []
     if _replaced(intent, engine):
@@ -184,7 +192,8 @@ def _made_again(intent: Entry, engine: Engine) -> list[str]:
             start=any(before["seen"]["state"] not in IDLE for before in was),
         )
         left = [
-            f"{before['name']} was made before the compose files were edited, and is as they say now: {', '.join(before['pending'])}"
+            f"{before['name']} was made before the compose files were edited, and is as they say "
+            f"now: {', '.join(before['pending'])}"
             for before in was
             if before.get("pending")
         ]
@@ -194,7 +203,9 @@ def _made_again(intent: Entry, engine: Engine) -> list[str]:
 
 
 def _replaced(intent: Entry, engine: Engine) -> bool:
-    """Whether the containers of the step are not there any more as they were, or others beside them."""
+    """Whether the containers of the step are not there any more as they were, or others beside
+    them.
+    """
     try:
         now = [inspect(engine, before["id"]) for before in intent.detail["containers"]]
     except ContainerGone:
@@ -208,13 +219,17 @@ def _replaced(intent: Entry, engine: Engine) -> bool:
 
 
 def _number(intent: Entry, engine: Engine) -> int:
-    """How many containers the service is to have: as many as now, unless the step itself may have made them more or fewer."""
+    """How many containers the service is to have: as many as now, unless the step itself may have
+    made them more or fewer.
+    """
     before = len(intent.detail["containers"])
     return len(of_service(intent, engine)) or before if intent.detail["changes"] else before
 
 
 def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
-    """Remove what a step made where there was nothing; what somebody else made there since stays, and is said."""
+    """Remove what a step made where there was nothing; what somebody else made there since stays,
+    and is said.
+    """
     lines = [entry for entry in journal.entries() if entry.step == intent.step]
     made = {line.detail["id"] for line in lines if line.kind is Kind.CREATED}
     whole = not any(
@@ -241,7 +256,9 @@ def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
 
 
 def lifted(intent: Entry, engine: Engine) -> list[str]:
-    """What the Engine shows where nothing was before a step that has been undone: it takes no "none" for some limits."""
+    """What the Engine shows where nothing was before a step that has been undone: it takes no
+    "none" for some limits.
+    """
     if intent.detail["mode"] != "live":
         return []
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
@@ -259,7 +276,8 @@ def lifted(intent: Entry, engine: Engine) -> list[str]:
     except (ChangeRefused, ContainerGone):
         return []
     return [
-        f"{current.name} shows {what} {show_value(what, live_value(current, what))}, which is all of {engine.host.name}, where it was"
+        f"{current.name} shows {what} {show_value(what, live_value(current, what))}, which is all "
+        f"of {engine.host.name}, where it was"
         f" empty: {way}"
         for current in now
         for what in sorted(touched)

@@ -22,9 +22,11 @@ def agents_pooled(
     label: str = "capacity.pool",
     most: Annotated[int, Field(ge=1)] = 1,
 ) -> Iterator[Verdict]:
-    """Services that run one agent's image are one pool: one service with replicas, or all with the label of a pool.
+    """Services that run one agent's image are one pool: one service with replicas, or all with the
+    label of a pool.
 
-    `agents` are globs of service names and images in lower case, `most` is how many may stand alone.
+    `agents` are globs of service names and images in lower case, `most` is how many may stand
+    alone.
     """
     alone: dict[str, list[str]] = defaultdict(list)
     pooled = []

@@ -22,7 +22,9 @@ def cores_balanced(
     idle: Annotated[float, Field(ge=0, lt=1)] = 0.05,
     days: Annotated[float, Field(gt=0)] = 7.0,
 ) -> Iterator[Verdict]:
-    """The cores of each host are about equally busy: standard deviation over mean of their busy shares; an idle host is fine."""
+    """The cores of each host are about equally busy: standard deviation over mean of their busy
+    shares; an idle host is fine.
+    """
     history = facts.history
     if history is None:
         return
@@ -40,11 +42,14 @@ def cores_balanced(
             query=query,
             host=host,
         )
-        if len(cores) < 2:  # noqa: PLR2004 - one core cannot be uneven, none cannot be judged
+        if len(cores) < 2:
             yield unknown(host, f"{len(cores)} cores are measured", evidence)
             continue
         index = float(cores.std(ddof=0) / cores.mean()) if cores.mean() > 0 else 0.0
-        text = f"imbalance {index:.2f}: cores {cores.min():.0%} to {cores.max():.0%} busy, {cores.mean():.0%} on average"
+        text = (
+            f"imbalance {index:.2f}: cores {cores.min():.0%} to {cores.max():.0%} busy, "
+            f"{cores.mean():.0%} on average"
+        )
         shown = Evidence(text, evidence.threshold, evidence.window, query, host=host)
         bad = index > imbalance and float(cores.max()) > idle
         yield (
@@ -62,10 +67,12 @@ def cpu_pinning(
     critical: str | None = None,
     standard: str | None = None,
 ) -> Iterator[Verdict]:
-    """Every service is pinned to cores of its category; on hosts with fewer than four cores nothing is asked.
+    """Every service is pinned to cores of its category; on hosts with fewer than four cores nothing
+    is asked.
 
-    The parameters are the cores of each category, such as `0-3,8`; by default those of the settings' `[placement]`, else a
-    quarter, a quarter and the rest. Types of the settings' `[types]` tell the category.
+    The parameters are the cores of each category, such as `0-3,8`; by default those of the
+    settings' `[placement]`, else a quarter, a quarter and the rest. Types of the settings'
+    `[types]` tell the category.
     """
     own = {"infrastructure": infrastructure, "critical": critical, "standard": standard}
     wanted = {category: cores or facts.cores.get(category) for category, cores in own.items()}
@@ -119,7 +126,9 @@ def _pinned(
 def _allowed(
     facts: Facts, key: str, category: str, wanted: dict[str, str | None]
 ) -> tuple[int, ...] | None:
-    """The cores of a category on the service's host; nothing on a host too small to divide, None where its size is unknown."""
+    """The cores of a category on the service's host; nothing on a host too small to divide, None
+    where its size is unknown.
+    """
     from capacity._common.units import parse_cpuset
     from capacity.sizing._placement import core_ranges
 
@@ -128,7 +137,7 @@ def _allowed(
     cores = _host_cores(facts, key)
     if cores is None:
         return None
-    return core_ranges(cores)[category] if cores >= 4 else ()  # noqa: PLR2004 - a core for each quarter
+    return core_ranges(cores)[category] if cores >= 4 else ()
 
 
 def _host_cores(facts: Facts, key: str) -> int | None:

@@ -31,7 +31,9 @@ def cpu_share(
     percentile: Annotated[float, Field(ge=50, lt=100)] = 95.0,
     least_samples: Annotated[int, Field(ge=1)] = 12,
 ) -> Iterator[Verdict]:
-    """No service uses more than a share of its allocated CPU: its limit, or all cores of its host where it has none."""
+    """No service uses more than a share of its allocated CPU: its limit, or all cores of its host
+    where it has none.
+    """
     history = facts.history
     if history is None:
         return

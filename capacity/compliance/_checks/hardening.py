@@ -1,4 +1,5 @@
-"""What CIS and docker-bench readers expect: privileges, namespaces, mounts, process limits, restarts.
+"""What CIS and docker-bench readers expect: privileges, namespaces, mounts, process limits,
+restarts.
 
 Each is judged by the compose file and by the containers; either one can break the rule.
 """
@@ -163,7 +164,9 @@ def read_only_root(facts: Facts) -> Iterator[Verdict]:
 
 @check("restart-bounded")
 def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> Iterator[Verdict]:
-    """A broken container is not restarted without end: `no`, or `on-failure` with at most so many tries."""
+    """A broken container is not restarted without end: `no`, or `on-failure` with at most so many
+    tries.
+    """
 
     def of_policy(policy: str) -> str:
         name, _, tries = policy.partition(":")

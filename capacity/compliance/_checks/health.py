@@ -75,9 +75,10 @@ def restart_loop(
 ) -> Iterator[Verdict]:
     """No container restarts more often than so many times in so many minutes.
 
-    Three witnesses: Prometheus asked for this very window, the Engine with its count of restarts and its last events, and the
-    hourly counts of history. An hour with few restarts clears a service and one with very many convicts it; in between, hourly
-    counts alone cannot tell.
+    Three witnesses: Prometheus asked for this very window, the Engine with its count of restarts
+        and its last events, and the
+    hourly counts of history. An hour with few restarts clears a service and one with very many
+    convicts it; in between, hourly counts alone cannot tell.
     """
     limit = f"{restarts} restarts in {minutes} min"
     worst = _worst_hours(facts, days)
@@ -158,7 +159,9 @@ def _runs_since(live: Live, at: datetime | None, minutes: int) -> bool:
 
 
 def _lives_shortly(live: Live, minutes: int, count: int) -> bool:
-    """Whether all restarts lie within the window: the Engine waits longer before each of them, up to a minute."""
+    """Whether all restarts lie within the window: the Engine waits longer before each of them, up
+    to a minute.
+    """
     started, created = (
         _moment(live.container.started_at),
         _moment(live.posture.created_at if live.posture else ""),
@@ -217,5 +220,8 @@ def _history(
     elif most > restarts * _MINUTES_AN_HOUR / minutes:
         yield failed(key, f"restarted {most:.0f} times within an hour", evidence)
     else:
-        cause = f"restarted {most:.0f} times within an hour; whether {minutes} minutes held more than {restarts} is not recorded"
+        cause = (
+            f"restarted {most:.0f} times within an hour; whether {minutes} minutes held more than "
+            f"{restarts} is not recorded"
+        )
         yield unknown(key, cause, evidence)

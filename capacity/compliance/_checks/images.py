@@ -11,7 +11,9 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
 @check("image-tag")
 def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterator[Verdict]:
-    """Every image has a tag that does not move, or a digest; an image that is built here needs neither."""
+    """Every image has a tag that does not move, or a digest; an image that is built here needs
+    neither.
+    """
     for key, pair in facts.pairs:
         image = pair.service.image
         if pair.service.model.get("build") is not None:

@@ -29,7 +29,9 @@ def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
 
 @check("memory-limit-live")
 def memory_limit_live(facts: Facts) -> Iterator[Verdict]:
-    """Every running container has a memory limit in force: by the Engine where it was asked, else by history."""
+    """Every running container has a memory limit in force: by the Engine where it was asked, else
+    by history.
+    """
     if facts.inventory is not None:
         yield from _engine(facts)
     elif facts.history is not None:

@@ -1,4 +1,6 @@
-"""Whether those who watch are awake: scrape targets, alert rules, Alertmanager, and an alert that really arrives."""
+"""Whether those who watch are awake: scrape targets, alert rules, Alertmanager, and an alert that
+really arrives.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def _gaps(facts: Facts, answered: float, days: float, known: set[str] | None) ->
 
 @check("alert-rules")
 def alert_rules(facts: Facts, *, least: Annotated[int, Field(ge=1)] = 1) -> Iterator[Verdict]:
-    """Prometheus has alert rules loaded, none of them fails, and it knows an Alertmanager to send to."""
+    """Prometheus has alert rules loaded, none of them fails, and it knows an Alertmanager to send
+    to.
+    """
     monitoring = facts.monitoring
     if monitoring is None or monitoring.alerting is None:
         return

@@ -23,7 +23,9 @@ _SHOWN = 3
 
 
 def is_gateway(facts: Facts, key: str, gateways: Iterable[str]) -> bool:
-    """Whether a service is a gateway: one of the globs fits its name, or the last part of its image's."""
+    """Whether a service is a gateway: one of the globs fits its name, or the last part of its
+    image's.
+    """
     names = {key.partition("/")[2].lower(), *(_plain(image) for image in facts.images(key))}
     return any(fnmatchcase(name, glob) for name in names for glob in gateways)
 
@@ -57,7 +59,9 @@ def _every(facts: Facts, faults: dict[Claim, str], threshold: str, good: str) ->
 
 @check("port-conflicts")
 def port_conflicts(facts: Facts) -> Iterator[Verdict]:
-    """No two services want one port of a host: across running containers, across compose files, and between both."""
+    """No two services want one port of a host: across running containers, across compose files, and
+    between both.
+    """
     faults = {}
     for clash in clashes(facts.claims):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
@@ -81,7 +85,9 @@ def _some(names: list[str]) -> str:
 def port_range(
     facts: Facts, *, first: Port = 10000, last: Port = 10999, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
-    """Published ports lie in the range allocated to the house; gateways keep the well-known ones."""
+    """Published ports lie in the range allocated to the house; gateways keep the well-known
+    ones.
+    """
     if last < first:
         raise ValueError(f"the range ends at {last}, before it begins at {first}")
     faults = {
@@ -108,7 +114,9 @@ def port_reserved(
 
 @check("port-address")
 def port_address(facts: Facts, *, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
-    """Ports are published on a named address of the host, not on all; gateways are there to be reached."""
+    """Ports are published on a named address of the host, not on all; gateways are there to be
+    reached.
+    """
     faults = {
         claim: f"publishes {claim.text} on every address of the host"
         for claim in facts.claims

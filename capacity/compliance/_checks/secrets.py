@@ -1,4 +1,6 @@
-"""Secrets in the environment, where every `docker inspect` shows them. Their values are never kept nor printed."""
+"""Secrets in the environment, where every `docker inspect` shows them. Their values are never kept
+nor printed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _WANTED = "a file under /run/secrets"
 
 @check("environment-secrets")
 def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iterator[Verdict]:
-    """No variable of the environment holds a secret; `harmless` names variables that only look like one."""
+    """No variable of the environment holds a secret; `harmless` names variables that only look like
+    one.
+    """
     for key, pair in facts.pairs:
         yield from _declared(key, pair, harmless)
     for key in [key for key in facts.live if key not in facts.declared]:

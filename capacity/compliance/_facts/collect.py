@@ -33,10 +33,12 @@ _UNREADABLE = (TypeError, ValueError, AttributeError, KeyError, IndexError, Over
 
 
 def find_projects(paths: Iterable[str | Path]) -> list[tuple[Path, ...]]:
-    """The compose projects that paths name, each as its files; a project that several paths name is there once.
+    """The compose projects that paths name, each as its files; a project that several paths name is
+    there once.
 
-    A folder with a compose file is a project, any other folder stands for all projects below it (hidden folders left out). A file
-    stands for itself, unless it has one of Compose's own names: then its override belongs to it.
+    A folder with a compose file is a project, any other folder stands for all projects below it
+    (hidden folders left out). A file stands for itself, unless it has one of Compose's own names:
+    then its override belongs to it.
 
     Raises:
         InputError: a folder without any compose file.
@@ -94,7 +96,8 @@ def with_house(facts: Facts, settings: Settings) -> Facts:
 def from_engines(
     facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10
 ) -> Facts:
-    """The facts with what runs on all Engines of the settings, and what ended there in the last minutes.
+    """The facts with what runs on all Engines of the settings, and what ended there in the last
+    minutes.
 
     Raises:
         EngineError: no Engine answers, or one stops answering.
@@ -208,7 +211,9 @@ def _container(answer: Mapping[str, Any], host: str) -> tuple[Container, Posture
 
 
 def _checked(container: Container) -> Container:
-    """The container if every part is of the kind it should be: a text where a number belongs must not pass a rule."""
+    """The container if every part is of the kind it should be: a text where a number belongs must
+    not pass a rule.
+    """
     return _kinds().validate_json(
         json.dumps(asdict(container)), strict=True
     )  # a ValidationError is a ValueError

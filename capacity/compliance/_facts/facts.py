@@ -1,4 +1,6 @@
-"""Everything that checks look at, each part optional: compose projects, containers, history, what the monitoring answered."""
+"""Everything that checks look at, each part optional: compose projects, containers, history, what
+the monitoring answered.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Declared:
 
 @dataclass(frozen=True)
 class Live:
-    """A container and how it is locked down; `posture` is None when the Engine was not asked for it."""
+    """A container and how it is locked down; `posture` is None when the Engine was not asked for
+    it.
+    """
 
     container: Container
     posture: Posture | None
@@ -51,7 +55,8 @@ class Facts:
     """What is known. An absent part makes the rules that need it not-evaluated.
 
     Attributes:
-        projects: compose projects, taken as running on one host unless the inventory says otherwise.
+        projects: compose projects, taken as running on one host unless the inventory says
+            otherwise.
         inventory: containers of all Engines.
         postures: container id -> how it is locked down.
         history: what Prometheus remembers.
@@ -76,7 +81,9 @@ class Facts:
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, Declared], ...]:
-        """`project/service` and service, sorted; a service that two folders declare under one name is there twice."""
+        """`project/service` and service, sorted; a service that two folders declare under one name
+        is there twice.
+        """
         found = (
             Declared(str(ServiceKey(project.name, name)), service, project)
             for project in self.projects

@@ -1,4 +1,6 @@
-"""The garbage collector's pause while many objects are made that all stay: it would look through them again and again."""
+"""The garbage collector's pause while many objects are made that all stay: it would look through
+them again and again.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ __all__ = ["paused_collection"]
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Collect nothing within the block; measured, that is a fifth of the time for a thousand services."""
+    """Collect nothing within the block; measured, that is a fifth of the time for a thousand
+    services.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,6 @@
-"""How a container is locked down, as the Engine knows it; values of environment variables are judged and forgotten."""
+"""How a container is locked down, as the Engine knows it; values of environment variables are
+judged and forgotten.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 @dataclass(frozen=True, slots=True)
 class Posture:
-    """Switches of one container; `mounts` are the host's paths, `secrets` names of variables that hold one."""
+    """Switches of one container; `mounts` are the host's paths, `secrets` names of variables that
+    hold one.
+    """
 
     privileged: bool
     network_mode: str
@@ -65,7 +69,9 @@ def _secrets(environment: Iterable[str]) -> tuple[str, ...]:
 
 
 def is_docker_socket(path: str) -> bool:
-    """Whether mounting this path of the host gives the Engine away: its socket, or a folder with the socket in it."""
+    """Whether mounting this path of the host gives the Engine away: its socket, or a folder with
+    the socket in it.
+    """
     path = "/" + posixpath.normpath(path).strip("/")
     folder = path.rstrip("/") + "/"
     return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith(

@@ -19,7 +19,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """Alert rules that Prometheus has loaded, those that fail with why, and the Alertmanagers it sends to."""
+    """Alert rules that Prometheus has loaded, those that fail with why, and the Alertmanagers it
+    sends to.
+    """
 
     rules: int
     broken: Mapping[str, str]
@@ -30,7 +32,8 @@ class Alerting:
 class Delivery:
     """What became of a probe alert: `address` is Alertmanager's, `error` why it did not answer.
 
-    `seconds` is how long the alert took to reach the receiver; None when it did not within `waited` seconds, or was not sent.
+    `seconds` is how long the alert took to reach the receiver; None when it did not within `waited`
+    seconds, or was not sent.
     """
 
     address: str

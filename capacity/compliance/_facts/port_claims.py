@@ -1,4 +1,6 @@
-"""Who wants which port of the host, as declared and as running, and which claims cannot both be met."""
+"""Who wants which port of the host, as declared and as running, and which claims cannot both be
+met.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ ANY_HOST = ""
 class Claim:
     """A port of a host that a service wants.
 
-    `first` and `last` are one port, or a range of which the Engine takes any. `running` ones are of containers.
+    `first` and `last` are one port, or a range of which the Engine takes any. `running` ones are of
+    containers.
     """
 
     service: str
@@ -60,14 +63,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Clash:
-    """A claim that cannot be met because of others; without others its own replicas fight for it."""
+    """A claim that cannot be met because of others; without others its own replicas fight for
+    it.
+    """
 
     claim: Claim
     others: tuple[Claim, ...]
 
 
 def claims(facts: Facts) -> tuple[Claim, ...]:
-    """All claims on host ports, declared ones first; a range that maps port by port is one claim a port.
+    """All claims on host ports, declared ones first; a range that maps port by port is one claim a
+    port.
 
     Raises:
         ComposeError: a published port that is none.
@@ -98,7 +104,9 @@ def _declared(facts: Facts) -> Iterator[Claim]:
 
 
 def _ports(text: str, key: str, origin: Origin | None) -> tuple[int, int]:
-    """First and last port of `8080` or `8080-8085`; Compose leaves it to the Engine to refuse anything else."""
+    """First and last port of `8080` or `8080-8085`; Compose leaves it to the Engine to refuse
+    anything else.
+    """
     match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text, re.ASCII)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if not first <= last <= _LARGEST_PORT:
@@ -130,7 +138,8 @@ def _live(facts: Facts) -> Iterator[Claim]:
 
 
 def clashes(wanted: Iterable[Claim]) -> tuple[Clash, ...]:
-    """The claims that cannot all be met, each with those in its way; a service does not stand in its own containers' way.
+    """The claims that cannot all be met, each with those in its way; a service does not stand in
+    its own containers' way.
 
     A range is in trouble only when others hold every port in it.
     """
@@ -167,7 +176,9 @@ def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
 
 
 def _same_thing(claim: Claim, other: Claim) -> bool:
-    """A declared port and the container that has it; or the containers of a service that the Engine already lets run."""
+    """A declared port and the container that has it; or the containers of a service that the Engine
+    already lets run.
+    """
     return claim.service == other.service and (
         claim.running or other.running or claim.target == other.target
     )
@@ -182,7 +193,9 @@ def _alternatives(claim: Claim, other: Claim) -> bool:
 
 @cache
 def overlap(first: str, other: str) -> bool:
-    """Whether two host addresses share an address: empty is all; `::` is taken to include IPv4, as on most systems."""
+    """Whether two host addresses share an address: empty is all; `::` is taken to include IPv4, as
+    on most systems.
+    """
     if first == other or not first or not other:
         return True
     try:

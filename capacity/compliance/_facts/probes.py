@@ -27,7 +27,8 @@ _HINT = "Is it a Prometheus server?"
 def probe_prometheus(
     settings: Settings, *, minutes: int = 10, hours: float = 24
 ) -> tuple[Monitoring, tuple[str, ...]]:
-    """What the metrics server of the settings says of its targets, its rules and of restarts, and notes on what it did not say.
+    """What the metrics server of the settings says of its targets, its rules and of restarts, and
+    notes on what it did not say.
 
     Args:
         settings: with the server's address.
@@ -110,7 +111,8 @@ def _alerting(transport: Transport) -> Alerting:
 
 
 def read_alerting(rules: Any, alertmanagers: Any) -> Alerting:
-    """Alert rules and Alertmanagers from the answers of `/api/v1/rules` and `/api/v1/alertmanagers`.
+    """Alert rules and Alertmanagers from the answers of `/api/v1/rules` and
+    `/api/v1/alertmanagers`.
 
     Raises:
         BadAnswer: they are none.
@@ -136,7 +138,9 @@ def read_alerting(rules: Any, alertmanagers: Any) -> Alerting:
 
 
 def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None:
-    """The worst window of every service; None where the server has no CPU counters of containers."""
+    """The worst window of every service; None where the server has no CPU counters of
+    containers.
+    """
     from capacity.history._prometheus.client import PrometheusSource
     from capacity.history._services import service_of
     from capacity.history._signals import CATALOGUE, render
@@ -189,7 +193,9 @@ def probe_delivery(address: str, receiver: str = "", wait: float = 60.0) -> Deli
 
 
 def send_probe(address: str, lasts: float) -> tuple[str, str]:
-    """Give Alertmanager a probe alert that ends by itself after `lasts` seconds; its token, and what went wrong or nothing."""
+    """Give Alertmanager a probe alert that ends by itself after `lasts` seconds; its token, and
+    what went wrong or nothing.
+    """
     token = secrets.token_hex(8)
     return token, _request(
         "POST", f"{address.rstrip('/')}/api/v2/alerts", _alert(token, timedelta(seconds=lasts))

@@ -1,4 +1,6 @@
-"""A webhook receiver for as long as one probe alert takes: it proves that what Alertmanager is given arrives."""
+"""A webhook receiver for as long as one probe alert takes: it proves that what Alertmanager is
+given arrives.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _LARGEST_BODY = 1 << 20
 
 @dataclass(frozen=True)
 class Receiver:
-    """An open receiver; `token` marks the alert it waits for, `arrived` is set when that one comes."""
+    """An open receiver; `token` marks the alert it waits for, `arrived` is set when that one
+    comes.
+    """
 
     address: str
     token: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -46,7 +50,7 @@ def open_receiver(address: str) -> Iterator[Receiver]:
         WorkError: it cannot be listened at.
     """
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the largest port
+    if not colon or not port.isdigit() or int(port) > 65535:
         raise InputError(f"{address!r} is no address to listen at", "Write it like 127.0.0.1:10498")
     receiver = Receiver(address)
     try:

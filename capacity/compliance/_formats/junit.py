@@ -51,12 +51,14 @@ def _outcome(case: list[Finding]) -> list[str]:
             f"{finding.verdict.message}\n{finding.verdict.evidence.text()}" for finding in case
         )
         return [
-            f'<failure type="{first.rule.severity}" message={_quoted(first.verdict.message)}>{_text(text)}</failure>'
+            (
+                f'<failure type="{first.rule.severity}" '
+                f"message={_quoted(first.verdict.message)}>{_text(text)}</failure>"
+            )
         ]
     if first.waiver is not None and first.status is Status.WAIVED:
-        return [
-            f"<skipped message={_quoted(f'waived until {first.waiver.expires}: {first.waiver.reason}')}/>"
-        ]
+        waived = f"waived until {first.waiver.expires}: {first.waiver.reason}"
+        return [f"<skipped message={_quoted(waived)}/>"]
     if first.status is Status.NOT_EVALUATED:
         return [f"<skipped message={_quoted(f'not evaluated: {first.verdict.message}')}/>"]
     return []

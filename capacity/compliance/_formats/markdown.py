@@ -35,7 +35,8 @@ def as_markdown(report: Report) -> str:
         if waivers:
             lines += [f"Waivers {title}:", ""]
             lines += [
-                f"- {_cell(waiver.rule)} {_cell(waiver.service)}, {_cell(waiver.owner)}, {waiver.expires}: {_cell(waiver.reason)}"
+                f"- {_cell(waiver.rule)} {_cell(waiver.service)}, {_cell(waiver.owner)}, "
+                f"{waiver.expires}: {_cell(waiver.reason)}"
                 for waiver in waivers
             ]
             lines += [""]

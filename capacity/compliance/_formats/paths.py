@@ -1,4 +1,6 @@
-"""Files as a reader of the report finds them: relative to the working directory where they lie below it."""
+"""Files as a reader of the report finds them: relative to the working directory where they lie
+below it.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ _LEVELS = {
 
 
 def as_sarif(report: Report, runbooks: str | None = None) -> str:
-    """Failures are results, waived ones suppressed results, and what could not be evaluated is a note of the run.
+    """Failures are results, waived ones suppressed results, and what could not be evaluated is a
+    note of the run.
 
     Args:
         report: what was found.

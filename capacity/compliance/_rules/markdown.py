@@ -1,4 +1,6 @@
-"""A rule book's Markdown: which heading each machine-readable block stands under, and in which line."""
+"""A rule book's Markdown: which heading each machine-readable block stands under, and in which
+line.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def blocks(text: str, file: str) -> list[Block]:
     """The rule blocks of a rule book.
 
     Raises:
-        InputError: a block without a heading of its own, a misspelt or unclosed one, a rule's heading without a block.
+        InputError: a block without a heading of its own, a misspelt or unclosed one, a rule's
+            heading without a block.
     """
     found: list[Block] = []
     heading, line_of_heading, filled = "", 0, True
@@ -65,7 +68,9 @@ def _refuse_empty(file: str, line: int, heading: str, *, filled: bool) -> None:
 
 
 def _parts(lines: list[str], file: str) -> Iterator[tuple[str, int, str, str]]:
-    """Headings and fenced blocks: kind, line, its words, the block's text. What stands in comments is not there."""
+    """Headings and fenced blocks: kind, line, its words, the block's text. What stands in comments
+    is not there.
+    """
     number = 0
     while number < len(lines):
         line = lines[number]

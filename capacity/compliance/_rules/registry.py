@@ -1,7 +1,9 @@
-"""Which checks there are: those of this house, and others' through the entry-point group `capacity.checks`.
+"""Which checks there are: those of this house, and others' through the entry-point group
+`capacity.checks`.
 
-A check is a function `(facts, *, parameter=default, ...) -> verdicts`. Its keyword parameters, with their annotations and
-defaults, are what a rule may set; `Annotated[float, Field(gt=0, lt=1)]` says what is possible.
+A check is a function `(facts, *, parameter=default, ...) -> verdicts`. Its keyword parameters, with
+their annotations and defaults, are what a rule may set; `Annotated[float, Field(gt=0, lt=1)]` says
+what is possible.
 """
 
 from __future__ import annotations
@@ -101,7 +103,8 @@ def read_parameters(function: Check, values: Mapping[str, Any]) -> dict[str, Any
             f"knows no parameter {unknown[0]!r}, only {', '.join(known) or 'none at all'}"
         )
     try:
-        # JSON's strictness is right for YAML: a list may be a tuple and 1 a float, but "1" is no number and true is none
+        # JSON's strictness is right for YAML: a list may be a tuple and 1 a float, but "1" is no
+        # number and true is none
         model = _model(function).model_validate_json(json.dumps(values), strict=True)
     except (ValidationError, TypeError) as error:
         first = (
@@ -114,7 +117,9 @@ def read_parameters(function: Check, values: Mapping[str, Any]) -> dict[str, Any
 
 
 def _kind(function: Check, name: str) -> Any:
-    """The annotation of one parameter; those of others, such as `facts`, may be there for a type checker alone."""
+    """The annotation of one parameter; those of others, such as `facts`, may be there for a type
+    checker alone.
+    """
     annotation = inspect.signature(function).parameters[name].annotation
     if annotation is inspect.Parameter.empty:
         raise ValueError(f"the parameter {name} has no annotation to check its value against")

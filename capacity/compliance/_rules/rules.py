@@ -39,7 +39,9 @@ _SCOPE = ("services", "except", "labels")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which subjects a rule is about: globs of `project/service` (or of a host's or target's name), and labels."""
+    """Which subjects a rule is about: globs of `project/service` (or of a host's or target's name),
+    and labels.
+    """
 
     services: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
@@ -61,7 +63,9 @@ class Scope:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the house; `run` is its check with its parameters put in, `parameters` what the book says of them."""
+    """One rule of the house; `run` is its check with its parameters put in, `parameters` what the
+    book says of them.
+    """
 
     id: str
     slug: str
@@ -91,7 +95,8 @@ def load_rules(books: Iterable[str | Path] = (HOUSE,)) -> tuple[Rule, ...]:
         books: Markdown files; `house` is the one that comes with the package.
 
     Raises:
-        InputError: unreadable, or not a rule book; the message names file, line, cause and next step.
+        InputError: unreadable, or not a rule book; the message names file, line, cause and next
+            step.
     """
     found: dict[str, Rule] = {}
     for book in books:

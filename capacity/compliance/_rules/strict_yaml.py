@@ -1,4 +1,6 @@
-"""Reading people's YAML strictly: known names only, the right kind of value, file and line in every error."""
+"""Reading people's YAML strictly: known names only, the right kind of value, file and line in every
+error.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
-"""Startup segments told apart from steady state: what a service uses just after a start, until it settles.
+"""Startup segments told apart from steady state: what a service uses just after a start, until it
+settles.
 
-A start is the first sample after a gap of an hour (two steps at least), or the first ever when that long after the first row. Its
-samples are a startup when they lie outside the band of the day that follows and come back into it within three hours; use that
-never comes back is a new level, not a startup. The steady state is learned without startups; peaks keep them, for a limit must
-hold at a start as well.
+A start is the first sample after a gap of an hour (two steps at least), or the first ever when that
+long after the first row. Its samples are a startup when they lie outside the band of the day that
+follows and come back into it within three hours; use that never comes back is a new level, not a
+startup. The steady state is learned without startups; peaks keep them, for a limit must hold at a
+start as well.
 """
 
 from __future__ import annotations

@@ -18,13 +18,15 @@ __all__ = ["change_points", "explain", "leak", "seasons", "slopes", "starts"]
 
 
 def slopes(means: Singles) -> tuple[Floats, Floats]:
-    """Trend of each service over the last four weeks and its standard error, scaled units a day: two (services,).
+    """Trend of each service over the last four weeks and its standard error, scaled units a day:
+    two (services,).
 
-    Ordinary least squares on daily means; the error is widened for the likeness of neighbouring days by (1 + r) / (1 - r), r the
-    lag-one autocorrelation of what the line leaves (Bayley and Hammersley, JRSS Supplement 8, 1946).
+    Ordinary least squares on daily means; the error is widened for the likeness of neighbouring
+    days by (1 + r) / (1 - r), r the lag-one autocorrelation of what the line leaves (Bayley and
+    Hammersley, JRSS Supplement 8, 1946).
     """
     days = min(means.shape[1] // DAY, 28)
-    if days < 3:  # noqa: PLR2004 - a line through two points says nothing
+    if days < 3:
         return np.zeros(len(means)), np.full(len(means), np.inf)
     table = (
         means[:, means.shape[1] - days * DAY :].reshape(len(means), days, DAY).astype(np.float64)
@@ -47,13 +49,15 @@ def slopes(means: Singles) -> tuple[Floats, Floats]:
 
 
 def seasons(level: Floats) -> dict[str, float]:
-    """Strength of the day and the week: share of the variance that the hour of day, then of week, explains, 0 to 1."""
+    """Strength of the day and the week: share of the variance that the hour of day, then of week,
+    explains, 0 to 1.
+    """
     out = {"day": 0.0, "week": 0.0}
     rest = level - np.nanmean(level) if np.isfinite(level).any() else level
     for name, period in (("day", DAY), ("week", WEEK)):
         cycles = len(rest) // period
         total = np.nanvar(rest) if np.isfinite(rest).any() else 0.0
-        if cycles < 2 or not total > 0:  # noqa: PLR2004 - a season needs to come back
+        if cycles < 2 or not total > 0:
             continue
         table = rest[len(rest) - cycles * period :].reshape(cycles, period)
         there = np.isfinite(table)
@@ -67,7 +71,9 @@ def seasons(level: Floats) -> dict[str, float]:
 
 
 def change_points(means: Singles, deepest: int = 3) -> list[int]:
-    """Hours at which the level of one service moved for good, oldest first: binary segmentation with `since_change`."""
+    """Hours at which the level of one service moved for good, oldest first: binary segmentation
+    with `since_change`.
+    """
     found: list[int] = []
     pieces = [(0, len(means))]
     for _ in range(deepest):
@@ -84,11 +90,13 @@ def change_points(means: Singles, deepest: int = 3) -> list[int]:
 def leak(level: Floats) -> dict[str, Any]:
     """Monotone growth with resets at restarts.
 
-    A reset is a fall by half of the history's range from one hour to the next. A leak grows along a line between resets: the
-    line explains most of the variance there, use climbs on most half days and gains a tenth of the level over a segment.
+    A reset is a fall by half of the history's range from one hour to the next. A leak grows along a
+    line between resets: the line explains most of the variance there, use climbs on most half days
+    and gains a tenth of the level over a segment.
 
     Returns:
-        verdict: `leak`, `leak with resets` or `none`; growth: units a day; resets: hours at which use fell.
+        verdict: `leak`, `leak with resets` or `none`; growth: units a day; resets: hours at which
+            use fell.
     """
     where = np.flatnonzero(np.isfinite(level))
     nothing: dict[str, Any] = {"verdict": "none", "growth": 0.0, "resets": []}
@@ -143,8 +151,10 @@ def explain(
 ) -> dict[str, Any]:
     """Everything about one service as plain data, in the unit of its usage.
 
-    Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons, trend (per_day, error),
-    change_points, leak (verdict, growth, resets), starts (count, startups, the longest in hours, their peak).
+    Keys: service, kind, weights (candidate -> mean weight over quantiles, largest first), seasons,
+        trend (per_day, error),
+    change_points, leak (verdict, growth, resets), starts (count, startups, the longest in hours,
+    their peak).
     """
     spread, centre = float(state["spread"][number]), float(state["centre"][number])
     means = state["means"][number]

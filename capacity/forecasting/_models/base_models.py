@@ -1,12 +1,13 @@
 """The candidates: many simple forecasts of the next week, each for all services in one pass.
 
-A candidate gives quantiles on a short table that repeats: one row (a level), 24 rows (a day), 168 rows (a week), and so on;
-`LEADS[name]` says which row each of the 168 lead hours uses. All work on `Scaled` units, services x hours x samples, and
-see nothing after the last hour given.
+A candidate gives quantiles on a short table that repeats: one row (a level), 24 rows (a day), 168
+rows (a week), and so on; `LEADS[name]` says which row each of the 168 lead hours uses. All work on
+`Scaled` units, services x hours x samples, and see nothing after the last hour given.
 
-Sources: profiles and level models are the empirical-quantile baselines of Hong et al., "Probabilistic energy forecasting:
-GEFCom2014" (IJF 32, 2016); the Fourier regression is Hyndman and Athanasopoulos, FPP3, chapter 10; the damped trend Gardner
-and McKenzie (Management Science 31, 1985).
+Sources: profiles and level models are the empirical-quantile baselines of Hong et al.,
+    "Probabilistic energy forecasting:
+GEFCom2014" (IJF 32, 2016); the Fourier regression is Hyndman and Athanasopoulos, FPP3, chapter 10;
+the damped trend Gardner and McKenzie (Management Science 31, 1985).
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ def level(samples: Singles, levels: Floats, days: float) -> Singles:
 
 
 def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
-    """Quantiles of the history whose weight halves every `half_life` days: (services, 1, quantiles).
+    """Quantiles of the history whose weight halves every `half_life` days: (services, 1,
+    quantiles).
 
-    Hours are drawn by the weights, the same for all services: a plain sort then replaces a weighted one.
+    Hours are drawn by the weights, the same for all services: a plain sort then replaces a weighted
+    one.
     """
     hours = samples.shape[1]
     known = 1 - 0.5 ** (hours / DAY / half_life)
@@ -64,7 +67,8 @@ def fading(samples: Singles, levels: Floats, half_life: float) -> Singles:
 def profile(
     samples: Singles, levels: Floats, cycles: int, period: int, around: int, every: int = 1
 ) -> Singles:
-    """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period / every, quantiles).
+    """Quantiles by hour of a cycle over the last `cycles`, neighbours pooled: (services, period /
+    every, quantiles).
 
     With `every` 2 a row stands for two hours, `around` hours on either side of both.
     """
@@ -87,7 +91,9 @@ def profile(
 
 
 def moved_profile(samples: Singles, means: Singles, levels: Floats, days: int) -> Singles:
-    """Hour-of-day profile around yesterday's level; the spread grows with lead: (services, 72, quantiles)."""
+    """Hour-of-day profile around yesterday's level; the spread grows with lead: (services, 72,
+    quantiles).
+    """
     count, hours, width = samples.shape
     days = min(days, hours // DAY - 1)
     daily = _mean(means[:, hours - (days + 1) * DAY :].reshape(count, days + 1, DAY))
@@ -103,7 +109,9 @@ def moved_profile(samples: Singles, means: Singles, levels: Floats, days: int) -
 
 
 def random_walk(means: Singles, levels: Floats) -> Singles:
-    """The last hours' level plus empirical increments over one, two, four and seven days: (services, 4, quantiles)."""
+    """The last hours' level plus empirical increments over one, two, four and seven days:
+    (services, 4, quantiles).
+    """
     hours = means.shape[1]
     last = row_quantiles(means[:, -3:], np.array([0.5], np.float64))
     out = []
@@ -114,7 +122,9 @@ def random_walk(means: Singles, levels: Floats) -> Singles:
 
 
 def line(samples: Singles, means: Singles, levels: Floats) -> Singles:
-    """The seed plan's straight line, least squares on time, with the quantiles of its errors: (services, 28, quantiles)."""
+    """The seed plan's straight line, least squares on time, with the quantiles of its errors:
+    (services, 28, quantiles).
+    """
     hours = means.shape[1]
     time = np.column_stack([np.ones(hours + WEEK), (np.arange(hours + WEEK) - hours) / WEEK])
     return _regression(
@@ -123,7 +133,9 @@ def line(samples: Singles, means: Singles, levels: Floats) -> Singles:
 
 
 def fourier(samples: Singles, means: Singles, levels: Floats) -> Singles:
-    """Day and week Fourier terms with a damped trend, all services in one solve: (services, 168, quantiles)."""
+    """Day and week Fourier terms with a damped trend, all services in one solve: (services, 168,
+    quantiles).
+    """
     hours = means.shape[1]
     time = (np.arange(hours + WEEK) - hours) / WEEK
     ahead = np.arange(1, WEEK + 1) / DAY
@@ -163,16 +175,18 @@ def _regression(
 
 
 def since_change(means: Singles) -> NDArray[np.intp]:
-    """First hour of the present regime of each service, 0 where the history is one regime: (services,).
+    """First hour of the present regime of each service, 0 where the history is one regime:
+    (services,).
 
-    The split whose two sides, each of a day at least, differ most in their mean, by the two-sample statistic: gap squared over
-    the variance left within the sides (binary segmentation; Scott and Knott, Biometrics 30, 1974). Six-hour means are
-    alike from one to the next, so the statistic must be far beyond its usual bounds and the gap two deviations.
+    The split whose two sides, each of a day at least, differ most in their mean, by the two-sample
+    statistic: gap squared over the variance left within the sides (binary segmentation; Scott and
+    Knott, Biometrics 30, 1974). Six-hour means are alike from one to the next, so the statistic
+    must be far beyond its usual bounds and the gap two deviations.
     """
     count, hours = means.shape
     blocks = hours // 6
     start = np.zeros(count, np.intp)
-    if blocks < 12:  # noqa: PLR2004 - three days
+    if blocks < 12:
         return start
     table = _mean(means[:, hours - blocks * 6 :].reshape(count, blocks, 6))
     table = np.clip(table, -3, 3).astype(np.float64)
@@ -181,7 +195,7 @@ def since_change(means: Singles) -> NDArray[np.intp]:
     left_n, left = np.cumsum(there, axis=1), np.cumsum(filled, axis=1)
     square = np.cumsum(filled**2, axis=1)
     right_n, right = left_n[:, -1:] - left_n, left[:, -1:] - left
-    able = (left_n >= 4) & (right_n >= 4)  # noqa: PLR2004 - a day on both sides
+    able = (left_n >= 4) & (right_n >= 4)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = right / right_n - left / left_n
         within = square[:, -1:] - right**2 / right_n - left**2 / left_n
@@ -189,7 +203,7 @@ def since_change(means: Singles) -> NDArray[np.intp]:
         strength = np.where(able, gap**2 * left_n * right_n / (left_n + right_n) / noise, -np.inf)
     best = strength.argmax(axis=1)
     row = np.arange(count)
-    enough = (strength[row, best] > 60) & (gap[row, best] ** 2 > 4 * noise[row, best])  # noqa: PLR2004 - two deviations
+    enough = (strength[row, best] > 60) & (gap[row, best] ** 2 > 4 * noise[row, best])
     return np.where(enough, hours - blocks * 6 + (best + 1) * 6, start).astype(np.intp)
 
 
@@ -233,7 +247,8 @@ LEADS = {name: rows for name, (_, rows, _) in _MAKERS.items()} | {BOOSTED: _WEEK
 
 
 def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, Singles]:
-    """Every candidate's table, those that the history is too short for left out, gaps filled from the whole level.
+    """Every candidate's table, those that the history is too short for left out, gaps filled from
+    the whole level.
 
     Args:
         samples: (services, hours, samples).
@@ -257,12 +272,16 @@ def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, 
 
 
 def rows_of(name: str, table: Singles, hours: int) -> Singles:
-    """A candidate's table on the first lead hours, (services, quantiles, rows), hour h in row h modulo rows."""
+    """A candidate's table on the first lead hours, (services, quantiles, rows), hour h in row h
+    modulo rows.
+    """
     turned = table.transpose(0, 2, 1)
     whole_days = table.shape[1] == 1 or (LEADS[name] is _DAILY and hours % DAY == 0)
     return np.ascontiguousarray(turned if whole_days else turned[:, :, LEADS[name][:hours]])
 
 
 def expand(name: str, table: Singles, every: int = 1) -> Singles:
-    """A candidate's table on every lead hour, or each second, third and so on: (services, 168 / every, quantiles)."""
+    """A candidate's table on every lead hour, or each second, third and so on: (services, 168 /
+    every, quantiles).
+    """
     return table[:, LEADS[name][::every]]

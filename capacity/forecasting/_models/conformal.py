@@ -1,9 +1,11 @@
-"""Conformal calibration: how far past forecasts missed, in units of each service's own uncertainty, pooled over the fleet.
+"""Conformal calibration: how far past forecasts missed, in units of each service's own uncertainty,
+pooled over the fleet.
 
-A quantile is moved by the same quantile of its past scaled misses, so that it would have been right that often (conformalised
-quantile regression: Romano, Patterson and Candes, NeurIPS 2019). One service has a handful of independent past weeks, far too
-few for a 0.99 quantile; misses are therefore pooled, over services of one kind and over the fleet, after division by a scale
-that each service sets itself (locally weighted conformal prediction; Lei et al., JASA 113, 2018).
+A quantile is moved by the same quantile of its past scaled misses, so that it would have been right
+that often (conformalised quantile regression: Romano, Patterson and Candes, NeurIPS 2019). One
+service has a handful of independent past weeks, far too few for a 0.99 quantile; misses are
+therefore pooled, over services of one kind and over the fleet, after division by a scale that each
+service sets itself (locally weighted conformal prediction; Lei et al., JASA 113, 2018).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ _GROUP_SERVICES = 200.0  # the fleet weighs like this many services of the same 
 _OWN_MISSES = 400.0  # the group weighs like this many independent misses of a service's own
 _PRIOR_SERVICES = 10.0  # the prior weighs like this many services of the fleet
 _LEAD_SHARE = 0.5  # how much a lead part is heard against all leads together
-_LEAST_UNIT = 0.01  # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
+# of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
+_LEAST_UNIT = 0.01
 
 
 def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -33,7 +36,8 @@ def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
 def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
     """Kind of each service as an index into `GROUPS`, from its history alone: (services,).
 
-    Idle: varies by less than 2 % of its level. Bursty: deviates by more than its mean, or the 99 % quantile is above four
+    Idle: varies by less than 2 % of its level. Bursty: deviates by more than its mean, or the 99 %
+        quantile is above four
     times the median. Seasonal: the hour of the day explains 30 % of the variance. Steady: the rest.
     """
     level = means.astype(np.float64) * spread[:, None] + centre[:, None]
@@ -60,9 +64,10 @@ def kinds(means: Singles, centre: Floats, spread: Floats) -> NDArray[np.intp]:
 def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats) -> Singles:
     """The unit a service's misses are measured in, by lead hour: (services, 168).
 
-    The root of its own typical past loss (in scaled units, so free of a scale), and a little of the forecast's width at that
-    hour. The loss grows when levels wander from week to week, which a width alone does not see; the root, because quiet
-    services are surprised by larger multiples of their usual loss than busy ones.
+    The root of its own typical past loss (in scaled units, so free of a scale), and a little of the
+    forecast's width at that hour. The loss grows when levels wander from week to week, which a
+    width alone does not see; the root, because quiet services are surprised by larger multiples of
+    their usual loss than busy ones.
 
     Args:
         forecast: (services, 168, quantiles).
@@ -83,10 +88,12 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
 def offsets(
     misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float
 ) -> Singles:
-    """How far to move each quantile, in units of the uncertainty: (services, lead parts, quantiles).
+    """How far to move each quantile, in units of the uncertainty: (services, lead parts,
+    quantiles).
 
     Args:
-        misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN where nothing was seen.
+        misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN
+            where nothing was seen.
         group: (services,) index into `GROUPS`.
         levels: (quantiles,).
         every: lead hours between two that are given.
@@ -104,7 +111,8 @@ def offsets(
             out[:, which, number] = _LEAD_SHARE * there + (1 - _LEAD_SHARE) * pooled
         trust, own = _own(rows, asked, samples_apart)
         out[:, :, number] += (trust * (own - pooled))[:, None]
-    # Past misses say how far to open the fan. Which way levels will move on the whole they cannot say: the median stays.
+    # Past misses say how far to open the fan. Which way levels will move on the whole they cannot
+    # say: the median stays.
     return np.asarray(out * np.minimum(np.abs(levels - 0.5) / 0.4, 1.0), np.float32)
 
 
@@ -118,8 +126,11 @@ def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
 
 
 def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
-    """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the prior: (services,)."""
-    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in the tails.
+    """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the
+    prior: (services,).
+    """
+    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in
+    # the tails.
     prior = 0.04 / (1 - asked) - 0.025 / asked
     there = np.isfinite(rows)
     having = there.any(axis=1)

@@ -1,10 +1,12 @@
-"""One gradient-boosted model for the whole fleet, a candidate where history is long enough to teach and to judge it.
+"""One gradient-boosted model for the whole fleet, a candidate where history is long enough to teach
+and to judge it.
 
-It learns how far the median of a service's next week lies from its hour-of-day profile, given what the other candidates say:
-rows of all services and past weeks are pooled, in units of each service's own width, so a pattern seen on many services (a level
-that falls back after a busy day) helps a service that has not shown it yet (global
-models: Montero-Manso and Hyndman, IJF 37, 2021).
-The spread around its median is the profile's own. Like every candidate it is heard as far as its past losses allow.
+It learns how far the median of a service's next week lies from its hour-of-day profile, given what
+the other candidates say: rows of all services and past weeks are pooled, in units of each service's
+own width, so a pattern seen on many services (a level that falls back after a busy day) helps a
+service that has not shown it yet (global models: Montero-Manso and Hyndman, IJF 37, 2021). The
+spread around its median is the profile's own. Like every candidate it is heard as far as its past
+losses allow.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Asked:
 
 
 def asked(tables: dict[str, Singles], means: Singles, levels: Floats) -> Asked:
-    """Features at an origin from the candidates' tables there, and the target from the hourly means that followed."""
+    """Features at an origin from the candidates' tables there, and the target from the hourly means
+    that followed.
+    """
     middle = level_index(levels, 0.5)
     base = expand(_BASE, tables[_BASE], _EVERY)[:, :, middle]
     width = tables[_WIDTH][:, 0, -1:] - tables[_WIDTH][:, 0, :1] + np.float32(_LEAST_WIDTH)
@@ -84,7 +88,8 @@ def teach(chunks: list[Prepared], seed: int) -> Iterator[tuple[int, int, Singles
     """Train, and answer where the answer is judged and for the coming week.
 
     Yields:
-        hours before the end, number of the chunk, table (services, 168, quantiles); nothing where too little is known.
+        hours before the end, number of the chunk, table (services, 168, quantiles); nothing where
+        too little is known.
     """
     order = np.argsort(
         np.concatenate([np.nan_to_num(c.scaled.means).sum(axis=1) for c in chunks]), kind="stable"

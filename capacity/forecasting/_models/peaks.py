@@ -1,12 +1,14 @@
 """The maximum over the horizon, modelled directly.
 
-The maximum of marginal quantiles is not the quantile of the maximum, so past maxima are forecast as such: the peak of a window is
-a base (an earlier peak) plus a multiple of the height of that peak over the usual level. The multiples of all services
-and past windows form one pool: with three to eight past weeks a service cannot show its own 0.99 quantile, a fleet can.
-Regional frequency analysis does the same with floods (Hosking and Wallis, 1997: the index-flood method).
+The maximum of marginal quantiles is not the quantile of the maximum, so past maxima are forecast as
+such: the peak of a window is a base (an earlier peak) plus a multiple of the height of that peak
+over the usual level. The multiples of all services and past windows form one pool: with three to
+eight past weeks a service cannot show its own 0.99 quantile, a fleet can. Regional frequency
+analysis does the same with floods (Hosking and Wallis, 1997: the index-flood method).
 
-Every origin, past or present, looks back over the same length of history: a peak forecast from one week misses by more than
-one forecast from four, and multiples learned from the former would be too large for the latter.
+Every origin, past or present, looks back over the same length of history: a peak forecast from one
+week misses by more than one forecast from four, and multiples learned from the former would be too
+large for the latter.
 """
 
 from __future__ import annotations
@@ -28,23 +30,27 @@ _SEEN = 2 / 3  # of what is not the window judged is looked back on
 _GROUP_PEAKS = (
     60.0  # the fleet weighs like this many services of the same kind, seen at their median
 )
-_CAUTION = 0.25  # weeks of a whole fleet differ: the tail is asked for further out, the less so the more weeks were seen
+# weeks of a whole fleet differ: the tail is asked for further out, the less so the more weeks were
+# seen
+_CAUTION = 0.25
 _SHARPNESS = 10.0  # three independent weeks choose less surely than 168 hours do
 _COUNT = 3  # bases
 _LEAST_UNIT = 0.02  # of a service's whole spread
 _FARTHEST = 60.0  # a multiple beyond says no more than this
 _PRIOR_PEAKS = 8.0
-# Multiples assumed before a fleet has shown its own: heavy tails on both sides, the middle at the base. Peaks of services are
-# much like Pareto's law: at one chance in n the next peak is some n times 15 % of the height above.
+# Multiples assumed before a fleet has shown its own: heavy tails on both sides, the middle at the
+# base. Peaks of services are much like Pareto's law: at one chance in n the next peak is some n
+# times 15 % of the height above.
 _CHANCES = (np.arange(200) + 0.5) / 200
 _PRIOR = 0.15 * ((1 - _CHANCES) ** -1.15 - 1.5) - 0.07 * (1 / _CHANCES - 1)
 
 
 def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: Floats) -> Floats:
-    """Quantiles of the maximum over the next `window` hours, in the units of `tops`: (services, quantiles).
+    """Quantiles of the maximum over the next `window` hours, in the units of `tops`: (services,
+    quantiles).
 
-    A window of more than a third of the history is judged by shorter ones: were they independent, the q-quantile of a maximum
-    over n of them is the q^(1/n)-quantile of the maximum over one.
+    A window of more than a third of the history is judged by shorter ones: were they independent,
+    the q-quantile of a maximum over n of them is the q^(1/n)-quantile of the maximum over one.
 
     Args:
         tops: (services, hours) hourly maxima, NaN where nothing was seen.
@@ -85,9 +91,11 @@ def peak_quantiles(tops: Singles, window: int, group: NDArray[np.intp], levels: 
 
 
 def _bases(blocks: Floats, hours: Singles, seen: int, ahead: int) -> tuple[Floats, Floats]:
-    """Earlier peaks to start from and their heights over the usual level, two (services, bases); NaN where nothing was seen.
+    """Earlier peaks to start from and their heights over the usual level, two (services, bases);
+    NaN where nothing was seen.
 
-    The bases: the last window's peak, the highest seen, and the quantile of blocks that, were they independent, is the median of
+    The bases: the last window's peak, the highest seen, and the quantile of blocks that, were they
+        independent, is the median of
     the maximum over a window of them.
 
     Args:
@@ -117,7 +125,9 @@ def _top(rows: Floats | Singles) -> Floats:
 
 
 def _pooled(errors: Floats, group: NDArray[np.intp], levels: Floats, weeks: float) -> Floats:
-    """Quantiles of the multiples, by kind of service shrunk to the fleet: (services, bases, quantiles)."""
+    """Quantiles of the multiples, by kind of service shrunk to the fleet: (services, bases,
+    quantiles).
+    """
     services = errors.shape[1]
     out = np.zeros((services, errors.shape[2], len(levels)))
     for base in range(errors.shape[2]):
@@ -136,7 +146,9 @@ def _pooled(errors: Floats, group: NDArray[np.intp], levels: Floats, weeks: floa
 
 
 def _with_prior(values: Floats, members: int, levels: Floats, weeks: float) -> Floats:
-    """Conformal quantiles of past multiples; overlapping windows of one service count as the weeks they span."""
+    """Conformal quantiles of past multiples; overlapping windows of one service count as the weeks
+    they span.
+    """
     each = weeks * members / len(values) if len(values) else 0.0
     sample = np.concatenate([values, _PRIOR])
     return weighted_quantiles(
@@ -149,7 +161,9 @@ def _with_prior(values: Floats, members: int, levels: Floats, weeks: float) -> F
 
 
 def _shares(errors: Floats, height: Floats, steps: Floats, levels: Floats) -> Floats:
-    """Weights of the bases, (services, bases, quantiles), from their past pinball losses as for all candidates."""
+    """Weights of the bases, (services, bases, quantiles), from their past pinball losses as for all
+    candidates.
+    """
     services, bases = errors.shape[1:]
     losses = np.full((len(errors), services, len(levels), bases), np.nan)
     for number, level in enumerate(levels):

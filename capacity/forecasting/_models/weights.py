@@ -1,8 +1,10 @@
-"""Weights of the candidates: learned from each service's own rolling-origin losses, shrunk to the fleet's.
+"""Weights of the candidates: learned from each service's own rolling-origin losses, shrunk to the
+fleet's.
 
-Weights fall exponentially with the loss (the exponentially weighted average forecaster; Cesa-Bianchi and Lugosi, "Prediction,
-Learning, and Games", 2006, chapter 2), for each quantile apart: what is best in the middle is not best in the tail.
-Quantiles are averaged, not probabilities (Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59, 2013).
+Weights fall exponentially with the loss (the exponentially weighted average forecaster;
+Cesa-Bianchi and Lugosi, "Prediction, Learning, and Games", 2006, chapter 2), for each quantile
+apart: what is best in the middle is not best in the tail. Quantiles are averaged, not probabilities
+(Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59, 2013).
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _FLEET_ORIGINS = 6.0  # the fleet's losses weigh like this many origins of the s
 _PRIOR_SERVICES = 20.0  # the prior weighs like this many services
 _WORST, _BEST = 4.0, 0.05  # relative losses beyond these say "bad" and "good", not how much
 
-# Relative loss assumed before a fleet has shown its own: plain levels and daily profiles are safe, the rest must earn trust.
+# Relative loss assumed before a fleet has shown its own: plain levels and daily profiles are safe,
+# the rest must earn trust.
 _PRIOR = {
     "random walk": 1.15,
     "line": 1.3,
@@ -40,12 +43,14 @@ def own_losses(losses: Floats, origins: Floats) -> tuple[Floats, Floats]:
         origins: weight of each origin.
 
     Returns:
-        relative: (services, quantiles, candidates), loss over the median candidate's, NaN without evidence.
+        relative: (services, quantiles, candidates), loss over the median candidate's, NaN without
+            evidence.
         count: (services,) origins with evidence.
     """
     there = np.isfinite(losses)
     weight = there * np.asarray(origins)[:, None, None, None]
-    # A candidate that could not be fitted at an old origin is compared there as if it were the middle one.
+    # A candidate that could not be fitted at an old origin is compared there as if it were the
+    # middle one.
     with np.errstate(invalid="ignore", divide="ignore"):
         middle = _median(losses)
         mean = (
@@ -64,7 +69,9 @@ def _median(losses: Floats) -> Floats:
 
 
 def fleet_losses(relative: Floats, prior: Floats) -> Floats:
-    """The fleet's relative losses: geometric mean over services and the prior: (quantiles, candidates)."""
+    """The fleet's relative losses: geometric mean over services and the prior: (quantiles,
+    candidates).
+    """
     there = np.isfinite(relative)
     logs = np.where(there, np.log(np.maximum(np.where(there, relative, 1), _BEST)), 0)
     return np.asarray(
@@ -105,7 +112,9 @@ def weights(
 def blended(
     tables: dict[str, Singles], share: Singles, names: tuple[str, ...] = CANDIDATES
 ) -> Singles:
-    """The weighted mean of the candidates' quantiles on all lead hours, put in order: (services, 168, quantiles)."""
+    """The weighted mean of the candidates' quantiles on all lead hours, put in order: (services,
+    168, quantiles).
+    """
     total: Singles | None = None
     for number, name in enumerate(names):
         if name not in tables:

@@ -25,7 +25,9 @@ __all__ = ["PrometheusSource", "Range"]
 
 @dataclass(frozen=True)
 class Range:
-    """One range query: `points` samples from `start` (Unix seconds) every `step` seconds; both ends are inclusive."""
+    """One range query: `points` samples from `start` (Unix seconds) every `step` seconds; both ends
+    are inclusive.
+    """
 
     query: str
     start: int
@@ -42,7 +44,8 @@ class PrometheusSource:
     """Asks one server, at most `max_in_flight` range queries at a time.
 
     Attributes:
-        client: a `PrometheusConnect` on the same authenticated session, for questions of one's own in a notebook.
+        client: a `PrometheusConnect` on the same authenticated session, for questions of one's own
+            in a notebook.
         address: where the server is, without credentials.
     """
 
@@ -68,7 +71,9 @@ class PrometheusSource:
         return self._transport.sent
 
     def kind(self) -> str:
-        """What answers: `prometheus`, `victoriametrics`, `mimir`, or `compatible` when it does not say."""
+        """What answers: `prometheus`, `victoriametrics`, `mimir`, or `compatible` when it does not
+        say.
+        """
         try:
             info = self._data("/api/v1/status/buildinfo", {})
         except (
@@ -91,7 +96,9 @@ class PrometheusSource:
         return frozenset(str(name) for name in names)
 
     def instant(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
-        """Labels and value of each series of an instant query at `at` (Unix seconds; default the server's now)."""
+        """Labels and value of each series of an instant query at `at` (Unix seconds; default the
+        server's now).
+        """
         data = self._data("/api/v1/query", {"query": query} | ({} if at is None else {"time": at}))
         try:
             if data["resultType"] == "scalar":

@@ -1,7 +1,8 @@
 """From the bytes of a range answer to float64 rows, without a Python object a sample.
 
-A Prometheus matrix is `{"metric": {...}, "values": [[time, "value"], ...]}` per series, 30 bytes a sample, so nearly all of
-the body is numbers. They are cut out and read by numpy; what is left (labels, warnings) is small and goes through json.
+A Prometheus matrix is `{"metric": {...}, "values": [[time, "value"], ...]}` per series, 30 bytes a
+sample, so nearly all of the body is numbers. They are cut out and read by numpy; what is left
+(labels, warnings) is small and goes through json.
 """
 
 from __future__ import annotations
@@ -76,16 +77,19 @@ _NONE = _Samples(np.empty(0), np.empty(0), np.empty(0, np.int64))
 
 
 def _cut(body: bytes) -> tuple[_Samples, Any]:
-    """The samples of all value lists that are written as Prometheus writes them, and the rest of the body, read as JSON.
+    """The samples of all value lists that are written as Prometheus writes them, and the rest of
+    the body, read as JSON.
 
-    In the rest each list is replaced by its number. A quote within a JSON string is escaped, so what looks like a value list
-    is none of a label. Whatever is written in another way (white space, for instance) is left to json.
+    In the rest each list is replaced by its number. A quote within a JSON string is escaped, so
+    what looks like a value list is none of a label. Whatever is written in another way (white
+    space, for instance) is left to json.
     """
     head, *parts = body.split(_OPEN)
     texts: list[memoryview] = []
     rest = [head]
     for number, part in enumerate(parts):
-        # From the right it is found at once; a label that holds the same characters makes the text unreadable as numbers.
+        # From the right it is found at once; a label that holds the same characters makes the text
+        # unreadable as numbers.
         end = part.rfind(_CLOSE)
         if end < 0:
             raise ValueError("it ends in the middle")
@@ -100,8 +104,8 @@ def _cut(body: bytes) -> tuple[_Samples, Any]:
 def _numbers(texts: list[memoryview]) -> _Samples:
     """Times and values of each text `t,"v"],[t,"v"`.
 
-    That is nearly CSV, so Arrow's reader takes it, which is three times as fast as numpy's. A line without a time stands
-    between the texts.
+    That is nearly CSV, so Arrow's reader takes it, which is three times as fast as numpy's. A line
+    without a time stands between the texts.
 
     Raises:
         ValueError: a text is written in another way.

@@ -1,8 +1,9 @@
 """HTTP to the metrics server: TLS, credentials, timeouts, retries, and errors that name the cause.
 
-What may help is tried again: a connection that broke, 429, 502, 504, and a 503 from something in front of the server. What the
-server itself gave up on is not: Prometheus answers 503 to a query that ran out of time, and asking again would only cost it the
-same again. A read timeout is not repeated either, since the server may still be at work.
+What may help is tried again: a connection that broke, 429, 502, 504, and a 503 from something in
+front of the server. What the server itself gave up on is not: Prometheus answers 503 to a query
+that ran out of time, and asking again would only cost it the same again. A read timeout is not
+repeated either, since the server may still be at work.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ _LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
 
 
 class _Passing(Exception):
-    """May go away by itself; carries the error to raise when it does not, and how long the server wants to be left alone."""
+    """May go away by itself; carries the error to raise when it does not, and how long the server
+    wants to be left alone.
+    """
 
     def __init__(self, error: SourceError, after: float = 0.0) -> None:
         super().__init__(str(error))
@@ -49,7 +52,9 @@ class _Passing(Exception):
 
 
 class _NoCredentials(AuthBase):
-    """Adds nothing; without it requests would look into ~/.netrc and override a configured header with what it finds."""
+    """Adds nothing; without it requests would look into ~/.netrc and override a configured header
+    with what it finds.
+    """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -134,9 +139,11 @@ class Transport:
                 allow_redirects=False,  # the headers that were configured are for this server alone
                 stream=True,
             ) as response:
-                # `content` reads 10 KiB at a time, and each read waits for the interpreter's lock while another body is parsed
+                # `content` reads 10 KiB at a time, and each read waits for the interpreter's lock
+                # while another body is parsed
                 body = b"".join(response.iter_content(None))
-        except OSError as error:  # requests' own errors are OSErrors, those of unreadable certificates are plain ones
+        # requests' own errors are OSErrors, those of unreadable certificates are plain ones
+        except OSError as error:
             raise self._explain(error) from error
         self._rest(time.monotonic() - began)
         if response.status_code == requests.codes.ok:
@@ -154,7 +161,8 @@ class Transport:
         if isinstance(error, requests.exceptions.SSLError):
             return Unreachable(
                 f"TLS with {where} failed: {_innermost(error)}",
-                "Set prometheus.ca_file to the authority that signed its certificate, or client_cert if it wants one",
+                "Set prometheus.ca_file to the authority that signed its certificate, or "
+                "client_cert if it wants one",
             )
         if isinstance(error, requests.exceptions.ProxyError):
             return _Passing(
@@ -197,7 +205,8 @@ class Transport:
             return Denied(f"{where} refused these credentials ({status})", hint)
         if reason is not None:
             hint = (
-                "The server gave up on it: narrow --services, raise report.step, or raise its --query.timeout"
+                "The server gave up on it: narrow --services, raise report.step, or raise its "
+                "--query.timeout"
                 if status == requests.codes.service_unavailable
                 else "`capacity doctor` shows which metrics this server has"
             )
@@ -210,7 +219,10 @@ class Transport:
             return _Passing(error, _retry_after(response))
         if response.is_redirect:
             target = response.headers["Location"].partition("?")[0]
-            hint = "If that is the metrics server, set prometheus.url to it; if it is a login page, name the server behind it"
+            hint = (
+                "If that is the metrics server, set prometheus.url to it; if it is a login page, "
+                "name the server behind it"
+            )
             return BadAnswer(f"{where} redirects to {target}", hint)
         shown = _shown(response, body)
         return BadAnswer(
@@ -257,7 +269,10 @@ def _credentials(settings: PrometheusSettings) -> AuthBase:
 def _sendable(value: str, what: str) -> str:
     """`value` if HTTP can carry it; the message of an error must not show it."""
     if not value.isprintable() or not value.isascii() or value != value.strip():
-        hint = "Only printable ASCII without white space around it can be sent; look for a line break or a quotation mark"
+        hint = (
+            "Only printable ASCII without white space around it can be sent; look for a line break "
+            "or a quotation mark"
+        )
         raise SettingsError(f"The value of {what} cannot be sent in an HTTP header", hint)
     return value
 
@@ -290,7 +305,10 @@ def _api_error(body: bytes) -> str | None:
 def _refuse_html(response: requests.Response, where: str) -> None:
     kind = response.headers.get("Content-Type", "")
     if "html" in kind:
-        hint = "That is a login page or another program; set prometheus.url to the metrics server itself"
+        hint = (
+            "That is a login page or another program; set prometheus.url to the metrics server "
+            "itself"
+        )
         raise BadAnswer(f"{where} answered with a web page instead of JSON", hint)
 
 

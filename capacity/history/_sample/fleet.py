@@ -1,8 +1,9 @@
-"""The services of the sample fleet: one overloaded Docker host, as a table, and its compose files made from it.
+"""The services of the sample fleet: one overloaded Docker host, as a table, and its compose files
+made from it.
 
-It holds on purpose what a real host shows: an LLM server at 185 % CPU without limits, three copies of one agent image, 34
-services
-without a memory limit, several that want host port 8080, a restart loop, a slow leak, a step after a deploy, a nightly burst.
+It holds on purpose what a real host shows: an LLM server at 185 % CPU without limits, three copies
+of one agent image, 34 services without a memory limit, several that want host port 8080, a restart
+loop, a slow leak, a step after a deploy, a nightly burst.
 """
 
 from __future__ import annotations

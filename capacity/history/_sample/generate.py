@@ -1,8 +1,8 @@
-"""Five weeks of the sample fleet: made deterministically, stored under `data/sample`, read back as a `History`.
+"""Five weeks of the sample fleet: made deterministically, stored under `data/sample`, read back as
+a `History`.
 
-`capacity sample make DIR` writes it again, byte for byte. Values are rounded to 1/4096 core and 64 KiB: they compress ten
-times better
-and no report could tell the difference.
+`capacity sample make DIR` writes it again, byte for byte. Values are rounded to 1/4096 core and 64
+KiB: they compress ten times better and no report could tell the difference.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def load_sample(start: pd.Timestamp | None = None, end: pd.Timestamp | None = No
 
 
 def make_sample(folder: Path) -> list[Path]:
-    """Write the sample fleet into `folder`: `history/<signal>.parquet` and `compose/<project>/compose.yaml`."""
+    """Write the sample fleet into `folder`: `history/<signal>.parquet` and
+    `compose/<project>/compose.yaml`.
+    """
     written = []
     for signal, values in _signals().items():
         path = folder / "history" / f"{signal}.parquet"

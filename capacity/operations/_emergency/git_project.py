@@ -1,4 +1,6 @@
-"""A Compose project as it was at a git revision: all its files, read and checked before anything is touched."""
+"""A Compose project as it was at a git revision: all its files, read and checked before anything is
+touched.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class Former:
 
 @dataclass(frozen=True)
 class _Present:
-    """A project as it was started; `name` is None where neither containers nor a readable file tell."""
+    """A project as it was started; `name` is None where neither containers nor a readable file
+    tell.
+    """
 
     name: str | None
     files: tuple[Path, ...]
@@ -75,10 +79,12 @@ def former_project(file: Path, revision: str, containers: Iterable[Container] = 
     Args:
         file: a compose file of it.
         revision: a commit, a tag or a branch.
-        containers: what runs; their labels tell the project's other files, its folder and its env files.
+        containers: what runs; their labels tell the project's other files, its folder and its env
+            files.
 
     Raises:
-        InputError: no git, no such revision, the file was not in it, or another file of the project was not and is now.
+        InputError: no git, no such revision, the file was not in it, or another file of the project
+            was not and is now.
         ComposeError: it was not valid then.
     """
     place = file.absolute()
@@ -124,7 +130,9 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _present(place: Path, containers: Iterable[Container]) -> _Present:
-    """The project that a file belongs to: as its containers were started, else as Compose would find it."""
+    """The project that a file belongs to: as its containers were started, else as Compose would
+    find it.
+    """
     mine = [
         container
         for container in containers
@@ -164,7 +172,9 @@ def _present(place: Path, containers: Iterable[Container]) -> _Present:
 
 
 def _declared_name(place: Path) -> str | None:
-    """What the project is called now; None where the present file cannot be read, which may be why it is to be replaced."""
+    """What the project is called now; None where the present file cannot be read, which may be why
+    it is to be replaced.
+    """
     try:
         return load_project([place], profiles=("*",)).name
     except ComposeError:
@@ -186,7 +196,8 @@ def _laid_out(texts: dict[Path, bytes], files: Iterable[Path]) -> Iterator[list[
 
 
 def _former_text(path: Path, revision: str, commit: str, beside: Path) -> bytes | None:
-    """What another file of the project said then; None where it is not of the same repository, or git never had it.
+    """What another file of the project said then; None where it is not of the same repository, or
+    git never had it.
 
     Raises:
         InputError: git has it now, and did not have it then.
@@ -201,7 +212,8 @@ def _former_text(path: Path, revision: str, commit: str, beside: Path) -> bytes 
         return None
     raise InputError(
         f"{path} belongs to the project now, and {revision} does not have it: nothing was touched",
-        f"Take it out of the project first (docker compose up without it), or name a revision that has {path.name}",
+        "Take it out of the project first (docker compose up without it), or name a revision that "
+        f"has {path.name}",
     )
 
 
@@ -209,13 +221,15 @@ def _git(path: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     git = shutil.which("git")
     if git is None:
         raise InputError("git is not installed", "Install it, or name a run instead")
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603 - words, no shell
         [git, "-C", str(path.parent), *words], capture_output=True, check=False, timeout=_SECONDS
     )
 
 
 def _commit(place: Path, revision: str) -> str:
-    """The commit that a revision names; git's staging area, which an empty name means to it, is none."""
+    """The commit that a revision names; git's staging area, which an empty name means to it, is
+    none.
+    """
     if not revision.strip() or revision.startswith("-"):
         raise InputError(f"{revision!r} is no revision", "Name a commit, a tag or a branch")
     done = _git(place, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")

@@ -1,4 +1,6 @@
-"""The journal of what is stopped and started: on disk as all else, in memory (`/dev/shm`) where the disk takes nothing more."""
+"""The journal of what is stopped and started: on disk as all else, in memory (`/dev/shm`) where the
+disk takes nothing more.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,10 @@ def journalled(
     Args:
         settings: where the journal is.
         what: the name.
-        lock: nothing is applied meanwhile; what only stops and starts containers must not wait for an observation to end.
-        ends: write the last line; a block that can be taken back writes its own, and has none where that fails.
+        lock: nothing is applied meanwhile; what only stops and starts containers must not wait for
+            an observation to end.
+        ends: write the last line; a block that can be taken back writes its own, and has none where
+            that fails.
         **detail: what the first line says besides.
 
     Raises:
@@ -117,7 +121,9 @@ def _try(
 
 
 def _own(folder: Path, run: str) -> str:
-    """A name for the run that nobody else has; its folder is made at once, since others may begin in the same second."""
+    """A name for the run that nobody else has; its folder is made at once, since others may begin
+    in the same second.
+    """
     for name in (run, *(f"{run}-{number}" for number in range(2, 1000))):
         with suppress(FileExistsError):
             (folder / name).mkdir()
@@ -139,7 +145,8 @@ def _make(folder: Path) -> None:
 def folders(settings: Settings) -> list[Path]:
     """The journal's folder, and the spare one for a full disk where it exists.
 
-    Everybody can make a folder where the spare one is: what others could have written there is never read.
+    Everybody can make a folder where the spare one is: what others could have written there is
+    never read.
     """
     spare = _spare()
     if ours(spare):
@@ -156,13 +163,17 @@ def _left_out(spare: Path) -> None:
 
 
 def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
-    """Folder, run and stops of all runs whose containers have not all been started again, the oldest first."""
+    """Folder, run and stops of all runs whose containers have not all been started again, the
+    oldest first.
+    """
     found = [(folder, run, still_stopped(entries)) for folder, run, entries in _runs(settings)]
     return [stop for stop in found if stop[2]]
 
 
 def last_revision(settings: Settings) -> tuple[datetime, Path, str, list[str]] | None:
-    """Time, folder, name and services of the last run that brought a project back to a revision and still stands."""
+    """Time, folder, name and services of the last run that brought a project back to a revision and
+    still stands.
+    """
     for folder, name, entries in reversed(_runs(settings)):
         services = _standing(entries)
         if services and entries[0].detail.get("why") == REVISION:
@@ -171,7 +182,9 @@ def last_revision(settings: Settings) -> tuple[datetime, Path, str, list[str]] |
 
 
 def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
-    """Folder, name and lines of every run, the oldest first; one that went on in memory is read there."""
+    """Folder, name and lines of every run, the oldest first; one that went on in memory is read
+    there.
+    """
     found: dict[str, tuple[Path, str, list[Entry]]] = {}
     for folder in folders(settings):
         for run, entries in list_runs(folder, skip_damaged=True):
@@ -198,7 +211,8 @@ def _standing(entries: Iterable[Entry]) -> list[str]:
 
 
 def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, list[str]]:
-    """Folder, name and services of a run, by the beginning of its name, or of the last one that changed something.
+    """Folder, name and services of a run, by the beginning of its name, or of the last one that
+    changed something.
 
     Raises:
         InputError: there is none, it does not stand any more, or several begin so.
@@ -236,7 +250,8 @@ def folder_of(settings: Settings, run: str) -> Path:
 
 
 def at_hand(settings: Settings, folder: Path, run: str) -> Path:
-    """The folder to go on with a run in: its own, or the spare one with a copy of it where its disk takes nothing more.
+    """The folder to go on with a run in: its own, or the spare one with a copy of it where its disk
+    takes nothing more.
 
     Raises:
         StorageError: that takes nothing either.

@@ -1,4 +1,6 @@
-"""The last run, or a named one, taken back in an emergency: on a full disk too, and with a look at what is critical."""
+"""The last run, or a named one, taken back in an emergency: on a full disk too, and with a look at
+what is critical.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ __all__ = ["Taken", "last_run_back", "last_run_preview"]
 
 @dataclass(frozen=True)
 class Taken:
-    """A run that was taken back: one outcome a step, and one `failed` for each critical service that is not well now."""
+    """A run that was taken back: one outcome a step, and one `failed` for each critical service
+    that is not well now.
+    """
 
     run: str
     outcomes: list[Outcome]

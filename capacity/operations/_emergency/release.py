@@ -1,6 +1,8 @@
-"""Emergencies: free a host by stopping what matters least, start what matters most, and bring back what was stopped.
+"""Emergencies: free a host by stopping what matters least, start what matters most, and bring back
+what was stopped.
 
-Everything is in the journal first; where the disk is full and no journal can be written, it is kept in memory (`/dev/shm`).
+Everything is in the journal first; where the disk is full and no journal can be written, it is kept
+in memory (`/dev/shm`).
 """
 
 from __future__ import annotations
@@ -46,8 +48,9 @@ _UNSEEN = "it has no container on a host that answers"
 class Stopped:
     """What happened to a container; `memory` is its working set, bytes.
 
-    `state` is stopped, started, flushed, back, skipped, failed or not-back; in a dry run would-stop, would-start, would-flush,
-    would-go-back or would-give-up. A host that does not answer has a line of its own, `unreachable`, without a container.
+    `state` is stopped, started, flushed, back, skipped, failed or not-back; in a dry run
+    would-stop, would-start, would-flush, would-go-back or would-give-up. A host that does not
+    answer has a line of its own, `unreachable`, without a container.
     """
 
     service: str
@@ -66,9 +69,11 @@ def release(
     dry_run: bool = True,
     progress: Callable[[Stopped], None] | None = None,
 ) -> list[Stopped]:
-    """Stop containers labelled `priority=low`, those that use most first, until so many bytes are free.
+    """Stop containers labelled `priority=low`, those that use most first, until so many bytes are
+    free.
 
-    What cannot be brought back, or is named in `operations.critical`, is skipped with a note where its turn comes.
+    What cannot be brought back, or is named in `operations.critical`, is skipped with a note where
+    its turn comes.
 
     Args:
         settings: Engines, journal, and which services are critical.
@@ -129,7 +134,9 @@ def _chosen(
     memory: float,
     critical: Collection[str],
 ) -> list[tuple[Container, str]]:
-    """The containers of a host whose turn comes, and why one of them must stay: no more than are needed."""
+    """The containers of a host whose turn comes, and why one of them must stay: no more than are
+    needed.
+    """
     found: list[tuple[Container, str]] = []
     freed = 0
     for candidate in sorted(
@@ -146,7 +153,9 @@ def _chosen(
 def _at_once(
     work: Callable[[int], Stopped], number: int, tell: Callable[[Stopped], None]
 ) -> list[Stopped]:
-    """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and each that was is told."""
+    """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and
+    each that was is told.
+    """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         begun = [pool.submit(work, position) for position in range(number)]
         left = list(begun)
@@ -172,7 +181,9 @@ def _silent(unreachable: Mapping[str, str]) -> list[Stopped]:
 
 
 def _must_stay(engine: Engine, container: Container, critical: Collection[str]) -> str:
-    """Why a container is not to be stopped although its label allows it; empty where nothing speaks against it."""
+    """Why a container is not to be stopped although its label allows it; empty where nothing speaks
+    against it.
+    """
     if container.key in critical:
         return "operations.critical names it; take it out there, or take its label away"
     if removes_itself(engine, container):
@@ -227,7 +238,9 @@ def _such_as(name: str, inventory: Inventory) -> str:
 
 
 def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
-    """Refuse the first service that has no container anywhere, with the way to name or to make it."""
+    """Refuse the first service that has no container anywhere, with the way to name or to make
+    it.
+    """
     for key in services:
         inside = sorted(
             {container.key for container in inventory.containers if container.project == key}
@@ -281,10 +294,11 @@ def stop_one(
 
 
 def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
-    """Start again what the last emergency stopped, the last one first; or take a project back that went to a revision since.
+    """Start again what the last emergency stopped, the last one first; or take a project back that
+    went to a revision since.
 
-    Where a container is gone, its service may run again by another one, which is `back`; else it is `failed` and given up: the
-    next undo goes on with the run before it.
+    Where a container is gone, its service may run again by another one, which is `back`; else it is
+    `failed` and given up: the next undo goes on with the run before it.
 
     Raises:
         InputError: nothing was stopped that has not been started again.
@@ -372,7 +386,9 @@ def _note(
     host: str = "",
     **detail: object,
 ) -> str:
-    """A line of the journal where the disk takes it: what is down must come up also when it does not."""
+    """A line of the journal where the disk takes it: what is down must come up also when it does
+    not.
+    """
     try:
         journal.write(kind, step=step, service=service, host=host, **detail)
     except StorageError as error:
@@ -399,7 +415,9 @@ def _start(engine: Engine | None, journal: Journal, entry: Entry) -> Stopped:
 
 
 def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) -> Stopped:
-    """The Engine found no container: another one may do its work, and else nothing can be started here ever again."""
+    """The Engine found no container: another one may do its work, and else nothing can be started
+    here ever again.
+    """
     name, place = str(entry.detail["container"]), (entry.step, entry.service, entry.host)
     named: dict[str, Any] = {"container": name, "id": str(entry.detail["id"])}
     try:
@@ -418,7 +436,10 @@ def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) 
             "back",
             note="; ".join(filter(None, (f"it runs again as {other}", note))),
         )
-    said = f"{name} is gone, and no container of {entry.service} runs in its place: make it anew, as with docker compose up -d"
+    said = (
+        f"{name} is gone, and no container of {entry.service} runs in its place: make it anew, as "
+        "with docker compose up -d"
+    )
     note = _note(journal, Kind.GIVEN_UP, *place, **named, reason=f"{said} ({error.message})")
     return Stopped(
         entry.service,
@@ -438,7 +459,9 @@ def _exists(engine: Engine, entry: Entry) -> bool:
 
 
 def _instead(engine: Engine, entry: Entry) -> str:
-    """The running container that took the place of one that is gone: same service, and its name or its number there."""
+    """The running container that took the place of one that is gone: same service, and its name or
+    its number there.
+    """
     wanted = (str(entry.detail["container"]), entry.detail.get("replica", 1))
     found = [other for other in survey({entry.host: engine}, {}).of(entry.service) if other.running]
     return next(
@@ -449,7 +472,8 @@ def _instead(engine: Engine, entry: Entry) -> str:
 def restart_critical(
     settings: Settings, services: Sequence[str], *, dry_run: bool = True
 ) -> list[Stopped]:
-    """Start the named services where they are down, what they depend on first, each healthy before the next.
+    """Start the named services where they are down, what they depend on first, each healthy before
+    the next.
 
     Args:
         settings: Engines, journal, where compose files are.
@@ -514,7 +538,9 @@ def _bring_up(
     *,
     job: bool = False,
 ) -> Stopped:
-    """Start a container, announced in the journal first; one that needs what is down is left alone."""
+    """Start a container, announced in the journal first; one that needs what is down is left
+    alone.
+    """
     named: dict[str, Any] = {
         "step": number,
         "service": container.key,

@@ -1,4 +1,6 @@
-"""Back to the compose files of a git revision, service by service: checked before anything stops, taken back where it fails."""
+"""Back to the compose files of a git revision, service by service: checked before anything stops,
+taken back where it fails.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ __all__ = ["to_revision"]
 class _Work:
     """What every part of it needs; `newer` are services to stop, `order` those of the revision.
 
-    `pending`: container id -> what the present files say otherwise than it was made, which a way back cannot bring back.
+    `pending`: container id -> what the present files say otherwise than it was made, which a way
+        back cannot bring back.
     """
 
     former: Former
@@ -52,15 +55,17 @@ class _Work:
 def to_revision(
     settings: Settings, file: Path, revision: str, *, dry_run: bool = True
 ) -> list[Stopped]:
-    """Bring a project back to its compose files of a git revision, what others depend on first, each healthy before the next.
+    """Bring a project back to its compose files of a git revision, what others depend on first,
+    each healthy before the next.
 
-    All files that the project was started with go back; one that git never had stays as it is, and is used. Services that
-    came from these files and that the revision does not have are stopped first, and kept. A service keeps as many containers
-    as it has, unless the revision says a number.
+    All files that the project was started with go back; one that git never had stays as it is, and
+    is used. Services that came from these files and that the revision does not have are stopped
+    first, and kept. A service keeps as many containers as it has, unless the revision says a
+    number.
 
-    Where a service does not come up, a critical one is not well in the end, or somebody interrupts, files and containers go
-    back to what they were before. The journal keeps it like any other run: `capacity rollback RUN --yes` or
-    `capacity emergency undo --yes` takes it back later.
+    Where a service does not come up, a critical one is not well in the end, or somebody interrupts,
+    files and containers go back to what they were before. The journal keeps it like any other run:
+    `capacity rollback RUN --yes` or `capacity emergency undo --yes` takes it back later.
 
     Args:
         settings: Engines, journal, and which services are critical.
@@ -69,8 +74,8 @@ def to_revision(
         dry_run: read and check everything, and touch nothing.
 
     Returns:
-        one entry a service: `would-stop`, `would-start`, `stopped`, `started`, or `failed` with the reason; and `not-back` for
-        what could not be brought back after a failure.
+        one entry a service: `would-stop`, `would-start`, `stopped`, `started`, or `failed` with the
+        reason; and `not-back` for what could not be brought back after a failure.
 
     Raises:
         InputError, ComposeError: the revision cannot be used; nothing was touched.
@@ -130,7 +135,8 @@ def _edited(work: _Work, key: str) -> str:
         }
     )
     return (
-        f"made before the present files were edited ({', '.join(names)}): a way back makes it as these say"
+        f"made before the present files were edited ({', '.join(names)}): a way back makes it as "
+        "these say"
         if names
         else ""
     )
@@ -194,7 +200,9 @@ def _carry_out(
 
 
 def _newer(former: Former, inventory: Inventory) -> list[str]:
-    """Running services that were made from these files and are not in the former ones, dependents before what they need."""
+    """Running services that were made from these files and are not in the former ones, dependents
+    before what they need.
+    """
     files = {path.resolve() for path in former.files}
     mine = [
         container

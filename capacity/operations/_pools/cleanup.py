@@ -23,9 +23,11 @@ __all__ = ["leave_pool", "remove_instance", "watch"]
 def watch(
     place: Place, name: str, settings: EngineSettings, journal: Path | None
 ) -> subprocess.Popen[bytes]:
-    """A process that outlives this one: when its input ends, it removes the pool unless somebody else still uses it.
+    """A process that outlives this one: when its input ends, it removes the pool unless somebody
+    else still uses it.
 
-    Whoever has given its lock back writes a byte before that end, so that it need not wait for that lock.
+    Whoever has given its lock back writes a byte before that end, so that it need not wait for that
+    lock.
     """
     files = {key: getattr(settings, key) for key in ("ca_file", "client_cert", "client_key")}
     there = settings.model_copy(
@@ -43,7 +45,8 @@ def watch(
 
 
 def leave_pool(engine: Engine, name: str, locks: str, book: Book) -> bool:
-    """Remove the containers of a pool that nobody uses any more, unless it was made to stay; whether it was not.
+    """Remove the containers of a pool that nobody uses any more, unless it was made to stay;
+    whether it was not.
 
     Args:
         engine: where.

@@ -1,4 +1,6 @@
-"""Pools that stand by themselves: found again by their labels, scaled, and moved to from containers that stood alone."""
+"""Pools that stand by themselves: found again by their labels, scaled, and moved to from containers
+that stood alone.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,8 @@ _STEADY = 1.0  # seconds; who makes a pool that stays can wait for each of its i
 
 @dataclass(frozen=True)
 class Migration:
-    """A move to a pool: containers that stood alone, the pool's size, and the memory limits before and after, bytes.
+    """A move to a pool: containers that stood alone, the pool's size, and the memory limits before
+    and after, bytes.
 
     `notes` say what of the containers the instances do not have.
     """
@@ -116,7 +119,8 @@ def existing_pool(settings: Settings, name: str) -> InstancePool:
 
 
 def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> list[PoolStep]:
-    """Make a pool that stays; one that stands already is brought back to its full number, and must be the same otherwise.
+    """Make a pool that stays; one that stands already is brought back to its full number, and must
+    be the same otherwise.
 
     Where an instance does not become healthy, those that were made are removed again.
 
@@ -158,8 +162,8 @@ def pool_scale(
 
     Raises:
         InputError: there is no such pool, or it cannot have that size.
-        PoolUnhealthy: a new instance does not become healthy, and those that were made are removed again; or one beyond is not
-            given back in time.
+        PoolUnhealthy: a new instance does not become healthy, and those that were made are removed
+            again; or one beyond is not given back in time.
         EngineError: no answer.
     """
     with pool_engine(settings.engine) as engine:
@@ -241,10 +245,12 @@ def migrate(
     dry_run: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> Migration:
-    """Move from containers of one image to a pool: the pool is healthy first, then they are stopped one by one.
+    """Move from containers of one image to a pool: the pool is healthy first, then they are stopped
+    one by one.
 
-    Where the pool does not become healthy, or does not stay so, what was stopped is started again and the pool removed. The
-    containers are kept, stopped: `capacity emergency undo` and `capacity pool down` bring the former state back.
+    Where the pool does not become healthy, or does not stay so, what was stopped is started again
+    and the pool removed. The containers are kept, stopped: `capacity emergency undo` and
+    `capacity pool down` bring the former state back.
 
     Args:
         settings: which Engine, the first one and no other; and where the journal is.
@@ -255,7 +261,8 @@ def migrate(
         progress: told of each container that was stopped.
 
     Raises:
-        InputError: a container that does not run, is not like the others, or has what several cannot share.
+        InputError: a container that does not run, is not like the others, or has what several
+            cannot share.
         PoolUnhealthy: the pool was not healthy; all is as before.
         EngineError: no answer.
     """
@@ -325,9 +332,11 @@ def _stop_all(
 def _start_again(
     engine: Engine, journal: Journal, number: int, container: Container, *, stopping: bool
 ) -> None:
-    """Start a container that was to be replaced; where that fails the others come up all the same, and undo finds it.
+    """Start a container that was to be replaced; where that fails the others come up all the same,
+    and undo finds it.
 
-    The Engine may still be `stopping` it, which goes on whoever asked for it: only after its end can it be started.
+    The Engine may still be `stopping` it, which goes on whoever asked for it: only after its end
+    can it be started.
     """
     named: dict[str, Any] = {
         "step": number,
@@ -357,7 +366,10 @@ def _stop_next(
         state for state in pool.status() if state.state != "running" or state.health == "unhealthy"
     ]
     if sick:
-        wrong = f"{sick[0].name} is {sick[0].health or sick[0].state} after {container.name} was stopped"
+        wrong = (
+            f"{sick[0].name} is {sick[0].health or sick[0].state} after {container.name} was "
+            "stopped"
+        )
         raise PoolUnhealthy(wrong, "All is as before; docker logs tells why")
 
 
@@ -386,7 +398,9 @@ def _all_run(standing: Sequence[Container]) -> None:
 def _like(
     engine: Engine, container: Container, name: str, size: int, settings: Settings
 ) -> InstancePool:
-    """A pool whose instances are as a container is; what only one container can have, such as a host's port, is left out."""
+    """A pool whose instances are as a container is; what only one container can have, such as a
+    host's port, is left out.
+    """
     attrs = described(engine, container.id, container.name)
     config, host = attrs["Config"], attrs["HostConfig"]
     mode = host.get("NetworkMode") or ""
@@ -409,7 +423,9 @@ def _like(
 
 
 def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
-    """The instances of a pool that is asked for; what cannot be made, or is another pool, is refused."""
+    """The instances of a pool that is asked for; what cannot be made, or is another pool, is
+    refused.
+    """
     refuse_foreign(engine, pool.name, pool.size)
     found = containers_of(engine, pool.name)
     place = place_of(pool.name, engine)

@@ -1,4 +1,6 @@
-"""The instances of a pool as an Engine has them: their labels, their number, and who else has a name like theirs."""
+"""The instances of a pool as an Engine has them: their labels, their number, and who else has a
+name like theirs.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
 
 @contextmanager
 def pool_engine(settings: EngineSettings) -> Iterator[Engine]:
-    """The Engine that pools live on: the first of the settings, and no other where that one is down.
+    """The Engine that pools live on: the first of the settings, and no other where that one is
+    down.
 
     Raises:
         EngineUnreachable: it does not answer.
@@ -50,7 +53,10 @@ def pool_engine(settings: EngineSettings) -> Iterator[Engine]:
         try:
             engine = stack.enter_context(connect(name, address, settings))
         except EngineUnreachable as error:
-            hint = "A pool lives on the first Engine of the settings, and no other is taken: see that it runs"
+            hint = (
+                "A pool lives on the first Engine of the settings, and no other is taken: see that "
+                "it runs"
+            )
             raise EngineUnreachable(error.message, hint) from error
         yield engine
 
@@ -93,9 +99,13 @@ def refuse_foreign(engine: Engine, name: str, size: int) -> None:
 
 def foreign(container: str, name: str) -> InputError:
     """What to say of a container that has the name of an instance."""
-    hint = f"Remove it with docker rm, rename it with docker rename {container} NEW, or take another name for the pool"
+    hint = (
+        f"Remove it with docker rm, rename it with docker rename {container} NEW, or take another "
+        "name for the pool"
+    )
     return InputError(
-        f"The container {container} has the name of an instance of the pool {name!r} and is not of it",
+        f"The container {container} has the name of an instance of the pool {name!r} and is not of "
+        "it",
         hint,
     )
 
@@ -122,7 +132,8 @@ def remembered(users: int) -> int | None:
 
 
 def wanted_size(users: Path, found: Sequence[Container]) -> int:
-    """How many instances a pool is to have, also where somebody removed one: as was written down last, else as their labels say.
+    """How many instances a pool is to have, also where somebody removed one: as was written down
+    last, else as their labels say.
 
     Args:
         users: the file that the users of the pool hold.

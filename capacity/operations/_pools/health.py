@@ -17,10 +17,12 @@ _PAUSE = 0.1
 
 
 def healthy(engine: Engine, container: Container, steady: float = 0.0) -> Container:
-    """An instance once its health is known; one without a health check must stay up for so many seconds.
+    """An instance once its health is known; one without a health check must stay up for so many
+    seconds.
 
     Raises:
-        PoolUnhealthy: it is not; the message has its last words, for it may be removed before anybody can read its log.
+        PoolUnhealthy: it is not; the message has its last words, for it may be removed before
+            anybody can read its log.
         EngineError: no answer.
     """
     began, first = time.monotonic(), container

@@ -1,6 +1,8 @@
-"""The journal of a program's pool: a run of its own, begun with its first deed, beside any plan that is being applied.
+"""The journal of a program's pool: a run of its own, begun with its first deed, beside any plan
+that is being applied.
 
-It takes no lock: a pool lives as long as its program, and must not keep others from applying plans for that time.
+It takes no lock: a pool lives as long as its program, and must not keep others from applying plans
+for that time.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _log = logging.getLogger(__name__)
 
 
 class OwnBook:
-    """A run that begins with its first line; where the journal takes nothing it says so once, and the pool goes on."""
+    """A run that begins with its first line; where the journal takes nothing it says so once, and
+    the pool goes on.
+    """
 
     def __init__(self, folder: Path | None, what: str, pool: str) -> None:
         """Write nothing yet.

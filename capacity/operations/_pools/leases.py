@@ -1,4 +1,6 @@
-"""Leases on numbered slots that die with their holder: one lock file a slot, held by the kernel for whoever opened it."""
+"""Leases on numbered slots that die with their holder: one lock file a slot, held by the kernel for
+whoever opened it.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,17 @@ from capacity.errors import (
 __all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
 
 _PAUSE = 0.01  # seconds before what somebody else has is tried again
-_FIRST_PAUSE = 0.2  # seconds before one that could not be made ready is tried again; twice that after each failure
+# seconds before one that could not be made ready is tried again; twice that after each failure
+_FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _OURS = 0o700
 _LONGEST = 128  # bytes of a note: a container's id
 
 
 def ours(folder: Path) -> bool:
-    """Whether a folder is a real one that nobody else can write or read: in a place for all, another user may have made it."""
+    """Whether a folder is a real one that nobody else can write or read: in a place for all,
+    another user may have made it.
+    """
     try:
         found = folder.lstat()
     except OSError:
@@ -62,7 +67,8 @@ def make_own(folder: Path, hint: str) -> None:
 
 @contextmanager
 def member(users: Path) -> Iterator[int]:
-    """Be one of those who use a pool, whose `retire` removes the folder of the file: it is made again where that has happened.
+    """Be one of those who use a pool, whose `retire` removes the folder of the file: it is made
+    again where that has happened.
 
     Yields the open file that all of them hold.
 
@@ -113,13 +119,15 @@ def retire(
 ) -> bool:
     """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
 
-    It is safe since all who lease are members first: with the members' lock held alone there is no holder of a slot's lock, and
-    whoever waits for the members' lock meanwhile sees that its file is gone, and begins anew.
+    It is safe since all who lease are members first: with the members' lock held alone there is no
+    holder of a slot's lock, and whoever waits for the members' lock meanwhile sees that its file is
+    gone, and begins anew.
 
     Args:
         users: the members' lock.
         work: done first, with the pool to ourselves; where it answers False the folder stays.
-        patience: seconds to try again while somebody seems to use it: a process that was killed keeps its locks for a moment.
+        patience: seconds to try again while somebody seems to use it: a process that was killed
+            keeps its locks for a moment.
     """
     end = time.monotonic() + patience
     try:
@@ -157,9 +165,11 @@ def _alone(handle: int) -> bool:
 
 @contextmanager
 def exclusive(file: Path, *, wait: bool = True) -> Iterator[int | None]:
-    """Hold a lock file alone; yields its open descriptor, or None where somebody else has it and `wait` is off.
+    """Hold a lock file alone; yields its open descriptor, or None where somebody else has it and
+    `wait` is off.
 
-    A lock belongs to the open file: threads exclude each other, and the kernel frees it when its process dies, however it dies.
+    A lock belongs to the open file: threads exclude each other, and the kernel frees it when its
+    process dies, however it dies.
     """
     handle = _locked(file, wait=wait)
     try:
@@ -207,7 +217,8 @@ def note(handle: int, text: str) -> None:
 def lease(
     folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]
 ) -> Iterator[int]:
-    """The number of a slot that nobody else has until the block ends; one that cannot be made ready is passed over for a while.
+    """The number of a slot that nobody else has until the block ends; one that cannot be made ready
+    is passed over for a while.
 
     Args:
         folder: where the lock files are.
@@ -218,7 +229,8 @@ def lease(
     Raises:
         InputError: an impossible time.
         PoolBusy: none was free in time.
-        PoolUnhealthy: those that were free could not be made ready in time; the message has the cause.
+        PoolUnhealthy: those that were free could not be made ready in time; the message has the
+            cause.
         EngineUnreachable, StorageError: as `use` raises them: no slot is better than another then.
     """
     if not timeout >= 0:

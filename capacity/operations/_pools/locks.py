@@ -1,7 +1,9 @@
-"""Where the locks of a pool are, and the labels that tell of it on every instance: who does not see them may not lease.
+"""Where the locks of a pool are, and the labels that tell of it on every instance: who does not see
+them may not lease.
 
-A lock is a file of this machine and user. Whoever uses the same Engine as another user, from another machine or from a container
-has other files; so an instance says which locks guard it, and only who has these may hand it out.
+A lock is a file of this machine and user. Whoever uses the same Engine as another user, from
+another machine or from a container has other files; so an instance says which locks guard it, and
+only who has these may hand it out.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ __all__ = [
 LOCKS = "capacity.pool.locks"
 OWNER = "capacity.pool.owner"
 ROOTS = (Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108 - the folder there is used only where it is ours alone
-"""Where the folder of this user's locks may be, whatever TMPDIR says; the first outlives a restart of the machine."""
+"""Where the folder of this user's locks may be, whatever TMPDIR says; the first outlives a restart
+of the machine.
+"""
 
 _SEED = "place"
 _MACHINE = Path("/etc/machine-id")
@@ -67,7 +71,8 @@ class Place:
 
 
 def place_of(name: str, engine: Engine) -> Place:
-    """The locks that this user has on this machine for a pool; whoever is a member of it makes their folder.
+    """The locks that this user has on this machine for a pool; whoever is a member of it makes
+    their folder.
 
     They are the same whatever the address of the Engine is: it is asked who it is.
 
@@ -89,7 +94,9 @@ def lock_file(folder: Path) -> Path:
 
 
 def join_lock(folder: Path) -> Path:
-    """The file that one user holds while it looks at the pool as a whole, and changes what it is."""
+    """The file that one user holds while it looks at the pool as a whole, and changes what it
+    is.
+    """
     return folder / "join.lock"
 
 
@@ -105,7 +112,10 @@ def refuse_elsewhere(name: str, found: Iterable[Container], place: Place) -> Non
     way = f"`capacity pool down {name} --anyway` removes it"
     who = container.labels.get(OWNER) or "somebody else"
     if LOCKS not in container.labels:
-        said = f"{container.name} of the pool {name!r} does not say where its locks are: another version of capacity has made it"
+        said = (
+            f"{container.name} of the pool {name!r} does not say where its locks are: another "
+            "version of capacity has made it"
+        )
         raise InputError(said, f"{way[0].upper()}{way[1:]}; then make it again")
     said = f"The pool {name!r} is that of {who}, and its locks are not those of {place.owner} here"
     raise InputError(said, f"Use it where it was made, or take another name; {way}")

@@ -56,7 +56,9 @@ _LEAST_CPUS = 0.01
 _SHOWN = 40  # letters of a wrong name
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PAUSE = 0.1
-_TRUSTED = 0.05  # seconds for which the Engine's word is taken: who leases faster than that need not ask it each time
+# seconds for which the Engine's word is taken: who leases faster than that need not ask it each
+# time
+_TRUSTED = 0.05
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class PoolState:
-    """One slot: `state` of its container (`missing` without one), health, and whether somebody has a lease on it.
+    """One slot: `state` of its container (`missing` without one), health, and whether somebody has
+    a lease on it.
 
     `leased` is None where only another user or machine can tell.
     """
@@ -84,11 +87,13 @@ class PoolState:
 
 @dataclass
 class InstancePool:
-    """N identical containers of one image with limits, leased one at a time to threads and processes of one user and machine.
+    """N identical containers of one image with limits, leased one at a time to threads and
+    processes of one user and machine.
 
-    Every process that uses the pool of one name shares its containers, and must ask for the same; the last one that leaves
-    removes them, also when it is killed: a small watcher process outlives each user and looks after them. Others than this user
-    on this machine are refused: they could not see who has a lease.
+    Every process that uses the pool of one name shares its containers, and must ask for the same;
+    the last one that leaves removes them, also when it is killed: a small watcher process outlives
+    each user and looks after them. Others than this user on this machine are refused: they could
+    not see who has a lease.
 
     Attributes:
         name: of the pool; containers are called `NAME-pool-0` and so on.
@@ -100,13 +105,17 @@ class InstancePool:
         environment: variables of each.
         network: `none`, `host` or a network's name.
         health: a health check in the Engine's own words; without one running is healthy.
-        keep: leave the containers when the last user goes; a pool that stands already stays as it was made.
-        settings: which Engine; default of the settings. The first one is used, and no other where it is down.
-        steady: seconds that a new instance without a health check must stay up; many a process ends right after its start.
+        keep: leave the containers when the last user goes; a pool that stands already stays as it
+            was made.
+        settings: which Engine; default of the settings. The first one is used, and no other where
+            it is down.
+        steady: seconds that a new instance without a health check must stay up; many a process ends
+            right after its start.
         config: more that each is made with, in the Engine's own words (`User`, `Entrypoint` ...).
         host_config: the same of its `HostConfig` (`ReadonlyRootfs`, `CapDrop` ...).
-        journal: where every instance is announced before it is made or removed: an open run, which must take it, or the folder of
-            a journal for a run of the pool's own, which is a warning where it takes nothing; default that of the settings.
+        journal: where every instance is announced before it is made or removed: an open run, which
+            must take it, or the folder of a journal for a run of the pool's own, which is a warning
+            where it takes nothing; default that of the settings.
         as_it_stands: take a pool that stands as it is: its size, limits and all else.
     """
 
@@ -164,8 +173,8 @@ class InstancePool:
         """Connect, and see to it that all instances run.
 
         Raises:
-            InputError: another container has the name of an instance, the host cannot hold them, or a pool of this name stands
-                that is not the same, or another user's or machine's.
+            InputError: another container has the name of an instance, the host cannot hold them, or
+                a pool of this name stands that is not the same, or another user's or machine's.
             EngineError: no answer.
             PoolUnhealthy: an instance does not become healthy.
         """
@@ -238,16 +247,18 @@ class InstancePool:
 
     @contextmanager
     def lease(self, timeout: float = 30.0) -> Iterator[Instance]:
-        """A healthy instance that nobody else has until the block ends; a dead one is replaced first.
+        """A healthy instance that nobody else has until the block ends; a dead one is replaced
+        first.
 
-        The Engine is asked for its health, but not again for one that it called healthy a twentieth of a second ago, unless the
-        block of its last holder ended with an error or another process replaced it since. One that cannot be replaced is passed
-        over.
+        The Engine is asked for its health, but not again for one that it called healthy a twentieth
+        of a second ago, unless the block of its last holder ended with an error or another process
+        replaced it since. One that cannot be replaced is passed over.
 
         Raises:
             InputError: an impossible time.
             PoolBusy: none was free in time.
-            PoolUnhealthy: those that were free could not be replaced in time; the message has the cause.
+            PoolUnhealthy: those that were free could not be replaced in time; the message has the
+                cause.
             EngineUnreachable: no answer.
         """
         self.size = remembered(self._users) or self.size  # somebody may have scaled the pool
@@ -282,8 +293,8 @@ class InstancePool:
 
         Raises:
             InputError: impossible size or time, or more than the host holds.
-            PoolUnhealthy: a new instance does not become healthy, and the pool is as it was; or one beyond is not given back in
-                time.
+            PoolUnhealthy: a new instance does not become healthy, and the pool is as it was; or one
+                beyond is not given back in time.
         """
         if not 1 <= size <= MOST:
             raise InputError(f"A pool of {size} instances", f"Choose 1 to {MOST}")
@@ -321,7 +332,9 @@ class InstancePool:
         ]  # or a lease in the middle would leave a pool with a hole
 
     def _take_back(self, since: int) -> None:
-        """Remove what this user has made, from the so-maniest on; what somebody has leased meanwhile stays."""
+        """Remove what this user has made, from the so-maniest on; what somebody has leased
+        meanwhile stays.
+        """
         for slot in self._made[since:]:
             with suppress(PoolUnhealthy):
                 self._drain(slot, 0)
@@ -354,7 +367,9 @@ class InstancePool:
         self._ready(slot, lock)
 
     def _ready(self, slot: int, lock: int) -> None:
-        """See to it that the instance of a slot, whose lock the caller holds, runs and is healthy."""
+        """See to it that the instance of a slot, whose lock the caller holds, runs and is
+        healthy.
+        """
         known = self._known.get(slot)
         if known is not None and time.monotonic() < known[1] and noted(lock) == known[0].id:
             return
@@ -411,7 +426,9 @@ class InstancePool:
         return inspect(self._engine, made.id, made.name)
 
     def _say(self, kind: Kind, slot: int, **detail: Any) -> None:
-        """A line in the journal; without a step's number, which in a move to a pool is that of a container it replaces."""
+        """A line in the journal; without a step's number, which in a move to a pool is that of a
+        container it replaces.
+        """
         name = self._name(slot)
         key = str(ServiceKey(ServiceKey.STANDALONE, name))
         self._book.write(kind, service=key, host=self._engine.host.name, container=name, **detail)

@@ -1,4 +1,6 @@
-"""How many instances a pool needs: as many as were ever busy at once, grown as the forecast grows, and not one more."""
+"""How many instances a pool needs: as many as were ever busy at once, grown as the forecast grows,
+and not one more.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ class PoolSize:
     def why(self) -> str:
         """One sentence for people."""
         grown = f", {self.growth:.2f} times that by the forecast" if self.growth > 1 else ""
-        return f"{self.at_once:g} of {self.instances} were busy at once at most{grown}: {self.size} are enough"
+        return (
+            f"{self.at_once:g} of {self.instances} were busy at once at most{grown}: {self.size} "
+            "are enough"
+        )
 
 
 def pool_size(

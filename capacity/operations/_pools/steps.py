@@ -1,4 +1,6 @@
-"""What making, scaling or removing a pool does to each of its instances: said first, then done and journalled."""
+"""What making, scaling or removing a pool does to each of its instances: said first, then done and
+journalled.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ _DONE = {"would-create": "created", "would-replace": "replaced", "would-remove":
 class PoolStep:
     """What is done to one instance.
 
-    `state` is would-create, would-replace, would-remove, stays, created, replaced, removed or failed; `memory` is in bytes and
-    `cpus` in cores, None without a limit.
+    `state` is would-create, would-replace, would-remove, stays, created, replaced, removed or
+    failed; `memory` is in bytes and `cpus` in cores, None without a limit.
     """
 
     number: int
@@ -38,7 +40,8 @@ class PoolStep:
 def planned(
     engine: Engine, pool: InstancePool, found: Sequence[Container], size: int, folder: Path
 ) -> list[PoolStep]:
-    """What bringing a pool to a size would do to each instance, those there are and those there will be.
+    """What bringing a pool to a size would do to each instance, those there are and those there
+    will be.
 
     `folder` has its locks.
     """

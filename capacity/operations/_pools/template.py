@@ -1,4 +1,6 @@
-"""What instances of a pool take over from a container that stood alone, and what of it no pool can have."""
+"""What instances of a pool take over from a container that stood alone, and what of it no pool can
+have.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +211,8 @@ def all_alike(found: Sequence[dict[str, Any]]) -> None:
         apart = _apart(first, attrs)
         if apart:
             raise InputError(
-                f"{_name(attrs)} is not like {_name(first)}: it has another {', another '.join(apart)}",
+                f"{_name(attrs)} is not like {_name(first)}: it has another "
+                f"{', another '.join(apart)}",
                 _HINT,
             )
 
@@ -284,7 +287,9 @@ def _not_shareable(attrs: dict[str, Any]) -> Iterable[str]:
     config, host = attrs["Config"], attrs["HostConfig"]
     for mount in attrs.get("Mounts") or []:
         if mount.get("Type") != "tmpfs" and mount.get("RW") and not _is_anonymous(mount):
-            yield f"{mount.get('Name') or mount.get('Source')} writable at {mount.get('Destination')}"
+            yield (
+                f"{mount.get('Name') or mount.get('Source')} writable at {mount.get('Destination')}"
+            )
     ports = sorted(key for key, places in (host.get("PortBindings") or {}).items() if places)
     if ports or host.get("PublishAllPorts"):
         yield f"published ports ({', '.join(ports) or 'all'})"

@@ -33,7 +33,10 @@ def check_image(engine: Engine, image: str) -> dict[str, Any]:
         with engine_errors(engine.host.name, f"look for the image {image}"):
             found: dict[str, Any] = engine.api.inspect_image(image)
     except ContainerGone as error:
-        hint = f"Get it there with docker pull {image}, or name another with --image; `docker images` lists them"
+        hint = (
+            f"Get it there with docker pull {image}, or name another with --image; `docker images` "
+            "lists them"
+        )
         raise InputError(f"There is no image {image!r} on {engine.host.name}", hint) from error
     return found
 
@@ -56,13 +59,15 @@ def check_network(engine: Engine, network: str | None) -> None:
 
 
 def check_host(host: Host, size: int, memory: int | None, cpus: float | None) -> None:
-    """Refuse instances that a host cannot hold: one that is larger than it, or all of them together.
+    """Refuse instances that a host cannot hold: one that is larger than it, or all of them
+    together.
 
     Args:
         host: where they are to run; what it does not say of itself is not checked.
         size: how many.
         memory: limit of each, bytes.
-        cpus: limit of each, cores; together they may be more than the host has, for cores are shared.
+        cpus: limit of each, cores; together they may be more than the host has, for cores are
+            shared.
 
     Raises:
         InputError: it cannot; the message has the numbers.
@@ -80,7 +85,10 @@ def check_host(host: Host, size: int, memory: int | None, cpus: float | None) ->
             "Choose --memory within that",
         )
     if size * memory > host.memory:
-        said = f"{size} instances of {each} are {format_memory(size * memory)}, and {host.name} has {has} of memory"
+        said = (
+            f"{size} instances of {each} are {format_memory(size * memory)}, and {host.name} has "
+            f"{has} of memory"
+        )
         most = host.memory // memory
         raise InputError(said, f"Choose a size of at most {most}, or less memory for each")
 
@@ -98,7 +106,8 @@ def refuse_another(
         size: how many instances the one that stands is to have.
 
     Raises:
-        InputError: size, image, limits, command, variables or network are others; the message says which.
+        InputError: size, image, limits, command, variables or network are others; the message says
+            which.
     """
     if not found:
         return
@@ -135,12 +144,12 @@ def _apart(
     wanted = list(pool.command) if pool.command is not None else own.get("Cmd") or []
     variables = variables_of(own) | dict(pool.environment)
     other = sorted(name for name, value in (variables_of(made).items() ^ variables.items()))
+    has_memory = format_memory(container.memory) if container.memory else "without a limit"
+    has_cpus = format_cores(container.cpus) if container.cpus else "without a limit"
     said = {
         f"image {container.image}": container.image == pool.image,
-        f"memory {format_memory(container.memory) if container.memory else 'without a limit'}": container.memory
-        == pool.memory,
-        f"cpus {format_cores(container.cpus) if container.cpus else 'without a limit'}": container.cpus
-        == (None if pool.cpus is None else round(pool.cpus, 9)),
+        f"memory {has_memory}": container.memory == pool.memory,
+        f"cpus {has_cpus}": container.cpus == (None if pool.cpus is None else round(pool.cpus, 9)),
         f"command {redact(' '.join(made.get('Cmd') or [])) or 'none'}": (made.get("Cmd") or [])
         == wanted,
         f"other variables ({', '.join(dict.fromkeys(other))})": not other,

@@ -1,11 +1,13 @@
-"""`python -m capacity.operations._pools.watcher LOCK POOL LOCKS JOURNAL ENGINE`: removes a pool after its last user.
+"""`python -m capacity.operations._pools.watcher LOCK POOL LOCKS JOURNAL ENGINE`: removes a pool
+after its last user.
 
 However that one went; a pool that was made to stay is left alone.
 
-The user holds the other end of this process's input and a shared lock on LOCK. When the input ends, the user has left or died;
-if nobody else holds the lock, the containers that say LOCKS go. One that leaves by itself writes a byte before, without its lock
-by then. One that was killed writes nothing, and the kernel may end this input a little before it frees that one's lock: so the
-lock is tried for a while.
+The user holds the other end of this process's input and a shared lock on LOCK. When the input ends,
+the user has left or died; if nobody else holds the lock, the containers that say LOCKS go. One that
+leaves by itself writes a byte before, without its lock by then. One that was killed writes nothing,
+and the kernel may end this input a little before it frees that one's lock: so the lock is tried for
+a while.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Why a container died: exit code, kill, log lines, health output; patterns are data that people may extend."""
+"""Why a container died: exit code, kill, log lines, health output; patterns are data that people
+may extend.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,15 @@ class Diagnosis:
 
 
 def load_causes(file: str | Path | None = None) -> tuple[Cause, ...]:
-    """The causes of a YAML file, then those that come with capacity, unless it says `builtin: false`.
+    """The causes of a YAML file, then those that come with capacity, unless it says
+    `builtin: false`.
 
     Args:
         file: a house's own; default none.
 
     Raises:
-        InputError: unreadable, or without causes, or an entry that is none, or whose example its own pattern does not fit.
+        InputError: unreadable, or without causes, or an entry that is none, or whose example its
+            own pattern does not fit.
     """
     builtin = bundled("data/restart_causes.yaml")
     if file is None:
@@ -88,7 +92,8 @@ def _entries(said: Any) -> tuple[list[Any], bool]:
     other = sorted(map(str, said.keys() - {"causes", "builtin"}))
     if other or not isinstance(said.get("builtin", True), bool):
         raise ValueError(
-            f"beside `causes` it may say `builtin: false`, not {', '.join(other) or 'what it says there'}"
+            "beside `causes` it may say `builtin: false`, not "
+            f"{', '.join(other) or 'what it says there'}"
         )
     return said["causes"], said.get("builtin") is False
 

@@ -41,14 +41,16 @@ class RestartLoop:
         service: `project/service`.
         host: its Engine.
         container: its name.
-        restarts: deaths within the window as the Engine's events tell, at least; or the history's count where that is larger.
+        restarts: deaths within the window as the Engine's events tell, at least; or the history's
+            count where that is larger.
         total: restarts since the container was made.
         back_off: whether the Engine is waiting before the next try.
         diagnosis: why.
         changes: what would mend it; empty = by hand.
         advice: what to do, in one line.
         cannot_start: it does not restart: its Engine, or its shell, could not begin its program.
-        ended: it does not run, and its Engine will not start it again: its retries are used up, or somebody stopped it.
+        ended: it does not run, and its Engine will not start it again: its retries are used up, or
+            somebody stopped it.
     """
 
     service: str
@@ -87,9 +89,11 @@ def find_restart_loops(
     window: float = 600.0,
     known: Known | None = None,
 ) -> list[RestartLoop]:
-    """Containers that died more than so many times within the window or cannot start, the worst first, with cause and changes.
+    """Containers that died more than so many times within the window or cannot start, the worst
+    first, with cause and changes.
 
-    One that has run on since its last start for twice the longest time between two of its deaths is mended, and left out.
+    One that has run on since its last start for twice the longest time between two of its deaths is
+    mended, and left out.
 
     Args:
         engines: open connections.
@@ -175,12 +179,16 @@ def find_restart_loops(
 
 
 def _is_down(container: Container) -> bool:
-    """Whether a container does not run; one that ended by itself or was stopped has no error of the Engine, and another code."""
+    """Whether a container does not run; one that ended by itself or was stopped has no error of the
+    Engine, and another code.
+    """
     return not container.oneoff and container.state in {"created", "exited"}
 
 
 def _between(times: Sequence[float], counted: float, window: float) -> float:
-    """The longest time between two deaths, seconds: as events tell, else the mean of what the metrics counted."""
+    """The longest time between two deaths, seconds: as events tell, else the mean of what the
+    metrics counted.
+    """
     if len(times) > 1:
         return max(later - earlier for earlier, later in pairwise(times))
     hours = max(math.ceil(window / _HOUR), 1)  # metrics are counted by the hour
@@ -209,7 +217,8 @@ def _on_average(container: Container, engine: Engine, now: float, window: float)
 
 
 def start_error(engine: Engine, container: Container) -> str:
-    """What the Engine said when it could not start a container, as with a port that is taken; empty where it could.
+    """What the Engine said when it could not start a container, as with a port that is taken; empty
+    where it could.
 
     Raises:
         EngineError: no answer.
@@ -241,7 +250,8 @@ def _diagnosis(
     )
     found = diagnose(
         causes,
-        # the Engine misses kills where the container is gone at once, so one that it did see speaks for the others
+        # the Engine misses kills where the container is gone at once, so one that it did see speaks
+        # for the others
         oom_killed=container.oom_killed or (killed and code == KILLED),
         exit_code=code,
         health=container.health,
@@ -254,7 +264,8 @@ def _diagnosis(
 
 
 def port_moves(settings: Settings) -> tuple[PortMove, ...]:
-    """The free ports that the compliance plan has for services in a conflict: of the Engines, and of the files they came from.
+    """The free ports that the compliance plan has for services in a conflict: of the Engines, and
+    of the files they came from.
 
     Raises:
         EngineError: no Engine answers.
@@ -301,7 +312,11 @@ def propose(
     if diagnosis.fix == "health":
         return (
             [],
-            "The process runs and its health check fails: look at the lines, then mend the check or the service",
+            (
+                "The process runs and its health check fails: look at the lines, then mend the "
+                "check "
+                "or the service"
+            ),
         )
     return [], "By hand: the lines tell what is missing"
 
@@ -332,7 +347,10 @@ def _wait(
     if not early:
         return (
             changes,
-            "Give what it needs a health check, and `depends_on: {condition: service_healthy}` here",
+            (
+                "Give what it needs a health check, and `depends_on: {condition: service_healthy}` "
+                "here"
+            ),
         )
     before: dict[str, object] = {name: condition for name, condition in early.items() if condition}
     after: dict[str, object] = dict.fromkeys(early, "service_healthy")

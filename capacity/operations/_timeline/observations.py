@@ -1,4 +1,6 @@
-"""What is to be mended now, and where it was seen: only who looks there again may say that it is gone."""
+"""What is to be mended now, and where it was seen: only who looks there again may say that it is
+gone.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +55,8 @@ def look(
 ) -> Sighting:
     """Broken rules, restart loops and limits in danger.
 
-    Each source is judged by itself too: what it shows alone is seen there, and what only all of them show together is gone once
-    all of them have been looked at again.
+    Each source is judged by itself too: what it shows alone is seen there, and what only all of
+    them show together is gone once all of them have been looked at again.
 
     Args:
         facts: compose projects, containers and history, as far as they are known.

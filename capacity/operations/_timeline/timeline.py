@@ -1,4 +1,6 @@
-"""The remediation timeline: what is to be mended on day 1, on days 2 and 3 and within the week, by whom, and how far it is."""
+"""The remediation timeline: what is to be mended on day 1, on days 2 and 3 and within the week, by
+whom, and how far it is.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,8 @@ __all__ = [
 ]
 
 _HEADER = """\
-# The remediation timeline; `capacity timeline` keeps it. Edit owner, state (open, doing, done) and note as you like: they stay.
+# The remediation timeline; `capacity timeline` keeps it.
+# Edit owner, state (open, doing, done) and note as you like: they stay.
 # What is mended becomes done by itself, and what returns is open again.
 """
 _NEEDED = ("id", "kind", "when", "subject", "what")
@@ -98,7 +101,8 @@ class Item:
         subject: `project/service`, a host or a target.
         what: in one line, with the rule or the cause.
         code: of its runbook: a rule's id, a cause or a reason.
-        sources: where it was seen last; it is gone once all of them were looked at without it. Empty = nobody wrote that down.
+        sources: where it was seen last; it is gone once all of them were looked at without it.
+            Empty = nobody wrote that down.
         owner: who sees to it; people write that.
         state: how far it is.
         since: the day it was first seen, or returned.
@@ -125,7 +129,9 @@ class Item:
 def item(
     when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()
 ) -> Item:
-    """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from run to run."""
+    """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from
+    run to run.
+    """
     name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
     return Item(
         name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources)
@@ -160,7 +166,10 @@ def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
     for service, row in table.iterrows():
         reason = Reason(row["reason"])
         if reason in _RISKS:
-            what = f"{str(resource).capitalize()} limit, {reason}: {reason.text} `capacity recommend` proposes one."
+            what = (
+                f"{str(resource).capitalize()} limit, {reason}: {reason.text} `capacity recommend` "
+                "proposes one."
+            )
             found.append(item(_RISKS[reason], str(service), f"{resource}-risk", what, str(reason)))
     return found
 
@@ -176,7 +185,8 @@ def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
             When.DAY_1,
             loop.service,
             "restart-loop",
-            f"{'Cannot start' if loop.cannot_start else 'Restart loop'}, {loop.diagnosis.cause}: {loop.advice or 'by hand'}",
+            f"{'Cannot start' if loop.cannot_start else 'Restart loop'}, {loop.diagnosis.cause}: "
+            f"{loop.advice or 'by hand'}",
             loop.diagnosis.cause,
             sorted(hosts[loop.service]),
         )
@@ -193,7 +203,8 @@ def merge(
     looked: Collection[str] | None = None,
     sources: Collection[str] | None = None,
 ) -> list[Item]:
-    """What was kept, brought up to what is seen now: the new is open, the gone is done, what returns is open again.
+    """What was kept, brought up to what is seen now: the new is open, the gone is done, what
+    returns is open again.
 
     Args:
         kept: from `read_timeline`; owners, states and notes of people stay.
@@ -301,7 +312,7 @@ def _entries(said: Any) -> list[Any]:
 
 def _read(number: int, entry: Any) -> Item:
     if not isinstance(entry, dict):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - one kind
             f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`"
         )
     name = f"item {number}" + (f" ({entry['subject']})" if entry.get("subject") else "")

@@ -1,4 +1,5 @@
-"""Charts as themed pictures: matplotlib draws SVG, the colours become variables with a light and a dark value.
+"""Charts as themed pictures: matplotlib draws SVG, the colours become variables with a light and a
+dark value.
 
 A picture inside `<img>` follows the reader's colour scheme, carries alt text and runs nothing.
 """
@@ -76,7 +77,9 @@ def figure(
 
 
 def _themed(svg: str) -> str:
-    """Replace the palette's colours by variables, defined for both schemes in the picture itself."""
+    """Replace the palette's colours by variables, defined for both schemes in the picture
+    itself.
+    """
     svg = svg[svg.index("<svg") :]
     for name, colour in COLOURS.items():
         svg = re.sub(re.escape(colour), f"var(--{name})", svg, flags=re.IGNORECASE)

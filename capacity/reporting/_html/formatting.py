@@ -55,7 +55,7 @@ def length(step: pd.Timedelta) -> str:
     for size, name in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size} {name}"
-    return f"{seconds / 60:.0f} min" if seconds > 60 else f"{seconds} s"  # noqa: PLR2004 - seconds a minute
+    return f"{seconds / 60:.0f} min" if seconds > 60 else f"{seconds} s"
 
 
 def days(horizon: str) -> str:

@@ -1,4 +1,6 @@
-"""Small pieces of HTML: escaped text, tables for people and screen readers, sparklines. No scripts, no addresses."""
+"""Small pieces of HTML: escaped text, tables for people and screen readers, sparklines. No scripts,
+no addresses.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Html:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, whether it holds numbers, and a longer explanation of the heading."""
+    """A column of a table: its heading, whether it holds numbers, and a longer explanation of the
+    heading.
+    """
 
     name: str
     number: bool = False
@@ -109,7 +113,9 @@ def _title(column: Column) -> str:
 
 
 def sparkline(values: pd.Series[float], *, limit: float | None = None, label: str = "") -> Html:
-    """A line of the last values, 120 x 28, with the limit dashed; `label` is read to those who cannot see it."""
+    """A line of the last values, 120 x 28, with the limit dashed; `label` is read to those who
+    cannot see it.
+    """
     width, height, points = 120, 28, 60
     groups = np.arange(len(values)) * points // max(len(values), 1)
     peaks = values.groupby(groups).max()
@@ -121,15 +127,18 @@ def sparkline(values: pd.Series[float], *, limit: float | None = None, label: st
         if np.isnan(value):
             pen = "M"
             continue
-        lines.append(
-            f"{pen}{float(str(position)) / points * width:.1f},{height - 2 - value / top * (height - 4):.1f}"
+        across, down = (
+            float(str(position)) / points * width,
+            height - 2 - value / top * (height - 4),
         )
+        lines.append(f"{pen}{across:.1f},{down:.1f}")
         pen = "L"
     dashed = ""
     if limit is not None and np.isfinite(limit):
         level = height - 2 - limit / top * (height - 4)
         dashed = f'<path class="limit" d="M0,{level:.1f}L{width},{level:.1f}"/>'
     return Html(
-        f'<svg class="spark" role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width} {height}" '
+        f'<svg class="spark" role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width} '
+        f'{height}" '
         f'width="{width}" height="{height}">{dashed}<path d="{"".join(lines)}"/></svg>'
     )

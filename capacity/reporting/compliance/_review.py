@@ -50,7 +50,9 @@ DEADLINES = {
 
 @dataclass(frozen=True)
 class Item:
-    """A point of the checklist: `verdict` is pass, fail, waived or not-evaluated; `evidence` says why."""
+    """A point of the checklist: `verdict` is pass, fail, waived or not-evaluated; `evidence` says
+    why.
+    """
 
     point: str
     verdict: str
@@ -107,7 +109,8 @@ def review(
     Args:
         history: the window; its end is the moment of the review.
         settings: rule books, waivers, engines, metrics server.
-        paths: compose files or folders; default those of the sample fleet for its history, else none.
+        paths: compose files or folders; default those of the sample fleet for its history, else
+            none.
         engine: ask the Engines.
         live: ask the metrics server and Alertmanager about themselves.
         reports: folder of earlier runs.
@@ -152,7 +155,8 @@ def review(
 
 
 def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
-    """Write `compliance.json`, `compliance.sarif`, `compliance-plan.yaml` (the ports to move) and `run.json`.
+    """Write `compliance.json`, `compliance.sarif`, `compliance-plan.yaml` (the ports to move) and
+    `run.json`.
 
     Raises:
         StorageError: the folder cannot be written.

@@ -44,7 +44,10 @@ def header(week: Review) -> Html:
         ("Broken", f"{len(report.failing())} findings, {grave} critical or high"),
         (
             "Fleet",
-            f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from {history.source}",
+            (
+                f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from "
+                f"{history.source}"
+            ),
         ),
     ]
     verdict = "bad" if grave else "warn" if report.failing() else "good"
@@ -71,7 +74,8 @@ def checklist(week: Review) -> Html:
     columns = [Column("No.", number=True), Column("Point"), Column("Verdict"), Column("Evidence")]
     held = sum(item.verdict == "pass" for item in week.checklist)
     return table(
-        f"{held} of {len(week.checklist)} points hold; without data a point is not evaluated, never passed",
+        f"{held} of {len(week.checklist)} points hold; without data a point is not evaluated, "
+        "never passed",
         columns,
         rows,
     )
@@ -119,7 +123,8 @@ def failing(week: Review) -> Html:
         if mine:
             parts.append(
                 Html(
-                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended {DEADLINES[severity]}</h3>"
+                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended "
+                    f"{DEADLINES[severity]}</h3>"
                 )
             )
             parts += [
@@ -204,7 +209,8 @@ def timeline(week: Review) -> Html:
                 f"<li>{text(rule)}: {count} to mend</li>" for rule, count in sorted(rules.items())
             )
             parts.append(
-                f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3><ul>{items}</ul></section>'
+                f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3>'
+                f"<ul>{items}</ul></section>"
             )
     return (
         Html(f'<div class="columns">{"".join(parts)}</div>')

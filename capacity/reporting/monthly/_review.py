@@ -51,17 +51,20 @@ class Monthly:
     Attributes:
         name: month of its end, such as `2026-11`.
         week: the weekly review of the same window: forecasts, recommendations, frontiers.
-        promises: one row for each proposal of the earliest run of the last month: `service`, `resource`, `action`, `before`,
-            `promised`, `now`, `state` (applied, open, other), `breach_minutes`, `oom_kills` since that run.
+        promises: one row for each proposal of the earliest run of the last month: `service`,
+            `resource`, `action`, `before`, `promised`, `now`, `state` (applied, open, other),
+            `breach_minutes`, `oom_kills` since that run.
         promised_in: the run they were made in; None without one.
         scorecards: (as of, resource, scorecard) for every stored forecast of the last month.
-        columns: the month's plan: `raise`, `lower` and `decide` -> rows of proposals with column `resource`.
+        columns: the month's plan: `raise`, `lower` and `decide` -> rows of proposals with column
+            `resource`.
         scenarios: one row a scenario and resource, see `scenarios`.
-        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum after the plan), both of all
-            replicas there, `services`.
+        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum
+            after the plan), both of all replicas there, `services`.
         placements: host -> proposed cores.
         waste: what lowering gives back, see `capacity.sizing._savings`.
-        savings: one row a resource: `first` and `now` (sum of the limits in force of services in both), `since`.
+        savings: one row a resource: `first` and `now` (sum of the limits in force of services in
+            both), `since`.
         prices: what resources cost.
     """
 
@@ -80,7 +83,9 @@ class Monthly:
 
 
 def month_name(as_of: pd.Timestamp) -> str:
-    """`2026-11`: the month that the moment before `as_of` lies in, so that a run on the first reviews the month that ended."""
+    """`2026-11`: the month that the moment before `as_of` lies in, so that a run on the first
+    reviews the month that ended.
+    """
     return f"{as_of - pd.Timedelta('1s'):%Y-%m}"
 
 
@@ -134,7 +139,9 @@ def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
 
 
 def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
-    """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the weekly one."""
+    """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the
+    weekly one.
+    """
     if reports is None:
         return []
     same = (history.source, services)
@@ -234,7 +241,9 @@ def _scores(history: History, run: Run) -> list[tuple[Resource, Scorecard]]:
 
 
 def _columns(week: weekly.Weekly) -> dict[str, pd.DataFrame]:
-    """Proposals in three columns: what to raise or set now, what can be lowered safely, what needs a decision."""
+    """Proposals in three columns: what to raise or set now, what can be lowered safely, what needs
+    a decision.
+    """
     every = week.proposals(*Action)
     reason, action = every["reason"], every["action"]
     sure = (every["confidence"] >= _SURE) & ~reason.isin([str(each) for each in _OPEN])
@@ -258,12 +267,14 @@ def _risks(week: weekly.Weekly) -> dict[str, float]:
 def scenarios(week: weekly.Weekly) -> pd.DataFrame:
     """What if: everything grows by a fifth, the largest host is lost, the budget is cut by a fifth.
 
-    The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that are kept as they are.
+    The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that
+    are kept as they are.
 
     Returns:
-        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of running services, of all their
-        replicas, changed as proposed or kept), `room` (what the hosts have; 0 = no host is left, NaN = unknown), `budget`
-        (NaN = none), `breaches` (expected number of services whose coming peak passes its limit).
+        one row a scenario and resource: `scenario`, `resource`, `limits` (sum of the limits of
+        running services, of all their replicas, changed as proposed or kept), `room` (what the
+        hosts have; 0 = no host is left, NaN = unknown), `budget` (NaN = none), `breaches` (expected
+        number of services whose coming peak passes its limit).
     """
     rows = []
     for resource in Resource:
@@ -324,7 +335,9 @@ def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
 def _within(
     week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float
 ) -> pd.DataFrame:
-    """The plan if all limits together may be no more than a budget; unchanged where house rules do not let it be kept."""
+    """The plan if all limits together may be no more than a budget; unchanged where house rules do
+    not let it be kept.
+    """
     some, model = (
         replace(week.history, only=frozenset(map(str, base.index))),
         week.forecasts[resource].model,
@@ -375,7 +388,9 @@ def _hosts(week: weekly.Weekly) -> pd.DataFrame:
 
 
 def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
-    """Replicas there of each running service of a host; those of a service on several hosts count evenly."""
+    """Replicas there of each running service of a host; those of a service on several hosts count
+    evenly.
+    """
     running = week.history.running()
     places = {
         name: week.history.hosts.get(name, "").split(",")
@@ -413,7 +428,9 @@ def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]
 
 
 def _savings(history: History, week: weekly.Weekly, runs: list[Run]) -> pd.DataFrame:
-    """Limits in force then and now of all present replicas, of the services that had one at both times."""
+    """Limits in force then and now of all present replicas, of the services that had one at both
+    times.
+    """
     rows = []
     first = runs[0].state.get("services", {}) if runs else {}
     for resource in Resource:

@@ -1,4 +1,6 @@
-"""The parts of the monthly page, for a meeting of five people: what was promised, what to do, what if."""
+"""The parts of the monthly page, for a meeting of five people: what was promised, what to do, what
+if.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _TITLES = {"raise": "Raise or set now", "lower": "Lower safely", "decide": "Deci
 _NOTES = {
     "raise": "More room, or a first limit, on at least most of two weeks of samples; in the plan.",
     "lower": "Given back without running more than the accepted risk; in the plan.",
-    "decide": "Too new, leaking, restarting, capped by its host, or only a default: not in the plan until somebody says so.",
+    "decide": "Too new, leaking, restarting, capped by its host, or only a default: not in the "
+    "plan until somebody says so.",
 }
 
 
@@ -45,18 +48,25 @@ def header(month: Monthly) -> Html:
         ),
         (
             "Plan",
-            f"{len(columns['raise'])} to raise or set, {len(columns['lower'])} to lower, {len(columns['decide'])} to decide",
+            (
+                f"{len(columns['raise'])} to raise or set, {len(columns['lower'])} to lower, "
+                f"{len(columns['decide'])} to decide"
+            ),
         ),
         (
             "Gives back",
-            f"{count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])}{_worth(month)}",
+            (
+                f"{count_cores(freed[Resource.CPU])} and "
+                f"{format_memory(freed[Resource.MEMORY])}{_worth(month)}"
+            ),
         ),
     ]
     level = {"good": "good", "fair": "warn", "poor": "bad"}[month.week.verdict.level]
     verdict = "; ".join(month.week.verdict.reasons) or "complete, fresh and long enough"
     return Html(
         f"<h1>Monthly optimization <span>{text(month.name)}</span></h1>"
-        f"<p>{badge(f'Data {month.week.verdict.level}', level)} {text(verdict[:1].upper() + verdict[1:])}.</p>"
+        f"<p>{badge(f'Data {month.week.verdict.level}', level)} "
+        f"{text(verdict[:1].upper() + verdict[1:])}.</p>"
         f'<dl class="facts">{pairs(facts)}</dl>'
     )
 
@@ -66,7 +76,8 @@ def promises(month: Monthly) -> Html:
     run, rows = month.promised_in, month.promises
     if run is None:
         return Html(
-            "<p>No run of the last month is in the reports folder: the next review can look back at this one.</p>"
+            "<p>No run of the last month is in the reports folder: the next review can look back "
+            "at this one.</p>"
         )
     since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
     if rows.empty:
@@ -75,7 +86,8 @@ def promises(month: Monthly) -> Html:
     applied = rows[rows["state"] == "applied"]
     held = applied[(applied["breach_minutes"] == 0) & (applied["oom_kills"] == 0)]
     said = (
-        f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are open, {counts.get('other', 0)} got"
+        f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are "
+        f"open, {counts.get('other', 0)} got"
         f" another limit. Of the applied, {len(held)} held without a breach or a kill."
     )
     keys = {
@@ -117,7 +129,8 @@ def scorecards(month: Monthly) -> Html:
     cards = month.scorecards
     if not cards:
         return Html(
-            "<p>No stored forecast reaches into the window: run the weekly report every week and this table fills.</p>"
+            "<p>No stored forecast reaches into the window: run the weekly report every week and "
+            "this table fills.</p>"
         )
     cells = [
         (
@@ -183,7 +196,8 @@ def _miss(
             limit=None if np.isnan(limit) else float(limit),
             axes=axes,
         ),
-        alt=f"{service}, {NAMES[resource]}: what was measured and the band that was forecast; error {loss:.2f}.",
+        alt=f"{service}, {NAMES[resource]}: what was measured and the band that was forecast; "
+        f"error {loss:.2f}.",
         caption=f"{service}, {NAMES[resource]}: error {loss:.2f} of its own use.",
     )
 
@@ -201,7 +215,8 @@ def plan(month: Monthly) -> Html:
         )
         body = f"<ul>{shown}</ul>{more}" if lines else "<p>Nothing.</p>"
         parts.append(
-            f'<section class="column"><h3>{_TITLES[name]} <span class="rank">{len(rows)}</span></h3>'
+            f'<section class="column"><h3>{_TITLES[name]} <span '
+            f'class="rank">{len(rows)}</span></h3>'
             f"<p>{_NOTES[name]}</p>{body}</section>"
         )
     return Html(f'<div class="columns">{"".join(parts)}</div>')
@@ -222,7 +237,10 @@ def _lines(rows: pd.DataFrame) -> list[str]:
             else f"<br><small>{text(Reason(row['reason']).text)}</small>"
         )
         if math.isfinite(row["days_to_limit"]):
-            why += f"<br><small>At this rate it reaches its limit in {row['days_to_limit']:.0f} days.</small>"
+            why += (
+                f"<br><small>At this rate it reaches its limit in {row['days_to_limit']:.0f} "
+                "days.</small>"
+            )
         found.append(f"<b>{text(str(service))}</b> {NAMES[resource]}: {now} → {then}{why}")
     return found
 
@@ -311,7 +329,8 @@ def packing(month: Monthly) -> Html:
         ]
         said = (
             f"Cores of {text(host)}: predicted imbalance {placement.imbalance:.2f} packed by load,"
-            f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over mean; 0 is even)"
+            f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over "
+            "mean; 0 is even)"
         )
         heads = [
             Column("Service"),

@@ -25,14 +25,34 @@ def appendix(week: Weekly) -> Html:
 def _method(week: Weekly) -> Html:
     rules = week.settings.sizing
     lines = (
-        f"Forecast: {days(week.horizon)} ahead for every service, quantiles corrected by what was missed on held-out days.",
-        f"Limit: peak at a risk of {rules.risk:.0%}, CPU {rules.cpu_risk:.0%}, plus {rules.headroom:.0%}.",
-        "No proposal is below the 98th percentile of 14 days, or likelier to be passed than not, as far as the host bears it.",
-        f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, was throttled or killed.",
-        "The worst replica stands for its service. Memory is the working set's maximum within each step.",
+        (
+            f"Forecast: {days(week.horizon)} ahead for every service, quantiles corrected by what "
+            "was "
+            "missed on held-out days."
+        ),
+        (
+            f"Limit: peak at a risk of {rules.risk:.0%}, CPU {rules.cpu_risk:.0%}, plus "
+            f"{rules.headroom:.0%}."
+        ),
+        (
+            "No proposal is below the 98th percentile of 14 days, or likelier to be passed than "
+            "not, "
+            "as far as the host bears it."
+        ),
+        (
+            f"No change below {rules.tolerance:.0%}; never lowered when usage touched the limit, "
+            "was "
+            "throttled or killed."
+        ),
+        (
+            "The worst replica stands for its service. Memory is the working set's maximum within "
+            "each "
+            "step."
+        ),
     )
     return Html(
-        f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity {text(__version__)}</p>"
+        f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity "
+        f"{text(__version__)}</p>"
     )
 
 

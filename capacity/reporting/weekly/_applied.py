@@ -84,7 +84,8 @@ def drifted(week: Weekly, *, engine: bool) -> Html:
     """Live limits that differ from the compose files."""
     if not engine:
         return Html(
-            "<p>The Engines were not asked: <code>--engine</code> compares what runs with what is declared.</p>"
+            "<p>The Engines were not asked: <code>--engine</code> compares what runs with what is "
+            "declared.</p>"
         )
     try:
         found = drift(snapshot(week.settings.engine), week.settings.apply.projects)

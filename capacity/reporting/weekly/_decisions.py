@@ -53,7 +53,7 @@ class Decision:
     @property
     def level(self) -> str:
         """`bad`, `warn` or `quiet`."""
-        return "bad" if self.urgency > 60 else "warn" if self.urgency > 25 else "quiet"  # noqa: PLR2004 - see `urgency`
+        return "bad" if self.urgency > 60 else "warn" if self.urgency > 25 else "quiet"
 
 
 def decide(
@@ -86,7 +86,9 @@ def _loops(history: History) -> list[Decision]:
 def _changes(
     history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]
 ) -> list[Decision]:
-    """One decision a service with a proposed change, for the more urgent of its resources, with both in the command."""
+    """One decision a service with a proposed change, for the more urgent of its resources, with
+    both in the command.
+    """
     crossing = {(risk.service, risk.resource): risk for risk in risks}
     sizes = {resource: history.host_size(resource) for resource in Resource}
     rows: dict[Resource, dict[Any, dict[Any, Any]]] = {
@@ -142,7 +144,9 @@ def _share(row: _Row, host: float | None) -> float:
 
 
 def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) -> float:
-    """Kills first, then limits about to be reached, then throttling, then unlimited giants, then waste."""
+    """Kills first, then limits about to be reached, then throttling, then unlimited giants, then
+    waste.
+    """
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:
             return float(90.0 + min(row["oom_kills"], 100) / 25)
@@ -190,14 +194,20 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None
             return f"throttled in {row['throttled']:.0%} of the periods at busy times"
         case Reason.BREACH_EXPECTED:
             when = f"; the band reaches it on {risk.upper:%a %d %b %H:%M} UTC" if risk else ""
-            return f"next week's peak is {show(row['peak'])}, in a bad week {show(row['peak_high'])}{when}"
+            return (
+                f"next week's peak is {show(row['peak'])}, in a bad week "
+                f"{show(row['peak_high'])}{when}"
+            )
         case Reason.LEAK:
             daily = (
                 (row["limit"] - row["observed_peak"]) / row["days_to_limit"]
                 if row["days_to_limit"]
                 else math.nan
             )
-            return f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} days, mend the leak meanwhile"
+            return (
+                f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} "
+                "days, mend the leak meanwhile"
+            )
         case Reason.STARTUP_PEAK:
             return f"it needs {show(row['startup_peak'])} to start"
         case Reason.TYPE_DEFAULT:

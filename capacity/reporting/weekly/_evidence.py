@@ -1,4 +1,6 @@
-"""Evidence for proposals: what each limit would have done to the past weeks, and how all policies fare on this very fleet."""
+"""Evidence for proposals: what each limit would have done to the past weeks, and how all policies
+fare on this very fleet.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,16 @@ _MOST = 150  # services that are replayed: a frontier of a part of a large fleet
 _FIRST = "14D"
 _NEEDED = pd.Timedelta("21D")
 _SHIPPED = "as it ships"
-_BREACHED = "How often samples were above it, and for how many minutes together; then the kills and throttling that samples hide"
+_BREACHED = (
+    "How often samples were above it, and for how many minutes together; then the kills and "
+    "throttling that samples hide"
+)
 
 
 def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd.DataFrame:
-    """`capacity.sizing.frontier` of the fleet's own past, on some services of a large one; empty with under three weeks."""
+    """`capacity.sizing.frontier` of the fleet's own past, on some services of a large one; empty
+    with under three weeks.
+    """
     usage = history[resource.usage]
     step = max(1, -(-len(usage.columns) // _MOST))
     part = usage.iloc[:, ::step]
@@ -57,7 +64,8 @@ def strikes(history: History, resource: Resource) -> sizing.Strikes:
 
 
 def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -> str:
-    """What samples say of a limit, and what they cannot: they stop at the limit that the service ran into.
+    """What samples say of a limit, and what they cannot: they stop at the limit that the service
+    ran into.
 
     Args:
         said: how often the samples passed the limit; `never`, `0` and `-` are known.
@@ -73,7 +81,9 @@ def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -
 
 
 def evidence(week: Weekly) -> Html:
-    """For every proposed change: the past weeks under it and under today's limit, and what other policies say."""
+    """For every proposed change: the past weeks under it and under today's limit, and what other
+    policies say.
+    """
     rows = week.proposals(Action.SET, Action.RAISE, Action.LOWER)
     weeks = round((week.history.end - week.history.start) / pd.Timedelta("7D"))
     if rows.empty:
@@ -124,10 +134,14 @@ def evidence(week: Weekly) -> Html:
         Column("KRR", help="What Robusta KRR would set; the kills it would have met as well"),
         Column(
             "VPA",
-            help="What the Vertical Pod Autoscaler's recommender would set; the kills it would have met as well",
+            help="What the Vertical Pod Autoscaler's recommender would set; the kills it would "
+            "have met as well",
         ),
     ]
-    note = "Samples stop at the limit a service ran into: a limit at or below that one counts its kills and throttling as well."
+    note = (
+        "Samples stop at the limit a service ran into: a limit at or below that one counts its "
+        "kills and throttling as well."
+    )
     more = note if any(len(each.rows) for each in struck.values()) else ""
     return long_table(
         f"What today's and the proposed limit did, or would have done, over the last {weeks} weeks",
@@ -163,8 +177,10 @@ def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Htm
     picture = figure(
         lambda axes: plot_frontier(points, axes=axes),
         alt=f"Breaches against cost for {NAMES[resource]}. capacity, by risk: {mine}. {said}.",
-        caption=f"{NAMES[resource][:1].upper()}{NAMES[resource][1:]}: share of {weeks} past service-weeks breached, against the"
-        " sum of limits over that of trailing 14-day peaks. Lower and further left is better; the line is capacity at its risks.",
+        caption=f"{NAMES[resource][:1].upper()}{NAMES[resource][1:]}: share of {weeks} past "
+        "service-weeks breached, against the"
+        " sum of limits over that of trailing 14-day peaks. Lower and further left is better; the "
+        "line is capacity at its risks.",
         size=(9, 3),
     )
     flat = points.reset_index()
@@ -195,8 +211,10 @@ def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Htm
         ),
     ]
     counted = (
-        f"Changes counts the weekly decisions more than {tolerance * sizing.RAISED_FROM:.0%} above or {tolerance:.0%} below the"
-        " limit in force, from where on a limit is changed; cooldowns and bounded steps come on top."
+        f"Changes counts the weekly decisions more than {tolerance * sizing.RAISED_FROM:.0%} above "
+        f"or {tolerance:.0%} below the"
+        " limit in force, from where on a limit is changed; cooldowns and bounded steps come on "
+        "top."
     )
     return join(
         [

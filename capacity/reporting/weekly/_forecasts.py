@@ -1,4 +1,6 @@
-"""The outlook of the weekly page: limits in danger, forecasts with bands, and whether the last forecast held."""
+"""The outlook of the weekly page: limits in danger, forecasts with bands, and whether the last
+forecast held.
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,19 @@ def risks(week: Weekly) -> Html:
     rest = " and ".join(
         f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items()
     )
-    no_crossing = f"The hourly band does not reach the other limits within {days(week.horizon)}: {rest}, no crossing."
+    no_crossing = (
+        f"The hourly band does not reach the other limits within {days(week.horizon)}: {rest}, no "
+        "crossing."
+    )
     if not week.risks:
         return Html(f"<p>{text(no_crossing)}</p>")
     rows = []
     for risk in week.risks[:_MOST_RISKS]:
         usage = week.history[risk.resource.usage][risk.service]
-        label = f"{NAMES[risk.resource]} of {risk.service} over the window, limit {PRINT[risk.resource](risk.limit)}"
+        label = (
+            f"{NAMES[risk.resource]} of {risk.service} over the window, limit "
+            f"{PRINT[risk.resource](risk.limit)}"
+        )
         rows.append(
             (
                 risk.service,
@@ -92,7 +100,8 @@ def scorecards(week: Weekly) -> Html:
         notes.add(
             f"Compared with the forecast stored on {card.made:%d %b %Y}."
             if card.stored
-            else f"{_why_again(week)}: the forecast was made again from the history before {card.made:%d %b %Y}."
+            else f"{_why_again(week)}: the forecast was made again from the history before "
+            f"{card.made:%d %b %Y}."
         )
         worst = (
             card.services.sort_values("wql").index[-1]
@@ -123,7 +132,8 @@ def scorecards(week: Weekly) -> Html:
     ]
     shown = (
         table(
-            "Share of samples under each line, and the error (WQL) beside that of repeating the week before",
+            "Share of samples under each line, and the error (WQL) beside that of repeating the "
+            "week before",
             columns,
             rows,
         )
@@ -174,7 +184,8 @@ def _every_service(week: Weekly) -> Html:
     better, compared = int(rows["better"].sum()), int(rows["rival_wql"].notna().sum())
     shown = table("Scorecard of each service, the largest error first", columns, cells)
     return details(
-        f"Each service: smaller error than repeating the week before in {better} of {compared} cases",
+        f"Each service: smaller error than repeating the week before in {better} of {compared} "
+        "cases",
         shown,
     )
 
@@ -200,7 +211,10 @@ def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
         PRINT[resource](week.tables[resource][name][service]) for name in ("peak", "peak_high")
     )
     ends = f"limit {PRINT[resource](limit)}" if np.isfinite(limit) else "no limit"
-    words = f"{NAMES[resource]} of {service}, hour by hour; the week's peak: {peak} expected, {high} in a bad week; {ends}"
+    words = (
+        f"{NAMES[resource]} of {service}, hour by hour; the week's peak: {peak} expected, {high} "
+        f"in a bad week; {ends}"
+    )
     past = week.history[resource.usage][service].iloc[-len(week.history.memory) // 2 :]
     return figure(
         lambda axes: plot_bands(

@@ -117,7 +117,8 @@ def review(
         history: the window; its end is the moment of the review.
         settings: horizon and house rules.
         reports: folder of earlier runs, for the comparison.
-        services: the glob that `history` was narrowed by, to be compared with runs of the same choice; empty = all.
+        services: the glob that `history` was narrowed by, to be compared with runs of the same
+            choice; empty = all.
     """
     horizon = f"{settings.report.horizon_days}D"
     forecasts = {
@@ -183,7 +184,8 @@ def save(
 ) -> Plan:
     """Write `plan.yaml`, `alerts.yml`, `forecast.parquet` and `run.json` of a review.
 
-    Plan and forecast hold nothing but what follows from the inputs: the same history and settings give the same bytes.
+    Plan and forecast hold nothing but what follows from the inputs: the same history and settings
+    give the same bytes.
 
     Args:
         week: the review.
@@ -263,7 +265,9 @@ def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> li
 
 
 def _outlooks(week: Weekly) -> list[Outlook]:
-    """What is expected of every limit in force: when the band reaches it, how likely, and the peak that was held for likely."""
+    """What is expected of every limit in force: when the band reaches it, how likely, and the peak
+    that was held for likely.
+    """
     reaches = {(risk.service, risk.resource): risk.upper.to_pydatetime() for risk in week.risks}
     return [
         Outlook(
@@ -281,7 +285,9 @@ def _outlooks(week: Weekly) -> list[Outlook]:
 
 
 def _held(week: Weekly) -> frozenset[str]:
-    """Services that a failed change holds back; the page says so, and what it says of a damaged journal."""
+    """Services that a failed change holds back; the page says so, and what it says of a damaged
+    journal.
+    """
     rules = week.settings.apply
     try:
         return frozenset(
@@ -305,7 +311,8 @@ def _verdict(history: History) -> Verdict:
         reasons.append(f"history reaches back only {days:.1f} days")
     if late > _FRESH:
         reasons.append(
-            f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's time"
+            f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's "
+            "time"
         )
     missing = [
         str(signal) for signal in Signal if history[signal].empty and signal is not Signal.OOM_KILLS

@@ -25,10 +25,12 @@ class Scorecard:
 
     Attributes:
         made: when the forecast was made, UTC.
-        stored: True when it was read from the last run, False when it was made again from the history before `made`.
+        stored: True when it was read from the last run, False when it was made again from the
+            history before `made`.
         samples: forecast samples that have since been measured.
         coverage: asked quantile level -> share of those samples at or below the forecast.
-        wql: mean weighted quantile loss: twice the pinball loss over the sum of what was measured, averaged over the levels.
+        wql: mean weighted quantile loss: twice the pinball loss over the sum of what was measured,
+            averaged over the levels.
         rival_wql: the same of the seasonal naive rival, which repeats the week before `made`.
         services: one row a service: samples, coverage of the level nearest 0.95, wql, rival_wql.
     """
@@ -43,7 +45,9 @@ class Scorecard:
 
 
 def forecast_rows(forecast: Forecast) -> pd.DataFrame:
-    """A forecast as rows: time (UTC), service, resource, float32 columns `q0.5` and so on; sorted by service and time."""
+    """A forecast as rows: time (UTC), service, resource, float32 columns `q0.5` and so on; sorted
+    by service and time.
+    """
     levels = list(forecast.peaks.columns)
     services = list(forecast.peaks.index)
     times = forecast.bands.index
@@ -68,8 +72,9 @@ def score(
 ) -> Scorecard:
     """Compare forecast rows with what was measured.
 
-    Only samples that exist count, only times after `made` and inside `usage` are known, and services that came later are absent
-    from the forecast, so they are absent here: nothing is filled in.
+    Only samples that exist count, only times after `made` and inside `usage` are known, and
+    services that came later are absent from the forecast, so they are absent here: nothing is
+    filled in.
 
     Args:
         rows: as `forecast_rows` gives them, of one resource.

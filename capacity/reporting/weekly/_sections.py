@@ -1,4 +1,6 @@
-"""The parts of the weekly page, each a function of the review: what to show and in which words, nothing computed anew."""
+"""The parts of the weekly page, each a function of the review: what to show and in which words,
+nothing computed anew.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,10 @@ def header(week: Weekly) -> Html:
         *([("Only", week.services)] if week.services else []),
         (
             "Window",
-            f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every {length(history.step)}",
+            (
+                f"{history.start:%d %b %Y %H:%M} to {history.end:%d %b %Y %H:%M} UTC, every "
+                f"{length(history.step)}"
+            ),
         ),
         ("Source", history.source),
         (
@@ -59,7 +64,8 @@ def header(week: Weekly) -> Html:
     reasons = "; ".join(week.verdict.reasons) or "complete, fresh and long enough"
     return Html(
         f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
-        f"<p>{badge(verdict, _LEVELS[week.verdict.level])} {text(reasons[:1].upper() + reasons[1:])}.</p>"
+        f"<p>{badge(verdict, _LEVELS[week.verdict.level])} "
+        f"{text(reasons[:1].upper() + reasons[1:])}.</p>"
         f'<dl class="facts">{pairs(facts)}</dl>'
         + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
     )
@@ -73,9 +79,11 @@ def decisions(week: Weekly) -> Html:
     for number, decision in enumerate(week.decisions, 1):
         facts = pairs([("Why", decision.why), ("Effect", decision.effect)])
         cards.append(
-            f'<li class="{decision.level}"><h3><span class="rank">{number}</span> {text(decision.service)}'
+            f'<li class="{decision.level}"><h3><span class="rank">{number}</span> '
+            f"{text(decision.service)}"
             f" {badge(decision.by, decision.level)}</h3>"
-            f'<p class="what">{text(decision.what)}</p><dl>{facts}</dl>{code(decision.command)}</li>'
+            f'<p class="what">{text(decision.what)}</p><dl>{facts}</dl>'
+            f"{code(decision.command)}</li>"
         )
     return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
 
@@ -103,7 +111,8 @@ def changes_since(week: Weekly) -> Html:
         ("New proposals", _proposals(now, then)),
     ]
     return Html(
-        f"<p>Since {text(week.previous.facts.get('name', ''))} ({week.previous.as_of:%d %b %Y}):</p>"
+        f"<p>Since {text(week.previous.facts.get('name', ''))} "
+        f"({week.previous.as_of:%d %b %Y}):</p>"
         f'<dl class="facts">{pairs([(name, _few(names)) for name, names in items])}</dl>'
     )
 
@@ -158,7 +167,10 @@ def oversized(week: Weekly) -> Html:
     rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values(
         "share", ascending=False
     )
-    total = f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} reclaimable."
+    total = (
+        f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} "
+        "reclaimable."
+    )
     cells = [
         (
             str(service),
@@ -272,7 +284,7 @@ def heatmap(week: Weekly) -> Html:
     usage = week.history.cpu.sum(axis=1, min_count=1)
     index = pd.DatetimeIndex(usage.index)
     hours = (
-        usage.groupby([index.day_of_week, index.hour])
+        usage.groupby([index.day_of_week, index.hour])  # noqa: PD010 - a week as a table
         .mean()
         .unstack()
         .reindex(index=range(7), columns=range(24))
@@ -281,7 +293,10 @@ def heatmap(week: Weekly) -> Html:
         return Html("<p>No CPU samples.</p>")
     day, hour = np.unravel_index(np.nanargmax(hours.to_numpy()), hours.shape)
     names = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-    busiest = f"{names[day]} {hour:02d}:00 UTC with {count_cores(float(hours.to_numpy()[day, hour]))} on average"
+    busiest = (
+        f"{names[day]} {hour:02d}:00 UTC with {count_cores(float(hours.to_numpy()[day, hour]))} on "
+        "average"
+    )
     return figure(
         lambda axes: plot_heatmap(hours, signal=Signal.CPU, axes=axes),
         alt=f"Mean CPU of the fleet by hour of the week; busiest on {busiest}.",
@@ -304,8 +319,10 @@ def _stack(week: Weekly, resource: Resource) -> Html:
     of = f" of {PRINT[resource](total)}" if total else ""
     return figure(
         lambda axes: plot_stack(parts, signal=resource.usage, total=total, axes=axes),
-        alt=f"Stacked {NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: {', '.join(largest)}.",
-        caption=f"Fleet {NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts have.",
+        alt=f"Stacked {NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: "
+        f"{', '.join(largest)}.",
+        caption=f"Fleet {NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts "
+        "have.",
         size=(9, 3.2),
     )
 

@@ -1,1 +1,3 @@
-"""Policies to compare with: KRR, VPA, Autopilot and the linear plan, with the constants they ship with."""
+"""Policies to compare with: KRR, VPA, Autopilot and the linear plan, with the constants they ship
+with.
+"""

@@ -1,8 +1,11 @@
-"""Autopilot's moving-window recommender (Rzadca et al., EuroSys 2020, section 3.2), by tolerance of kills.
+"""Autopilot's moving-window recommender (Rzadca et al., EuroSys 2020, section 3.2), by tolerance of
+kills.
 
-CPU: the load-adjusted 95th percentile with a half-life of 12 h (eq. 1 and 3). Memory, half-life 48 h: the 98th percentile
-for a low tolerance, the maximum for a minimal one, max(60th percentile, half the maximum) in between. Then 10 to 15 %
-margin, less for large limits, and the maximum of what was recommended in the last hour.
+CPU: the load-adjusted 95th percentile with a half-life of 12 h (eq. 1 and 3). Memory, half-life 48
+    h: the 98th percentile
+for a low tolerance, the maximum for a minimal one, max(60th percentile, half the maximum) in
+between. Then 10 to 15 % margin, less for large limits, and the maximum of what was recommended in
+the last hour.
 """
 
 from __future__ import annotations
@@ -50,7 +53,8 @@ class Autopilot:
             base = np.fmax(
                 load_adjusted(window, 0.6, past.step, half_life, width), 0.5 * column_max(window)
             )
-        # the more, the more with its margin: the highest base of the hour is the highest recommendation
+        # the more, the more with its margin: the highest base of the hour is the highest
+        # recommendation
         return at_any_risk(base * (1 + margin(base, past.resource)), risks)
 
 
@@ -64,14 +68,16 @@ def load_adjusted(
 ) -> Floats:
     """Percentile of the load instead of the time: each sample weighs its decayed value.
 
-    A service at 1 for nine hours and at 10 for one has a 90th percentile of 1 by time and of 10 by load.
+    A service at 1 for nine hours and at 10 for one has a 90th percentile of 1 by time and of 10 by
+    load.
 
     Args:
         values: samples x services.
         level: of the percentile.
         step: seconds between samples.
         half_life: of a sample's weight, seconds.
-        width: the highest of all windows of so many samples, whenever they end; default one of them all.
+        width: the highest of all windows of so many samples, whenever they end; default one of them
+            all.
     """
     order = np.argsort(values, axis=0, kind="stable")
     ordered = np.take_along_axis(values, order, axis=0)
@@ -82,7 +88,8 @@ def load_adjusted(
     for end in range(width, len(values) + 1):
         inside = (order < end) & (order >= end - width)
         cumulated = np.where(inside, weight, 0.0).cumsum(axis=0)
-        # strictly more than the level: at exactly 9 of 19 parts below, the 90th percentile by load is the upper value
+        # strictly more than the level: at exactly 9 of 19 parts below, the 90th percentile by load
+        # is the upper value
         place = (cumulated >= level * cumulated[-1]).argmax(axis=0)
         found = ordered[place, np.arange(values.shape[1])]
         highest = np.fmax(

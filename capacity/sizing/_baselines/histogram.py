@@ -1,8 +1,9 @@
-"""Histograms with exponentially growing buckets and decaying weights, as VPA's recommender keeps them (autoscaler 55c37cd5).
+"""Histograms with exponentially growing buckets and decaying weights, as VPA's recommender keeps
+them (autoscaler 55c37cd5).
 
-Bucket n starts at first * (ratio^n - 1) / (ratio - 1); a value's bucket is the whole part of log_ratio(value * (ratio - 1)
-/ first + 1). That logarithm rounds: 0.0205 lands one bucket below its own start. The formula is reproduced, not the ideal
-edges.
+Bucket n starts at first * (ratio^n - 1) / (ratio - 1); a value's bucket is the whole part of
+log_ratio(value * (ratio - 1) / first + 1). That logarithm rounds: 0.0205 lands one bucket below its
+own start. The formula is reproduced, not the ideal edges.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Buckets:
         return np.asarray(self.first * (self.ratio**number - 1) / (self.ratio - 1))
 
     def find(self, values: Floats) -> NDArray[np.intp]:
-        """Bucket of each value; values below the first go there, values above the last into the last."""
+        """Bucket of each value; values below the first go there, values above the last into the
+        last.
+        """
         if self.ratio == 1:
             found = np.floor(np.maximum(values, 0) / self.first)
         else:
@@ -76,7 +79,9 @@ def decay(age: Floats, half_life: float) -> Floats:
 
 
 def weigh(buckets: Buckets, values: Floats, weights: Floats) -> Floats:
-    """Weights by service and bucket, shape (services, buckets), of samples x services; NaN samples weigh nothing."""
+    """Weights by service and bucket, shape (services, buckets), of samples x services; NaN samples
+    weigh nothing.
+    """
     services = values.shape[1]
     known = np.isfinite(values)
     where = buckets.find(np.where(known, values, 0.0)) + np.arange(services) * buckets.count
@@ -87,7 +92,8 @@ def weigh(buckets: Buckets, values: Floats, weights: Floats) -> Floats:
 
 
 def percentile(buckets: Buckets, weights: Floats, level: float, epsilon: float = EPSILON) -> Floats:
-    """End of the bucket in which the weight reaches `level` of the total (of the last bucket its start); 0 when all are empty.
+    """End of the bucket in which the weight reaches `level` of the total (of the last bucket its
+    start); 0 when all are empty.
 
     Only the buckets between the lowest and the highest that are not empty are walked.
     """

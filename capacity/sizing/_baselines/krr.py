@@ -1,8 +1,9 @@
-"""Robusta KRR's strategies `simple` and `simple_limit`, with their constants (research: krr d6baa745).
+"""Robusta KRR's strategies `simple` and `simple_limit`, with their constants (research: krr
+d6baa745).
 
-`simple` gives CPU no limit, only a request of the 95th percentile; as a comparator that number stands for its answer.
-Memory, in both: the maximum of 14 days plus 15 %. CPU is rounded up to a millicore and at least 10, memory to a MiB and at
-least 100.
+`simple` gives CPU no limit, only a request of the 95th percentile; as a comparator that number
+stands for its answer. Memory, in both: the maximum of 14 days plus 15 %. CPU is rounded up to a
+millicore and at least 10, memory to a MiB and at least 100.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Krr:
 
 
 def with_oom(limit: Floats, limit_at_kill: Floats) -> Floats:
-    """Memory with `--use-oomkill-data`: at least a quarter above the limit under which a kill was seen (NaN = none was)."""
+    """Memory with `--use-oomkill-data`: at least a quarter above the limit under which a kill was
+    seen (NaN = none was).
+    """
     return np.fmax(limit, limit_at_kill * (1 + _OOM_BUFFER))
 
 

@@ -1,8 +1,9 @@
 """The remediation plan's own optimiser, its flaws included.
 
-It looks at one reading. Above 85 % of the limit the limit grows by a quarter; below 30 % it shrinks by a quarter, but only
-for a container that it has looked at before. One low reading at night therefore lowers the limit of a service that is busy
-by day, and without a limit it measures itself against the host.
+It looks at one reading. Above 85 % of the limit the limit grows by a quarter; below 30 % it shrinks
+by a quarter, but only for a container that it has looked at before. One low reading at night
+therefore lowers the limit of a service that is busy by day, and without a limit it measures itself
+against the host.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ __all__ = ["Seed", "adjusted"]
 
 _LOW, _HIGH = 0.30, 0.85
 _SHRINK, _GROW = 0.75, 1.25
-_FIRST_LIMIT = 2.0  # times the peak, where no limit is in force: the plan starts from limits that people had set
+# times the peak, where no limit is in force: the plan starts from limits that people had set
+_FIRST_LIMIT = 2.0
 
 
 @dataclass

@@ -1,9 +1,11 @@
-"""The Kubernetes VPA recommender's target, lower and upper bound, with its constants (research: autoscaler 55c37cd5).
+"""The Kubernetes VPA recommender's target, lower and upper bound, with its constants (research:
+autoscaler 55c37cd5).
 
-CPU: every sample weighs the same and loses half its weight a day. Memory: one sample a day, the day's peak. The percentile
-gets 15 % margin, in whole millicores and bytes, and at least 25 millicores and 250 MiB. A kill for memory is a sample of its
-own, above limit and peak. The bounds widen with doubt:
-confidence is days of history, at most samples / 1440.
+CPU: every sample weighs the same and loses half its weight a day. Memory: one sample a day, the
+    day's peak. The percentile
+gets 15 % margin, in whole millicores and bytes, and at least 25 millicores and 250 MiB. A kill for
+memory is a sample of its own, above limit and peak. The bounds widen with doubt: confidence is days
+of history, at most samples / 1440.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ def with_margin(amount: Floats, margin: float = _MARGIN) -> Floats:
 
 
 def confidence(values: Floats, step: int) -> Floats:
-    """Days between first and last sample, at most samples / 1440: both count a sample a minute as full."""
+    """Days between first and last sample, at most samples / 1440: both count a sample a minute as
+    full.
+    """
     known = np.isfinite(values)
     count = known.sum(axis=0)
     first, last = known.argmax(axis=0), len(values) - 1 - known[::-1].argmax(axis=0)
@@ -86,14 +90,18 @@ def confidence(values: Floats, step: int) -> Floats:
 
 
 def scaled(amount: Floats, sure: Floats, bound: Literal["lower", "upper"]) -> Floats:
-    """A bound widened by doubt: (1 + 1 / confidence) above, (1 + 0.001 / confidence)^-2 below, in whole units."""
+    """A bound widened by doubt: (1 + 1 / confidence) above, (1 + 0.001 / confidence)^-2 below, in
+    whole units.
+    """
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         factor = 1 + 1 / sure if bound == "upper" else (1 + 0.001 / sure) ** -2.0
         return np.trunc(np.minimum(amount * factor, _MOST))
 
 
 def oom_sample(used: Floats) -> Floats:
-    """The memory sample that a kill counts as: 100 MiB or a fifth above the larger of limit and peak."""
+    """The memory sample that a kill counts as: 100 MiB or a fifth above the larger of limit and
+    peak.
+    """
     return np.maximum(used + _OOM_LEAST, used * _OOM_RATIO)
 
 

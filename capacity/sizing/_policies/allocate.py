@@ -1,4 +1,6 @@
-"""Margins for a fleet: the least cost at which it breaks no more than is asked, or the least breaches within a budget."""
+"""Margins for a fleet: the least cost at which it breaks no more than is asked, or the least
+breaches within a budget.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,11 @@ from capacity.sizing._policies.forest import MARGINS
 __all__ = ["allocate", "cost_of", "most", "within_budget"]
 
 _MONEY = {Resource.MEMORY: (0.8, 0.2, 0.7), Resource.CPU: (0.4, 0.2, 0.5)}
-"""Weight of the fleet's total in the cost of a margin, far below the trailing peak, at it and from twice the peak on.
+"""Weight of the fleet's total in the cost of a margin, far below the trailing peak, at it and from
+twice the peak on.
 
-The rest counts relative to each service. CPU that one limit leaves unused others can use, so its total weighs less.
+The rest counts relative to each service. CPU that one limit leaves unused others can use, so its
+total weighs less.
 """
 _PLACES = (-1.0, 0.0, float(np.log(2.0)))
 _STEPS = 48
@@ -28,7 +32,9 @@ Indices = NDArray[np.intp]
 
 
 def most(risk: float) -> float:
-    """The most that a single service may risk while the fleet runs `risk` on average: from one in ten on, anything."""
+    """The most that a single service may risk while the fleet runs `risk` on average: from one in
+    ten on, anything.
+    """
     return min(1.0, 10 * risk)
 
 
@@ -43,8 +49,9 @@ def allocate(
 ) -> Indices:
     """Margin of each service with the least cost at which the mean chance is `risk` at most.
 
-    Minimises the sum of chances + price x cost, service by service; the price is found by bisection. A higher price never
-    raises a margin, so limits are monotone in the risk at the same cap.
+    Minimises the sum of chances + price x cost, service by service; the price is found by
+    bisection. A higher price never raises a margin, so limits are monotone in the risk at the same
+    cap.
 
     Args:
         chances: services x `MARGINS`, not rising along a row.
@@ -76,10 +83,12 @@ def allocate(
 
 
 def cost_of(peaks: Floats, resource: Resource) -> Floats:
-    """What each margin costs each service, on a scale of its own: services x `MARGINS`, rising along a row.
+    """What each margin costs each service, on a scale of its own: services x `MARGINS`, rising
+    along a row.
 
-    Around the trailing peak what counts most is how much a service gets relative to itself, so that a fleet's small ones are not
-    padded without end; further above and further below it is the money, most of which is in a few large services.
+    Around the trailing peak what counts most is how much a service gets relative to itself, so that
+    a fleet's small ones are not padded without end; further above and further below it is the
+    money, most of which is in a few large services.
     """
     between = (MARGINS[1:] + MARGINS[:-1]) / 2
     weight = np.interp(between, _PLACES, _MONEY[resource])
@@ -91,10 +100,13 @@ def cost_of(peaks: Floats, resource: Resource) -> Floats:
 def within_budget(
     chances: Floats, peaks: Floats, budget: float, floor: Floats | None = None
 ) -> Indices:
-    """Margin of each service with the least expected breaches at which the limits add up to `budget` at most.
+    """Margin of each service with the least expected breaches at which the limits add up to
+    `budget` at most.
 
-    A multiple-choice knapsack: exact to a ten-thousandth of the budget for fleets up to about forty services, by the price of
-    a byte (Lagrange) beyond, where that is off by one service's step at most. Where even the lowest margins cost more, these.
+    A multiple-choice knapsack: exact to a ten-thousandth of the budget for fleets up to about forty
+        services, by the price of
+    a byte (Lagrange) beyond, where that is off by one service's step at most. Where even the lowest
+    margins cost more, these.
     """
     cost = np.exp(MARGINS) * peaks[:, None]
     if floor is not None:
@@ -114,7 +126,9 @@ def within_budget(
 
 
 def _barred(chances: Floats, cap: float, floor: Floats | None, highest: Indices) -> Floats:
-    """A prohibitive cost on margins that risk more than the cap, lie below the floor or above the highest, which is allowed."""
+    """A prohibitive cost on margins that risk more than the cap, lie below the floor or above the
+    highest, which is allowed.
+    """
     bars = np.where(chances > cap, _BARRED, 0.0)
     if floor is not None:
         bars += np.where(floor[:, None] > MARGINS + 1e-9, _BARRED, 0.0)
@@ -123,7 +137,9 @@ def _barred(chances: Floats, cap: float, floor: Floats | None, highest: Indices)
 
 
 def _by_table(chances: Floats, cost: Floats, budget: float, lowest: Indices) -> Indices:
-    """Dynamic programming over the services; `best[u]` is the least sum of chances that `u` units of the budget buy."""
+    """Dynamic programming over the services; `best[u]` is the least sum of chances that `u` units
+    of the budget buy.
+    """
     units = np.where(
         np.isfinite(cost), np.ceil(np.minimum(cost / budget, 2.0) * _UNITS), 2 * _UNITS
     ).astype(np.intp)

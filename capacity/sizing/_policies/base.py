@@ -31,9 +31,11 @@ class Past:
         resource: which limit is asked for.
         current: limit in force by service; NaN = none.
         days: daily summaries of these samples, when the caller keeps them.
-        forecast: services x `PEAK_LEVELS` of the coming peak within the horizon, when the caller has it.
+        forecast: services x `PEAK_LEVELS` of the coming peak within the horizon, when the caller
+            has it.
         horizon: days that a limit must hold.
-        kills: samples x services, kills for memory under the limit in force, when the caller knows them.
+        kills: samples x services, kills for memory under the limit in force, when the caller knows
+            them.
     """
 
     values: Floats
@@ -58,7 +60,8 @@ class Policy(Protocol):
         """What it is called in tables."""
 
     def limits(self, past: Past, risks: Sequence[float]) -> Floats:
-        """Limit at each risk for each service, shape (risks, services), cores or bytes; NaN = no answer.
+        """Limit at each risk for each service, shape (risks, services), cores or bytes; NaN = no
+        answer.
 
         Policies without a notion of risk answer the same at each.
         """
@@ -77,7 +80,9 @@ def column_max(values: Floats) -> Floats:
 
 
 def column_quantile(values: Floats, level: float) -> Floats:
-    """Linearly interpolated quantile of each column's samples (numpy's default method); NaN for one without samples."""
+    """Linearly interpolated quantile of each column's samples (numpy's default method); NaN for one
+    without samples.
+    """
     if not len(values):
         return np.full(values.shape[1], np.nan)
     ordered = np.sort(values, axis=0)  # NaN goes last

@@ -1,11 +1,13 @@
 """Our policy: put the margin where it buys the most.
 
-Three voices say how likely next week's peak is to pass any multiple of the trailing peak: a forest trained on the fleet's own
-past weeks, the forecaster's distribution of the peak, and a prior for fleets with little past. Margins are then chosen so that
-the expected breaches of the fleet are what was asked for, at the least cost: a service whose peak is certain gets little,
-one that may double gets more, one that nothing would help does not get everything. Below a risk of one in ten no single service
-runs one far above it, as far as what is known bears a limit that prevents it; none gets less than a peak it reaches every day.
-What was wrong on the latest weeks, judged as if they were still to come, corrects the risk that is asked.
+Three voices say how likely next week's peak is to pass any multiple of the trailing peak: a forest
+trained on the fleet's own past weeks, the forecaster's distribution of the peak, and a prior for
+fleets with little past. Margins are then chosen so that the expected breaches of the fleet are what
+was asked for, at the least cost: a service whose peak is certain gets little, one that may double
+gets more, one that nothing would help does not get everything. Below a risk of one in ten no single
+service runs one far above it, as far as what is known bears a limit that prevents it; none gets
+less than a peak it reaches every day. What was wrong on the latest weeks, judged as if they were
+still to come, corrects the risk that is asked.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ _STEADY, _STEADY_DAYS = 0.98, 14.0
 EVEN_ODDS = 0.5
 _KNOWN_DAYS, _SPREAD = FEATURES.index("days with samples"), FEATURES.index("spread of daily peaks")
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-"""Risks at which margins are chosen; what lies between is read from these, so that no limit falls with the risk."""
+"""Risks at which margins are chosen; what lies between is read from these, so that no limit falls
+with the risk.
+"""
 _FIRST = _LADDER.index(0.2)  # the one that all others are chosen from, outwards
 
 
@@ -61,7 +65,8 @@ class Outlook:
     Attributes:
         peaks: trailing 14-day peak of each service; NaN = never seen.
         chances: services x `MARGINS`, chance that the peak passes exp(margin) x the trailing one.
-        floors: lowest margin of each service: a peak it reached on every one of the last fourteen days with samples.
+        floors: lowest margin of each service: a peak it reached on every one of the last fourteen
+            days with samples.
         tops: highest margin of each service that what is known bears.
         trust: share of the fleet's own past in the chances, 0 to 1; the rest is the prior's.
     """
@@ -73,7 +78,9 @@ class Outlook:
     trust: float
 
     def at(self, limits: Floats) -> Floats:
-        """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins it is the nearest one's."""
+        """Chance that the peak passes each limit; NaN where either is unknown. Outside the margins
+        it is the nearest one's.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             margins = np.log(limits / self.peaks)
         found = [
@@ -84,8 +91,11 @@ class Outlook:
         return np.where(quiet, (limits <= 0) * 1.0, np.where(np.isfinite(margins), found, np.nan))
 
     def limit(self, service: int, chance: float) -> float:
-        """The lowest limit that the peak of a service passes with at most this chance; NaN where it is unknown."""
-        # the chances fall along a row, so they are read backwards; the last of equal ones is the lowest margin
+        """The lowest limit that the peak of a service passes with at most this chance; NaN where it
+        is unknown.
+        """
+        # the chances fall along a row, so they are read backwards; the last of equal ones is the
+        # lowest margin
         margin = np.interp(chance, self.chances[service][::-1], MARGINS[::-1])
         return float(np.exp(margin) * self.peaks[service])
 
@@ -98,7 +108,8 @@ class Study:
         limits: risks x services; NaN = no answer.
         outlook: the chances for the coming week.
         drift: realised over expected breaches, by risk.
-        steady: steady peak of each service, the 98th percentile of its last fourteen days; NaN = never seen.
+        steady: steady peak of each service, the 98th percentile of its last fourteen days; NaN =
+            never seen.
     """
 
     limits: Floats
@@ -107,9 +118,11 @@ class Study:
     steady: Floats
 
     def least(self) -> Floats:
-        """What every service should get at each risk, however cheap for the fleet it were to write it off: risks x services.
+        """What every service should get at each risk, however cheap for the fleet it were to write
+        it off: risks x services.
 
-        Its steady peak, and even odds of holding the coming one, corrected by the drift, as far as what is known bears that.
+        Its steady peak, and even odds of holding the coming one, corrected by the drift, as far as
+        what is known bears that.
         """
         outlook = self.outlook
         services = range(len(outlook.peaks))
@@ -120,9 +133,11 @@ class Study:
         return np.fmax(self.steady, np.minimum(even, np.exp(outlook.tops) * outlook.peaks))
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
-        """Limits that add up to `budget` at most, each taken so many times, with the least expected number of breaches.
+        """Limits that add up to `budget` at most, each taken so many times, with the least expected
+        number of breaches.
 
-        None is below the steady peak where the budget has room for that; NaN where one is taken no times.
+        None is below the steady peak where the budget has room for that; NaN where one is taken no
+        times.
         """
         outlook, count = (
             self.outlook,
@@ -152,7 +167,9 @@ class Study:
 
 @dataclass
 class Capacity:
-    """Learns anew at every decision; keeps only summaries of days and forecasts it has already made."""
+    """Learns anew at every decision; keeps only summaries of days and forecasts it has already
+    made.
+    """
 
     name: str = "capacity"
     seed: int = 0
@@ -160,7 +177,9 @@ class Capacity:
     _kept: dict[int, tuple[NDArray[np.intp], Floats]] = field(default_factory=dict, repr=False)
 
     def limits(self, past: Past, risks: Sequence[float]) -> Floats:
-        """Limits at which the fleet's expected share of breaches is each risk; never lower at a lower risk."""
+        """Limits at which the fleet's expected share of breaches is each risk; never lower at a
+        lower risk.
+        """
         return self.study(past, risks).limits
 
     def study(self, past: Past, risks: Sequence[float]) -> Study:
@@ -197,10 +216,11 @@ class Capacity:
         )
 
     def drift(self, past: Past, risks: Sequence[float]) -> Floats:
-        """Realised over expected breaches on the latest weeks, by chances that had not seen them, shrunk to the prior.
+        """Realised over expected breaches on the latest weeks, by chances that had not seen them,
+        shrunk to the prior.
 
-        What strikes many services at once makes one week differ from the next by more than chance, so the prior counts as so many
-        weeks of the fleet, however large it is.
+        What strikes many services at once makes one week differ from the next by more than chance,
+        so the prior counts as so many weeks of the fleet, however large it is.
         """
         prior = _prior()["drift"]
         assumed = prior["realised"] * (prior["risk"] / np.asarray(risks)) ** prior["exponent"]
@@ -253,7 +273,9 @@ class Capacity:
         chosen: NDArray[np.intp] | None = None,
         horizon: float = _WEEK,
     ) -> Outlook:
-        """Chances for the week, or other horizon, that begins with `day`, for all services or the chosen ones."""
+        """Chances for the week, or other horizon, that begins with `day`, for all services or the
+        chosen ones.
+        """
         chosen = np.arange(days.table.shape[1]) if chosen is None else chosen
         peaks, now = days.base(day)[chosen], days.features(day)[chosen]
         weeks = len(chosen) * max(0, day - _WEEK - _FIRST_ORIGIN + 1) / _WEEK
@@ -280,7 +302,9 @@ class Capacity:
     def _forecast(
         self, past: Past, days: Days, day: int, chosen: NDArray[np.intp], horizon: float
     ) -> Floats:
-        """Services x `PEAK_LEVELS` for the horizon that begins with `day`; NaN where the forecaster offers none."""
+        """Services x `PEAK_LEVELS` for the horizon that begins with `day`; NaN where the forecaster
+        offers none.
+        """
         if past.forecast is not None and day == len(days):
             return past.forecast[chosen]
         if horizon != _WEEK:
@@ -295,14 +319,18 @@ class Capacity:
 
 
 def _steps(risks: Sequence[float]) -> tuple[float, ...]:
-    """The part of the ladder that these risks need: from the first step, or the loosest, to the next stricter one."""
+    """The part of the ladder that these risks need: from the first step, or the loosest, to the
+    next stricter one.
+    """
     start = 0 if max(risks) > _LADDER[_FIRST] else _FIRST
     end = np.searchsorted(-np.asarray(_LADDER), -min(risks))
     return _LADDER[start : max(int(end), _FIRST) + 1]
 
 
 def _between(steps: Sequence[float], values: Floats, risks: Sequence[float]) -> Floats:
-    """Rows of `values`, one a step of the ladder, read at other risks by their logarithm; outside the ladder the nearest."""
+    """Rows of `values`, one a step of the ladder, read at other risks by their logarithm; outside
+    the ladder the nearest.
+    """
     place = np.interp(-np.log(risks), -np.log(steps), np.arange(len(steps)))
     below = np.floor(place).astype(np.intp)
     above = np.minimum(below + 1, len(steps) - 1)
@@ -311,7 +339,8 @@ def _between(steps: Sequence[float], values: Floats, risks: Sequence[float]) -> 
 
 
 def _borne_out(days: Days, day: int) -> Floats:
-    """How far peaks have strayed before `day` (a logarithm): the service's own, or what two services at least have shown.
+    """How far peaks have strayed before `day` (a logarithm): the service's own, or what two
+    services at least have shown.
 
     What a single one did is no ground for giving all the others many times what they use.
     """
@@ -339,7 +368,9 @@ def _some(services: NDArray[np.intp], count: int) -> NDArray[np.intp]:
 def _peak_quantiles(
     past: Past, days_ago: int, chosen: NDArray[np.intp], horizon: float = _WEEK
 ) -> Floats:
-    """The forecaster's distribution of the peak of the week, or horizon, that began `days_ago`, from the samples before."""
+    """The forecaster's distribution of the peak of the week, or horizon, that began `days_ago`,
+    from the samples before.
+    """
     from capacity.forecasting import Forecaster
 
     length = max(1, 86_400 // past.step)
@@ -360,7 +391,9 @@ def _peak_quantiles(
 
 
 def chances_from(quantiles: Floats, peaks: Floats) -> Floats:
-    """Chance to pass each margin, from the peak's quantiles: services x `MARGINS`; exponential tails outside them."""
+    """Chance to pass each margin, from the peak's quantiles: services x `MARGINS`; exponential
+    tails outside them.
+    """
     levels = np.asarray(PEAK_LEVELS)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(np.maximum(quantiles, LEAST) / peaks[:, None])
@@ -375,7 +408,9 @@ def chances_from(quantiles: Floats, peaks: Floats) -> Floats:
 
 
 def assumed(now: Floats, resource: Resource) -> Floats:
-    """The prior's chances, services x `MARGINS`: by days of history and by how much daily peaks spread."""
+    """The prior's chances, services x `MARGINS`: by days of history and by how much daily peaks
+    spread.
+    """
     told = np.empty((len(now), len(MARGINS)))
     tables = _prior()["strata"][resource]
     for row, (days, spread) in enumerate(zip(now[:, _KNOWN_DAYS], now[:, _SPREAD], strict=True)):

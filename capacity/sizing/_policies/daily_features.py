@@ -1,4 +1,6 @@
-"""A service's days, and what they say about how far its next peak may stray: scale-free numbers a model can learn from."""
+"""A service's days, and what they say about how far its next peak may stray: scale-free numbers a
+model can learn from.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ class Days:
     """Daily summaries and the features of every past morning, computed once.
 
     Attributes:
-        table: days x services x (maximum, second sample, 99th, 95th, 90th, 50th percentile, mean, minimum, busiest hour).
+        table: days x services x (maximum, second sample, 99th, 95th, 90th, 50th percentile, mean,
+            minimum, busiest hour).
     """
 
     table: Floats
@@ -93,7 +96,9 @@ class Days:
         return self._kept[day]
 
     def base(self, day: int) -> Floats:
-        """Peak of the 14 days before `day`, of which margins are multiples; NaN or 0 where there is none."""
+        """Peak of the 14 days before `day`, of which margins are multiples; NaN or 0 where there is
+        none.
+        """
         return column_max(self.table[max(0, day - _RECENT) : day, :, 0])
 
     def alive(self, day: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -106,7 +111,8 @@ class Days:
 
 
 def days_of(values: Floats, step: int) -> Floats:
-    """The table of `Days`, counted back from the last sample; less than a day of samples counts as one.
+    """The table of `Days`, counted back from the last sample; less than a day of samples counts as
+    one.
 
     Args:
         values: samples x services.
@@ -151,7 +157,9 @@ def _busiest_hour(
 
 
 def features(days: Floats) -> Floats:
-    """Services x `FEATURES` at the end of `days`; sizes are logarithms relative to the peak of the last 14 days."""
+    """Services x `FEATURES` at the end of `days`; sizes are logarithms relative to the peak of the
+    last 14 days.
+    """
     peaks = days[:, :, 0]
     count = len(peaks)
     recent, month = peaks[-_RECENT:], peaks[-2 * _RECENT :]

@@ -1,8 +1,10 @@
-"""Chance that next week's peak passes any multiple of the trailing peak, learned from the fleet's own past weeks.
+"""Chance that next week's peak passes any multiple of the trailing peak, learned from the fleet's
+own past weeks.
 
-A quantile regression forest (Meinshausen, JMLR 2006) of extremely randomised trees: what past weeks did that fell into the
-same leaves is the distribution. One forest for each thing a peak may be a multiple of, their chances averaged: services that
-come back to an old ceiling are told apart from those that stray from their latest level.
+A quantile regression forest (Meinshausen, JMLR 2006) of extremely randomised trees: what past weeks
+did that fell into the same leaves is the distribution. One forest for each thing a peak may be a
+multiple of, their chances averaged: services that come back to an old ceiling are told apart from
+those that stray from their latest level.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ def learn(
         seed: of the trees.
 
     Returns:
-        A function from features to chances (services x `MARGINS`, never rising with the margin), or None with too few weeks.
+        A function from features to chances (services x `MARGINS`, never rising with the margin), or
+        None with too few weeks.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
@@ -75,7 +78,9 @@ _Chances = Callable[[Floats], Floats]
 def _past_weeks(
     days: Days, origins: Sequence[int], services: np.ndarray[tuple[int], np.dtype[np.intp]]
 ) -> tuple[Floats, Floats]:
-    """Features of past mornings, and the logarithm of the following week's peak over the trailing one."""
+    """Features of past mornings, and the logarithm of the following week's peak over the trailing
+    one.
+    """
     stride = max(1, -(-len(origins) * len(services) // _MOST_ROWS))
     rows, strays = [np.zeros((0, len(FEATURES)))], [np.zeros(0)]
     for origin in list(origins)[::-1][::stride]:
@@ -88,7 +93,9 @@ def _past_weeks(
 
 
 def _tail_of(trees: object, rows: Floats, target: Floats) -> Callable[[Floats], Floats]:
-    """From features to the share of past weeks, in the same leaves, above each point of the grid."""
+    """From features to the share of past weeks, in the same leaves, above each point of the
+    grid.
+    """
     place = np.searchsorted(_GRID, target)
     width = len(_GRID) + 1
     leaves = trees.apply(rows)  # type: ignore[attr-defined]  # scikit-learn ships no types

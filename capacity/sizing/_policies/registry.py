@@ -1,4 +1,6 @@
-"""Policies by name: rules that turn the past into limits. Ours is beside its rivals, each with the constants it ships with."""
+"""Policies by name: rules that turn the past into limits. Ours is beside its rivals, each with the
+constants it ships with.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""What a limit would have done to the window: breaches, minutes, slack; and what other policies would say.
+"""What a limit would have done to the window: breaches, minutes, slack; and what other policies
+would say.
 
-Samples touch a limit and cannot pass it, so a window that ran into its limit shows no breach of it: `find_strikes` counts that.
+Samples touch a limit and cannot pass it, so a window that ran into its limit shows no breach of it:
+`find_strikes` counts that.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Strikes:
     """Where services ran into the limit of the time.
 
     Attributes:
-        rows: one row a strike: `service`, `time`, `ceiling` (the limit it ran into), `kills`, `minutes` (held at the ceiling).
+        rows: one row a strike: `service`, `time`, `ceiling` (the limit it ran into), `kills`,
+            `minutes` (held at the ceiling).
     """
 
     rows: pd.DataFrame
@@ -42,7 +45,8 @@ class Strikes:
         start: pd.Timestamp | None = None,
         end: pd.Timestamp | None = None,
     ) -> tuple[float, float]:
-        """Kills, and minutes held at the ceiling, that a limit would have met as well: one at or below that ceiling.
+        """Kills, and minutes held at the ceiling, that a limit would have met as well: one at or
+        below that ceiling.
 
         Args:
             service: whose.
@@ -65,13 +69,16 @@ def find_strikes(
     kills: pd.DataFrame | None = None,
     throttled: pd.DataFrame | None = None,
 ) -> Strikes:
-    """Every kill for memory, and every sample held back, of a window under the limits then in force.
+    """Every kill for memory, and every sample held back, of a window under the limits then in
+    force.
 
     Args:
         usage: UTC grid x services, cores or bytes.
         limits: in force, times x services, of any step.
-        kills: for memory: how many, times x services. A service is held where its use touches its limit.
-        throttled: for CPU: share of throttled periods, times x services. A service is held where too many were.
+        kills: for memory: how many, times x services. A service is held where its use touches its
+            limit.
+        throttled: for CPU: share of throttled periods, times x services. A service is held where
+            too many were.
     """
     parts = [] if kills is None else [_strikes(kills, limits, kills > 0, "kills")]
     if throttled is None:
@@ -108,7 +115,9 @@ def _strikes(
 
 
 def _at(limits: pd.DataFrame, times: pd.Index, services: pd.Index) -> pd.DataFrame:
-    """The limits in force at these times; one that was lifted does not linger for more than two hours."""
+    """The limits in force at these times; one that was lifted does not linger for more than two
+    hours.
+    """
     known = limits.reindex(columns=services)
     if not len(known.index):
         return pd.DataFrame(np.nan, index=times, columns=services)
@@ -130,8 +139,8 @@ def judge(
     """The window replayed under each limit; `busy` is the 95th percentile of each service's usage.
 
     Returns:
-        one row a service: `breaches` (episodes above the limit), `breach_minutes`, `slack` (share of the limit that the
-        95th percentile leaves free); NaN without a limit.
+        one row a service: `breaches` (episodes above the limit), `breach_minutes`, `slack` (share
+        of the limit that the 95th percentile leaves free); NaN without a limit.
     """
     step_minutes = step_of(usage) / _MINUTE
     above = usage.to_numpy() > limits.reindex(usage.columns).to_numpy()

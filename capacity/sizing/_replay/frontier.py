@@ -29,13 +29,14 @@ def frontier(
     Args:
         replayed: from `replay`.
         usage: what it was replayed on.
-        tolerance: a limit is changed when the decision lies more than this share below what is in force, or more than a third of
-            it above, as `recommend` does; 0 = at any difference.
+        tolerance: a limit is changed when the decision lies more than this share below what is in
+            force, or more than a third of it above, as `recommend` does; 0 = at any difference.
 
     Returns:
-        `breached` (share of service-weeks), `breach_minutes` (mean of a service-week), `total` (sum of limits over sum of
-        trailing 14-day peaks), `typical` (geometric mean of limit over trailing peak), `slack` (mean, as Autopilot defines it),
-        `changes` (share of decisions that would change the limit in force: churn), `weeks` (service-weeks judged).
+        `breached` (share of service-weeks), `breach_minutes` (mean of a service-week), `total` (sum
+        of limits over sum of trailing 14-day peaks), `typical` (geometric mean of limit over
+        trailing peak), `slack` (mean, as Autopilot defines it), `changes` (share of decisions that
+        would change the limit in force: churn), `weeks` (service-weeks judged).
     """
     columns = ["breached", "breach_minutes", "total", "typical", "slack", "changes", "weeks"]
     if replayed.empty:
@@ -66,7 +67,9 @@ def frontier(
 
 
 def _changed(replayed: pd.DataFrame, tolerance: float) -> pd.Series[float]:
-    """1 where a decision changes the limit in force by more than the tolerance, 0 where not; NaN for a service's first."""
+    """1 where a decision changes the limit in force by more than the tolerance, 0 where not; NaN
+    for a service's first.
+    """
     wide = replayed.pivot_table(
         index=["policy", "risk", "service"], columns="time", values="limit", sort=True
     )

@@ -1,7 +1,8 @@
 """What policies would have done to a service's own past: decide, wait, look, and again.
 
-Usage is known whatever the limit would have been, so the outcome of every limit can be computed ("full observability", Rzadca et
-al., EuroSys 2020). It is censored where it ran under a limit: a replay of such a window flatters every policy alike.
+Usage is known whatever the limit would have been, so the outcome of every limit can be computed
+("full observability", Rzadca et al., EuroSys 2020). It is censored where it ran under a limit: a
+replay of such a window flatters every policy alike.
 """
 
 from __future__ import annotations
@@ -50,16 +51,19 @@ def replay(
         horizon: how long each limit is judged.
         risk: risks to ask at.
         current: limit in force before the first decision, by service; NaN or absent = none.
-        kills: for memory under these limits, times x services, for policies that heed them; default none.
+        kills: for memory under these limits, times x services, for policies that heed them; default
+            none.
         first: how much past the first decision has.
 
     Returns:
-        One row a policy, risk, time and service that had samples before and after: `limit`, `peak` (of the horizon), `breached`,
-        `breach_minutes`, `slack` (share of the limit above each day's 95th percentile, averaged over days, as Autopilot defines
-        it; never below 0), `changed` (other than at the decision before).
+        One row a policy, risk, time and service that had samples before and after: `limit`, `peak`
+        (of the horizon), `breached`, `breach_minutes`, `slack` (share of the limit above each day's
+        95th percentile, averaged over days, as Autopilot defines it; never below 0), `changed`
+        (other than at the decision before).
 
     Raises:
-        InputError: an unknown policy or resource, a risk that is no share, or a horizon that is no length of time.
+        InputError: an unknown policy or resource, a risk that is no share, or a horizon that is no
+            length of time.
     """
     if signal not in {*Resource}:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
@@ -71,7 +75,7 @@ def replay(
         raise InputError(f"risk {wrong[0]} is not between 0 and 1", "Use shares such as 0.02")
     usage = checked(usage)
     index = pd.DatetimeIndex(usage.index)
-    if len(index) < 2:  # noqa: PLR2004 - a step needs two times
+    if len(index) < 2:
         return _table([])
     step = index[1] - index[0]
     values = usage.to_numpy(np.float64)
@@ -142,7 +146,9 @@ def _outcome(
 
 
 def _slack(limits: Floats, ahead: Floats, step: pd.Timedelta) -> Floats:
-    """(limit - p95 of the day's samples) / limit, averaged over the days, as far as it is positive."""
+    """(limit - p95 of the day's samples) / limit, averaged over the days, as far as it is
+    positive.
+    """
     length = max(1, round(_DAY / step.total_seconds()))
     daily = np.stack(
         [

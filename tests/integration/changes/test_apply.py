@@ -1,4 +1,6 @@
-"""Applying plans on a real Engine and real compose files: both change together, are verified, and go back together."""
+"""Applying plans on a real Engine and real compose files: both change together, are verified, and
+go back together.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.fixtures.fleet import MIB, Fleet, cpus, memory, other, plan_of, proje
 
 
 def test_container_and_file_change_together(shop: Fleet) -> None:
-    """Raises and lowers of memory and CPU reach the Engine and the file, and nothing else in the file changes."""
+    """Raises and lowers of memory and CPU reach the Engine and the file, and nothing else in the
+    file changes.
+    """
     file = shop.up(project(web="mem_limit: 64m; cpus: 0.5", db=""))
     plan = plan_of(
         memory("shop/web", 64, 96),
@@ -64,7 +68,9 @@ def test_a_dry_run_says_everything_and_touches_nothing(shop: Fleet) -> None:
 
 
 def test_a_rollback_restores_every_byte_and_limit(shop: Fleet) -> None:
-    """Values come back exactly; a limit that was not there is lifted, or with `exact` the container made anew."""
+    """Values come back exactly; a limit that was not there is lifted, or with `exact` the container
+    made anew.
+    """
     file = shop.up(project(web="mem_limit: 100000000b; cpus: 0.5", db=""))
     before = file.read_bytes()
     plan = plan_of(
@@ -125,7 +131,9 @@ def test_every_kind_of_live_change(shop: Fleet) -> None:
 
 
 def test_what_cannot_change_live_takes_a_new_container(shop: Fleet) -> None:
-    """Environment and health check come from the edited file through Compose, and go back the same way."""
+    """Environment and health check come from the edited file through Compose, and go back the same
+    way.
+    """
     file = shop.up(project(web="mem_limit: 64m; environment:;  MODE: slow", db=""))
     before = file.read_bytes()
     plan = plan_of(
@@ -158,7 +166,9 @@ def test_what_cannot_change_live_takes_a_new_container(shop: Fleet) -> None:
 
 
 def test_a_quota_stays_a_quota(shop: Fleet) -> None:
-    """A container made with a quota refuses NanoCpus, so its quota is changed; back at no limit it has none."""
+    """A container made with a quota refuses NanoCpus, so its quota is changed; back at no limit it
+    has none.
+    """
     shop.run("one", cpu_period=50_000, cpu_quota=25_000)
     shop.run("two")
     plan = plan_of(
@@ -175,7 +185,9 @@ HOG = ["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; sleep 600"]
 
 
 def test_a_lowering_below_use_is_refused(shop: Fleet) -> None:
-    """What is in use, or was lately, does not fit under the new limit: neither container nor file is touched."""
+    """What is in use, or was lately, does not fit under the new limit: neither container nor file
+    is touched.
+    """
     shop.run("full", HOG, mem_limit=128 * MIB, shm_size="64m")
     shop.run("past", mem_limit=128 * MIB)
     plan = plan_of(memory("standalone/full", 128, 32), memory("standalone/past", 128, 32))
@@ -197,7 +209,9 @@ def _log(shop: Fleet, name: str) -> str:
 
 
 def test_a_service_that_gets_worse_goes_back_by_itself(shop: Fleet) -> None:
-    """Killed for memory under the new limit: its limit and file come back, the other service's stay, and it is held back."""
+    """Killed for memory under the new limit: its limit and file come back, the other service's
+    stay, and it is held back.
+    """
     grow = (
         'command: ["sh", "-c", "sleep 2; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; sleep 600"]'
     )
@@ -233,7 +247,9 @@ def test_a_service_that_gets_worse_goes_back_by_itself(shop: Fleet) -> None:
 
 
 def test_throttling_above_the_promise_goes_back(shop: Fleet) -> None:
-    """A spinning service whose new CPU limit throttles it more than promised gets its cores back."""
+    """A spinning service whose new CPU limit throttles it more than promised gets its cores
+    back.
+    """
     shop.run("spin", ["sh", "-c", "while :; do :; done"], nano_cpus=1_500_000_000)
     result = apply_plan(plan_of(cpus("standalone/spin", 1.5, 0.2)), shop.settings(observe=2.5))
     assert result.outcomes[0].state == "failed"
@@ -326,7 +342,9 @@ def test_runs_go_back_in_their_order(shop: Fleet) -> None:
 
 
 def test_a_rollback_keeps_what_people_wrote_since(shop: Fleet) -> None:
-    """Only the edited lines go back; a new service and a comment stay. Lines changed again are left to a person."""
+    """Only the edited lines go back; a new service and a comment stay. Lines changed again are left
+    to a person.
+    """
     file = shop.up(project(web="mem_limit: 64m", db="mem_limit: 64m"))
     run = apply_plan(plan_of(memory("shop/web", 64, 96)), shop.settings()).run
     text = file.read_text() + "# a note\n"
@@ -352,7 +370,9 @@ def test_a_value_that_another_file_overrides_is_found_out(shop: Fleet) -> None:
 
 
 def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop: Fleet) -> None:
-    """`--env-file` is a label of the containers: the files mean the same to us, and a new container gets the same values."""
+    """`--env-file` is a label of the containers: the files mean the same to us, and a new container
+    gets the same values.
+    """
     text = project(web="environment:;  MODE: ${MODE};mem_limit: ${SIZE}", db="")
     shop.up(text, variables="MODE=slow\nSIZE=64m\n")
     settings = shop.settings()

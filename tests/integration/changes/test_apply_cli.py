@@ -1,4 +1,6 @@
-"""The commands as their users meet them, on a real Engine: look, validate, dry run, apply, journal, roll back, scripts."""
+"""The commands as their users meet them, on a real Engine: look, validate, dry run, apply, journal,
+roll back, scripts.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +112,9 @@ def test_refusals_have_their_codes(shop: Fleet) -> None:
 
 
 def test_emitted_scripts_work_and_go_back(shop: Fleet) -> None:
-    """apply.sh sets the limits on the real Engine, revert.sh lifts what was not there and sets what was."""
+    """apply.sh sets the limits on the real Engine, revert.sh lifts what was not there and sets what
+    was.
+    """
     done = ask(shop, "plan", "emit", "plan.yaml", "--out", "out")
     assert done.returncode == 0, done.stderr
     out = shop.folder / "out"
@@ -135,7 +139,9 @@ def test_emitted_scripts_work_and_go_back(shop: Fleet) -> None:
 
 
 def test_commit_and_units(shop: Fleet) -> None:
-    """A branch from what the running containers name; sizes that Compose refuses are corrected in place."""
+    """A branch from what the running containers name; sizes that Compose refuses are corrected in
+    place.
+    """
     for words in (
         ["init", "-q"],
         ["config", "user.name", "T"],

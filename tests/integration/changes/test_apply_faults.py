@@ -1,4 +1,6 @@
-"""What can go wrong half way, on a real Engine: every run ends in a state that is said, and from which one can go on or back."""
+"""What can go wrong half way, on a real Engine: every run ends in a state that is said, and from
+which one can go on or back.
+"""
 
 from __future__ import annotations
 
@@ -224,7 +226,9 @@ def test_a_full_disk_under_the_compose_file(shop: Fleet) -> None:
 
 
 def test_a_full_disk_without_a_lock_file(tmp_path: Path) -> None:
-    """The lock cannot say whose it is: that is one error with a next step; with room again the lock is had, and is refused."""
+    """The lock cannot say whose it is: that is one error with a next step; with room again the lock
+    is had, and is refused.
+    """
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         ballast = fill(tmp_path)
         with (

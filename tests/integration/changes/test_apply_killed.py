@@ -1,4 +1,6 @@
-"""Killed at every line of the journal on a real Engine: going on leads to the planned state, going back to the former one."""
+"""Killed at every line of the journal on a real Engine: going on leads to the planned state, going
+back to the former one.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def running(whole: Fleet) -> tuple[Fleet, Path]:
 
 
 def killed_at(fleet_here: Fleet, line: int, *, torn: bool = False) -> None:
-    """Apply the plan in a process that dies by SIGKILL just before it would write that line, or half way through it."""
+    """Apply the plan in a process that dies by SIGKILL just before it would write that line, or
+    half way through it.
+    """
     child = os.fork()
     if child == 0:
         count = 0
@@ -86,7 +90,9 @@ CHANGED = (PLANNED, {(96 * MIB, 192 * MIB, 0.7)})
 def test_goes_on_to_the_plan_or_back(
     running: tuple[Fleet, Path], tmp_path: Path, line: int, torn: bool
 ) -> None:
-    """One interrupted run goes on to the planned state, another back to the former one; nothing is lost, nothing half done."""
+    """One interrupted run goes on to the planned state, another back to the former one; nothing is
+    lost, nothing half done.
+    """
     here, file = in_folder(running[0], tmp_path), running[1]
     assert state(here, file) == FORMER
     killed_at(here, line, torn=torn)
@@ -154,7 +160,9 @@ def test_a_rollback_that_is_killed_is_run_again(
 def test_killed_while_compose_replaces_a_container(
     running: tuple[Fleet, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After the file is written and before Compose has said anything: going on makes the new container."""
+    """After the file is written and before Compose has said anything: going on makes the new
+    container.
+    """
     here, file = in_folder(running[0], tmp_path), running[1]
     monkeypatch.setenv("PATH", here.environment()["PATH"])
     plan = plan_of(other("shop/db", What.ENVIRONMENT, None, {"A": "1"}))

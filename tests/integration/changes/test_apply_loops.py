@@ -1,4 +1,6 @@
-"""More memory for a container in a restart loop: whether it is enough shows only when it has outlived its last life."""
+"""More memory for a container in a restart loop: whether it is enough shows only when it has
+outlived its last life.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ LIFE = 2  # seconds
 
 
 def grows(shop: Fleet, mib: int) -> None:
-    """A container that takes so much memory some seconds after each start, has 16 MiB, and is tried again and again."""
+    """A container that takes so much memory some seconds after each start, has 16 MiB, and is tried
+    again and again.
+    """
     shell, option, script = block(mib)
     shop.run(
         "late",
@@ -47,7 +51,9 @@ def in_pause(settings: Settings) -> Container:
 
 
 def test_too_little_memory_is_found_out_after_the_pause(shop: Fleet) -> None:
-    """It waits for its next try when the observation is over: it is awaited, killed again, and has its former limit back."""
+    """It waits for its next try when the observation is over: it is awaited, killed again, and has
+    its former limit back.
+    """
     grows(shop, 30)
     settings = shop.settings(observe=0.5)
     in_pause(settings)
@@ -61,7 +67,9 @@ def test_too_little_memory_is_found_out_after_the_pause(shop: Fleet) -> None:
 
 
 def test_enough_memory_is_good_once_the_last_life_is_outlived(shop: Fleet) -> None:
-    """The run ends not before it has lived half as long again as the last time, and the limit stays."""
+    """The run ends not before it has lived half as long again as the last time, and the limit
+    stays.
+    """
     grows(shop, 30)
     settings = shop.settings(observe=0.5)
     in_pause(settings)
@@ -85,7 +93,9 @@ def test_a_try_that_is_under_way_is_awaited_too(shop: Fleet) -> None:
 
 
 def test_the_wait_has_an_end(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container whose pause is longer than the bound is not awaited for ever; a service that never died is not at all."""
+    """A container whose pause is longer than the bound is not awaited for ever; a service that
+    never died is not at all.
+    """
     grows(shop, 30)
     shop.run("calm", mem_limit=32 * MIB, memswap_limit=64 * MIB)
     settings = shop.settings(observe=0.5)

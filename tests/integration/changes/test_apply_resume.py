@@ -20,7 +20,9 @@ class Stop(BaseException):
 
 @pytest.fixture
 def ends_after(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run something that ends right after a line of a kind is in the journal for the so-maniest time."""
+    """Run something that ends right after a line of a kind is in the journal for the so-maniest
+    time.
+    """
 
     def run(kind: Kind, number: int, work: Any) -> None:
         write, seen = Journal.write, []

@@ -1,4 +1,6 @@
-"""Services with several containers that no file speaks of: replacing them keeps their number, there and back."""
+"""Services with several containers that no file speaks of: replacing them keeps their number, there
+and back.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def variables(shop: Fleet) -> list[bool]:
 
 
 def test_a_scaled_service_keeps_its_number(shop: Fleet) -> None:
-    """Two stay two when a variable takes new containers; the rollback keeps the three that somebody made of them since."""
+    """Two stay two when a variable takes new containers; the rollback keeps the three that somebody
+    made of them since.
+    """
     shop.up(project(web="mem_limit: 64m"))
     scaled(shop, 2)
     plan = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"}))

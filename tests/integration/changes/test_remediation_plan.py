@@ -1,4 +1,6 @@
-"""The remediation plan's own cases, scaled to the test machine: the greedy model server, unlimited containers, wrong units."""
+"""The remediation plan's own cases, scaled to the test machine: the greedy model server, unlimited
+containers, wrong units.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,15 @@ def cores_used(shop: Fleet, name: str, seconds: float = 1.2) -> float:
 
 
 def test_ollama(shop: Fleet) -> None:
-    """It takes all cores without limits; live limits hold it while it goes on serving, then it gets its settings and check."""
+    """It takes all cores without limits; live limits hold it while it goes on serving, then it gets
+    its settings and check.
+    """
     port = free_port()
     spin = "while :; do :; done"
-    script = f"mkdir -p /tmp/api && echo {{}} >/tmp/api/tags; {spin} & {spin} & exec httpd -f -p 127.0.0.1:{port} -h /tmp"
+    script = (
+        f"mkdir -p /tmp/api && echo {{}} >/tmp/api/tags; {spin} & {spin} & exec httpd -f -p "
+        f"127.0.0.1:{port} -h /tmp"
+    )
     text = f"""\
 services:
   ollama:
@@ -146,7 +153,9 @@ KINDS = ("postgres", "redis", "prometheus", "planner-agent", "web")
 
 
 def test_limits_by_type_for_34_unlimited_containers(shop: Fleet) -> None:
-    """One run gives each the default of its type; every one has it in the Engine and in the file, none was restarted."""
+    """One run gives each the default of its type; every one has it in the Engine and in the file,
+    none was restarted.
+    """
     names = [f"{KINDS[number % len(KINDS)]}-{number}" for number in range(34)]
     file = shop.up(project(**dict.fromkeys(names, "")))
     before = {
@@ -189,7 +198,9 @@ services:
 
 
 def test_kubernetes_units_are_explained_and_corrected(tmp_path: Path) -> None:
-    """Refused as it is (some builds of Compose read it); corrected every build does, and only the two sizes differ."""
+    """Refused as it is (some builds of Compose read it); corrected every build does, and only the
+    two sizes differ.
+    """
     file = tmp_path / "compose.yaml"
     file.write_text(SNIPPET)
     compose: Command = [require("docker-compose"), "--file", file, "config", "--quiet"]
@@ -225,7 +236,9 @@ def test_ports_move_to_their_allocated_range(shop: Fleet) -> None:
 
 
 def test_a_service_waits_for_the_health_of_another(shop: Fleet) -> None:
-    """The condition stands in the file, no container is replaced, Compose takes the file, and rollback takes it out again."""
+    """The condition stands in the file, no container is replaced, Compose takes the file, and
+    rollback takes it out again.
+    """
     check = 'healthcheck: {test: ["CMD", "true"]}'
     file = shop.up(project(db=check, web="restart: always;depends_on:;  - db"))
     text, settings = file.read_text(), shop.settings()

@@ -1,4 +1,6 @@
-"""A deliberately broken fleet on a real Engine, Prometheus and Alertmanager is found rule by rule."""
+"""A deliberately broken fleet on a real Engine, Prometheus and Alertmanager is found rule by
+rule.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,10 @@ services:
     healthcheck: {test: ["CMD", "true"], interval: 1s}
 """
 NOWHERE = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
-RULES = "groups: [{name: own, rules: [{alert: Always, expr: vector(1)}, {alert: Broken, expr: 'up * on(job) up'}]}]\n"
+RULES = (
+    "groups: [{name: own, rules: [{alert: Always, expr: vector(1)}, {alert: Broken, expr: 'up * "
+    "on(job) up'}]}]\n"
+)
 TWINS = "- job_name: twins\n  static_configs:\n  - targets: ['127.0.0.1:1', '127.0.0.1:2']\n"
 
 
@@ -94,7 +99,9 @@ class Stack:
 
 
 def history(now: float) -> dict[str, list[tuple[float, float]]]:
-    """Six hours of a hog at its limit, of one that rests, and of four cores of which one does all the work."""
+    """Six hours of a hog at its limit, of one that rests, and of four cores of which one does all
+    the work.
+    """
     times = [now - 60 * back for back in range(360, -1, -1)]
     found: dict[str, list[tuple[float, float]]] = {}
     for service, cores in (("hog", 0.19), ("good", 0.05)):
@@ -191,9 +198,17 @@ def look(
     monkeypatch.setenv("CAPACITY_REPORT__WINDOW_DAYS", "7")
     monkeypatch.setenv("CAPACITY_COMPLIANCE__WAIT", "3")
     outcome = check(
-        stack.folder / "compose.yaml", "--engine", "--source", stack.metrics.url, "--format", "json",
-        "--alertmanager", alerts.url, "--receiver", receiver or f"127.0.0.1:{free_port()}",
-    )  # fmt: skip
+        stack.folder / "compose.yaml",
+        "--engine",
+        "--source",
+        stack.metrics.url,
+        "--format",
+        "json",
+        "--alertmanager",
+        alerts.url,
+        "--receiver",
+        receiver or f"127.0.0.1:{free_port()}",
+    )
     assert outcome.code == 1, outcome.error
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for finding in json.loads(outcome.text)["findings"]:
@@ -259,7 +274,9 @@ def looked_instance(looked: dict[tuple[str, str], dict[str, Any]]) -> str:
 def test_running_containers_conflict_without_any_file(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The Engine alone shows the port that two containers publish, and one of them is told to move."""
+    """The Engine alone shows the port that two containers publish, and one of them is told to
+    move.
+    """
     monkeypatch.setenv("DOCKER_HOST", stack.engine.url)
     outcome = check("--engine", "--format", "json")
     said = json.loads(outcome.text)

@@ -1,4 +1,6 @@
-"""What the rules find wrong is mended through the plan, and then found right; taken back, it is found wrong again."""
+"""What the rules find wrong is mended through the plan, and then found right; taken back, it is
+found wrong again.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def broken(report: Report) -> set[tuple[str, str]]:
 
 
 def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
-    """Two services on one port without limits, checks or bounds: every change comes from a finding, and all of them hold."""
+    """Two services on one port without limits, checks or bounds: every change comes from a finding,
+    and all of them hold.
+    """
     file = shop.up(
         project(
             left='ports: ["127.0.0.1:8080:80"];restart: always',

@@ -1,4 +1,6 @@
-"""Our loader against `docker compose config` of the real Compose v2, on every file of the corpus."""
+"""Our loader against `docker compose config` of the real Compose v2, on every file of the
+corpus.
+"""
 
 from __future__ import annotations
 

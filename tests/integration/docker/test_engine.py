@@ -1,4 +1,6 @@
-"""Snapshots of real Engines: a socket, TLS, ssh, docker contexts, several at once, and what is said when there is none."""
+"""Snapshots of real Engines: a socket, TLS, ssh, docker contexts, several at once, and what is said
+when there is none.
+"""
 
 from __future__ import annotations
 
@@ -171,7 +173,9 @@ def test_drift_says_what_the_next_up_would_undo(shop: Fleet) -> None:
 def test_several_engines_at_once_and_one_that_is_away(
     shop: Fleet, certificates: dict[str, Path], port: int
 ) -> None:
-    """The same Engine by socket and behind TLS; the third does not answer and is named with the reason."""
+    """The same Engine by socket and behind TLS; the third does not answer and is named with the
+    reason.
+    """
     shop.run("one")
     settings = EngineSettings(
         hosts={
@@ -206,7 +210,9 @@ def test_an_engine_behind_tls_wants_a_certificate(
 def test_a_real_ssh_server_carries_snapshot_and_change(
     shop: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through OpenSSH, with a key: many containers at once, a changed limit, and a clear word when the key is not known."""
+    """Through OpenSSH, with a key: many containers at once, a changed limit, and a clear word when
+    the key is not known.
+    """
     for number in range(5):
         shop.run(f"far-{number}", mem_limit=64 * MIB)
     with sshd(shop.folder / "ssh") as host:

@@ -68,8 +68,9 @@ def scrapes(first: int = START, last: int = END) -> range:
 def fleet() -> Series:
     """Three days of a small fleet whose every value is known.
 
-    `web` has three replicas on two hosts, `api` is re-created in the middle and misses six hours, `db` restarts in place and
-    loses its limits on the last day, `free` has no limits at all, a container outside Compose has no labels.
+    `web` has three replicas on two hosts, `api` is re-created in the middle and misses six hours,
+    `db` restarts in place and loses its limits on the last day, `free` has no limits at all, a
+    container outside Compose has no labels.
     """
     series: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     random = np.random.default_rng(1)
@@ -256,7 +257,9 @@ def test_every_expression_is_accepted_by_promtool(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("which", ["server", "victoria"])
 def test_every_expression_gives_samples(which: str, request: pytest.FixtureRequest) -> None:
-    """Each query of each signal, the second choices included, runs on the real server and finds the fleet."""
+    """Each query of each signal, the second choices included, runs on the real server and finds the
+    fleet.
+    """
     source = PrometheusSource(
         settings_for(
             request.getfixturevalue(which).url, request.getfixturevalue("tmp_path")
@@ -274,7 +277,9 @@ def test_every_expression_gives_samples(which: str, request: pytest.FixtureReque
 def test_memory_is_the_worst_replicas_maximum_within_each_step(
     name: str, data: Series, request: pytest.FixtureRequest
 ) -> None:
-    """Equal to what the samples say, to the byte: replicas, the re-created container, gaps; the same from both servers."""
+    """Equal to what the samples say, to the byte: replicas, the re-created container, gaps; the
+    same from both servers.
+    """
     got = request.getfixturevalue(name).memory
     want: defaultdict[str, defaultdict[int, float]] = defaultdict(lambda: defaultdict(float))
     for text, samples in data.items():
@@ -338,7 +343,9 @@ def test_days_put_together_equal_one_big_query(server: Server, history: History)
 
 
 def test_limits_are_those_in_force_at_the_end(history: History) -> None:
-    """Absent is unlimited, and a limit that was lifted does not linger although its history stays."""
+    """Absent is unlimited, and a limit that was lifted does not linger although its history
+    stays.
+    """
     memory, cpu = history.limits(Resource.MEMORY), history.limits("cpu")
     assert memory.dropna().to_dict() == {"shop/web": 512 * MIB}
     assert cpu.dropna().to_dict() == {"shop/web": 0.5}
@@ -367,7 +374,9 @@ def test_signals_of_hosts_and_events(history: History) -> None:
 def test_restarts_at_a_full_hour_are_counted_once(
     name: str, request: pytest.FixtureRequest
 ) -> None:
-    """Schedules restart at full hours, where two windows meet: each restart and re-creation is in exactly one of them."""
+    """Schedules restart at full hours, where two windows meet: each restart and re-creation is in
+    exactly one of them.
+    """
     restarts = request.getfixturevalue(name)["restarts"].sum().to_dict()
     assert restarts == pytest.approx(
         {"shop/api": 1, "shop/db": 2, "shop/free": 0, "shop/web": 0, "standalone/lone": 0}
@@ -375,7 +384,9 @@ def test_restarts_at_a_full_hour_are_counted_once(
 
 
 def test_coverage_and_places_are_told(history: History) -> None:
-    """The gap shows in the data's quality; hosts and replicas are those of usage, also where only some have limits."""
+    """The gap shows in the data's quality; hosts and replicas are those of usage, also where only
+    some have limits.
+    """
     quality = history.coverage()
     assert quality.loc["shop/free", "coverage"] > 0.99
     assert quality.loc["shop/api", "coverage"] == pytest.approx(1 - 6 / 72, abs=0.01)
@@ -387,7 +398,9 @@ def test_coverage_and_places_are_told(history: History) -> None:
 
 
 def test_only_missing_days_are_asked_for(server: Server, tmp_path: Path) -> None:
-    """A day is asked until it is over and settled; then never again, and an unchanged window sends no range query."""
+    """A day is asked until it is over and settled; then never again, and an unchanged window sends
+    no range query.
+    """
     settings = settings_for(server.url, tmp_path)
     two = (Signal.CPU, Signal.MEMORY)
 
@@ -437,7 +450,9 @@ def test_a_damaged_record_does_not_lose_days(server: Server, tmp_path: Path) -> 
 
 
 def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
-    """Offline the archive alone answers: after the server forgot (also when asked again) and after it is gone."""
+    """Offline the archive alone answers: after the server forgot (also when asked again) and after
+    it is gone.
+    """
     some = {text: samples for text, samples in data.items() if text.startswith("container_memory")}
     tsdb = backfill(tmp_path / "fill", openmetrics_blocks(some))
     with prometheus(
@@ -473,7 +488,9 @@ def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
 
 
 def test_an_empty_window_is_no_history_and_stores_nothing(server: Server, tmp_path: Path) -> None:
-    """Days without samples are asked again next time: a cached empty day once stopped retrieval for good."""
+    """Days without samples are asked again next time: a cached empty day once stopped retrieval for
+    good.
+    """
     settings = settings_for(server.url, tmp_path)
     done = fetched(settings, -30, -28)
     assert not list(tmp_path.rglob("*.parquet"))

@@ -1,4 +1,6 @@
-"""History of real containers: dockerd, cAdvisor, node_exporter and Prometheus scraping them every second."""
+"""History of real containers: dockerd, cAdvisor, node_exporter and Prometheus scraping them every
+second.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def compose(service: str) -> dict[str, Any]:
 
 
 def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Usage, limits, throttling, restarts and hosts come out as the Engine ran them; what cAdvisor lacks is listed."""
+    """Usage, limits, throttling, restarts and hosts come out as the Engine ran them; what cAdvisor
+    lacks is listed.
+    """
     monkeypatch.setattr(_signals, "HOUR", STEP)  # no test waits for a full hour
     (tmp_path / "node").mkdir()
     with (

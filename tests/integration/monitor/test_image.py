@@ -1,4 +1,6 @@
-"""The monitor's image: built from a local base, started by the compose file that ships with it, beside a real Alertmanager."""
+"""The monitor's image: built from a local base, started by the compose file that ships with it,
+beside a real Alertmanager.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,11 @@ services:
       - {socket}:/var/run/docker.sock:ro
       - {rules}:/app/rules.md:ro
     healthcheck:
-      test: ["CMD", "python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/health', timeout=4)"]
+      test:
+        - CMD
+        - python
+        - -c
+        - "import urllib.request as r; r.urlopen('http://127.0.0.1:{port}/health', timeout=4)"
       interval: 1s
 """
 ROUTE = """\
@@ -123,7 +129,9 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 
 def build_image(shop: Fleet, folder: Path) -> None:
-    """What the Dockerfile makes of the tree's wheel, without a network: the base has what the wheel needs."""
+    """What the Dockerfile makes of the tree's wheel, without a network: the base has what the wheel
+    needs.
+    """
     base = python_image(shop.engine, "base", ROOT / "requirements" / "monitor.txt")
     context = folder / "context"
     (context / "requirements").mkdir(parents=True)
@@ -197,7 +205,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 
 def test_it_runs_as_its_compose_file_says(deployed: Deployed) -> None:
-    """Healthy by its own check, as nobody's root, read-only, within 512 MiB and half a core, behind its token."""
+    """Healthy by its own check, as nobody's root, read-only, within 512 MiB and half a core, behind
+    its token.
+    """
     with closing(client(deployed.shop.engine)) as api:
         (found,) = api.containers.list(
             filters={"label": "com.docker.compose.service=compliance-monitor"}
@@ -219,7 +229,9 @@ def test_it_runs_as_its_compose_file_says(deployed: Deployed) -> None:
 
 
 def test_an_event_of_the_engine_is_told_and_its_end_too(deployed: Deployed) -> None:
-    """A container that breaks a rule is found long before the next evaluation is due, told once, and resolved when it is gone."""
+    """A container that breaks a rule is found long before the next evaluation is due, told once,
+    and resolved when it is gone.
+    """
     assert deployed.status("CAP018", "own/declared") == "fail"
     container = deployed.shop.run("loose", stop_signal="SIGKILL")
     wait_for(lambda: deployed.status(MEMORY, "standalone/loose") == "fail" or None, "the finding")
@@ -245,7 +257,9 @@ def test_an_event_of_the_engine_is_told_and_its_end_too(deployed: Deployed) -> N
 
 
 def test_a_probe_through_alertmanager_arrives(deployed: Deployed) -> None:
-    """The monitor's own probe comes back over Alertmanager's route, credentials and all, and the rule passes."""
+    """The monitor's own probe comes back over Alertmanager's route, credentials and all, and the
+    rule passes.
+    """
 
     def delivered() -> bool | None:
         deployed.shop.run("nudge", ("true",)).wait()

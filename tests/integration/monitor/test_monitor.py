@@ -72,7 +72,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_person_clicks_through_the_dashboard(fleet: Path, tmp_path: Path) -> None:
-    """Tiles, the skip link by keyboard, a fix unfolded, no request beyond the page, no error in the console."""
+    """Tiles, the skip link by keyboard, a fix unfolded, no request beyond the page, no error in the
+    console.
+    """
     chromium = require("chromium")
     from playwright.sync_api import sync_playwright
 
@@ -103,7 +105,9 @@ def test_a_person_clicks_through_the_dashboard(fleet: Path, tmp_path: Path) -> N
 
 
 def test_hundreds_of_requests_a_second_while_it_evaluates(fleet: Path, tmp_path: Path) -> None:
-    """Two clients ask for page and metrics as fast as they can while every second is an evaluation: no error."""
+    """Two clients ask for page and metrics as fast as they can while every second is an evaluation:
+    no error.
+    """
     seconds = 3.0
     failures: list[str] = []
     counts: list[int] = []

@@ -45,7 +45,8 @@ def surroundings(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with settings, and locks of this module's own."""
     config = shop.folder / "capacity.toml"
     config.write_text(
-        f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = ["standalone/agent-0"]\n'
+        f'[engine.hosts]\nhere = "{shop.engine.url}"\n[operations]\ncritical = '
+        '["standalone/agent-0"]\n'
     )
     monkeypatch.chdir(shop.folder)
     monkeypatch.setattr("capacity.operations._pools.locks.ROOTS", (shop.folder,))
@@ -71,7 +72,9 @@ def states(shop: Fleet) -> dict[str, str]:
 
 
 def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fleet) -> None:
-    """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says how."""
+    """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says
+    how.
+    """
     found = lambda: loops_of(shop.settings(), more_than=2).get("hungry")  # noqa: E731 - one line
     wait_for(
         lambda: ((loop := found()) is not None and loop.diagnosis.fix == "memory") or None,
@@ -138,7 +141,9 @@ def test_an_emergency_is_a_dry_run_until_yes(shop: Fleet) -> None:
 
 
 def test_a_cache_is_emptied_by_name_and_with_yes_only(shop: Fleet) -> None:
-    """A real Redis keeps its keys through a dry run and a wrong name, and loses them with `--yes`."""
+    """A real Redis keeps its keys through a dry run and a wrong name, and loses them with
+    `--yes`.
+    """
     image = redis_image(shop.engine)
     with closing(client(shop.engine)) as api:
         options = {"network_mode": "none", "stop_signal": "SIGKILL", "detach": True}
@@ -231,7 +236,9 @@ def steps(said: str) -> list[tuple[str, str]]:
 
 
 def kinds(shop: Fleet) -> list[list[str]]:
-    """What the runs of pools said in the journal, container by container, the oldest first; it is empty then."""
+    """What the runs of pools said in the journal, container by container, the oldest first; it is
+    empty then.
+    """
     runs = sorted(list_runs(shop.folder / "journal"), key=lambda run: run[1][0].time)
     shutil.rmtree(shop.folder / "journal", ignore_errors=True)
     return [
@@ -245,7 +252,9 @@ def kinds(shop: Fleet) -> list[list[str]]:
 
 
 def test_pools_change_nothing_without_yes_and_journal_what_they_do(shop: Fleet) -> None:
-    """Each of up, scale and down says first what it would do to every instance, and has it in the journal before it does it."""
+    """Each of up, scale and down says first what it would do to every instance, and has it in the
+    journal before it does it.
+    """
     kinds(shop)
     up, two = (*UP, "--size", "1"), ("pool", "scale", "work", "2")
     assert "Nothing was changed; --yes does it." in (said := run(*up))
@@ -284,7 +293,9 @@ def test_pools_change_nothing_without_yes_and_journal_what_they_do(shop: Fleet) 
 def test_a_pool_that_fails_half_way_leaves_nothing_new_and_says_so_in_the_journal(
     shop: Fleet,
 ) -> None:
-    """An `up` whose instances die is gone again, and a growth takes its new instances back; both tell the last words."""
+    """An `up` whose instances die is gone again, and a growth takes its new instances back; both
+    tell the last words.
+    """
     kinds(shop)
     dies = (*UP[:7], "--command", "sh -c 'echo no licence; exit 3'", "--size", "2", "--yes")
     assert "exit code 3" in (said := run(*dies, code=1))

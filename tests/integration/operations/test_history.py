@@ -1,4 +1,6 @@
-"""Operations that look at a history: restarts, cores and risks as a real Prometheus has them, beside a real Engine."""
+"""Operations that look at a history: restarts, cores and risks as a real Prometheus has them,
+beside a real Engine.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,9 @@ AS_OF = datetime.fromtimestamp(END, UTC).isoformat()
 def metrics() -> dict[str, list[tuple[float, float]]]:
     """Nine days of three containers and two cores, as cAdvisor and node_exporter count them.
 
-    `looping` restarts every ten minutes in the last three hours, `hungry` comes close to its 64 MiB day by day, `busy` has a
-    third of a core; the first core has nearly all the work until two days ago, and half of it since.
+    `looping` restarts every ten minutes in the last three hours, `hungry` comes close to its 64 MiB
+    day by day, `busy` has a third of a core; the first core has nearly all the work until two days
+    ago, and half of it since.
     """
     found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     used: defaultdict[str, float] = defaultdict(float)
@@ -42,7 +45,8 @@ def metrics() -> dict[str, list[tuple[float, float]]]:
         first = 0.8 if at <= SET else 0.45
         for core, share in (("0", first), ("1", 0.9 - first)):
             for mode, part in (("idle", 1 - share), ("user", share)):
-                name = f'node_cpu_seconds_total{{instance="box:9100",job="node",cpu="{core}",mode="{mode}"}}'
+                labels = f'instance="box:9100",job="node",cpu="{core}",mode="{mode}"'
+                name = f"node_cpu_seconds_total{{{labels}}}"
                 used[name] += part * 300
                 found[name].append((at, used[name]))
         for number, (name, cpu, memory) in enumerate(
@@ -52,7 +56,10 @@ def metrics() -> dict[str, list[tuple[float, float]]]:
                 ("looping", 0.05, 10.0),
             )
         ):
-            labels = f'instance="box:8080",job="cadvisor",id="/docker/{number:064x}",name="{name}",image="stack"'
+            labels = (
+                f'instance="box:8080",job="cadvisor",id="/docker/{number:064x}",'
+                f'name="{name}",image="stack"'
+            )
             if name == "looping" and at > END - 3 * HOUR and at % 600 == 0:
                 used[name] = 0.0
             used[name] += cpu * 300
@@ -99,7 +106,9 @@ def run(shop: Fleet, folder: Path, *words: str, code: int = 0) -> str:
 def test_restarts_count_what_the_metrics_saw_and_the_limit_is_what_sizing_says(
     shop: Fleet, server: Server, tmp_path: Path
 ) -> None:
-    """A loop that the Engine's events do not show any more is found; half more than 16 MiB is too little by the history."""
+    """A loop that the Engine's events do not show any more is found; half more than 16 MiB is too
+    little by the history.
+    """
     wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop for memory")
     wait_for(
         lambda: loops_of(shop.settings())["hungry"].diagnosis.fix == "memory" or None,
@@ -149,7 +158,9 @@ def earlier(journal: Path, began: datetime) -> None:
 def test_affinity_shows_what_an_applied_balance_has_brought(
     shop: Fleet, server: Server, tmp_path: Path
 ) -> None:
-    """Load and cores are those of the metrics; a run of two days ago shows each core before and after, until it is undone."""
+    """Load and cores are those of the metrics; a run of two days ago shows each core before and
+    after, until it is undone.
+    """
     words = ("affinity", "--source", server.url, "--as-of", AS_OF)
     (host,) = json.loads(run(shop, tmp_path, *words, "--out", "cores.yaml", "--json"))
     assert host["applied"] is None
@@ -180,7 +191,9 @@ def test_affinity_shows_what_an_applied_balance_has_brought(
 def test_the_timeline_has_the_risks_that_the_history_shows(
     shop: Fleet, server: Server, tmp_path: Path
 ) -> None:
-    """A limit that will be reached is there until these metrics say otherwise: a run without them leaves it as it is."""
+    """A limit that will be reached is there until these metrics say otherwise: a run without them
+    leaves it as it is.
+    """
     words = ("timeline", "--source", server.url, "--as-of", AS_OF, "--file", "timeline.yaml")
     assert "**standalone/hungry** Memory limit" in run(shop, tmp_path, *words)
     risks = [
@@ -207,7 +220,9 @@ def test_the_timeline_has_the_risks_that_the_history_shows(
 def test_the_archive_serves_as_well_as_the_server(
     shop: Fleet, server: Server, tmp_path: Path
 ) -> None:
-    """Once fetched, `--offline` finds the same restarts and the same imbalance without any server."""
+    """Once fetched, `--offline` finds the same restarts and the same imbalance without any
+    server.
+    """
     window = ("--as-of", AS_OF)
     run(shop, tmp_path, "fetch", "--source", server.url, *window)
     first = json.loads(run(shop, tmp_path, "affinity", "--source", server.url, *window, "--json"))
@@ -219,7 +234,9 @@ def test_the_archive_serves_as_well_as_the_server(
 
 
 def test_restart_loops_are_found_without_the_metrics(shop: Fleet, tmp_path: Path) -> None:
-    """A server that does not answer is said, and the Engine's loops are shown all the same, each with its runbook."""
+    """A server that does not answer is said, and the Engine's loops are shown all the same, each
+    with its runbook.
+    """
     wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop")
     (tmp_path / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
     done = capacity(

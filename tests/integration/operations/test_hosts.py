@@ -1,4 +1,6 @@
-"""Emergencies beside other work, with a host that is away, and with what is critical: on a real Engine."""
+"""Emergencies beside other work, with a host that is away, and with what is critical: on a real
+Engine.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,9 @@ def stopped(shop: Fleet, name: str) -> None:
 
 
 def test_what_is_critical_is_looked_at_after_any_rollback(shop: Fleet) -> None:
-    """A run goes back, and the critical service that is down is said as failed; without one that is down all is well."""
+    """A run goes back, and the critical service that is down is said as failed; without one that is
+    down all is well.
+    """
     shop.run("web", mem_limit=32 * MIB, memswap_limit=64 * MIB, **QUICK)
     shop.run("db", **QUICK)
     configured(shop, critical=("standalone/db", "standalone/none"))
@@ -98,7 +102,9 @@ def test_what_is_critical_is_looked_at_after_any_rollback(shop: Fleet) -> None:
 
 
 def test_a_cpuset_that_cannot_be_emptied_is_said_and_exact_empties_it(shop: Fleet) -> None:
-    """The Engine takes no empty cpuset on a running container: the outcome names the way, and that way leaves none."""
+    """The Engine takes no empty cpuset on a running container: the outcome names the way, and that
+    way leaves none.
+    """
     shop.up(project(web=""))
     configured(shop)
     plan = plan_of(other("shop/web", What.CPUSET, None, "0"))
@@ -119,7 +125,9 @@ def test_a_cpuset_that_cannot_be_emptied_is_said_and_exact_empties_it(shop: Flee
 
 
 def test_a_restart_does_what_it_can_where_a_host_is_away(shop: Fleet) -> None:
-    """What is down on the host that answers is started; what could not be looked at is named, with exit code 1."""
+    """What is down on the host that answers is started; what could not be looked at is named, with
+    exit code 1.
+    """
     shop.run("web", **QUICK)
     stopped(shop, "web")
     configured(shop, away=True)
@@ -148,7 +156,9 @@ DRY = ("would-start", "failed", "unreachable")
 
 
 def test_a_release_names_the_host_that_is_away(shop: Fleet) -> None:
-    """Nothing can be freed there: it is said, and with `--yes` the exit code is 1 although the other host is done."""
+    """Nothing can be freed there: it is said, and with `--yes` the exit code is 1 although the
+    other host is done.
+    """
     low(shop, "small", 4)
     ready(shop, "small")
     configured(shop, away=True)
@@ -167,7 +177,9 @@ def test_a_release_names_the_host_that_is_away(shop: Fleet) -> None:
 
 
 def test_stops_run_beside_each_other(shop: Fleet) -> None:
-    """Five that take two seconds each to end are down in less than three stops, each announced before and named after."""
+    """Five that take two seconds each to end are down in less than three stops, each announced
+    before and named after.
+    """
     patient = {"labels": {"priority": "low"}, "stop_signal": "SIGWINCH"}
     for number in range(5):
         shop.run(f"patient-{number}", **patient)
@@ -199,7 +211,9 @@ def test_stops_run_beside_each_other(shop: Fleet) -> None:
 
 
 def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
-    """One that can start, one that is gone, one that runs again under its name, and one whose host is away."""
+    """One that can start, one that is gone, one that runs again under its name, and one whose host
+    is away.
+    """
     for name in ("kept", "gone", "anew"):
         shop.run(name, labels={"priority": "low"}, **QUICK)
     settings = shop.settings()
@@ -237,7 +251,9 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
 
 @contextmanager
 def observing(shop: Fleet, *names: str, seconds: float) -> Iterator[list[Result]]:
-    """An apply that has changed these containers and observes them; its result is there when the block has ended."""
+    """An apply that has changed these containers and observes them; its result is there when the
+    block has ended.
+    """
     results: list[Result] = []
     plan = plan_of(*(memory(f"standalone/{name}", 32, 48) for name in names))
     thread = threading.Thread(
@@ -252,7 +268,9 @@ def observing(shop: Fleet, *names: str, seconds: float) -> Iterator[list[Result]
 
 
 def test_an_emergency_does_not_wait_for_an_observation(shop: Fleet) -> None:
-    """Release, flush and restart run beside an apply; what they stop is said as theirs, and is not started by the apply."""
+    """Release, flush and restart run beside an apply; what they stop is said as theirs, and is not
+    started by the apply.
+    """
     policy: dict[str, Any] = {"restart_policy": {"Name": "always"}}
     for name, more in (("web", {}), ("victim", {"labels": {"priority": "low"}, **policy})):
         shop.run(name, mem_limit=32 * MIB, memswap_limit=64 * MIB, **{**QUICK, **more})
@@ -280,7 +298,9 @@ def test_an_emergency_does_not_wait_for_an_observation(shop: Fleet) -> None:
 
 
 def test_going_back_waits_for_an_apply_and_says_how_to_end_it(shop: Fleet) -> None:
-    """Rollback and revision touch what is being changed: the refusal names process, run, signal and what to do then."""
+    """Rollback and revision touch what is being changed: the refusal names process, run, signal and
+    what to do then.
+    """
     shop.run("web", mem_limit=32 * MIB, memswap_limit=64 * MIB, **QUICK)
     file = shop.up(project(db=""))
     git(file.parent, "init")
@@ -310,7 +330,9 @@ def test_a_flush_is_in_the_journal_of_its_service(shop: Fleet) -> None:
 
 
 def test_what_a_service_needs_is_known_after_it_was_made_alone(shop: Fleet) -> None:
-    """Compose leaves its label empty then: the compose file tells, so that what it needs still starts first."""
+    """Compose leaves its label empty then: the compose file tells, so that what it needs still
+    starts first.
+    """
     file = shop.up(project(web="depends_on: [db]", db=""))
     settings = shop.settings()
     command = [

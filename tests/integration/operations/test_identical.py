@@ -1,4 +1,6 @@
-"""New containers on a real Engine as the old ones were: what the files do not say, what was edited meanwhile, what needs what."""
+"""New containers on a real Engine as the old ones were: what the files do not say, what was edited
+meanwhile, what needs what.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def labels(shop: Fleet, key: str) -> dict[str, str]:
 def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stopped(
     shop: Fleet,
 ) -> None:
-    """A revision and back: limits set by hand, a restart policy, and a service that somebody had stopped."""
+    """A revision and back: limits set by hand, a restart policy, and a service that somebody had
+    stopped.
+    """
     file = with_two_revisions(
         shop, project(web="mem_limit: 64m", low=""), project(web="mem_limit: 96m", low="")
     )
@@ -104,7 +108,9 @@ def test_a_revision_that_fails_leaves_what_only_the_engine_knew(shop: Fleet) -> 
 
 
 def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
-    """The dry run tells that the way back is by the present file, and the way back does not say that all is as before."""
+    """The dry run tells that the way back is by the present file, and the way back does not say
+    that all is as before.
+    """
     file = with_two_revisions(shop, project(web="mem_limit: 64m"), project(web="mem_limit: 96m"))
     edited(file)
     (planned,) = to_revision(shop.settings(), file, "HEAD~1")
@@ -116,7 +122,9 @@ def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
 
 
 def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet) -> None:
-    """A limit set by hand stays in force and comes back with the rollback; a pending edit is refused, by the dry run too."""
+    """A limit set by hand stays in force and comes back with the rollback; a pending edit is
+    refused, by the dry run too.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     updated(shop, "shop-web-1", "96m", "unless-stopped")
     before = seen(shop.settings())
@@ -141,7 +149,9 @@ def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet
 
 
 def test_compose_finds_no_difference_where_there_is_none(shop: Fleet) -> None:
-    """A service that the revision does not change is not replaced, and one that was replaced alone knows what it needs."""
+    """A service that the revision does not change is not replaced, and one that was replaced alone
+    knows what it needs.
+    """
     api = "depends_on: [db]"
     file = with_two_revisions(
         shop,
@@ -163,7 +173,9 @@ def test_compose_finds_no_difference_where_there_is_none(shop: Fleet) -> None:
 
 
 def test_a_former_limit_below_the_use_is_said_and_set_with_exact(shop: Fleet) -> None:
-    """The Engine does not take it from a running container: a stop and a start do, where that is asked for."""
+    """The Engine does not take it from a running container: a stop and a start do, where that is
+    asked for.
+    """
     waits = ["sh", "-c", f"while [ ! -e /go ]; do sleep 0.1; done; {hold(24)[2]}"]
     shop.run("hungry", waits, mem_limit=16 * MIB, memswap_limit=16 * MIB, **QUICK)
     assert (
@@ -182,7 +194,9 @@ def test_a_former_limit_below_the_use_is_said_and_set_with_exact(shop: Fleet) ->
 
 
 def test_what_could_not_start_before_need_not_start_after(shop: Fleet) -> None:
-    """Undoing what mended a container that could not run is complete where it is there again and does not run."""
+    """Undoing what mended a container that could not run is complete where it is there again and
+    does not run.
+    """
     needs = """command: ["sh", "-c", "[ -n \\"$$MODE\\" ] && exec sleep 600"]"""
     file = shop.up(project(web="").replace(SLEEP, needs))
     wait_for(

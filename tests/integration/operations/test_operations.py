@@ -1,4 +1,6 @@
-"""Restart loops and uneven cores on a real Engine: found, mended, taken back, and the fleet as it was before."""
+"""Restart loops and uneven cores on a real Engine: found, mended, taken back, and the fleet as it
+was before.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def container_named(settings: Settings, name: str) -> Container:
 
 
 def in_pause(settings: Settings, name: str) -> float:
-    """Wait until the Engine pauses for seconds before the next try; how many at most, for it doubles them each time."""
+    """Wait until the Engine pauses for seconds before the next try; how many at most, for it
+    doubles them each time.
+    """
 
     def pauses() -> Container | None:
         found = container_named(settings, name)
@@ -62,7 +66,9 @@ def in_pause(settings: Settings, name: str) -> float:
 
 
 def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fleet) -> None:
-    """Killed for memory, a dependency that refuses, a port in use, a variable that is missing: each gets its own proposal."""
+    """Killed for memory, a dependency that refuses, a port in use, a variable that is missing: each
+    gets its own proposal.
+    """
     grow = 'x=aaaaaaaaaaaaaaaa; while :; do x="$x$x"; done'
     shop.run("hungry", ["sh", "-c", grow], mem_limit=8 * MIB, memswap_limit=8 * MIB, **LOOP)
     shop.run(
@@ -104,10 +110,15 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
 
 
 def test_the_last_try_tells_and_what_ends_well_keeps_its_policy(shop: Fleet) -> None:
-    """Neither an old line of an earlier start nor a complaint of a process that ends with 0 leads to a change."""
+    """Neither an old line of an earlier start nor a complaint of a process that ends with 0 leads
+    to a change.
+    """
     there = shop.folder / "second"
     there.mkdir()
-    first = f"[ -e {there}/done ] && {{ echo 'panic: index out of range' >&2; exit 2; }}; touch {there}/done;"
+    first = (
+        f"[ -e {there}/done ] && {{ echo 'panic: index out of range' >&2; exit 2; }}; touch "
+        f"{there}/done;"
+    )
     script = f"{first} echo 'bind: address already in use' >&2; exit 1"
     shop.run("moved", ["sh", "-c", script], volumes=[f"{there}:{there}"], **LOOP)
     shop.run("batch", says("connection refused, will use the fallback", 0), **LOOP)
@@ -134,7 +145,9 @@ def test_the_last_try_tells_and_what_ends_well_keeps_its_policy(shop: Fleet) -> 
 def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tried_again(
     shop: Fleet,
 ) -> None:
-    """Down for good after three retries would be worse than the loop: the change is undone, with the reason and the exit code."""
+    """Down for good after three retries would be worse than the loop: the change is undone, with
+    the reason and the exit code.
+    """
     shop.run("waiting", says("connection refused", 7), **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1) or None, "a loop")
@@ -152,7 +165,9 @@ def test_a_loop_that_a_change_does_not_end_gets_its_former_policy_back_and_is_tr
 
 
 def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop: Fleet) -> None:
-    """What it waits for is there at the next try: it runs with three retries, and a rollback brings the former policy back."""
+    """What it waits for is there at the next try: it runs with three retries, and a rollback brings
+    the former policy back.
+    """
     there = shop.folder / "there"
     script = f"[ -e {there}/db ] && exec sleep 600; echo 'connection refused' >&2; exit 1"
     there.mkdir()
@@ -179,7 +194,9 @@ def test_after_the_change_the_loop_is_gone_and_rollback_restores_the_policy(shop
 
 
 def test_a_job_that_ends_well_while_it_is_watched_is_fine(shop: Fleet) -> None:
-    """One that ends with 0 has done its work, with more memory or with another restart policy; one that ends with 4 has not."""
+    """One that ends with 0 has done its work, with more memory or with another restart policy; one
+    that ends with 4 has not.
+    """
     states = {}
     for name, code in (("well", 0), ("ill", 4)):
         shop.run(
@@ -198,7 +215,10 @@ services:
     image: {IMAGE}
     network_mode: none
     restart: always
-    command: ["sh", "-c", "[ -e /there/db ] && exec sleep 600; echo 'connect to db:5432: connection refused' >&2; exit 1"]
+    command:
+      - sh
+      - -c
+      - "[ -e /there/db ] && exec sleep 600; echo 'db:5432 connection refused' >&2; exit 1"
     stop_grace_period: 0s
     volumes: ["./there:/there"]
     depends_on: [db]  # what it needs
@@ -233,7 +253,9 @@ def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet
 
 
 def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Fleet) -> None:
-    """The database never gets well: the reason names it, and container and file are as they were."""
+    """The database never gets well: the reason names it, and container and file are as they
+    were.
+    """
     sick = IMPATIENT.replace('"CMD", "true"', '"CMD", "false"').replace(
         "interval: 1s", "interval: 1s, retries: 1"
     )
@@ -247,14 +269,19 @@ def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Flee
     (done,) = apply_plan(
         plan_of(change), shop.settings(observe=in_pause(settings, "shop-web-1") + 3)
     ).outcomes
-    wanted = "shop-web-1 ended with exit code 1, and is not tried again; it needs what is not well: shop/db is unhealthy"
+    wanted = (
+        "shop-web-1 ended with exit code 1, and is not tried again; it needs what is not well: "
+        "shop/db is unhealthy"
+    )
     assert (done.state, done.reason) == ("failed", wanted)
     assert file.read_text() == sick
     assert container_named(settings, "shop-web-1").restart_policy == "always"
 
 
 def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -> None:
-    """What needs 20 MiB is killed at 16, lives with the 24 that are proposed, and is in its loop again with the former limit."""
+    """What needs 20 MiB is killed at 16, lives with the 24 that are proposed, and is in its loop
+    again with the former limit.
+    """
     shop.run("hungry", block(20), mem_limit=16 * MIB, memswap_limit=16 * MIB, **LOOP)
     settings = shop.settings()
     wait_for(lambda: loops_of(settings, more_than=1).get("hungry") or None, "a loop")
@@ -301,7 +328,9 @@ services:
 
 
 def test_two_processes_that_bind_one_port(shop: Fleet) -> None:
-    """The kernel refuses the second; the compliance plan's free port is proposed, and without the first one there is no loop."""
+    """The kernel refuses the second; the compliance plan's free port is proposed, and without the
+    first one there is no loop.
+    """
     port = free_port()
     shop.up(BOUND.format(image=IMAGE, port=port))
     settings = shop.settings()
@@ -348,7 +377,9 @@ services:
 
 
 def test_a_port_that_the_engine_refuses_is_moved_and_moved_back(bridged: Fleet) -> None:
-    """Two services publish one port: the second never starts, runs on the proposed one, and is refused after a rollback."""
+    """Two services publish one port: the second never starts, runs on the proposed one, and is
+    refused after a rollback.
+    """
     port = free_port()
     with pytest.raises(subprocess.CalledProcessError):
         bridged.up(PUBLISHED.format(image=IMAGE, port=port))
@@ -372,7 +403,9 @@ def test_a_port_that_the_engine_refuses_is_moved_and_moved_back(bridged: Fleet) 
 
 
 def test_what_the_engine_cannot_start_is_shown_with_its_words(shop: Fleet) -> None:
-    """A program that does not exist, with a restart policy and without one, or in a shell; what was stopped is not shown."""
+    """A program that does not exist, with a restart policy and without one, or in a shell; what was
+    stopped is not shown.
+    """
     shop.run("stopped", **QUICK).stop()
     shop.run("shell", ["sh", "-c", "nosuch"])
     wait_for(lambda: container_named(shop.settings(), "shell").state == "exited" or None, "its end")
@@ -386,7 +419,9 @@ def test_what_the_engine_cannot_start_is_shown_with_its_words(shop: Fleet) -> No
 
 
 def test_cores_change_through_the_plan_and_come_back(shop: Fleet) -> None:
-    """Measured load, proposed cpusets, applied and in force; a rollback restores the former ones."""
+    """Measured load, proposed cpusets, applied and in force; a rollback restores the former
+    ones.
+    """
     shop.run(
         "busy", ["sh", "-c", "while :; do :; done"], cpuset_cpus="0", nano_cpus=300_000_000, **QUICK
     )

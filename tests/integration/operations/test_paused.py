@@ -1,4 +1,6 @@
-"""Containers that somebody has paused: operations that look at the fleet go on, and leave them as they are."""
+"""Containers that somebody has paused: operations that look at the fleet go on, and leave them as
+they are.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_restarts_and_affinity_go_on_beside_paused_containers(shop: Fleet) -> None:
-    """What is paused is no loop and gets no cores; loops and what runs beside it are found and measured as ever."""
+    """What is paused is no loop and gets no cores; loops and what runs beside it are found and
+    measured as ever.
+    """
     shop.run("idle", mem_limit=32 * MIB, **QUICK)
     shop.run("busy", ["sh", "-c", "while :; do :; done"], **QUICK)
     shop.run("looping", says("connection refused"), **LOOP)

@@ -1,4 +1,6 @@
-"""A pool on a real Engine: leases that nobody shares or loses, replaced instances, nothing left behind."""
+"""A pool on a real Engine: leases that nobody shares or loses, replaced instances, nothing left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def own_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal of this test alone; its locks are where everybody's are, in a folder of the module's Engine."""
+    """A journal of this test alone; its locks are where everybody's are, in a folder of the
+    module's Engine.
+    """
     monkeypatch.setenv("CAPACITY_APPLY__JOURNAL", str(tmp_path / "journal"))
 
 
@@ -54,12 +58,14 @@ def names(engine: Engine, name: str) -> list[str]:
 def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
     engine: Engine, tmp_path: Path
 ) -> None:
-    """Sixteen threads and three more processes, one killed with a lease in hand: every lease is given, none is shared or lost.
+    """Sixteen threads and three more processes, one killed with a lease in hand: every lease is
+    given, none is shared or lost.
 
     Each process has a TMPDIR of its own, which is no reason not to see the others.
 
-    The pool's own books are not asked: a file that only one holder can have tells of sharing, and counters that a holder reads
-    and writes again without any protection lose a step when two do it at once.
+    The pool's own books are not asked: a file that only one holder can have tells of sharing, and
+    counters that a holder reads and writes again without any protection lose a step when two do it
+    at once.
     """
     marks = tmp_path / "marks"
     marks.mkdir()
@@ -130,7 +136,9 @@ def test_a_dead_instance_is_replaced(engine: Engine) -> None:
 def test_the_engine_is_not_asked_again_until_something_speaks_against_an_instance(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its word is taken for a while, but not after the holder's block failed, nor after another user replaced the instance."""
+    """Its word is taken for a while, but not after the holder's block failed, nor after another
+    user replaced the instance.
+    """
     monkeypatch.setattr("capacity.operations._pools.pool._TRUSTED", 600.0)
     with pool(engine.url, "trust", 1) as mine, closing(client(engine)) as docker:
         with mine.lease() as first:
@@ -207,7 +215,9 @@ def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
 def test_a_pool_that_stands_outlives_the_programs_that_join_it(
     engine: Engine, tmp_path: Path
 ) -> None:
-    """Also when such a program has replaced its only instance; and a program's own pool cannot be made to stay."""
+    """Also when such a program has replaced its only instance; and a program's own pool cannot be
+    made to stay.
+    """
     journal = ApplySettings(journal=tmp_path / "journal")
     settings = Settings(engine=EngineSettings(hosts={"test": engine.url}), apply=journal)
     wanted = pool(engine.url, "stands", 1, keep=True)
@@ -225,12 +235,15 @@ def test_a_pool_that_stands_outlives_the_programs_that_join_it(
 
 
 def test_a_killed_user_leaves_nothing_and_blocks_nobody(engine: Engine) -> None:
-    """Kill -9 with a lease in hand: another user gets the instance at once; alone, the watcher removes the pool."""
+    """Kill -9 with a lease in hand: another user gets the instance at once; alone, the watcher
+    removes the pool.
+    """
     script = f"""
 import time
 from capacity.operations import InstancePool
 from capacity.settings import EngineSettings
-with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, memory=1 << 26, cpus=0.1, network="none",
+with InstancePool("killed", "busybox:local", 1, command={SLEEP!r}, memory=1 << 26,
+                  cpus=0.1, network="none",
                   settings=EngineSettings(hosts={{"test": {engine.url!r}}})) as pool:
     with pool.lease():
         print("leased", flush=True)

@@ -1,4 +1,6 @@
-"""What belongs to somebody else, or is gone: pools beside foreign containers, undo after containers vanished, moves that lose."""
+"""What belongs to somebody else, or is gone: pools beside foreign containers, undo after containers
+vanished, moves that lose.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def work(settings: Settings, size: int = 2) -> InstancePool:
 def test_a_container_that_only_has_the_name_of_an_instance_is_left_alone(
     shop: Fleet, name: str, command: tuple[str, ...]
 ) -> None:
-    """Dead or running, it is named and refused by the dry run and the real one; it and its anonymous volume stay."""
+    """Dead or running, it is named and refused by the dry run and the real one; it and its
+    anonymous volume stay.
+    """
     shop.run(name, command, volumes=["/anon"], **QUICK)
     settings = shop.settings()
     if name == "work-pool-0":
@@ -125,7 +129,9 @@ def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
 
 
 def test_a_container_whose_network_is_gone_is_not_given_up(shop: Fleet) -> None:
-    """The Engine says 404 for that too, and it can be mended: it stays what the next undo starts."""
+    """The Engine says 404 for that too, and it can be mended: it stays what the next undo
+    starts.
+    """
     settings = shop.settings()
     with closing(client(shop.engine)) as api:
         network = api.networks.create("own")
@@ -137,7 +143,9 @@ def test_a_container_whose_network_is_gone_is_not_given_up(shop: Fleet) -> None:
 
 
 def test_a_service_that_runs_again_by_another_container_is_back(shop: Fleet) -> None:
-    """It was made anew after it was stopped; a container of the service with another number is not it."""
+    """It was made anew after it was stopped; a container of the service with another number is not
+    it.
+    """
     settings = shop.settings()
     for name, number in (("shop-web-1", "1"), ("shop-web-2", "2")):
         shop.run(name, labels=LABELS | {"com.docker.compose.container-number": number}, **QUICK)
@@ -156,7 +164,9 @@ def test_a_service_that_runs_again_by_another_container_is_back(shop: Fleet) -> 
 
 
 def test_release_skips_what_could_not_come_back_and_what_is_critical(shop: Fleet) -> None:
-    """A container that the Engine removes when it stops, and a critical service with the label: both run on, with a note."""
+    """A container that the Engine removes when it stops, and a critical service with the label:
+    both run on, with a note.
+    """
     shop.run("passing", labels={"priority": "low"}, remove=True, **QUICK)
     shop.run("vital", labels={"priority": "low"}, **QUICK)
     shop.run("idle", labels={"priority": "low"}, **QUICK)
@@ -265,7 +275,9 @@ def test_a_move_that_would_lose_something_is_refused(
 
 
 def test_a_move_takes_over_what_several_can_share(shop: Fleet, tmp_path: Path) -> None:
-    """User, read-only root, capabilities, security options, entrypoint, restart policy, read-only mounts; the rest is said."""
+    """User, read-only root, capabilities, security options, entrypoint, restart policy, read-only
+    mounts; the rest is said.
+    """
     (tmp_path / "shared").mkdir()
     options = {
         "command": ("600",),
@@ -331,7 +343,9 @@ def test_a_move_takes_over_what_several_can_share(shop: Fleet, tmp_path: Path) -
 def test_a_move_that_is_interrupted_goes_back(
     shop: Fleet, monkeypatch: pytest.MonkeyPatch, error: Callable[[str], BaseException]
 ) -> None:
-    """Ctrl-C after the first stop, or a failure: the containers run as before, and nothing of the pool is left."""
+    """Ctrl-C after the first stop, or a failure: the containers run as before, and nothing of the
+    pool is left.
+    """
     agents(shop, {}, {})
     settings, stop = shop.settings(), commands._stop_next
 

@@ -1,4 +1,6 @@
-"""Whose a pool is on a real Engine: who does not see its locks is refused, and what it is to be is remembered."""
+"""Whose a pool is on a real Engine: who does not see its locks is refused, and what it is to be is
+remembered.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def remove(shop: Fleet, *numbers: int) -> None:
 def test_who_does_not_see_the_locks_of_a_pool_is_refused(
     shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every command and every program; the owner is named, nothing is touched, and the owner's leases go on."""
+    """Every command and every program; the owner is named, nothing is touched, and the owner's
+    leases go on.
+    """
     settings = shop.settings()
     with work(shop) as mine, mine.lease():
         before = seen(settings)
@@ -80,7 +84,8 @@ def test_who_does_not_see_the_locks_of_a_pool_is_refused(
         ):
             with pytest.raises(
                 InputError,
-                match=r"The pool 'work' is that of \S+@\S+, and its locks are not .*Use it where it",
+                match=r"The pool 'work' is that of \S+@\S+, and its locks are not .*Use it where "
+                r"it",
             ):
                 use()
         assert [state.leased for state in pool_states(settings, "work")] == [None, None]
@@ -97,7 +102,9 @@ def test_who_does_not_see_the_locks_of_a_pool_is_refused(
 def test_an_instance_of_another_place_is_never_leased(
     shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else has made it anew after ours was removed: a lease on it is refused, and it stays."""
+    """Somebody else has made it anew after ours was removed: a lease on it is refused, and it
+    stays.
+    """
     with work(shop, 1) as mine:
         remove(shop, 0)
         elsewhere(tmp_path / "other", monkeypatch)
@@ -148,7 +155,9 @@ def test_the_locks_are_the_same_by_every_address_of_an_engine(shop: Fleet, tmp_p
 def test_a_place_is_told_from_others(
     shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another folder and a copy of it on another machine are other places; a folder that others can write is not used."""
+    """Another folder and a copy of it on another machine are other places; a folder that others can
+    write is not used.
+    """
     with connect_all(shop.settings().engine) as (engines, _):
         engine = engines["here"]
         first = place_of("work", engine)
@@ -173,7 +182,9 @@ def test_a_place_is_told_from_others(
 
 
 def test_what_a_pool_is_to_have_is_known_after_an_instance_was_removed_by_hand(shop: Fleet) -> None:
-    """It is missing in the list, and `up` of the same size makes it again; also where it was not the first time scaled."""
+    """It is missing in the list, and `up` of the same size makes it again; also where it was not
+    the first time scaled.
+    """
     settings = shop.settings()
     pool_up(settings, work(shop, 3, keep=True), dry_run=False)
     remove(shop, 1, 2)
@@ -211,7 +222,9 @@ def test_without_its_note_a_pool_is_as_large_as_its_instances_say(shop: Fleet) -
 
 
 def test_programs_follow_a_pool_that_is_scaled(shop: Fleet) -> None:
-    """Who uses a pool of two has three instances after another has scaled it, and no more than one later."""
+    """Who uses a pool of two has three instances after another has scaled it, and no more than one
+    later.
+    """
     with work(shop, 2) as pool, work(shop, 2) as other:
         pool.scale(3)
         with other.lease(), other.lease(), other.lease(5) as third:
@@ -259,7 +272,9 @@ def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(
 
 
 def test_an_instance_that_cannot_be_replaced_does_not_stop_the_others(shop: Fleet) -> None:
-    """Its name is taken: leases go to the other, and who finds that one busy is told the cause when the time is over."""
+    """Its name is taken: leases go to the other, and who finds that one busy is told the cause when
+    the time is over.
+    """
     with work(shop, 2) as mine:
         remove(shop, 0)
         shop.run("work-pool-0", **QUICK)
@@ -268,7 +283,10 @@ def test_an_instance_that_cannot_be_replaced_does_not_stop_the_others(shop: Flee
                 assert instance.number == 1
         with mine.lease():
             began = time.monotonic()
-            wrong = "None of 2 instances could be had within 1 s: The container work-pool-0 has the name of an instance"
+            wrong = (
+                "None of 2 instances could be had within 1 s: The container work-pool-0 has the "
+                "name of an instance"
+            )
             with pytest.raises(PoolUnhealthy, match=wrong), mine.lease(timeout=1):
                 raise AssertionError("the other was leased")
             assert 1 <= time.monotonic() - began < 10
@@ -307,7 +325,9 @@ def test_a_paused_instance_is_replaced_and_not_leased(shop: Fleet) -> None:
 
 
 def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
-    """One instance beyond it, or all together, by the dry run, the real one, a program and a growth; the numbers are said."""
+    """One instance beyond it, or all together, by the dry run, the real one, a program and a
+    growth; the numbers are said.
+    """
     settings = shop.settings()
     with connect_all(settings.engine) as (engines, _):
         has = engines["here"].host.memory
@@ -319,7 +339,8 @@ def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
         for dry_run in (True, False):
             with pytest.raises(
                 InputError,
-                match=r"(of memory, not .* for one instance|3 instances of .* are .*, and here has)",
+                match=r"(of memory, not .* for one instance|3 instances of .* are .*, and here "
+                r"has)",
             ):
                 pool_up(settings, pool, dry_run=dry_run)
     with pytest.raises(InputError, match="Choose a size of at most 2"), work(shop, 3, memory=third):
@@ -337,7 +358,9 @@ def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
 
 
 def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path: Path) -> None:
-    """Each instance it makes, replaces and removes, the last removal by the watcher; one that makes nothing leaves no run."""
+    """Each instance it makes, replaces and removes, the last removal by the watcher; one that makes
+    nothing leaves no run.
+    """
     with work(shop, 1) as mine:
         remove(shop, 0)
         with mine.lease(), work(shop, 1):

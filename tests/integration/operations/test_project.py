@@ -1,4 +1,6 @@
-"""Back to a git revision of a whole project: all its files, its env file, its replicas, and everything back when it fails."""
+"""Back to a git revision of a whole project: all its files, its env file, its replicas, and
+everything back when it fails.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def replicas(shop: Fleet, key: str) -> dict[str, int | None]:
 
 
 def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: Fleet) -> None:
-    """The override of then with the file of then, the env file and the file that git ignores as they are now; and back again."""
+    """The override of then with the file of then, the env file and the file that git ignores as
+    they are now; and back again.
+    """
     file = shop.up(project(web="mem_limit: ${SIZE}m"), variables="SIZE=64\n")
     override, own = file.with_name("compose.override.yaml"), file.with_name("own.yaml")
     override.write_text("services:\n  web:\n    labels: {age: old}\n")
@@ -103,7 +107,9 @@ def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: F
 
 
 def test_a_file_of_the_project_that_the_revision_does_not_have_is_refused(shop: Fleet) -> None:
-    """Git has the override now and had none then: nobody can say what was meant, so nothing is touched."""
+    """Git has the override now and had none then: nobody can say what was meant, so nothing is
+    touched.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     committed(file)
     override = file.with_name("compose.override.yaml")
@@ -141,7 +147,9 @@ def test_the_default_override_counts_also_where_nothing_runs(shop: Fleet) -> Non
 
 
 def test_a_scaled_service_keeps_its_number_unless_the_revision_says_one(shop: Fleet) -> None:
-    """Three stay three there and back; a revision with two makes two (Compose chooses which), and its way back three again."""
+    """Three stay three there and back; a revision with two makes two (Compose chooses which), and
+    its way back three again.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     committed(file)
     file.write_text(project(web="mem_limit: 48m;deploy:;  replicas: 2"))
@@ -173,7 +181,9 @@ def test_a_revision_that_has_more_of_a_service_is_taken_back_to_fewer(shop: Flee
 
 @pytest.mark.parametrize("way", ["failure", "rollback", "undo"])
 def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -> None:
-    """Made by the run, removed when it is taken back, by itself or by a person; the journal has both."""
+    """Made by the run, removed when it is taken back, by itself or by a person; the journal has
+    both.
+    """
     dies = {"web": 'entrypoint: ["false"]'} if way == "failure" else {"web": "mem_limit: 64m"}
     file = shop.up(project(**dies, cache=""))
     committed(file)
@@ -205,7 +215,9 @@ def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -
 
 
 def test_a_container_that_somebody_made_since_stays(shop: Fleet) -> None:
-    """Only what the run made is removed: another one of the same service is said, and left alone."""
+    """Only what the run made is removed: another one of the same service is said, and left
+    alone.
+    """
     file = shop.up(project(web="", cache=""))
     committed(file)
     compose(shop, "down")
@@ -251,7 +263,9 @@ def interrupted_at(
 def test_an_interruption_takes_everything_back(
     two: tuple[Fleet, Path], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    """Between the two services: files and containers are as before, the error goes on, and the journal says why."""
+    """Between the two services: files and containers are as before, the error goes on, and the
+    journal says why.
+    """
     shop, file = two
     settings, before, present = shop.settings(), seen(shop.settings()), file.read_text()
     interrupted_at(monkeypatch, revisions, "recreate", 2, error)
@@ -269,7 +283,9 @@ def test_an_interruption_takes_everything_back(
 def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
     two: tuple[Fleet, Path], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Applying is refused with what to do, and both commands that it could be bring everything back."""
+    """Applying is refused with what to do, and both commands that it could be bring everything
+    back.
+    """
     shop, file = two
     settings, before, present = shop.settings(), seen(shop.settings()), file.read_text()
     interrupted_at(monkeypatch, revisions, "recreate", 2, KeyboardInterrupt())
@@ -298,7 +314,9 @@ def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
 
 
 def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
-    """A signal while it waits for the health of the first service: fleet and file are as before when it has ended."""
+    """A signal while it waits for the health of the first service: fleet and file are as before
+    when it has ended.
+    """
     slow = "healthcheck:;  test: [CMD, 'false'];  interval: 40s;  retries: 1"
     file = shop.up(project(web=slow, db=slow))
     committed(file)
@@ -342,7 +360,9 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
 def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(
     two: tuple[Fleet, Path],
 ) -> None:
-    """The older of the two is refused while the later one stands, whichever kind it is; a dry run refuses too."""
+    """The older of the two is refused while the later one stands, whichever kind it is; a dry run
+    refuses too.
+    """
     shop, file = two
     settings = shop.settings()
     plan = apply_plan(plan_of(memory("shop/web", 32, 40)), settings).run

@@ -1,4 +1,6 @@
-"""Emergencies on a real Engine: stop what matters least, start what matters most, empty a cache, and bring everything back."""
+"""Emergencies on a real Engine: stop what matters least, start what matters most, empty a cache,
+and bring everything back.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_release_stops_the_largest_first_until_enough_and_undo_brings_all_back(shop: Fleet) -> None:
-    """Dry run first; then only what is needed stops, nothing without the label, and the fleet is as it was after undo."""
+    """Dry run first; then only what is needed stops, nothing without the label, and the fleet is as
+    it was after undo.
+    """
     low(shop, "small", 2)
     low(shop, "large", 24)
     low(shop, "middle", 10)
@@ -82,7 +86,9 @@ def test_nothing_is_stopped_without_the_label(shop: Fleet) -> None:
 
 
 def test_critical_services_start_after_what_they_need(shop: Fleet) -> None:
-    """The labels that Compose puts on containers give the order; what needs a broken one is not started."""
+    """The labels that Compose puts on containers give the order; what needs a broken one is not
+    started.
+    """
 
     def made(name: str, needs: str = "", **more: Any) -> None:
         labels = {
@@ -127,7 +133,9 @@ def test_critical_services_start_after_what_they_need(shop: Fleet) -> None:
 
 
 def test_a_job_that_has_done_its_work_is_not_run_again(shop: Fleet) -> None:
-    """What waits for its end starts; one that has not ended well is run first, and its end with 0 is what counts."""
+    """What waits for its end starts; one that has not ended well is run first, and its end with 0
+    is what counts.
+    """
 
     def made(name: str, needs: str = "", command: Sequence[str] = ("sleep", "600")) -> None:
         place = {"project": "shop", "service": name, "depends_on": needs}
@@ -192,7 +200,9 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(
 def test_a_full_disk_does_not_keep_anybody_from_going_back(
     shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run whose journal takes nothing more goes on in memory, is not taken back twice by any command, and is listed once."""
+    """A run whose journal takes nothing more goes on in memory, is not taken back twice by any
+    command, and is listed once.
+    """
     shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
     with small_disk(tmp_path / "disk") as disk:
         settings = shop.settings(journal=disk / "journal")
@@ -231,7 +241,9 @@ def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, 
 def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     shop: Fleet, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A release that was undone, one that another run made good, one whose container is gone, and a restart that failed."""
+    """A release that was undone, one that another run made good, one whose container is gone, and a
+    restart that failed.
+    """
     low(shop, "small", 2)
     ready(shop, "small")
     settings, began = shop.settings(), "emergency-release"
@@ -299,7 +311,8 @@ def stop_and_die(engine, container, name=""):
 
 api_stop, lifecycle.stop = lifecycle.stop, stop_and_die
 apply = {{"journal": sys.argv[2], "observe": 0}}
-release(Settings(engine={{"hosts": {{"here": sys.argv[1]}}}}, apply=apply), memory=1 << 40, dry_run=False)
+settings = Settings(engine={{"hosts": {{"here": sys.argv[1]}}}}, apply=apply)
+release(settings, memory=1 << 40, dry_run=False)
 """
 
 
@@ -307,7 +320,9 @@ release(Settings(engine={{"hosts": {{"here": sys.argv[1]}}}}, apply=apply), memo
 def test_a_release_killed_between_its_stops_is_undone_before_anything_is_applied(
     shop: Fleet, at: int
 ) -> None:
-    """Kill -9 before the first stop or after it: applying is refused with the way out, which works, and then it is not."""
+    """Kill -9 before the first stop or after it: applying is refused with the way out, which works,
+    and then it is not.
+    """
     for name in ("one", "two", "three"):
         shop.run(
             name, labels={"priority": "low"}, mem_limit=32 * MIB, memswap_limit=32 * MIB, **QUICK
@@ -343,7 +358,9 @@ def test_a_release_killed_between_its_stops_is_undone_before_anything_is_applied
 
 
 def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fleet) -> None:
-    """Keys in two databases of a real Redis stay through a wrong name and a dry run, and are gone after the real one."""
+    """Keys in two databases of a real Redis stay through a wrong name and a dry run, and are gone
+    after the real one.
+    """
     image, server = redis_image(shop.engine), ["redis-server", "--save", ""]
     settings = shop.settings()
     with closing(client(shop.engine)) as api:

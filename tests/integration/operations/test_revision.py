@@ -35,7 +35,9 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_move_to_a_pool_and_back(shop: Fleet) -> None:
-    """Four containers become a pool of two; the journal brings them back, and a pool that cannot be healthy stops nothing."""
+    """Four containers become a pool of two; the journal brings them back, and a pool that cannot be
+    healthy stops nothing.
+    """
     for number in range(4):
         shop.run(f"agent-{number}", mem_limit=32 * MIB, memswap_limit=32 * MIB, **QUICK)
     settings, names = shop.settings(), [f"agent-{number}" for number in range(4)]
@@ -71,7 +73,9 @@ def test_a_pool_that_does_not_become_healthy_changes_nothing(shop: Fleet) -> Non
 
 
 def test_ctrl_c_of_a_move_to_a_pool_says_that_all_is_as_before(shop: Fleet) -> None:
-    """A signal while the Engine stops the first: it is started again after its end, no pool is left, the last line says so."""
+    """A signal while the Engine stops the first: it is started again after its end, no pool is
+    left, the last line says so.
+    """
     for name in ("agent-0", "agent-1"):
         shop.run(name)
     settings, before = shop.settings(), seen(shop.settings())
@@ -110,7 +114,9 @@ def test_ctrl_c_of_a_move_to_a_pool_says_that_all_is_as_before(shop: Fleet) -> N
 
 @pytest.mark.parametrize("revision", ["", " ", ":0", ":", "-p", "HEAD:compose.yaml", "HEAD^{tree}"])
 def test_only_a_commit_is_a_revision(tmp_path: Path, revision: str) -> None:
-    """What git would take for its staging area, an option or a file is refused by its name; what is staged is never read."""
+    """What git would take for its staging area, an option or a file is refused by its name; what is
+    staged is never read.
+    """
     file = tmp_path / "compose.yaml"
     file.write_text("services:\n  web: {image: good}\n")
     git(tmp_path, "init")
@@ -125,7 +131,9 @@ def test_only_a_commit_is_a_revision(tmp_path: Path, revision: str) -> None:
 
 
 def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
-    """The former file is checked first, then each service follows it; a rollback of that brings the present state back."""
+    """The former file is checked first, then each service follows it; a rollback of that brings the
+    present state back.
+    """
     good = project(web="mem_limit: 64m;depends_on: [db]", db="mem_limit: 64m")
     file = shop.up(good)
     git(file.parent, "init")
@@ -160,7 +168,9 @@ def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
 
 
 def test_a_revision_that_does_not_come_up_is_taken_back(shop: Fleet) -> None:
-    """A service that dies, or a critical one that is missing: file and containers are as they were."""
+    """A service that dies, or a critical one that is missing: file and containers are as they
+    were.
+    """
     file = shop.up(project(web="mem_limit: 32m"))
     present = file.read_text()
     git(file.parent, "init")
@@ -185,7 +195,9 @@ def test_a_revision_that_does_not_come_up_is_taken_back(shop: Fleet) -> None:
 
 
 def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop: Fleet) -> None:
-    """Two newer services stop, the dependent one first, and are kept; undo brings file and fleet back to what they were."""
+    """Two newer services stop, the dependent one first, and are kept; undo brings file and fleet
+    back to what they were.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     git(file.parent, "init")
     git(file.parent, "add", ".")
@@ -258,7 +270,9 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
 
 
 def test_a_present_file_that_cannot_be_read_is_no_obstacle(shop: Fleet) -> None:
-    """That is a reason to go back; afterwards the file is the former one, and undo puts the unreadable one there again."""
+    """That is a reason to go back; afterwards the file is the former one, and undo puts the
+    unreadable one there again.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     git(file.parent, "init")
     git(file.parent, "add", ".")
@@ -288,12 +302,15 @@ def stop_and_die(engine, container, name=""):
 
 stop, lifecycle.stop = lifecycle.stop, stop_and_die
 apply = {"journal": sys.argv[2], "observe": 0}
-to_revision(Settings(engine={"hosts": {"here": sys.argv[1]}}, apply=apply), Path(sys.argv[3]), "HEAD", dry_run=False)
+settings = Settings(engine={"hosts": {"here": sys.argv[1]}}, apply=apply)
+to_revision(settings, Path(sys.argv[3]), "HEAD", dry_run=False)
 """
 
 
 def test_a_rollback_to_a_revision_that_was_killed_is_taken_back(shop: Fleet) -> None:
-    """Kill -9 after its first stop: applying is refused with the way out, and after it file and fleet are as they were."""
+    """Kill -9 after its first stop: applying is refused with the way out, and after it file and
+    fleet are as they were.
+    """
     file = shop.up(project(web="mem_limit: 64m"))
     git(file.parent, "init")
     git(file.parent, "add", ".")

@@ -1,4 +1,6 @@
-"""The main job on real input: a Prometheus with four weeks of container history goes in, a finished weekly report comes out."""
+"""The main job on real input: a Prometheus with four weeks of container history goes in, a finished
+weekly report comes out.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def test_four_weeks_become_a_report(server: Server, place: Path) -> None:
 
 
 def test_a_second_run_asks_for_nothing_again(server: Server, place: Path) -> None:
-    """The window has not changed: the server sees no range query, and the plan is the same to the byte."""
+    """The window has not changed: the server sees no range query, and the plan is the same to the
+    byte.
+    """
     plan = place / "reports" / "2026-W48" / "plan.yaml"
     bytes_before, asked_before = plan.read_bytes(), range_queries(server)
     assert asked_before > 0
@@ -102,7 +106,9 @@ def test_the_archive_stands_in_when_the_server_is_gone(place: Path) -> None:
 
 
 def test_doctor_knows_a_server_by_its_metrics(server: Server, place: Path) -> None:
-    """The backfilled server has nothing of the last hour: doctor says which metrics are missing and fails."""
+    """The backfilled server has nothing of the last hour: doctor says which metrics are missing and
+    fails.
+    """
     done = capacity("doctor", "--source", server.url, "--json", folder=place)
     checks = {check["check"]: check for check in json.loads(done.stdout)}
     assert checks["server"]["status"] == "ok"
@@ -113,7 +119,9 @@ def test_doctor_knows_a_server_by_its_metrics(server: Server, place: Path) -> No
 
 
 def test_a_server_without_containers_is_no_success(tmp_path: Path) -> None:
-    """`fetch` from a server that scrapes no container fails with the reason: a nightly job must not store nothing for months."""
+    """`fetch` from a server that scrapes no container fails with the reason: a nightly job must not
+    store nothing for months.
+    """
     with prometheus(tmp_path / "bare") as bare:
         done = capacity("fetch", "--source", bare.url, "--window", "2D", folder=tmp_path)
     assert done.returncode == 1

@@ -42,7 +42,10 @@ def test_names_stay_one_word(name: str) -> None:
         [
             "bash",
             "-c",
-            f'docker() {{ printf "%s\\0" "$@"; }}; {line} >/dev/null; docker {line[line.index("ps -q") : -1]}',
+            (
+                f'docker() {{ printf "%s\\0" "$@"; }}; {line} >/dev/null; docker '
+                f"{line[line.index('ps -q') : -1]}"
+            ),
         ],
         capture_output=True,
         check=True,
@@ -51,7 +54,9 @@ def test_names_stay_one_word(name: str) -> None:
 
 
 def test_what_takes_a_new_container_keeps_the_number_of_replicas() -> None:
-    """Compose would make one of three: the line counts the containers there are, those of `docker compose run` left out."""
+    """Compose would make one of three: the line counts the containers there are, those of
+    `docker compose run` left out.
+    """
     line = update_command("shop/web", {What.ENVIRONMENT: {"MODE": "fast"}})
     assert line.startswith('docker compose up -d --no-deps --scale web="$(docker ps -aq --filter ')
     assert "oneoff=False" in line

@@ -1,4 +1,6 @@
-"""What a plan leaves for people: patches that git takes, overrides that Compose takes, scripts that shellcheck passes."""
+"""What a plan leaves for people: patches that git takes, overrides that Compose takes, scripts that
+shellcheck passes.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def test_what_the_engine_would_refuse_together_is_not_written(
 
 
 def test_git_applies_the_patch_of_every_style(tmp_path: Path) -> None:
-    """For each file of the corpus that can be edited, `git apply` makes exactly the edited text, whatever its line ends."""
+    """For each file of the corpus that can be edited, `git apply` makes exactly the edited text,
+    whatever its line ends.
+    """
     made = 0
     repository(_with_one_file(tmp_path))
     for source in CORPUS:
@@ -125,7 +129,9 @@ def _with_one_file(folder: Path) -> Path:
 
 
 def test_an_override_means_what_the_plan_says(tmp_path: Path) -> None:
-    """Compose accepts both files together, and the limits are those of the plan, whichever keys the first file uses."""
+    """Compose accepts both files together, and the limits are those of the plan, whichever keys the
+    first file uses.
+    """
     file = tmp_path / "compose.yaml"
     deploy = "deploy:;  resources:;    limits:;      memory: 64m"
     file.write_text(
@@ -174,7 +180,9 @@ def test_an_override_means_what_the_plan_says(tmp_path: Path) -> None:
 
 
 def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
-    """Names with quotes, dollars and spaces too; a change that no `docker update` can do is a comment."""
+    """Names with quotes, dollars and spaces too; a change that no `docker update` can do is a
+    comment.
+    """
     changes = [
         memory("shop/web", None, 512),
         cpus("shop/web", None, 1.5),

@@ -1,4 +1,6 @@
-"""A branch with one commit a service, made beside whatever the person is doing in the working tree."""
+"""A branch with one commit a service, made beside whatever the person is doing in the working
+tree.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def test_one_commit_a_service_and_a_dirty_tree_untouched(place: Path) -> None:
 def test_what_cannot_be_committed_is_said(
     place: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A service that the committed file does not know, one that says it already, no repository at all."""
+    """A service that the committed file does not know, one that says it already, no repository at
+    all.
+    """
     with pytest.raises(WorkError, match=r"says this already|none"):
         commit_plan(plan_of(memory("shop/web", 32, 64)), projects(place), place)
     done = commit_plan(

@@ -1,4 +1,6 @@
-"""What the journal lists of runs that no plan made, also of those that an older version wrote or a crash cut off."""
+"""What the journal lists of runs that no plan made, also of those that an older version wrote or a
+crash cut off.
+"""
 
 from __future__ import annotations
 

@@ -106,12 +106,16 @@ ONE = make_plan(
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
-    """docs/reference/plan.schema.json is what `plan_schema` gives; `python -m tests.unit.changes.test_plan` writes it."""
+    """docs/reference/plan.schema.json is what `plan_schema` gives;
+    `python -m tests.unit.changes.test_plan` writes it.
+    """
     assert json.loads(SCHEMA.read_text()) == plan_schema()
 
 
 def test_a_person_may_edit_and_delete(tmp_path: Path) -> None:
-    """The plan still reads, says that it was edited, and its id is no longer that of its content."""
+    """The plan still reads, says that it was edited, and its id is no longer that of its
+    content.
+    """
     path = tmp_path / "plan.yaml"
     path.write_text(plan_text(ONE).replace("to: 67108864.0", "to: 134217728"))
     edited = read_plan(path)
@@ -149,7 +153,9 @@ def test_a_wrong_value_is_named_with_its_service(
 
 
 def test_each_port_of_a_service_may_move(tmp_path: Path) -> None:
-    """Several ports of one service stand in one plan, the lower first; one port cannot go to two places."""
+    """Several ports of one service stand in one plan, the lower first; one port cannot go to two
+    places.
+    """
     moves = [
         Change("shop/web", What.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT)
         for old in (9090, 9080)

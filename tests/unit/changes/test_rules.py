@@ -1,4 +1,6 @@
-"""The rules around applying: windows, unattended runs, what the journal remembers, what was promised and what came of it."""
+"""The rules around applying: windows, unattended runs, what the journal remembers, what was
+promised and what came of it.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def test_a_failed_verification_ends_unattended_mode_for_a_week(tmp_path: Path) -
 
 
 def test_promised_and_realised(tmp_path: Path) -> None:
-    """A promise holds when nothing was killed and use stayed below; what was saved counts every replica."""
+    """A promise holds when nothing was killed and use stayed below; what was saved counts every
+    replica.
+    """
     for run, name in (("r1", "good"), ("r2", "full"), ("r3", "dead")):
         run_of(
             tmp_path,
@@ -199,7 +203,9 @@ def test_an_edit_is_taken_back_out_of_a_newer_text(added: list[str], at_start: b
 
 
 def test_units_behind_anchors_and_variables() -> None:
-    """An anchored size is corrected where it stands, once; one in a variable is left to a person."""
+    """An anchored size is corrected where it stands, once; one in a variable is left to a
+    person.
+    """
     text = """\
 x-limits: &limits
   mem_limit: 512Mi

@@ -124,7 +124,10 @@ def failing(*arguments: str) -> list[dict[str, str]]:
 def test_own_rules_waivers_and_record(folder: Path) -> None:
     """From capacity.toml: books and waivers relative to it; the score is kept when asked for."""
     write(folder / "compose.yaml", "name: shop\n" + BAD)
-    own = "## OWN001 Few processes\n```yaml rule\nid: OWN001\nslug: few\ncheck: privileged\nseverity: critical\ncategory: own\n"
+    own = (
+        "## OWN001 Few processes\n```yaml rule\nid: OWN001\nslug: few\ncheck: "
+        "privileged\nseverity: critical\ncategory: own\n"
+    )
     write(folder / "own.md", own + "rationale: a\nremediation: b\nimpact: c\n```\n")
     write(
         folder / "waivers.yaml",
@@ -161,7 +164,9 @@ def test_every_format_prints(folder: Path, form: str) -> None:
 
 
 def test_the_sample(folder: Path) -> None:
-    """The bundled fleet's known faults are found: 8080 wanted five times, stand-alone agents, uneven cores."""
+    """The bundled fleet's known faults are found: 8080 wanted five times, stand-alone agents,
+    uneven cores.
+    """
     del folder
     outcome = check("--sample", "--format", "json")
     said = json.loads(outcome.text)
@@ -171,7 +176,11 @@ def test_the_sample(folder: Path) -> None:
         if finding["status"] == "fail"
     }
     assert {subject for rule, subject in failing if rule == "CAP004"} == {
-        "shop/frontend", "shop/backend-api", "observability/cadvisor", "data/airflow", "ai/agent-console",
-    }  # fmt: skip
+        "shop/frontend",
+        "shop/backend-api",
+        "observability/cadvisor",
+        "data/airflow",
+        "ai/agent-console",
+    }
     assert {("CAP016", "ai/claude-1"), ("CAP008", "dock1"), ("CAP001", "shop/search")} <= failing
     assert len(said["port_moves"]) == 4

@@ -155,7 +155,9 @@ def test_sample_lists_services_and_makes_itself_again(tmp_path: Path) -> None:
 
 
 def test_a_trained_model_predicts_without_history(tmp_path: Path) -> None:
-    """`--train` keeps a model, `--from` gives the same numbers from it alone, and refuses what is no model."""
+    """`--train` keeps a model, `--from` gives the same numbers from it alone, and refuses what is
+    no model.
+    """
     trained = capacity("forecast", "--sample", "--json", "--train", "models", folder=tmp_path)
     again = capacity("forecast", "--from", "models", "--json", folder=tmp_path)
     assert trained.returncode == again.returncode == 0, again.stderr
@@ -184,7 +186,10 @@ def test_doctor_without_a_server_says_what_to_do(tmp_path: Path) -> None:
 
 def test_help_waits_for_no_heavy_library() -> None:
     """Importing the command line loads neither pandas nor numpy nor the settings."""
-    code = "import sys, capacity._cli; print([name for name in ('pandas', 'numpy', 'pydantic', 'matplotlib') if name in sys.modules])"
+    code = (
+        "import sys, capacity._cli; print([name for name in ('pandas', 'numpy', 'pydantic', "
+        "'matplotlib') if name in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -203,7 +208,9 @@ def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_that_compiled_code_swallows_is_given_again() -> None:
-    """Ctrl-C may fall into a callback of a library, where Python ignores it with a traceback; it ends the command still."""
+    """Ctrl-C may fall into a callback of a library, where Python ignores it with a traceback; it
+    ends the command still.
+    """
     code = """
 import sys, time
 from capacity.__main__ import give_again
@@ -224,7 +231,9 @@ except KeyboardInterrupt:
 
 
 def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
-    """`--against` prints nothing for the same run, and each other limit for another; a budget below what was seen is told."""
+    """`--against` prints nothing for the same run, and each other limit for another; a budget below
+    what was seen is told.
+    """
     last = tmp_path / "last.json"
     last.write_text(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
     again = capacity("recommend", "--sample", "--against", str(last), folder=tmp_path)

@@ -30,7 +30,9 @@ def test_a_page_is_what_the_code_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_has_its_four_parts(name: str) -> None:
-    """What it means, how to look, how to mend, how to undo: each with something in it, on one short page."""
+    """What it means, how to look, how to mend, how to undo: each with something in it, on one short
+    page.
+    """
     text = (RUNBOOKS / name).read_text(encoding="utf-8")
     parts = dict(re.findall(r"^## (.+)\n\n((?:(?!^## ).*\n?)*)", text, re.MULTILINE))
     assert tuple(parts) == HEADINGS

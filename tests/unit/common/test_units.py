@@ -46,7 +46,9 @@ def test_a_size_for_people_is_itself_a_size_within_half_a_percent(size: int) -> 
 def test_the_grammar_of_docker_is_accepted(
     number: int, space: str, unit: str, suffix: str, upper: bool
 ) -> None:
-    """A number, at most one space, a unit with an optional b or ib in any case; every unit is a power of 1024."""
+    """A number, at most one space, a unit with an optional b or ib in any case; every unit is a
+    power of 1024.
+    """
     text = f"{number}{space}{unit}{suffix}"
     if number * 1024 ** ("bkmgtp".index(unit)) >= 2**63:
         with pytest.raises(InputError, match="more than Docker can count"):
@@ -88,7 +90,9 @@ def test_sizes_of_docker(text: str, size: int) -> None:
     ],
 )
 def test_what_docker_refuses_is_refused_with_a_hint(text: str) -> None:
-    """Anything else is an InputError that says how to write it, other scripts' digits and the Kelvin sign included."""
+    """Anything else is an InputError that says how to write it, other scripts' digits and the
+    Kelvin sign included.
+    """
     with pytest.raises(InputError) as caught:
         parse_memory(text)
     assert "Docker" in caught.value.hint

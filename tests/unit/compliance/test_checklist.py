@@ -19,7 +19,9 @@ def test_every_point_has_its_rules() -> None:
 
 
 def test_a_point_is_as_good_as_its_worst(tmp_path: Path) -> None:
-    """One failure fails it, one unknown keeps it from passing, and what no book asks for is unknown."""
+    """One failure fails it, one unknown keeps it from passing, and what no book asks for is
+    unknown.
+    """
     facts = live(
         container("web", Memory=2**26),
         facts=declared(tmp_path, shop="  web: {image: 'a:1', mem_limit: 64m}\n"),

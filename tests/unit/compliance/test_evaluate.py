@@ -16,7 +16,10 @@ from capacity.compliance._waivers import load_waivers, read_waivers
 from capacity.errors import InputError, StorageError
 from tests.fixtures.compliance_fleets import DAY, container, declared, live, rule
 
-WAIVER = "waivers:\n- {{rule: {rule}, service: '{service}', reason: Old box, owner: ann, expires: {expires}}}\n"
+WAIVER = (
+    "waivers:\n- {{rule: {rule}, service: '{service}', reason: Old box, owner: ann, expires: "
+    "{expires}}}\n"
+)
 SERVICES = "  web: {image: 'a:1', privileged: true}\n  db: {image: 'a:1'}\n"
 
 
@@ -110,7 +113,9 @@ def test_an_unreadable_waivers_file(tmp_path: Path) -> None:
 
 
 def test_the_score_weighs_by_severity(tmp_path: Path) -> None:
-    """A critical failure weighs eight times a low one; what is waived or unknown counts on neither side."""
+    """A critical failure weighs eight times a low one; what is waived or unknown counts on neither
+    side.
+    """
     facts = declared(tmp_path, shop="  web: {image: 'a:1', privileged: true, read_only: true}\n")
     rules = [rule("privileged"), rule("read-only-root"), rule("health-passing")]
     report = evaluate(rules, facts, today=DAY)

@@ -24,12 +24,17 @@ SERVICES = """  web:
     image: house/db:1
     ports: ["8080:81"]
 """
-WAIVERS = "waivers: [{rule: CAP018, service: shop/web, reason: 'Old & <new>', owner: ann, expires: 2026-12-01}]\n"
+WAIVERS = (
+    "waivers: [{rule: CAP018, service: shop/web, reason: 'Old & <new>', owner: ann, expires: "
+    "2026-12-01}]\n"
+)
 
 
 @pytest.fixture
 def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Report:
-    """A report with everything in it: failures in a file and on a container only, a waiver, rules not evaluated."""
+    """A report with everything in it: failures in a file and on a container only, a waiver, rules
+    not evaluated.
+    """
     monkeypatch.chdir(tmp_path)
     facts = live(
         container("lonely", "else", Privileged=True),
@@ -52,7 +57,9 @@ def test_sarif_keeps_to_the_standard(report: Report) -> None:
 
 
 def test_sarif_points_at_lines(report: Report) -> None:
-    """Relative file, line from 1; a container without a file is named, and what is waived is suppressed."""
+    """Relative file, line from 1; a container without a file is named, and what is waived is
+    suppressed.
+    """
     results = json.loads(_formats.as_sarif(report))["runs"][0]["results"]
     by_rule = {
         (

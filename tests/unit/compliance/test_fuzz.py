@@ -45,7 +45,9 @@ services:
     ports: ["127.0.0.1:8080-8081:80-81/tcp", {target: 1, published: "9-10"}]
     environment: [A=b, TOKEN=x]
     healthcheck: {test: [CMD, x], disable: false}
-    deploy: {replicas: 2, resources: {limits: {cpus: "1", memory: 1g, pids: 5}}, restart_policy: {condition: any}}
+    deploy:
+      {replicas: 2, resources: {limits: {cpus: "1", memory: 1g, pids: 5}},
+       restart_policy: {condition: any}}
     volumes: ["/var/run/docker.sock:/x"]
 """
 PIECES = [

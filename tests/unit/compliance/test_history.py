@@ -55,7 +55,9 @@ def history(**frames: pd.DataFrame) -> History:
 
 
 def test_share_of_the_limit_in_force() -> None:
-    """Half a core is 83 % of 0.6 and 50 % of a host's one core; the finding tells time above and query."""
+    """Half a core is 83 % of 0.6 and 50 % of a host's one core; the finding tells time above and
+    query.
+    """
     known = history(cpu_limit=frame("1h", shop__web=0.6), host_cores=frame("1h", box=1.0))
     report = run("cpu-share", Facts(history=known))
     assert {finding.subject: finding.status for finding in report.findings} == {
@@ -95,7 +97,9 @@ def test_unknown_shares_do_not_pass() -> None:
 
 
 def test_memory_limits_by_history() -> None:
-    """Without an Engine, history tells; where it measures no limits at all, nothing passes or fails."""
+    """Without an Engine, history tells; where it measures no limits at all, nothing passes or
+    fails.
+    """
     limits = history(memory_limit=frame("1h", shop__web=1e9))
     assert found("memory-limit-live", Facts(history=limits)) == {
         "shop/web": Status.PASS,
@@ -203,7 +207,8 @@ def test_cores(busy: tuple[float, ...], status: Status) -> None:
 def test_pinning(tmp_path: Path) -> None:
     """By category on the host's cores; a host with few cores asks for nothing."""
     text = (
-        "  redis: {image: 'a:1', cpuset: '0-1'}\n  kong: {image: 'a:1', cpuset: '0'}\n  web: {image: 'a:1'}\n"
+        "  redis: {image: 'a:1', cpuset: '0-1'}\n  kong: {image: 'a:1', cpuset: '0'}\n  web: "
+        "{image: 'a:1'}\n"
         "  worker: {image: 'a:1', cpuset: '4-7'}\n"
     )
     for cores, expected in ((8.0, ["pass", "fail", "fail", "pass"]), (2.0, ["pass"] * 4)):
@@ -311,6 +316,10 @@ def test_agents(tmp_path: Path) -> None:
         for key, status in found("agents-pooled", declared(tmp_path, shop=text)).items()
     }
     assert statuses == {
-        "claude-1": "fail", "claude-2": "fail", "review-agent": "pass", "pooled-agent-1": "pass", "pooled-agent-2": "pass",
+        "claude-1": "fail",
+        "claude-2": "fail",
+        "review-agent": "pass",
+        "pooled-agent-1": "pass",
+        "pooled-agent-2": "pass",
         "web": "pass",
-    }  # fmt: skip
+    }

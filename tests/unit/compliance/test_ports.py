@@ -100,7 +100,9 @@ def test_the_message_names_line_and_rival(tmp_path: Path) -> None:
 
 
 def test_a_declared_port_and_another_containers(tmp_path: Path) -> None:
-    """What runs holds its port against what is about to be started; a service's own container does not."""
+    """What runs holds its port against what is about to be started; a service's own container does
+    not.
+    """
     facts = live(
         container("two", "b", **published(("", 8080, "80/tcp"))),
         container("three", "c", **published(("127.0.0.1", 9000, "80/tcp"))),
@@ -151,7 +153,9 @@ def test_range_reserved_and_address(tmp_path: Path) -> None:
 
 
 def test_moves_leave_one_and_the_gateways(tmp_path: Path) -> None:
-    """The gateway keeps its port, the others get free ones of the range, the same ones at every run."""
+    """The gateway keeps its port, the others get free ones of the range, the same ones at every
+    run.
+    """
     facts = declared(
         tmp_path,
         a=service("one", "8080:80") + service("two", "8080:80", "8080:80/udp"),

@@ -125,8 +125,8 @@ def test_a_wrong_book_is_refused(text: str, line: int, cause: str) -> None:
 def test_examples_and_comments_are_no_rules() -> None:
     """A block within a longer fence, and one within a comment."""
     text = (
-        "# Book\n\n````\n```yaml rule\nid: x\n```\n````\n\n<!--\n## CAP777 x\n```yaml rule\n```\n-->\n\n"
-        + book()
+        "# Book\n\n````\n```yaml rule\nid: x\n```\n````\n\n<!--\n## CAP777 x\n```yaml "
+        "rule\n```\n-->\n\n" + book()
     )
     assert [rule.id for rule in read_rules(text, "book.md")] == ["CAP900"]
 
@@ -168,7 +168,8 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "from capacity.compliance import Verdict, failed\n"
         "from pydantic import Field\n"
         "if TYPE_CHECKING:\n    from capacity.compliance import Facts\n"
-        "def good(facts: Facts, *, most: Annotated[int, Field(le=9)] = 3):\n    yield failed('shop/web', f'more than {most}')\n"
+        "def good(facts: Facts, *, most: Annotated[int, Field(le=9)] = 3):\n    yield "
+        "failed('shop/web', f'more than {most}')\n"
         "def bad(facts):\n    raise ZeroDivisionError('x')\n"
         "def odd(facts):\n    return [True]\n"
         "def text(facts):\n    return [Verdict('shop/web', 'fail', 'x')]\n"

@@ -145,7 +145,9 @@ STARTED, HEALTHY = {"condition": "service_started"}, {"condition": "service_heal
     ],
 )
 def test_what_a_service_waits_for(service: str, expected: dict[str, Any], tmp_path: Path) -> None:
-    """In every style the condition is set, other dependencies and comments stay, and Compose reads the file."""
+    """In every style the condition is set, other dependencies and comments stay, and Compose reads
+    the file.
+    """
     edited = edit_compose(WAITING, {service: {"depends_on": {"db": "service_healthy"}}})
     file = tmp_path / "compose.yaml"
     file.write_text(edited)
@@ -222,7 +224,10 @@ def test_what_is_no_text_and_no_mapping_is_refused_too(text: Any, changes: Any) 
             EditReason.SHAPE,
         ),
         (
-            "services:\n  a:\n    image: a\n    depends_on: {b: {condition: '${C:-service_started}'}}\n",
+            (
+                "services:\n  a:\n    image: a\n    depends_on: {b: {condition: "
+                "'${C:-service_started}'}}\n"
+            ),
             EditReason.INTERPOLATED,
         ),
     ],

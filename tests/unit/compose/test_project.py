@@ -129,7 +129,9 @@ def test_substitution(template: str, value: str) -> None:
 
 
 def test_aliases_without_end_are_refused(tmp_path: Path) -> None:
-    """Nine lines that stand for a billion nodes are refused at once; Compose itself takes minutes over them."""
+    """Nine lines that stand for a billion nodes are refused at once; Compose itself takes minutes
+    over them.
+    """
     lines = ["x-0: &a0 [a, b, c, d, e, f, g, h, i]"]
     lines += [
         f"x-{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]" for level in range(1, 10)
@@ -169,7 +171,10 @@ def test_a_tilde_is_the_home_of_a_dotenv_when_the_environment_has_none(tmp_path:
 def test_an_optional_dependency_may_be_switched_off_and_not_left_out(tmp_path: Path) -> None:
     """A service that only a profile hides is enough for `required: false`."""
     file = tmp_path / "compose.yaml"
-    depending = "services:\n  a:\n    image: a\n    depends_on: {b: {condition: service_started, required: false}}\n"
+    depending = (
+        "services:\n  a:\n    image: a\n    depends_on: {b: {condition: service_started, required: "
+        "false}}\n"
+    )
     file.write_text(f"{depending}  b: {{image: b, profiles: [p]}}\n")
     assert set(load_project(file, environment={}).services) == {"a"}
     file.write_text(depending)

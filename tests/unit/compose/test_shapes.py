@@ -1,4 +1,6 @@
-"""Values of any shape at any key: a project or a ComposeError with its place, never anything else."""
+"""Values of any shape at any key: a project or a ComposeError with its place, never anything
+else.
+"""
 
 from __future__ import annotations
 

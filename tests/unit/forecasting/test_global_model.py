@@ -36,7 +36,8 @@ def test_permuting_columns_permutes_results() -> None:
 def test_same_bytes_in_another_process() -> None:
     """The same input gives the same bytes whatever the number of threads."""
     code = (
-        "import hashlib;from tests.unit.forecasting.conftest import fleet;from capacity.forecasting import Forecaster;"
+        "import hashlib;from tests.unit.forecasting.conftest import fleet;from "
+        "capacity.forecasting import Forecaster;"
         "f=Forecaster().fit(fleet(30,36));print(hashlib.sha256(f.predict('7D').to_numpy().tobytes()).hexdigest())"
     )
     said = {

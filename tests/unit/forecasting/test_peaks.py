@@ -20,7 +20,9 @@ def noise(services: int, days: float, seed: int = 0, shape: float = 4.0) -> np.n
 
 @pytest.mark.parametrize("services", [1, 5, 20])
 def test_small_fleets_are_covered(services: int) -> None:
-    """Fleets too small to show their own tail are covered at least as often as asked, within three points."""
+    """Fleets too small to show their own tail are covered at least as often as asked, within three
+    points.
+    """
     values = noise(160, 35, seed=4)
     index = grid(35)
     inside: list[np.ndarray] = []

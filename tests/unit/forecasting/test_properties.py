@@ -50,7 +50,9 @@ def test_scale_equivariance(usage: pd.DataFrame) -> None:
 
 
 def test_shift_equivariance() -> None:
-    """A constant on top of use moves the forecast by that constant, as long as the kind of the service stays the same."""
+    """A constant on top of use moves the forecast by that constant, as long as the kind of the
+    service stays the same.
+    """
     busy = fleet() * 20.0 + 50.0
     before, after = Forecaster().fit(busy), Forecaster().fit(busy + 8.0)
     np.testing.assert_allclose(after.predict("7D"), before.predict("7D") + 8, atol=0.05)
@@ -68,7 +70,9 @@ def test_permuting_columns_permutes_results(usage: pd.DataFrame) -> None:
 
 
 def test_another_service_moves_others_little(usage: pd.DataFrame) -> None:
-    """A newcomer moves the median by at most a tenth of a service's spread: only the shared calibration and weights can move."""
+    """A newcomer moves the median by at most a tenth of a service's spread: only the shared
+    calibration and weights can move.
+    """
     more = usage.assign(**{"shop/new": np.random.default_rng(5).gamma(0.3, 1.0, len(usage))})
     alone, together = Forecaster().fit(usage).predict("7D"), Forecaster().fit(more).predict("7D")
     spread = usage.quantile(0.95) - usage.quantile(0.05)
@@ -126,7 +130,8 @@ def test_white_noise_is_not_extrapolated() -> None:
 def test_same_bytes_in_another_process() -> None:
     """The same input gives the same bytes, in this process and in another."""
     code = (
-        "import hashlib;from tests.unit.forecasting.conftest import fleet;from capacity.forecasting import Forecaster;"
+        "import hashlib;from tests.unit.forecasting.conftest import fleet;from "
+        "capacity.forecasting import Forecaster;"
         "f=Forecaster().fit(fleet(9,21));"
         "print(hashlib.sha256(f.predict('7D').to_numpy().tobytes()+f.predict_peak('7D').to_numpy().tobytes()).hexdigest())"
     )
@@ -223,7 +228,9 @@ class Interrupted(Counting):
 
 
 def test_progress_is_told(usage: pd.DataFrame) -> None:
-    """Each part of the fleet and the fleet as a whole are a step, and the end is told whatever happens."""
+    """Each part of the fleet and the fleet as a whole are a step, and the end is told whatever
+    happens.
+    """
     told = Counting()
     Forecaster().fit(usage, progress=told)
     assert told.said == [

@@ -53,7 +53,9 @@ def column(pattern: str, count: int, a_day: int, draw: np.random.Generator) -> n
 
 
 def check(fitted: Forecaster, usage: pd.DataFrame) -> None:
-    """All services are offered or skipped, and what is offered is finite, ordered and not negative."""
+    """All services are offered or skipped, and what is offered is finite, ordered and not
+    negative.
+    """
     assert set(fitted.services_) | set(fitted.skipped_) == set(usage.columns)
     assert set(fitted.skipped_.values()) <= {"no-data", "not-enough-history"}
     for frame in (

@@ -16,7 +16,9 @@ A_DAY = 288
 def started(
     days: int = 14, at: tuple[int, ...] = (3, 7, 11), peak: float = 60.0, seed: int = 0
 ) -> pd.DataFrame:
-    """A service that restarts after two hours' gap and for half an hour uses `peak`, then 10 again."""
+    """A service that restarts after two hours' gap and for half an hour uses `peak`, then 10
+    again.
+    """
     values = np.random.default_rng(seed).normal(10, 0.3, days * A_DAY)
     for day in at:
         values[day * A_DAY - 24 : day * A_DAY] = np.nan
@@ -37,7 +39,9 @@ def test_low_startups_are_reported_too() -> None:
 
 
 def test_steady_state_is_learned_without_startups() -> None:
-    """The quantiles over time are those of the same service with the startups left out; its peak remembers them."""
+    """The quantiles over time are those of the same service with the startups left out; its peak
+    remembers them.
+    """
     usage = started()
     clean = usage.mask(usage > 30)
     spoilt, bare = (Forecaster().fit(frame) for frame in (usage, clean))
@@ -57,7 +61,9 @@ def test_a_first_appearance_is_a_start() -> None:
 
 @pytest.mark.parametrize("kind", ["no gap", "new level", "quiet start", "flapping", "as ever"])
 def test_what_is_no_startup(kind: str) -> None:
-    """High use without a start, a level that stays, a start like any hour, one that never settles and one like every other."""
+    """High use without a start, a level that stays, a start like any hour, one that never settles
+    and one like every other.
+    """
     usage = started(at=())
     values = usage["shop/it"].to_numpy().copy()
     if kind == "no gap":

@@ -1,4 +1,6 @@
-"""What `explain` finds in planted structure, and what `time_to_limit` and `totals` make of a forecast."""
+"""What `explain` finds in planted structure, and what `time_to_limit` and `totals` make of a
+forecast.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +178,9 @@ def test_holidays_teach_only_holidays(usage: pd.DataFrame) -> None:
 
 
 def test_totals_are_coherent(usage: pd.DataFrame) -> None:
-    """Totals lie between the largest service and the sum of the services, and hosts are at most as spread as their parts."""
+    """Totals lie between the largest service and the sum of the services, and hosts are at most as
+    spread as their parts.
+    """
     fitted = Forecaster().fit(usage)
     placement = {name: f"host{i % 2}" for i, name in enumerate(usage.columns)} | {
         "shop/gone": "host0"

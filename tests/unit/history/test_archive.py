@@ -1,4 +1,6 @@
-"""`capacity.history._archive` and `capacity.history._parquet`, on real disks: full, read-only, damaged, shared, interrupted."""
+"""`capacity.history._archive` and `capacity.history._parquet`, on real disks: full, read-only,
+damaged, shared, interrupted.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +138,8 @@ def test_an_error_of_the_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
         try:
-            Archive(Path({str(tmp_path)!r})).read("source", Signal.CPU, {QUERY!r}, 300, date(2026, 3, 4))
+            archive = Archive(Path({str(tmp_path)!r}))
+            archive.read("source", Signal.CPU, {QUERY!r}, 300, date(2026, 3, 4))
         except StorageError as error:
             print(error)
         """
@@ -203,17 +206,20 @@ def test_a_folder_under_a_file_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_two_processes_at_once_leave_whole_files(tmp_path: Path) -> None:
-    """Writers and readers of the same days in several processes never see half a file or an error."""
+    """Writers and readers of the same days in several processes never see half a file or an
+    error.
+    """
     code = """
         import sys
         from pathlib import Path
-        from tests.history.test_archive import KEY, Archive, SourceRecord, same, stored
+        from tests.unit.history.test_archive import KEY, Archive, SourceRecord, same, stored
         archive, seed = Archive(Path(sys.argv[1])), int(sys.argv[2])
         for turn in range(40):
             archive.write(*KEY, stored(seed))
             found = archive.read(*KEY)
             assert any(same(found, stored(other)) for other in (1, 2))
-            archive.record(SourceRecord("source", "http://x", "prometheus", 15, {f"{seed}-{turn}": "q"}))
+            queries = {f"{seed}-{turn}": "q"}
+            archive.record(SourceRecord("source", "http://x", "prometheus", 15, queries))
         """
     command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
     processes = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
@@ -224,11 +230,13 @@ def test_two_processes_at_once_leave_whole_files(tmp_path: Path) -> None:
 
 
 def test_a_write_interrupted_at_any_moment_leaves_the_old_day_or_the_new(tmp_path: Path) -> None:
-    """SIGINT at random moments: every file is whole, no temporary file stays, the process ends at once."""
+    """SIGINT at random moments: every file is whole, no temporary file stays, the process ends at
+    once.
+    """
     code = """
         import itertools, sys
         from pathlib import Path
-        from tests.history.test_archive import KEY, Archive, stored
+        from tests.unit.history.test_archive import KEY, Archive, stored
         archive = Archive(Path(sys.argv[1]))
         archive.write(*KEY, stored(0))
         print("ready", flush=True)
@@ -252,7 +260,9 @@ def test_a_write_interrupted_at_any_moment_leaves_the_old_day_or_the_new(tmp_pat
 
 
 def test_what_a_killed_writer_left_is_swept_when_it_is_old(tmp_path: Path) -> None:
-    """A kill -9 leaves a temporary file; an hour later the next write of the same day takes it away, a fresh one stays."""
+    """A kill -9 leaves a temporary file; an hour later the next write of the same day takes it
+    away, a fresh one stays.
+    """
     archive = Archive(tmp_path)
     archive.write(*KEY, stored(0))
     (day,) = tmp_path.rglob("*.parquet")

@@ -1,4 +1,6 @@
-"""`capacity.history._fetch` where no real server can be brought to say such things: warnings, other clocks, interruptions."""
+"""`capacity.history._fetch` where no real server can be brought to say such things: warnings, other
+clocks, interruptions.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ LATER = START.timestamp() + 30 * DAY
 def metrics_server(
     change: Callable[[dict[str, Any], int], None] = lambda *_: None, *, ahead: float = 0.0
 ) -> Callable[[int, str], Answer]:
-    """Answers of a small Prometheus with one container; `change` may alter what the n-th range query gives."""
+    """Answers of a small Prometheus with one container; `change` may alter what the n-th range
+    query gives.
+    """
     asked = iter(range(10_000))
 
     def answer(_: int, path: str) -> Answer:
@@ -101,8 +105,10 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
 
 
 def test_an_empty_day_is_asked_again(tmp_path: Path) -> None:
-    """What is empty today may come tomorrow: nothing is stored for it, and nothing stored is lost to it."""
-    empty = lambda envelope, number: (
+    """What is empty today may come tomorrow: nothing is stored for it, and nothing stored is lost
+    to it.
+    """
+    empty = lambda envelope, number: (  # noqa: E731 - one line, used once
         envelope["data"].update(result=[]) if number in {0, 2} else None
     )
     with web(metrics_server(empty)) as server:
@@ -142,11 +148,13 @@ def test_the_servers_clock_decides_which_days_are_over(
 
 
 def test_an_interrupted_fetch_loses_nothing_and_ends_at_once(tmp_path: Path) -> None:
-    """SIGINT while the server is slow: no waiting for its answer, days before are kept, the next run goes on."""
+    """SIGINT while the server is slow: no waiting for its answer, days before are kept, the next
+    run goes on.
+    """
     code = """
         import sys
         from pathlib import Path
-        from tests.history.test_fetch import fetched, settings_for
+        from tests.unit.history.test_fetch import fetched, settings_for
         print("ready", flush=True)
         fetched(settings_for(sys.argv[1], Path(sys.argv[2])), 20)
         """

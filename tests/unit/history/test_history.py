@@ -72,7 +72,9 @@ def test_a_signal_without_samples_is_a_frame_without_columns() -> None:
 
 
 def test_who_runs_is_told_by_the_newest_sample_of_all() -> None:
-    """A fleet that stopped being measured has not stopped running; a service that ended before the others has."""
+    """A fleet that stopped being measured has not stopped running; a service that ended before the
+    others has.
+    """
     values = np.ones((POINTS, 2))
     values[20:] = np.nan
     values[10:, 1] = np.nan

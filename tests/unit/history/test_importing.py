@@ -105,7 +105,9 @@ def test_times_in_every_spelling_are_utc(tmp_path: Path, settings: Settings, for
 def test_finer_samples_are_brought_to_the_step(
     tmp_path_factory: pytest.TempPathFactory, signal: str, seed: int
 ) -> None:
-    """The maximum of memory and limits, the mean of CPU, over the step that ends at each grid point."""
+    """The maximum of memory and limits, the mean of CPU, over the step that ends at each grid
+    point.
+    """
     folder = tmp_path_factory.mktemp("finer")
     settings = override(Settings(), "archive__path", folder)
     random = np.random.default_rng(seed)
@@ -130,7 +132,9 @@ def test_finer_samples_are_brought_to_the_step(
 
 
 def test_a_second_import_adds_to_days_that_are_there(tmp_path: Path, settings: Settings) -> None:
-    """Other services, other hours of a day and another signal join; what both have is the later file's."""
+    """Other services, other hours of a day and another signal join; what both have is the later
+    file's.
+    """
     table = frame(days=1)
     imported(written(tmp_path / "a.csv", table.iloc[:200]), settings)
     imported(
@@ -146,10 +150,13 @@ def test_a_second_import_adds_to_days_that_are_there(tmp_path: Path, settings: S
 
 
 def test_what_can_be_mended_is_mended_and_said(tmp_path: Path, settings: Settings) -> None:
-    """Unsorted rows, repeated times and infinite values do not stop an import, and none passes in silence."""
+    """Unsorted rows, repeated times and infinite values do not stop an import, and none passes in
+    silence.
+    """
     file = tmp_path / "usage.csv"
     file.write_text(
-        "\ufefftime, shop/web\n2026-03-02T00:10:00, 5\n2026-03-02T00:05:00,inf\n2026-03-02T00:10:00,7\n2026-03-02T00:15:00,\n"
+        "\ufefftime, shop/web\n2026-03-02T00:10:00, "
+        "5\n2026-03-02T00:05:00,inf\n2026-03-02T00:10:00,7\n2026-03-02T00:15:00,\n"
     )
     done = imported(file, settings)
     assert len(done.notes) == 3

@@ -49,7 +49,9 @@ def written(
     turned: bool = False,
     **more: Any,
 ) -> bytes:
-    """An answer as bytes; `style` None indents, `turned` has the keys of each series in the other order."""
+    """An answer as bytes; `style` None indents, `turned` has the keys of each series in the other
+    order.
+    """
     rows = [dict(reversed(row.items())) for row in result] if turned else result
     answer = {"status": "success", "data": {"resultType": "matrix", "result": rows}, **more}
     text = (
@@ -79,7 +81,9 @@ def expected(body: bytes) -> tuple[list[dict[str, str]], np.ndarray]:
 def test_any_matrix_is_read_as_json_and_float_would(
     result: list[Any], style: tuple[str, str] | None, turned: bool
 ) -> None:
-    """Values equal to the bit, whatever the labels, gaps, white space, order of keys and special numbers."""
+    """Values equal to the bit, whatever the labels, gaps, white space, order of keys and special
+    numbers.
+    """
     body = written(result, style=style, turned=turned)
     answer = parse_matrix(body, start=START, step=STEP, points=POINTS)
     names, values = expected(body)
@@ -142,7 +146,10 @@ def test_what_is_no_matrix_is_a_bad_answer(body: bytes) -> None:
 
 def test_strange_times_are_no_samples() -> None:
     """Times far off the grid or not finite are passed over without a warning."""
-    body = b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[1e300,"1"],[NaN,"2"],[-5,"3"]]}]}}'
+    body = (
+        b'{"status":"success","data":{"resultType":"matrix","result":'
+        b'[{"metric":{},"values":[[1e300,"1"],[NaN,"2"],[-5,"3"]]}]}}'
+    )
     assert np.isnan(parse_matrix(body, start=START, step=STEP, points=POINTS).values).all()
 
 

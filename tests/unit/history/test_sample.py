@@ -31,7 +31,9 @@ def test_five_weeks_of_every_signal() -> None:
 
 
 def test_the_overloaded_host_of_the_plan() -> None:
-    """Ollama at 185 % CPU without limits, three agents with 2.4 GB, 34 services without a memory limit, a leak, a loop."""
+    """Ollama at 185 % CPU without limits, three agents with 2.4 GB, 34 services without a memory
+    limit, a leak, a loop.
+    """
     history = load_sample()
     busy = history.cpu["ai/ollama"].quantile(0.9)
     assert busy == pytest.approx(1.85, abs=0.15)
@@ -53,7 +55,9 @@ def test_the_overloaded_host_of_the_plan() -> None:
 
 
 def test_the_compose_files_agree_with_the_table() -> None:
-    """Services, images, limits and ports are those of the fleet; five want host port 8080; the real Compose accepts them."""
+    """Services, images, limits and ports are those of the fleet; five want host port 8080; the real
+    Compose accepts them.
+    """
     compose = require("docker-compose")
     found, ports = set(), Counter[str]()
     for file in sorted(bundled("data/sample/compose").glob("*/compose.yaml")):
@@ -94,7 +98,9 @@ def test_windows_outside_the_sample_are_refused() -> None:
 
 
 def test_who_comes_later_is_not_there_yet() -> None:
-    """A window that ends before a service's first sample does not hold it; hosts and events of it are no usage."""
+    """A window that ends before a service's first sample does not hold it; hosts and events of it
+    are no usage.
+    """
     early, whole = load_sample(end=pd.Timestamp("2026-11-01", tz="UTC")), load_sample()
     assert set(whole.services) - set(early.services) == {"shop/ab-testing", "shop/feature-flags"}
     assert early.coverage()["coverage"].min() > 0

@@ -48,7 +48,9 @@ def merged(labels: list[dict[str, str]], values: Any, signal: Signal = Signal.ME
 
 @given(rows)
 def test_the_worst_replica_stands_for_the_service(values: np.ndarray) -> None:
-    """At each moment the value is the maximum over replicas on all hosts, NaN only where all are."""
+    """At each moment the value is the maximum over replicas on all hosts, NaN only where all
+    are.
+    """
     labels = [
         container(1),
         container(2),
@@ -76,7 +78,9 @@ def test_the_order_of_series_does_not_matter(values: np.ndarray) -> None:
 
 
 def test_a_recreated_container_counts_once_while_both_ids_are_seen() -> None:
-    """Old and new id overlap for five minutes: neither the value nor the number of replicas doubles."""
+    """Old and new id overlap for five minutes: neither the value nor the number of replicas
+    doubles.
+    """
     old, new = container(id="/docker/old"), container(id="/docker/new")
     block = merged([old, new], [[5, 5, 5, np.nan, np.nan, np.nan], [np.nan, np.nan, 4, 4, 4, 4]])
     assert block.values.tolist() == [[5, 5, 5, 4, 4, 4]]
@@ -84,7 +88,9 @@ def test_a_recreated_container_counts_once_while_both_ids_are_seen() -> None:
 
 
 def test_uneven_replicas_are_told_apart_from_even_ones() -> None:
-    """The busiest replica's mean over the mean of all; one replica, or idle ones, are not uneven."""
+    """The busiest replica's mean over the mean of all; one replica, or idle ones, are not
+    uneven.
+    """
     block = merged([container(1), container(2)], [[6, 6, 6, np.nan, 6, 6], [2, 2, 2, 2, 2, 2]])
     assert block.uneven == {"shop/web": 1.5}
     assert not merged([container(1), container(2)], [[0.0] * 6, [0.0] * 6]).uneven
@@ -93,14 +99,18 @@ def test_uneven_replicas_are_told_apart_from_even_ones() -> None:
 
 @given(rows)
 def test_cpu_is_added_up_over_the_cores_of_one_container(values: np.ndarray) -> None:
-    """Without a total, the per-CPU counters of one container are its use; cores unknown at a moment are left out."""
+    """Without a total, the per-CPU counters of one container are its use; cores unknown at a moment
+    are left out.
+    """
     block = merged([container(cpu=f"cpu0{index}") for index in range(4)], values, Signal.CPU)
     total = np.where(np.isnan(values).all(axis=0), np.nan, np.nansum(values, axis=0))
     np.testing.assert_array_equal(block.values[0], total)
 
 
 def test_a_total_is_not_added_to_its_parts() -> None:
-    """`cpu="total"` is the sum already; where it is missing (cAdvisor was upgraded that day) the parts are."""
+    """`cpu="total"` is the sum already; where it is missing (cAdvisor was upgraded that day) the
+    parts are.
+    """
     labels = [container(cpu=name) for name in ("cpu00", "cpu01", "total")]
     block = merged(labels, [[1, 1, 1], [2, 2, 2], [np.nan, 3, 3]], Signal.CPU)
     assert block.values.tolist() == [[3, 3, 3]]
@@ -160,7 +170,9 @@ def test_odd_names_pass_unchanged(odd: str) -> None:
 
 
 def test_hosts_cores_and_targets_have_their_own_names() -> None:
-    """Signals that are not of services are named by host, by host and core, or by job and address."""
+    """Signals that are not of services are named by host, by host and core, or by job and
+    address.
+    """
     node = {"instance": "dock1:9100", "job": "node"}
     assert merged([node], [[1.0]], Signal.HOST_CPU).names == ["dock1"]
     assert merged([{**node, "cpu": "3"}], [[1.0]], Signal.CORE_BUSY).names == ["dock1/3"]

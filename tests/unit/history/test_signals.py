@@ -1,4 +1,6 @@
-"""`capacity.history._signals`; that servers accept the expressions is shown in tests/stack/test_history.py."""
+"""`capacity.history._signals`; that servers accept the expressions is shown in
+tests/stack/test_history.py.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
     st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True),
 )
 def test_a_renamed_metric_is_renamed_everywhere(metric: str, other: str) -> None:
-    """A server's own name takes the place of the usual one, in the query and in what must be present."""
+    """A server's own name takes the place of the usual one, in the query and in what must be
+    present.
+    """
     for entry in CATALOGUE.values():
         for query in entry.queries:
             if metric in query.metrics:

@@ -1,4 +1,6 @@
-"""`capacity.history._prometheus.transport` and `capacity.history._prometheus.client` on real sockets."""
+"""`capacity.history._prometheus.transport` and `capacity.history._prometheus.client` on real
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def ask(url: str, **settings: Any) -> bytes:
 
 
 def failure(url: str, **settings: Any) -> SourceError:
-    """The error of one range query: one line that names the server and the next step, without credentials."""
+    """The error of one range query: one line that names the server and the next step, without
+    credentials.
+    """
     with pytest.raises(SourceError) as caught:
         ask(url, **settings)
     assert caught.value.hint
@@ -109,7 +113,9 @@ def test_a_query_error_is_shown_in_the_servers_words(status: int) -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_what_may_help_is_tried_again(status: int) -> None:
-    """A server that recovers gives its answer; one that does not is unavailable after as many attempts as set."""
+    """A server that recovers gives its answer; one that does not is unavailable after as many
+    attempts as set.
+    """
     with web(
         lambda number, _: Answer(status, b"later", HTML) if number < 2 else Answer()
     ) as server:
@@ -143,7 +149,9 @@ def test_a_web_page_is_no_answer() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    """Configured headers are for the configured server; the message names the other address without its query."""
+    """Configured headers are for the configured server; the message names the other address without
+    its query.
+    """
     with web(lambda *_: Answer()) as other:
         target = {"Location": f"{other.url}/login?next={SECRET}"}
         with web(lambda *_: Answer(302, b"", target)) as server:
@@ -155,7 +163,9 @@ def test_a_redirect_is_not_followed() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 def test_an_answer_that_breaks_off_is_asked_for_again(reset: bool) -> None:
-    """A short body or a reset in the middle is never taken for an answer; the next attempt may be whole."""
+    """A short body or a reset in the middle is never taken for an answer; the next attempt may be
+    whole.
+    """
     broken = Answer(body=EMPTY[:20], declared=len(EMPTY), reset=reset)
     with web(lambda number, _: Answer() if number else broken) as server:
         assert ask(server.url) == EMPTY
@@ -195,7 +205,9 @@ def tls(authority: trustme.CA, *, client: bool = False) -> ssl.SSLContext:
 def test_tls_is_verified_unless_told_otherwise(
     authority: tuple[trustme.CA, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An unknown authority is refused with the setting that names it; its file, or `verify = false`, lets it pass."""
+    """An unknown authority is refused with the setting that names it; its file, or
+    `verify = false`, lets it pass.
+    """
     made, file = authority
     with web(lambda *_: Answer(), tls(made)) as server:
         error = failure(server.url)
@@ -314,7 +326,9 @@ def test_a_token_file_is_read_at_every_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["bearer_token", "headers"])
 def test_a_secret_that_cannot_be_sent_is_not_shown(where: str) -> None:
-    """A line break in a token would split the header; the message names the setting, not the value."""
+    """A line break in a token would split the header; the message names the setting, not the
+    value.
+    """
     bad = f"{SECRET}\nX: y"
     with pytest.raises(SettingsError, match=where) as caught:
         source("http://127.0.0.1", **{where: {"X-Key": bad} if where == "headers" else bad})

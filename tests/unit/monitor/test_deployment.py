@@ -13,7 +13,9 @@ from tests.fixtures.paths import ROOT
 
 
 def test_the_compose_file_is_what_was_planned() -> None:
-    """10499 to 8080, 512 MB, half a core, socket and rules read-only, a health check, and a webhook."""
+    """10499 to 8080, 512 MB, half a core, socket and rules read-only, a health check, and a
+    webhook.
+    """
     project = load_project(
         [bundled("data/compose.monitor.yaml")],
         environment={"MONITOR_TOKEN": "x", "ALERT_WEBHOOK": "http://a/b"},
@@ -36,7 +38,9 @@ def test_it_does_not_start_without_a_token() -> None:
 
 
 def test_the_image_installs_the_extra_alone() -> None:
-    """Every file the Dockerfile copies is there or made by the build, and it runs as nobody's root."""
+    """Every file the Dockerfile copies is there or made by the build, and it runs as nobody's
+    root.
+    """
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert (ROOT / "requirements" / "monitor.txt").is_file()
     assert re.search(r"^USER 10499", text, re.MULTILINE)

@@ -1,4 +1,6 @@
-"""The monitor as a process and as an application: what it shows, whom it lets in, what it tells, and what it survives."""
+"""The monitor as a process and as an application: what it shows, whom it lets in, what it tells,
+and what it survives.
+"""
 
 from __future__ import annotations
 
@@ -153,7 +155,9 @@ def test_no_more_than_so_many_at_once(project: Path) -> None:
     )
 )
 def test_any_webhook_body_gets_an_answer(body: bytes) -> None:
-    """200 for Alertmanager's, 400 for everything else; never a failure, never a probe by accident."""
+    """200 for Alertmanager's, 400 for everything else; never a failure, never a probe by
+    accident.
+    """
     made = Watch(Watched(Settings(), (), engine=False))
     with TestClient(make_app(made)) as client:
         answer = client.post("/api/v1/alerts", content=body)
@@ -168,7 +172,9 @@ def test_a_huge_body_is_refused(project: Path) -> None:
 
 
 def test_a_broken_source_is_called_stale_and_its_facts_are_kept(project: Path) -> None:
-    """An unreadable compose file leaves the last findings, since when they are stale, and why; mended, it is fresh again."""
+    """An unreadable compose file leaves the last findings, since when they are stale, and why;
+    mended, it is fresh again.
+    """
     made = watch(project)
     before = made.evaluation
     (project / "compose.yaml").write_text("services: [")
@@ -200,7 +206,9 @@ def test_health_looks_at_the_loops(project: Path) -> None:
 
 
 def test_findings_link_to_their_runbooks(project: Path) -> None:
-    """On the dashboard, in the JSON, and as a page of its own; where people reach the monitor, alerts lead there."""
+    """On the dashboard, in the JSON, and as a page of its own; where people reach the monitor,
+    alerts lead there.
+    """
     made = watch(project, external_url="https://monitor.example/")
     with TestClient(make_app(made)) as client:
         assert '<a href="runbooks/CAP004">CAP004</a>' in client.get("/").text
@@ -215,7 +223,9 @@ def test_findings_link_to_their_runbooks(project: Path) -> None:
 
 
 def test_changes_are_told_once_and_resolved(project: Path) -> None:
-    """New findings fire grouped by rule, the same again is silent, mended ones resolve with their own labels."""
+    """New findings fire grouped by rule, the same again is silent, mended ones resolve with their
+    own labels.
+    """
     rules = load_rules(["house"])
     at = datetime(2026, 11, 23, tzinfo=UTC)
     report = evaluate(rules, collect.from_files([project]), (), today=date(2026, 11, 23))
@@ -282,7 +292,9 @@ def test_a_webhook_that_fails_is_asked_again(project: Path) -> None:
 
 
 def test_as_a_process(project: Path, tmp_path: Path) -> None:
-    """`capacity monitor` answers, tells its webhook what is mended, and ends on SIGTERM; a taken port is one line."""
+    """`capacity monitor` answers, tells its webhook what is mended, and ends on SIGTERM; a taken
+    port is one line.
+    """
     port = free_port()
     with webhook(0) as (address, bodies):
         command = [

@@ -31,7 +31,9 @@ def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified"
 
 
 def busy(first: datetime, hours: int, turn: datetime) -> pd.DataFrame:
-    """Two cores by the hour, one busy until a moment, both half after it; a sample speaks of the hour before it."""
+    """Two cores by the hour, one busy until a moment, both half after it; a sample speaks of the
+    hour before it.
+    """
     times = pd.date_range(first, periods=hours, freq="1h")
     late = times > pd.Timestamp(turn)
     return pd.DataFrame(

@@ -167,7 +167,9 @@ def test_a_file_that_holds_no_causes_says_why(tmp_path: Path, text: str, named: 
     ],
 )
 def test_secrets_of_many_shapes_are_hidden(line: str) -> None:
-    """Assignments, addresses, commands, markup, sentences, and letters that nobody sees between others."""
+    """Assignments, addresses, commands, markup, sentences, and letters that nobody sees between
+    others.
+    """
     assert "Zq9pa55" not in redact(line)
 
 
@@ -188,7 +190,10 @@ def test_of_a_private_key_no_line_is_left() -> None:
 def test_own_causes_come_before_the_built_in_ones(tmp_path: Path) -> None:
     """A house adds a pattern and keeps the others, unless it says that it wants none of them."""
     file = tmp_path / "causes.yaml"
-    own = "causes:\n  - {cause: licence, pattern: 'licence (server )?refused', example: licence refused, fix: manual}\n"
+    own = (
+        "causes:\n  - {cause: licence, pattern: 'licence (server )?refused', example: licence "
+        "refused, fix: manual}\n"
+    )
     file.write_text(own)
     assert [cause.cause for cause in load_causes(file)] == [
         "licence",

@@ -66,7 +66,9 @@ def test_dependencies_come_from_the_labels_of_compose() -> None:
     )
 )
 def test_what_is_needed_comes_first(drawn: tuple[int, set[tuple[int, int]]]) -> None:
-    """Every service once, after all that it needs; edges point to lower numbers, so there is no circle."""
+    """Every service once, after all that it needs; edges point to lower numbers, so there is no
+    circle.
+    """
     count, edges = drawn
     needs = {
         str(n): [str(low) for high, low in sorted(edges) if high == n and low < high]

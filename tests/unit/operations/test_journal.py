@@ -1,4 +1,6 @@
-"""Runs of emergencies in the journal: their order, and the way out of those that were interrupted."""
+"""Runs of emergencies in the journal: their order, and the way out of those that were
+interrupted.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def settings(folder: Path) -> Settings:
 def test_the_hint_fits_what_was_interrupted(
     tmp_path: Path, started: dict[str, str], kinds: list[Kind], hint: str
 ) -> None:
-    """A plan is resumed, what was stopped is started, a revision is taken back, and what left nothing open stops nobody."""
+    """A plan is resumed, what was stopped is started, a revision is taken back, and what left
+    nothing open stops nobody.
+    """
     with closing((journal := open_journal(tmp_path, "run")).handle):
         journal.write(Kind.STARTED, **started)
         for kind in kinds:
@@ -62,7 +66,9 @@ def test_the_hint_fits_what_was_interrupted(
 
 
 def test_what_was_begun_last_is_undone_first_also_within_a_second(tmp_path: Path) -> None:
-    """Runs are named by the second and by what they do; their order is that of their first lines."""
+    """Runs are named by the second and by what they do; their order is that of their first
+    lines.
+    """
     for what in ("pool-migrate", "emergency-release", "emergency-release"):
         with journalled(settings(tmp_path), what) as journal:
             journal.write(Kind.STOPPING, step=0, service="a/b", container=what, id="1")
@@ -93,7 +99,9 @@ def test_a_stop_that_failed_is_not_open(tmp_path: Path) -> None:
 def test_a_damaged_run_does_not_hide_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """All runs: it is left out, and its file and line are said once. That run by its name: refused."""
+    """All runs: it is left out, and its file and line are said once. That run by its name:
+    refused.
+    """
     with journalled(settings(tmp_path), "emergency-release") as journal:
         journal.write(Kind.STOPPING, step=0, service="a/b", container="b", id="1")
     (tmp_path / "20200101T000000-old").mkdir()
@@ -113,7 +121,9 @@ def test_a_damaged_run_does_not_hide_the_others(
 def test_a_spare_folder_that_others_could_have_written_is_neither_read_nor_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    """Open to others, a link, or no folder at all: what stands there is not undone, and no journal is kept there."""
+    """Open to others, a link, or no folder at all: what stands there is not undone, and no journal
+    is kept there.
+    """
     monkeypatch.setattr(emergency_journal, "_SPARE", tmp_path)
     spare, real = tmp_path / f"capacity-journal-{os.getuid()}", tmp_path / "real"
     with closing((journal := open_journal(real, "run")).handle):
@@ -152,7 +162,9 @@ def test_a_spare_folder_of_another_owner_is_not_used(
 
 
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
-    """Without the lock several emergencies may be under way at once: none writes into the journal of another."""
+    """Without the lock several emergencies may be under way at once: none writes into the journal
+    of another.
+    """
     own = settings(tmp_path)
     with (
         journalled(own, "emergency-flush", lock=False) as journal,
@@ -180,7 +192,9 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path)
 def test_who_is_refused_learns_what_runs_and_the_way_out_of_that(
     tmp_path: Path, what: str, back: bool
 ) -> None:
-    """The run by its occasion, not a plan; a rollback is offered only for a run that it can take back."""
+    """The run by its occasion, not a plan; a rollback is offered only for a run that it can take
+    back.
+    """
     with (
         journalled(settings(tmp_path), what) as mine,
         pytest.raises(Locked) as refused,

@@ -1,4 +1,6 @@
-"""The folder of a pool's locks goes with its last user, and nobody is left with a lock that excludes nobody."""
+"""The folder of a pool's locks goes with its last user, and nobody is left with a lock that
+excludes nobody.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_a_folder_is_removed_only_while_nobody_uses_it(tmp_path: Path) -> None:
 
 
 def test_no_slot_is_shared_while_the_folder_comes_and_goes(tmp_path: Path) -> None:
-    """Threads that lease one slot while others remove the folder whenever they can: never two at once, whoever waited."""
+    """Threads that lease one slot while others remove the folder whenever they can: never two at
+    once, whoever waited.
+    """
     users, inside, wrong = tmp_path / "pool" / "users.lock", [0], []
     left = threading.Event()
 
@@ -71,7 +75,8 @@ from pathlib import Path
 from capacity.operations.leases import member
 
 with member(Path(sys.argv[1])):
-    slow = os.memfd_create("slow")  # the kernel closes what was opened last first: the output, this one, then the lock
+    # the kernel closes what was opened last first: the output, this one, then the lock
+    slow = os.memfd_create("slow")
     for _ in range(64):
         os.write(slow, bytes(1 << 20))
     os.dup2(1, 100)
@@ -82,7 +87,9 @@ with member(Path(sys.argv[1])):
 
 
 def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
-    """Its pipe ends before its lock is free: with patience the folder goes each time, and work is done once."""
+    """Its pipe ends before its lock is free: with patience the folder goes each time, and work is
+    done once.
+    """
     users, done = tmp_path / "pool" / "users.lock", []
     for _ in range(_KILLED):
         with subprocess.Popen(
@@ -98,7 +105,9 @@ def test_the_lock_of_a_killed_process_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_user_who_says_that_it_leaves_is_not_waited_for(tmp_path: Path) -> None:
-    """The watcher of one that leaves ends at once beside another user, whom it believes; after a kill it tries for a while."""
+    """The watcher of one that leaves ends at once beside another user, whom it believes; after a
+    kill it tries for a while.
+    """
     users = tmp_path / "pool" / "users.lock"
     words = [
         str(users),

@@ -24,7 +24,9 @@ def shifts(instances: int, at_once: int, steps: int = 2000) -> pd.DataFrame:
 
 
 def test_three_and_not_twelve() -> None:
-    """Twelve instances of which three work at once need a pool of three, and nine times their memory is free."""
+    """Twelve instances of which three work at once need a pool of three, and nine times their
+    memory is free.
+    """
     cpu = shifts(12, 3)
     memory = pd.DataFrame(GIB, index=cpu.index, columns=cpu.columns)
     found = pool_size(cpu, memory)

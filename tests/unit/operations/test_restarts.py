@@ -33,7 +33,9 @@ HOST = Host("here", "unix://x", "here", 4, 1024 * MIB, "28", "2")
 def test_more_memory_is_half_more_or_what_sizing_says_and_fits_the_host(
     before: int | None, sized: float | None, after: int | None
 ) -> None:
-    """The larger of both, never more than the host; without a limit, or with all of the host, there is nothing to propose."""
+    """The larger of both, never more than the host; without a limit, or with all of the host, there
+    is nothing to propose.
+    """
     running = container("web", memory=None if before is None else before * MIB)
     known = Known(sized={} if sized is None else {"shop/web": sized * MIB})
     changes, advice = propose(
@@ -72,7 +74,9 @@ def test_a_policy_that_is_right_already_is_no_change() -> None:
 
 
 def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
-    """Of its label and of its last words, where a health check says so and nobody would wait in a circle."""
+    """Of its label and of its last words, where a health check says so and nobody would wait in a
+    circle.
+    """
     label = {
         "com.docker.compose.depends_on": "db:service_started:false,plain:service_started:false"
     }
@@ -106,11 +110,15 @@ def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
 
 
 START = datetime(2025, 12, 31, 23, 55, tzinfo=UTC).timestamp()
-"""When the first of them died; the others follow by twenty seconds, and five minutes later it is asked."""
+"""When the first of them died; the others follow by twenty seconds, and five minutes later it is
+asked.
+"""
 
 
 class Told:
-    """An Engine's API that tells of one container which dies with these codes, and of so many kills for memory."""
+    """An Engine's API that tells of one container which dies with these codes, and of so many kills
+    for memory.
+    """
 
     def __init__(
         self, codes: list[int], kills: int, state: dict[str, Any], restarts: int = 0
@@ -171,7 +179,9 @@ class Told:
 def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
     codes: list[int], kills: int, state: dict[str, Any], cause: str
 ) -> None:
-    """The flag is lost now and then where the container is gone with the process; the last code still must be that of a kill."""
+    """The flag is lost now and then where the container is gone with the process; the last code
+    still must be that of a kill.
+    """
     (found,) = find_restart_loops({"here": Engine(HOST, Told(codes, kills, state))}, load_causes())
     assert (found.diagnosis.cause, found.restarts) == (cause, 4)
 
@@ -195,14 +205,18 @@ def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
 def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(
     state: dict[str, Any], listed: bool
 ) -> None:
-    """It died every twenty seconds: up for forty it counts as mended, unless its health says otherwise."""
+    """It died every twenty seconds: up for forty it counts as mended, unless its health says
+    otherwise.
+    """
     engines = {"here": Engine(HOST, Told([1] * 5, 0, state))}
     assert bool(find_restart_loops(engines, load_causes())) is listed
 
 
 @pytest.mark.parametrize(("started", "listed"), [("23:59:55", True), ("23:57:30", False)])
 def test_a_loop_whose_events_are_gone_is_counted_by_the_engine(started: str, listed: bool) -> None:
-    """Health checks of others fill the few events that are kept: nine restarts in three minutes are a loop until it runs on."""
+    """Health checks of others fill the few events that are kept: nine restarts in three minutes are
+    a loop until it runs on.
+    """
     state = {"Status": "running", "StartedAt": f"2025-12-31T{started}Z"}
     found = find_restart_loops(
         {"here": Engine(HOST, Told([], 0, state, restarts=9))}, load_causes()

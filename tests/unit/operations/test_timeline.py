@@ -78,7 +78,9 @@ def test_what_was_not_looked_for_stays_as_it_is() -> None:
 
 
 def test_what_people_write_stays(tmp_path: Path) -> None:
-    """Owner, state, note and keys of their own survive the next run; done too early is open again."""
+    """Owner, state, note and keys of their own survive the next run; done too early is open
+    again.
+    """
     file = tmp_path / "timeline.yaml"
     write_timeline(file, merge([], things(), MONDAY))
     text = (
@@ -173,7 +175,9 @@ def test_markdown_is_a_list_to_tick_off() -> None:
 
 
 def test_findings_loops_and_risks_become_items() -> None:
-    """Severities say the day; a rule and a subject are one item; what cannot be judged is not among the judged."""
+    """Severities say the day; a rule and a subject are one item; what cannot be judged is not among
+    the judged.
+    """
     report = evaluate(load_rules(), from_files([bundled("data/sample/compose")]), today=MONDAY)
     found = from_report(report)
     assert {item.when for item in found} == set(When)
@@ -202,7 +206,9 @@ def test_findings_loops_and_risks_become_items() -> None:
 
 
 def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
-    """Two sources show a thing: it is open until both were looked at without it, whatever else was looked at."""
+    """Two sources show a thing: it is open until both were looked at without it, whatever else was
+    looked at.
+    """
     here, there = ("compose one",), ("compose one", "engine box")
     first = merge(
         [], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there
@@ -218,7 +224,9 @@ def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
 
 
 def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> None:
-    """Files looked at one after the other keep each other's list; a port that both want is gone once both were looked at."""
+    """Files looked at one after the other keep each other's list; a port that both want is gone
+    once both were looked at.
+    """
     files = {}
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -245,7 +253,9 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
 
 
 def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
-    """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none has no link."""
+    """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none
+    has no link.
+    """
     loop = RestartLoop(
         "shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual")
     )

@@ -23,7 +23,9 @@ KILLED = "shop/thumbnailer"
 
 
 def test_a_killed_service_was_not_never_breached() -> None:
-    """The kills stand beside the limit in force and beside the seed's, which is no higher; not beside those that are higher."""
+    """The kills stand beside the limit in force and beside the seed's, which is no higher; not
+    beside those that are higher.
+    """
     found = why(_api.open_history("sample"), KILLED, Resource.MEMORY, Settings())
     assert found.struck["current"][0] == found.events["oom_kills"] > 0
     assert found.struck["limit"] == (0.0, 0.0)
@@ -32,7 +34,9 @@ def test_a_killed_service_was_not_never_breached() -> None:
 
 
 def test_the_page_tells_of_kills_first() -> None:
-    """The evidence begins with the killed service and says how often it was killed instead of a bare never."""
+    """The evidence begins with the killed service and says how often it was killed instead of a
+    bare never.
+    """
     page = str(
         _evidence.evidence(
             weekly.review(_api.open_history("sample", services="shop/*"), Settings())
@@ -56,7 +60,9 @@ def test_words_beside_samples() -> None:
 
 
 def test_why_takes_risk_policy_and_horizon(tmp_path: Path) -> None:
-    """`--why` answers for the policy, risk and horizon asked for, and prints the kills in the line of the limit in force."""
+    """`--why` answers for the policy, risk and horizon asked for, and prints the kills in the line
+    of the limit in force.
+    """
     asked = ("--policy", "krr-limit", "--risk", "0.1", "--horizon", "3D")
     done = capacity("recommend", KILLED, "--sample", "--why", *asked, "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -75,7 +75,9 @@ def test_promtool_accepts_the_exposition(tables: dict[Resource, pd.DataFrame]) -
 
 
 def test_why_holds_what_was_seen_and_what_others_say() -> None:
-    """Peaks, events, policies and replay of one service; a misspelt one is named with the nearest."""
+    """Peaks, events, policies and replay of one service; a misspelt one is named with the
+    nearest.
+    """
     history = _api.open_history("sample")
     found = why(history, "shop/thumbnailer", Resource.MEMORY)
     assert found.events["oom_kills"] > 0
@@ -96,7 +98,9 @@ def test_charts_show_gaps_and_zeros() -> None:
 def test_runs_differ_only_in_what_changed(
     tables: dict[Resource, pd.DataFrame], tmp_path: Path
 ) -> None:
-    """The same run has no differences from its own CSV or JSON; a limit, a newcomer and a lost service are told."""
+    """The same run has no differences from its own CSV or JSON; a limit, a newcomer and a lost
+    service are told.
+    """
     table = tables[Resource.MEMORY]
     (tmp_path / "last.csv").write_text(as_csv(tables))
     (tmp_path / "last.json").write_text(
@@ -119,14 +123,24 @@ def test_runs_differ_only_in_what_changed(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "Cannot read"), ("", "holds no recommendations"), ("a,b\n1,2\n", "holds no recommendations"), ("[{]", "holds no"),
-     ('[{"resource": "memory"}, 5]', "holds no"),
-     ("service,resource,limit,action,reason\nweb,cpu,1,set,unlimited\n", "no recommendations for memory")],
-)  # fmt: skip
+    [
+        (None, "Cannot read"),
+        ("", "holds no recommendations"),
+        ("a,b\n1,2\n", "holds no recommendations"),
+        ("[{]", "holds no"),
+        ('[{"resource": "memory"}, 5]', "holds no"),
+        (
+            "service,resource,limit,action,reason\nweb,cpu,1,set,unlimited\n",
+            "no recommendations for memory",
+        ),
+    ],
+)
 def test_a_file_without_recommendations_is_refused(
     text: str | None, said: str, tmp_path: Path
 ) -> None:
-    """Missing, empty, other, damaged, or of the other resource: each is named with the way to make one."""
+    """Missing, empty, other, damaged, or of the other resource: each is named with the way to make
+    one.
+    """
     file = tmp_path / "last.csv"
     if text is not None:
         file.write_text(text)
@@ -137,7 +151,9 @@ def test_a_file_without_recommendations_is_refused(
 def test_each_format_changes_only_where_a_proposal_does(
     tables: dict[Resource, pd.DataFrame],
 ) -> None:
-    """Another limit for one service changes the lines of that service and no other line, in every format."""
+    """Another limit for one service changes the lines of that service and no other line, in every
+    format.
+    """
     other = {resource: table.copy() for resource, table in tables.items()}
     other[Resource.MEMORY].loc["ai/ollama", "limit"] *= 1.5
     for write in (as_csv, as_markdown, as_exposition):

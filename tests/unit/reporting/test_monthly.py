@@ -14,7 +14,7 @@ from capacity import _api
 from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
-from capacity.reporting.monthly import _sections
+from capacity.reporting.monthly import _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
 
@@ -54,7 +54,9 @@ def test_promises_are_held_against_what_is_in_force(month: monthly.Monthly) -> N
 
 
 def test_the_plan_has_three_columns_without_overlap(month: monthly.Monthly) -> None:
-    """Sure raises, safe lowers, and what people must decide: a leak, a restart loop, a default for its type."""
+    """Sure raises, safe lowers, and what people must decide: a leak, a restart loop, a default for
+    its type.
+    """
     keys = {
         name: set(zip(rows.index, rows["resource"], strict=True))
         for name, rows in month.columns.items()
@@ -67,7 +69,9 @@ def test_the_plan_has_three_columns_without_overlap(month: monthly.Monthly) -> N
 
 
 def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
-    """Growth asks for more, a smaller budget is kept, and of one host that is lost nothing is left."""
+    """Growth asks for more, a smaller budget is kept, and of one host that is lost nothing is
+    left.
+    """
     table = month.scenarios.set_index(["scenario", "resource"])
     for resource in Resource:
         base, grown = table.loc["as planned", resource], table.loc["growth x 1.2", resource]
@@ -82,7 +86,9 @@ def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
 
 
 def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
-    """What the limits add up to is the same number in both tables, also where people have decided for services."""
+    """What the limits add up to is the same number in both tables, also where people have decided
+    for services.
+    """
     settings = Settings.model_validate(
         {"services": {"data/*": {"pinned": True}, "shop/*": {"max_memory_mib": 512}}}
     )
@@ -101,13 +107,15 @@ def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
 
 
 def test_every_replica_counts(month: monthly.Monthly) -> None:
-    """Three containers of each service need three times the room: on hosts, in scenarios, in savings and on the cores."""
+    """Three containers of each service need three times the room: on hosts, in scenarios, in
+    savings and on the cores.
+    """
     history = month.week.history
     many = replace(
         month.week, history=replace(history, replicas=dict.fromkeys(history.services, 3))
     )
     for name in ("expected", "limits"):
-        assert monthly._hosts(many)[name].to_numpy() == pytest.approx(
+        assert _review._hosts(many)[name].to_numpy() == pytest.approx(
             3 * month.hosts[name].to_numpy()
         )
     assert monthly._sum(many, many.tables[Resource.CPU]) == pytest.approx(
@@ -132,7 +140,9 @@ def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(month: monthly.Mo
 
 
 def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
-    """A monthly run of a month ago is a run to be held against, with kills before everything else that became of it."""
+    """A monthly run of a month ago is a run to be held against, with kills before everything else
+    that became of it.
+    """
     before = monthly.review(
         _api.open_history("sample", as_of="2026-10-27", window="7D"), Settings()
     )
@@ -186,7 +196,9 @@ def test_a_run_on_the_first_reviews_the_month_that_ended() -> None:
 
 
 def test_the_command_leaves_page_plan_and_facts(tmp_path: Path) -> None:
-    """`capacity report monthly` writes a page without scripts, a plan of the agreed columns alone, and the facts of the run."""
+    """`capacity report monthly` writes a page without scripts, a plan of the agreed columns alone,
+    and the facts of the run.
+    """
     done = capacity("report", "monthly", "--sample", "--out", "out", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     page = Path(json.loads(done.stdout)["page"])

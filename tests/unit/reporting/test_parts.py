@@ -88,7 +88,9 @@ def fixed_forecast(usage: pd.DataFrame, level: float) -> _api.Forecast:
 
 
 def test_risks_are_the_first_crossings_soonest_first() -> None:
-    """The upper band grows from 2 to 4: limits of 2.5 and 3 are crossed in that order, 5 never, no limit never."""
+    """The upper band grows from 2 to 4: limits of 2.5 and 3 are crossed in that order, 5 never, no
+    limit never.
+    """
     usage = pd.DataFrame(1.0, index=INDEX, columns=["late", "soon", "safe", "free"])
     limits = pd.Series({"late": 3.0, "soon": 2.5, "safe": 5.0, "free": np.nan})
     risks = find_risks(fixed_forecast(usage, 1.0), limits)
@@ -162,7 +164,9 @@ def test_weeks_are_iso_weeks() -> None:
 
 
 def test_runs_are_found_by_source_and_age(tmp_path: Path) -> None:
-    """The last run is of the same source and at least half a week older; broken folders are passed over."""
+    """The last run is of the same source and at least half a week older; broken folders are passed
+    over.
+    """
     for name, as_of, source in (
         ("2026-W46", "2026-11-09T00:00:00+00:00", "a"),
         ("2026-W47", "2026-11-16T00:00:00+00:00", "b"),
@@ -189,7 +193,9 @@ def test_reports_share_a_weeks_facts(tmp_path: Path) -> None:
 
 
 def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
-    """A choice of services and a second source get folders of their own; the same again gets the same."""
+    """A choice of services and a second source get folders of their own; the same again gets the
+    same.
+    """
     week = pd.Timestamp("2026-11-23", tz="UTC")
 
     def place(source: str, services: str) -> str:

@@ -1,4 +1,6 @@
-"""The remediation timeline on the weekly pages: what is left to do, escaped, and never a reason for a report to fail."""
+"""The remediation timeline on the weekly pages: what is left to do, escaped, and never a reason for
+a report to fail.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def kept(file: Path, *items: Item) -> Settings:
 
 
 def test_what_is_left_is_shown_by_term_with_owner_and_state(tmp_path: Path) -> None:
-    """Open and in work with their owners, done ones as a number, more than five of a term folded; text stays text."""
+    """Open and in work with their owners, done ones as a number, more than five of a term folded;
+    text stays text.
+    """
     done = Item("d", "R1", When.WEEK_1, "shop/old", "was mended", state=State.DONE, until=TODAY)
     doing = Item(
         "w",
@@ -67,7 +71,9 @@ def test_without_a_timeline_there_is_no_section(tmp_path: Path) -> None:
 
 
 def pages(folder: Path, report: str, name: str, *texts: str) -> list[str]:
-    """The pages of a report, rendered once with each text as the timeline that the settings name."""
+    """The pages of a report, rendered once with each text as the timeline that the settings
+    name.
+    """
     (folder / "capacity.toml").write_text('[operations]\ntimeline = "list.yaml"\n')
     found = []
     for text in texts:

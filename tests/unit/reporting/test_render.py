@@ -75,7 +75,9 @@ def test_leaves_everything_a_run_promises(reports: Path) -> None:
 
 
 def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
-    """The restart loop, the killed service, the leak, the throttled one and ollama are the five decisions."""
+    """The restart loop, the killed service, the leak, the throttled one and ollama are the five
+    decisions.
+    """
     page = (reports / "2026-W48" / "weekly-resources.html").read_text()
     cards = re.findall(r'class="rank">\d</span> ([^ ]+)', page)
     assert set(cards) == {
@@ -94,7 +96,9 @@ def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
 
 
 def test_asks_nothing_of_any_network(reports: Path) -> None:
-    """No address in any attribute that loads, a content security policy, alt text on every picture."""
+    """No address in any attribute that loads, a content security policy, alt text on every
+    picture.
+    """
     for page in (reports / "2026-W48" / "weekly-resources.html", reports / "index.html"):
         text = page.read_text()
         assert not re.search(r"""(?:src|href|action|poster)\s*=\s*["']?(?:https?:)?//""", text)
@@ -110,7 +114,9 @@ def test_asks_nothing_of_any_network(reports: Path) -> None:
 
 
 def test_compares_itself_with_the_run_before(reports: Path) -> None:
-    """The second week says what changed and how the stored forecast held; the first says that it is the first."""
+    """The second week says what changed and how the stored forecast held; the first says that it is
+    the first.
+    """
     first, second = (
         (reports / week / "weekly-resources.html").read_text() for week in ("2026-W47", "2026-W48")
     )
@@ -134,7 +140,9 @@ def test_the_same_inputs_give_the_same_bytes(reports: Path, tmp_path: Path) -> N
 def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
     reports: Path, tmp_path: Path
 ) -> None:
-    """A filtered run has its own folder and says its filter; a plan that a person has edited moves aside."""
+    """A filtered run has its own folder and says its filter; a plan that a person has edited moves
+    aside.
+    """
     shutil.copytree(reports / "2026-W48", tmp_path / "reports" / "2026-W48")
     before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
     assert (
@@ -155,7 +163,9 @@ def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
 
 
 def test_runs_under_plain_papermill(tmp_path: Path) -> None:
-    """Any papermill operator can run the notebook with its documented parameters, knowing nothing of this library."""
+    """Any papermill operator can run the notebook with its documented parameters, knowing nothing
+    of this library.
+    """
     output = tmp_path / "out"
     command = [
         sys.executable,
@@ -207,7 +217,9 @@ def odd_archive(folder: Path) -> None:
 
 
 def test_hostile_names_and_gaps_stay_text(tmp_path: Path) -> None:
-    """Names with markup, quotes, slashes and 300 characters are shown as text, and commands quote them."""
+    """Names with markup, quotes, slashes and 300 characters are shown as text, and commands quote
+    them.
+    """
     odd_archive(tmp_path)
     done = capacity("report", "weekly", "--offline", "--as-of", "2026-11-16", folder=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -291,7 +303,9 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) 
 
 
 def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> None:
-    """The whole run's time limit ends in one line, exit code 1 and the notebook as far as it came."""
+    """The whole run's time limit ends in one line, exit code 1 and the notebook as far as it
+    came.
+    """
     done = capacity("report", "weekly", "--sample", folder=tmp_path, CAPACITY_REPORT__TIMEOUT="1.2")
     assert done.returncode == 1
     assert "not done after 1.2 s" in done.stderr

@@ -70,7 +70,9 @@ def test_a_critical_service_gets_more_room_than_a_batch_job() -> None:
 
 
 def test_a_leak_is_not_chased() -> None:
-    """A quarter above what it has, with the days until that is full, instead of whatever the growth will ask for."""
+    """A quarter above what it has, with the days until that is full, instead of whatever the growth
+    will ask for.
+    """
     usage = steady("web", "leaky")
     usage["leaky"] = (
         (100 + 12 * np.arange(len(INDEX)) / 24)
@@ -103,7 +105,9 @@ def test_a_limit_lets_a_service_start() -> None:
 
 
 def test_counted_restarts_are_starts_too() -> None:
-    """A restart within a step leaves no gap, but the counter shows it; before the first sample there is no start."""
+    """A restart within a step leaves no gap, but the counter shows it; before the first sample
+    there is no start.
+    """
     usage = steady("web")
     usage.iloc[50, 0] = 400 * MIB
     restarts = pd.DataFrame({"web": [1.0]}, index=INDEX[50:51])
@@ -127,7 +131,9 @@ def test_a_new_level_is_observed_before_anything_is_lowered() -> None:
 
 
 def test_down_slowly_one_step_a_cooldown() -> None:
-    """At most half at once, and not at all within a week of the last change; up is never held back."""
+    """At most half at once, and not at all within a week of the last change; up is never held
+    back.
+    """
     usage = steady("web")
     since = pd.Series({"web": INDEX[-48]})
     table = recommend(usage, current=limits(usage.columns, 4000))
@@ -140,7 +146,9 @@ def test_down_slowly_one_step_a_cooldown() -> None:
 
 @pytest.mark.parametrize("start", [20.0, 140.0, 5000.0])
 def test_twenty_six_weeks_of_flat_usage_converge(start: float) -> None:
-    """Applied week after week the rule settles within a few weeks and then changes nothing: no shrink loop."""
+    """Applied week after week the rule settles within a few weeks and then changes nothing: no
+    shrink loop.
+    """
     rng = np.random.default_rng(2)
     index = pd.date_range("2026-01-01", periods=30 * 7 * 24, freq="1h", tz="UTC", unit="s")
     usage = pd.DataFrame(
@@ -191,7 +199,9 @@ def test_cpu_is_sized_for_business_hours_where_asked() -> None:
 
 
 def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
-    """What house rules hold is taken off what the others share; where it takes all of it, somebody must decide."""
+    """What house rules hold is taken off what the others share; where it takes all of it, somebody
+    must decide.
+    """
     usage = steady(*(f"s{number}" for number in range(6)))
     names = list(usage.columns)
     current = pd.Series(2.0 * GIB, index=names)
@@ -228,7 +238,9 @@ def test_a_limit_without_history_counts_in_a_budget() -> None:
 
 
 def test_a_budget_counts_every_replica() -> None:
-    """Limits times replicas keep the budget, and one that is spent by defaults is refused in its own unit."""
+    """Limits times replicas keep the budget, and one that is spent by defaults is refused in its
+    own unit.
+    """
     usage = steady("web", "db", "cache")
     replicas = {"web": 5}
     table = recommend(usage, budget=1.2 * 7 * 110 * MIB, context=Context(replicas=replicas))
@@ -279,7 +291,9 @@ def test_every_policy_can_be_asked(policy: str) -> None:
 
 
 def test_the_throttling_curve_is_learned_and_inverted() -> None:
-    """Where the fleet throttles from half its limit on, limits are twice the busy level; without data caution is assumed."""
+    """Where the fleet throttles from half its limit on, limits are twice the busy level; without
+    data caution is assumed.
+    """
     rng = np.random.default_rng(0)
     usage = pd.DataFrame({"a": rng.uniform(0, 1, 3000), "b": rng.uniform(0, 2, 3000)})
     caps = pd.Series({"a": 1.0, "b": 2.0})
@@ -298,7 +312,9 @@ def test_the_throttling_curve_is_learned_and_inverted() -> None:
 @settings(max_examples=10, deadline=None)
 @given(scale=st.floats(0.3, 30), seed=st.integers(0, 1000))
 def test_sizes_scale_and_columns_permute(scale: float, seed: int) -> None:
-    """Ten times the use is ten times the limit within a unit; the order of columns does not matter."""
+    """Ten times the use is ten times the limit within a unit; the order of columns does not
+    matter.
+    """
     rng = np.random.default_rng(seed)
     usage = pd.DataFrame(
         {

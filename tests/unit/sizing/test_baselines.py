@@ -52,7 +52,8 @@ def quantile(
     return float(percentile(buckets, weights, level, epsilon)[0])
 
 
-# --- KRR -----------------------------------------------------------------------------------------------------------------
+# --- KRR
+# -----
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,9 @@ def test_krr_rounds_up_to_its_units_and_floors(
 
 
 def test_krr_memory_is_the_maximum_and_its_buffer() -> None:
-    """400 and 500 MiB give 575; a kill under 512 MiB gives 640; older than 14 days does not count."""
+    """400 and 500 MiB give 575; a kill under 512 MiB gives 640; older than 14 days does not
+    count.
+    """
     day = 288
     values = np.full(20 * day, 400.0 * MIB)
     values[-day] = 500 * MIB
@@ -86,7 +89,9 @@ def test_krr_memory_is_the_maximum_and_its_buffer() -> None:
 
 
 def test_krr_cpu_is_a_percentile_and_needs_a_hundred_samples() -> None:
-    """95 for the request of `simple`, 96 for the limit of `simple_limit`, linear between samples."""
+    """95 for the request of `simple`, 96 for the limit of `simple_limit`, linear between
+    samples.
+    """
     values = np.arange(1.0, 201.0) / 100
     assert POLICIES["krr"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
         np.ceil(np.percentile(values, 95) * 1000) / 1000
@@ -105,7 +110,8 @@ def test_column_quantile_is_numpys(values: list[float], level: float) -> None:
     assert found == pytest.approx(np.quantile(known, level)) if known else np.isnan(found)
 
 
-# --- VPA: histograms -----------------------------------------------------------------------------------------------------
+# --- VPA: histograms
+# -----
 
 
 def test_vpa_linear_buckets() -> None:
@@ -125,7 +131,9 @@ def test_vpa_exponential_buckets() -> None:
 
 
 def test_vpa_default_buckets() -> None:
-    """176 buckets each; their edges, and the rounding of the logarithm that moves 0.0205 one down."""
+    """176 buckets each; their edges, and the rounding of the logarithm that moves 0.0205 one
+    down.
+    """
     starts = CPU_BUCKETS.starts()
     assert CPU_BUCKETS.count == MEMORY_BUCKETS.count == 176
     assert starts[:6].tolist() == pytest.approx(
@@ -212,7 +220,9 @@ def decayed(samples: list[tuple[float, float, float]]) -> list[tuple[float, floa
 
 
 def test_vpa_decay() -> None:
-    """Twenty hours turn a weight of 1000 into less than one; a hundred and one hours into nothing."""
+    """Twenty hours turn a weight of 1000 into less than one; a hundred and one hours into
+    nothing.
+    """
     samples = decayed([(2, 1000, 0), (1, 1, 20)])
     assert quantile(linear(10, 1), samples, 0.999) == 2
     assert quantile(linear(10, 1), samples, 1.0, epsilon=1e-9) == 3
@@ -235,7 +245,8 @@ def test_vpa_estimates(level: float, millicores: int) -> None:
     assert np.trunc(quantile(CPU_BUCKETS, [(1, 1), (2, 1), (3, 1)], level) * 1000) == millicores
 
 
-# --- VPA: margin, confidence, kills --------------------------------------------------------------------------------------
+# --- VPA: margin, confidence, kills
+# --------------------------------------------------------------------------------------
 
 
 def test_vpa_margin_in_whole_units() -> None:
@@ -244,7 +255,9 @@ def test_vpa_margin_in_whole_units() -> None:
 
 
 def test_vpa_confidence_and_bounds() -> None:
-    """Nine samples two minutes apart give 0.00625; bounds widen with doubt and shrink with history."""
+    """Nine samples two minutes apart give 0.00625; bounds widen with doubt and shrink with
+    history.
+    """
     nine = np.ones((9, 1))
     assert confidence(nine, 120)[0] == pytest.approx(min(16 / 1440, 9 * 2 / 1440))
     assert scaled(np.array([1e3]), np.array([0.5]), "upper")[0] == 3000
@@ -269,7 +282,9 @@ def test_vpa_counts_a_kill_as_a_larger_sample(used: float, expected: float) -> N
 
 
 def test_vpa_heeds_kills() -> None:
-    """A kill today counts as 1.2 times the limit in force where the peak was lower; one of another service counts nothing."""
+    """A kill today counts as 1.2 times the limit in force where the peak was lower; one of another
+    service counts nothing.
+    """
     values = np.full((8 * 288, 2), 800.0 * MIB)
     kills = np.zeros_like(values)
     kills[-20, 0] = 1
@@ -278,7 +293,8 @@ def test_vpa_heeds_kills() -> None:
         POLICIES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills))
     )
     assert killed[1] == plain[1]
-    # today weighs half of all days: the 90th percentile is today's sample, in a bucket at most 5 % wide
+    # today weighs half of all days: the 90th percentile is today's sample, in a bucket at most 5 %
+    # wide
     assert 1200 * MIB * 1.15 <= killed[0] <= 1200 * MIB * 1.15 * 1.05
 
 
@@ -334,7 +350,8 @@ def test_vpa_daily_peaks() -> None:
     )
 
 
-# --- Autopilot -----------------------------------------------------------------------------------------------------------
+# --- Autopilot
+# -----
 
 
 def test_autopilot_percentile_is_of_the_load() -> None:
@@ -346,7 +363,9 @@ def test_autopilot_percentile_is_of_the_load() -> None:
 
 @pytest.mark.parametrize("resource", Resource)
 def test_autopilot_keeps_the_highest_of_the_last_hour(resource: Resource) -> None:
-    """What it says is the highest of what each of the last twelve moments and this one would have said alone."""
+    """What it says is the highest of what each of the last twelve moments and this one would have
+    said alone.
+    """
     rng = np.random.default_rng(3)
     values = rng.lognormal(0, 1, (16 * 288, 5)) * (GIB if resource is Resource.MEMORY else 1)
     values[-8 * 288 :, 4] = NAN
@@ -371,7 +390,9 @@ def test_autopilot_keeps_the_highest_of_the_last_hour(resource: Resource) -> Non
 
 
 def test_autopilot_memory_by_tolerance() -> None:
-    """Minimal takes the maximum, intermediate at least half of it, and the margin falls from 15 to 10 %."""
+    """Minimal takes the maximum, intermediate at least half of it, and the margin falls from 15 to
+    10 %.
+    """
     values = np.full((288 * 14, 1), 100.0 * MIB)
     values[100] = 1000 * MIB
     limits = {
@@ -387,18 +408,23 @@ def test_autopilot_memory_by_tolerance() -> None:
     assert margin(np.array([0.0, 1e15]), Resource.MEMORY).tolist() == pytest.approx([0.15, 0.10])
 
 
-# --- the plan's own rule -------------------------------------------------------------------------------------------------
+# --- the plan's own rule
+# -------------------------------------------------------------------------------------------------
 
 
 def test_seed_moves_by_a_quarter_after_one_reading() -> None:
-    """Under 30 % only what was seen before shrinks; over 85 % grows at once; between them nothing moves."""
+    """Under 30 % only what was seen before shrinks; over 85 % grows at once; between them nothing
+    moves.
+    """
     reading, limit = np.array([20.0, 50.0, 90.0]), np.array([100.0, 100.0, 100.0])
     assert adjusted(reading, limit, seen_before=False).tolist() == [100, 100, 125]
     assert adjusted(reading, limit, seen_before=True).tolist() == [75, 100, 125]
 
 
 def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
-    """The flaw it is kept for: night readings shrink the limit below the day's peak, and it never looks back."""
+    """The flaw it is kept for: night readings shrink the limit below the day's peak, and it never
+    looks back.
+    """
     day = np.where(np.arange(288) < 200, 800.0 * MB, 50.0 * MB)
     policy, limit = Seed(), 1000 * MB
     for _ in range(4):
@@ -408,7 +434,8 @@ def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
     assert limit < 800 * MB
 
 
-# --- all of them ---------------------------------------------------------------------------------------------------------
+# --- all of them
+# -----
 
 
 @pytest.mark.parametrize("name", POLICIES)

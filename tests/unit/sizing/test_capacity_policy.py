@@ -34,7 +34,9 @@ def test_limits_never_fall_as_the_risk_falls() -> None:
 
 
 def test_limits_never_fall_with_the_risk_from_one_call_to_the_next() -> None:
-    """Asked one by one, at odd risks close together, on services of heavy tails; with others beside them or alone."""
+    """Asked one by one, at odd risks close together, on services of heavy tails; with others beside
+    them or alone.
+    """
     rng = np.random.default_rng(2)
     values = 1e9 * np.exp(np.cumsum(rng.standard_t(2, (24 * 42, 25)) * 0.01, axis=0))
     history, policy = Past(values, 3600, Resource.MEMORY, np.full(25, np.nan)), Capacity()
@@ -45,7 +47,9 @@ def test_limits_never_fall_with_the_risk_from_one_call_to_the_next() -> None:
 
 
 def test_one_service_that_jumps_does_not_raise_all_others() -> None:
-    """Steady services keep limits near their peaks when a single one of them has had a peak of forty times its use."""
+    """Steady services keep limits near their peaks when a single one of them has had a peak of
+    forty times its use.
+    """
     rng = np.random.default_rng(7)
     values = (np.arange(12) % 7 + 1) * 3e8 * (1 + 0.03 * rng.standard_normal((24 * 28, 12)))
     values[24 * 20, 0] = 1.2e10
@@ -78,7 +82,9 @@ def test_the_same_input_gives_the_same_limits() -> None:
 
 @pytest.mark.parametrize(("services", "days"), [(1, 2), (1, 60), (3, 10), (5, 28)])
 def test_small_fleets_and_short_histories_get_an_answer(services: int, days: int) -> None:
-    """Where there is little to learn from, the prior speaks: finite, above the median day, monotone."""
+    """Where there is little to learn from, the prior speaks: finite, above the median day,
+    monotone.
+    """
     seen = past(services, days=days)
     limits = Capacity().limits(seen, RISKS)
     assert np.isfinite(limits).all()
@@ -133,7 +139,9 @@ def test_no_service_runs_a_risk_far_above_the_one_asked(
 
 @pytest.mark.parametrize("resource", Resource)
 def test_dearer_margins_cost_more(resource: Resource) -> None:
-    """The cost rises along every row, and in the same money a large service's step costs more than a small one's."""
+    """The cost rises along every row, and in the same money a large service's step costs more than
+    a small one's.
+    """
     cost = cost_of(np.array([1.0, 100.0]), resource)
     assert (np.diff(cost, axis=1) > 0).all()
     assert (np.diff(cost[1]) > np.diff(cost[0])).all()
@@ -144,7 +152,9 @@ def test_dearer_margins_cost_more(resource: Resource) -> None:
 def test_a_budget_is_spent_as_well_as_brute_force_would(
     services: int, times: float, seed: int
 ) -> None:
-    """Never over the budget; no choice of margins breaks less than one a thousandth richer, whether by table or by price."""
+    """Never over the budget; no choice of margins breaks less than one a thousandth richer, whether
+    by table or by price.
+    """
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.05, 1.0, services)
     chances = np.minimum(1.0, np.exp(-np.maximum(MARGINS[None] + 0.5, 0) / scale[:, None]))
@@ -161,7 +171,9 @@ def test_a_budget_is_spent_as_well_as_brute_force_would(
 
 
 def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
-    """The 98th percentile of the last two weeks, down to a budget of just those; one below starves some, and is kept too."""
+    """The 98th percentile of the last two weeks, down to a budget of just those; one below starves
+    some, and is kept too.
+    """
     seen = past(60, seed=4)
     study = Capacity().study(seen, (0.1,))
     steady = np.quantile(seen.last(14), 0.98, axis=0)
@@ -183,7 +195,9 @@ def test_a_limit_at_a_chance_is_the_lowest_of_its_kind() -> None:
 
 
 def test_the_same_surprise_says_the_same_to_a_fleet_of_any_size() -> None:
-    """What a bad week teaches about drift depends on the share of services it struck, not on how many there are."""
+    """What a bad week teaches about drift depends on the share of services it struck, not on how
+    many there are.
+    """
     small = past(60, seed=5)
     struck = small.values.copy()
     struck[-24 * 7 :, ::3] *= 4

@@ -32,7 +32,9 @@ def test_a_limit_at_or_below_the_one_that_killed_meets_the_same_kills() -> None:
 
 
 def test_samples_at_a_memory_limit_and_throttled_periods_are_held() -> None:
-    """Six samples at the limit are half an hour; an hour of throttling counts where the CPU limit was no higher."""
+    """Six samples at the limit are half an hour; an hour of throttling counts where the CPU limit
+    was no higher.
+    """
     usage = frame(INDEX, 100 * MIB)
     usage.iloc[10:16, 0] = 255.9 * MIB
     assert find_strikes(usage, frame(HOURS, 256 * MIB), kills=frame(HOURS, 0.0)).under(
@@ -46,7 +48,9 @@ def test_samples_at_a_memory_limit_and_throttled_periods_are_held() -> None:
 
 
 def test_a_limit_that_was_lifted_does_not_linger() -> None:
-    """A kill half a day after the limit was lifted was not that limit's; one in a short gap of the metric was."""
+    """A kill half a day after the limit was lifted was not that limit's; one in a short gap of the
+    metric was.
+    """
     limits = frame(HOURS, 256 * MIB)
     limits.iloc[10:, 0] = np.nan
     kills = frame(HOURS, 0.0)
@@ -66,7 +70,9 @@ def test_a_window_without_limits_or_events_has_no_strikes(columns: list[str]) ->
 
 
 def test_changes_are_counted_from_the_tolerance_on() -> None:
-    """A raise of 4 % and a cut of 14 % of the limit in force change nothing, a raise of 6 % does; steps add up until they do."""
+    """A raise of 4 % and a cut of 14 % of the limit in force change nothing, a raise of 6 % does;
+    steps add up until they do.
+    """
     times = pd.date_range("2026-11-01", periods=5, freq="7D", tz="UTC", unit="s")
     usage = frame(pd.date_range("2026-10-01", "2026-12-10", freq="1h", tz="UTC", unit="s"), 50.0)
 

@@ -18,7 +18,9 @@ from capacity.sizing._placement import CATEGORIES, core_ranges, format_cores_lis
 @settings(max_examples=60, deadline=None)
 @given(cores=st.integers(1, 128), services=st.integers(0, 60), seed=st.integers(0, 2**31))
 def test_every_service_gets_cores_of_its_category(cores: int, services: int, seed: int) -> None:
-    """From 1 to 128 cores nobody is left without, nothing lies outside the host, and all load is placed."""
+    """From 1 to 128 cores nobody is left without, nothing lies outside the host, and all load is
+    placed.
+    """
     rng = np.random.default_rng(seed)
     load = pd.Series(
         rng.lognormal(-1, 1, services),
@@ -34,7 +36,9 @@ def test_every_service_gets_cores_of_its_category(cores: int, services: int, see
 
 
 def test_packing_is_more_even_than_dealing_out() -> None:
-    """On fleets of many sizes the packed imbalance is the smaller one, by a wide margin on average."""
+    """On fleets of many sizes the packed imbalance is the smaller one, by a wide margin on
+    average.
+    """
     rng = np.random.default_rng(1)
     ratios = []
     for _ in range(30):
@@ -61,7 +65,9 @@ def test_pinned_services_and_own_ranges_are_kept() -> None:
 
 
 def test_dealing_out_leaves_pinned_services_where_they_are() -> None:
-    """With everything pinned there is nothing to deal out, so both indices are those of the pins."""
+    """With everything pinned there is nothing to deal out, so both indices are those of the
+    pins.
+    """
     load = pd.Series({"web": 1.0, "db": 3.0})
     made = place(load, {}, 4, pinned={"web": "0", "db": "0-3"})
     assert made.round_robin == made.imbalance > 0

@@ -35,7 +35,9 @@ def limits(**values: float) -> pd.Series:
 
 
 def test_every_reason_has_its_case() -> None:
-    """Unlimited, oversized, fitting, too small, killed, censored, stopped, empty and new services are told apart."""
+    """Unlimited, oversized, fitting, too small, killed, censored, stopped, empty and new services
+    are told apart.
+    """
     frame = usage(free=100, wide=100, fits=100, small=100, killed=100, touching=100, stopped=100)
     frame["empty"] = np.nan
     frame["new"] = np.nan
@@ -101,7 +103,9 @@ def test_stops_at_the_host() -> None:
 @settings(max_examples=15, deadline=None)
 @given(risk=st.sampled_from([0.2, 0.1, 0.05, 0.02, 0.01]), scale=st.floats(0.5, 20))
 def test_limit_covers_the_observed_peak_and_scales(risk: float, scale: float) -> None:
-    """The limit is above the recent peak at any risk and size, a whole number of MiB, and never falls as the risk falls."""
+    """The limit is above the recent peak at any risk and size, a whole number of MiB, and never
+    falls as the risk falls.
+    """
     frame = usage(web=100) * scale
     limit = recommend(frame, risk=risk)["limit"]["web"]
     assert limit >= frame["web"].tail(14 * 24).max()
@@ -147,7 +151,9 @@ def test_an_empty_fleet_has_an_empty_table() -> None:
 def test_no_service_gets_less_than_its_steady_peak_and_even_odds(
     risk: float, struck: float
 ) -> None:
-    """Also where writing one large service off would be the cheapest way to the risk asked, and after a week that struck all."""
+    """Also where writing one large service off would be the cheapest way to the risk asked, and
+    after a week that struck all.
+    """
     rng = np.random.default_rng(11)
     index = pd.date_range("2026-09-01", periods=42 * 24, freq="1h", tz="UTC", unit="s")
     values = rng.lognormal(0, 0.4, (len(index), 24)) * [50 * 1024 * MIB, *[100 * MIB] * 23]
@@ -166,7 +172,9 @@ def test_no_service_gets_less_than_its_steady_peak_and_even_odds(
 
 
 def test_a_limit_that_is_likelier_to_be_passed_than_not_is_raised_at_any_risk() -> None:
-    """Twice a loose risk is more than any chance; a limit of half the use is raised all the same."""
+    """Twice a loose risk is more than any chance; a limit of half the use is raised all the
+    same.
+    """
     frame = usage(a=100, b=200, c=300)
     table = recommend(frame, current=frame.max() / 2, risk=0.5)
     assert (table["action"] == Action.RAISE).all()

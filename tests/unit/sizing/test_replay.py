@@ -30,7 +30,9 @@ def usage(seed: int = 1) -> pd.DataFrame:
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize("resource", Resource)
 def test_rows_are_the_policys_answers_and_their_outcomes(name: str, resource: Resource) -> None:
-    """Limit, peak and breach of each row are recomputed from the usage before and after its time."""
+    """Limit, peak and breach of each row are recomputed from the usage before and after its
+    time.
+    """
     frame = usage() if resource is Resource.MEMORY else usage() / 1e9
     table = replay(frame, signal=resource, policies=[name], risk=[0.1, 0.01])
     assert set(table["time"].unique()) == {INDEX[24 * day] for day in (28, 35, 42, 49, 56)}
@@ -81,7 +83,9 @@ def test_refuses_unknown_policies_and_survives_short_histories() -> None:
 
 
 def test_a_longer_horizon_asks_for_more() -> None:
-    """What drifts away has more time for it: limits rise with the horizon, and four weeks are not judged by one week's limits."""
+    """What drifts away has more time for it: limits rise with the horizon, and four weeks are not
+    judged by one week's limits.
+    """
     rng = np.random.default_rng(3)
     walks = 1e9 * np.exp(np.cumsum(0.01 * rng.standard_normal((len(INDEX), 20)), axis=0))
     frame = pd.DataFrame(walks, index=INDEX, columns=[f"s{number}" for number in range(20)])

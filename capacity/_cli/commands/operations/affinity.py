@@ -1,4 +1,6 @@
-"""`capacity affinity`: cores for every service, what they would even out, and what the last run brought."""
+"""`capacity affinity`: cores for every service, what they would even out, and what the last run
+brought.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def affinity(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Propose cores for every service so that none is far busier than the others; with a history what the last run brought."""
+    """Propose cores for every service so that none is far busier than the others; with a history
+    what the last run brought.
+    """
     from capacity import _api
     from capacity._api import sizing_inputs
     from capacity._docker.engine import connect_all, survey
@@ -104,7 +108,10 @@ def affinity(
             if host_balance.measured_imbalance is None
             else f"{host_balance.measured_imbalance:.2f} measured"
         )
-        title = f"{host_balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, {placed.round_robin:.2f} one core after the other"
+        title = (
+            f"{host_balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, "
+            f"{placed.round_robin:.2f} one core after the other"
+        )
         print_rows(_balance_rows(inventory, host_balance), as_json=False, title=title)
         if host_balance.applied is not None:
             print_rows(
@@ -134,7 +141,10 @@ def _balance_rows(inventory: Any, balance: Any) -> list[dict[str, Any]]:
 
 def _core_title(applied: Applied) -> str:
     imbalance = f"imbalance {applied.imbalance_before:.2f} -> {applied.imbalance_after:.2f}"
-    return f"Run {applied.run} of {applied.at:%Y-%m-%d %H:%M} UTC, {applied.hours} hours before and after it: {imbalance}"
+    return (
+        f"Run {applied.run} of {applied.at:%Y-%m-%d %H:%M} UTC, {applied.hours} hours before and "
+        f"after it: {imbalance}"
+    )
 
 
 def _core_rows(applied: Applied) -> list[dict[str, Any]]:

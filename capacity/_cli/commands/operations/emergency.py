@@ -1,4 +1,6 @@
-"""Commands for emergencies: release, undo, restart, rollback. Each is a dry run unless `--yes` is given."""
+"""Commands for emergencies: release, undo, restart, rollback. Each is a dry run unless `--yes` is
+given.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def release(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Stop containers labelled priority=low, those that use most first, until enough memory is free."""
+    """Stop containers labelled priority=low, those that use most first, until enough memory is
+    free.
+    """
     from capacity._common.units import parse_memory
     from capacity.operations._emergency import release
     from capacity.operations._emergency.flush_redis import flush as flush_cache
@@ -113,7 +117,8 @@ def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
     ]
     if short:
         typer.echo(
-            f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: {', '.join(short)}",
+            f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: "
+            f"{', '.join(short)}",
             err=True,
         )
     return _say_silent(
@@ -122,7 +127,9 @@ def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
 
 
 def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None:
-    """Start again what the last emergency or migration stopped, or take a project back that went to a revision since."""
+    """Start again what the last emergency or migration stopped, or take a project back that went to
+    a revision since.
+    """
     from capacity.operations._emergency import release
 
     done = release.undo(settings_of(config, None), dry_run=not yes)
@@ -138,7 +145,9 @@ def restart(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Start the services that matter where they are down, what they depend on first, each healthy before the next."""
+    """Start the services that matter where they are down, what they depend on first, each healthy
+    before the next.
+    """
     from capacity.operations._emergency import release
 
     settings = settings_of(config, None)
@@ -166,7 +175,9 @@ def rollback(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Go back to what was before a run, or to a git revision of the compose files; newer services are stopped, and kept."""
+    """Go back to what was before a run, or to a git revision of the compose files; newer services
+    are stopped, and kept.
+    """
     from capacity.operations._emergency import revision as revisions
 
     settings = settings_of(config, None)
@@ -181,7 +192,10 @@ def rollback(
         title = f"{compose} as of {revision}"
         if any(result.state == "failed" for result in done):
             whole = not any(result.state == "not-back" for result in done)
-            title += f": it failed, and {'everything is as it was before' if whole else 'not all is as it was before'}"
+            title += (
+                ": it failed, and "
+                f"{'everything is as it was before' if whole else 'not all is as it was before'}"
+            )
         _say(done, yes=yes, as_json=as_json, title=title)
         return
     _back(settings, run, yes=yes, exact=exact, as_json=as_json)

@@ -94,7 +94,9 @@ def up(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Start a pool that stays until `capacity pool down`; one that stands is completed, and must be the same."""
+    """Start a pool that stays until `capacity pool down`; one that stands is completed, and must be
+    the same.
+    """
     from capacity._common.units import parse_memory
     from capacity.operations import InstancePool
     from capacity.operations._pools.commands import pool_up
@@ -202,7 +204,9 @@ def migrate(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Move from containers that stand alone to a pool: the pool first, then they stop one by one; back if it is not healthy."""
+    """Move from containers that stand alone to a pool: the pool first, then they stop one by one;
+    back if it is not healthy.
+    """
     from dataclasses import asdict
 
     from capacity._common.units import format_memory

@@ -48,7 +48,9 @@ def restarts(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Find containers that restart again and again or cannot start, why, and what would mend them; exit code 1 with any."""
+    """Find containers that restart again and again or cannot start, why, and what would mend them;
+    exit code 1 with any.
+    """
     settings = settings_of(config, None)
     wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
     history, missing = None, False
@@ -94,7 +96,9 @@ def restarts(
 def loops_of(
     settings: Settings, window: str | None, more_than: int | None, history: Any = None
 ) -> tuple[list[RestartLoop], list[str]]:
-    """The loops of the hosts that answer, and the names of those that do not, which are told on stderr."""
+    """The loops of the hosts that answer, and the names of those that do not, which are told on
+    stderr.
+    """
     from capacity import _api
     from capacity._docker.engine import connect_all
     from capacity.model import Signal
@@ -133,9 +137,11 @@ def loops_of(
 
 def _loop_row(loop: RestartLoop) -> dict[str, Any]:
     from capacity._common.setting_values import show_value
+    from capacity.model import What
 
     changes = [
-        f"{change.resource}: {show_value(change.resource, change.before)} -> {show_value(change.resource, change.after)}"  # type: ignore[arg-type]  # loops change settings, not resources
+        f"{change.resource}: {show_value(What(change.resource), change.before)} -> "
+        f"{show_value(What(change.resource), change.after)}"
         for change in loop.changes
     ]
     return {

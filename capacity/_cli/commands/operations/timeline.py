@@ -52,7 +52,9 @@ def timeline(
     config: Config = None,
     quiet: Quiet = False,
 ) -> None:
-    """Keep the list of what to mend on day 1, on days 2 and 3 and in the week; prints it as Markdown."""
+    """Keep the list of what to mend on day 1, on days 2 and 3 and in the week; prints it as
+    Markdown.
+    """
     from capacity.operations._timeline import timeline as kept
 
     settings = settings_of(config, None)
