@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from capacity.compliance import _formats, evaluate, load_rules, propose_moves
+from capacity.compliance import _formats, evaluate, load_rules, propose_ports
 from capacity.compliance._facts.collect import from_files, from_snapshot
 
 PROJECTS = 40
@@ -51,7 +51,7 @@ def main() -> None:
         report = timed(
             f"{len(rules)} rules", lambda: evaluate(rules, facts, today=date(2026, 11, 23))
         )
-        moves = timed("port proposals", lambda: propose_moves(facts, rules))
+        moves = timed("port proposals", lambda: propose_ports(facts, rules))
         print(f"{'all that a verdict takes':<44} {total:7.2f} s (bar: 5 s for 1,000 services)")
         for form in (_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown):
             timed(form.__name__, lambda form=form: form(report))

@@ -36,9 +36,9 @@ import numpy as np
 import pandas as pd
 
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load
+from capacity.history._fetch import fetch, load_history
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._signals import CATALOGUE, render
+from capacity.history._signals import CATALOGUE, render_query
 from capacity.model import Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.servers import BLOCK_SECONDS, Server, prometheus, require
@@ -192,7 +192,8 @@ def settle(server: Server, database: Path) -> None:
 def queries() -> list[str]:
     """The PromQL that b asks."""
     return [
-        render(CATALOGUE[signal].queries[0], IdentitySettings(), {}, STEP) for signal in SIGNALS
+        render_query(CATALOGUE[signal].queries[0], IdentitySettings(), {}, STEP)
+        for signal in SIGNALS
     ]
 
 
@@ -221,7 +222,7 @@ def way_b(url: str, folder: str, first: int, days: int) -> dict[str, Any]:
         source, archive, settings, start=start, end=end, signals=SIGNALS, now=lambda: moment
     )
     fetched = time.perf_counter()
-    history = load(archive, done.source, settings, start=start, end=end, signals=SIGNALS)
+    history = load_history(archive, done.source, settings, start=start, end=end, signals=SIGNALS)
     shape = [int(history[signal].notna().sum().sum()) for signal in SIGNALS]
     return {
         "asked": done.asked,

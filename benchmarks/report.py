@@ -21,7 +21,7 @@ import pandas as pd
 import psutil
 
 from capacity.history._archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 
@@ -70,7 +70,7 @@ def make_archive(folder: Path, services: int) -> None:
         date = (START + pd.Timedelta(days=day)).date()
         for signal, rows in values.items():
             whose = host_names if len(rows) == len(host_names) and "host" in signal else names
-            block = Block(whose, whose if "host" in signal else hosts, [1] * len(whose), rows)
+            block = SeriesBlock(whose, whose if "host" in signal else hosts, [1] * len(whose), rows)
             archive.write(
                 "bench",
                 signal,

@@ -138,7 +138,7 @@ def with_their_budgets(usage: pd.DataFrame, resource: Resource, rows: pd.DataFra
             resource,
             np.full(len(usage.columns), np.nan),
         )
-        study = ours.study(past, RISKS[:1])
+        study = ours.allocate(past, RISKS[:1])
         for name, theirs in week.groupby("policy"):
             sized = usage.columns.isin(theirs["service"])
             limits = study.within(theirs["limit"].sum(), sized * 1.0)[sized]

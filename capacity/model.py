@@ -12,9 +12,9 @@ __all__ = [
     "Reason",
     "Resource",
     "ServiceKey",
+    "Setting",
     "Signal",
     "Value",
-    "What",
 ]
 
 
@@ -164,7 +164,7 @@ _REASON_TEXTS = {
 }
 
 
-class What(StrEnum):
+class Setting(StrEnum):
     """What of a service a change sets; the Engine changes some of it live, the rest takes a new
     container.
     """
@@ -183,14 +183,14 @@ class What(StrEnum):
     DEPENDS_ON = "depends-on"
 
     @classmethod
-    def of(cls, thing: Resource | What) -> What:
+    def of(cls, thing: Resource | Setting) -> Setting:
         """The setting that limits a resource; a setting stands for itself."""
         return cls.CPUS if thing is Resource.CPU else cls(thing.value)
 
     @property
     def resource(self) -> Resource | None:
         """The resource that this limits, None for all else."""
-        return {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(self)
+        return {Setting.CPUS: Resource.CPU, Setting.MEMORY: Resource.MEMORY}.get(self)
 
 
 Value = float | str | dict[str, object] | None
@@ -214,7 +214,7 @@ class Change:
     """
 
     service: str
-    resource: Resource | What
+    resource: Resource | Setting
     before: Value
     after: Value
     reason: Reason

@@ -10,12 +10,12 @@ import pandas as pd
 
 from capacity import sizing
 from capacity._api.sizing_inputs import sizing_context
-from capacity._common.suggest import meant
+from capacity._common.suggest import closest_names
 from capacity._common.units import format_cores, format_memory, parse_cores, parse_memory
 from capacity.errors import InputError, NoHistory, SettingsError
 from capacity.forecasting import Forecaster
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load
+from capacity.history._fetch import fetch, load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._prometheus.transport import plain_address
 from capacity.history._sample.generate import SAMPLE_END, load_sample
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SAMPLE",
+    "ArchivedWindow",
     "Forecast",
     "Recommendations",
-    "Window",
     "forecast",
     "open_history",
     "parse_length",
     "parse_time",
 ]
-__all__ += ["predict_with", "prepare", "recommend", "resource_of"]
+__all__ += ["predict_with", "prepare_window", "recommend", "resource_of"]
 
 SAMPLE = "sample"
 
@@ -77,7 +77,7 @@ def open_history(
         UsageError, SourceError, StorageError, NoHistory: see `capacity.errors`.
     """
     settings = settings or load_settings()
-    window_of = prepare(
+    window_of = prepare_window(
         settings,
         source=source,
         as_of=as_of,
@@ -91,7 +91,7 @@ def open_history(
 
 
 @dataclass(frozen=True)
-class Window:
+class ArchivedWindow:
     """A window whose history is at hand: in the archive, or in the sample.
 
     Attributes:
@@ -125,7 +125,7 @@ class Window:
             archive = Archive(settings.archive.path)
             record = archive.find(self.source)
             wanted = [Signal(signal) for signal in signals]
-            history = load(
+            history = load_history(
                 archive,
                 record,
                 settings,
@@ -138,7 +138,7 @@ class Window:
             return history
         chosen = history.select(services)
         if not chosen.services:
-            near = meant(services, history.services) if isinstance(services, str) else []
+            near = closest_names(services, history.services) if isinstance(services, str) else []
             hint = (
                 f"Did you mean {' or '.join(near)}?"
                 if near
@@ -148,7 +148,7 @@ class Window:
         return chosen
 
 
-def prepare(
+def prepare_window(
     settings: Settings,
     *,
     source: str | None = None,
@@ -158,7 +158,7 @@ def prepare(
     offline: bool = False,
     refresh: bool = False,
     progress: Progress | None = None,
-) -> Window:
+) -> ArchivedWindow:
     """Bring the history of a window into the archive, as far as it is not there; arguments as of
     `open_history`.
     """
@@ -166,7 +166,7 @@ def prepare(
     end = parse_time(as_of) if as_of is not None else None
     if source == SAMPLE:
         end = end or SAMPLE_END
-        return Window(SAMPLE, end - span, end)
+        return ArchivedWindow(SAMPLE, end - span, end)
     now = pd.Timestamp.now(tz="UTC")
     end = (end or now).floor(pd.Timedelta(seconds=settings.report.step))
     if end > now:
@@ -174,7 +174,7 @@ def prepare(
         raise InputError(f"{end:%Y-%m-%d %H:%M} UTC is in the future", hint)
     archive = Archive(settings.archive.path)
     if offline or (source is not None and "://" not in source):
-        return Window(archive.find(source or _configured(settings)).name, end - span, end)
+        return ArchivedWindow(archive.find(source or _configured(settings)).name, end - span, end)
     if source is not None:
         settings = _with_address(settings, source)
     server = PrometheusSource(settings.prometheus)
@@ -195,7 +195,7 @@ def prepare(
             "shows what is there"
         )
         raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
-    return Window(done.source.name, end - span, end, done.warnings)
+    return ArchivedWindow(done.source.name, end - span, end, done.warnings)
 
 
 @dataclass(frozen=True)

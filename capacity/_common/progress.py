@@ -11,7 +11,7 @@ import logging
 import time
 from typing import Protocol
 
-__all__ = ["LogProgress", "Progress", "Silent", "say_taken_back"]
+__all__ = ["LogProgress", "Progress", "Silent", "note_rollback"]
 
 _log = logging.getLogger("capacity")
 
@@ -75,7 +75,7 @@ class LogProgress:
         )
 
 
-def say_taken_back(error: BaseException, *, whole: bool) -> None:
+def note_rollback(error: BaseException, *, whole: bool) -> None:
     """Note on an interruption what became of the work; the command line says that where it would
     say that work is kept.
 

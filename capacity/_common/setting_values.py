@@ -11,7 +11,7 @@ from typing import Any
 
 from capacity._common.units import MIB, format_cores, format_memory, parse_cpuset
 from capacity.errors import InputError
-from capacity.model import Value, What
+from capacity.model import Setting, Value
 
 __all__ = [
     "COMPOSE_NAMES",
@@ -23,9 +23,9 @@ __all__ = [
     "show_value",
 ]
 
-BYTES = frozenset({What.MEMORY, What.MEMORY_SWAP, What.RESERVATION})
-CORES = frozenset({What.CPUS, What.CPU_RESERVATION})
-TEXTS = frozenset({What.CPUSET, What.RESTART_POLICY})
+BYTES = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.RESERVATION})
+CORES = frozenset({Setting.CPUS, Setting.CPU_RESERVATION})
+TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
 _LARGEST_PORT = 65535
@@ -33,44 +33,44 @@ CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
 
 COMPOSE_NAMES = {
-    What.MEMORY: "memory",
-    What.MEMORY_SWAP: "memswap",
-    What.CPUS: "cpus",
-    What.CPUSET: "cpuset",
-    What.RESERVATION: "memory_reservation",
-    What.CPU_RESERVATION: "cpus_reservation",
-    What.PIDS: "pids",
-    What.RESTART_POLICY: "restart",
-    What.HOST_PORT: "ports",
-    What.ENVIRONMENT: "environment",
-    What.HEALTH_CHECK: "healthcheck",
-    What.DEPENDS_ON: "depends_on",
+    Setting.MEMORY: "memory",
+    Setting.MEMORY_SWAP: "memswap",
+    Setting.CPUS: "cpus",
+    Setting.CPUSET: "cpuset",
+    Setting.RESERVATION: "memory_reservation",
+    Setting.CPU_RESERVATION: "cpus_reservation",
+    Setting.PIDS: "pids",
+    Setting.RESTART_POLICY: "restart",
+    Setting.HOST_PORT: "ports",
+    Setting.ENVIRONMENT: "environment",
+    Setting.HEALTH_CHECK: "healthcheck",
+    Setting.DEPENDS_ON: "depends_on",
 }
-"""What -> the name that `edit_compose` knows it by."""
+"""Setting -> the name that `edit_compose` knows it by."""
 
 
-def check_value(what: What, value: Value) -> None:
+def check_value(what: Setting, value: Value) -> None:
     """Refuse what neither Engine nor Compose would take.
 
     Raises:
         ValueError: with the cause.
     """
-    if what in BYTES | CORES | {What.PIDS, What.HOST_PORT}:
+    if what in BYTES | CORES | {Setting.PIDS, Setting.HOST_PORT}:
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ValueError(f"{what} must be a number")
         _check_number(what, float(value))
     elif what in TEXTS:
-        pattern = CPUSET if what is What.CPUSET else RESTART_POLICY
+        pattern = CPUSET if what is Setting.CPUSET else RESTART_POLICY
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ValueError(
                 f"{value!r} is no {what}; write it as "
-                f"{'0-3,8' if what is What.CPUSET else 'on-failure:3'}"
+                f"{'0-3,8' if what is Setting.CPUSET else 'on-failure:3'}"
             )
-        if what is What.CPUSET:
+        if what is Setting.CPUSET:
             _check_cpuset(value)
     elif not isinstance(value, dict) or not value:
         raise ValueError(f"{what} must be a mapping with something in it")
-    elif what is What.DEPENDS_ON and not all(
+    elif what is Setting.DEPENDS_ON and not all(
         isinstance(part, str) and part in CONDITIONS for part in value.values()
     ):
         raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
@@ -83,20 +83,20 @@ def _check_cpuset(value: str) -> None:
         raise ValueError(error.message) from error
 
 
-def _check_number(what: What, value: float) -> None:
-    if what is What.MEMORY_SWAP and value == -1:
+def _check_number(what: Setting, value: float) -> None:
+    if what is Setting.MEMORY_SWAP and value == -1:
         return
     if value <= 0:
         raise ValueError(f"{what} must be above zero")
-    if what in BYTES and value < _LEAST_MEMORY and what is not What.RESERVATION:
+    if what in BYTES and value < _LEAST_MEMORY and what is not Setting.RESERVATION:
         raise ValueError(f"{what} must be at least 6 MiB, which is {_LEAST_MEMORY} bytes")
-    if what in {What.PIDS, What.HOST_PORT} and not value.is_integer():
+    if what in {Setting.PIDS, Setting.HOST_PORT} and not value.is_integer():
         raise ValueError(f"{what} must be a whole number")
-    if what is What.HOST_PORT and value > _LARGEST_PORT:
+    if what is Setting.HOST_PORT and value > _LARGEST_PORT:
         raise ValueError(f"a port is at most {_LARGEST_PORT}")
 
 
-def equal(what: What, value: Value, other: Value) -> bool:
+def equal(what: Setting, value: Value, other: Value) -> bool:
     """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are
     rounded for people.
     """
@@ -104,17 +104,17 @@ def equal(what: What, value: Value, other: Value) -> bool:
         if what in BYTES:
             return abs(value - other) < MIB
         return abs(value - other) < 0.01 if what in CORES else value == other
-    if what is What.RESTART_POLICY:
+    if what is Setting.RESTART_POLICY:
         return (value or "no") == (other or "no")
     return (value or None) == (other or None)
 
 
-def show_value(what: What, value: Value) -> str:
+def show_value(what: Setting, value: Value) -> str:
     """The value for people."""
     if value is None or value == "":
         return (
             "none"
-            if what in TEXTS | {What.ENVIRONMENT, What.HEALTH_CHECK, What.DEPENDS_ON}
+            if what in TEXTS | {Setting.ENVIRONMENT, Setting.HEALTH_CHECK, Setting.DEPENDS_ON}
             else "unlimited"
         )
     if what in BYTES and isinstance(value, (int, float)):
@@ -126,7 +126,7 @@ def show_value(what: What, value: Value) -> str:
     return f"{value:.0f}" if isinstance(value, float) else str(value)
 
 
-def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, Any]:
+def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[str, Any]:
     """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of
     its ports may move.
     """
@@ -135,10 +135,10 @@ def compose_settings(changes: Iterable[tuple[What, Value, Value]]) -> dict[str, 
         value: Any = after
         if what in BYTES and isinstance(after, (int, float)):
             value = int(after) if after == -1 else _whole(after)
-        elif what is What.PIDS and isinstance(after, (int, float)):
+        elif what is Setting.PIDS and isinstance(after, (int, float)):
             value = int(after)
         elif (
-            what is What.HOST_PORT
+            what is Setting.HOST_PORT
             and isinstance(after, (int, float))
             and isinstance(before, (int, float))
         ):

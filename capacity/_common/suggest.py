@@ -7,12 +7,12 @@ from difflib import get_close_matches
 
 from capacity.errors import InputError
 
-__all__ = ["meant", "no_such_service"]
+__all__ = ["closest_names", "no_such_service"]
 
 _MOST = 3
 
 
-def meant(name: str, known: Iterable[str]) -> list[str]:
+def closest_names(name: str, known: Iterable[str]) -> list[str]:
     """At most three of the known names: those whose part behind the slash this is, then those that
     are spelt alike.
     """
@@ -29,7 +29,7 @@ def meant(name: str, known: Iterable[str]) -> list[str]:
 
 def no_such_service(name: str, known: Iterable[str]) -> InputError:
     """The error to raise for a name that no service has."""
-    near = meant(name, known)
+    near = closest_names(name, known)
     hint = (
         f"Did you mean {' or '.join(near)}?" if near else "`capacity recommend` lists the services"
     )

@@ -1,13 +1,13 @@
 """Compose files as Compose v2 reads them, every value with its place."""
 
-from capacity._compose.declared import Declared, declarations
+from capacity._compose.declared import DeclaredProject, declarations
 from capacity._compose.drift import Drift, drift
 from capacity._compose.project import Project, find_files, load_project
 from capacity._compose.service import Healthcheck, Port, Resources, Service, Volume
 from capacity._compose.yaml.nodes import Origin
 
 __all__ = [
-    "Declared",
+    "DeclaredProject",
     "Drift",
     "Healthcheck",
     "Origin",

@@ -11,29 +11,29 @@ from capacity._compose.service import Service
 from capacity._compose.yaml.nodes import Origin
 from capacity._docker.containers import Container
 from capacity.errors import ComposeError
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["Declared", "declarations", "declared_value", "load_declared"]
+__all__ = ["DeclaredProject", "declarations", "declared_value", "load_declared"]
 
 # Where a setting can stand in a service, the place that wins first.
 _PLACES = {
-    What.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
-    What.MEMORY_SWAP: ("memswap_limit",),
-    What.CPUS: ("deploy.resources.limits.cpus", "cpus"),
-    What.CPUSET: ("cpuset",),
-    What.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
-    What.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
-    What.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
-    What.RESTART_POLICY: ("restart",),
-    What.HOST_PORT: ("ports",),
-    What.ENVIRONMENT: ("environment",),
-    What.HEALTH_CHECK: ("healthcheck",),
-    What.DEPENDS_ON: ("depends_on",),
+    Setting.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
+    Setting.MEMORY_SWAP: ("memswap_limit",),
+    Setting.CPUS: ("deploy.resources.limits.cpus", "cpus"),
+    Setting.CPUSET: ("cpuset",),
+    Setting.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
+    Setting.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
+    Setting.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
+    Setting.RESTART_POLICY: ("restart",),
+    Setting.HOST_PORT: ("ports",),
+    Setting.ENVIRONMENT: ("environment",),
+    Setting.HEALTH_CHECK: ("healthcheck",),
+    Setting.DEPENDS_ON: ("depends_on",),
 }
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredProject:
     """The compose project behind containers, or why it cannot be read; all paths are absolute, in
     Compose's order.
     """
@@ -55,27 +55,29 @@ def load_declared(
     files: Iterable[str | Path],
     folder: str | Path | None,
     env_files: Iterable[str | Path] = (),
-) -> Declared:
+) -> DeclaredProject:
     """Read a project; what cannot be read is said in `missing`, nothing is raised."""
     paths, home = tuple(Path(file) for file in files), Path(folder) if folder else None
     variables = tuple(
         path for path in map(Path, env_files) if home is None or path != home / ".env"
     )  # read where it exists
     if not paths:
-        return Declared(name, paths, home, missing="its containers do not name their compose files")
+        return DeclaredProject(
+            name, paths, home, missing="its containers do not name their compose files"
+        )
     absent = next((path for path in (*paths, *variables) if not path.is_file()), None)
     if absent is not None:
-        return Declared(name, paths, home, missing=f"{absent} is not on this machine")
+        return DeclaredProject(name, paths, home, missing=f"{absent} is not on this machine")
     try:
         project = load_project(paths, name=name, folder=home, profiles=("*",), env_files=variables)
     except ComposeError as error:
-        return Declared(name, paths, home, missing=str(error))
-    return Declared(name, paths, home, project, env_files=variables)
+        return DeclaredProject(name, paths, home, missing=str(error))
+    return DeclaredProject(name, paths, home, project, env_files=variables)
 
 
 def declarations(
     containers: Iterable[Container], elsewhere: Mapping[str, Path] | None = None
-) -> dict[str, Declared]:
+) -> dict[str, DeclaredProject]:
     """Project -> what its files declare, for all Compose projects among the containers.
 
     Args:
@@ -83,7 +85,7 @@ def declarations(
         elsewhere: project -> compose file, where the files of another machine lie here.
     """
     elsewhere = elsewhere or {}
-    found: dict[str, Declared] = {}
+    found: dict[str, DeclaredProject] = {}
     for newest in sorted(
         containers, key=lambda container: container.started_at, reverse=True
     ):  # the newest labels count
@@ -102,22 +104,22 @@ def declarations(
     return found
 
 
-def declared_value(service: Service, what: What) -> tuple[Value, Origin | None]:
+def declared_value(service: Service, what: Setting) -> tuple[Value, Origin | None]:
     """What the files say, None where they say nothing, and where; memory in bytes, CPU in cores."""
     resources = service.resources
-    values: dict[What, Value] = {
-        What.MEMORY: resources.memory or None,
-        What.MEMORY_SWAP: resources.memory_swap or None,
-        What.CPUS: resources.cpus or None,
-        What.CPUSET: service.cpuset,
-        What.RESERVATION: resources.memory_reservation or None,
-        What.CPU_RESERVATION: resources.cpus_reservation or None,
-        What.PIDS: resources.pids if resources.pids and resources.pids > 0 else None,
-        What.RESTART_POLICY: service.restart,
-        What.HOST_PORT: None,
-        What.ENVIRONMENT: dict(service.environment) or None,
-        What.HEALTH_CHECK: service.model.get("healthcheck"),
-        What.DEPENDS_ON: dict(service.depends_on) or None,
+    values: dict[Setting, Value] = {
+        Setting.MEMORY: resources.memory or None,
+        Setting.MEMORY_SWAP: resources.memory_swap or None,
+        Setting.CPUS: resources.cpus or None,
+        Setting.CPUSET: service.cpuset,
+        Setting.RESERVATION: resources.memory_reservation or None,
+        Setting.CPU_RESERVATION: resources.cpus_reservation or None,
+        Setting.PIDS: resources.pids if resources.pids and resources.pids > 0 else None,
+        Setting.RESTART_POLICY: service.restart,
+        Setting.HOST_PORT: None,
+        Setting.ENVIRONMENT: dict(service.environment) or None,
+        Setting.HEALTH_CHECK: service.model.get("healthcheck"),
+        Setting.DEPENDS_ON: dict(service.depends_on) or None,
     }
     origin = next(
         (found for place in _PLACES[what] if (found := service.where(place)) is not None), None

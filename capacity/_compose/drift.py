@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capacity._compose.declared import Declared, declarations, declared_value
+from capacity._compose.declared import DeclaredProject, declarations, declared_value
 from capacity._docker.containers import Inventory, cpus_of, live_value
-from capacity.model import Value, What
+from capacity.model import Setting, Value
 
 __all__ = ["Drift", "drift"]
 
 _COMPARED = (
-    What.MEMORY,
-    What.MEMORY_SWAP,
-    What.CPUS,
-    What.CPUSET,
-    What.RESERVATION,
-    What.PIDS,
-    What.RESTART_POLICY,
+    Setting.MEMORY,
+    Setting.MEMORY_SWAP,
+    Setting.CPUS,
+    Setting.CPUSET,
+    Setting.RESERVATION,
+    Setting.PIDS,
+    Setting.RESTART_POLICY,
 )
 _CORES_APART = 0.001
 
@@ -33,14 +33,14 @@ class Drift:
     service: str
     host: str
     container: str
-    what: What
+    what: Setting
     live: Value
     declared: Value
     where: str
 
 
 def drift(
-    inventory: Inventory, projects: Mapping[str, Declared] | Mapping[str, Path] | None = None
+    inventory: Inventory, projects: Mapping[str, DeclaredProject] | Mapping[str, Path] | None = None
 ) -> list[Drift]:
     """Every setting of every service that differs from its compose files, by service; what cannot
     be read is left out.
@@ -51,7 +51,9 @@ def drift(
             than the containers say.
     """
     known = {
-        name: project for name, project in (projects or {}).items() if isinstance(project, Declared)
+        name: project
+        for name, project in (projects or {}).items()
+        if isinstance(project, DeclaredProject)
     }
     paths = {
         name: project for name, project in (projects or {}).items() if isinstance(project, Path)
@@ -69,7 +71,7 @@ def drift(
         for what in _COMPARED:
             declared, origin = declared_value(service, what)
             live = live_value(container, what)
-            if what is What.MEMORY_SWAP and declared is None:
+            if what is Setting.MEMORY_SWAP and declared is None:
                 continue  # the Engine then chooses it
             if not _same(what, live, declared, inventory.host(container.host).cores):
                 rows.append(
@@ -86,14 +88,14 @@ def drift(
     return sorted(rows, key=lambda row: (row.service, row.host, row.container, row.what))
 
 
-def _same(what: What, live: Value, declared: Value, cores: int) -> bool:
-    if what is What.RESTART_POLICY:
+def _same(what: Setting, live: Value, declared: Value, cores: int) -> bool:
+    if what is Setting.RESTART_POLICY:
         return (live or "no") == (declared or "no")
-    if what is What.CPUSET:
+    if what is Setting.CPUSET:
         return cpus_of(live) == cpus_of(declared) or (
             not declared and cpus_of(live) == set(range(cores))
         )
-    if what is What.CPUS:
+    if what is Setting.CPUS:
         whole = float(
             cores
         )  # a limit of all cores is none, and the only way to lift one without a new container

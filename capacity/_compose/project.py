@@ -13,9 +13,9 @@ from typing import Any
 from capacity._compose.check.consistency import check_consistency
 from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import interpolate
-from capacity._compose.load.load import Settings, load_model, read_text
+from capacity._compose.load.load import LoadOptions, load_model, read_text
 from capacity._compose.load.normalize import settle
-from capacity._compose.render.render import render
+from capacity._compose.render.render import render_config
 from capacity._compose.service import Service, make_service
 from capacity._compose.yaml.nodes import Mapping, Origin, Scalar, parse_documents, target
 from capacity._compose.yaml.tree import Map, where
@@ -105,10 +105,10 @@ def load_project(
             f"{home}: no project name can be made of this folder's name", "Give a name"
         )
     variables["COMPOSE_PROJECT_NAME"] = project
-    loaded = load_model(paths, Settings(home, variables, user_home=variables.get("HOME", "")))
+    loaded = load_model(paths, LoadOptions(home, variables, user_home=variables.get("HOME", "")))
     declared = frozenset(loaded.get("services") or ())
     tree = settle(loaded, project, variables, tuple(profiles))
-    model = render(tree)
+    model = render_config(tree)
     check_consistency(tree, model, declared)
     services = {
         service: make_service(service, tree, model["services"][service])

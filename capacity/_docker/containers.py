@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 
 __all__ = [
     "NO_LIMIT",
@@ -223,18 +223,18 @@ def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published
     return tuple(found)
 
 
-def live_value(container: Container, what: What) -> Value:
+def live_value(container: Container, what: Setting) -> Value:
     """What is in force on a container, None where nothing is; environment and health checks are not
     looked at.
     """
-    values: dict[What, Value] = {
-        What.MEMORY: container.memory,
-        What.MEMORY_SWAP: container.memory_swap,
-        What.CPUS: container.cpus,
-        What.CPUSET: container.cpuset or None,
-        What.RESERVATION: container.reservation,
-        What.PIDS: container.pids,
-        What.RESTART_POLICY: container.restart_policy,
+    values: dict[Setting, Value] = {
+        Setting.MEMORY: container.memory,
+        Setting.MEMORY_SWAP: container.memory_swap,
+        Setting.CPUS: container.cpus,
+        Setting.CPUSET: container.cpuset or None,
+        Setting.RESERVATION: container.reservation,
+        Setting.PIDS: container.pids,
+        Setting.RESTART_POLICY: container.restart_policy,
     }
     return values.get(what)
 

@@ -11,30 +11,32 @@ from typing import Any
 from capacity._common.setting_values import equal
 from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
 from capacity._docker.engine import Engine, engine_errors
-from capacity.model import Value, What
+from capacity.model import Setting, Value
 
 __all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
 
 LIVE = (
-    What.MEMORY,
-    What.MEMORY_SWAP,
-    What.CPUS,
-    What.CPUSET,
-    What.RESERVATION,
-    What.PIDS,
-    What.RESTART_POLICY,
+    Setting.MEMORY,
+    Setting.MEMORY_SWAP,
+    Setting.CPUS,
+    Setting.CPUSET,
+    Setting.RESERVATION,
+    Setting.PIDS,
+    Setting.RESTART_POLICY,
 )
 """What the Engine changes on a container that runs."""
 
 _PERIOD = 100_000
 
 
-def limits_of(container: Container) -> dict[What, Value]:
+def limits_of(container: Container) -> dict[Setting, Value]:
     """Everything the Engine could change, as it is now."""
     return {what: live_value(container, what) for what in LIVE}
 
 
-def update_body(container: Container, wanted: Mapping[What, Value], host: Host) -> dict[str, Any]:
+def update_body(
+    container: Container, wanted: Mapping[Setting, Value], host: Host
+) -> dict[str, Any]:
     """The body of the Engine's update call; None lifts a limit, which the Engine's own 0 would not
     do.
 
@@ -44,29 +46,29 @@ def update_body(container: Container, wanted: Mapping[What, Value], host: Host) 
         host: where it runs: no container can have more cores than its host.
     """
     body: dict[str, Any] = {}
-    if What.MEMORY in wanted or What.MEMORY_SWAP in wanted:
-        memory = wanted.get(What.MEMORY, container.memory)
+    if Setting.MEMORY in wanted or Setting.MEMORY_SWAP in wanted:
+        memory = wanted.get(Setting.MEMORY, container.memory)
         body["Memory"] = NO_LIMIT if memory is None else math.ceil(_number(memory))
         swap = NO_LIMIT if memory is None else _swap(container, wanted, body["Memory"])
         body["MemorySwap"] = (
             NO_LIMIT if swap == -1 else swap
         )  # the Engine would not pass -1 on to the kernel
-    if What.RESERVATION in wanted:
-        reservation = wanted[What.RESERVATION]
+    if Setting.RESERVATION in wanted:
+        reservation = wanted[Setting.RESERVATION]
         # a soft limit at the hard one is none
         lifted = body.get("Memory", container.memory or NO_LIMIT)
         body["MemoryReservation"] = (
             lifted if reservation is None else math.ceil(_number(reservation))
         )
-    if What.CPUS in wanted:
-        body |= _cpu(container, wanted[What.CPUS], host)
-    if What.CPUSET in wanted:
-        body["CpusetCpus"] = wanted[What.CPUSET] or f"0-{host.cores - 1}"
-    if What.PIDS in wanted:
-        pids = wanted[What.PIDS]
+    if Setting.CPUS in wanted:
+        body |= _cpu(container, wanted[Setting.CPUS], host)
+    if Setting.CPUSET in wanted:
+        body["CpusetCpus"] = wanted[Setting.CPUSET] or f"0-{host.cores - 1}"
+    if Setting.PIDS in wanted:
+        pids = wanted[Setting.PIDS]
         body["PidsLimit"] = -1 if pids is None else int(_number(pids))
-    if What.RESTART_POLICY in wanted:
-        name, _, most = str(wanted[What.RESTART_POLICY] or "no").partition(":")
+    if Setting.RESTART_POLICY in wanted:
+        name, _, most = str(wanted[Setting.RESTART_POLICY] or "no").partition(":")
         body["RestartPolicy"] = {"Name": name, "MaximumRetryCount": int(most or 0)}
     return body
 
@@ -76,11 +78,11 @@ def _number(value: Value) -> float:
     return float(value)
 
 
-def _swap(container: Container, wanted: Mapping[What, Value], memory: int) -> int:
+def _swap(container: Container, wanted: Mapping[Setting, Value], memory: int) -> int:
     """Memory and swap together: as asked for, else with as much swap as before, in the same
     proportion where it was the usual.
     """
-    asked = wanted.get(What.MEMORY_SWAP)
+    asked = wanted.get(Setting.MEMORY_SWAP)
     return (
         math.ceil(_number(asked))
         if asked is not None
@@ -125,19 +127,21 @@ def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -
         api._result(response, True)  # noqa: SLF001
 
 
-def not_in_force(container: Container, wanted: Mapping[What, Value], host: Host) -> list[What]:
+def not_in_force(
+    container: Container, wanted: Mapping[Setting, Value], host: Host
+) -> list[Setting]:
     """What of `wanted` a container does not have; empty when the Engine has really taken
     everything.
     """
     return [what for what, value in wanted.items() if not _has(container, what, value, host)]
 
 
-def _has(container: Container, what: What, value: Value, host: Host) -> bool:
+def _has(container: Container, what: Setting, value: Value, host: Host) -> bool:
     live = live_value(container, what)
-    if what is What.CPUS and value is None:
+    if what is Setting.CPUS and value is None:
         return live is None or _number(live) >= host.cores
-    if what is What.CPUSET:
+    if what is Setting.CPUSET:
         return cpus_of(live or f"0-{host.cores - 1}") == cpus_of(value or f"0-{host.cores - 1}")
-    if what is What.RESERVATION and value is None:
+    if what is Setting.RESERVATION and value is None:
         return live is None or live == container.memory
     return equal(what, live, value)

@@ -25,7 +25,7 @@ from capacity._monitor.state import now
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from capacity._monitor.loops import Watch
+    from capacity._monitor.loops import Monitor
 
 __all__ = ["make_app"]
 
@@ -37,7 +37,7 @@ _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Kept:
     """What was rendered of an evaluation, rendered once however many ask."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Monitor) -> None:
         self.watch = watch
         self._version, self._texts = -1, dict[str, str]()
         self._one_at_a_time = threading.Lock()
@@ -51,7 +51,7 @@ class _Kept:
             return self._texts[name]
 
 
-def make_app(watch: Watch) -> Starlette:
+def make_app(watch: Monitor) -> Starlette:
     """The application over a watch, which the caller starts and stops."""
     kept = _Kept(watch)
 
@@ -104,7 +104,7 @@ def make_app(watch: Watch) -> Starlette:
 
 
 def _view(
-    watch: Watch, kept: _Kept, name: str, make: Callable[[Watch], dict[str, Any]]
+    watch: Monitor, kept: _Kept, name: str, make: Callable[[Monitor], dict[str, Any]]
 ) -> Callable[[Request], Awaitable[Response]]:
     """A JSON view of the last evaluation."""
 
@@ -121,7 +121,7 @@ def _view(
     return answer
 
 
-def _received(watch: Watch, body: bytes | None) -> Response:
+def _received(watch: Monitor, body: bytes | None) -> Response:
     """What to say to Alertmanager."""
     if body is None:
         return JSONResponse({"error": "the body is too large"}, 413)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from capacity._monitor.loops import Watch
+    from capacity._monitor.loops import Monitor
 
 __all__ = ["page", "runbook_page"]
 
@@ -37,7 +37,7 @@ def runbook_page(code: str) -> str | None:
     )
 
 
-def page(watch: Watch) -> str:
+def page(watch: Monitor) -> str:
     """The dashboard as HTML."""
     found = watch.evaluation
     body = (
@@ -70,7 +70,7 @@ def _document(title: str, body: str, before: str = "", head: str = "") -> str:
     )
 
 
-def _body(watch: Watch, found: Evaluation) -> str:
+def _body(watch: Monitor, found: Evaluation) -> str:
     return "".join(
         [
             _tiles(watch, found),
@@ -82,7 +82,7 @@ def _body(watch: Watch, found: Evaluation) -> str:
     )
 
 
-def _tiles(watch: Watch, found: Evaluation) -> str:
+def _tiles(watch: Monitor, found: Evaluation) -> str:
     report = found.report
     failing = report.failing() if report is not None else ()
     grave = sum(finding.rule.severity.reaches(Severity.HIGH) for finding in failing)
@@ -173,7 +173,7 @@ def _risks(found: Evaluation) -> str:
     return _section("risks", "Limits about to break", _table(heads, rows[:_MOST_RISKS]))
 
 
-def _sources(watch: Watch, found: Evaluation) -> str:
+def _sources(watch: Monitor, found: Evaluation) -> str:
     rows = [
         (
             _text(name),

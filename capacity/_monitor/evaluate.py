@@ -11,15 +11,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capacity._monitor.state import Evaluation, Source, now
+from capacity._monitor.state import Evaluation, SourceState, now
 from capacity.compliance import (
     Facts,
-    PortMove,
+    PortProposal,
     Report,
     evaluate,
     load_rules,
     load_waivers,
-    propose_moves,
+    propose_ports,
 )
 from capacity.compliance._facts import collect, probes
 from capacity.compliance._facts.monitoring import Delivery, Monitoring
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from capacity.settings import Settings
 
-__all__ = ["Watched", "look"]
+__all__ = ["MonitorTargets", "evaluate_targets"]
 
 
 @dataclass(frozen=True)
-class Watched:
+class MonitorTargets:
     """What the monitor is to look at.
 
     Attributes:
@@ -60,8 +60,8 @@ class Watched:
         return self.settings.prometheus.url is not None
 
 
-def look(
-    watched: Watched, before: Evaluation | None, delivery: Delivery | None = None
+def evaluate_targets(
+    watched: MonitorTargets, before: Evaluation | None, delivery: Delivery | None = None
 ) -> Evaluation:
     """Evaluate again; what cannot be asked now keeps the facts of before and is called stale.
 
@@ -71,8 +71,8 @@ def look(
         delivery: what became of the last probe alert.
     """
     began, at = time.monotonic(), now()
-    facts = collect.with_house(before.facts if before is not None else Facts(), watched.settings)
-    sources: dict[str, Source] = dict(before.sources) if before is not None else {}
+    facts = collect.with_settings(before.facts if before is not None else Facts(), watched.settings)
+    sources: dict[str, SourceState] = dict(before.sources) if before is not None else {}
     tables: Mapping[Resource, pd.DataFrame] = before.tables if before is not None else {}
     notes: list[str] = []
     steps: list[tuple[str, bool, Callable[[Facts], Facts]]] = [
@@ -87,7 +87,7 @@ def look(
     for name, wanted, ask in steps:
         if not wanted:
             continue
-        facts, sources[name] = _asked(facts, sources.get(name, Source()), ask, at)
+        facts, sources[name] = _asked(facts, sources.get(name, SourceState()), ask, at)
     if delivery is not None:
         facts = replace(
             facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
@@ -105,8 +105,8 @@ def look(
 
 
 def _asked(
-    facts: Facts, source: Source, ask: Callable[[Facts], Facts], at: datetime
-) -> tuple[Facts, Source]:
+    facts: Facts, source: SourceState, ask: Callable[[Facts], Facts], at: datetime
+) -> tuple[Facts, SourceState]:
     try:
         return ask(facts), source.after("", at)
     except CapacityError as error:
@@ -145,10 +145,10 @@ def _limits(facts: Facts, settings: Settings) -> dict[Resource, pd.DataFrame]:
 
 def _evaluated(
     facts: Facts, settings: Settings, at: datetime
-) -> tuple[Report, tuple[PortMove, ...]]:
+) -> tuple[Report, tuple[PortProposal, ...]]:
     book = load_rules(settings.compliance.rules)
     waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
-    return evaluate(book, facts, waivers, today=at.date()), tuple(propose_moves(facts, book))
+    return evaluate(book, facts, waivers, today=at.date()), tuple(propose_ports(facts, book))
 
 
 def _line(error: CapacityError) -> str:

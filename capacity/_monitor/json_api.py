@@ -11,12 +11,12 @@ from capacity.compliance._formats import as_json
 from capacity.model import Action
 
 if TYPE_CHECKING:
-    from capacity._monitor.loops import Watch
+    from capacity._monitor.loops import Monitor
 
 __all__ = ["findings", "openapi", "plan", "services"]
 
 
-def findings(watch: Watch) -> dict[str, Any]:
+def findings(watch: Monitor) -> dict[str, Any]:
     """The report, when it was made, and which sources are stale."""
     found = watch.evaluation
     assert found is not None
@@ -36,7 +36,7 @@ def findings(watch: Watch) -> dict[str, Any]:
     return {"at": found.at.isoformat(), "error": found.error, "sources": sources, "report": report}
 
 
-def services(watch: Watch) -> dict[str, Any]:
+def services(watch: Monitor) -> dict[str, Any]:
     """Everything known of each service: containers, limits recommended, failing rules."""
     found = watch.evaluation
     assert found is not None
@@ -66,7 +66,7 @@ def services(watch: Watch) -> dict[str, Any]:
     return {"at": found.at.isoformat(), "services": dict(sorted(names.items()))}
 
 
-def plan(watch: Watch) -> dict[str, Any]:
+def plan(watch: Monitor) -> dict[str, Any]:
     """What would be changed: limits and ports."""
     found = watch.evaluation
     assert found is not None

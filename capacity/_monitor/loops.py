@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from capacity._monitor.alert_probe import Prober
-from capacity._monitor.evaluate import Watched, look
+from capacity._monitor.evaluate import MonitorTargets, evaluate_targets
 from capacity._monitor.notify import Notifier
 from capacity._monitor.state import Evaluation, now
 from capacity.errors import CapacityError
@@ -21,7 +21,7 @@ from capacity.errors import CapacityError
 if TYPE_CHECKING:
     from capacity.settings import MonitorSettings
 
-__all__ = ["Loop", "Watch"]
+__all__ = ["Loop", "Monitor"]
 
 _log = logging.getLogger("capacity")
 _SETTLE = 2.0  # seconds after an event before looking: they come in bunches
@@ -75,10 +75,10 @@ class Loop:
             self._wake.clear()
 
 
-class Watch:
+class Monitor:
     """The monitor without its web face."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: MonitorTargets) -> None:
         self.watched = watched
         self.evaluation: Evaluation | None = None
         self.version = 0
@@ -107,7 +107,7 @@ class Watch:
 
     def evaluate(self) -> None:
         """Look once, and tell of what has changed."""
-        self.evaluation = look(self.watched, self.evaluation, self.prober.delivery)
+        self.evaluation = evaluate_targets(self.watched, self.evaluation, self.prober.delivery)
         self.version += 1
         if self.evaluation.report is not None:
             self.notifier.tell(self.evaluation.report, self.evaluation.at)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Gauge
 
-    from capacity._monitor.loops import Watch
+    from capacity._monitor.loops import Monitor
     from capacity._monitor.state import Evaluation
 
 __all__ = ["exposition"]
@@ -22,7 +22,7 @@ __all__ = ["exposition"]
 _UNITS = {"memory": "bytes", "cpu": "cores"}
 
 
-def exposition(watch: Watch) -> str:
+def exposition(watch: Monitor) -> str:
     """All gauges of this moment in Prometheus' text format."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from capacity.errors import InputError, SettingsError, WorkError
 
 if TYPE_CHECKING:
-    from capacity._monitor.evaluate import Watched
+    from capacity._monitor.evaluate import MonitorTargets
 
 __all__ = ["serve"]
 
 
-def serve(watched: Watched) -> None:
+def serve(watched: MonitorTargets) -> None:
     """Listen, evaluate, tell; returns after SIGTERM or an interrupt.
 
     Raises:
@@ -30,7 +30,7 @@ def serve(watched: Watched) -> None:
         ) from error
     from capacity._monitor.access import check_exposure
     from capacity._monitor.app import make_app
-    from capacity._monitor.loops import Watch
+    from capacity._monitor.loops import Monitor
 
     chosen = watched.settings.monitor
     check_exposure(chosen)
@@ -39,7 +39,7 @@ def serve(watched: Watched) -> None:
         raise InputError(
             f"There is no {missing[0]} to watch", "Name compose files or folders with them"
         )
-    watch = Watch(watched)
+    watch = Monitor(watched)
     config = uvicorn.Config(
         make_app(watch),
         host=chosen.host,

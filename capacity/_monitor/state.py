@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capacity.compliance import Facts, PortMove, Report
+    from capacity.compliance import Facts, PortProposal, Report
     from capacity.model import Resource
 
-__all__ = ["Evaluation", "Source", "now"]
+__all__ = ["Evaluation", "SourceState", "now"]
 
 
 def now() -> datetime:
@@ -24,18 +24,18 @@ def now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceState:
     """Where facts come from: when it last answered, and what is wrong since."""
 
     answered: datetime | None = None
     error: str = ""
     stale_since: datetime | None = None
 
-    def after(self, error: str, at: datetime) -> Source:
+    def after(self, error: str, at: datetime) -> SourceState:
         """The source after another try; no error is an answer."""
         if not error:
-            return Source(answered=at)
-        return Source(self.answered, error, self.stale_since or self.answered or at)
+            return SourceState(answered=at)
+        return SourceState(self.answered, error, self.stale_since or self.answered or at)
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Evaluation:
     seconds: float
     report: Report | None
     facts: Facts
-    moves: tuple[PortMove, ...] = ()
+    moves: tuple[PortProposal, ...] = ()
     tables: Mapping[Resource, pd.DataFrame] = field(default_factory=dict)
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Mapping[str, SourceState] = field(default_factory=dict)
     error: str = ""
 
     def age(self, at: datetime) -> timedelta:

@@ -5,11 +5,11 @@ journal and the way back.
 from capacity._compose.edit.edit import edit_compose
 from capacity._compose.edit.reasons import EditReason
 from capacity._compose.edit.units import Correction, correct_units
-from capacity.changes._alert_rules import Outlook, alert_rules, outlooks_of
-from capacity.changes._apply.apply import Preview, Result, apply_plan, dry_run
-from capacity.changes._apply.resume import Ahead, resume, resume_preview
-from capacity.changes._journal.adjustments import Adjustment, adjustments, held_back
-from capacity.changes._journal.outcomes import Realised, promised_against_realised
+from capacity.changes._alert_rules import LimitForecast, alert_rules, limit_forecasts
+from capacity.changes._apply.apply import ApplyPreview, RunResult, apply_plan, dry_run
+from capacity.changes._apply.resume import ResumePreview, resume, resume_preview
+from capacity.changes._journal.adjustments import AppliedChange, applied_changes, failure_cooldowns
+from capacity.changes._journal.outcomes import Outcome, promised_outcomes
 from capacity.changes._plan.commands import update_command
 from capacity.changes._plan.exports import emit_override, emit_patch, emit_scripts
 from capacity.changes._plan.file import plan_text, read_plan, write_plan
@@ -23,26 +23,26 @@ from capacity.changes._plan.plan import (
     plan_id,
     plan_schema,
 )
-from capacity.changes._rollback.rollback import Back, rollback, rollback_preview
+from capacity.changes._rollback.rollback import RollbackPreview, rollback, rollback_preview
 from capacity.errors import EditRefused
 
 __all__ = [
-    "Adjustment",
-    "Ahead",
-    "Back",
+    "AppliedChange",
+    "ApplyPreview",
     "Branch",
     "Correction",
     "EditReason",
     "EditRefused",
+    "LimitForecast",
     "MadeFrom",
-    "Outlook",
+    "Outcome",
     "Plan",
     "PlannedChange",
-    "Preview",
-    "Realised",
-    "Result",
-    "adjustments",
+    "ResumePreview",
+    "RollbackPreview",
+    "RunResult",
     "alert_rules",
+    "applied_changes",
     "apply_plan",
     "commit_plan",
     "correct_units",
@@ -51,14 +51,14 @@ __all__ = [
     "emit_override",
     "emit_patch",
     "emit_scripts",
-    "held_back",
+    "failure_cooldowns",
     "is_edited",
+    "limit_forecasts",
     "make_plan",
-    "outlooks_of",
     "plan_id",
     "plan_schema",
     "plan_text",
-    "promised_against_realised",
+    "promised_outcomes",
     "read_plan",
     "resume",
     "resume_preview",

@@ -17,14 +17,14 @@ from capacity.changes._plan.plan import Plan
 from capacity.model import Reason, Resource, ServiceKey, Signal
 from capacity.settings import Settings
 
-__all__ = ["Outlook", "alert_rules", "outlooks_of"]
+__all__ = ["LimitForecast", "alert_rules", "limit_forecasts"]
 
 _WARN_HOURS = 48
 _WINDOW = 300  # seconds a rate looks back
 
 
 @dataclass(frozen=True)
-class Outlook:
+class LimitForecast:
     """What is expected of one limit; cores or bytes.
 
     Attributes:
@@ -44,7 +44,7 @@ class Outlook:
     breach: float | None = None
 
 
-def outlooks_of(plan: Plan) -> list[Outlook]:
+def limit_forecasts(plan: Plan) -> list[LimitForecast]:
     """What a plan's evidence says of the limits in force; when they are reached it does not
     know.
     """
@@ -55,7 +55,7 @@ def outlooks_of(plan: Plan) -> list[Outlook]:
             evidence = change.evidence
             peak = evidence.get("peak_high")
             found.append(
-                Outlook(
+                LimitForecast(
                     change.service, change.resource, limit, peak, None, evidence.get("breach_now")
                 )
             )
@@ -63,7 +63,7 @@ def outlooks_of(plan: Plan) -> list[Outlook]:
 
 
 def alert_rules(
-    outlooks: Iterable[Outlook],
+    outlooks: Iterable[LimitForecast],
     settings: Settings,
     *,
     valid_until: datetime,
@@ -86,7 +86,7 @@ def alert_rules(
     return _yaml({"groups": [{"name": name, "rules": rules}]}) if rules else "groups: []\n"
 
 
-def _rules(outlook: Outlook, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
+def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
     show = count_cores if outlook.resource is Resource.CPU else format_memory
     risk = settings.sizing.risk if outlook.resource is Resource.MEMORY else settings.sizing.cpu_risk
     what = f"{outlook.service} {outlook.resource}"
@@ -128,13 +128,13 @@ def _rule(
     return {**body, "labels": labels, "annotations": {"summary": summary}}
 
 
-def _usage(outlook: Outlook, settings: Settings) -> str:
+def _usage(outlook: LimitForecast, settings: Settings) -> str:
     """The worst replica's use now."""
-    from capacity.history._signals import CATALOGUE, render
+    from capacity.history._signals import CATALOGUE, render_query
 
     identity, key = settings.identity, ServiceKey.parse(outlook.service)
     signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY
-    query = render(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
+    query = render_query(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
     if key.project == ServiceKey.STANDALONE:
         chosen = f"{identity.name}={_text(key.service)}"
     else:

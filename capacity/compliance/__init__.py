@@ -4,7 +4,7 @@ waivers that end.
 
 from capacity.compliance._evaluate import Finding, Report, evaluate
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._port_proposals import PortMove, propose_moves
+from capacity.compliance._port_proposals import PortProposal, propose_ports
 from capacity.compliance._rules.registry import Check
 from capacity.compliance._rules.rules import Rule, load_rules
 from capacity.compliance._verdicts import (
@@ -23,7 +23,7 @@ __all__ = [
     "Evidence",
     "Facts",
     "Finding",
-    "PortMove",
+    "PortProposal",
     "Report",
     "Rule",
     "Severity",
@@ -35,6 +35,6 @@ __all__ = [
     "load_rules",
     "load_waivers",
     "passed",
-    "propose_moves",
+    "propose_ports",
     "unknown",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._verdicts import Severity, Status
 
-__all__ = ["CHECKLIST", "DUE_HOURS", "Point", "checklist"]
+__all__ = ["CHECKLIST", "DUE_HOURS", "ChecklistPoint", "checklist"]
 
 CHECKLIST: dict[str, tuple[str, ...]] = {
     "No container uses more than 80 % of its allocated CPU": ("cpu-share",),
@@ -30,7 +30,7 @@ _WORST_FIRST = (Status.FAIL, Status.NOT_EVALUATED, Status.WAIVED, Status.PASS)
 
 
 @dataclass(frozen=True)
-class Point:
+class ChecklistPoint:
     """One point: the worst status of its findings, and those findings that have it.
 
     What could not be evaluated anywhere keeps the whole point from passing.
@@ -41,16 +41,18 @@ class Point:
     findings: tuple[Finding, ...]
 
 
-def checklist(report: Report) -> tuple[Point, ...]:
+def checklist(report: Report) -> tuple[ChecklistPoint, ...]:
     """The eight points of a report; one whose rules are in no book is not-evaluated, without
     findings.
     """
     return tuple(_point(text, checks, report) for text, checks in CHECKLIST.items())
 
 
-def _point(text: str, checks: tuple[str, ...], report: Report) -> Point:
+def _point(text: str, checks: tuple[str, ...], report: Report) -> ChecklistPoint:
     found = [finding for finding in report.findings if finding.rule.check in checks]
     absent = {*checks} - {rule.check for rule in report.rules}
     present = {finding.status for finding in found} | ({Status.NOT_EVALUATED} if absent else set())
     status = next((status for status in _WORST_FIRST if status in present), Status.NOT_EVALUATED)
-    return Point(text, status, tuple(finding for finding in found if finding.status is status))
+    return ChecklistPoint(
+        text, status, tuple(finding for finding in found if finding.status is status)
+    )

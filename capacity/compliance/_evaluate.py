@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.gc_pause import paused_collection
+from capacity.compliance._facts.gc_pause import gc_paused
 from capacity.compliance._rules.rules import Rule
 from capacity.compliance._verdicts import Evidence, Severity, Status, Verdict, unknown
 from capacity.compliance._waivers import Waiver, first_fitting
@@ -140,7 +140,7 @@ def evaluate(
     Raises:
         InputError: a check from another package failed.
     """
-    with paused_collection():
+    with gc_paused():
         return _evaluated(tuple(rules), facts, tuple(waivers), today)
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.port_claims import Claim, clashes, in_the_way
+from capacity.compliance._facts.port_claims import PortClaim, blocking_claims, port_conflicts
 from capacity.compliance._rules.rules import Rule
-from capacity.model import Change, Reason, What
+from capacity.model import Change, Reason, Setting
 
-__all__ = ["PortMove", "propose_moves"]
+__all__ = ["PortProposal", "propose_ports"]
 
 _FIRST, _LAST, _GATEWAYS = 10000, 10999, ("kong", "traefik")
 
 
 @dataclass(frozen=True, slots=True)
-class PortMove:
+class PortProposal:
     """A service's port of the host that is to change; `new` is None where no port of the range is
     free.
 
@@ -41,11 +41,16 @@ class PortMove:
         if self.new is None:
             return None
         return Change(
-            self.service, What.HOST_PORT, float(self.old), float(self.new), Reason.PORT_CONFLICT, {}
+            self.service,
+            Setting.HOST_PORT,
+            float(self.old),
+            float(self.new),
+            Reason.PORT_CONFLICT,
+            {},
         )
 
 
-def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, ...]:
+def propose_ports(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortProposal, ...]:
     """A free port for every service that must give way in a conflict.
 
     Gateways keep their ports; else who runs with it now keeps it, else the first by name. The new
@@ -68,7 +73,7 @@ def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, .
         if claim not in leaving
         for port in range(claim.first, claim.last + 1)
     }
-    moves: dict[tuple[str, int], PortMove] = {}
+    moves: dict[tuple[str, int], PortProposal] = {}
     for claim in sorted(
         leaving, key=lambda wanted: (wanted.service, wanted.first, wanted.protocol, wanted.running)
     ):
@@ -80,22 +85,22 @@ def propose_moves(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortMove, .
         if new is not None:
             taken.add(new)
         where = (claim.origin.file, claim.origin.line) if claim.origin else ("", 0)
-        moves[place] = PortMove(
+        moves[place] = PortProposal(
             claim.service, claim.first, new, claim.protocol, *where, leaving[claim]
         )
     return tuple(moves.values())
 
 
 def _who_gives_way(
-    facts: Facts, wanted: Sequence[Claim], gateways: Sequence[str]
-) -> dict[Claim, str]:
+    facts: Facts, wanted: Sequence[PortClaim], gateways: Sequence[str]
+) -> dict[PortClaim, str]:
     """Claim -> reason, for every claim on one port that has to move so that the others can stay."""
     from capacity.compliance._checks.ports import is_gateway
 
-    leaving: dict[Claim, str] = {}
-    fighting = [clash.claim for clash in clashes(wanted) if not clash.claim.flexible]
+    leaving: dict[PortClaim, str] = {}
+    fighting = [clash.claim for clash in port_conflicts(wanted) if not clash.claim.flexible]
 
-    def standing(claim: Claim) -> tuple[bool, bool, str, int]:
+    def standing(claim: PortClaim) -> tuple[bool, bool, str, int]:
         return (
             not is_gateway(facts, claim.service, gateways),
             not claim.running,
@@ -103,10 +108,10 @@ def _who_gives_way(
             claim.target,
         )
 
-    staying: dict[tuple[int, str], list[Claim]] = {}
+    staying: dict[tuple[int, str], list[PortClaim]] = {}
     for claim in sorted(fighting, key=standing):
         there = staying.setdefault((claim.first, claim.protocol), [])
-        stronger = in_the_way(claim, there)
+        stronger = blocking_claims(claim, there)
         if not stronger:
             there.append(claim)
         elif not is_gateway(facts, claim.service, gateways):
@@ -120,14 +125,14 @@ def _who_gives_way(
     return leaving
 
 
-def _merged(move: PortMove, claim: Claim) -> PortMove:
+def _merged(move: PortProposal, claim: PortClaim) -> PortProposal:
     protocols = "+".join(sorted({*move.protocol.split("+"), claim.protocol}))
     file, line = (
         (move.file, move.line)
         if move.file
         else ((claim.origin.file, claim.origin.line) if claim.origin else ("", 0))
     )
-    return PortMove(move.service, move.old, move.new, protocols, file, line, move.reason)
+    return PortProposal(move.service, move.old, move.new, protocols, file, line, move.reason)
 
 
 def _free(name: str, first: int, last: int, taken: set[int]) -> int | None:

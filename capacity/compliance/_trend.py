@@ -16,13 +16,13 @@ from capacity.compliance._evaluate import Report
 from capacity.compliance._verdicts import Status
 from capacity.errors import StorageError
 
-__all__ = ["Difference", "Record", "Week", "compare", "read_records", "record", "trend"]
+__all__ = ["Difference", "ScoreRecord", "Week", "compare", "read_records", "record", "trend"]
 
 _WEEK = timedelta(weeks=1)
 
 
 @dataclass(frozen=True)
-class Record:
+class ScoreRecord:
     """One evaluation: score 0 to 1 or None, evaluations by status, and rule id and subject of
     everything that failed.
     """
@@ -40,7 +40,7 @@ class Week:
     """
 
     start: datetime
-    last: Record | None
+    last: ScoreRecord | None
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class Difference:
     standing: tuple[tuple[str, str], ...]
 
 
-def record(report: Report, file: str | Path, at: datetime) -> Record:
+def record(report: Report, file: str | Path, at: datetime) -> ScoreRecord:
     """Add an evaluation to a file, which is made where it is missing, and return it.
 
     Raises:
         StorageError: unwritable, or damaged.
     """
-    entry = Record(
+    entry = ScoreRecord(
         at=at.astimezone(UTC),
         score=report.score,
         counts={str(status): count for status, count in report.counts.items()},
@@ -74,7 +74,7 @@ def record(report: Report, file: str | Path, at: datetime) -> Record:
     return entry
 
 
-def _line(entry: Record) -> str:
+def _line(entry: ScoreRecord) -> str:
     said = {
         "at": entry.at.isoformat(timespec="seconds"),
         "score": entry.score,
@@ -84,7 +84,7 @@ def _line(entry: Record) -> str:
     return json.dumps(said, separators=(",", ":")) + "\n"
 
 
-def read_records(file: str | Path) -> tuple[Record, ...]:
+def read_records(file: str | Path) -> tuple[ScoreRecord, ...]:
     """The evaluations of a file by time; none where there is no file.
 
     Raises:
@@ -107,7 +107,7 @@ def read_records(file: str | Path) -> tuple[Record, ...]:
     return tuple(sorted(found, key=lambda record: record.at))
 
 
-def _read(said: Any) -> Record:
+def _read(said: Any) -> ScoreRecord:
     score = said["score"]
     if score is not None and not (
         isinstance(score, (int, float)) and math.isfinite(score) and 0 <= score <= 1
@@ -117,7 +117,7 @@ def _read(said: Any) -> Record:
     if at.tzinfo is None:
         raise ValueError("a time without a zone")
     counts = {str(Status(name)): int(count) for name, count in said["counts"].items()}
-    return Record(
+    return ScoreRecord(
         at.astimezone(UTC),
         score,
         counts,
@@ -146,7 +146,7 @@ def trend(file: str | Path, now: datetime, weeks: int = 12) -> tuple[Week, ...]:
     )
 
 
-def compare(before: Record, after: Record) -> Difference:
+def compare(before: ScoreRecord, after: ScoreRecord) -> Difference:
     """What is new, mended and still failing between two evaluations."""
     old, new = {*before.failing}, {*after.failing}
     return Difference(tuple(sorted(new - old)), tuple(sorted(old - new)), tuple(sorted(old & new)))

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from capacity.compliance._rules.rules import Rule
-from capacity.compliance._rules.strict_yaml import Fields, read_items, read_mapping
+from capacity.compliance._rules.strict_yaml import StrictMapping, read_items, read_mapping
 from capacity.errors import InputError
 
 __all__ = ["Waiver", "load_waivers", "read_waivers"]
@@ -78,7 +78,7 @@ def read_waivers(text: str, file: str) -> tuple[Waiver, ...]:
     )
 
 
-def _waiver(fields: Fields, file: str) -> Waiver:
+def _waiver(fields: StrictMapping, file: str) -> Waiver:
     words = {name: fields.text(name) for name in _KEYS}
     try:
         expires = date.fromisoformat(words.pop("expires"))

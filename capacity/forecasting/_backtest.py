@@ -9,8 +9,8 @@ import pandas as pd
 
 from capacity.errors import InputError
 from capacity.forecasting import _horizon
-from capacity.forecasting._models.base_models import CANDIDATES
-from capacity.forecasting._preprocessing import check, read_grid
+from capacity.forecasting._models.base_models import BASE_MODELS
+from capacity.forecasting._preprocessing import check_usage, read_grid
 from capacity.forecasting._quantiles import Floats, level_index
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def backtest(
     forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta, origins: int
 ) -> pd.DataFrame:
     """One row a service and origin; see `Forecaster.backtest`."""
-    grid = read_grid(check(usage))
+    grid = read_grid(check_usage(usage))
     steps = int(horizon / grid.step)
     if steps < 1 or origins < 1:
         raise InputError(
@@ -80,7 +80,7 @@ def _origin(
                 np.isfinite(top), (top <= peaks[part, number]).astype(float), np.nan
             )
         share = fitted._state["share"][part].mean(axis=1)
-        table["model"] = [CANDIDATES[i] for i in share.argmax(axis=1)]
+        table["model"] = [BASE_MODELS[i] for i in share.argmax(axis=1)]
         out.append(pd.DataFrame(table))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame({"service": [], "origin": []})
 

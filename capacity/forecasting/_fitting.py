@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capacity.forecasting._models import conformal, global_model, weights
-from capacity.forecasting._models.base_models import BOOSTED, CANDIDATES, forecast_all, rows_of
+from capacity.forecasting._models.base_models import BASE_MODELS, BOOSTED, forecast_all, rows_of
 from capacity.forecasting._preprocessing import DAY, WEEK, Scaled
 from capacity.forecasting._quantiles import Floats, Singles, level_index, pinball, seen
 
-__all__ = ["Learned", "Prepared", "learn", "prepare"]
+__all__ = ["ChunkCandidates", "ChunkForecast", "learn_chunks", "prepare_chunk"]
 
 CHUNK = 256
 THREADS = 2  # numpy sorts without holding the interpreter's lock
@@ -29,7 +29,7 @@ _SCORED = 2  # samples an hour that losses look at: neighbours say the same
 
 
 @dataclass
-class Prepared:
+class ChunkCandidates:
     """First pass over a chunk of services.
 
     Attributes:
@@ -48,7 +48,7 @@ class Prepared:
 
 
 @dataclass
-class Learned:
+class ChunkForecast:
     """What a fitted chunk knows, in scaled units.
 
     Attributes:
@@ -84,19 +84,19 @@ def origins(hours: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (), ()
 
 
-def prepare(scaled: Scaled, levels: Floats) -> Prepared:
+def prepare_chunk(scaled: Scaled, levels: Floats) -> ChunkCandidates:
     """Candidates of a chunk at all origins, and their losses at the past ones."""
     samples, means = scaled.samples, scaled.means
     hours = means.shape[1]
     backs, kept = origins(hours)
-    losses = np.full((len(backs), len(samples), len(levels), len(CANDIDATES)), np.nan)
-    out = Prepared(losses, {}, scaled, {})
+    losses = np.full((len(backs), len(samples), len(levels), len(BASE_MODELS)), np.nan)
+    out = ChunkCandidates(losses, {}, scaled, {})
     for number, back in enumerate((*backs, 0)):
         cut = hours - back
         made = forecast_all(samples[:, :cut], means[:, :cut], levels)
         if back:
             for name, loss in _losses(scaled, back, made, levels).items():
-                losses[number, :, :, CANDIDATES.index(name)] = loss
+                losses[number, :, :, BASE_MODELS.index(name)] = loss
         if number in kept or not back:
             out.tables[back] = made
         if (
@@ -126,7 +126,7 @@ def _losses(
     return out
 
 
-def _add_boosted(chunks: list[Prepared], levels: Floats, seed: int) -> None:
+def _add_boosted(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> None:
     """Give every chunk the boosted model's table for the coming week, and its loss where that can
     be judged.
     """
@@ -138,10 +138,10 @@ def _add_boosted(chunks: list[Prepared], levels: Floats, seed: int) -> None:
         chunk.tables[back][BOOSTED] = table
         if back:
             loss = _losses(chunk.scaled, back, {BOOSTED: table}, levels)
-            chunk.losses[backs.index(back), :, :, CANDIDATES.index(BOOSTED)] = loss[BOOSTED]
+            chunk.losses[backs.index(back), :, :, BASE_MODELS.index(BOOSTED)] = loss[BOOSTED]
 
 
-def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
+def learn_chunks(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> list[ChunkForecast]:
     """Blend and calibrate all chunks with what the fleet as a whole shows."""
     _add_boosted(chunks, levels, seed)
     backs, kept = origins(chunks[0].scaled.means.shape[1])
@@ -165,13 +165,13 @@ def learn(chunks: list[Prepared], levels: Floats, seed: int) -> list[Learned]:
     for (forecast, unit, _), (share, _), kind in zip(made, weighed[-1], group, strict=True):
         stop = start + len(forecast)
         moved = forecast + offset[start:stop][:, part] * unit[:, :, None]
-        out.append(Learned(np.sort(moved, axis=-1), share, kind))
+        out.append(ChunkForecast(np.sort(moved, axis=-1), share, kind))
         start = stop
     return out
 
 
 def _blends(
-    chunk: Prepared, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
+    chunk: ChunkCandidates, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
 ) -> tuple[Singles, Singles, Singles | None]:
     """The coming week's blend, the unit of its misses, and the misses of past blends: (services,
     origins, ...).
@@ -204,7 +204,7 @@ def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
 
 
 def _weigh(
-    chunks: list[Prepared], levels: Floats, origin_weights: Floats, end: int
+    chunks: list[ChunkCandidates], levels: Floats, origin_weights: Floats, end: int
 ) -> list[tuple[Singles, Floats]]:
     """Weights of each chunk's candidates for the week after `end`, and each service's past loss by
     quantile under them.
@@ -212,7 +212,7 @@ def _weigh(
     used = origin_weights > 0
     if not used.any():
         relative = [
-            np.full((len(c.scaled.means), len(levels), len(CANDIDATES)), np.nan) for c in chunks
+            np.full((len(c.scaled.means), len(levels), len(BASE_MODELS)), np.nan) for c in chunks
         ]
         counts = [np.zeros(len(c.scaled.means)) for c in chunks]
     else:
@@ -221,7 +221,7 @@ def _weigh(
     fleet = weights.fleet_losses(np.concatenate(relative), weights.prior())
     out = []
     for chunk, own, count in zip(chunks, relative, counts, strict=True):
-        exists = np.array([name in chunk.tables[end] for name in CANDIDATES], np.float32)
+        exists = np.array([name in chunk.tables[end] for name in BASE_MODELS], np.float32)
         share = weights.weights(own, count, fleet, exists)
         out.append((share, _past_loss(chunk.losses[used], share)))
     return out

@@ -15,17 +15,25 @@ from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
-from capacity.forecasting._models.base_models import CANDIDATES, since_change
+from capacity.forecasting._models.base_models import BASE_MODELS, since_change
 from capacity.forecasting._models.peaks import peak_quantiles
-from capacity.forecasting._preprocessing import WEEK, Grid, check, latest, masked, read_grid, scale
+from capacity.forecasting._preprocessing import (
+    WEEK,
+    Grid,
+    check_usage,
+    latest,
+    masked,
+    read_grid,
+    scale_usage,
+)
 from capacity.forecasting._quantiles import Floats, check_levels
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 _LEAST_DAYS = 1.0
-Span = tuple[str, object, object]
-Change = tuple[str, object]
+IgnoredSpan = tuple[str, object, object]
+KnownChangePoint = tuple[str, object]
 
 
 class Forecaster:
@@ -53,8 +61,8 @@ class Forecaster:
         self,
         quantiles: tuple[float, ...] = DEFAULT_QUANTILES,
         random_state: int = 0,
-        ignore: tuple[Span, ...] = (),
-        change_points: tuple[Change, ...] = (),
+        ignore: tuple[IgnoredSpan, ...] = (),
+        change_points: tuple[KnownChangePoint, ...] = (),
         holidays: tuple[tuple[object, object], ...] = (),
         exclude: tuple[str, ...] = (),
     ) -> None:
@@ -97,7 +105,7 @@ class Forecaster:
             progress: told about each part of the fleet.
         """
         levels = self._levels()
-        grid = read_grid(check(usage))
+        grid = read_grid(check_usage(usage))
         self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
         self.data_hash_ = _persistence.hash_of(usage)
         recent, grid = latest(usage, grid)
@@ -135,16 +143,16 @@ class Forecaster:
         if not kept:
             return _Part(reasons, [], None, None, None)
         values = values[:, kept]
-        found = starts.find(values, grid.an_hour)
+        found = starts.find_starts(values, grid.an_hour)
         steady, special = _horizon.without_holidays(
-            starts.without(values, found), grid, self.holidays, levels
+            starts.without_starts(values, found), grid, self.holidays, levels
         )
-        scaled = scale(steady, grid, self.random_state)
+        scaled = scale_usage(steady, grid, self.random_state)
         starts.keep_peaks(scaled, values, found, grid)
         return _Part(
             reasons,
             [start + number for number in kept],
-            _fitting.prepare(scaled, levels),
+            _fitting.prepare_chunk(scaled, levels),
             special,
             found.table,
         )
@@ -223,7 +231,7 @@ class Forecaster:
     def save(self, path: str | Path) -> None:
         """Keep the trained model in a folder: arrays as `.npz`, the rest as JSON."""
         self._trained()
-        _persistence.save(self, Path(path))
+        _persistence.save_forecaster(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, data_hash: str | None = None) -> Forecaster:
@@ -233,7 +241,7 @@ class Forecaster:
             path: folder written by `save`.
             data_hash: refuse a model learned from other data than this.
         """
-        return _persistence.load(cls, Path(path), data_hash)
+        return _persistence.load_forecaster(cls, Path(path), data_hash)
 
     def _levels(self) -> Floats:
         try:
@@ -305,7 +313,7 @@ class _Part:
 
     skipped: dict[str, str]
     kept: list[int]
-    prepared: _fitting.Prepared | None
+    prepared: _fitting.ChunkCandidates | None
     holidays: Floats | None
     starts: Floats | None
 
@@ -336,7 +344,7 @@ def _state(parts: list[_Part], levels: Floats, seed: int) -> dict[str, Any]:
         nothing = np.zeros(0)
         return {
             "forecast": np.zeros((0, WEEK, len(levels)), np.float32),
-            "share": np.zeros((0, len(levels), len(CANDIDATES)), np.float32),
+            "share": np.zeros((0, len(levels), len(BASE_MODELS)), np.float32),
             "means": np.zeros((0, 0), np.float32),
             "tops": np.zeros((0, 0), np.float32),
             "kind": np.zeros(0, np.intp),
@@ -344,7 +352,7 @@ def _state(parts: list[_Part], levels: Floats, seed: int) -> dict[str, Any]:
             "levels": levels,
             **dict.fromkeys(("centre", "spread", "slope"), nothing),
         }
-    learned = _fitting.learn(prepared, levels, seed)
+    learned = _fitting.learn_chunks(prepared, levels, seed)
     scaled = [p.scaled for p in prepared]
     out = {
         "forecast": np.concatenate([part.forecast for part in learned]),

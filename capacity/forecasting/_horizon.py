@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from capacity.forecasting._models.base_models import CANDIDATES, TRENDING
+from capacity.forecasting._models.base_models import BASE_MODELS, TRENDING
 from capacity.forecasting._preprocessing import DAY, WEEK, Grid
 from capacity.forecasting._quantiles import Floats, level_index, row_quantiles
 
@@ -62,7 +62,7 @@ def _growth(state: dict[str, Any], part: slice, levels: Floats) -> Floats:
     trending candidates.
     """
     middle = level_index(levels, 0.5)
-    believed = state["share"][part][:, middle, [CANDIDATES.index(name) for name in TRENDING]].sum(
+    believed = state["share"][part][:, middle, [BASE_MODELS.index(name) for name in TRENDING]].sum(
         axis=1
     )
     return np.asarray(state["slope"][part] * np.where(believed > 0.5, believed, 0.0), np.float64)

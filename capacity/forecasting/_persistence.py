@@ -18,7 +18,7 @@ from capacity.errors import InputError, StorageError
 if TYPE_CHECKING:
     from capacity.forecasting._forecaster import Forecaster
 
-__all__ = ["FORMAT", "code_version", "hash_of", "load", "save"]
+__all__ = ["FORMAT", "code_version", "hash_of", "load_forecaster", "save_forecaster"]
 
 FORMAT = "capacity-forecaster"
 _ARRAYS = {
@@ -54,7 +54,7 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def save(forecaster: Forecaster, folder: Path) -> None:
+def save_forecaster(forecaster: Forecaster, folder: Path) -> None:
     """Write both files; the JSON comes last and names the hash of the arrays, so a half-written
     model is refused.
     """
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def load(kind: type[Forecaster], folder: Path, data_hash: str | None) -> Forecaster:
+def load_forecaster(kind: type[Forecaster], folder: Path, data_hash: str | None) -> Forecaster:
     """Read a model; InputError says which of format, code, data or arrays does not fit."""
     about = _about(folder)
     again = "Train again with fit(usage)"

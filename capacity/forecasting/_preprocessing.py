@@ -25,12 +25,12 @@ __all__ = [
     "WEEK",
     "Grid",
     "Scaled",
-    "check",
+    "check_usage",
     "hours_of",
     "latest",
     "masked",
     "read_grid",
-    "scale",
+    "scale_usage",
 ]
 
 KEPT = 4
@@ -77,7 +77,7 @@ class Scaled:
     spread: Floats
 
 
-def check(usage: pd.DataFrame) -> pd.DataFrame:
+def check_usage(usage: pd.DataFrame) -> pd.DataFrame:
     """The frame when it is a usage frame; InputError naming what is wrong otherwise."""
     if not isinstance(usage, pd.DataFrame):
         raise InputError(
@@ -170,7 +170,7 @@ def _utc(when: object) -> pd.Timestamp:
     return stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")
 
 
-def scale(values: Floats, grid: Grid, seed: int) -> Scaled:
+def scale_usage(values: Floats, grid: Grid, seed: int) -> Scaled:
     """Hours of samples on one scale: rows x services in, services x hours x samples out.
 
     Centre is the median, spread the width between the 5 % and the 95 % quantile (the standard

@@ -33,7 +33,7 @@ from capacity.history._parquet import (
     write_atomically,
     write_block,
 )
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +74,7 @@ class SourceRecord:
 class StoredDay:
     """A day as it lies in the archive."""
 
-    block: Block
+    block: SeriesBlock
     final: bool
     warnings: tuple[str, ...]
 
@@ -228,7 +228,7 @@ class Archive:
             return None
 
 
-def _verify(block: Block, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _verify(block: SeriesBlock, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Raise `Damaged` unless block and meta are what was written and what was asked for.
 
     Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta`
@@ -241,7 +241,7 @@ def _verify(block: Block, meta: Mapping[str, Any], expected: Mapping[str, Any]) 
             raise Damaged(f"it holds the {name} {meta.get(name)!r}")
 
 
-def _checksum(block: Block, meta: Mapping[str, Any]) -> int:
+def _checksum(block: SeriesBlock, meta: Mapping[str, Any]) -> int:
     rest = {name: value for name, value in meta.items() if name != "checksum"}
     text = json.dumps(
         [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from capacity.settings import Settings
 
-__all__ = ["Check", "examine"]
+__all__ = ["DoctorCheck", "examine"]
 
 _SKEW = 30.0  # seconds between this clock and the server's that are worth a word
 _RECENT = 3600
@@ -34,7 +34,7 @@ _ADVICE = {
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorCheck:
     """One thing looked at: what, how it is (`ok`, `warn`, `fail`), what was seen, what to do."""
 
     what: str
@@ -43,14 +43,14 @@ class Check:
     advice: str = ""
 
 
-def examine(settings: Settings) -> list[Check]:
+def examine(settings: Settings) -> list[DoctorCheck]:
     """Look at the archive, the server, its metrics and labels; failures become checks, nothing is
     raised.
     """
     return [_archive(settings.archive.path), *_server(settings)]
 
 
-def _archive(path: Path) -> Check:
+def _archive(path: Path) -> DoctorCheck:
     try:
         write_atomically(
             path / "doctor", lambda temporary: temporary.write_text("", encoding="utf-8")
@@ -58,49 +58,52 @@ def _archive(path: Path) -> Check:
         (path / "doctor").unlink()
         sources = Archive(path).sources()
     except CapacityError as error:
-        return Check("archive", "fail", error.message, error.hint)
+        return DoctorCheck("archive", "fail", error.message, error.hint)
     except OSError as error:
-        return Check("archive", "fail", str(error), "Correct archive.path or its permissions")
-    return Check("archive", "ok", f"{path} holds {len(sources)} sources")
+        return DoctorCheck("archive", "fail", str(error), "Correct archive.path or its permissions")
+    return DoctorCheck("archive", "ok", f"{path} holds {len(sources)} sources")
 
 
-def _server(settings: Settings) -> list[Check]:
+def _server(settings: Settings) -> list[DoctorCheck]:
     if settings.prometheus.url is None:
         hint = (
             "Give --source URL or set prometheus.url; `capacity report weekly --sample` needs none"
         )
-        return [Check("server", "warn", "no metrics server is set", hint)]
+        return [DoctorCheck("server", "warn", "no metrics server is set", hint)]
     try:
         source = PrometheusSource(settings.prometheus)
         kind = source.kind()
         ((_, server_time),) = source.instant("time()")
         now = int(server_time)
         names = source.metric_names(now - _RECENT, now)
-        checks = [Check("server", "ok", f"{source.address} answers as {kind}"), _clock(server_time)]
+        checks = [
+            DoctorCheck("server", "ok", f"{source.address} answers as {kind}"),
+            _clock(server_time),
+        ]
         checks += [_signal(signal, names, settings) for signal in Signal]
         return checks + _containers(source, settings, names, now)
     except CapacityError as error:
-        return [Check("server", "fail", error.message, error.hint)]
+        return [DoctorCheck("server", "fail", error.message, error.hint)]
 
 
-def _clock(server_time: float) -> Check:
+def _clock(server_time: float) -> DoctorCheck:
     skew = server_time - time.time()
     if abs(skew) > _SKEW:
         ahead = "ahead of" if skew > 0 else "behind"
-        return Check(
+        return DoctorCheck(
             "clock",
             "warn",
             f"the server is {abs(skew):.0f} s {ahead} this machine",
             "Synchronise both with NTP",
         )
-    return Check("clock", "ok", f"{abs(skew):.1f} s from the server's")
+    return DoctorCheck("clock", "ok", f"{abs(skew):.1f} s from the server's")
 
 
-def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Check:
+def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> DoctorCheck:
     entry = CATALOGUE[signal]
     chosen = choose_query(entry, names, settings.metrics)
     if chosen is not None:
-        return Check(
+        return DoctorCheck(
             f"signal {signal}",
             "ok",
             ", ".join(settings.metrics.get(name, name) for name in chosen.metrics),
@@ -112,7 +115,7 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Check:
         "scrape cAdvisor, or name the metric in [metrics]",
     )
     essential = signal in {Signal.CPU, Signal.MEMORY}
-    return Check(
+    return DoctorCheck(
         f"signal {signal}",
         "fail" if essential else "warn",
         f"no {', '.join(missing)} in the last hour",
@@ -122,7 +125,7 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Check:
 
 def _containers(
     source: PrometheusSource, settings: Settings, names: frozenset[str], now: int
-) -> list[Check]:
+) -> list[DoctorCheck]:
     """Whether containers can be told apart, and how far back they were measured."""
     metric = settings.metrics.get(
         "container_memory_working_set_bytes", "container_memory_working_set_bytes"
@@ -137,7 +140,7 @@ def _containers(
     total = sum(count for _, count in found)
     if not total:
         advice = f"Set identity.name to the label that holds it; now it is {identity.name}"
-        checks = [Check("containers", "fail", "no series names its container", advice)]
+        checks = [DoctorCheck("containers", "fail", "no series names its container", advice)]
     elif labelled < total:
         seen = (
             f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names "
@@ -147,9 +150,11 @@ def _containers(
             f"com.docker.compose.{name}" for name in ("project", "service", "container-number")
         )
         advice = f"cAdvisor: --whitelisted_container_labels={labels}"
-        checks = [Check("containers", "warn", seen, advice)]
+        checks = [DoctorCheck("containers", "warn", seen, advice)]
     else:
-        checks = [Check("containers", "ok", f"{total:.0f} containers of {len(found)} services")]
+        checks = [
+            DoctorCheck("containers", "ok", f"{total:.0f} containers of {len(found)} services")
+        ]
     wanted = settings.report.window_days
     oldest = max(
         (
@@ -164,5 +169,5 @@ def _containers(
         advice = (
             "Raise the server's retention, or fetch every week: the archive keeps what it has seen"
         )
-        return [*checks, Check("history", "warn", seen, advice)]
-    return [*checks, Check("history", "ok", f"samples reach back {wanted} days")]
+        return [*checks, DoctorCheck("history", "warn", seen, advice)]
+    return [*checks, DoctorCheck("history", "ok", f"samples reach back {wanted} days")]

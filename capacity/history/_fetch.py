@@ -20,8 +20,8 @@ from capacity.history._archive import SETTLE, Archive, SourceRecord, StoredDay, 
 from capacity.history._history import History, usage_frame
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
-from capacity.history._services import Block, merge
-from capacity.history._signals import CATALOGUE, Scope, choose_query, render
+from capacity.history._services import SeriesBlock, merge_replicas
+from capacity.history._signals import CATALOGUE, SignalScope, choose_query, render_query
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from capacity.settings import Settings
 
-__all__ = ["Fetched", "fetch", "load", "remember_source"]
+__all__ = ["Fetched", "fetch", "load_history", "remember_source"]
 
 _DAY = 86_400
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
@@ -117,7 +117,7 @@ def fetch(
                 task = asked[query]
                 answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
                 block = _whole_day(
-                    merge(answer, CATALOGUE[task.signal], settings.identity), query.step
+                    merge_replicas(answer, CATALOGUE[task.signal], settings.identity), query.step
                 )
                 warnings.update(answer.warnings)
                 if writing:
@@ -181,13 +181,13 @@ def remember_source(
             if entry.hourly
             else _window(settings, interval or _USUAL_SCRAPE)
         )
-        queries[str(signal)] = render(chosen, settings.identity, settings.metrics, window)
+        queries[str(signal)] = render_query(chosen, settings.identity, settings.metrics, window)
     return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(
         missing
     )
 
 
-def load(
+def load_history(
     archive: Archive,
     record: SourceRecord,
     settings: Settings,
@@ -303,7 +303,7 @@ def _tasks(
     return tasks, kept
 
 
-def combine(new: Block, old: Block) -> Block:
+def combine(new: SeriesBlock, old: SeriesBlock) -> SeriesBlock:
     """`new` with what only `old` has: a server that has forgotten the beginning of a day does not
     take it from the archive.
     """
@@ -318,14 +318,14 @@ def combine(new: Block, old: Block) -> Block:
         values[rows] = np.where(np.isnan(block.values), values[rows], block.values)
         for row, host, count in zip(rows, block.hosts, block.replicas, strict=True):
             hosts[row], replicas[row] = host, count
-    return Block(names, hosts, replicas, values, {**old.uneven, **new.uneven})
+    return SeriesBlock(names, hosts, replicas, values, {**old.uneven, **new.uneven})
 
 
 def _key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:
     """What days are kept under: the query, and the labels that decided which service a container
     belongs to.
     """
-    if record.kind == "import" or CATALOGUE[signal].scope is not Scope.SERVICE:
+    if record.kind == "import" or CATALOGUE[signal].scope is not SignalScope.SERVICE:
         return query
     labels = settings.identity.model_dump(exclude_defaults=True)
     return query if not labels else f"{query} # {json.dumps(labels, sort_keys=True)}"
@@ -348,7 +348,7 @@ def _days(start: pd.Timestamp, end: pd.Timestamp) -> Iterator[date]:
         day += timedelta(days=1)
 
 
-def _whole_day(block: Block, step: int) -> Block:
+def _whole_day(block: SeriesBlock, step: int) -> SeriesBlock:
     """Today's answer ends now; the rest of the day has no samples yet."""
     missing = _DAY // step - block.values.shape[1]
     return dataclasses.replace(
@@ -357,7 +357,7 @@ def _whole_day(block: Block, step: int) -> Block:
 
 
 def _assemble(
-    days: list[tuple[date, Block]], step: int, start: pd.Timestamp, end: pd.Timestamp
+    days: list[tuple[date, SeriesBlock]], step: int, start: pd.Timestamp, end: pd.Timestamp
 ) -> pd.DataFrame:
     """One frame over the window from blocks of days."""
     names = sorted({name for _, block in days for name in block.names})

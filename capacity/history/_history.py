@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from capacity.history._signals import CATALOGUE, Scope
+from capacity.history._signals import CATALOGUE, SignalScope
 from capacity.model import Resource, Signal
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class History:
         signal = Signal(signal)
         if signal in self.frames:
             frame = self.frames[signal]
-            if self.only is None or CATALOGUE[signal].scope is not Scope.SERVICE:
+            if self.only is None or CATALOGUE[signal].scope is not SignalScope.SERVICE:
                 return frame
             return frame.loc[:, [name in self.only for name in frame.columns]]
         step = _HOUR if CATALOGUE[signal].hourly else self.step

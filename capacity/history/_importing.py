@@ -11,7 +11,7 @@ import pandas as pd
 from capacity.errors import InputError
 from capacity.history._archive import Archive, SourceRecord, StoredDay
 from capacity.history._fetch import combine
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.history._signals import CATALOGUE
 from capacity.model import ServiceKey, Signal
 
@@ -79,7 +79,9 @@ def import_frame(
         slots = ((times[inside] - midnight) // pd.Timedelta(seconds=step)).to_numpy(np.int64)
         values[:, slots] = part.to_numpy(np.float64).T
         block = _known(
-            Block(list(part.columns), [""] * len(part.columns), [1] * len(part.columns), values)
+            SeriesBlock(
+                list(part.columns), [""] * len(part.columns), [1] * len(part.columns), values
+            )
         )
         if not block.names:
             continue
@@ -248,10 +250,10 @@ def _on_grid(frame: pd.DataFrame, signal: Signal, step: int) -> pd.DataFrame:
     return groups.sum(min_count=1) if CATALOGUE[signal].unit == "events" else groups.mean()
 
 
-def _known(block: Block) -> Block:
+def _known(block: SeriesBlock) -> SeriesBlock:
     """Without the services that have no sample that day."""
     rows = np.flatnonzero(~np.isnan(block.values).all(axis=1)).tolist()
-    return Block(
+    return SeriesBlock(
         [block.names[row] for row in rows],
         [block.hosts[row] for row in rows],
         [block.replicas[row] for row in rows],

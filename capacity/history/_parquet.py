@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from capacity.errors import StorageError
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Damaged(Exception):
     """The file is no readable block."""
 
 
-def write_block(path: Path, block: Block, meta: Mapping[str, Any]) -> None:
+def write_block(path: Path, block: SeriesBlock, meta: Mapping[str, Any]) -> None:
     """Write `block` and its `meta` (JSON values) to `path`, whole or not at all.
 
     Raises:
@@ -71,7 +71,7 @@ def write_block(path: Path, block: Block, meta: Mapping[str, Any]) -> None:
     write_atomically(path, write)
 
 
-def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
+def read_block(path: Path) -> tuple[SeriesBlock, dict[str, Any]]:
     """The block in `path` and its meta.
 
     Raises:
@@ -110,7 +110,7 @@ def read_block(path: Path) -> tuple[Block, dict[str, Any]]:
         MemoryError,
     ) as error:
         raise Damaged(" ".join(str(error).split())) from error
-    return Block(names, hosts, replicas, values, uneven), meta
+    return SeriesBlock(names, hosts, replicas, values, uneven), meta
 
 
 def write_atomically(path: Path, write: Any) -> None:

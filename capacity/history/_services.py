@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capacity.history._signals import Entry, Scope
+from capacity.history._signals import SignalQuery, SignalScope
 from capacity.model import ServiceKey
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from capacity.history._prometheus.parse import Answer
     from capacity.settings import IdentitySettings
 
-__all__ = ["Block", "merge", "service_of"]
+__all__ = ["SeriesBlock", "merge_replicas", "service_of"]
 
 _COMPOSE_NAME = re.compile(r"([^_]+)_(.+)_(\d+)|([^-]+)-(.+)-(\d+)")
 
 
 @dataclass(frozen=True)
-class Block:
+class SeriesBlock:
     """Rows of one signal on one grid.
 
     Attributes:
@@ -72,7 +72,7 @@ def _service(project: str, service: str, number: str, name: str) -> tuple[Servic
     return ServiceKey(ServiceKey.STANDALONE, name), name
 
 
-def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
+def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySettings) -> SeriesBlock:
     """One row a service, host, core or target from the series of an answer.
 
     Counters kept per CPU are added up first, then the containers of one column are combined as the
@@ -81,7 +81,7 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
     column, replica = _namers(entry.scope, identity)
     containers: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
     for index, labels in enumerate(answer.labels):
-        per_core = entry.scope is Scope.CORE
+        per_core = entry.scope is SignalScope.CORE
         containers[
             frozenset(item for item in labels.items() if per_core or item[0] != "cpu")
         ].append(index)
@@ -98,7 +98,7 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
         rows[name] = add(rows[name], row) if name in rows else row
         hosts[name].add(_host(labels, identity))
         replicas[name].add(replica(labels))
-        if entry.scope is Scope.SERVICE and np.isfinite(row).any():
+        if entry.scope is SignalScope.SERVICE and np.isfinite(row).any():
             means[name][replica(labels)] = max(
                 means[name].get(replica(labels), 0.0), float(np.nanmean(row))
             )
@@ -108,7 +108,9 @@ def merge(answer: Answer, entry: Entry, identity: IdentitySettings) -> Block:
         np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
     )
     hosts_of = [",".join(sorted(hosts[name])) for name in names]
-    return Block(names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means))
+    return SeriesBlock(
+        names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means)
+    )
 
 
 def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -122,17 +124,17 @@ def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 
 def _namers(
-    scope: Scope, identity: IdentitySettings
+    scope: SignalScope, identity: IdentitySettings
 ) -> tuple[Callable[[Mapping[str, str]], str], Callable[[Mapping[str, str]], str]]:
     """Two functions of labels: the column, and what tells replicas of that column apart."""
-    if scope is Scope.SERVICE:
+    if scope is SignalScope.SERVICE:
         return (
             lambda labels: str(service_of(labels, identity)[0]),
             lambda labels: f"{_host(labels, identity)} {service_of(labels, identity)[1]}",
         )
-    if scope is Scope.HOST:
+    if scope is SignalScope.HOST:
         return lambda labels: _host(labels, identity), lambda labels: labels.get(identity.host, "")
-    if scope is Scope.CORE:
+    if scope is SignalScope.CORE:
         return (
             lambda labels: f"{_host(labels, identity)}/{labels.get('cpu', '')}",
             lambda labels: labels.get("cpu", ""),

@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 __all__ = [
     "CATALOGUE",
     "HOUR",
-    "Entry",
     "Query",
-    "Scope",
+    "SignalQuery",
+    "SignalScope",
     "choose_query",
     "known_metrics",
-    "render",
+    "render_query",
 ]
 
 HOUR = 3600
 
 
-class Scope(StrEnum):
+class SignalScope(StrEnum):
     """What one column of a signal's frame stands for."""
 
     SERVICE = "service"
@@ -60,14 +60,14 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SignalQuery:
     """One signal: its unit, what its columns stand for and the queries that give it, the first
     possible one wins.
     """
 
     signal: Signal
     unit: Literal["cores", "bytes", "share", "events"]
-    scope: Scope
+    scope: SignalScope
     queries: tuple[Query, ...]
     text: str
     hourly: bool = False
@@ -83,25 +83,25 @@ _MEMORY = "container_memory_working_set_bytes"
 _NODE_CPU = "node_cpu_seconds_total"
 
 _ENTRIES = (
-    Entry(
+    SignalQuery(
         Signal.CPU,
         "cores",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         (Query(f"rate(${_CPU}{{$containers}}[$window])", (_CPU,)),),
         "CPU used, mean over the step",
     ),
-    Entry(
+    SignalQuery(
         Signal.MEMORY,
         "bytes",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         (Query(f"max_over_time(${_MEMORY}{{$containers}}[$window])", (_MEMORY,)),),
         "Working set, the maximum within the step: an instant sample misses the peak between two "
         "steps",
     ),
-    Entry(
+    SignalQuery(
         Signal.CPU_LIMIT,
         "cores",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         (
             Query(
                 "($container_spec_cpu_quota{$containers} > 0) / "
@@ -112,10 +112,10 @@ _ENTRIES = (
         "CPU limit in force; absent means unlimited",
         hourly=True,
     ),
-    Entry(
+    SignalQuery(
         Signal.MEMORY_LIMIT,
         "bytes",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         # 0 is how cAdvisor spells unlimited; some versions give the kernel's huge number instead
         (
             Query(
@@ -126,10 +126,10 @@ _ENTRIES = (
         "Memory limit in force; absent means unlimited",
         hourly=True,
     ),
-    Entry(
+    SignalQuery(
         Signal.THROTTLED,
         "share",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         (
             Query(
                 "rate($container_cpu_cfs_throttled_periods_total{$containers}[$window])"
@@ -139,10 +139,10 @@ _ENTRIES = (
         ),
         "Share of the scheduler's periods in which the CPU limit held the container back",
     ),
-    Entry(
+    SignalQuery(
         Signal.OOM_KILLS,
         "events",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         (
             Query(
                 "increase($container_oom_events_total{$containers}[$window])",
@@ -153,10 +153,10 @@ _ENTRIES = (
         hourly=True,
         combine="sum",
     ),
-    Entry(
+    SignalQuery(
         Signal.RESTARTS,
         "events",
-        Scope.SERVICE,
+        SignalScope.SERVICE,
         # A restart in place resets the counters of a series, a re-creation (or another restartcount
         # label) starts a new one. Both show between two scrapes that may lie in two hours, so each
         # hour is what two hours hold less the first of them.
@@ -177,10 +177,10 @@ _ENTRIES = (
         hourly=True,
         combine="sum",
     ),
-    Entry(
+    SignalQuery(
         Signal.HOST_CPU,
         "cores",
-        Scope.HOST,
+        SignalScope.HOST,
         (
             Query(
                 f'sum by ($host) (rate(${_NODE_CPU}{{mode!~"idle|iowait|steal"}}[$window]))',
@@ -190,10 +190,10 @@ _ENTRIES = (
         ),
         "CPU used on the host",
     ),
-    Entry(
+    SignalQuery(
         Signal.HOST_CORES,
         "cores",
-        Scope.HOST,
+        SignalScope.HOST,
         (
             Query(f'count by ($host) (${_NODE_CPU}{{mode="idle"}})', (_NODE_CPU,)),
             Query("$machine_cpu_cores", ("machine_cpu_cores",)),
@@ -201,10 +201,10 @@ _ENTRIES = (
         "Cores of the host",
         hourly=True,
     ),
-    Entry(
+    SignalQuery(
         Signal.HOST_MEMORY,
         "bytes",
-        Scope.HOST,
+        SignalScope.HOST,
         (
             Query(
                 "$node_memory_MemTotal_bytes - "
@@ -215,10 +215,10 @@ _ENTRIES = (
         ),
         "Memory not available on the host, the maximum within the step",
     ),
-    Entry(
+    SignalQuery(
         Signal.HOST_MEMORY_TOTAL,
         "bytes",
-        Scope.HOST,
+        SignalScope.HOST,
         (
             Query("$node_memory_MemTotal_bytes", ("node_memory_MemTotal_bytes",)),
             Query("$machine_memory_bytes", ("machine_memory_bytes",)),
@@ -226,25 +226,25 @@ _ENTRIES = (
         "Memory of the host",
         hourly=True,
     ),
-    Entry(
+    SignalQuery(
         Signal.CORE_BUSY,
         "share",
-        Scope.CORE,
+        SignalScope.CORE,
         (Query(f'1 - rate(${_NODE_CPU}{{mode="idle"}}[$window])', (_NODE_CPU,)),),
         "How busy each core is",
         hourly=True,
     ),
-    Entry(
+    SignalQuery(
         Signal.UP,
         "share",
-        Scope.TARGET,
+        SignalScope.TARGET,
         (Query("avg_over_time($up[$window])", ("up",)),),
         "Share of scrapes that a target answered",
         hourly=True,
     ),
 )
 
-CATALOGUE: dict[Signal, Entry] = {entry.signal: entry for entry in _ENTRIES}
+CATALOGUE: dict[Signal, SignalQuery] = {entry.signal: entry for entry in _ENTRIES}
 
 
 def known_metrics() -> frozenset[str]:
@@ -255,7 +255,7 @@ def known_metrics() -> frozenset[str]:
 
 
 def choose_query(
-    entry: Entry, present: AbstractSet[str], renamed: Mapping[str, str]
+    entry: SignalQuery, present: AbstractSet[str], renamed: Mapping[str, str]
 ) -> Query | None:
     """First query of `entry` whose metrics are all among the server's `present` names; None if
     there is none.
@@ -266,7 +266,7 @@ def choose_query(
     return None
 
 
-def render(
+def render_query(
     query: Query, identity: IdentitySettings, renamed: Mapping[str, str], window: int
 ) -> str:
     """PromQL text of `query`.

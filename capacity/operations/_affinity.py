@@ -14,9 +14,9 @@ import pandas as pd
 
 from capacity._docker.containers import Inventory
 from capacity._docker.engine import Engine
-from capacity.changes._journal.adjustments import Adjustment
-from capacity.model import Change, Reason, What
-from capacity.operations._usage import usage_of
+from capacity.changes._journal.adjustments import AppliedChange
+from capacity.model import Change, Reason, Setting
+from capacity.operations._usage import container_usage
 from capacity.sizing import Placement, ServiceType, place
 from capacity.sizing._placement import imbalance
 from capacity.sizing._service_types import type_of
@@ -80,7 +80,7 @@ def balance(
     ranges: Mapping[str, str | None] | None = None,
     pinned: frozenset[str] = frozenset(),
     busy: pd.DataFrame | None = None,
-    made: Iterable[Adjustment] = (),
+    made: Iterable[AppliedChange] = (),
 ) -> list[Balance]:
     """Cores for every running service of every host.
 
@@ -119,7 +119,7 @@ def balance(
         changes = tuple(
             Change(
                 str(key),
-                What.CPUSET,
+                Setting.CPUSET,
                 running[str(key)].cpuset or None,
                 str(row["cpuset"]),
                 Reason.CORE_BALANCE,
@@ -146,7 +146,7 @@ def _share(inventory: Inventory, key: str, host: str) -> float:
     return hosts.count(host) / max(len(hosts), 1)
 
 
-def applied(busy: pd.DataFrame, made: Sequence[Adjustment]) -> Applied | None:
+def applied(busy: pd.DataFrame, made: Sequence[AppliedChange]) -> Applied | None:
     """How busy each core was before and after the last run that set cores and still stands; None
     without samples of both.
 
@@ -158,7 +158,7 @@ def applied(busy: pd.DataFrame, made: Sequence[Adjustment]) -> Applied | None:
     cores = [
         adjustment
         for adjustment in made
-        if adjustment.what == What.CPUSET and adjustment.outcome in {"verified", "done"}
+        if adjustment.what == Setting.CPUSET and adjustment.outcome in {"verified", "done"}
     ]
     if not cores or busy.empty:
         return None
@@ -207,9 +207,9 @@ def measure_load(
         EngineError: an Engine does not answer.
     """
     running = [container for container in inventory.containers if container.running]
-    first = usage_of(engines, running)
+    first = container_usage(engines, running)
     time.sleep(seconds)
-    second = usage_of(engines, running)
+    second = container_usage(engines, running)
     found: dict[str, float] = {}
     for container in running:
         if container.id in first and container.id in second:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from capacity._compose.declared import Declared
+from capacity._compose.declared import DeclaredProject
 from capacity._docker.containers import Container, Inventory
 from capacity.errors import InputError
 
@@ -18,7 +18,7 @@ COMPLETED = "service_completed_successfully"
 
 
 def conditions(
-    container: Container, projects: Mapping[str, Declared] | None = None
+    container: Container, projects: Mapping[str, DeclaredProject] | None = None
 ) -> dict[str, str]:
     """Service of its project -> what the container was made to wait for: `service_started`,
     `service_healthy`, ...
@@ -42,7 +42,7 @@ def conditions(
 
 
 def dependencies(
-    containers: Iterable[Container], projects: Mapping[str, Declared] | None = None
+    containers: Iterable[Container], projects: Mapping[str, DeclaredProject] | None = None
 ) -> dict[str, list[str]]:
     """Service -> what it depends on."""
     return {
@@ -52,7 +52,7 @@ def dependencies(
 
 
 def jobs(
-    containers: Iterable[Container], projects: Mapping[str, Declared] | None = None
+    containers: Iterable[Container], projects: Mapping[str, DeclaredProject] | None = None
 ) -> set[str]:
     """Services whose end is what others wait for: they are well when they have ended with 0, and
     need no second run.

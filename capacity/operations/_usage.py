@@ -13,10 +13,10 @@ from capacity._docker.engine import Engine, Usage, usage
 from capacity.changes._apply.watch import MEASURED
 from capacity.errors import ContainerGone
 
-__all__ = ["usage_of"]
+__all__ = ["container_usage"]
 
 
-def usage_of(
+def container_usage(
     engines: Mapping[str, Engine], containers: Iterable[Container]
 ) -> dict[str, tuple[float, Usage]]:
     """Container id -> our clock in seconds when the Engine answered, and what it said; those that

@@ -14,14 +14,14 @@ from capacity import _api, sizing
 from capacity._api import sizing_inputs
 from capacity._common.suggest import no_such_service
 from capacity.model import Resource, Signal
-from capacity.reporting.weekly._evidence import COMPARED, strikes
+from capacity.reporting.weekly._evidence import COMPARED, limit_hits
 from capacity.settings import Settings, load_settings
-from capacity.sizing._replay.evidence import others
+from capacity.sizing._replay.evidence import add_baselines
 
 if TYPE_CHECKING:
     from capacity.history import History
 
-__all__ = ["Why", "chart", "why"]
+__all__ = ["Explanation", "chart", "explain_service"]
 
 _MOST_PEERS = 200  # services that the replayed policy learns from
 _FIRST = "14D"
@@ -29,7 +29,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Why:
+class Explanation:
     """Everything known about one service and resource.
 
     Attributes:
@@ -64,7 +64,7 @@ class Why:
     replicas: int
 
 
-def why(
+def explain_service(
     history: History,
     service: str,
     resource: Resource,
@@ -73,7 +73,7 @@ def why(
     horizon: str = "7D",
     risk: float | None = None,
     policy: str = "capacity",
-) -> Why:
+) -> Explanation:
     """Why the limit of one service is what is proposed.
 
     Args:
@@ -116,7 +116,7 @@ def why(
         kills=kills,
         first=_FIRST,
     )
-    today = others(
+    today = add_baselines(
         usage[chosen],
         resource,
         np.asarray(limits, np.float64),
@@ -126,7 +126,7 @@ def why(
         horizon=horizon,
     )
     mine = past[past["service"] == service]
-    hit = strikes(history, resource)
+    hit = limit_hits(history, resource)
     met = [
         hit.under(service, limit, at, at + ahead)
         for limit, at in zip(mine["limit"], mine["time"], strict=True)
@@ -141,7 +141,7 @@ def why(
         .join(groups[["slack", "limit"]].mean())
     )
     row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
-    return Why(
+    return Explanation(
         service=service,
         resource=resource,
         row=row,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from capacity.reporting._runs import Run
+    from capacity.reporting._runs import ReportRun
 
 __all__ = ["index_page", "render_page"]
 
@@ -44,7 +44,7 @@ def render_page(notebook: NotebookNode, title: str) -> str:
     return re.sub(r"\n\s*\n+", "\n", body)
 
 
-def index_page(runs: list[Run]) -> str:
+def index_page(runs: list[ReportRun]) -> str:
     """The page that lists all runs, newest first."""
     rows = "".join(
         f'<tr><th scope="row"><a href="{_link(run)}">{html.escape(run.folder.name)}</a></th>'
@@ -75,7 +75,7 @@ def _style() -> str:
     return (_TEMPLATES / "page" / "page.css").read_text(encoding="utf-8")
 
 
-def _link(run: Run) -> str:
+def _link(run: ReportRun) -> str:
     from urllib.parse import quote
 
     return f"{quote(run.folder.name)}/{quote(run.report)}.html"

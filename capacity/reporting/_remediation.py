@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capacity.errors import CapacityError
-from capacity.operations._timeline.timeline import Item, State, When, read_timeline
+from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem, read_timeline
 from capacity.reporting._html.html import Html, badge, details, join, text
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["remediation"]
 
 _SHOWN = 5  # of each term, before the rest is folded
-_LEVELS = {When.DAY_1: "bad", When.DAY_2_3: "warn", When.WEEK_1: "quiet"}
+_LEVELS = {Deadline.DAY_1: "bad", Deadline.DAY_2_3: "warn", Deadline.WEEK_1: "quiet"}
 
 
 def remediation(settings: Settings) -> Html | None:
@@ -31,16 +31,16 @@ def remediation(settings: Settings) -> Html | None:
         return join([heading, join([str(error)], "p", "note")])
     if not items:
         return None
-    done = sum(item.state is State.DONE for item in items)
-    terms = [_term(when, [item for item in items if item.when is when]) for when in When]
+    done = sum(item.state is ItemState.DONE for item in items)
+    terms = [_term(when, [item for item in items if item.when is when]) for when in Deadline]
     said = f"{done} of {len(items)} done, as {settings.operations.timeline.name} says; "
     note = join([said, join(["capacity timeline"], "code"), " brings it up to date."], "p", "note")
     return join([heading, note, join(terms, "div", "columns")])
 
 
-def _term(when: When, items: Sequence[Item]) -> Html:
+def _term(when: Deadline, items: Sequence[TimelineItem]) -> Html:
     """A term with what is left of it, the first few in sight."""
-    left = [item for item in items if item.state is not State.DONE]
+    left = [item for item in items if item.state is not ItemState.DONE]
     count = badge(f"{len(left)} open", _LEVELS[when] if left else "good")
     head = join([when, " ", count], "h3")
     shown = (
@@ -56,10 +56,12 @@ def _term(when: When, items: Sequence[Item]) -> Html:
     return join([head, shown, rest], "section", "column")
 
 
-def _line(item: Item) -> Html:
+def _line(item: TimelineItem) -> Html:
     """Subject, what is to be done, its owner and state."""
     since = f", since {item.since}" if item.since else ""
-    state = f"{item.owner or 'nobody'}, {'in work' if item.state is State.DOING else 'open'}{since}"
+    state = (
+        f"{item.owner or 'nobody'}, {'in work' if item.state is ItemState.DOING else 'open'}{since}"
+    )
     note = f" ({item.note})" if item.note else ""
     return join(
         [join([item.subject], "b"), text(f" {item.what} "), join([f"{state}{note}"], "small")], "li"

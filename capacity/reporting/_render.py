@@ -21,7 +21,7 @@ from capacity.model import Resource
 from capacity.reporting import compliance, monthly, weekly
 from capacity.reporting._notebook import run_notebook
 from capacity.reporting._page import index_page, render_page
-from capacity.reporting._runs import iso_week, list_runs, make_folder, run_folder, write_run
+from capacity.reporting._runs import iso_week, list_reports, make_folder, run_folder, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.settings import Settings
 
-__all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "Kind", "render"]
+__all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "ReportKind", "render"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class ReportKind:
     """A report: its name in files, its notebook, its title, and how a run is named after its
     end.
     """
@@ -46,9 +46,11 @@ class Kind:
     name: Callable[[pd.Timestamp], str]
 
 
-WEEKLY = Kind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
-MONTHLY = Kind(monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name)
-COMPLIANCE = Kind(compliance.REPORT, "weekly_compliance", "Weekly compliance", iso_week)
+WEEKLY = ReportKind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
+MONTHLY = ReportKind(
+    monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name
+)
+COMPLIANCE = ReportKind(compliance.REPORT, "weekly_compliance", "Weekly compliance", iso_week)
 KINDS = (WEEKLY, COMPLIANCE, MONTHLY)
 
 
@@ -62,7 +64,7 @@ class Finished:
 
 
 def render(
-    kind: Kind,
+    kind: ReportKind,
     settings: Settings,
     *,
     source: str | None,
@@ -100,7 +102,7 @@ def render(
     """
     began = time.monotonic()
     make_folder(out)
-    window = _api.prepare(
+    window = _api.prepare_window(
         settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress
     )
     # an empty window is told as such, and before a kernel starts; the frames themselves are the
@@ -139,7 +141,7 @@ def render(
     write_atomically(
         out / "index.html",
         lambda path: path.write_text(
-            index_page([run for each in KINDS for run in list_runs(out, each.report)]),
+            index_page([run for each in KINDS for run in list_reports(out, each.report)]),
             encoding="utf-8",
         ),
     )
@@ -158,7 +160,7 @@ def _keep_edited(plan: Path) -> None:
             plan.replace(plan.with_name("plan.edited.yaml"))
 
 
-def _put_in_place(kind: Kind, made: Path, place: Path) -> None:
+def _put_in_place(kind: ReportKind, made: Path, place: Path) -> None:
     """Move the finished files, the page last: where the page is, everything is."""
     facts_file = made / "run.json"
     if not facts_file.is_file():

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
-    "Run",
+    "ReportRun",
     "iso_week",
-    "list_runs",
+    "list_reports",
     "make_folder",
     "previous_run",
     "read_forecast",
@@ -33,7 +33,7 @@ _HALF_WEEK = pd.Timedelta("3.5D")
 
 
 @dataclass(frozen=True)
-class Run:
+class ReportRun:
     """A finished run of one report.
 
     Attributes:
@@ -61,7 +61,7 @@ def iso_week(as_of: pd.Timestamp) -> str:
     return f"{year}-W{week:02d}"
 
 
-def list_runs(folder: Path, report: str) -> list[Run]:
+def list_reports(folder: Path, report: str) -> list[ReportRun]:
     """Finished runs of a report in a reports folder, oldest first. Unreadable ones are left out and
     logged.
     """
@@ -69,7 +69,7 @@ def list_runs(folder: Path, report: str) -> list[Run]:
     for file in sorted(folder.glob("*/run.json")):
         try:
             facts = json.loads(file.read_text(encoding="utf-8"))["reports"][report]
-            runs.append(Run(file.parent, report, pd.Timestamp(facts["as_of"]), facts))
+            runs.append(ReportRun(file.parent, report, pd.Timestamp(facts["as_of"]), facts))
         except (OSError, ValueError, KeyError, TypeError) as error:
             _log.info("%s holds no run of %s (%r)", file, report, error)
     return sorted(runs, key=lambda run: run.as_of)
@@ -82,7 +82,7 @@ def run_folder(folder: Path, report: str, period: str, source: str, services: st
     A run replaces an earlier one of the same period, source and choice, and never another.
     """
     name = period + (f"-{_slug(services)}" if services else "")
-    for run in list_runs(folder, report):
+    for run in list_reports(folder, report):
         if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (
             source,
             services,
@@ -103,20 +103,20 @@ def _slug(text: str) -> str:
 
 def previous_run(
     folder: Path, report: str, as_of: pd.Timestamp, source: str, services: str = ""
-) -> Run | None:
+) -> ReportRun | None:
     """The latest run of the same source and choice of services that ended at least half a week
     before `as_of`.
     """
     earlier = [
         run
-        for run in list_runs(folder, report)
+        for run in list_reports(folder, report)
         if run.as_of <= as_of - _HALF_WEEK
         and (run.facts.get("source"), run.facts.get("services", "")) == (source, services)
     ]
     return earlier[-1] if earlier else None
 
 
-def read_forecast(run: Run) -> pd.DataFrame | None:
+def read_forecast(run: ReportRun) -> pd.DataFrame | None:
     """The stored forecast of a run: columns time, service, resource, q0.1 ... ; None when it is not
     readable.
     """

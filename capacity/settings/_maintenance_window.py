@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["Window", "parse_window"]
+__all__ = ["MaintenanceWindow", "parse_maintenance_window"]
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TEXT = re.compile(
@@ -15,7 +15,7 @@ _TEXT = re.compile(
 
 
 @dataclass(frozen=True)
-class Window:
+class MaintenanceWindow:
     """Days of the week on which it begins (Monday is 0), and minutes of the day, UTC; an earlier
     end is the next day's.
     """
@@ -36,7 +36,7 @@ class Window:
         )
 
 
-def parse_window(text: str) -> Window:
+def parse_maintenance_window(text: str) -> MaintenanceWindow:
     """A window from its text; every day where no day is named.
 
     Raises:
@@ -50,7 +50,7 @@ def parse_window(text: str) -> Window:
         _DAYS.index(found["last"]) if found["last"] else first if found["first"] else len(_DAYS) - 1
     )
     days = frozenset((first + offset) % 7 for offset in range((last - first) % 7 + 1))
-    return Window(days, _minutes(found["start"], text), _minutes(found["end"], text))
+    return MaintenanceWindow(days, _minutes(found["start"], text), _minutes(found["end"], text))
 
 
 def _minutes(moment: str, text: str) -> int:

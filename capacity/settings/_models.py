@@ -22,7 +22,7 @@ from pydantic import (
 
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
-from capacity.settings._maintenance_window import parse_window
+from capacity.settings._maintenance_window import parse_maintenance_window
 
 __all__ = [
     "ApplySettings",
@@ -310,7 +310,7 @@ class ApplySettings(_Table):
     @classmethod
     def _can_be_read(cls, windows: list[str]) -> list[str]:
         for window in windows:
-            parse_window(window)
+            parse_maintenance_window(window)
         return windows
 
 

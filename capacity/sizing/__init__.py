@@ -4,10 +4,10 @@ from capacity.sizing._context import RAISED_FROM, Context, ServiceRule
 from capacity.sizing._placement import Placement, forecast_load, place
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._recommend import PEAK_QUANTILES, recommend
-from capacity.sizing._replay.evidence import Strikes, find_strikes
+from capacity.sizing._replay.evidence import LimitHits, find_limit_hits
 from capacity.sizing._replay.frontier import frontier
 from capacity.sizing._replay.replay import replay
-from capacity.sizing._savings import Prices, waste
+from capacity.sizing._savings import Prices, savings
 from capacity.sizing._service_types import TYPES, ServiceType
 from capacity.sizing._to_changes import changes_from
 
@@ -17,15 +17,15 @@ __all__ = [
     "RAISED_FROM",
     "TYPES",
     "Context",
+    "LimitHits",
     "Past",
     "Placement",
     "Prices",
     "ServiceRule",
     "ServiceType",
-    "Strikes",
     "changes_from",
-    "find_strikes",
+    "find_limit_hits",
     "forecast_load",
     "frontier",
 ]
-__all__ += ["place", "recommend", "replay", "waste"]
+__all__ += ["place", "recommend", "replay", "savings"]

@@ -13,7 +13,7 @@ from capacity.sizing._context import GRAIN, RAISED_FROM, THROTTLED_TOO_MUCH, Con
 from capacity.sizing._nan_math import at_least, at_most, by_service, round_down, round_up
 from capacity.sizing._service_types import type_of
 
-__all__ = ["decide", "type_defaults"]
+__all__ = ["decide_actions", "type_defaults"]
 
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
 _THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
@@ -22,7 +22,7 @@ _OBSERVE = pd.Timedelta("7D")  # how long a new level is watched before anything
 _Flags = pd.Series  # of booleans, one a service
 
 
-def decide(
+def decide_actions(
     table: pd.DataFrame,
     usage: pd.DataFrame,
     ceiling: pd.Series[float] | Mapping[str, float] | float | None,

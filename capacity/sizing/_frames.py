@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError
-from capacity.forecasting._preprocessing import check, read_grid
+from capacity.forecasting._preprocessing import check_usage, read_grid
 
 __all__ = ["checked"]
 
@@ -17,7 +17,7 @@ def checked(usage: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: no frame, no regular UTC grid, names twice, or values that are no amounts.
     """
-    check(usage)
+    check_usage(usage)
     if len(usage.index) > 1:
         read_grid(usage)
     if len(usage.columns) and not all(pd.api.types.is_numeric_dtype(kind) for kind in usage.dtypes):

@@ -12,7 +12,7 @@ from capacity._common.units import count_cores, format_memory
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Resource
-from capacity.sizing._actions import decide, type_defaults
+from capacity.sizing._actions import decide_actions, type_defaults
 from capacity.sizing._context import GRAIN, RISK_CLASSES, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._diagnostics import (
     find_leaks,
@@ -24,9 +24,9 @@ from capacity.sizing._diagnostics import (
 from capacity.sizing._frames import checked
 from capacity.sizing._nan_math import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing._policies.base import Floats, column_quantile
-from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Capacity, Study
+from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import POLICIES, Past
-from capacity.sizing._replay.evidence import judge, others
+from capacity.sizing._replay.evidence import add_baselines, add_replay
 from capacity.sizing._service_types import type_of
 from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
 
@@ -151,7 +151,7 @@ def recommend(
         index=services,
     )
     asked = sorted({risk, *risks}, reverse=True)
-    study = Capacity().study(past, asked) if len(services) and len(usage.index) else None
+    study = Capacity().allocate(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
     copies = pd.Series(
@@ -200,7 +200,7 @@ def recommend(
         answer["limit"] = _needed(
             answer, usage, chosen, resource, context, curve, within_budget=share is not None
         )
-        decide(
+        decide_actions(
             answer,
             usage,
             ceiling,
@@ -305,7 +305,7 @@ def _past(
 
 def _chosen(
     policy: str,
-    study: Study | None,
+    study: Allocation | None,
     past: Past,
     asked: list[float],
     risks: pd.Series[float],
@@ -398,7 +398,7 @@ def _needed(
     return round_up(need.clip(lower=context.floors[resource]), grain).where(np.isfinite(chosen))
 
 
-def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
+def _safe(study: Allocation, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
     """The lowest limit of each service that runs no more than the risk itself, whatever others run;
     what lowering stops at.
     """
@@ -410,7 +410,7 @@ def _safe(study: Study, risks: pd.Series[float], asked: list[float]) -> pd.Serie
 
 
 def _add_chances(
-    table: pd.DataFrame, name: str, limits: pd.Series[float], study: Study | None, risk: int
+    table: pd.DataFrame, name: str, limits: pd.Series[float], study: Allocation | None, risk: int
 ) -> None:
     """Chance that the coming peak passes each limit, corrected by what such chances were wrong
     by.
@@ -428,8 +428,8 @@ def _add_evidence(
     """What limits did and will do."""
     after = table["limit"].fillna(table["current"])
     for each in (
-        judge(usage, table["limit"], table["p95"]),
-        judge(usage, table["current"], table["p95"], "_now"),
+        add_replay(usage, table["limit"], table["p95"]),
+        add_replay(usage, table["current"], table["p95"], "_now"),
     ):
         table[list(each.columns)] = each
     table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
@@ -440,7 +440,7 @@ def _add_evidence(
             usage.to_numpy(np.float64), np.asarray(after, np.float64), curve
         )
     kills = context.oom_kills if resource is Resource.MEMORY else None
-    rivals = others(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
+    rivals = add_baselines(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
     table[list(rivals.columns)] = rivals
 
 

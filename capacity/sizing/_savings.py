@@ -9,7 +9,7 @@ import pandas as pd
 
 from capacity.model import Action, Resource
 
-__all__ = ["Prices", "waste"]
+__all__ = ["Prices", "savings"]
 
 _GIB = float(1 << 30)
 
@@ -36,7 +36,7 @@ class Prices:
         return price * (amount / _GIB if resource is Resource.MEMORY else amount)
 
 
-def waste(
+def savings(
     tables: Mapping[Resource, pd.DataFrame],
     prices: Prices | None = None,
     replicas: Mapping[str, int] | None = None,

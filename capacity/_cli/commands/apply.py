@@ -17,8 +17,8 @@ from capacity.errors import InputError
 if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.changes._apply.planning import Refusal
-    from capacity.changes._apply.step import Outcome
-    from capacity.changes._journal.adjustments import Adjustment
+    from capacity.changes._apply.step import StepResult
+    from capacity.changes._journal.adjustments import AppliedChange
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -246,7 +246,7 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
     typer.echo("Nothing was changed; --yes does it.")
 
 
-def _outcomes(outcomes: list[Outcome], refused: list[Refusal]) -> list[dict[str, Any]]:
+def _outcomes(outcomes: list[StepResult], refused: list[Refusal]) -> list[dict[str, Any]]:
     rows = [
         {
             "service": outcome.service,
@@ -320,10 +320,10 @@ def journal(
     """List what was done: who, when, what to which container, why and what came of it."""
     from dataclasses import asdict
 
-    from capacity.changes._journal.listing import listed
-    from capacity.operations._emergency.journal import folders
+    from capacity.changes._journal.listing import journal_history
+    from capacity.operations._emergency.journal import journal_folders
 
-    found = listed(folders(settings_of(config, None)), service)
+    found = journal_history(journal_folders(settings_of(config, None)), service)
     if as_json:
         typer.echo(json.dumps([asdict(adjustment) for adjustment in found], indent=1, default=str))
         return
@@ -347,13 +347,13 @@ def journal(
     print_rows(rows, as_json=False, title=f"{len(rows)} entries")
 
 
-def _change(adjustment: Adjustment) -> str:
+def _change(adjustment: AppliedChange) -> str:
     from capacity._common.setting_values import show_value
-    from capacity.model import What
+    from capacity.model import Setting
 
-    if adjustment.what not in {*What}:
+    if adjustment.what not in {*Setting}:
         return "-"
     return (
-        f"{show_value(What(adjustment.what), adjustment.before)} -> "
-        f"{show_value(What(adjustment.what), adjustment.after)}"
+        f"{show_value(Setting(adjustment.what), adjustment.before)} -> "
+        f"{show_value(Setting(adjustment.what), adjustment.after)}"
     )

@@ -23,7 +23,7 @@ from capacity._cli.options import (
 from capacity.errors import CapacityError, InputError, NoHistory
 
 if TYPE_CHECKING:
-    from capacity.compliance import Facts, PortMove, Report, Rule, Severity
+    from capacity.compliance import Facts, PortProposal, Report, Rule, Severity
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -196,7 +196,7 @@ def _facts(
 
     asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
     minutes = next(asked_for, None) or 10
-    facts = collect.with_house(collect.from_files(asked.files), settings)
+    facts = collect.with_settings(collect.from_files(asked.files), settings)
     if asked.snapshot is not None:
         facts = collect.from_snapshot(facts, asked.snapshot)
     if asked.engine:
@@ -244,8 +244,8 @@ def _with_delivery(facts: Facts, settings: Settings) -> Facts:
 
 def _evaluated(
     facts: Facts, settings: Settings, book: Sequence[Rule], waivers: Path | None
-) -> tuple[Report, tuple[PortMove, ...]]:
-    from capacity.compliance import Status, evaluate, load_waivers, propose_moves
+) -> tuple[Report, tuple[PortProposal, ...]]:
+    from capacity.compliance import Status, evaluate, load_waivers, propose_ports
 
     file = waivers or settings.compliance.waivers
     report = evaluate(
@@ -256,10 +256,10 @@ def _evaluated(
             "No rule could be evaluated on what was named",
             "Name compose files with services, --engine or --source",
         )
-    return report, propose_moves(facts, book)
+    return report, propose_ports(facts, book)
 
 
-def _show(report: Report, moves: tuple[PortMove, ...], form: str, runbooks: str | None) -> None:
+def _show(report: Report, moves: tuple[PortProposal, ...], form: str, runbooks: str | None) -> None:
     from capacity._cli.commands import check_table
     from capacity.compliance import _formats
 

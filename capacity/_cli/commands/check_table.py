@@ -9,14 +9,14 @@ import typer
 from capacity._cli.printing import print_rows
 
 if TYPE_CHECKING:
-    from capacity.compliance import Finding, PortMove, Report
+    from capacity.compliance import Finding, PortProposal, Report
 
 __all__ = ["show"]
 
 _MOST_ROWS = 200
 
 
-def show(report: Report, moves: tuple[PortMove, ...]) -> None:
+def show(report: Report, moves: tuple[PortProposal, ...]) -> None:
     """Failures as a table; below it port moves, waivers, what is missing, the score."""
     from capacity.compliance import Status
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from capacity.history import History
     from capacity.model import Resource
-    from capacity.reporting._explain import Why
+    from capacity.reporting._explain import Explanation
     from capacity.settings import Settings
 
 __all__ = ["print_why"]
@@ -33,10 +33,12 @@ def print_why(
     as_json: bool,
 ) -> None:
     """One service, resource by resource."""
-    from capacity.reporting._explain import why
+    from capacity.reporting._explain import explain_service
 
     found = [
-        why(history, service, resource, settings, horizon=horizon, risk=risk, policy=policy)
+        explain_service(
+            history, service, resource, settings, horizon=horizon, risk=risk, policy=policy
+        )
         for resource in resources
     ]
     if as_json:
@@ -46,7 +48,7 @@ def print_why(
         _show(each)
 
 
-def _show(each: Why) -> None:
+def _show(each: Explanation) -> None:
     from capacity.model import Reason
     from capacity.reporting._explain import chart
     from capacity.reporting._html.formatting import NAMES, PRINT
@@ -124,7 +126,7 @@ def _breached(past: Any, resource: Resource) -> str:
     )
 
 
-def _plain(each: Why) -> dict[str, Any]:
+def _plain(each: Explanation) -> dict[str, Any]:
     return {
         "service": each.service,
         "resource": str(each.resource),

@@ -87,7 +87,7 @@ def fetch(
         }
     else:
         progress = progress_of(quiet=quiet or as_json)
-        ready = _api.prepare(
+        ready = _api.prepare_window(
             settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress
         )
         facts = {

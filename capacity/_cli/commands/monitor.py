@@ -31,14 +31,14 @@ def monitor(
     """Watch: evaluate the rules on a schedule and on engine events, show the result, tell when it
     changes.
     """
-    from capacity._monitor.evaluate import Watched
+    from capacity._monitor.evaluate import MonitorTargets
     from capacity._monitor.serve import serve
     from capacity.settings import override
 
     settings = settings_of(config, source)
     for name, value in (("port", port), ("host", host)):
         settings = settings if value is None else override(settings, f"monitor__{name}", value)
-    serve(Watched(settings, tuple(paths or ()), engine))
+    serve(MonitorTargets(settings, tuple(paths or ()), engine))
 
 
 def register(app: typer.Typer) -> None:

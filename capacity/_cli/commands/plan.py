@@ -13,7 +13,7 @@ from capacity._cli.printing import print_rows
 from capacity.errors import StorageError
 
 if TYPE_CHECKING:
-    from capacity._compose import Declared
+    from capacity._compose import DeclaredProject
     from capacity.changes import Plan
     from capacity.settings import Settings
 
@@ -138,16 +138,16 @@ def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> No
         raise typer.Exit(1)
 
 
-def _projects(compose: list[Path] | None, settings: Settings) -> dict[str, Declared]:
+def _projects(compose: list[Path] | None, settings: Settings) -> dict[str, DeclaredProject]:
     """What the compose files on the command line declare, or those that running containers name."""
-    from capacity._compose import Declared, declarations, load_project
+    from capacity._compose import DeclaredProject, declarations, load_project
     from capacity._docker import snapshot
 
     if not compose:
         return declarations(snapshot(settings.engine).containers, settings.apply.projects)
     found = (load_project(path, profiles=("*",)) for path in compose)
     return {
-        project.name: Declared(project.name, project.files, project.files[0].parent, project)
+        project.name: DeclaredProject(project.name, project.files, project.files[0].parent, project)
         for project in found
     }
 
@@ -166,7 +166,7 @@ def emit(
         emit_override,
         emit_patch,
         emit_scripts,
-        outlooks_of,
+        limit_forecasts,
         read_plan,
     )
 
@@ -188,7 +188,7 @@ def emit(
         ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{name}.yaml"): text
         for name, text in named.items()
     }
-    files["alerts.yml"] = alert_rules(outlooks_of(read), settings, valid_until=read.valid_until)
+    files["alerts.yml"] = alert_rules(limit_forecasts(read), settings, valid_until=read.valid_until)
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

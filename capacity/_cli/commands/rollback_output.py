@@ -11,8 +11,8 @@ from capacity._cli.printing import print_rows
 from capacity.errors import ChangeRefused
 
 if TYPE_CHECKING:
-    from capacity.changes._apply.step import Outcome
-    from capacity.changes._rollback.rollback import Back
+    from capacity.changes._apply.step import StepResult
+    from capacity.changes._rollback.rollback import RollbackPreview
 
 __all__ = ["Exact", "say_back", "say_preview"]
 
@@ -22,7 +22,7 @@ Exact = Annotated[
 ]
 
 
-def say_preview(found: Sequence[Back], run: str, *, as_json: bool) -> None:
+def say_preview(found: Sequence[RollbackPreview], run: str, *, as_json: bool) -> None:
     """Each thing that would go back, from what it is to what it was; nothing has been done."""
     rows = [
         {
@@ -39,7 +39,7 @@ def say_preview(found: Sequence[Back], run: str, *, as_json: bool) -> None:
     typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
-def say_back(done: Sequence[Outcome], run: str, *, as_json: bool) -> None:
+def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:
     """What became of each step.
 
     Raises:

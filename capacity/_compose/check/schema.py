@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ROOT", "Shape"]
+__all__ = ["ROOT", "SchemaNode"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class SchemaNode:
     """What a value may be; what is not mentioned, it may not.
 
     Attributes:
@@ -32,46 +32,46 @@ class Shape:
     choices: frozenset[str] = frozenset()
     least: float | None = None
     most: float | None = None
-    items: Shape | None = None
+    items: SchemaNode | None = None
     distinct: bool = False
-    keys: Mapping[str, Shape] | None = None
+    keys: Mapping[str, SchemaNode] | None = None
     required: tuple[str, ...] = ()
     extensible: bool = True
     loose: bool = False
-    values: Shape | None = None
+    values: SchemaNode | None = None
     names: re.Pattern[str] = field(default=re.compile(r"."))
 
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+\Z")
 
-_TEXT = Shape("s")
-_NUMBER = Shape("ns")
-_WHOLE = Shape("is")
-_TRUTH = Shape("bs")
-_LIST = Shape(items=_TEXT)
-_SET = Shape(items=_TEXT, distinct=True)
-_TEXT_OR_LIST = Shape("s", items=_TEXT)
-_TEXT_OR_SET = Shape("s", items=_TEXT, distinct=True)
-_PAIRS = Shape(values=Shape("snbz"), items=_TEXT, distinct=True)
-_HOSTS = Shape(values=_TEXT_OR_LIST, items=_TEXT, distinct=True)
-_OPTIONS = Shape(values=Shape("sn"), loose=True)
-_COMMAND = Shape("zs", items=_TEXT)
+_TEXT = SchemaNode("s")
+_NUMBER = SchemaNode("ns")
+_WHOLE = SchemaNode("is")
+_TRUTH = SchemaNode("bs")
+_LIST = SchemaNode(items=_TEXT)
+_SET = SchemaNode(items=_TEXT, distinct=True)
+_TEXT_OR_LIST = SchemaNode("s", items=_TEXT)
+_TEXT_OR_SET = SchemaNode("s", items=_TEXT, distinct=True)
+_PAIRS = SchemaNode(values=SchemaNode("snbz"), items=_TEXT, distinct=True)
+_HOSTS = SchemaNode(values=_TEXT_OR_LIST, items=_TEXT, distinct=True)
+_OPTIONS = SchemaNode(values=SchemaNode("sn"), loose=True)
+_COMMAND = SchemaNode("zs", items=_TEXT)
 
 
-def _keys(kinds: str = "", /, **keys: Shape) -> Shape:
-    return Shape(kinds, keys=keys)
+def _keys(kinds: str = "", /, **keys: SchemaNode) -> SchemaNode:
+    return SchemaNode(kinds, keys=keys)
 
 
-def _each(shape: Shape, *names: str) -> dict[str, Shape]:
+def _each(shape: SchemaNode, *names: str) -> dict[str, SchemaNode]:
     return dict.fromkeys(names, shape)
 
 
-_UPDATE = Shape(
+_UPDATE = SchemaNode(
     keys={
         **_each(_TEXT, "delay", "failure_action", "monitor"),
         "parallelism": _WHOLE,
         "max_failure_ratio": _NUMBER,
-        "order": Shape("s", choices=frozenset({"start-first", "stop-first"})),
+        "order": SchemaNode("s", choices=frozenset({"start-first", "stop-first"})),
     }
 )
 _DEVICE_KEYS = {
@@ -84,10 +84,12 @@ _DEVICE_KEYS = {
 _RESERVATIONS = _keys(
     cpus=_NUMBER,
     memory=_TEXT,
-    generic_resources=Shape(items=_keys(discrete_resource_spec=_keys(kind=_TEXT, value=_NUMBER))),
-    devices=Shape(items=Shape(keys=_DEVICE_KEYS, required=("capabilities",))),
+    generic_resources=SchemaNode(
+        items=_keys(discrete_resource_spec=_keys(kind=_TEXT, value=_NUMBER))
+    ),
+    devices=SchemaNode(items=SchemaNode(keys=_DEVICE_KEYS, required=("capabilities",))),
 )
-_DEPLOY = Shape(
+_DEPLOY = SchemaNode(
     "z",
     keys={
         **_each(_TEXT, "mode", "endpoint_mode"),
@@ -100,17 +102,17 @@ _DEPLOY = Shape(
         "restart_policy": _keys(condition=_TEXT, delay=_TEXT, max_attempts=_WHOLE, window=_TEXT),
         "placement": _keys(
             constraints=_LIST,
-            preferences=Shape(items=_keys(spread=_TEXT)),
+            preferences=SchemaNode(items=_keys(spread=_TEXT)),
             max_replicas_per_node=_WHOLE,
         ),
     },
 )
-_FILES = Shape(
-    items=Shape("s", keys={**_each(_TEXT, "source", "target", "uid", "gid"), "mode": _NUMBER})
+_FILES = SchemaNode(
+    items=SchemaNode("s", keys={**_each(_TEXT, "source", "target", "uid", "gid"), "mode": _NUMBER})
 )
-_LIMIT = Shape(keys={"hard": _WHOLE, "soft": _WHOLE}, required=("soft", "hard"), kinds="is")
-_ULIMITS = Shape(values=_LIMIT, names=re.compile(r"[a-z]+\Z"), loose=True)
-_BUILD = Shape(
+_LIMIT = SchemaNode(keys={"hard": _WHOLE, "soft": _WHOLE}, required=("soft", "hard"), kinds="is")
+_ULIMITS = SchemaNode(values=_LIMIT, names=re.compile(r"[a-z]+\Z"), loose=True)
+_BUILD = SchemaNode(
     "s",
     keys={
         **_each(
@@ -128,11 +130,11 @@ _BUILD = Shape(
 _HOOK = _keys(
     command=_COMMAND, user=_TEXT, privileged=_TRUTH, working_dir=_TEXT, environment=_PAIRS
 )
-_WATCH = Shape(
+_WATCH = SchemaNode(
     keys={
         "ignore": _LIST,
         "path": _TEXT,
-        "action": Shape(
+        "action": SchemaNode(
             "s", choices=frozenset({"rebuild", "sync", "restart", "sync+restart", "sync+exec"})
         ),
         "target": _TEXT,
@@ -140,34 +142,38 @@ _WATCH = Shape(
     },
     required=("path", "action"),
 )
-_RATES = Shape(items=Shape(keys={"path": _TEXT, "rate": _WHOLE}, extensible=False))
-_BLKIO = Shape(
+_RATES = SchemaNode(items=SchemaNode(keys={"path": _TEXT, "rate": _WHOLE}, extensible=False))
+_BLKIO = SchemaNode(
     keys={
         **_each(
             _RATES, "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops"
         ),
         "weight": _WHOLE,
-        "weight_device": Shape(
-            items=Shape(keys={"path": _TEXT, "weight": _WHOLE}, extensible=False)
+        "weight_device": SchemaNode(
+            items=SchemaNode(keys={"path": _TEXT, "weight": _WHOLE}, extensible=False)
         ),
     },
     extensible=False,
 )
 _CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
-_DEPENDENCY = Shape(
-    keys={"restart": _TRUTH, "required": Shape("b"), "condition": Shape("s", choices=_CONDITIONS)},
+_DEPENDENCY = SchemaNode(
+    keys={
+        "restart": _TRUTH,
+        "required": SchemaNode("b"),
+        "condition": SchemaNode("s", choices=_CONDITIONS),
+    },
     required=("condition",),
 )
-_ATTACHMENT = Shape(
+_ATTACHMENT = SchemaNode(
     "z",
     keys={
         **_each(_SET, "aliases", "link_local_ips"),
         **_each(_TEXT, "ipv4_address", "ipv6_address", "mac_address"),
-        **_each(Shape("n"), "priority", "gw_priority"),
+        **_each(SchemaNode("n"), "priority", "gw_priority"),
         "driver_opts": _OPTIONS,
     },
 )
-_PORT = Shape(
+_PORT = SchemaNode(
     "ns",
     keys={
         **_each(_TEXT, "name", "mode", "host_ip", "protocol", "app_protocol"),
@@ -177,28 +183,28 @@ _PORT = Shape(
 _BIND = _keys(
     propagation=_TEXT,
     create_host_path=_TRUTH,
-    recursive=Shape("s", choices=frozenset({"enabled", "disabled", "writable", "readonly"})),
-    selinux=Shape("s", choices=frozenset({"z", "Z"})),
+    recursive=SchemaNode("s", choices=frozenset({"enabled", "disabled", "writable", "readonly"})),
+    selinux=SchemaNode("s", choices=frozenset({"z", "Z"})),
 )
-_MOUNT = Shape(
+_MOUNT = SchemaNode(
     "s",
     keys={
         **_each(_TEXT, "type", "source", "target", "consistency"),
         "read_only": _TRUTH,
         "bind": _BIND,
         "volume": _keys(nocopy=_TRUTH, subpath=_TEXT),
-        "tmpfs": _keys(size=Shape("is", least=0), mode=_NUMBER),
+        "tmpfs": _keys(size=SchemaNode("is", least=0), mode=_NUMBER),
     },
     required=("type",),
 )
-_ENV_FILE = Shape(
+_ENV_FILE = SchemaNode(
     "s",
     keys={**_each(_TEXT, "path", "format"), "required": _TRUTH},
     required=("path",),
     extensible=False,
 )
 _PULL_POLICIES = frozenset({"always", "never", "if_not_present", "build", "missing"})
-_SERVICE = Shape(
+_SERVICE = SchemaNode(
     keys={
         **_each(
             _TEXT,
@@ -260,29 +266,31 @@ _SERVICE = Shape(
         **_each(_TEXT_OR_SET, "dns", "dns_search", "tmpfs"),
         **_each(_COMMAND, "command", "entrypoint"),
         **_each(_FILES, "configs", "secrets"),
-        **_each(Shape(items=Shape("sn"), distinct=True), "expose", "group_add"),
-        **_each(Shape(items=_HOOK), "post_start", "pre_stop"),
+        **_each(SchemaNode(items=SchemaNode("sn"), distinct=True), "expose", "group_add"),
+        **_each(SchemaNode(items=_HOOK), "post_start", "pre_stop"),
         "blkio_config": _BLKIO,
         "build": _BUILD,
-        "cgroup": Shape("s", choices=frozenset({"host", "private"})),
-        "cpu_count": Shape("is", least=0),
-        "cpu_percent": Shape("is", least=0, most=100),
+        "cgroup": SchemaNode("s", choices=frozenset({"host", "private"})),
+        "cpu_count": SchemaNode("is", least=0),
+        "cpu_percent": SchemaNode("is", least=0, most=100),
         "credential_spec": _keys(config=_TEXT, file=_TEXT, registry=_TEXT),
-        "depends_on": Shape(items=_TEXT, distinct=True, values=_DEPENDENCY, names=_NAME),
+        "depends_on": SchemaNode(items=_TEXT, distinct=True, values=_DEPENDENCY, names=_NAME),
         "deploy": _DEPLOY,
-        "develop": Shape("z", keys={"watch": Shape(items=_WATCH)}),
-        "devices": Shape(
-            items=Shape(
+        "develop": SchemaNode("z", keys={"watch": SchemaNode(items=_WATCH)}),
+        "devices": SchemaNode(
+            items=SchemaNode(
                 "s", keys=_each(_TEXT, "source", "target", "permissions"), required=("source",)
             )
         ),
-        "env_file": Shape("s", items=_ENV_FILE),
-        "extends": Shape(
+        "env_file": SchemaNode("s", items=_ENV_FILE),
+        "extends": SchemaNode(
             "s", keys=_each(_TEXT, "service", "file"), required=("service",), extensible=False
         ),
         "extra_hosts": _HOSTS,
-        "gpus": Shape("s", choices=frozenset({"all"}), items=Shape(keys=_DEVICE_KEYS, loose=True)),
-        "healthcheck": Shape(
+        "gpus": SchemaNode(
+            "s", choices=frozenset({"all"}), items=SchemaNode(keys=_DEVICE_KEYS, loose=True)
+        ),
+        "healthcheck": SchemaNode(
             keys={
                 **_each(_TEXT, "interval", "timeout", "start_period", "start_interval"),
                 "disable": _TRUTH,
@@ -291,26 +299,31 @@ _SERVICE = Shape(
             }
         ),
         "label_file": _TEXT_OR_LIST,
-        "logging": _keys(driver=_TEXT, options=Shape(values=Shape("snz"), loose=True)),
-        "networks": Shape(items=_TEXT, distinct=True, values=_ATTACHMENT, names=_NAME),
-        "oom_score_adj": Shape("is", least=-1000, most=1000),
-        "ports": Shape(items=_PORT, distinct=True),
-        "pull_policy": Shape("s", choices=_PULL_POLICIES),
-        "storage_opt": Shape("o"),
+        "logging": _keys(driver=_TEXT, options=SchemaNode(values=SchemaNode("snz"), loose=True)),
+        "networks": SchemaNode(items=_TEXT, distinct=True, values=_ATTACHMENT, names=_NAME),
+        "oom_score_adj": SchemaNode("is", least=-1000, most=1000),
+        "ports": SchemaNode(items=_PORT, distinct=True),
+        "pull_policy": SchemaNode("s", choices=_PULL_POLICIES),
+        "storage_opt": SchemaNode("o"),
         "ulimits": _ULIMITS,
-        "volumes": Shape(items=_MOUNT, distinct=True),
+        "volumes": SchemaNode(items=_MOUNT, distinct=True),
     }
 )
-_ADDRESSES = Shape(
-    keys={**_each(_TEXT, "subnet", "ip_range", "gateway"), "aux_addresses": Shape(values=_TEXT)},
+_ADDRESSES = SchemaNode(
+    keys={
+        **_each(_TEXT, "subnet", "ip_range", "gateway"),
+        "aux_addresses": SchemaNode(values=_TEXT),
+    },
 )
-_NETWORK = Shape(
+_NETWORK = SchemaNode(
     "z",
     keys={
         **_each(_TEXT, "name", "driver"),
         **_each(_TRUTH, "internal", "enable_ipv4", "enable_ipv6", "attachable"),
         "driver_opts": _OPTIONS,
-        "ipam": _keys(driver=_TEXT, config=Shape(items=_ADDRESSES), options=Shape(values=_TEXT)),
+        "ipam": _keys(
+            driver=_TEXT, config=SchemaNode(items=_ADDRESSES), options=SchemaNode(values=_TEXT)
+        ),
         "external": _keys("bs", name=_TEXT),
         "labels": _PAIRS,
     },
@@ -323,8 +336,8 @@ _VOLUME = _keys(
     external=_keys("bs", name=_TEXT),
     labels=_PAIRS,
 )
-_OUTSIDE = Shape("bs", keys={"name": _TEXT}, loose=True)
-_SECRET = Shape(
+_OUTSIDE = SchemaNode("bs", keys={"name": _TEXT}, loose=True)
+_SECRET = SchemaNode(
     keys={
         **_each(_TEXT, "name", "environment", "file", "driver", "template_driver"),
         "external": _OUTSIDE,
@@ -332,27 +345,27 @@ _SECRET = Shape(
         "driver_opts": _OPTIONS,
     }
 )
-_CONFIG = Shape(
+_CONFIG = SchemaNode(
     keys={
         **_each(_TEXT, "name", "content", "environment", "file", "template_driver"),
         "external": _OUTSIDE,
         "labels": _PAIRS,
     }
 )
-_INCLUDE = Shape(
+_INCLUDE = SchemaNode(
     "s",
     keys={"path": _TEXT_OR_SET, "env_file": _TEXT_OR_SET, "project_directory": _TEXT},
     extensible=False,
 )
 
-ROOT = Shape(
+ROOT = SchemaNode(
     keys={
         **_each(_TEXT, "name", "version"),
-        "include": Shape(items=_INCLUDE),
-        "services": Shape(values=_SERVICE, names=_NAME),
-        "networks": Shape(values=_NETWORK, names=_NAME, loose=True),
-        "volumes": Shape(values=_VOLUME, names=_NAME),
-        "secrets": Shape(values=_SECRET, names=_NAME),
-        "configs": Shape(values=_CONFIG, names=_NAME),
+        "include": SchemaNode(items=_INCLUDE),
+        "services": SchemaNode(values=_SERVICE, names=_NAME),
+        "networks": SchemaNode(values=_NETWORK, names=_NAME, loose=True),
+        "volumes": SchemaNode(values=_VOLUME, names=_NAME),
+        "secrets": SchemaNode(values=_SECRET, names=_NAME),
+        "configs": SchemaNode(values=_CONFIG, names=_NAME),
     }
 )

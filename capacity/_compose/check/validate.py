@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from capacity._compose.check.schema import ROOT, Shape
+from capacity._compose.check.schema import ROOT, SchemaNode
 from capacity._compose.load.merge import go_text
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
@@ -47,7 +47,7 @@ def hollow(model: Map, is_kept: Callable[[_Path], bool]) -> None:
     _hollow(model, ROOT, (), is_kept)
 
 
-def _hollow(value: Any, shape: Shape, path: _Path, is_kept: Callable[[_Path], bool]) -> Any:
+def _hollow(value: Any, shape: SchemaNode, path: _Path, is_kept: Callable[[_Path], bool]) -> Any:
     if isinstance(value, Map):
         for name in value:
             below = shape.values if shape.keys is None else shape.keys.get(name)
@@ -60,7 +60,7 @@ def _hollow(value: Any, shape: Shape, path: _Path, is_kept: Callable[[_Path], bo
     return value
 
 
-def _check(value: Any, shape: Shape, path: _Path, origin: Origin | None) -> None:
+def _check(value: Any, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
     if isinstance(value, Map) and shape.keys is not None:
         _check_keys(value, shape, path, origin)
     elif isinstance(value, Map) and shape.values is not None:
@@ -76,7 +76,7 @@ def _check(value: Any, shape: Shape, path: _Path, origin: Origin | None) -> None
         raise _wrong(path, origin, f"must be {_wanted(shape)}", hint)
 
 
-def _check_keys(value: Map, shape: Shape, path: _Path, origin: Origin | None) -> None:
+def _check_keys(value: Map, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
     assert shape.keys is not None
     for name, item in value.items():
         known = shape.keys.get(name)
@@ -92,7 +92,7 @@ def _check_keys(value: Map, shape: Shape, path: _Path, origin: Origin | None) ->
             raise _wrong(path, origin, f"lacks the key {name}", f"Add {name}")
 
 
-def _check_values(value: Map, shape: Shape, path: _Path) -> None:
+def _check_values(value: Map, shape: SchemaNode, path: _Path) -> None:
     assert shape.values is not None
     for name, item in value.items():
         if shape.names.match(name):
@@ -106,7 +106,7 @@ def _check_values(value: Map, shape: Shape, path: _Path) -> None:
             )
 
 
-def _check_items(value: Items, shape: Shape, path: _Path, origin: Origin | None) -> None:
+def _check_items(value: Items, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
     assert shape.items is not None
     for number, (item, at) in enumerate(zip(value, value.origins, strict=True)):
         _check(item, shape.items, (*path, str(number)), at or origin)
@@ -123,7 +123,7 @@ def _identity(value: Any) -> Any:
     return value if isinstance(value, str) else (go_text(value),)
 
 
-def _fits(value: Any, shape: Shape) -> bool:
+def _fits(value: Any, shape: SchemaNode) -> bool:
     kinds = shape.kinds
     if isinstance(value, str):
         return "s" in kinds and (not shape.choices or value in shape.choices)
@@ -138,13 +138,13 @@ def _counts(value: float, kinds: str) -> bool:
     return math.isfinite(value) and ("n" in kinds or ("i" in kinds and float(value).is_integer()))
 
 
-def _is_outside(value: float, shape: Shape) -> bool:
+def _is_outside(value: float, shape: SchemaNode) -> bool:
     return (shape.least is not None and value < shape.least) or (
         shape.most is not None and value > shape.most
     )
 
 
-def _wanted(shape: Shape) -> str:
+def _wanted(shape: SchemaNode) -> str:
     if shape.choices:
         kinds = [f"one of {', '.join(sorted(shape.choices))}"]
     else:

@@ -23,17 +23,17 @@ from capacity._compose.edit.locate import (
     Leaf,
     ListEdit,
     Placing,
-    place,
     place_beside,
+    place_values,
 )
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.edit.splice import Style, apply, column
+from capacity._compose.edit.splice import Style, apply_splices, column
 from capacity._compose.edit.verify import (
     File,
     changed_lines,
     check_template,
     check_text,
-    differing,
+    differing_paths,
     read,
 )
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
@@ -93,7 +93,7 @@ def edit_compose(
         parsed, written = _edit_service(parsed, service, dict(wanted), set(changes), file)
         _write(intended, service, written)
         touched[service] = [*written]
-    wrong = differing(intended, parsed.model)
+    wrong = differing_paths(intended, parsed.model)
     if wrong:
         raise refuse(EditReason.SHARED, min(wrong))
     _check_extending(parsed.model["services"], touched, file)
@@ -156,7 +156,7 @@ def _edit_service(
         )
         if not tree:
             return file, {}
-        for way, at_start in ((place, False), (place, True), (place_beside, True)):
+        for way, at_start in ((place_values, False), (place_values, True), (place_beside, True)):
             attempt = Placing(
                 file.text, _style(file, found), lines, at_start, in_flow=found.in_flow
             )
@@ -209,12 +209,12 @@ def _attempt(
         raise refuse(EditReason.SHAPE, found.name) from None
     written = {path: at(result, *path) for path in _paths(tree)}
     try:
-        edited = read(apply(attempt.text, attempt.splices))
+        edited = read(apply_splices(attempt.text, attempt.splices))
     except EditRefused as error:
         raise refuse(EditReason.NOT_EXACT, found.name) from error
     expected = deepcopy(model)
     _write(expected, found.name, written)
-    wrong = differing(expected, edited.model)
+    wrong = differing_paths(expected, edited.model)
     if found.name not in wrong and wrong - others:
         raise refuse(EditReason.SHARED, found.name, ", ".join(sorted(wrong)))
     if found.name in wrong or changed_lines(attempt.text, edited.text) > attempt.lines:

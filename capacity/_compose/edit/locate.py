@@ -15,13 +15,13 @@ from capacity._compose.edit.splice import (
     flow,
     insert_lines,
     line_end,
-    render,
+    render_block,
     scalar_text,
 )
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity._compose.yaml.values import scalar_value
 
-__all__ = ["Impossible", "Keyed", "Leaf", "ListEdit", "Placing", "place", "place_beside"]
+__all__ = ["Impossible", "Keyed", "Leaf", "ListEdit", "Placing", "place_beside", "place_values"]
 
 
 class Impossible(Exception):
@@ -68,7 +68,9 @@ class Placing:
     splices: list[Splice] = field(default_factory=list)
 
 
-def place(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: Any) -> Any:
+def place_values(
+    work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: Any
+) -> Any:
     """Add the splices that put `tree` (nested dicts with `Leaf` at the ends) under `key`.
 
     Args:
@@ -107,7 +109,7 @@ def place(work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effectiv
             name_node = body.key(name)
             assert name_node is not None
             work.in_flow = body.flow
-            result[name] = place(work, name_node, node, wanted, effective.get(name))
+            result[name] = place_values(work, name_node, node, wanted, effective.get(name))
     if missing:
         _insert(work, key, body, missing)
     return result
@@ -199,7 +201,7 @@ def _fill_null(work: Placing, key: Scalar, body: Scalar, tree: dict[str, Any]) -
     lines = [
         line
         for name, value in values.items()
-        for line in render(name, value, indent, work.style.step)
+        for line in render_block(name, value, indent, work.style.step)
     ]
     work.splices.append(insert_lines(work.text, body.end, lines))
     return values
@@ -260,7 +262,7 @@ def _edit_list(
         result[index] = (
             _replace(work, item, change)
             if isinstance(change, Leaf)
-            else place(work, key, item, change, effective[index])
+            else place_values(work, key, item, change, effective[index])
         )
     if wanted.added:
         _append(work, node, wanted.added)
@@ -329,7 +331,9 @@ def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Any]) 
         _insert_flow(work, body, missing)
         return
     indent, step = column(work.text, body.entries[0][0].start), work.style.step
-    lines = [line for name, value in missing.items() for line in render(name, value, indent, step)]
+    lines = [
+        line for name, value in missing.items() for line in render_block(name, value, indent, step)
+    ]
     if len(lines) > work.lines:
         lines = [
             " " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in missing.items()

@@ -13,14 +13,14 @@ from capacity._compose.yaml.values import scalar_value
 __all__ = [
     "Splice",
     "Style",
-    "apply",
+    "apply_splices",
     "column",
     "content_end",
     "flow",
     "insert_lines",
     "line_end",
     "newline",
-    "render",
+    "render_block",
     "scalar_text",
 ]
 
@@ -51,7 +51,7 @@ class Style:
     quote: str = ""
 
 
-def apply(text: str, splices: list[Splice]) -> str:
+def apply_splices(text: str, splices: list[Splice]) -> str:
     """The text with all splices made; those at one place are written in the order of the list."""
     for splice in sorted(splices, key=lambda splice: splice.start, reverse=True):
         same = [other for other in splices if other.start == splice.start]
@@ -136,7 +136,7 @@ def _key(name: str, quote: str) -> str:
     return name if name == "<<" else scalar_text(name, quote)
 
 
-def render(name: str, value: Any, indent: int, step: int) -> list[str]:
+def render_block(name: str, value: Any, indent: int, step: int) -> list[str]:
     """Lines, without breaks, of an entry in block style; lists and empty mappings inside stay on
     one line.
     """
@@ -147,7 +147,7 @@ def render(name: str, value: Any, indent: int, step: int) -> list[str]:
             *(
                 line
                 for key, item in value.items()
-                for line in render(key, item, indent + step, step)
+                for line in render_block(key, item, indent + step, step)
             ),
         ]
     return [f"{head} {flow(value)}"]

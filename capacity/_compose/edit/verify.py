@@ -15,7 +15,15 @@ from capacity._compose.yaml.nodes import Mapping, Node, Scalar, children, parse_
 from capacity._compose.yaml.values import plain
 from capacity.errors import ComposeError
 
-__all__ = ["File", "changed_lines", "check_template", "check_text", "differing", "read", "same"]
+__all__ = [
+    "File",
+    "changed_lines",
+    "check_template",
+    "check_text",
+    "differing_paths",
+    "read",
+    "same",
+]
 
 _GENERATED = re.compile(
     r"do not (edit|modify)\b[^a-z\n]*($|this file|by hand|manually|directly)|^#+ "
@@ -141,7 +149,7 @@ def same(first: Any, other: Any) -> bool:
     return type(first) is type(other) and (first == other or (first != first and other != other))  # noqa: PLR0124 - NaN
 
 
-def differing(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+def differing_paths(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     """The services that two models differ in; an empty name stands for anything outside the
     services.
     """

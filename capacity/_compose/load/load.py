@@ -15,20 +15,20 @@ from capacity._compose.check.validate import check_shape, hollow
 from capacity._compose.load.canonical import canonical, defaults
 from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import Variables, interpolate
-from capacity._compose.load.merge import extend_service, is_unique, merge, unique
+from capacity._compose.load.merge import extend_service, is_unique, merge_models, unique
 from capacity._compose.load.relative import absolute, resolve_paths
 from capacity._compose.yaml.nodes import Origin, parse_documents
-from capacity._compose.yaml.tree import Items, Map, build, clone, remove
+from capacity._compose.yaml.tree import Items, Map, build, clone, remove_node
 from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
 
-__all__ = ["Settings", "load_model", "read_documents", "read_text"]
+__all__ = ["LoadOptions", "load_model", "read_documents", "read_text"]
 
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class LoadOptions:
     """What a set of files is read with: the folder that paths are relative to, the variables, and
     the files on the way here.
 
@@ -58,7 +58,7 @@ class _Document:
     file: Path
 
 
-def load_model(files: Iterable[Path], settings: Settings) -> Map:
+def load_model(files: Iterable[Path], settings: LoadOptions) -> Map:
     """The merged model of files in their order, in long syntax with absolute paths.
 
     Raises:
@@ -113,14 +113,14 @@ def read_documents(file: Path, variables: Variables) -> list[_Document]:
     return found
 
 
-def _laid_on(model: Map, document: _Document, settings: Settings) -> Map:
+def _laid_on(model: Map, document: _Document, settings: LoadOptions) -> Map:
     over = document.model
     _extend(document, settings)
-    remove(model, document.resets)
+    remove_node(model, document.resets)
     if "include" in over:
         _include(over, document.file, settings)
     hollow(model, is_unique)
-    merged = unique(merge(model, over))
+    merged = unique(merge_models(model, over))
     check_shape(merged)
     merged.pop("version", None)
     result = unique(canonical(merged))
@@ -128,7 +128,7 @@ def _laid_on(model: Map, document: _Document, settings: Settings) -> Map:
     return result
 
 
-def _extend(document: _Document, settings: Settings) -> None:
+def _extend(document: _Document, settings: LoadOptions) -> None:
     services = document.model.get("services")
     if "services" not in document.model:
         return
@@ -147,7 +147,7 @@ def _extended(
     name: str,
     services: Map,
     document: _Document,
-    settings: Settings,
+    settings: LoadOptions,
     chain: tuple[tuple[Path, str], ...],
 ) -> Any:
     service, origin = services.get(name), services.origin(name)
@@ -186,7 +186,7 @@ def _extended(
             origin=origin,
         )
     inherited = clone(base)
-    remove(Map({"services": Map({name: inherited})}), document.resets)
+    remove_node(Map({"services": Map({name: inherited})}), document.resets)
     merged = extend_service(inherited, service)
     merged.pop("extends", None)
     return merged
@@ -207,8 +207,8 @@ def _reference(wanted: Any, origin: Origin | None) -> tuple[str, str | None]:
 
 
 def _other_file(
-    name: str, settings: Settings, origin: Origin | None
-) -> tuple[_Document, Map, Settings]:
+    name: str, settings: LoadOptions, origin: Origin | None
+) -> tuple[_Document, Map, LoadOptions]:
     file = absolute(name, settings.beside)
     documents = read_documents(file, settings.variables)
     services = documents[-1].model.get("services") if documents else None
@@ -221,7 +221,7 @@ def _other_file(
     return replace(documents[-1], model=model), services, replace(settings, lookup=file.parent)
 
 
-def _include(model: Map, file: Path, settings: Settings) -> None:
+def _include(model: Map, file: Path, settings: LoadOptions) -> None:
     wanted, origin = model.pop("include"), model.origin("include")
     if wanted is not None and not isinstance(wanted, Items):
         raise ComposeError(
@@ -248,7 +248,7 @@ def _include(model: Map, file: Path, settings: Settings) -> None:
         variables = dict(settings.variables)
         for name in names:
             variables = {**read_env_file(name, variables), **variables}
-        inner = Settings(
+        inner = LoadOptions(
             folder, variables, (*settings.included, file), user_home=settings.user_home
         )
         _import(model, load_model(files, inner), file)

@@ -15,7 +15,7 @@ from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map, Path, clone, matches
 from capacity.errors import ComposeError
 
-__all__ = ["extend_service", "go_text", "is_unique", "merge", "unique"]
+__all__ = ["extend_service", "go_text", "is_unique", "merge_models", "unique"]
 
 
 def _patterns(*names: str) -> tuple[Path, ...]:
@@ -64,7 +64,7 @@ _KEYED = (
 )
 
 
-def merge(base: Any, over: Any, path: Path = (), origin: Origin | None = None) -> Any:
+def merge_models(base: Any, over: Any, path: Path = (), origin: Origin | None = None) -> Any:
     """`over` laid on `base`; neither may be used afterwards.
 
     Raises:
@@ -132,7 +132,7 @@ def _merge_maps(base: Map, over: Map, path: Path) -> Map:
     for name, value in over.items():
         origin = over.origin(name)
         if name in base and not name.startswith("x-"):
-            merged = merge(base[name], value, (*path, name), origin)
+            merged = merge_models(base[name], value, (*path, name), origin)
             base.put(
                 name,
                 merged,
@@ -272,7 +272,7 @@ def _merge_ipam(base: Any, over: Any, path: Path) -> Items:
 
 def extend_service(base: Map, over: Map) -> Map:
     """A service laid on the one that it extends."""
-    merged = merge(base, over, ("services", "x"))
+    merged = merge_models(base, over, ("services", "x"))
     assert isinstance(merged, Map)
     return merged
 

@@ -14,7 +14,7 @@ from capacity._compose.load.merge import go_text
 from capacity._compose.yaml.tree import Items, Map
 from capacity.errors import ComposeError
 
-__all__ = ["pairs", "settle"]
+__all__ = ["key_values", "settle"]
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
@@ -100,7 +100,7 @@ def _texts(service: Map, variables: Variables) -> None:
     if "environment" in service:
         service.put(
             "environment",
-            _filled(pairs(service["environment"]), variables, keep=True),
+            _filled(key_values(service["environment"]), variables, keep=True),
             service.origin("environment"),
         )
     for holder, name in (
@@ -109,7 +109,7 @@ def _texts(service: Map, variables: Variables) -> None:
         (service.get("deploy") or Map(), "labels"),
     ):
         if name in holder:
-            holder.put(name, pairs(holder[name], empty=""), holder.origin(name))
+            holder.put(name, key_values(holder[name], empty=""), holder.origin(name))
     for volume in service.get("volumes") or []:
         if isinstance(volume, Map) and isinstance(volume.get("target"), str):
             volume["target"] = posixpath.normpath(volume["target"])
@@ -124,12 +124,12 @@ def _build_texts(build: Any, variables: Variables) -> None:
     if build.get("dockerfile") is None and build.get("dockerfile_inline") is None:
         build["dockerfile"] = "Dockerfile"
     if "args" in build:
-        build["args"] = _filled(pairs(build["args"]), variables, keep=False)
+        build["args"] = _filled(key_values(build["args"]), variables, keep=False)
     if "labels" in build:
-        build["labels"] = pairs(build["labels"], empty="")
+        build["labels"] = key_values(build["labels"], empty="")
 
 
-def pairs(value: Any, *, empty: str | None = None) -> Map:
+def key_values(value: Any, *, empty: str | None = None) -> Map:
     """Names and texts of a mapping or of NAME=value items; a name alone has the value `empty`."""
     result = Map()
     if isinstance(value, Map):
@@ -193,5 +193,5 @@ def _name_resources(model: Map, section: str, project: str) -> None:
         if resource.get("name") is None:
             resource["name"] = name if resource.get("external") is True else f"{project}_{name}"
         if "labels" in resource:
-            resource["labels"] = pairs(resource["labels"], empty="")
+            resource["labels"] = key_values(resource["labels"], empty="")
         dict.__setitem__(resources, name, resource)

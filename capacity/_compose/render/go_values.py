@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from capacity._common.units import parse_memory
 from capacity._compose.load.interpolate import TRUTHS
 from capacity._compose.load.merge import go_text
-from capacity._compose.load.normalize import pairs
+from capacity._compose.load.normalize import key_values
 from capacity._compose.load.short_syntax import parse_duration
 from capacity._compose.render.shell_words import split_words
 from capacity._compose.yaml.nodes import Origin
@@ -25,12 +25,13 @@ from capacity.errors import CapacityError, ComposeError
 
 __all__ = [
     "Field",
+    "FieldRule",
     "Misfit",
-    "Rule",
     "boolean",
     "duration",
     "each",
     "given",
+    "go_text_of",
     "hosts",
     "integer",
     "labels",
@@ -41,14 +42,13 @@ __all__ = [
     "scalars",
     "size",
     "structure",
-    "text",
     "texts",
     "unsigned",
     "variables",
     "words",
 ]
 
-Rule = Callable[[Any], Any]
+FieldRule = Callable[[Any], Any]
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DIGITS = 9  # as many as a float of 32 bits can need
 
@@ -58,7 +58,7 @@ class Field(NamedTuple):
     where nobody wrote them.
     """
 
-    rule: Rule
+    rule: FieldRule
     given: bool = False
     always: bool = False
 
@@ -81,7 +81,7 @@ class Misfit(Exception):
         return self
 
 
-def structure(fields: dict[str, Field]) -> Rule:
+def structure(fields: dict[str, Field]) -> FieldRule:
     """A mapping with known keys; Compose drops the others, which are extensions."""
     always = [name for name, known in fields.items() if known.always]
 
@@ -104,7 +104,7 @@ def structure(fields: dict[str, Field]) -> Rule:
     return rule
 
 
-def _placed(rule: Rule, value: Any, name: str, origin: Origin | None) -> Any:
+def _placed(rule: FieldRule, value: Any, name: str, origin: Origin | None) -> Any:
     try:
         return rule(value)
     except Misfit as misfit:
@@ -113,7 +113,7 @@ def _placed(rule: Rule, value: Any, name: str, origin: Origin | None) -> Any:
         raise Misfit(error).below(name, origin) from error
 
 
-def names(rule: Rule) -> Rule:
+def names(rule: FieldRule) -> FieldRule:
     """A mapping of any names to values of one kind; nothing stays nothing."""
 
     def apply(value: Any) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def names(rule: Rule) -> Rule:
     return apply
 
 
-def listed(rule: Rule) -> Rule:
+def listed(rule: FieldRule) -> FieldRule:
     """A list of values of one kind."""
 
     def apply(value: Any) -> list[Any]:
@@ -137,17 +137,17 @@ def listed(rule: Rule) -> Rule:
     return apply
 
 
-def each(rule: Rule, *names_: str) -> dict[str, Field]:
+def each(rule: FieldRule, *names_: str) -> dict[str, Field]:
     """The same for several keys, left out when empty."""
     return dict.fromkeys(names_, Field(rule))
 
 
-def given(rule: Rule, *names_: str) -> dict[str, Field]:
+def given(rule: FieldRule, *names_: str) -> dict[str, Field]:
     """The same for several keys, printed once somebody wrote them."""
     return dict.fromkeys(names_, Field(rule, given=True))
 
 
-def text(value: Any) -> str:
+def go_text_of(value: Any) -> str:
     """A text; a whole number becomes one."""
     if isinstance(value, str):
         return value
@@ -158,7 +158,7 @@ def text(value: Any) -> str:
 
 def texts(value: Any) -> list[str]:
     """A list of texts; one alone becomes a list."""
-    return [value] if isinstance(value, str) else [text(item) for item in value]
+    return [value] if isinstance(value, str) else [go_text_of(item) for item in value]
 
 
 def scalars(value: Any) -> list[str]:
@@ -233,12 +233,12 @@ def duration(value: Any) -> str:
 
 def labels(value: Any) -> dict[str, str]:
     """Names and texts; a name alone has an empty text."""
-    return dict(pairs(value, empty=""))
+    return dict(key_values(value, empty=""))
 
 
 def variables(value: Any) -> dict[str, str | None]:
     """Names and texts; a name alone has none."""
-    return dict(pairs(value))
+    return dict(key_values(value))
 
 
 def words(value: Any) -> list[str] | None:
@@ -248,7 +248,7 @@ def words(value: Any) -> list[str] | None:
         if isinstance(value, str)
         else None
         if value is None
-        else [text(item) for item in value]
+        else [go_text_of(item) for item in value]
     )
 
 
@@ -273,7 +273,7 @@ def _host_entries(value: Map) -> list[tuple[str, list[str]]]:
             name,
             [go_text(part) for part in item]
             if isinstance(item, list)
-            else ["" if item is None else text(item)],
+            else ["" if item is None else go_text_of(item)],
         )
         for name, item in value.items()
     ]

@@ -8,12 +8,13 @@ from typing import Any
 
 from capacity._compose.render.go_values import (
     Field,
+    FieldRule,
     Misfit,
-    Rule,
     boolean,
     duration,
     each,
     given,
+    go_text_of,
     hosts,
     integer,
     labels,
@@ -24,7 +25,6 @@ from capacity._compose.render.go_values import (
     scalars,
     size,
     structure,
-    text,
     texts,
     unsigned,
     variables,
@@ -34,10 +34,10 @@ from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map
 from capacity.errors import ComposeError
 
-__all__ = ["render"]
+__all__ = ["render_config"]
 
 
-def render(model: Map) -> dict[str, Any]:
+def render_config(model: Map) -> dict[str, Any]:
     """Plain dicts, lists and scalars in the form that Compose prints.
 
     Raises:
@@ -48,7 +48,7 @@ def render(model: Map) -> dict[str, Any]:
         "services": _section(model, "services", _service),
     }
     used = _used(result["services"])
-    rules: tuple[tuple[str, Rule], ...] = (
+    rules: tuple[tuple[str, FieldRule], ...] = (
         ("networks", _NETWORK),
         ("volumes", _VOLUME),
         ("secrets", _FILE_OBJECT),
@@ -66,7 +66,7 @@ def render(model: Map) -> dict[str, Any]:
     return result
 
 
-def _section(model: Map, section: str, rule: Rule) -> dict[str, Any]:
+def _section(model: Map, section: str, rule: FieldRule) -> dict[str, Any]:
     resources = model.get(section) or Map()
     return {
         name: _located(rule, item, (section, name), resources.origin(name))
@@ -74,7 +74,7 @@ def _section(model: Map, section: str, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _located(rule: Rule, value: Any, path: tuple[str, ...], origin: Origin | None) -> Any:
+def _located(rule: FieldRule, value: Any, path: tuple[str, ...], origin: Origin | None) -> Any:
     try:
         return rule(value)
     except ComposeError as error:
@@ -181,27 +181,27 @@ def _span(value: Any) -> str | None:
 
 
 def _texts_by_name(value: Any) -> dict[str, str]:
-    return {name: "" if item is None else text(item) for name, item in value.items()}
+    return {name: "" if item is None else go_text_of(item) for name, item in value.items()}
 
 
 _ULIMIT = structure(each(_bound, "soft", "hard"))
 _ULIMITS = names(_ulimit)
 _HOOK = structure(
     {
-        **each(text, "user", "working_dir"),
+        **each(go_text_of, "user", "working_dir"),
         "command": Field(words, always=True),
         "privileged": Field(boolean),
         "environment": Field(variables),
     }
 )
 _FILES = listed(
-    structure({**each(text, "source", "target", "uid", "gid"), **given(unsigned, "mode")})
+    structure({**each(go_text_of, "source", "target", "uid", "gid"), **given(unsigned, "mode")})
 )
 _DEVICES = listed(
     structure(
         {
             **each(texts, "capabilities", "device_ids"),
-            "driver": Field(text),
+            "driver": Field(go_text_of),
             "count": Field(_count),
             "options": Field(labels),
         }
@@ -209,7 +209,7 @@ _DEVICES = listed(
 )
 _UPDATE = structure(
     {
-        **each(text, "failure_action", "order"),
+        **each(go_text_of, "failure_action", "order"),
         **each(_span, "delay", "monitor"),
         **given(unsigned, "parallelism"),
         "max_failure_ratio": Field(real),
@@ -227,13 +227,13 @@ _RESOURCE = structure(
 )
 _DEPLOY = structure(
     {
-        **each(text, "mode", "endpoint_mode"),
+        **each(go_text_of, "mode", "endpoint_mode"),
         **given(_UPDATE, "update_config", "rollback_config"),
         **given(integer, "replicas"),
         **given(
             structure(
                 {
-                    "condition": Field(text),
+                    "condition": Field(go_text_of),
                     **given(duration, "delay", "window"),
                     **given(unsigned, "max_attempts"),
                 }
@@ -246,7 +246,7 @@ _DEPLOY = structure(
             structure(
                 {
                     "constraints": Field(texts),
-                    "preferences": Field(listed(structure(each(text, "spread")))),
+                    "preferences": Field(listed(structure(each(go_text_of, "spread")))),
                     "max_replicas_per_node": Field(unsigned),
                 }
             ),
@@ -257,7 +257,13 @@ _DEPLOY = structure(
 _BUILD = structure(
     {
         **each(
-            text, "context", "dockerfile", "dockerfile_inline", "isolation", "network", "target"
+            go_text_of,
+            "context",
+            "dockerfile",
+            "dockerfile_inline",
+            "isolation",
+            "network",
+            "target",
         ),
         **each(texts, "entitlements", "cache_from", "cache_to", "tags", "platforms"),
         **each(boolean, "no_cache", "pull", "privileged"),
@@ -272,24 +278,24 @@ _BUILD = structure(
 )
 _VOLUME_MOUNT = structure(
     {
-        **each(text, "type", "source", "target", "consistency"),
+        **each(go_text_of, "type", "source", "target", "consistency"),
         "read_only": Field(boolean),
         **given(
             structure(
                 {
-                    **each(text, "selinux", "propagation", "recursive"),
+                    **each(go_text_of, "selinux", "propagation", "recursive"),
                     "create_host_path": Field(boolean),
                 }
             ),
             "bind",
         ),
-        **given(structure({"nocopy": Field(boolean), "subpath": Field(text)}), "volume"),
+        **given(structure({"nocopy": Field(boolean), "subpath": Field(go_text_of)}), "volume"),
         **given(structure({"size": Field(size), "mode": Field(unsigned)}), "tmpfs"),
     }
 )
 _PORT = structure(
     {
-        **each(text, "name", "mode", "host_ip", "published", "protocol", "app_protocol"),
+        **each(go_text_of, "name", "mode", "host_ip", "published", "protocol", "app_protocol"),
         "target": Field(unsigned),
     }
 )
@@ -297,15 +303,15 @@ _ATTACHMENT = structure(
     {
         "priority": Field(integer),
         **each(texts, "aliases", "link_local_ips"),
-        **each(text, "ipv4_address", "ipv6_address", "mac_address"),
+        **each(go_text_of, "ipv4_address", "ipv6_address", "mac_address"),
         "driver_opts": Field(labels),
     }
 )
 _WATCH = structure(
     {
-        "path": Field(text, given=True),
-        "action": Field(text, given=True),
-        "target": Field(text),
+        "path": Field(go_text_of, given=True),
+        "action": Field(go_text_of, given=True),
+        "target": Field(go_text_of),
         "exec": Field(_HOOK, always=True),
         "ignore": Field(texts),
     }
@@ -321,7 +327,7 @@ _HEALTHCHECK = structure(
 _SERVICE = structure(
     {
         **each(
-            text,
+            go_text_of,
             "cgroup",
             "cgroup_parent",
             "container_name",
@@ -332,7 +338,7 @@ _SERVICE = structure(
             "ipc",
         ),
         **each(
-            text,
+            go_text_of,
             "isolation",
             "mac_address",
             "network_mode",
@@ -342,7 +348,7 @@ _SERVICE = structure(
             "restart",
             "runtime",
         ),
-        **each(text, "stop_signal", "user", "userns_mode", "uts", "working_dir"),
+        **each(go_text_of, "stop_signal", "user", "userns_mode", "uts", "working_dir"),
         **each(
             texts,
             "cap_add",
@@ -386,8 +392,8 @@ _SERVICE = structure(
         **given(_DEPLOY, "deploy"),
         **given(_HEALTHCHECK, "healthcheck"),
         **given(structure(each(listed(_WATCH), "watch")), "develop"),
-        **given(structure({"driver": Field(text), "options": Field(labels)}), "logging"),
-        **given(structure(each(text, "config", "file", "registry")), "credential_spec"),
+        **given(structure({"driver": Field(go_text_of), "options": Field(labels)}), "logging"),
+        **given(structure(each(go_text_of, "config", "file", "registry")), "credential_spec"),
         **given(
             structure(
                 {
@@ -410,14 +416,14 @@ _SERVICE = structure(
             names(
                 structure(
                     {
-                        "condition": Field(text),
+                        "condition": Field(go_text_of),
                         "restart": Field(boolean),
                         "required": Field(boolean, given=True),
                     }
                 )
             )
         ),
-        "devices": Field(listed(structure(each(text, "source", "target", "permissions")))),
+        "devices": Field(listed(structure(each(go_text_of, "source", "target", "permissions")))),
         "environment": Field(variables),
         "expose": Field(scalars),
         "extra_hosts": Field(hosts, given=True),
@@ -429,28 +435,30 @@ _SERVICE = structure(
         "volumes": Field(listed(_VOLUME_MOUNT)),
     }
 )
-_POOL = structure({**each(text, "subnet", "gateway", "ip_range"), "aux_addresses": Field(labels)})
+_POOL = structure(
+    {**each(go_text_of, "subnet", "gateway", "ip_range"), "aux_addresses": Field(labels)}
+)
 _NETWORK = structure(
     {
-        **each(text, "name", "driver"),
+        **each(go_text_of, "name", "driver"),
         **each(boolean, "external", "internal", "attachable"),
         **given(boolean, "enable_ipv4", "enable_ipv6"),
         **each(labels, "driver_opts", "labels"),
         "ipam": Field(
-            structure({"driver": Field(text), "config": Field(listed(_POOL))}), always=True
+            structure({"driver": Field(go_text_of), "config": Field(listed(_POOL))}), always=True
         ),
     }
 )
 _VOLUME = structure(
     {
-        **each(text, "name", "driver"),
+        **each(go_text_of, "name", "driver"),
         "external": Field(boolean),
         **each(labels, "driver_opts", "labels"),
     }
 )
 _FILE_OBJECT = structure(
     {
-        **each(text, "name", "file", "environment", "content", "driver", "template_driver"),
+        **each(go_text_of, "name", "file", "environment", "content", "driver", "template_driver"),
         "external": Field(boolean),
         "labels": Field(labels),
         "driver_opts": Field(_texts_by_name),

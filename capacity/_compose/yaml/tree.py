@@ -10,7 +10,7 @@ from capacity._compose.yaml.nodes import Alias, Mapping, Node, Origin, Scalar, S
 from capacity._compose.yaml.values import entries, scalar_value
 from capacity.errors import ComposeError
 
-__all__ = ["Items", "Map", "Path", "build", "clone", "matches", "remove", "where"]
+__all__ = ["Items", "Map", "Path", "build", "clone", "matches", "remove_node", "where"]
 
 Path = tuple[str, ...]
 
@@ -121,7 +121,7 @@ def _is_override(node: Node) -> bool:
     return found is not None and found.tag == "!override"
 
 
-def remove(model: Any, resets: list[Path], path: Path = ()) -> None:
+def remove_node(model: Any, resets: list[Path], path: Path = ()) -> None:
     """Remove in place everything that a path of `resets` names; list items are not removed, Compose
     does not either.
     """
@@ -130,7 +130,7 @@ def remove(model: Any, resets: list[Path], path: Path = ()) -> None:
             if any(matches((*path, name), pattern) for pattern in resets):
                 del model[name]
             else:
-                remove(model[name], resets, (*path, name))
+                remove_node(model[name], resets, (*path, name))
 
 
 def clone(value: Any) -> Any:

@@ -15,21 +15,30 @@ from capacity._common.progress import Progress, Silent
 from capacity._compose.declared import declarations
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import update_body
-from capacity.changes._apply.group import Result, Work, carry_out
+from capacity.changes._apply.group import RunContext, RunResult, run_steps
 from capacity.changes._apply.guard import Peaks, check_lowering, memory_now
 from capacity.changes._apply.planning import Refusal, Step, check_plan, edited_files, make_steps
 from capacity.changes._apply.step import refuse_pending
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
-from capacity.changes._journal.adjustments import held_back
-from capacity.changes._journal.journal import Kind, list_runs, open_journal, owner, way_out
+from capacity.changes._journal.adjustments import failure_cooldowns
+from capacity.changes._journal.journal import Kind, journal_runs, open_journal, owner, way_out
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._plan.file import write_plan
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited
 from capacity.errors import CapacityError, ChangeRefused, InputError
 from capacity.settings import Settings
 
-__all__ = ["Clock", "Preview", "Result", "apply_plan", "choose", "dry_run", "prepare", "utc_now"]
+__all__ = [
+    "ApplyPreview",
+    "Clock",
+    "RunResult",
+    "apply_plan",
+    "choose",
+    "dry_run",
+    "prepare_apply",
+    "utc_now",
+]
 
 Clock = Callable[[], datetime]
 
@@ -40,7 +49,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Preview:
+class ApplyPreview:
     """What one step would send: the Engine's update bodies by container, and the compose files
     before and after.
     """
@@ -67,7 +76,7 @@ def choose(
         raise InputError(
             f"No change of the plan is for {services!r}", "`capacity plan show` lists them"
         )
-    held = held_back(settings.apply.journal, now, settings.apply.cooldown_hours)
+    held = failure_cooldowns(settings.apply.journal, now, settings.apply.cooldown_hours)
     refused = [Refusal(change, held[change.service]) for change in meant if change.service in held]
     chosen = [change for change in meant if change.service not in held]
     if unattended:
@@ -77,7 +86,7 @@ def choose(
     return chosen, refused
 
 
-def prepare(
+def prepare_apply(
     plan: Plan,
     changes: Iterable[PlannedChange],
     connected: tuple[dict[str, Engine], dict[str, str]],
@@ -101,7 +110,7 @@ def dry_run(
     services: str = "*",
     peaks: Peaks | None = None,
     clock: Clock = utc_now,
-) -> tuple[list[Preview], list[Refusal]]:
+) -> tuple[list[ApplyPreview], list[Refusal]]:
     """Exactly what `apply_plan` would send and write now, and what it would refuse. Nothing is
     touched.
 
@@ -111,7 +120,7 @@ def dry_run(
     """
     chosen, refused = choose(plan, settings, clock(), services)
     with connect_all(settings.engine) as connected:
-        steps, more = prepare(plan, chosen, connected, settings)
+        steps, more = prepare_apply(plan, chosen, connected, settings)
         used = memory_now(steps, connected[0])
         texts: dict[Any, str] = {}
         previews = []
@@ -126,11 +135,11 @@ def dry_run(
                 refuse_pending(step, connected[0][step.host.name])
                 files = edited_files(step, texts)
             except CapacityError as error:
-                previews.append(Preview(step, {}, {}, str(error)))
+                previews.append(ApplyPreview(step, {}, {}, str(error)))
                 continue
             texts |= {path: after for path, (_, after) in files.items()}
             previews.append(
-                Preview(
+                ApplyPreview(
                     step,
                     bodies,
                     {str(path): both for path, both in files.items() if both[0] != both[1]},
@@ -150,7 +159,7 @@ def apply_plan(
     progress: Progress | None = None,
     clock: Clock = utc_now,
     why: str = "",
-) -> Result:
+) -> RunResult:
     """Apply a plan on Engines and in compose files.
 
     Args:
@@ -179,7 +188,7 @@ def apply_plan(
         _nothing_unfinished(settings)
         chosen, refused = choose(plan, settings, now, services, unattended=unattended)
         with connect_all(settings.engine) as connected:
-            steps, more = prepare(plan, chosen, connected, settings)
+            steps, more = prepare_apply(plan, chosen, connected, settings)
             run = f"{now:%Y%m%dT%H%M%S}-{plan.plan_id or 'unnamed'}"
             run = next(
                 name
@@ -208,12 +217,12 @@ def apply_plan(
                         what=refusal.change.what,
                         reason=refusal.reason,
                     )
-                work = Work(connected[0], journal, settings, peaks, progress or Silent())
-                return carry_out(work, steps, refused + more, canary)
+                work = RunContext(connected[0], journal, settings, peaks, progress or Silent())
+                return run_steps(work, steps, refused + more, canary)
 
 
 def _nothing_unfinished(settings: Settings) -> None:
-    for run, entries in reversed([*list_runs(settings.apply.journal)]):
+    for run, entries in reversed([*journal_runs(settings.apply.journal)]):
         hint = way_out(run, entries)
         if hint:
             raise ChangeRefused(f"The run {run} did not come to its end", hint)

@@ -12,31 +12,31 @@ from capacity._common.progress import Progress
 from capacity._docker.engine import Engine
 from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
 from capacity.changes._apply.planning import Refusal, Step, canary_groups
-from capacity.changes._apply.step import Outcome, perform
-from capacity.changes._apply.watch import MEASURED, Watched, begin, watch
+from capacity.changes._apply.step import StepResult, perform_step
+from capacity.changes._apply.watch import MEASURED, WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since
-from capacity.changes._journal.journal import Entry, Journal, Kind, list_runs, still_stopped
-from capacity.changes._rollback.undo import undo
+from capacity.changes._journal.journal import Entry, Journal, Kind, journal_runs, still_stopped
+from capacity.changes._rollback.undo import undo_step
 from capacity.errors import ApplyFailed, CapacityError, ChangeRefused, EngineError, StorageError
 from capacity.settings import Settings
 
-__all__ = ["Result", "Work", "carry_out", "stopped", "stopped_by"]
+__all__ = ["RunContext", "RunResult", "run_steps", "stopped", "stopped_by"]
 
 
 @dataclass(frozen=True)
-class Result:
+class RunResult:
     """How a run ended: `finished`, or `failed` when some step was; every change is in one of the
     two lists.
     """
 
     run: str
     state: str
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[StepResult] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Work:
+class RunContext:
     """What every part of a run needs: open Engines, the journal, the settings."""
 
     engines: dict[str, Engine]
@@ -46,20 +46,20 @@ class Work:
     progress: Progress
 
 
-def carry_out(
-    work: Work,
+def run_steps(
+    work: RunContext,
     steps: list[Step],
     refused: list[Refusal],
     canary: int,
     earlier: Iterable[Entry] = (),
-) -> Result:
+) -> RunResult:
     """The steps in groups, each watched; stops after a canary that failed.
 
     Raises:
         ApplyFailed: an Engine or the journal's disk is gone.
     """
     groups = canary_groups(steps, canary)
-    outcomes: list[Outcome] = []
+    outcomes: list[StepResult] = []
     work.progress.start("changes", len(steps))
     try:
         pending = list(earlier)
@@ -91,7 +91,9 @@ def stopped(run: str, error: CapacityError) -> ApplyFailed:
     return ApplyFailed(f"The run {run} stopped half way: {error.message}", hint)
 
 
-def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[Outcome]) -> bool:
+def _group(
+    work: RunContext, steps: list[Step], pending: list[Entry], outcomes: list[StepResult]
+) -> bool:
     intents = list(pending)
     good = True
     left = _allowed(work.settings, len(steps))
@@ -109,7 +111,9 @@ def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[O
                 host=step.host.name,
                 reason=reason,
             )
-            outcomes.append(Outcome(step.number, step.service, step.host.name, "refused", reason))
+            outcomes.append(
+                StepResult(step.number, step.service, step.host.name, "refused", reason)
+            )
             continue
         outcome = _one(work, step, now)
         outcomes.append(outcome)
@@ -119,7 +123,7 @@ def _group(work: Work, steps: list[Step], pending: list[Entry], outcomes: list[O
     return _observe(work, intents, outcomes) and good
 
 
-def _one(work: Work, step: Step, used: dict[str, int]) -> Outcome:
+def _one(work: RunContext, step: Step, used: dict[str, int]) -> StepResult:
     engine = work.engines[step.host.name]
     try:
         check_lowering(step, used, work.settings.apply.margin, work.peaks)
@@ -131,8 +135,8 @@ def _one(work: Work, step: Step, used: dict[str, int]) -> Outcome:
             host=step.host.name,
             reason=str(error),
         )
-        return Outcome(step.number, step.service, step.host.name, "refused", str(error))
-    return perform(step, engine, work.journal)
+        return StepResult(step.number, step.service, step.host.name, "refused", str(error))
+    return perform_step(step, engine, work.journal)
 
 
 def _allowed(settings: Settings, wanted: int) -> int:
@@ -140,11 +144,11 @@ def _allowed(settings: Settings, wanted: int) -> int:
     return wanted if most is None else max(most - steps_since(settings.apply.journal, hours=1), 0)
 
 
-def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
+def _observe(work: RunContext, intents: list[Entry], outcomes: list[StepResult]) -> bool:
     """Watch what was changed; what goes wrong is taken back at once."""
-    bad: list[Watched] = []
+    bad: list[WatchedStep] = []
 
-    def failed(watched: Watched, reason: str) -> None:
+    def failed(watched: WatchedStep, reason: str) -> None:
         bad.append(watched)
         intent = watched.intent
         ended_by = stopped_by(work, intent)
@@ -152,7 +156,7 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
         work.journal.write(
             Kind.BAD, step=intent.step, service=intent.service, host=intent.host, reason=reason
         )
-        left = undo(intent, watched.engine, work.journal, again=not ended_by)
+        left = undo_step(intent, watched.engine, work.journal, again=not ended_by)
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:
@@ -164,10 +168,11 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     ) as pool:  # each waits for the Engine's next measurement
         watched = list(
             pool.map(
-                lambda intent: begin(intent, work.engines[intent.host], target, seconds), intents
+                lambda intent: begin_watch(intent, work.engines[intent.host], target, seconds),
+                intents,
             )
         )
-    for verdict in watch(watched, seconds, failed):
+    for verdict in watch_steps(watched, seconds, failed):
         work.journal.write(
             Kind.VERIFIED,
             step=verdict.intent.step,
@@ -177,12 +182,12 @@ def _observe(work: Work, intents: list[Entry], outcomes: list[Outcome]) -> bool:
     return not bad
 
 
-def stopped_by(work: Work, intent: Entry) -> str:
+def stopped_by(work: RunContext, intent: Entry) -> str:
     """The emergency that stopped a container of a step on purpose meanwhile; empty where none
     did.
     """
     mine = {before["id"] for before in intent.detail["containers"]}
-    runs = list_runs(work.journal.folder.parent, skip_damaged=True)
+    runs = journal_runs(work.journal.folder.parent, skip_damaged=True)
     return next(
         (
             run
@@ -193,7 +198,7 @@ def stopped_by(work: Work, intent: Entry) -> str:
     )
 
 
-def _end(work: Work, outcomes: list[Outcome], refused: list[Refusal]) -> Result:
+def _end(work: RunContext, outcomes: list[StepResult], refused: list[Refusal]) -> RunResult:
     state = "failed" if any(outcome.state == "failed" for outcome in outcomes) else "finished"
     work.journal.write(Kind.FINISHED, state=state)
-    return Result(work.journal.run, state, outcomes, refused)
+    return RunResult(work.journal.run, state, outcomes, refused)

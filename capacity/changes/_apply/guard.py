@@ -12,7 +12,7 @@ from capacity._docker.engine import Engine, usage
 from capacity.changes._apply.planning import Step
 from capacity.changes._plan.plan import PlannedChange, is_lowering
 from capacity.errors import ChangeRefused, ContainerGone
-from capacity.model import What
+from capacity.model import Setting
 
 __all__ = ["Peaks", "check_lowering", "measured_ahead", "memory_now"]
 
@@ -25,7 +25,7 @@ def _lowered(step: Step) -> list[PlannedChange]:
     return [
         change
         for change in step.changes
-        if change.what is What.MEMORY and is_lowering(change.what, change.before, change.after)
+        if change.what is Setting.MEMORY and is_lowering(change.what, change.before, change.after)
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from capacity._common.setting_values import equal, show_value
 from capacity._common.units import parse_cpuset
-from capacity._compose.declared import Declared, declared_value
+from capacity._compose.declared import DeclaredProject, declared_value
 from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, Host, Inventory, live_value
 from capacity._docker.update import LIVE
@@ -20,7 +20,7 @@ from capacity.changes._journal.journal import digest
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import FILE_ONLY, RECREATING, Plan, PlannedChange
 from capacity.errors import ChangeRefused
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 from capacity.settings import ApplySettings
 
 __all__ = ["Refusal", "Step", "canary_groups", "check_plan", "edited_files", "make_steps"]
@@ -48,16 +48,16 @@ class Step:
     mode: Mode
     changes: tuple[PlannedChange, ...]
     containers: tuple[Container, ...]
-    declared: Declared | None
+    declared: DeclaredProject | None
     with_file: bool = True
 
     @property
-    def wanted(self) -> dict[What, Value]:
+    def wanted(self) -> dict[Setting, Value]:
         """What the containers are to have."""
         return {change.what: change.after for change in self.changes}
 
     @property
-    def live(self) -> dict[What, Value]:
+    def live(self) -> dict[Setting, Value]:
         """The part of it that the Engine changes live."""
         return {what: value for what, value in self.wanted.items() if what in LIVE}
 
@@ -78,7 +78,7 @@ def check_plan(plan: Plan, now: datetime) -> None:
 def make_steps(
     changes: Iterable[PlannedChange],
     inventory: Inventory,
-    projects: Mapping[str, Declared],
+    projects: Mapping[str, DeclaredProject],
     plan: Plan,
     rules: ApplySettings,
 ) -> tuple[list[Step], list[Refusal]]:
@@ -163,7 +163,7 @@ def _not_now(
     change: PlannedChange,
     found: tuple[Container, ...],
     inventory: Inventory,
-    projects: Mapping[str, Declared],
+    projects: Mapping[str, DeclaredProject],
     plan: Plan,
     *,
     live_only: bool,
@@ -219,13 +219,13 @@ def _differs_live(change: PlannedChange, found: tuple[Container, ...]) -> str:
 def _too_much(change: PlannedChange, hosts: list[Host]) -> str:
     for host in hosts:
         if (
-            change.what is What.CPUS
+            change.what is Setting.CPUS
             and isinstance(change.after, (int, float))
             and change.after > host.cores
         ):
             return f"{host.name} has {host.cores} cores"
         if (
-            change.what is What.CPUSET
+            change.what is Setting.CPUSET
             and isinstance(change.after, str)
             and max(parse_cpuset(change.after)) >= host.cores
         ):
@@ -234,7 +234,7 @@ def _too_much(change: PlannedChange, hosts: list[Host]) -> str:
 
 
 def _port_taken(change: PlannedChange, hosts: set[str], inventory: Inventory) -> str:
-    if change.what is not What.HOST_PORT:
+    if change.what is not Setting.HOST_PORT:
         return ""
     if change.before == change.after:
         return "it is in force already"
@@ -245,7 +245,7 @@ def _port_taken(change: PlannedChange, hosts: set[str], inventory: Inventory) ->
     return ""
 
 
-def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> str:
+def _differs_declared(change: PlannedChange, declared: DeclaredProject, plan: Plan) -> str:
     service = declared.service(ServiceKey.parse(change.service).service)
     if service is None:
         return "its compose files do not declare it any more"
@@ -254,7 +254,7 @@ def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> 
         if expected and expected != digest(read_bytes(path)):
             return f"{path} has changed since the plan was made"
     value, _ = declared_value(service, change.what)
-    if change.what in {What.ENVIRONMENT, What.DEPENDS_ON} and isinstance(change.after, dict):
+    if change.what in {Setting.ENVIRONMENT, Setting.DEPENDS_ON} and isinstance(change.after, dict):
         before = change.before if isinstance(change.before, dict) else {}
         here = value if isinstance(value, dict) else {}
         other = [
@@ -263,7 +263,7 @@ def _differs_declared(change: PlannedChange, declared: Declared, plan: Plan) -> 
             if here.get(name) not in {_text(before.get(name)), _text(change.after[name])}
         ]
         return f"the file says something else for {', '.join(other)}" if other else ""
-    if change.what in {What.CPU_RESERVATION, What.HEALTH_CHECK} and not equal(
+    if change.what in {Setting.CPU_RESERVATION, Setting.HEALTH_CHECK} and not equal(
         change.what, value, change.before
     ):
         return (

@@ -24,10 +24,10 @@ def peaks_from(settings: Settings) -> Peaks | None:
     if settings.prometheus.url is None:
         return None
     from capacity.history._prometheus.client import PrometheusSource
-    from capacity.history._signals import CATALOGUE, render
+    from capacity.history._signals import CATALOGUE, render_query
 
     identity = settings.identity
-    query = render(CATALOGUE[Signal.MEMORY].queries[0], identity, settings.metrics, _DAY)
+    query = render_query(CATALOGUE[Signal.MEMORY].queries[0], identity, settings.metrics, _DAY)
     answer = PrometheusSource(settings.prometheus).instant(
         f"max by ({identity.project},{identity.service},{identity.name}) ({query})"
     )

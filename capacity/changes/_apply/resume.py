@@ -14,15 +14,15 @@ from capacity._compose.declared import declarations
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import LIVE
 from capacity.changes._apply.apply import Clock, choose, utc_now
-from capacity.changes._apply.group import Result, Work, carry_out, stopped, stopped_by
+from capacity.changes._apply.group import RunContext, RunResult, run_steps, stopped, stopped_by
 from capacity.changes._apply.guard import Peaks
 from capacity.changes._apply.planning import Refusal, Step, make_steps
-from capacity.changes._apply.step import Outcome, redo
+from capacity.changes._apply.step import StepResult, redo_step
 from capacity.changes._journal.journal import (
     Entry,
     Kind,
     find_run,
-    list_runs,
+    journal_runs,
     open_journal,
     owner,
     read_journal,
@@ -30,12 +30,12 @@ from capacity.changes._journal.journal import (
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._plan.file import read_plan
 from capacity.changes._plan.plan import Plan
-from capacity.changes._rollback.undo import undo
+from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
-from capacity.model import What
+from capacity.model import Setting
 from capacity.settings import Settings
 
-__all__ = ["Ahead", "resume", "resume_preview"]
+__all__ = ["ResumePreview", "resume", "resume_preview"]
 
 
 def resume(
@@ -45,7 +45,7 @@ def resume(
     peaks: Peaks | None = None,
     progress: Progress | None = None,
     clock: Clock = utc_now,
-) -> Result:
+) -> RunResult:
     """Go on with a run that did not come to its end, from the very move it was at.
 
     Args:
@@ -68,19 +68,19 @@ def resume(
             entries = journal.entries()
             _goes_on(name, entries)
             plan = read_plan(journal.folder / "plan.yaml")
-            work = Work(connected[0], journal, settings, peaks, progress or Silent())
+            work = RunContext(connected[0], journal, settings, peaks, progress or Silent())
             journal.write(Kind.RESUMED, who=owner())
             try:
                 done, outcomes = _recover(work, entries)
             except (EngineError, StorageError) as error:
                 raise stopped(name, error) from error
             steps, refused = _left(plan, entries, connected, settings, clock)
-            result = carry_out(work, steps, refused, int(entries[0].detail.get("canary", 0)), done)
+            result = run_steps(work, steps, refused, int(entries[0].detail.get("canary", 0)), done)
             return replace(result, outcomes=outcomes + result.outcomes)
 
 
 @dataclass(frozen=True)
-class Ahead:
+class ResumePreview:
     """One thing that going on with a run would do: `state` is would-finish, would-take-back,
     would-apply or refused.
     """
@@ -94,7 +94,7 @@ class Ahead:
 
 def resume_preview(
     settings: Settings, run: str = "", *, clock: Clock = utc_now
-) -> tuple[str, list[Ahead]]:
+) -> tuple[str, list[ResumePreview]]:
     """The run that `resume` would go on with, and what that would do; nothing is touched.
 
     Args:
@@ -117,7 +117,7 @@ def resume_preview(
         ]
         changes = [] if not state else intent.detail["changes"]
         found += [
-            Ahead(
+            ResumePreview(
                 intent.service,
                 intent.host,
                 _shown(change["what"], change["from"], change["to"]),
@@ -131,11 +131,13 @@ def resume_preview(
         )
     for step in steps:
         changes_of = [_shown(change.what, change.before, change.after) for change in step.changes]
-        found += [Ahead(step.service, step.host.name, name, "would-apply") for name in changes_of]
+        found += [
+            ResumePreview(step.service, step.host.name, name, "would-apply") for name in changes_of
+        ]
     for refusal in refused:
         said = _shown(refusal.change.what, refusal.change.before, refusal.change.after)
         found.append(
-            Ahead(
+            ResumePreview(
                 refusal.change.service, refusal.change.host or "", said, "refused", refusal.reason
             )
         )
@@ -143,7 +145,7 @@ def resume_preview(
 
 
 def _shown(what: Any, before: Any, after: Any) -> str:
-    return f"{what} {show_value(What(what), before)} -> {show_value(What(what), after)}"
+    return f"{what} {show_value(Setting(what), before)} -> {show_value(Setting(what), after)}"
 
 
 def _goes_on(name: str, entries: list[Entry]) -> None:
@@ -220,7 +222,7 @@ def _stage(intent: Entry, entries: list[Entry]) -> str:
 
 
 def _unfinished(settings: Settings) -> str:
-    found = list_runs(settings.apply.journal)
+    found = journal_runs(settings.apply.journal)
     runs = [
         run
         for run, entries in found
@@ -231,10 +233,10 @@ def _unfinished(settings: Settings) -> str:
     return runs[-1]
 
 
-def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcome]]:
+def _recover(work: RunContext, entries: list[Entry]) -> tuple[list[Entry], list[StepResult]]:
     """Finish the steps that a crash interrupted: forward where nothing had failed, else back."""
     watched: list[Entry] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[StepResult] = []
     for intent in [entry for entry in entries if entry.kind is Kind.INTENT]:
         kinds = [entry.kind for entry in entries if entry.step == intent.step]
         stage = _stage(intent, entries)
@@ -244,21 +246,21 @@ def _recover(work: Work, entries: list[Entry]) -> tuple[list[Entry], list[Outcom
         if stage == "done":
             state = "failed" if Kind.UNDONE in kinds else "done"
             outcomes.append(
-                Outcome(intent.step or 0, intent.service, intent.host, state, "", intent)
+                StepResult(intent.step or 0, intent.service, intent.host, state, "", intent)
             )
         elif stage == "back" and engine is not None:
-            undo(intent, engine, work.journal, again=not stopped_by(work, intent))
+            undo_step(intent, engine, work.journal, again=not stopped_by(work, intent))
             outcomes.append(
-                Outcome(
+                StepResult(
                     intent.step or 0, intent.service, intent.host, "failed", "taken back", intent
                 )
             )
         elif engine is not None:
-            outcome = redo(intent, engine, work.journal) if Kind.DONE not in kinds else None
+            outcome = redo_step(intent, engine, work.journal) if Kind.DONE not in kinds else None
             if outcome is None or outcome.state == "done":
                 watched.append(intent)
             outcomes.append(
                 outcome
-                or Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent)
+                or StepResult(intent.step or 0, intent.service, intent.host, "done", "", intent)
             )
     return watched, outcomes

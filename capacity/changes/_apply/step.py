@@ -20,16 +20,16 @@ from capacity.changes._apply.planning import Step, edited_files
 from capacity.changes._journal.journal import Entry, Journal, Kind, digest
 from capacity.changes._plan.plan import FILE_ONLY
 from capacity.changes._rollback.recreate import recreate
-from capacity.changes._rollback.restore import hold_limits, pending
-from capacity.changes._rollback.undo import undo
+from capacity.changes._rollback.restore import pending_edits, restore_limits
+from capacity.changes._rollback.undo import undo_step
 from capacity.errors import CapacityError, ChangeRefused, EngineUnreachable, JournalLost
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["Outcome", "perform", "redo", "refuse_pending", "seen_of"]
+__all__ = ["StepResult", "observed_state", "perform_step", "redo_step", "refuse_pending"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """How a step ended: `done`, `failed` (and undone) or `refused` (nothing touched); `entry` is
     its intent.
     """
@@ -42,7 +42,7 @@ class Outcome:
     entry: Entry | None = None
 
 
-def seen_of(container: Container) -> dict[str, Any]:
+def observed_state(container: Container) -> dict[str, Any]:
     """What the watch compares with later."""
     return {
         "restart_count": container.restart_count,
@@ -54,7 +54,7 @@ def seen_of(container: Container) -> dict[str, Any]:
     }
 
 
-def perform(step: Step, engine: Engine, journal: Journal) -> Outcome:
+def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
     """Carry a step out.
 
     Raises:
@@ -74,7 +74,7 @@ def perform(step: Step, engine: Engine, journal: Journal) -> Outcome:
             host=step.host.name,
             reason=str(error),
         )
-        return Outcome(step.number, step.service, step.host.name, "refused", str(error))
+        return StepResult(step.number, step.service, step.host.name, "refused", str(error))
     intent = _announce(step, fresh, edits, journal)
     return _finish(intent, engine, journal)
 
@@ -121,7 +121,7 @@ def refuse_pending(step: Step, engine: Engine) -> None:
     if service is None or step.mode != "recreate":
         return
     for container in step.containers:
-        apart = pending(engine, container, service)
+        apart = pending_edits(engine, container, service)
         if apart:
             said = (
                 f"{container.name} was made before its compose files were edited "
@@ -151,7 +151,7 @@ def _announce(
             "name": container.name,
             "replica": container.replica,
             "before": {str(what): value for what, value in limits_of(container).items()},
-            "seen": seen_of(container),
+            "seen": observed_state(container),
         }
         for container in fresh
     ]
@@ -175,7 +175,7 @@ def _announce(
     )
 
 
-def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
+def _finish(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
     """From an intent to its result; a failure is taken back at once.
 
     Raises:
@@ -195,10 +195,12 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
         raise
     except CapacityError as error:
         journal.write(Kind.FAILED, **names, reason=str(error))
-        undo(intent, engine, journal)
-        return Outcome(intent.step or 0, intent.service, intent.host, "failed", str(error), intent)
+        undo_step(intent, engine, journal)
+        return StepResult(
+            intent.step or 0, intent.service, intent.host, "failed", str(error), intent
+        )
     journal.write(Kind.DONE, **names)
-    return Outcome(intent.step or 0, intent.service, intent.host, "done", "", intent)
+    return StepResult(intent.step or 0, intent.service, intent.host, "done", "", intent)
 
 
 def _hold(intent: Entry, engine: Engine) -> None:
@@ -209,14 +211,14 @@ def _hold(intent: Entry, engine: Engine) -> None:
         EngineError: refused, or no answer.
         ChangeRefused: the Engine said yes and did not do it.
     """
-    left = hold_limits(
-        intent, engine, {What(change["what"]) for change in intent.detail["changes"]}
+    left = restore_limits(
+        intent, engine, {Setting(change["what"]) for change in intent.detail["changes"]}
     )
     if left:
         raise ChangeRefused("; ".join(left), "See its log")
 
 
-def redo(intent: Entry, engine: Engine, journal: Journal) -> Outcome:
+def redo_step(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
     """Go on with a step that a crash interrupted: every move of it may be done twice."""
     return _finish(intent, engine, journal)
 
@@ -272,9 +274,9 @@ def _check_meaning(intent: Entry) -> None:
             "It is put back; edit it by hand",
         )
     for change in intent.detail["changes"]:
-        what = What(change["what"])
+        what = Setting(change["what"])
         value = declared_value(service, what)[0]
-        if what in {What.HOST_PORT, What.HEALTH_CHECK, What.RESTART_POLICY}:
+        if what in {Setting.HOST_PORT, Setting.HEALTH_CHECK, Setting.RESTART_POLICY}:
             continue  # edit_compose has proved these; Compose prints them in other words
         wanted = change["to"]
         if isinstance(wanted, dict) and isinstance(value, dict):
@@ -298,8 +300,8 @@ def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
         EngineError: refused, gone, no answer.
         ChangeRefused: it said yes and did not do it.
     """
-    wanted = {What(change["what"]): change["to"] for change in intent.detail["changes"]}
-    live: dict[What, Value] = {
+    wanted = {Setting(change["what"]): change["to"] for change in intent.detail["changes"]}
+    live: dict[Setting, Value] = {
         what: value for what, value in wanted.items() if what not in FILE_ONLY
     }
     for container in intent.detail["containers"] if live else []:

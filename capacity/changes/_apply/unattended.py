@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from capacity.changes._apply.planning import Refusal
-from capacity.changes._journal.journal import Kind, list_runs
+from capacity.changes._journal.journal import Kind, journal_runs
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited, is_raise
 from capacity.errors import ChangeRefused
-from capacity.model import What
+from capacity.model import Setting
 from capacity.settings import UnattendedSettings
 
 __all__ = ["by_itself", "check_unattended"]
@@ -32,7 +32,7 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
         raise ChangeRefused(
             "Unattended mode is off", "Set unattended.enabled = true, or apply the plan with --yes"
         )
-    for run, entries in list_runs(journal):
+    for run, entries in journal_runs(journal):
         bad = next(
             (entry for entry in entries if entry.kind is Kind.BAD and entry.time > now - _WEEK),
             None,
@@ -59,7 +59,7 @@ def by_itself(
 def _waits(change: PlannedChange, plan: Plan, rules: UnattendedSettings) -> str:
     if is_edited(plan):
         return "waits for a person: the plan was edited"
-    if change.what not in {What.MEMORY, What.CPUS}:
+    if change.what not in {Setting.MEMORY, Setting.CPUS}:
         return f"waits for a person: {change.what} is never changed unattended"
     action = (
         "set"

@@ -24,11 +24,11 @@ from capacity._docker.engine import (
 from capacity._docker.events import last_lives, memory_kills
 from capacity.changes._journal.journal import Entry
 from capacity.changes._plan.plan import is_lowering
-from capacity.changes._rollback.containers import containers_now
+from capacity.changes._rollback.containers import current_containers
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
-from capacity.model import What
+from capacity.model import Setting
 
-__all__ = ["MEASURED", "OUTLIVE_AT_MOST", "Watched", "begin", "watch"]
+__all__ = ["MEASURED", "OUTLIVE_AT_MOST", "WatchedStep", "begin_watch", "watch_steps"]
 
 _POLL = 0.5  # seconds
 _STEADY = 2.0  # seconds that a container runs before it counts as up
@@ -47,7 +47,7 @@ _FEWEST_PERIODS = 20  # less is no evidence of throttling
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchedStep:
     """A changed service under observation: its containers and their CPU periods when it began.
 
     `lives` has the seconds from start to death of those replicas that had died before the change
@@ -62,7 +62,7 @@ class Watched:
     lives: dict[int, float] = field(default_factory=dict)
 
 
-def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watched:
+def begin_watch(intent: Entry, engine: Engine, target: float, seconds: float) -> WatchedStep:
     """Start to observe a step's service.
 
     Args:
@@ -72,11 +72,13 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
             promises none.
         seconds: how long it will be watched; too short a time tells nothing about throttling.
     """
-    containers = tuple(containers_now(intent, engine))
+    containers = tuple(current_containers(intent, engine))
     promise = None
     for change in intent.detail["changes"] if seconds >= _FEWEST_PERIODS * _PERIOD else []:
         # a raise cannot make it worse, and taking it back would
-        if change["what"] == What.CPUS and is_lowering(What.CPUS, change["from"], change["to"]):
+        if change["what"] == Setting.CPUS and is_lowering(
+            Setting.CPUS, change["from"], change["to"]
+        ):
             promise = max(
                 change["evidence"].get("throttled_after", target),
                 change["evidence"].get("throttled", 0.0),
@@ -88,7 +90,7 @@ def begin(intent: Entry, engine: Engine, target: float, seconds: float) -> Watch
             for container in containers
             if container.running
         }
-    return Watched(
+    return WatchedStep(
         intent, engine, containers, promise, before, _lives(intent, engine) if seconds else {}
     )
 
@@ -98,7 +100,7 @@ def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
     loops.
     """
     if intent.detail["mode"] != "live" or any(
-        change["what"] == What.RESTART_POLICY for change in intent.detail["changes"]
+        change["what"] == Setting.RESTART_POLICY for change in intent.detail["changes"]
     ):
         return {}  # what Compose has just replaced did not die
     again = [before for before in intent.detail["containers"] if before["seen"]["restart_count"]]
@@ -123,9 +125,9 @@ def _life(seen: Mapping[str, Any]) -> float | None:
     )
 
 
-def watch(
-    watched: Iterable[Watched], seconds: float, failed: Callable[[Watched, str], None]
-) -> list[Watched]:
+def watch_steps(
+    watched: Iterable[WatchedStep], seconds: float, failed: Callable[[WatchedStep, str], None]
+) -> list[WatchedStep]:
     """Look at all of them until the time is over.
 
     A container that had died and been started again before the change would die after the
@@ -133,7 +135,7 @@ def watch(
     lived half as long again as the last time, at most `OUTLIVE_AT_MOST` seconds more.
 
     Args:
-        watched: from `begin`.
+        watched: from `begin_watch`.
         seconds: how long.
         failed: called at once with whatever went wrong; it is not watched any longer.
 
@@ -190,7 +192,7 @@ def watch(
     return good
 
 
-def _outlived(watched: Watched, ahead: Mapping[str, float]) -> bool:
+def _outlived(watched: WatchedStep, ahead: Mapping[str, float]) -> bool:
     """Whether every container that had died before the change has lived longer since than the last
     time.
     """
@@ -210,7 +212,7 @@ def _outlived(watched: Watched, ahead: Mapping[str, float]) -> bool:
     return True
 
 
-def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None, str]:
+def _killed(left: list[WatchedStep], ahead: Mapping[str, float]) -> dict[int | None, str]:
     """Step -> what was killed for memory since its change."""
     found: dict[int | None, str] = {}
     for name, offset in ahead.items():
@@ -226,14 +228,14 @@ def _killed(left: list[Watched], ahead: Mapping[str, float]) -> dict[int | None,
     return found
 
 
-def wrong(watched: Watched) -> str:
+def wrong(watched: WatchedStep) -> str:
     """What went wrong since the change, empty if nothing."""
     live = watched.intent.detail["mode"] == "live"
     seen: Mapping[str, Mapping[str, object]] = (
         {was["id"]: was["seen"] for was in watched.intent.detail["containers"]} if live else {}
     )
     try:
-        now = containers_now(watched.intent, watched.engine) if live else _same(watched)
+        now = current_containers(watched.intent, watched.engine) if live else _same(watched)
     except (ChangeRefused, ContainerGone) as error:
         return error.message
     former = [
@@ -251,7 +253,7 @@ def wrong(watched: Watched) -> str:
     return ""
 
 
-def _same(watched: Watched) -> list[Container]:
+def _same(watched: WatchedStep) -> list[Container]:
     return [inspect(watched.engine, container.id) for container in watched.containers]
 
 
@@ -336,14 +338,16 @@ def _sick(
     return ""
 
 
-def _about_restarts(watched: Watched) -> bool:
+def _about_restarts(watched: WatchedStep) -> bool:
     """Whether the change is one of the restart policy, which a container in a loop gets: its last
     tries are no surprise.
     """
-    return any(change["what"] == What.RESTART_POLICY for change in watched.intent.detail["changes"])
+    return any(
+        change["what"] == Setting.RESTART_POLICY for change in watched.intent.detail["changes"]
+    )
 
 
-def _still_loops(watched: Watched) -> str:
+def _still_loops(watched: WatchedStep) -> str:
     """Whether a container that got another restart policy restarts again and again all the same."""
     for container in (
         watched.containers
@@ -363,7 +367,7 @@ def _just_started(container: Container, engine: Engine) -> bool:
     return container.running and engine_time(engine) - moment(container.started_at) < _STEADY
 
 
-def _throttled(watched: Watched) -> str:
+def _throttled(watched: WatchedStep) -> str:
     """Whether a CPU limit holds the service back more than promised; asked once, at the end."""
     for container in watched.containers:
         start = watched.before.get(container.id)

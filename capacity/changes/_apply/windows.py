@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from capacity.errors import ChangeRefused, SettingsError
-from capacity.settings._maintenance_window import parse_window
+from capacity.settings._maintenance_window import parse_maintenance_window
 
 __all__ = ["check_window"]
 
@@ -20,7 +20,7 @@ def check_window(windows: Iterable[str], now: datetime) -> None:
     """
     windows = list(windows)
     try:
-        is_open = [parse_window(window).is_open(now) for window in windows]
+        is_open = [parse_maintenance_window(window).is_open(now) for window in windows]
     except ValueError as error:
         raise SettingsError(f"apply.windows: {error}", "Correct it in capacity.toml") from error
     if windows and True not in is_open:

@@ -10,14 +10,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from capacity.changes._journal.journal import Entry, Kind, list_runs
+from capacity.changes._journal.journal import Entry, Kind, journal_runs
 from capacity.model import Value
 
-__all__ = ["Adjustment", "adjustments", "changes_of", "held_back", "outcome_of", "steps_since"]
+__all__ = [
+    "AppliedChange",
+    "applied_changes",
+    "changes_of",
+    "failure_cooldowns",
+    "outcome_of",
+    "steps_since",
+]
 
 
 @dataclass(frozen=True)
-class Adjustment:
+class AppliedChange:
     """One change of one service as it went: who, when, what, why, outcome."""
 
     run: str
@@ -36,19 +43,21 @@ class Adjustment:
     containers: tuple[dict[str, Any], ...]
 
 
-def adjustments(folder: Path, service: str = "", *, skip_damaged: bool = False) -> list[Adjustment]:
+def applied_changes(
+    folder: Path, service: str = "", *, skip_damaged: bool = False
+) -> list[AppliedChange]:
     """Every change that was begun, the oldest first; of one service, or of all; `skip_damaged` as
-    in `list_runs`.
+    in `journal_runs`.
     """
     return [
         adjustment
-        for run, entries in list_runs(folder, skip_damaged=skip_damaged)
+        for run, entries in journal_runs(folder, skip_damaged=skip_damaged)
         for adjustment in changes_of(run, entries)
         if not service or adjustment.service == service
     ]
 
 
-def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
+def changes_of(run: str, entries: list[Entry]) -> Iterator[AppliedChange]:
     """Every change that one run began."""
     started = entries[0].detail
     for intent in entries:
@@ -58,7 +67,7 @@ def changes_of(run: str, entries: list[Entry]) -> Iterator[Adjustment]:
             [entry for entry in entries if entry.step == intent.step], entries[-1]
         )
         for change in intent.detail["changes"]:
-            yield Adjustment(
+            yield AppliedChange(
                 run=run,
                 time=intent.time,
                 who=str(started.get("who", "")),
@@ -97,7 +106,7 @@ def outcome_of(entries: list[Entry], last: Entry) -> tuple[str, str]:
     return ("failed", why) if why else ("done", "")
 
 
-def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict[str, str]:
+def failure_cooldowns(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict[str, str]:
     """Service -> why it is left alone: its last change failed, and its cooldown is not over.
 
     Args:
@@ -106,7 +115,7 @@ def held_back(folder: Path, now: datetime, cooldown_hours: float = 72.0) -> dict
         cooldown_hours: how long a service is held back.
     """
     held: dict[str, str] = {}
-    for adjustment in adjustments(folder):
+    for adjustment in applied_changes(folder):
         until = adjustment.time + timedelta(hours=cooldown_hours)
         if adjustment.outcome == "failed" and until > now:
             held[adjustment.service] = (
@@ -122,6 +131,6 @@ def steps_since(folder: Path, *, hours: float, now: datetime | None = None) -> i
     since = (now or datetime.now(UTC)) - timedelta(hours=hours)
     return sum(
         entry.kind is Kind.INTENT and entry.time > since
-        for _, entries in list_runs(folder)
+        for _, entries in journal_runs(folder)
         for entry in entries
     )

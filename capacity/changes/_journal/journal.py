@@ -22,7 +22,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from capacity.errors import InputError, JournalLost, StorageError
 
-__all__ = ["Entry", "Journal", "Kind", "digest", "find_run", "list_runs", "open_journal", "owner"]
+__all__ = [
+    "Entry",
+    "Journal",
+    "Kind",
+    "digest",
+    "find_run",
+    "journal_runs",
+    "open_journal",
+    "owner",
+]
 __all__ += ["read_journal", "still_stopped", "way_out"]
 
 _LINES = "journal.jsonl"
@@ -232,7 +241,7 @@ def read_journal(place: Path) -> list[Entry]:
     return entries
 
 
-def list_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str, list[Entry]]]:
+def journal_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str, list[Entry]]]:
     """Runs with their lines, the oldest first.
 
     Args:

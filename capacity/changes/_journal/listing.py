@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capacity.changes._journal.adjustments import Adjustment, changes_of, outcome_of
-from capacity.changes._journal.journal import Entry, Kind, list_runs
+from capacity.changes._journal.adjustments import AppliedChange, changes_of, outcome_of
+from capacity.changes._journal.journal import Entry, Kind, journal_runs
 
-__all__ = ["listed"]
+__all__ = ["journal_history"]
 
 _BEGINS = {
     Kind.STOPPING: ("stop", (Kind.STOPPED,), "stopped"),
@@ -26,7 +26,7 @@ _WORSE = (Kind.FAILED, Kind.START_FAILED)
 _FLUSH = "emergency-flush"
 
 
-def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
+def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedChange]:
     """Every change and every other deed of all runs, the oldest first; of one service, or of all.
 
     A deed that changes no setting has `before` and `after` None, and says in `what` what was done
@@ -39,7 +39,7 @@ def listed(folders: Iterable[Path], service: str = "") -> list[Adjustment]:
     """
     runs: dict[str, list[Entry]] = {}
     for place in dict.fromkeys(folders):
-        for run, entries in list_runs(place, skip_damaged=True):
+        for run, entries in journal_runs(place, skip_damaged=True):
             runs[run] = max(
                 runs.get(run, []), entries, key=len
             )  # a run that went on elsewhere counts once
@@ -68,7 +68,7 @@ def _started(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
 
 def _of_run(
     run: str, entries: list[Entry], started: Mapping[tuple[str, str], Entry]
-) -> Iterator[Adjustment]:
+) -> Iterator[AppliedChange]:
     ended = entries[-1].kind is Kind.FINISHED
     if entries[0].detail.get("why") == _FLUSH:
         yield _flushed(run, entries)
@@ -139,7 +139,7 @@ def _up_again(
     return "still down", str(tried[-1].detail.get("reason", ""))
 
 
-def _flushed(run: str, entries: list[Entry]) -> Adjustment:
+def _flushed(run: str, entries: list[Entry]) -> AppliedChange:
     said = next((entry for entry in entries if entry.kind in {Kind.DONE, Kind.FAILED}), None)
     ended = entries[-1].kind is Kind.FINISHED
     outcome = (
@@ -162,11 +162,11 @@ def _deed(
     outcome: str,
     detail: str,
     containers: Sequence[Mapping[str, Any]] | None = None,
-) -> Adjustment:
+) -> AppliedChange:
     started = entries[0].detail
     if containers is None:
         containers = [{"id": entry.detail.get("id", ""), "name": entry.detail.get("container", "")}]
-    return Adjustment(
+    return AppliedChange(
         run=run,
         time=entry.time,
         who=str(started.get("who", "")),

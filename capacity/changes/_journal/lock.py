@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capacity.changes._journal.journal import Entry, Kind, list_runs, owner
+from capacity.changes._journal.journal import Entry, Kind, journal_runs, owner
 from capacity.errors import Locked, StorageError
 
 __all__ = ["apply_lock"]
@@ -54,7 +54,7 @@ def _refusal(folder: Path, held: str) -> Locked:
     """Who holds it, which run that is, how to end it, and what to do with that run then."""
     runs = [
         (run, entries)
-        for run, entries in list_runs(folder, skip_damaged=True)
+        for run, entries in journal_runs(folder, skip_damaged=True)
         if entries[-1].kind is not Kind.FINISHED
     ]
     mine = [run for run in runs if any(entry.detail.get("who") == held for entry in run[1])]

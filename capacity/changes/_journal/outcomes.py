@@ -8,17 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capacity.changes._journal.adjustments import Adjustment, adjustments
-from capacity.model import Resource, What
+from capacity.changes._journal.adjustments import AppliedChange, applied_changes
+from capacity.model import Resource, Setting
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Realised", "promised_against_realised"]
+__all__ = ["Outcome", "promised_outcomes"]
 
 
 @dataclass(frozen=True)
-class Realised:
+class Outcome:
     """One applied change of a CPU or memory limit, in cores or bytes.
 
     Attributes:
@@ -33,7 +33,7 @@ class Realised:
         held: whether the promise held: not taken back, no kill, and no breach of a memory limit.
     """
 
-    change: Adjustment
+    change: AppliedChange
     resource: Resource
     saved: float | None
     promised: float | None
@@ -43,14 +43,14 @@ class Realised:
     held: bool
 
 
-def promised_against_realised(
+def promised_outcomes(
     folder: Path,
     usage: Mapping[Resource, pd.DataFrame],
     oom_kills: pd.DataFrame | None = None,
     *,
     since: datetime,
     until: datetime,
-) -> list[Realised]:
+) -> list[Outcome]:
     """Every change of a CPU or memory limit in a span, the newest first.
 
     Args:
@@ -61,9 +61,9 @@ def promised_against_realised(
         until: end of the span and of what is looked at.
     """
     rows = []
-    for adjustment in adjustments(folder):
-        resource = {What.CPUS: Resource.CPU, What.MEMORY: Resource.MEMORY}.get(
-            What(adjustment.what)
+    for adjustment in applied_changes(folder):
+        resource = {Setting.CPUS: Resource.CPU, Setting.MEMORY: Resource.MEMORY}.get(
+            Setting(adjustment.what)
         )
         if (
             resource is not None
@@ -79,13 +79,13 @@ def promised_against_realised(
 
 
 def _row(
-    adjustment: Adjustment,
+    adjustment: AppliedChange,
     resource: Resource,
     limit: float,
     usage: pd.DataFrame,
     oom_kills: pd.DataFrame | None,
     until: datetime,
-) -> Realised:
+) -> Outcome:
     peak = _since(usage, adjustment, until, "max")
     kills = _since(oom_kills, adjustment, until, "sum") or 0.0
     breached = peak is not None and peak >= limit
@@ -99,7 +99,7 @@ def _row(
         if isinstance(adjustment.before, (int, float))
         else None
     )
-    return Realised(
+    return Outcome(
         adjustment,
         resource,
         saved,
@@ -112,7 +112,7 @@ def _row(
 
 
 def _since(
-    frame: pd.DataFrame | None, adjustment: Adjustment, until: datetime, how: str
+    frame: pd.DataFrame | None, adjustment: AppliedChange, until: datetime, how: str
 ) -> float | None:
     if frame is None or adjustment.service not in frame.columns:
         return None

@@ -8,27 +8,27 @@ from shlex import quote
 from typing import Any
 
 from capacity._common.units import MIB
-from capacity.model import ServiceKey, What
+from capacity.model import ServiceKey, Setting
 
 __all__ = ["containers_of", "update_command", "update_flags"]
 
 _LIFTED = {
     # 0 would be passed over; this is the kernel's own word for no limit
-    What.MEMORY: f"--memory {2**63 - 4096} --memory-swap {2**63 - 4096}",
-    What.RESERVATION: f"--memory-reservation {2**63 - 4096}",
-    What.CPUS: "--cpus \"$(docker info --format '{{.NCPU}}')\"",
-    What.PIDS: "--pids-limit -1",
-    What.CPUSET: "--cpuset-cpus \"0-$(($(docker info --format '{{.NCPU}}') - 1))\"",
-    What.RESTART_POLICY: "--restart no",
+    Setting.MEMORY: f"--memory {2**63 - 4096} --memory-swap {2**63 - 4096}",
+    Setting.RESERVATION: f"--memory-reservation {2**63 - 4096}",
+    Setting.CPUS: "--cpus \"$(docker info --format '{{.NCPU}}')\"",
+    Setting.PIDS: "--pids-limit -1",
+    Setting.CPUSET: "--cpuset-cpus \"0-$(($(docker info --format '{{.NCPU}}') - 1))\"",
+    Setting.RESTART_POLICY: "--restart no",
 }
 
 
 def update_command(service: str, limits: Mapping[Any, Any]) -> str:
-    """Shell line that sets limits (by `Resource` or `What`; cores, bytes, text) on a service's
+    """Shell line that sets limits (by `Resource` or `Setting`; cores, bytes, text) on a service's
     running containers.
 
     Memory and memory-swap go together, or the Engine refuses the update; swap is twice the memory,
-    which is what it would be for a container created with that limit. None lifts a limit. What
+    which is what it would be for a container created with that limit. None lifts a limit. Setting
     takes a new container is left to Compose.
     """
     flags = update_flags(limits)
@@ -43,16 +43,16 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
 
 def update_flags(limits: Mapping[Any, Any]) -> str:
     """The flags of `docker update` as shell words; empty when it can do nothing of this."""
-    wanted = {What.of(thing): value for thing, value in limits.items()}
+    wanted = {Setting.of(thing): value for thing, value in limits.items()}
     words = [
         _words(what, value)
         for what, value in wanted.items()
-        if what is not What.MEMORY or What.MEMORY_SWAP not in wanted
+        if what is not Setting.MEMORY or Setting.MEMORY_SWAP not in wanted
     ]
-    if wanted.get(What.MEMORY) is not None and wanted.get(What.MEMORY_SWAP) is not None:
-        words += [f"--memory {math.ceil(wanted[What.MEMORY] / MIB)}m"]
-    elif What.MEMORY in wanted and What.MEMORY_SWAP in wanted:
-        words += [_words(What.MEMORY, wanted[What.MEMORY])]
+    if wanted.get(Setting.MEMORY) is not None and wanted.get(Setting.MEMORY_SWAP) is not None:
+        words += [f"--memory {math.ceil(wanted[Setting.MEMORY] / MIB)}m"]
+    elif Setting.MEMORY in wanted and Setting.MEMORY_SWAP in wanted:
+        words += [_words(Setting.MEMORY, wanted[Setting.MEMORY])]
     return " ".join(sorted(filter(None, words), key=_position))
 
 
@@ -60,22 +60,22 @@ def _position(words: str) -> tuple[bool, str]:
     return not words.startswith("--cpus "), words
 
 
-def _words(what: What, value: Any) -> str:
+def _words(what: Setting, value: Any) -> str:
     if value is None:
         return _LIFTED.get(what, "")
-    if what is What.CPUS:
+    if what is Setting.CPUS:
         return f"--cpus {value:.2f}".rstrip("0").rstrip(".")
-    if what is What.MEMORY:
+    if what is Setting.MEMORY:
         mebibytes = math.ceil(value / MIB)
         return f"--memory {mebibytes}m --memory-swap {2 * mebibytes}m"
-    if what is What.MEMORY_SWAP:
+    if what is Setting.MEMORY_SWAP:
         return f"--memory-swap {'-1' if value == -1 else f'{math.ceil(value / MIB)}m'}"
-    if what is What.RESERVATION:
+    if what is Setting.RESERVATION:
         return f"--memory-reservation {math.ceil(value / MIB)}m"
     flags = {
-        What.CPUSET: "--cpuset-cpus",
-        What.PIDS: "--pids-limit",
-        What.RESTART_POLICY: "--restart",
+        Setting.CPUSET: "--cpuset-cpus",
+        Setting.PIDS: "--pids-limit",
+        Setting.RESTART_POLICY: "--restart",
     }
     return (
         f"{flags[what]} {quote(f'{value:.0f}' if isinstance(value, float) else str(value))}"

@@ -16,15 +16,15 @@ from typing import Any
 from capacity._common.setting_values import compose_settings, show_value
 from capacity._common.units import MIB
 from capacity._compose import Service
-from capacity._compose.declared import Declared
+from capacity._compose.declared import DeclaredProject
 from capacity._docker.update import LIVE
 from capacity.changes._plan.commands import update_flags
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.errors import CapacityError
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["by_service", "emit_override", "emit_patch", "emit_scripts", "patch_of"]
+__all__ = ["changes_by_service", "emit_override", "emit_patch", "emit_scripts", "patch_of"]
 
 _DEPLOY = {
     "memory": ("limits", "memory"),
@@ -41,7 +41,7 @@ _OWN = {
 }
 
 
-def by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange]]:
+def changes_by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange]]:
     """The changes of each service, in the order of the plan."""
     found: dict[str, list[PlannedChange]] = {}
     for change in changes:
@@ -50,7 +50,7 @@ def by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange
 
 
 def emit_patch(
-    plan: Plan, projects: Mapping[str, Declared], root: Path
+    plan: Plan, projects: Mapping[str, DeclaredProject], root: Path
 ) -> tuple[str, dict[str, str]]:
     """A unified diff that `git apply` accepts in `root`, and the services that it could not be made
     for, with the reason.
@@ -63,7 +63,7 @@ def emit_patch(
     first: dict[Path, str] = {}
     texts: dict[Path, str] = {}
     refused: dict[str, str] = {}
-    for service, changes in by_service(plan.changes).items():
+    for service, changes in changes_by_service(plan.changes).items():
         try:
             edits = edit_service(_project(service, projects), service, changes, texts)
         except CapacityError as error:
@@ -77,9 +77,9 @@ def emit_patch(
     ), refused
 
 
-def _project(service: str, projects: Mapping[str, Declared]) -> Declared:
+def _project(service: str, projects: Mapping[str, DeclaredProject]) -> DeclaredProject:
     name = ServiceKey.parse(service).project
-    return projects.get(name) or Declared(
+    return projects.get(name) or DeclaredProject(
         name, (), None, missing="no compose file of its project was named"
     )
 
@@ -116,13 +116,13 @@ def _quoted(name: str) -> str:
     return f"{name}\t" if " " in name else name
 
 
-def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
+def emit_override(plan: Plan, declared: DeclaredProject) -> tuple[str, dict[str, str]]:
     """The text of an override file for one project, to be named last with `-f`, and what it cannot
     say, with the reason.
     """
     services: dict[str, Any] = {}
     refused: dict[str, str] = {}
-    for service, changes in by_service(plan.changes).items():
+    for service, changes in changes_by_service(plan.changes).items():
         key = ServiceKey.parse(service)
         if key.project != declared.name:
             continue
@@ -130,12 +130,12 @@ def emit_override(plan: Plan, declared: Declared) -> tuple[str, dict[str, str]]:
         if found is None:
             refused[service] = declared.missing or "its compose files do not declare it"
             continue
-        if any(change.what is What.HOST_PORT for change in changes):
+        if any(change.what is Setting.HOST_PORT for change in changes):
             refused[service] = "an override file adds ports, it cannot move one"
         said = [
             (change.what, change.before, change.after)
             for change in changes
-            if change.what is not What.HOST_PORT
+            if change.what is not Setting.HOST_PORT
         ]
         if said:
             services[key.service] = _override(found, compose_settings(said))
@@ -222,7 +222,7 @@ update() { # FILTER... -- FLAG...: update every container that the filters find
 def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], value: Any) -> str:
     head = _HEAD.replace("{does}", does).replace("{plan}", plan.plan_id)
     lines = [head.replace("{where}", f" of {_comment(host)}" if host else "")]
-    together: dict[tuple[int, str], dict[What, Value]] = {}
+    together: dict[tuple[int, str], dict[Setting, Value]] = {}
     for change in changes:
         if change.what in LIVE:
             together.setdefault((change.order, change.service), {})[change.what] = value(change)

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from capacity._common.setting_values import compose_settings
 from capacity._compose import Service
-from capacity._compose.declared import Declared, declared_value
+from capacity._compose.declared import DeclaredProject, declared_value
 from capacity._compose.edit.edit import edit_compose
 from capacity._compose.edit.files import read_bytes
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._docker.update import swap_with
 from capacity.changes._plan.plan import PlannedChange
 from capacity.errors import ChangeRefused, EditRefused, StorageError
-from capacity.model import ServiceKey, Value, What
+from capacity.model import ServiceKey, Setting, Value
 
 __all__ = ["edit_service"]
 
 
 def edit_service(
-    declared: Declared,
+    declared: DeclaredProject,
     service: str,
     changes: Iterable[PlannedChange],
     texts: Mapping[Path, str] | None = None,
@@ -47,7 +47,7 @@ def edit_service(
             f"{service}: its compose files do not declare it",
             declared.missing or "Take a new snapshot",
         )
-    by_file: dict[Path, list[tuple[What, Value, Value]]] = {}
+    by_file: dict[Path, list[tuple[Setting, Value, Value]]] = {}
     for change in changes:
         origin = declared_value(found, change.what)[1] or found.where()
         path = Path(origin.file) if origin else declared.files[0]
@@ -68,41 +68,41 @@ def edit_service(
     return edited
 
 
-def _check_together(service: Service, wanted: Iterable[tuple[What, Value, Value]]) -> None:
+def _check_together(service: Service, wanted: Iterable[tuple[Setting, Value, Value]]) -> None:
     """Refuse what the Engine would refuse at the next start, although each value is good by
     itself.
     """
     to = {what: after for what, _, after in wanted}
     resources = service.resources
 
-    def size(what: What, present: int | None) -> float | None:
+    def size(what: Setting, present: int | None) -> float | None:
         value = to.get(what, present)
         return value if isinstance(value, (int, float)) else None
 
     limit, reserved = (
-        size(What.MEMORY, resources.memory),
-        size(What.RESERVATION, resources.memory_reservation),
+        size(Setting.MEMORY, resources.memory),
+        size(Setting.RESERVATION, resources.memory_reservation),
     )
-    swap = size(What.MEMORY_SWAP, None)
+    swap = size(Setting.MEMORY_SWAP, None)
     if limit and reserved and limit < reserved:
         raise refuse(
             EditReason.BELOW_RESERVATION, service.name, f"{limit:.0f} < {reserved:.0f} bytes"
         )
     if limit and swap and 0 < swap < limit:
         raise refuse(EditReason.ABOVE_SWAP, service.name, f"{limit:.0f} > {swap:.0f} bytes")
-    if What.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
+    if Setting.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
         raise refuse(EditReason.CPU_QUOTA, service.name)
 
 
 def _check_awaited(
-    declared: Declared, name: str, wanted: Iterable[tuple[What, Value, Value]]
+    declared: DeclaredProject, name: str, wanted: Iterable[tuple[Setting, Value, Value]]
 ) -> None:
     """Refuse to wait for what is not there, or for what waits for this service itself: Compose
     would take the file no more.
     """
     services = declared.project.services if declared.project else {}
     for what, _, after in wanted:
-        for other in after if what is What.DEPENDS_ON and isinstance(after, dict) else ():
+        for other in after if what is Setting.DEPENDS_ON and isinstance(after, dict) else ():
             if other not in services:
                 raise refuse(EditReason.BAD_VALUE, name, f"there is no service {other} to wait for")
             if name in _needs(services, other):
@@ -128,11 +128,13 @@ def _text(path: Path) -> str:
         raise StorageError(f"{path} is no UTF-8 text", "Edit it by hand") from error
 
 
-def _swap_beside(service: Service, wanted: Iterable[tuple[What, Value, Value]]) -> dict[str, int]:
+def _swap_beside(
+    service: Service, wanted: Iterable[tuple[Setting, Value, Value]]
+) -> dict[str, int]:
     """A declared `memswap_limit` moves with the memory, as it does on the container."""
     swap = service.resources.memory_swap
     to = {what: after for what, _, after in wanted}
-    memory = to.get(What.MEMORY)
-    if not swap or swap == -1 or What.MEMORY_SWAP in to or not isinstance(memory, (int, float)):
+    memory = to.get(Setting.MEMORY)
+    if not swap or swap == -1 or Setting.MEMORY_SWAP in to or not isinstance(memory, (int, float)):
         return {}
     return {"memswap": swap_with(service.resources.memory, swap, int(memory))}

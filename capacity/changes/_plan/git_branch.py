@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capacity._common.setting_values import show_value
-from capacity._compose.declared import Declared
-from capacity.changes._plan.exports import by_service
+from capacity._compose.declared import DeclaredProject
+from capacity.changes._plan.exports import changes_by_service
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.errors import CapacityError, InputError, WorkError
@@ -32,7 +32,7 @@ class Branch:
 
 
 def commit_plan(
-    plan: Plan, projects: Mapping[str, Declared], repository: Path, branch: str = ""
+    plan: Plan, projects: Mapping[str, DeclaredProject], repository: Path, branch: str = ""
 ) -> Branch:
     """Commit the edits of the compose files on a new branch off HEAD. Nothing is pushed, nothing is
     checked out.
@@ -60,7 +60,7 @@ def commit_plan(
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         _git(root, "read-tree", base, environment=index)
-        for service, changes in by_service(plan.changes).items():
+        for service, changes in changes_by_service(plan.changes).items():
             try:
                 edits = _edits(root, base, projects, service, changes, texts)
             except CapacityError as error:
@@ -93,7 +93,7 @@ def commit_plan(
 def _edits(
     root: Path,
     base: str,
-    projects: Mapping[str, Declared],
+    projects: Mapping[str, DeclaredProject],
     service: str,
     changes: list[PlannedChange],
     texts: dict[Path, str],

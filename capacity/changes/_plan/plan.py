@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from capacity._common.setting_values import check_value
 from capacity.changes._plan.commands import update_command
-from capacity.model import Change, Reason, Resource, Value, What
+from capacity.model import Change, Reason, Resource, Setting, Value
 
 __all__ = [
     "FILE_ONLY",
@@ -30,13 +30,13 @@ __all__ = [
 ]
 __all__ += ["plan_id", "plan_schema"]
 
-RECREATING = frozenset({What.HOST_PORT, What.ENVIRONMENT, What.HEALTH_CHECK})
+RECREATING = frozenset({Setting.HOST_PORT, Setting.ENVIRONMENT, Setting.HEALTH_CHECK})
 """What the Engine cannot change on a container that exists."""
 
-FILE_ONLY = frozenset({What.CPU_RESERVATION, What.DEPENDS_ON})
+FILE_ONLY = frozenset({Setting.CPU_RESERVATION, Setting.DEPENDS_ON})
 """What a container has nothing of: it stands in the compose file alone."""
 
-Risk = Literal["low", "medium", "high"]
+ChangeRisk = Literal["low", "medium", "high"]
 
 
 class _Part(BaseModel):
@@ -62,14 +62,14 @@ class PlannedChange(_Part):
         description="project/service; a container outside Compose is standalone/NAME"
     )
     host: str = Field("", description="Where it runs; empty where the service is only on one host")
-    what: What
+    what: Setting
     before: Value = Field(
         alias="from", description="In force when the plan was made; null = unlimited or not set"
     )
     after: Value = Field(alias="to", description="What is to be in force")
     reason: Reason
     why: str = Field("", description="The reason as a sentence")
-    risk: Risk = Field(
+    risk: ChangeRisk = Field(
         "medium",
         description="What can happen if it is wrong: nothing, slowness, a stopped or replaced "
         "container",
@@ -96,13 +96,13 @@ class PlannedChange(_Part):
         return f"{self.service} {self.what}"
 
     @property
-    def key(self) -> tuple[str, str, What, int]:
+    def key(self) -> tuple[str, str, Setting, int]:
         """What stands only once in a plan: a service has one memory limit, and each of its ports
         moves once.
         """
         port = (
             self.before
-            if self.what is What.HOST_PORT and isinstance(self.before, (int, float))
+            if self.what is Setting.HOST_PORT and isinstance(self.before, (int, float))
             else 0
         )
         return self.service, self.host, self.what, int(port)
@@ -134,7 +134,7 @@ class Plan(_Part):
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        seen: set[tuple[str, str, What, int]] = set()
+        seen: set[tuple[str, str, Setting, int]] = set()
         for change in self.changes:
             if change.key in seen:
                 raise ValueError(f"{change.label} stands twice")
@@ -170,11 +170,11 @@ def make_plan(
 
 def _place(change: PlannedChange) -> tuple[str, str, int, int]:
     service, host, what, port = change.key
-    return service, host, list(What).index(what), port
+    return service, host, list(Setting).index(what), port
 
 
 def _planned(change: Change, host: str) -> PlannedChange:
-    what = What.of(change.resource)
+    what = Setting.of(change.resource)
     return PlannedChange(
         service=change.service,
         host=host,
@@ -191,34 +191,35 @@ def _planned(change: Change, host: str) -> PlannedChange:
     )
 
 
-def is_raise(what: What, before: Value, after: Value) -> bool:
+def is_raise(what: Setting, before: Value, after: Value) -> bool:
     """Whether a container gets more than it had."""
     numbers = isinstance(before, (int, float)) and isinstance(after, (int, float))
-    return what is not What.HOST_PORT and numbers and float(after) > float(before)  # type: ignore[arg-type]
+    return what is not Setting.HOST_PORT and numbers and float(after) > float(before)  # type: ignore[arg-type]
 
 
-def is_lowering(what: What, before: Value, after: Value) -> bool:
+def is_lowering(what: Setting, before: Value, after: Value) -> bool:
     """Whether a container gets less than it had, a first limit included."""
-    if what in {What.HOST_PORT, What.RESERVATION, What.CPU_RESERVATION} or not isinstance(
+    if what in {Setting.HOST_PORT, Setting.RESERVATION, Setting.CPU_RESERVATION} or not isinstance(
         after, (int, float)
     ):
         return False
     return before is None or (isinstance(before, (int, float)) and float(after) < float(before))
 
 
-def _risk(what: What, before: Value, after: Value) -> Risk:
+def _risk(what: Setting, before: Value, after: Value) -> ChangeRisk:
     if what in RECREATING or (
-        what in {What.MEMORY, What.MEMORY_SWAP, What.PIDS} and is_lowering(what, before, after)
+        what in {Setting.MEMORY, Setting.MEMORY_SWAP, Setting.PIDS}
+        and is_lowering(what, before, after)
     ):
         return "high"
     return (
         "low"
-        if is_raise(what, before, after) or what in FILE_ONLY | {What.RESERVATION}
+        if is_raise(what, before, after) or what in FILE_ONLY | {Setting.RESERVATION}
         else "medium"
     )
 
 
-def _order(what: What, before: Value, after: Value) -> int:
+def _order(what: Setting, before: Value, after: Value) -> int:
     """Raises first, so nothing is squeezed between its neighbours' old and its own new limit;
     replacements last.
     """

@@ -11,10 +11,10 @@ from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity.changes._journal.journal import Entry
 from capacity.errors import ChangeRefused, ContainerGone
 
-__all__ = ["containers_now", "of_service"]
+__all__ = ["containers_of_service", "current_containers"]
 
 
-def containers_now(intent: Entry, engine: Engine) -> list[Container]:
+def current_containers(intent: Entry, engine: Engine) -> list[Container]:
     """The containers of a step as they are; those that were replaced are found by their service.
 
     Raises:
@@ -25,7 +25,11 @@ def containers_now(intent: Entry, engine: Engine) -> list[Container]:
     except ContainerGone:
         pass
     replicas = {before["replica"] for before in intent.detail["containers"]}
-    found = [container for container in of_service(intent, engine) if container.replica in replicas]
+    found = [
+        container
+        for container in containers_of_service(intent, engine)
+        if container.replica in replicas
+    ]
     if not found:
         raise ChangeRefused(
             f"{intent.service} has no container any more", "Nothing is left to bring back there"
@@ -33,7 +37,7 @@ def containers_now(intent: Entry, engine: Engine) -> list[Container]:
     return found
 
 
-def of_service(intent: Entry, engine: Engine) -> list[Container]:
+def containers_of_service(intent: Entry, engine: Engine) -> list[Container]:
     """All containers that the service of a step has now."""
     with engine_errors(engine.host.name, "list its containers"):
         known = [container["Id"] for container in engine.api.containers(all=True)]

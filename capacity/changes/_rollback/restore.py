@@ -13,19 +13,19 @@ from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity._docker.update import not_in_force, send_update, update_body
 from capacity.changes._journal.journal import Entry
-from capacity.changes._rollback.containers import containers_now
+from capacity.changes._rollback.containers import current_containers
 from capacity.errors import ContainerGone
-from capacity.model import Value, What
+from capacity.model import Setting, Value
 
-__all__ = ["IDLE", "hold_limits", "pending", "stop_idle"]
+__all__ = ["IDLE", "pending_edits", "restore_limits", "stop_idle"]
 
 IDLE = frozenset({"created", "exited"})
 """States of a container that neither runs nor is about to."""
 
-_MEMORY = (What.MEMORY, What.MEMORY_SWAP)
+_MEMORY = (Setting.MEMORY, Setting.MEMORY_SWAP)
 
 
-def hold_limits(intent: Entry, engine: Engine, but: Collection[What] = ()) -> list[str]:
+def restore_limits(intent: Entry, engine: Engine, but: Collection[Setting] = ()) -> list[str]:
     """Put limits in force again that a step's containers had before Compose made new ones from the
     files.
 
@@ -45,13 +45,17 @@ def hold_limits(intent: Entry, engine: Engine, but: Collection[What] = ()) -> li
     besides = {*but, *(_MEMORY if {*but} & {*_MEMORY} else ())}  # memory and swap go together
     for now, was in _pairs(intent, engine):
         before = {
-            What(what): value for what, value in was["before"].items() if What(what) not in besides
+            Setting(what): value
+            for what, value in was["before"].items()
+            if Setting(what) not in besides
         }
         other = not_in_force(now, before, engine.host)
         if not other:
             continue
         both = _MEMORY if {*other} & {*_MEMORY} else ()
-        wanted: dict[What, Value] = {what: before[what] for what in dict.fromkeys((*other, *both))}
+        wanted: dict[Setting, Value] = {
+            what: before[what] for what in dict.fromkeys((*other, *both))
+        }
         send_update(engine, now, update_body(now, wanted, engine.host))
         missing = not_in_force(inspect(engine, now.id), wanted, engine.host)
         left += (
@@ -78,12 +82,12 @@ def _pairs(intent: Entry, engine: Engine) -> list[tuple[Container, Mapping[str, 
     was = {before["replica"]: before for before in intent.detail["containers"]}
     return [
         (container, was[container.replica])
-        for container in containers_now(intent, engine)
+        for container in current_containers(intent, engine)
         if container.replica in was
     ]
 
 
-def pending(engine: Engine, container: Container, service: Service) -> list[str]:
+def pending_edits(engine: Engine, container: Container, service: Service) -> list[str]:
     """What the compose files say otherwise than a container was made: a new container would bring
     it along.
 

@@ -11,25 +11,25 @@ from pathlib import Path
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
 from capacity._docker.engine import Engine, connect_all
-from capacity.changes._apply.step import Outcome
+from capacity.changes._apply.step import StepResult
 from capacity.changes._journal.adjustments import outcome_of
 from capacity.changes._journal.journal import (
     Entry,
     Journal,
     Kind,
     find_run,
-    list_runs,
+    journal_runs,
     open_journal,
     owner,
     read_journal,
 )
 from capacity.changes._journal.lock import apply_lock
-from capacity.changes._rollback.undo import lifted, undo
+from capacity.changes._rollback.undo import remaining_limits, undo_step
 from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
-from capacity.model import What
+from capacity.model import Setting
 from capacity.settings import Settings
 
-__all__ = ["Back", "rollback", "rollback_preview", "take_back"]
+__all__ = ["RollbackPreview", "roll_back_steps", "rollback", "rollback_preview"]
 
 _STANDS = frozenset({"verified", "done", "unfinished"})
 _WHOLE = "*"
@@ -42,7 +42,7 @@ _DEEDS = {
 
 
 @dataclass(frozen=True)
-class Back:
+class RollbackPreview:
     """One thing of a step that a rollback would bring back: `now` by the journal, `former` what it
     would be again.
     """
@@ -58,7 +58,7 @@ class Back:
 
 def rollback_preview(
     run: str, settings: Settings, *, services: str = "*", folder: Path | None = None
-) -> list[Back]:
+) -> list[RollbackPreview]:
     """What `rollback` would bring back, in its order; nothing is touched and no Engine is asked.
 
     Args:
@@ -78,19 +78,21 @@ def rollback_preview(
     return [back for intent in reversed(intents) for back in _backs(intent)]
 
 
-def _backs(intent: Entry) -> Iterator[Back]:
+def _backs(intent: Entry) -> Iterator[RollbackPreview]:
     names = tuple(str(before["name"]) for before in intent.detail["containers"])
     place = (intent.step or 0, intent.service, intent.host, names)
     for change in intent.detail["changes"]:
-        what = What(change["what"])
-        yield Back(
+        what = Setting(change["what"])
+        yield RollbackPreview(
             *place, str(what), show_value(what, change["to"]), show_value(what, change["from"])
         )
     if not intent.detail["changes"]:
         for file in intent.detail["files"]:
-            yield Back(*place, str(file["path"]), "as after the run", "as before the run")
+            yield RollbackPreview(
+                *place, str(file["path"]), "as after the run", "as before the run"
+            )
         if intent.detail["mode"] in _DEEDS:
-            yield Back(*place, "containers", *_DEEDS[intent.detail["mode"]])
+            yield RollbackPreview(*place, "containers", *_DEEDS[intent.detail["mode"]])
 
 
 def rollback(
@@ -101,7 +103,7 @@ def rollback(
     exact: bool = False,
     progress: Progress | None = None,
     folder: Path | None = None,
-) -> list[Outcome]:
+) -> list[StepResult]:
     """Bring files and containers back to what they were before a run, finished or not.
 
     A limit where there was none is lifted on the running container: it then has all of the host, as
@@ -134,10 +136,12 @@ def rollback(
             _refuse_older(
                 {folder, settings.apply.journal}, name, _standing(name, journal.entries(), services)
             )
-            return take_back(journal, engines, services=services, exact=exact, progress=progress)
+            return roll_back_steps(
+                journal, engines, services=services, exact=exact, progress=progress
+            )
 
 
-def take_back(
+def roll_back_steps(
     journal: Journal,
     engines: Mapping[str, Engine],
     *,
@@ -145,7 +149,7 @@ def take_back(
     exact: bool = False,
     progress: Progress | None = None,
     why: str = "",
-) -> list[Outcome]:
+) -> list[StepResult]:
     """The same for a run whose journal is open, by whoever holds the lock; it ends here unless
     others are half done.
 
@@ -197,13 +201,16 @@ def _half_done(entries: list[Entry], services: str) -> bool:
     return any(not fnmatchcase(entry.service, services) for entry in left)
 
 
-def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> Outcome:
+def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> StepResult:
     place = (intent.step or 0, intent.service, intent.host)
     if engine is None:
-        return Outcome(*place, "failed", f"{intent.host} does not answer", intent)
-    left = undo(intent, engine, journal, exact=exact)
-    return Outcome(
-        *place, "failed" if left else "undone", "; ".join(left or lifted(intent, engine)), intent
+        return StepResult(*place, "failed", f"{intent.host} does not answer", intent)
+    left = undo_step(intent, engine, journal, exact=exact)
+    return StepResult(
+        *place,
+        "failed" if left else "undone",
+        "; ".join(left or remaining_limits(intent, engine)),
+        intent,
     )
 
 
@@ -235,7 +242,7 @@ def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> No
     mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
     runs: dict[str, list[Entry]] = {}
     for name, entries in (
-        run for folder in folders for run in list_runs(folder, skip_damaged=True)
+        run for folder in folders for run in journal_runs(folder, skip_damaged=True)
     ):
         if len(entries) > len(
             runs.get(name, ())

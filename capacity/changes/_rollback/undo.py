@@ -15,9 +15,9 @@ from capacity._docker.engine import Engine, inspect
 from capacity._docker.update import not_in_force, send_update, update_body
 from capacity.changes._journal.journal import Entry, Journal, Kind, digest
 from capacity.changes._plan.plan import FILE_ONLY
-from capacity.changes._rollback.containers import containers_now, of_service
+from capacity.changes._rollback.containers import containers_of_service, current_containers
 from capacity.changes._rollback.recreate import recreate
-from capacity.changes._rollback.restore import IDLE, hold_limits, stop_idle
+from capacity.changes._rollback.restore import IDLE, restore_limits, stop_idle
 from capacity.errors import (
     CapacityError,
     ChangeRefused,
@@ -25,12 +25,12 @@ from capacity.errors import (
     EngineRefused,
     EngineUnreachable,
 )
-from capacity.model import Value, What
+from capacity.model import Setting, Value
 
-__all__ = ["lifted", "undo"]
+__all__ = ["remaining_limits", "undo_step"]
 
 
-def undo(
+def undo_step(
     intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False
 ) -> list[str]:
     """Bring file and containers back to what they were before the step, and say so in the journal.
@@ -83,7 +83,7 @@ def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
 def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: bool) -> list[str]:
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
     touched = [
-        What(change["what"])
+        Setting(change["what"])
         for change in intent.detail["changes"]
         if change["what"] not in FILE_ONLY
     ]
@@ -99,13 +99,13 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
         recreate(intent, engine, replicas=_number(intent, engine), force=True)
         return []
     left = []
-    for now in containers_now(intent, engine):
+    for now in current_containers(intent, engine):
         before = was.get(now.replica)
         if before is None:
             continue
         wanted = {what: before[what] for what in touched}
-        if What.MEMORY in wanted or What.MEMORY_SWAP in wanted:
-            wanted |= {what: before[what] for what in (What.MEMORY, What.MEMORY_SWAP)}
+        if Setting.MEMORY in wanted or Setting.MEMORY_SWAP in wanted:
+            wanted |= {what: before[what] for what in (Setting.MEMORY, Setting.MEMORY_SWAP)}
         if not not_in_force(now, wanted, engine.host):
             continue
         _set_back(engine, now, wanted, exact=exact)
@@ -117,13 +117,13 @@ def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: 
     return left
 
 
-def _set_back(engine: Engine, now: Container, wanted: dict[What, Value], *, exact: bool) -> None:
+def _set_back(engine: Engine, now: Container, wanted: dict[Setting, Value], *, exact: bool) -> None:
     """Limits as before; a memory limit below what is in use takes a stop."""
     body = update_body(now, wanted, engine.host)
     try:
         send_update(engine, now, body)
     except EngineRefused as error:
-        if not (now.running and What.MEMORY in wanted):
+        if not (now.running and Setting.MEMORY in wanted):
             raise
         if not exact:
             hint = "--exact stops it, sets the limit and starts it again"
@@ -140,7 +140,7 @@ def _set_back(engine: Engine, now: Container, wanted: dict[What, Value], *, exac
 def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
     """A restart policy that is put back says nothing of a container that has ended meanwhile."""
     for was in intent.detail["containers"]:
-        policy = str(was["before"].get(What.RESTART_POLICY) or "no")
+        policy = str(was["before"].get(Setting.RESTART_POLICY) or "no")
         if was["seen"]["state"] not in {"running", "restarting"} or policy == "no":
             continue
         now = inspect(engine, was["id"], was["name"])
@@ -197,7 +197,7 @@ def _made_again(intent: Entry, engine: Engine) -> list[str]:
             for before in was
             if before.get("pending")
         ]
-    left += hold_limits(intent, engine)
+    left += restore_limits(intent, engine)
     stop_idle(intent, engine)
     return left
 
@@ -215,7 +215,7 @@ def _replaced(intent: Entry, engine: Engine) -> bool:
         and (container.running or was["seen"]["state"] not in {"running", "restarting"})
         for container, was in zip(now, intent.detail["containers"], strict=True)
     )
-    return not same or _number(intent, engine) != len(of_service(intent, engine))
+    return not same or _number(intent, engine) != len(containers_of_service(intent, engine))
 
 
 def _number(intent: Entry, engine: Engine) -> int:
@@ -223,7 +223,9 @@ def _number(intent: Entry, engine: Engine) -> int:
     made them more or fewer.
     """
     before = len(intent.detail["containers"])
-    return len(of_service(intent, engine)) or before if intent.detail["changes"] else before
+    return (
+        len(containers_of_service(intent, engine)) or before if intent.detail["changes"] else before
+    )
 
 
 def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
@@ -235,7 +237,7 @@ def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     whole = not any(
         line.kind is Kind.DONE for line in lines
     )  # it came not so far as to say what it had made
-    found = of_service(intent, engine)
+    found = containers_of_service(intent, engine)
     for container in found:
         if whole or container.id in made:
             named: dict[str, Any] = {
@@ -255,16 +257,16 @@ def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     )
 
 
-def lifted(intent: Entry, engine: Engine) -> list[str]:
+def remaining_limits(intent: Entry, engine: Engine) -> list[str]:
     """What the Engine shows where nothing was before a step that has been undone: it takes no
     "none" for some limits.
     """
     if intent.detail["mode"] != "live":
         return []
     was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    touched = {What(change["what"]) for change in intent.detail["changes"]} & {
-        What.CPUS,
-        What.CPUSET,
+    touched = {Setting(change["what"]) for change in intent.detail["changes"]} & {
+        Setting.CPUS,
+        Setting.CPUSET,
     }
     way = (
         "--exact makes a new container"
@@ -272,7 +274,7 @@ def lifted(intent: Entry, engine: Engine) -> list[str]:
         else "only a new container has none again"
     )
     try:
-        now = [current for current in containers_now(intent, engine) if current.replica in was]
+        now = [current for current in current_containers(intent, engine) if current.replica in was]
     except (ChangeRefused, ContainerGone):
         return []
     return [

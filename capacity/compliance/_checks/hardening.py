@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from capacity.compliance._facts.facts import Declared, Facts, Live
+from capacity.compliance._facts.facts import DeclaredService, Facts, RunningContainer
 from capacity.compliance._facts.hardening_profile import is_docker_socket
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
@@ -19,8 +19,8 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unk
 
 def _judge(
     facts: Facts,
-    declared: Callable[[Declared], str],
-    live: Callable[[Live], str],
+    declared: Callable[[DeclaredService], str],
+    live: Callable[[RunningContainer], str],
     *,
     paths: tuple[str, ...],
     threshold: str,
@@ -191,7 +191,7 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
     )
 
 
-def _declared_policy(declared: Declared) -> str:
+def _declared_policy(declared: DeclaredService) -> str:
     """`restart`, or what Compose makes of `deploy.restart_policy` where that is missing."""
     if declared.service.restart is not None:
         return declared.service.restart

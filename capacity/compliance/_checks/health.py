@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from capacity.compliance._facts.facts import Facts, Live
+from capacity.compliance._facts.facts import Facts, RunningContainer
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Status, Verdict, failed, passed, unknown
 from capacity.model import Signal
@@ -124,7 +124,9 @@ def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> 
     yield failed(key, text, evidence) if most > restarts else passed(key, text, evidence)
 
 
-def _engine(facts: Facts, live: Live, restarts: int, minutes: int, limit: str) -> Verdict:
+def _engine(
+    facts: Facts, live: RunningContainer, restarts: int, minutes: int, limit: str
+) -> Verdict:
     container = live.container
     count, name = container.restart_count, container.name
     look = f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' {name}"
@@ -153,12 +155,12 @@ def _engine(facts: Facts, live: Live, restarts: int, minutes: int, limit: str) -
     )
 
 
-def _runs_since(live: Live, at: datetime | None, minutes: int) -> bool:
+def _runs_since(live: RunningContainer, at: datetime | None, minutes: int) -> bool:
     started = _moment(live.container.started_at)
     return at is not None and started is not None and (at - started).total_seconds() > minutes * 60
 
 
-def _lives_shortly(live: Live, minutes: int, count: int) -> bool:
+def _lives_shortly(live: RunningContainer, minutes: int, count: int) -> bool:
     """Whether all restarts lie within the window: the Engine waits longer before each of them, up
     to a minute.
     """

@@ -74,7 +74,9 @@ def _gaps(facts: Facts, answered: float, days: float, known: set[str] | None) ->
 
 
 @check("alert-rules")
-def alert_rules(facts: Facts, *, least: Annotated[int, Field(ge=1)] = 1) -> Iterator[Verdict]:
+def alert_rules_loaded(
+    facts: Facts, *, least: Annotated[int, Field(ge=1)] = 1
+) -> Iterator[Verdict]:
     """Prometheus has alert rules loaded, none of them fails, and it knows an Alertmanager to send
     to.
     """

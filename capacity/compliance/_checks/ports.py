@@ -10,13 +10,13 @@ from typing import Annotated
 from pydantic import Field
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.port_claims import Claim, clashes
+from capacity.compliance._facts.port_claims import PortClaim, port_conflicts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
 __all__ = ["is_gateway"]
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Globs = Annotated[tuple[str, ...], Field(min_length=1)]
 GATEWAYS = ("kong", "traefik")
 _SHOWN = 3
@@ -34,7 +34,7 @@ def _plain(image: str) -> str:
     return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
 
 
-def evidence_of(claim: Claim, threshold: str) -> Evidence:
+def evidence_of(claim: PortClaim, threshold: str) -> Evidence:
     """Where a claim stands: its line in the compose file, or its container."""
     if claim.running:
         look = f"docker port {claim.container}"
@@ -42,7 +42,9 @@ def evidence_of(claim: Claim, threshold: str) -> Evidence:
     return Evidence.at(claim.origin, claim.text, threshold)
 
 
-def _every(facts: Facts, faults: dict[Claim, str], threshold: str, good: str) -> Iterator[Verdict]:
+def _every(
+    facts: Facts, faults: dict[PortClaim, str], threshold: str, good: str
+) -> Iterator[Verdict]:
     """A failure for each claim with a fault, a pass for every other service."""
     for claim, fault in faults.items():
         yield failed(claim.service, fault, evidence_of(claim, threshold))
@@ -58,12 +60,12 @@ def _every(facts: Facts, faults: dict[Claim, str], threshold: str, good: str) ->
 
 
 @check("port-conflicts")
-def port_conflicts(facts: Facts) -> Iterator[Verdict]:
+def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
     """No two services want one port of a host: across running containers, across compose files, and
     between both.
     """
     faults = {}
-    for clash in clashes(facts.claims):
+    for clash in port_conflicts(facts.claims):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
         cause = (
             f"so does {_some(names)}"
@@ -83,7 +85,7 @@ def _some(names: list[str]) -> str:
 
 @check("port-range")
 def port_range(
-    facts: Facts, *, first: Port = 10000, last: Port = 10999, gateways: Globs = GATEWAYS
+    facts: Facts, *, first: PortNumber = 10000, last: PortNumber = 10999, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
     """Published ports lie in the range allocated to the house; gateways keep the well-known
     ones.
@@ -101,7 +103,7 @@ def port_range(
 
 @check("port-reserved")
 def port_reserved(
-    facts: Facts, *, port: Port = 8080, gateways: Globs = GATEWAYS
+    facts: Facts, *, port: PortNumber = 8080, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
     """A well-known port of the host belongs to the gateways alone."""
     faults = {

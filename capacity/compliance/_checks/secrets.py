@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capacity._common.secrets import looks_secret
-from capacity.compliance._facts.facts import Declared, Facts
+from capacity.compliance._facts.facts import DeclaredService, Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
@@ -39,7 +39,7 @@ def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iter
                 yield passed(key, f"{live.container.name} has no secret in its environment", shown)
 
 
-def _declared(key: str, declared: Declared, harmless: tuple[str, ...]) -> Iterator[Verdict]:
+def _declared(key: str, declared: DeclaredService, harmless: tuple[str, ...]) -> Iterator[Verdict]:
     found = [
         name
         for name, value in declared.service.environment.items()

@@ -20,8 +20,8 @@ from capacity._docker.containers import Container, Host, Inventory, read_contain
 from capacity._docker.engine import Engine, connect_all, engine_errors, survey
 from capacity._docker.events import recent_ends
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.gc_pause import paused_collection
-from capacity.compliance._facts.hardening_profile import Posture, read_posture
+from capacity.compliance._facts.gc_pause import gc_paused
+from capacity.compliance._facts.hardening_profile import HardeningProfile, read_hardening_profile
 from capacity.errors import ContainerGone, EngineError, InputError
 from capacity.settings import EngineSettings, Settings
 
@@ -82,13 +82,13 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
         ComposeError: a file that Compose would refuse too.
         InputError: a folder without any compose file.
     """
-    with paused_collection():
+    with gc_paused():
         return Facts(
             projects=tuple(load_project(files, profiles="*") for files in find_projects(paths))
         )
 
 
-def with_house(facts: Facts, settings: Settings) -> Facts:
+def with_settings(facts: Facts, settings: Settings) -> Facts:
     """The facts with what the house says of its types of services and their cores."""
     return replace(facts, types=settings.types, cores=settings.placement.model_dump())
 
@@ -140,11 +140,11 @@ def _surveyed(
         ) from error
 
 
-def _posture(place: tuple[Engine, str]) -> tuple[str, Posture | None]:
+def _posture(place: tuple[Engine, str]) -> tuple[str, HardeningProfile | None]:
     engine, container = place
     try:
         with engine_errors(engine.host.name, f"inspect {container}"):
-            return container, read_posture(engine.api.inspect_container(container))
+            return container, read_hardening_profile(engine.api.inspect_container(container))
     except ContainerGone:
         return container, None
     except _UNREADABLE as error:
@@ -172,7 +172,7 @@ def from_snapshot(facts: Facts, file: str | Path, host: str = "snapshot") -> Fac
 
 def read_snapshot(
     text: str, file: str, host: str = "snapshot"
-) -> tuple[Inventory, dict[str, Posture]]:
+) -> tuple[Inventory, dict[str, HardeningProfile]]:
     """Containers and their postures from the JSON that `docker inspect` prints.
 
     Raises:
@@ -186,7 +186,7 @@ def read_snapshot(
     if not isinstance(answers, list):
         raise InputError(f"{file} is no list of containers", hint)
     containers: dict[str, Container] = {}
-    postures: dict[str, Posture] = {}
+    postures: dict[str, HardeningProfile] = {}
     for number, answer in enumerate(answers):
         try:
             container, posture = _container(answer, host)
@@ -201,13 +201,13 @@ def read_snapshot(
     return Inventory((Host(host, file, "", 0, 0, "", ""),), ordered), postures
 
 
-def _container(answer: Mapping[str, Any], host: str) -> tuple[Container, Posture]:
+def _container(answer: Mapping[str, Any], host: str) -> tuple[Container, HardeningProfile]:
     for part in ("Config", "HostConfig", "State"):  # without these everything would look harmless
         if not isinstance(answer[part], dict):
             raise TypeError(f"{part} is no mapping")
     if not isinstance(answer["Id"], str) or not isinstance(answer["State"].get("Status"), str):
         raise TypeError("Id and State.Status must be texts")
-    return _checked(read_container(host, dict(answer))), read_posture(answer)
+    return _checked(read_container(host, dict(answer))), read_hardening_profile(answer)
 
 
 def _checked(container: Container) -> Container:

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from capacity._docker.containers import Container, Inventory
     from capacity._docker.events import Ends
-    from capacity.compliance._facts.hardening_profile import Posture
+    from capacity.compliance._facts.hardening_profile import HardeningProfile
     from capacity.compliance._facts.monitoring import Monitoring
-    from capacity.compliance._facts.port_claims import Claim
+    from capacity.compliance._facts.port_claims import PortClaim
     from capacity.history import History
     from capacity.settings import TypeSettings
 
-__all__ = ["Declared", "Facts", "Live"]
+__all__ = ["DeclaredService", "Facts", "RunningContainer"]
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredService:
     """A service of a compose file."""
 
     key: str
@@ -41,13 +41,13 @@ class Declared:
 
 
 @dataclass(frozen=True)
-class Live:
+class RunningContainer:
     """A container and how it is locked down; `posture` is None when the Engine was not asked for
     it.
     """
 
     container: Container
-    posture: Posture | None
+    posture: HardeningProfile | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Facts:
 
     projects: tuple[Project, ...] = ()
     inventory: Inventory | None = None
-    postures: Mapping[str, Posture] = field(default_factory=dict)
+    postures: Mapping[str, HardeningProfile] = field(default_factory=dict)
     history: History | None = None
     monitoring: Monitoring | None = None
     at: datetime | None = None
@@ -80,12 +80,12 @@ class Facts:
     cores: Mapping[str, str | None] = field(default_factory=dict)
 
     @cached_property
-    def pairs(self) -> tuple[tuple[str, Declared], ...]:
+    def pairs(self) -> tuple[tuple[str, DeclaredService], ...]:
         """`project/service` and service, sorted; a service that two folders declare under one name
         is there twice.
         """
         found = (
-            Declared(str(ServiceKey(project.name, name)), service, project)
+            DeclaredService(str(ServiceKey(project.name, name)), service, project)
             for project in self.projects
             for name, service in project.services.items()
         )
@@ -97,27 +97,27 @@ class Facts:
         )
 
     @cached_property
-    def declared(self) -> dict[str, Declared]:
+    def declared(self) -> dict[str, DeclaredService]:
         """`project/service` -> service; the first of `pairs` where there are two."""
         return dict(reversed(self.pairs))
 
     @cached_property
-    def live(self) -> dict[str, tuple[Live, ...]]:
+    def live(self) -> dict[str, tuple[RunningContainer, ...]]:
         """`project/service` -> its containers; those of `docker compose run` are left out."""
-        found: dict[str, list[Live]] = {}
+        found: dict[str, list[RunningContainer]] = {}
         for container in self.inventory.containers if self.inventory else ():
             if not container.oneoff:
                 found.setdefault(container.key, []).append(
-                    Live(container, self.postures.get(container.id))
+                    RunningContainer(container, self.postures.get(container.id))
                 )
         return {key: tuple(found[key]) for key in sorted(found)}
 
     @cached_property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[PortClaim, ...]:
         """Who wants which port of the host."""
-        from capacity.compliance._facts.port_claims import claims
+        from capacity.compliance._facts.port_claims import port_claims
 
-        return claims(self)
+        return port_claims(self)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -126,7 +126,7 @@ class Facts:
             sorted({*self.declared, *self.live, *(self.history.services if self.history else ())})
         )
 
-    def running(self, key: str) -> Iterator[Live]:
+    def running(self, key: str) -> Iterator[RunningContainer]:
         """The running containers of a service."""
         return (container for container in self.live.get(key, ()) if container.container.running)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from capacity._common.secrets import looks_secret
 
-__all__ = ["Posture", "is_docker_socket", "read_posture"]
+__all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile"]
 
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
 
 @dataclass(frozen=True, slots=True)
-class Posture:
+class HardeningProfile:
     """Switches of one container; `mounts` are the host's paths, `secrets` names of variables that
     hold one.
     """
@@ -32,7 +32,7 @@ class Posture:
     created_at: str
 
 
-def read_posture(attrs: Mapping[str, Any]) -> Posture:
+def read_hardening_profile(attrs: Mapping[str, Any]) -> HardeningProfile:
     """The posture from the Engine's description of a container, as `docker inspect` prints it.
 
     Raises:
@@ -40,7 +40,7 @@ def read_posture(attrs: Mapping[str, Any]) -> Posture:
     """
     config, host = attrs.get("Config") or {}, attrs.get("HostConfig") or {}
     test = (config.get("Healthcheck") or {}).get("Test") or []
-    return Posture(
+    return HardeningProfile(
         privileged=_switch(host.get("Privileged")),
         network_mode=str(host.get("NetworkMode") or ""),
         read_only=_switch(host.get("ReadonlyRootfs")),

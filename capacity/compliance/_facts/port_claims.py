@@ -15,7 +15,15 @@ from capacity._compose import Origin
 from capacity.compliance._facts.facts import Facts
 from capacity.errors import ComposeError
 
-__all__ = ["ANY_HOST", "Claim", "Clash", "claims", "clashes", "in_the_way", "overlap"]
+__all__ = [
+    "ANY_HOST",
+    "PortClaim",
+    "PortConflict",
+    "addresses_overlap",
+    "blocking_claims",
+    "port_claims",
+    "port_conflicts",
+]
 
 _LARGEST_PORT = 65535
 ANY_HOST = ""
@@ -23,7 +31,7 @@ ANY_HOST = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PortClaim:
     """A port of a host that a service wants.
 
     `first` and `last` are one port, or a range of which the Engine takes any. `running` ones are of
@@ -62,16 +70,16 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
+class PortConflict:
     """A claim that cannot be met because of others; without others its own replicas fight for
     it.
     """
 
-    claim: Claim
-    others: tuple[Claim, ...]
+    claim: PortClaim
+    others: tuple[PortClaim, ...]
 
 
-def claims(facts: Facts) -> tuple[Claim, ...]:
+def port_claims(facts: Facts) -> tuple[PortClaim, ...]:
     """All claims on host ports, declared ones first; a range that maps port by port is one claim a
     port.
 
@@ -81,14 +89,14 @@ def claims(facts: Facts) -> tuple[Claim, ...]:
     return (*_declared(facts), *_live(facts))
 
 
-def _declared(facts: Facts) -> Iterator[Claim]:
+def _declared(facts: Facts) -> Iterator[PortClaim]:
     for key, pair in facts.pairs:
         for host in sorted({live.container.host for live in facts.running(key)}) or [ANY_HOST]:
             for number, port in enumerate(pair.service.ports):
                 if port.published and port.mode in {"ingress", "host"}:
                     origin = pair.where(f"ports.{number}", "ports")
                     first, last = _ports(port.published, key, origin)
-                    yield Claim(
+                    yield PortClaim(
                         service=key,
                         host=host,
                         address=port.host_ip,
@@ -118,13 +126,13 @@ def _ports(text: str, key: str, origin: Origin | None) -> tuple[int, int]:
     return first, last
 
 
-def _live(facts: Facts) -> Iterator[Claim]:
+def _live(facts: Facts) -> Iterator[PortClaim]:
     for key in facts.live:
         for member in facts.running(key):
             container = member.container
             for port in container.ports:
                 if port.host_port:
-                    yield Claim(
+                    yield PortClaim(
                         service=key,
                         host=container.host,
                         address=port.host_ip,
@@ -137,13 +145,13 @@ def _live(facts: Facts) -> Iterator[Claim]:
                     )
 
 
-def clashes(wanted: Iterable[Claim]) -> tuple[Clash, ...]:
+def port_conflicts(wanted: Iterable[PortClaim]) -> tuple[PortConflict, ...]:
     """The claims that cannot all be met, each with those in its way; a service does not stand in
     its own containers' way.
 
     A range is in trouble only when others hold every port in it.
     """
-    fixed: dict[tuple[int, str], list[Claim]] = defaultdict(list)
+    fixed: dict[tuple[int, str], list[PortClaim]] = defaultdict(list)
     wanted = [claim for claim in wanted if claim.first > 0]
     for claim in wanted:
         if not claim.flexible:
@@ -151,18 +159,18 @@ def clashes(wanted: Iterable[Claim]) -> tuple[Clash, ...]:
     found = []
     for claim in wanted:
         held = {
-            port: in_the_way(claim, fixed.get((port, claim.protocol), ()))
+            port: blocking_claims(claim, fixed.get((port, claim.protocol), ()))
             for port in range(claim.first, claim.last + 1)
         }
         free = sum(not others for others in held.values())
         if free >= claim.replicas or (claim.running and free):
             continue
         others = tuple(dict.fromkeys(other for port in held.values() for other in port))
-        found.append(Clash(claim, others))
+        found.append(PortConflict(claim, others))
     return tuple(found)
 
 
-def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
+def blocking_claims(claim: PortClaim, others: Iterable[PortClaim]) -> list[PortClaim]:
     """Those of others, on the same port and protocol, that cannot be met beside a claim."""
     return [
         other
@@ -171,11 +179,11 @@ def in_the_way(claim: Claim, others: Iterable[Claim]) -> list[Claim]:
         and not _same_thing(claim, other)
         and not _alternatives(claim, other)
         and (claim.host == other.host or ANY_HOST in {claim.host, other.host})
-        and overlap(claim.address, other.address)
+        and addresses_overlap(claim.address, other.address)
     ]
 
 
-def _same_thing(claim: Claim, other: Claim) -> bool:
+def _same_thing(claim: PortClaim, other: PortClaim) -> bool:
     """A declared port and the container that has it; or the containers of a service that the Engine
     already lets run.
     """
@@ -184,7 +192,7 @@ def _same_thing(claim: Claim, other: Claim) -> bool:
     )
 
 
-def _alternatives(claim: Claim, other: Claim) -> bool:
+def _alternatives(claim: PortClaim, other: PortClaim) -> bool:
     """Services of one project that no profile starts together."""
     same_project = claim.service.partition("/")[0] == other.service.partition("/")[0]
     both = bool(claim.profiles and other.profiles)
@@ -192,7 +200,7 @@ def _alternatives(claim: Claim, other: Claim) -> bool:
 
 
 @cache
-def overlap(first: str, other: str) -> bool:
+def addresses_overlap(first: str, other: str) -> bool:
     """Whether two host addresses share an address: empty is all; `::` is taken to include IPv4, as
     on most systems.
     """

@@ -143,11 +143,11 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     """
     from capacity.history._prometheus.client import PrometheusSource
     from capacity.history._services import service_of
-    from capacity.history._signals import CATALOGUE, render
+    from capacity.history._signals import CATALOGUE, render_query
     from capacity.model import Signal
 
     identity = settings.identity
-    counted = render(
+    counted = render_query(
         CATALOGUE[Signal.RESTARTS].queries[0], identity, settings.metrics, minutes * 60
     )
     # every half window, so that what lies across the border of two windows is seen by a third

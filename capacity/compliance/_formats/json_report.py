@@ -10,14 +10,14 @@ from typing import Any
 from capacity._common.runbooks import runbook_url
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._formats.paths import shown
-from capacity.compliance._port_proposals import PortMove
+from capacity.compliance._port_proposals import PortProposal
 from capacity.compliance._verdicts import Evidence
 from capacity.compliance._waivers import Waiver
 
 __all__ = ["as_json"]
 
 
-def as_json(report: Report, moves: Iterable[PortMove] = (), runbooks: str | None = None) -> str:
+def as_json(report: Report, moves: Iterable[PortProposal] = (), runbooks: str | None = None) -> str:
     """One JSON object; `format` changes when its meaning does.
 
     Args:

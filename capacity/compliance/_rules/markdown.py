@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from capacity.errors import InputError
 
-__all__ = ["Block", "blocks"]
+__all__ = ["RuleBlock", "rule_blocks"]
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*(.*?)[ \t]*")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
@@ -19,7 +19,7 @@ _HINT = "Write one block ```yaml rule under each rule's heading"
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RuleBlock:
     """A `yaml rule` block: `line` is that of its first line of YAML, counted from 1."""
 
     heading: str
@@ -38,14 +38,14 @@ class Block:
         return _RULE_ID.sub("", self.heading, count=1)
 
 
-def blocks(text: str, file: str) -> list[Block]:
+def rule_blocks(text: str, file: str) -> list[RuleBlock]:
     """The rule blocks of a rule book.
 
     Raises:
         InputError: a block without a heading of its own, a misspelt or unclosed one, a rule's
             heading without a block.
     """
-    found: list[Block] = []
+    found: list[RuleBlock] = []
     heading, line_of_heading, filled = "", 0, True
     for kind, line, words, body in _parts(text.splitlines(), file):
         if kind == "heading":
@@ -56,7 +56,7 @@ def blocks(text: str, file: str) -> list[Block]:
                 raise InputError(f"{file}:{line}: a block of {words!r} is no rule block", _HINT)
             if filled:
                 raise InputError(f"{file}:{line}: a rule block without a heading of its own", _HINT)
-            found.append(Block(heading, body, line + 1))
+            found.append(RuleBlock(heading, body, line + 1))
             filled = True
     _refuse_empty(file, line_of_heading, heading, filled=filled)
     return found

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from capacity._common.bundled import bundled
-from capacity.compliance._rules.markdown import Block, blocks
+from capacity.compliance._rules.markdown import RuleBlock, rule_blocks
 from capacity.compliance._rules.registry import Check, find_check, read_parameters
-from capacity.compliance._rules.strict_yaml import Fields, read_mapping
+from capacity.compliance._rules.strict_yaml import StrictMapping, read_mapping
 from capacity.compliance._verdicts import Severity
 from capacity.errors import InputError
 
-__all__ = ["HOUSE", "Rule", "Scope", "load_rules", "read_rules"]
+__all__ = ["DEFAULT_RULES", "Rule", "RuleScope", "load_rules", "read_rules"]
 
-HOUSE = "house"
+DEFAULT_RULES = "house"
 """The name that stands for the rule book that comes with the package."""
 
 _KEYS = (
@@ -38,7 +38,7 @@ _SCOPE = ("services", "except", "labels")
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class RuleScope:
     """Which subjects a rule is about: globs of `project/service` (or of a host's or target's name),
     and labels.
     """
@@ -77,7 +77,7 @@ class Rule:
     rationale: str
     remediation: str
     impact: str
-    scope: Scope
+    scope: RuleScope
     file: str
     line: int
     run: Check = field(repr=False, compare=False)
@@ -88,7 +88,7 @@ class Rule:
         return f"{self.file}:{self.line}"
 
 
-def load_rules(books: Iterable[str | Path] = (HOUSE,)) -> tuple[Rule, ...]:
+def load_rules(books: Iterable[str | Path] = (DEFAULT_RULES,)) -> tuple[Rule, ...]:
     """The rules of one or several books, by id.
 
     Args:
@@ -100,7 +100,7 @@ def load_rules(books: Iterable[str | Path] = (HOUSE,)) -> tuple[Rule, ...]:
     """
     found: dict[str, Rule] = {}
     for book in books:
-        file = bundled("data/rules.md") if str(book) == HOUSE else Path(book)
+        file = bundled("data/rules.md") if str(book) == DEFAULT_RULES else Path(book)
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -120,7 +120,7 @@ def read_rules(text: str, file: str) -> tuple[Rule, ...]:
         InputError: as `load_rules`.
     """
     found: dict[str, Rule] = {}
-    for block in blocks(text, file):
+    for block in rule_blocks(text, file):
         rule = _rule(block, file)
         _refuse_twice(rule, found)
         found[rule.id] = rule
@@ -141,7 +141,7 @@ def _refuse_twice(rule: Rule, others: Mapping[str, Rule]) -> None:
             raise InputError(cause, "Give each rule its own")
 
 
-def _rule(block: Block, file: str) -> Rule:
+def _rule(block: RuleBlock, file: str) -> Rule:
     # empty lines before the block, so that every place that YAML names is the place in the book
     fields = read_mapping("\n" * (block.line - 1) + block.text, file, _KEYS, "a rule")
     name = _id(fields, block)
@@ -164,7 +164,7 @@ def _rule(block: Block, file: str) -> Rule:
     )
 
 
-def _id(fields: Fields, block: Block) -> str:
+def _id(fields: StrictMapping, block: RuleBlock) -> str:
     name = _matching(fields, "id", "[A-Z]{2,10}[0-9]{3,}", "CAP001")
     if block.promised_id not in {"", name}:
         raise fields.wrong(
@@ -173,21 +173,21 @@ def _id(fields: Fields, block: Block) -> str:
     return name
 
 
-def _matching(fields: Fields, name: str, pattern: str, example: str) -> str:
+def _matching(fields: StrictMapping, name: str, pattern: str, example: str) -> str:
     text = fields.text(name)
     if not re.fullmatch(pattern, text):
         raise fields.wrong(name, f"is {text!r}", f"Write it like {example}")
     return text
 
 
-def _severity(fields: Fields) -> Severity:
+def _severity(fields: StrictMapping) -> Severity:
     text = fields.text("severity")
     if text not in set(Severity):
         raise fields.wrong("severity", f"is {text!r}", f"Use one of {', '.join(Severity)}")
     return Severity(text)
 
 
-def _check(fields: Fields) -> tuple[Check, dict[str, Any]]:
+def _check(fields: StrictMapping) -> tuple[Check, dict[str, Any]]:
     name = fields.text("check")
     try:
         function = find_check(name)
@@ -202,11 +202,11 @@ def _check(fields: Fields) -> tuple[Check, dict[str, Any]]:
         ) from error
 
 
-def _scope(fields: Fields) -> Scope:
+def _scope(fields: StrictMapping) -> RuleScope:
     if "scope" not in fields:
-        return Scope()
-    inner = Fields(fields.node("scope"), _SCOPE, "scope")
+        return RuleScope()
+    inner = StrictMapping(fields.node("scope"), _SCOPE, "scope")
     labels = inner.mapping("labels")
     if not all(isinstance(value, str) for value in labels.values()):
         raise inner.wrong("labels", "must be globs of text", "Quote the values")
-    return Scope(inner.texts("services"), inner.texts("except"), labels)
+    return RuleScope(inner.texts("services"), inner.texts("except"), labels)

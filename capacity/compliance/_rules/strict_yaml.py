@@ -11,12 +11,12 @@ from capacity._compose.yaml.nodes import Mapping, Node, Sequence, parse_document
 from capacity._compose.yaml.values import entries, plain
 from capacity.errors import InputError
 
-__all__ = ["Fields", "read_items", "read_mapping"]
+__all__ = ["StrictMapping", "read_items", "read_mapping"]
 
 _HINT = "See docs/reference/rules.md for what may stand there"
 
 
-class Fields:
+class StrictMapping:
     """A mapping of a YAML file whose every wrong word is an error with its place."""
 
     def __init__(self, node: Node, known: Collection[str], what: str) -> None:
@@ -73,7 +73,7 @@ class Fields:
         return InputError(f"{self._nodes[name].origin}: {name} {cause}", hint)
 
 
-def read_mapping(text: str, file: str, known: Collection[str], what: str) -> Fields:
+def read_mapping(text: str, file: str, known: Collection[str], what: str) -> StrictMapping:
     """The one document of a text as a strict mapping.
 
     Raises:
@@ -84,10 +84,12 @@ def read_mapping(text: str, file: str, known: Collection[str], what: str) -> Fie
         raise InputError(
             f"{file}: {what} must be one YAML document, not {len(documents)}", "Remove the others"
         )
-    return Fields(documents[0], known, what)
+    return StrictMapping(documents[0], known, what)
 
 
-def read_items(fields: Fields, name: str, known: Collection[str], what: str) -> list[Fields]:
+def read_items(
+    fields: StrictMapping, name: str, known: Collection[str], what: str
+) -> list[StrictMapping]:
     """The mappings in the list under a key.
 
     Raises:
@@ -96,4 +98,4 @@ def read_items(fields: Fields, name: str, known: Collection[str], what: str) -> 
     node = target(fields.node(name))
     if not isinstance(node, Sequence):
         raise fields.wrong(name, "must be a list")
-    return [Fields(item, known, what) for item in node.items]
+    return [StrictMapping(item, known, what) for item in node.items]

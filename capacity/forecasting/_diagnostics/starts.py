@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from capacity.forecasting._preprocessing import DAY, Grid, Scaled, hours_of
 from capacity.forecasting._quantiles import Floats, row_quantiles
 
-__all__ = ["COLUMNS", "Startups", "find", "keep_peaks", "without"]
+__all__ = ["COLUMNS", "Startups", "find_starts", "keep_peaks", "without_starts"]
 
 COLUMNS = (
     "count",
@@ -47,7 +47,7 @@ class Startups:
     table: Floats
 
 
-def find(values: Floats, an_hour: int) -> Startups:
+def find_starts(values: Floats, an_hour: int) -> Startups:
     """Startup samples in (rows, services), NaN where nothing was seen."""
     there = np.isfinite(values)
     begin, service = _starts(there, max(2, an_hour))
@@ -70,7 +70,7 @@ def find(values: Floats, an_hour: int) -> Startups:
     return Startups(row[known], column[known], table)
 
 
-def without(values: Floats, found: Startups) -> Floats:
+def without_starts(values: Floats, found: Startups) -> Floats:
     """The values with startups taken out."""
     if not len(found.row):
         return values

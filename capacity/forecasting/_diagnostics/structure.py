@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.forecasting._diagnostics import starts
-from capacity.forecasting._models.base_models import CANDIDATES, since_change
+from capacity.forecasting._models.base_models import BASE_MODELS, since_change
 from capacity.forecasting._models.conformal import GROUPS
 from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles
@@ -162,7 +162,7 @@ def explain(
     share = state["share"][number].mean(axis=0)
     slope, error = slopes(means[None])
     weights = {
-        CANDIDATES[i]: float(share[i])
+        BASE_MODELS[i]: float(share[i])
         for i in np.argsort(-share, kind="stable")
         if share[i] >= 0.01
     }

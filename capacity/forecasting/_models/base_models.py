@@ -21,8 +21,8 @@ from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles, row_quantiles
 
 __all__ = [
+    "BASE_MODELS",
     "BOOSTED",
-    "CANDIDATES",
     "LEADS",
     "TRENDING",
     "expand",
@@ -242,7 +242,7 @@ _MAKERS: dict[str, tuple[_Maker, NDArray[np.intp], int]] = {
     "fourier": (fourier, _WEEKLY, 4 * DAY),
 }
 BOOSTED = "boosted"  # made by `boost` from what the others say, for the whole fleet at once
-CANDIDATES = (*_MAKERS, BOOSTED)
+BASE_MODELS = (*_MAKERS, BOOSTED)
 LEADS = {name: rows for name, (_, rows, _) in _MAKERS.items()} | {BOOSTED: _WEEKLY}
 
 

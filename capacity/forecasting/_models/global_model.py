@@ -22,7 +22,7 @@ from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles, level_index
 
 if TYPE_CHECKING:
-    from capacity.forecasting._fitting import Prepared
+    from capacity.forecasting._fitting import ChunkCandidates
 
 __all__ = ["LEAST_HOURS", "SEEN_HOURS", "TAUGHT", "Asked", "asked", "teach"]
 
@@ -84,7 +84,7 @@ def asked(tables: dict[str, Singles], means: Singles, levels: Floats) -> Asked:
     return Asked(features, width, target)
 
 
-def teach(chunks: list[Prepared], seed: int) -> Iterator[tuple[int, int, Singles]]:
+def teach(chunks: list[ChunkCandidates], seed: int) -> Iterator[tuple[int, int, Singles]]:
     """Train, and answer where the answer is judged and for the coming week.
 
     Yields:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from capacity.forecasting._models.base_models import CANDIDATES, expand
+from capacity.forecasting._models.base_models import BASE_MODELS, expand
 from capacity.forecasting._quantiles import Floats, Singles
 
 __all__ = ["ORIGIN_WEIGHTS", "blended", "fleet_losses", "own_losses", "weights"]
@@ -82,7 +82,7 @@ def fleet_losses(relative: Floats, prior: Floats) -> Floats:
     )
 
 
-def prior(names: tuple[str, ...] = CANDIDATES) -> Floats:
+def prior(names: tuple[str, ...] = BASE_MODELS) -> Floats:
     """Relative losses assumed of the candidates before any evidence."""
     return np.array([_PRIOR.get(name, 1.0) for name in names])
 
@@ -110,7 +110,7 @@ def weights(
 
 
 def blended(
-    tables: dict[str, Singles], share: Singles, names: tuple[str, ...] = CANDIDATES
+    tables: dict[str, Singles], share: Singles, names: tuple[str, ...] = BASE_MODELS
 ) -> Singles:
     """The weighted mean of the candidates' quantiles on all lead hours, put in order: (services,
     168, quantiles).

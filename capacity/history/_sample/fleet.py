@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CORES", "FLEET", "HOST", "HOST_MEMORY", "SampleService", "compose_files"]
+__all__ = ["FLEET", "HOST", "HOST_CORES", "HOST_MEMORY", "SampleService", "compose_files"]
 
 HOST = "dock1"
-CORES = 12
+HOST_CORES = 12
 HOST_MEMORY = 48 * 1024**3
 
-Shape = Literal[
+UsageShape = Literal[
     "steady",
     "daily",
     "office",
@@ -56,7 +56,7 @@ class SampleService:
     project: str
     name: str
     image: str
-    shape: Shape
+    shape: UsageShape
     cpu: float
     memory: float
     cpu_limit: float | None = None

@@ -19,14 +19,14 @@ from capacity.errors import NoHistory, StorageError
 from capacity.history._history import History, usage_frame
 from capacity.history._parquet import Damaged, read_block, write_atomically, write_block
 from capacity.history._sample.fleet import (
-    CORES,
     FLEET,
     HOST,
+    HOST_CORES,
     HOST_MEMORY,
     SampleService,
     compose_files,
 )
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.history._signals import CATALOGUE, HOUR
 from capacity.model import Signal
 
@@ -109,7 +109,7 @@ def make_sample(folder: Path) -> list[Path]:
     for signal, values in _signals().items():
         path = folder / "history" / f"{signal}.parquet"
         names = sorted(values)
-        block = Block(
+        block = SeriesBlock(
             names, [HOST] * len(names), [1] * len(names), np.stack([values[name] for name in names])
         )
         step = CATALOGUE[signal].step(_STEP)
@@ -141,7 +141,7 @@ def _signals() -> dict[Signal, dict[str, Array]]:
         for key in values:
             values[key] = np.where(alive[key], values[key], np.nan)
     wanted = np.nansum(list(cpu.values()), axis=0) + 0.4
-    total = np.minimum(wanted, 0.985 * CORES)  # an overloaded host gives everyone less
+    total = np.minimum(wanted, 0.985 * HOST_CORES)  # an overloaded host gives everyone less
     cpu = {key: row * total / wanted for key, row in cpu.items()}
     used = np.nansum(list(memory.values()), axis=0) + 1800 * MIB
     hourly = {
@@ -163,7 +163,7 @@ def _signals() -> dict[Signal, dict[str, Array]]:
             s.key: np.where(hourly[s.key], _restarts(s, hours), np.nan) for s in FLEET
         },
         Signal.HOST_CPU: {HOST: _round(np.where(seen, total, np.nan), 1 / 4096)},
-        Signal.HOST_CORES: {HOST: np.full(len(hours), float(CORES))},
+        Signal.HOST_CORES: {HOST: np.full(len(hours), float(HOST_CORES))},
         Signal.HOST_MEMORY: {HOST: _round(np.where(seen, used, np.nan), 65536)},
         Signal.HOST_MEMORY_TOTAL: {HOST: np.full(len(hours), float(HOST_MEMORY))},
         Signal.CORE_BUSY: _cores(total.reshape(len(hours), -1).mean(axis=1)),
@@ -283,10 +283,11 @@ def _restarts(service: SampleService, hours: pd.DatetimeIndex) -> Array:
 
 def _cores(total: Array) -> dict[str, Array]:
     """Without affinity the first cores take most of the load."""
-    weights = np.linspace(1.9, 0.25, CORES)
+    weights = np.linspace(1.9, 0.25, HOST_CORES)
     busy = total[:, None] * weights / weights.sum()
     return {
-        f"{HOST}/{core}": _round(np.minimum(busy[:, core], 0.99), 1 / 4096) for core in range(CORES)
+        f"{HOST}/{core}": _round(np.minimum(busy[:, core], 0.99), 1 / 4096)
+        for core in range(HOST_CORES)
     }
 
 

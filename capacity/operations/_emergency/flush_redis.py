@@ -8,8 +8,8 @@ from capacity._docker import lifecycle
 from capacity._docker.engine import connect_all, survey
 from capacity.changes._journal.journal import Kind
 from capacity.errors import InputError
-from capacity.operations._emergency.journal import journalled
-from capacity.operations._emergency.release import Stopped
+from capacity.operations._emergency.journal import journalled_run
+from capacity.operations._emergency.release import EmergencyResult
 from capacity.settings import Settings
 
 __all__ = ["flush"]
@@ -17,7 +17,7 @@ __all__ = ["flush"]
 _FLUSH = ("redis-cli", "FLUSHALL")
 
 
-def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stopped:
+def flush(settings: Settings, container: str, *, dry_run: bool = True) -> EmergencyResult:
     """Throw away everything that a Redis holds, in all its databases. This cannot be undone.
 
     Args:
@@ -42,11 +42,11 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stoppe
             )
         target = found[0]
         if dry_run:
-            return Stopped(
+            return EmergencyResult(
                 target.key, target.host, target.name, "would-flush", note="this cannot be undone"
             )
         named: dict[str, Any] = {"container": target.name, "command": list(_FLUSH)}
-        with journalled(
+        with journalled_run(
             settings, "emergency-flush", lock=False, service=target.key, **named
         ) as journal:
             code, said = lifecycle.execute(engines[target.host], target.id, _FLUSH, target.name)
@@ -60,9 +60,9 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Stoppe
                 said=said,
             )
         if failed:
-            return Stopped(
+            return EmergencyResult(
                 target.key, target.host, target.name, "failed", note=said or f"exit code {code}"
             )
-        return Stopped(
+        return EmergencyResult(
             target.key, target.host, target.name, "flushed", note="this cannot be undone"
         )

@@ -18,13 +18,13 @@ from capacity._docker.containers import Container
 from capacity.errors import ComposeError, InputError
 from capacity.operations._dependencies import COMPLETED
 
-__all__ = ["Former", "former_project"]
+__all__ = ["GitProject", "project_at_revision"]
 
 _SECONDS = 60
 
 
 @dataclass(frozen=True)
-class Former:
+class GitProject:
     """A project as it was.
 
     Attributes:
@@ -73,7 +73,9 @@ class _Present:
     env_files: tuple[Path, ...] = ()
 
 
-def former_project(file: Path, revision: str, containers: Iterable[Container] = ()) -> Former:
+def project_at_revision(
+    file: Path, revision: str, containers: Iterable[Container] = ()
+) -> GitProject:
     """A project at a git revision, read and checked.
 
     Args:
@@ -114,7 +116,7 @@ def former_project(file: Path, revision: str, containers: Iterable[Container] = 
             ) from error
     if not project.services:
         raise InputError(f"{file} at {revision} has no services", "Name another revision")
-    return Former(
+    return GitProject(
         place,
         present.files,
         known,

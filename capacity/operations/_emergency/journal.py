@@ -18,25 +18,25 @@ from capacity.changes._journal.journal import (
     Entry,
     Journal,
     Kind,
-    list_runs,
+    journal_runs,
     open_journal,
     owner,
     still_stopped,
 )
 from capacity.changes._journal.lock import apply_lock
 from capacity.errors import InputError, StorageError
-from capacity.operations._pools.leases import make_own, ours
+from capacity.operations._pools.leases import is_private_folder, make_private_folder
 from capacity.settings import Settings
 
 __all__ = [
     "REVISION",
-    "at_hand",
     "folder_of",
-    "folders",
-    "journalled",
+    "journal_folders",
+    "journalled_run",
     "last_revision",
     "last_run",
     "open_stops",
+    "writable_folder",
 ]
 
 REVISION = "emergency-revision"
@@ -48,7 +48,7 @@ _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spar
 
 
 @contextmanager
-def journalled(
+def journalled_run(
     settings: Settings, what: str, *, lock: bool = True, ends: bool = True, **detail: Any
 ) -> Iterator[Journal]:
     """An open run named after what is done; it ends `failed` where its block does.
@@ -137,19 +137,19 @@ def _spare() -> Path:
 
 def _make(folder: Path) -> None:
     if folder == _spare():
-        make_own(folder, "Remove it, or have its owner do that, and look into it first")
+        make_private_folder(folder, "Remove it, or have its owner do that, and look into it first")
     else:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def folders(settings: Settings) -> list[Path]:
+def journal_folders(settings: Settings) -> list[Path]:
     """The journal's folder, and the spare one for a full disk where it exists.
 
     Everybody can make a folder where the spare one is: what others could have written there is
     never read.
     """
     spare = _spare()
-    if ours(spare):
+    if is_private_folder(spare):
         return [settings.apply.journal, spare]
     if os.path.lexists(spare):
         _left_out(spare)
@@ -186,8 +186,8 @@ def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
     there.
     """
     found: dict[str, tuple[Path, str, list[Entry]]] = {}
-    for folder in folders(settings):
-        for run, entries in list_runs(folder, skip_damaged=True):
+    for folder in journal_folders(settings):
+        for run, entries in journal_runs(folder, skip_damaged=True):
             if run not in found or len(entries) > len(found[run][2]):
                 found[run] = (folder, run, entries)
     return sorted(found.values(), key=lambda item: item[2][0].time)
@@ -249,7 +249,7 @@ def folder_of(settings: Settings, run: str) -> Path:
     return next(iter(found.values())) if len(found) == 1 else settings.apply.journal
 
 
-def at_hand(settings: Settings, folder: Path, run: str) -> Path:
+def writable_folder(settings: Settings, folder: Path, run: str) -> Path:
     """The folder to go on with a run in: its own, or the spare one with a copy of it where its disk
     takes nothing more.
 

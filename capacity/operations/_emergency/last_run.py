@@ -7,26 +7,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capacity._docker.engine import connect_all
-from capacity.changes._apply.step import Outcome
-from capacity.changes._rollback.rollback import Back, rollback, rollback_preview
-from capacity.operations._emergency.journal import at_hand, last_run
+from capacity.changes._apply.step import StepResult
+from capacity.changes._rollback.rollback import RollbackPreview, rollback, rollback_preview
+from capacity.operations._emergency.journal import last_run, writable_folder
 from capacity.operations._readiness import critical_failures
 from capacity.settings import Settings
 
-__all__ = ["Taken", "last_run_back", "last_run_preview"]
+__all__ = ["LastRunResult", "last_run_back", "last_run_preview"]
 
 
 @dataclass(frozen=True)
-class Taken:
+class LastRunResult:
     """A run that was taken back: one outcome a step, and one `failed` for each critical service
     that is not well now.
     """
 
     run: str
-    outcomes: list[Outcome]
+    outcomes: list[StepResult]
 
 
-def last_run_preview(settings: Settings, run: str | None = None) -> tuple[str, list[Back]]:
+def last_run_preview(
+    settings: Settings, run: str | None = None
+) -> tuple[str, list[RollbackPreview]]:
     """The run that would be taken back, and what that would bring back; nothing is touched.
 
     Args:
@@ -41,7 +43,9 @@ def last_run_preview(settings: Settings, run: str | None = None) -> tuple[str, l
     return name, rollback_preview(name, settings, folder=folder)
 
 
-def last_run_back(settings: Settings, run: str | None = None, *, exact: bool = False) -> Taken:
+def last_run_back(
+    settings: Settings, run: str | None = None, *, exact: bool = False
+) -> LastRunResult:
     """Take a run back, and look at `operations.critical` then.
 
     Args:
@@ -56,11 +60,11 @@ def last_run_back(settings: Settings, run: str | None = None, *, exact: bool = F
         EngineError: no Engine answers.
     """
     folder, name, _ = last_run(settings, run)
-    done = rollback(name, settings, exact=exact, folder=at_hand(settings, folder, name))
+    done = rollback(name, settings, exact=exact, folder=writable_folder(settings, folder, name))
     if not settings.operations.critical:
-        return Taken(name, done)
+        return LastRunResult(name, done)
     with connect_all(settings.engine) as (engines, unreachable):
         sick = critical_failures(settings, engines, unreachable)
-    return Taken(
-        name, done + [Outcome(0, service, host, "failed", why) for service, host, _, why in sick]
+    return LastRunResult(
+        name, done + [StepResult(0, service, host, "failed", why) for service, host, _, why in sick]
     )

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from capacity._common.suggest import meant
+from capacity._common.suggest import closest_names
 from capacity._compose.declared import declarations
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory
@@ -31,12 +31,24 @@ from capacity.errors import (
     StorageError,
 )
 from capacity.operations._dependencies import dependencies, in_order, jobs
-from capacity.operations._emergency.journal import at_hand, journalled, last_revision, open_stops
+from capacity.operations._emergency.journal import (
+    journalled_run,
+    last_revision,
+    open_stops,
+    writable_folder,
+)
 from capacity.operations._readiness import has_ended_well, wait_ready
-from capacity.operations._usage import usage_of
+from capacity.operations._usage import container_usage
 from capacity.settings import Settings
 
-__all__ = ["Stopped", "release", "removes_itself", "restart_critical", "stop_one", "undo"]
+__all__ = [
+    "EmergencyResult",
+    "release",
+    "removes_itself",
+    "restart_critical",
+    "stop_one",
+    "undo_release",
+]
 
 _PRIORITY = "priority"
 _LOW = "low"
@@ -45,7 +57,7 @@ _UNSEEN = "it has no container on a host that answers"
 
 
 @dataclass(frozen=True)
-class Stopped:
+class EmergencyResult:
     """What happened to a container; `memory` is its working set, bytes.
 
     `state` is stopped, started, flushed, back, skipped, failed or not-back; in a dry run
@@ -67,8 +79,8 @@ def release(
     memory: float,
     services: str = "*",
     dry_run: bool = True,
-    progress: Callable[[Stopped], None] | None = None,
-) -> list[Stopped]:
+    progress: Callable[[EmergencyResult], None] | None = None,
+) -> list[EmergencyResult]:
     """Stop containers labelled `priority=low`, those that use most first, until so many bytes are
     free.
 
@@ -89,7 +101,7 @@ def release(
     tell = progress or (lambda _: None)
     with connect_all(settings.engine) as (engines, unreachable):
         low = _may_stop(survey(engines, unreachable), services)
-        used = {name: found.memory for name, (_, found) in usage_of(engines, low).items()}
+        used = {name: found.memory for name, (_, found) in container_usage(engines, low).items()}
         low = [
             container for container in low if container.id in used
         ]  # the others have gone meanwhile
@@ -100,7 +112,7 @@ def release(
         ]
         silent = _silent(unreachable)
         planned = [
-            Stopped(
+            EmergencyResult(
                 container.key,
                 container.host,
                 container.name,
@@ -112,9 +124,9 @@ def release(
         ]
         if dry_run or all(why for _, why in chosen):
             return planned + silent
-        with journalled(settings, "emergency-release", lock=False) as journal:
+        with journalled_run(settings, "emergency-release", lock=False) as journal:
 
-            def carried_out(number: int) -> Stopped:
+            def carried_out(number: int) -> EmergencyResult:
                 container, why = chosen[number]
                 return (
                     planned[number]
@@ -151,8 +163,8 @@ def _chosen(
 
 
 def _at_once(
-    work: Callable[[int], Stopped], number: int, tell: Callable[[Stopped], None]
-) -> list[Stopped]:
+    work: Callable[[int], EmergencyResult], number: int, tell: Callable[[EmergencyResult], None]
+) -> list[EmergencyResult]:
     """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and
     each that was is told.
     """
@@ -172,10 +184,10 @@ def _at_once(
         return [future.result() for future in begun]
 
 
-def _silent(unreachable: Mapping[str, str]) -> list[Stopped]:
+def _silent(unreachable: Mapping[str, str]) -> list[EmergencyResult]:
     """A line for each host that could not be looked at."""
     return [
-        Stopped("-", name, "-", "unreachable", note=why)
+        EmergencyResult("-", name, "-", "unreachable", note=why)
         for name, why in sorted(unreachable.items())
     ]
 
@@ -229,7 +241,7 @@ def _may_stop(inventory: Inventory, services: str) -> list[Container]:
 def _such_as(name: str, inventory: Inventory) -> str:
     """What a person may have meant, or how services are called."""
     known = sorted({container.key for container in inventory.containers if not container.oneoff})
-    near = meant(name, known)
+    near = closest_names(name, known)
     return (
         f"Did you mean {' or '.join(near)}?"
         if near
@@ -254,7 +266,7 @@ def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
                 f"There is no service {key!r}", f"Write project/service. {_such_as(key, inventory)}"
             )
         if not inventory.of(key) and not inventory.unreachable:
-            near = meant(key, {container.key for container in inventory.containers})
+            near = closest_names(key, {container.key for container in inventory.containers})
             other = f"; did you mean {' or '.join(near)}?" if near else ""
             raise InputError(
                 f"{key} has no container", f"Start it with docker compose up -d{other}"
@@ -263,7 +275,7 @@ def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
 
 def stop_one(
     engine: Engine, journal: Journal, number: int, container: Container, used: int = 0
-) -> Stopped:
+) -> EmergencyResult:
     """Stop a container, announced in the journal first.
 
     Raises:
@@ -281,7 +293,9 @@ def stop_one(
         journal.write(
             Kind.FAILED, step=number, service=container.key, host=container.host, reason=str(error)
         )
-        return Stopped(container.key, container.host, container.name, "failed", used, str(error))
+        return EmergencyResult(
+            container.key, container.host, container.name, "failed", used, str(error)
+        )
     journal.write(
         Kind.STOPPED,
         step=number,
@@ -290,10 +304,10 @@ def stop_one(
         container=container.name,
         id=container.id,
     )
-    return Stopped(container.key, container.host, container.name, "stopped", used)
+    return EmergencyResult(container.key, container.host, container.name, "stopped", used)
 
 
-def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
+def undo_release(settings: Settings, *, dry_run: bool = True) -> list[EmergencyResult]:
     """Start again what the last emergency stopped, the last one first; or take a project back that
     went to a revision since.
 
@@ -327,14 +341,14 @@ def undo(settings: Settings, *, dry_run: bool = True) -> list[Stopped]:
     return done
 
 
-def _would_start(settings: Settings, left: Sequence[Entry]) -> list[Stopped]:
+def _would_start(settings: Settings, left: Sequence[Entry]) -> list[EmergencyResult]:
     """What undo would try with each container, by what there is now."""
     with ExitStack() as stack:
         engines: Mapping[str, Engine] = {}
         with suppress(EngineError):  # a dry run says so of each
             engines, _ = stack.enter_context(connect_all(settings.engine))
         return [
-            Stopped(
+            EmergencyResult(
                 entry.service, entry.host, str(entry.detail["container"]), *_tried(entry, engines)
             )
             for entry in reversed(left)
@@ -357,17 +371,17 @@ def _tried(entry: Entry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
 
 def _back_from(
     settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool
-) -> list[Stopped]:
+) -> list[EmergencyResult]:
     """What was there before a project was brought to a revision."""
     if dry_run:
         return [
-            Stopped(service, "", "-", "would-go-back", note=f"run {run}")
+            EmergencyResult(service, "", "-", "would-go-back", note=f"run {run}")
             for service in reversed(services)
         ]
     states = {"undone": "back"}
-    done = rollback(run, settings, folder=at_hand(settings, folder, run))
+    done = rollback(run, settings, folder=writable_folder(settings, folder, run))
     return [
-        Stopped(
+        EmergencyResult(
             outcome.service,
             outcome.host,
             "-",
@@ -396,7 +410,7 @@ def _note(
     return ""
 
 
-def _start(engine: Engine | None, journal: Journal, entry: Entry) -> Stopped:
+def _start(engine: Engine | None, journal: Journal, entry: Entry) -> EmergencyResult:
     name, identity = str(entry.detail["container"]), str(entry.detail["id"])
     place = (entry.step, entry.service, entry.host)
     _note(journal, Kind.STARTING, *place, container=name, id=identity)
@@ -409,12 +423,12 @@ def _start(engine: Engine | None, journal: Journal, entry: Entry) -> Stopped:
             return _gone(engine, journal, entry, error)
     except EngineError as error:
         _note(journal, Kind.START_FAILED, *place, container=name, id=identity, reason=str(error))
-        return Stopped(entry.service, entry.host, name, "failed", note=str(error))
+        return EmergencyResult(entry.service, entry.host, name, "failed", note=str(error))
     note = _note(journal, Kind.STARTED_AGAIN, *place, container=name, id=identity)
-    return Stopped(entry.service, entry.host, name, "started", note=note)
+    return EmergencyResult(entry.service, entry.host, name, "started", note=note)
 
 
-def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) -> Stopped:
+def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) -> EmergencyResult:
     """The Engine found no container: another one may do its work, and else nothing can be started
     here ever again.
     """
@@ -426,10 +440,10 @@ def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) 
         other = _instead(engine, entry)
     except EngineError as wrong:
         _note(journal, Kind.START_FAILED, *place, **named, reason=str(wrong))
-        return Stopped(entry.service, entry.host, name, "failed", note=str(wrong))
+        return EmergencyResult(entry.service, entry.host, name, "failed", note=str(wrong))
     if other:
         note = _note(journal, Kind.STARTED_AGAIN, *place, **named, instead=other)
-        return Stopped(
+        return EmergencyResult(
             entry.service,
             entry.host,
             name,
@@ -441,7 +455,7 @@ def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) 
         "with docker compose up -d"
     )
     note = _note(journal, Kind.GIVEN_UP, *place, **named, reason=f"{said} ({error.message})")
-    return Stopped(
+    return EmergencyResult(
         entry.service,
         entry.host,
         name,
@@ -471,7 +485,7 @@ def _instead(engine: Engine, entry: Entry) -> str:
 
 def restart_critical(
     settings: Settings, services: Sequence[str], *, dry_run: bool = True
-) -> list[Stopped]:
+) -> list[EmergencyResult]:
     """Start the named services where they are down, what they depend on first, each healthy before
     the next.
 
@@ -498,21 +512,21 @@ def restart_critical(
             and (key in services or not (key in ends and has_ended_well(container)))
         ]
         unseen = [
-            Stopped(key, "-", "-", "failed", note=_UNSEEN)
+            EmergencyResult(key, "-", "-", "failed", note=_UNSEEN)
             for key in services
             if not inventory.of(key)
         ]
         if dry_run:
             return (
                 [
-                    Stopped(container.key, container.host, container.name, "would-start")
+                    EmergencyResult(container.key, container.host, container.name, "would-start")
                     for container in down
                 ]
                 + unseen
                 + _silent(unreachable)
             )
-        found: list[Stopped] = []
-        with journalled(settings, "emergency-restart", lock=False) as journal:
+        found: list[EmergencyResult] = []
+        with journalled_run(settings, "emergency-restart", lock=False) as journal:
             for number, container in enumerate(down):
                 broken = {done.service for done in found if done.state in {"failed", "skipped"}}
                 waits = broken & set(in_order([container.key], needs)) - {container.key}
@@ -537,7 +551,7 @@ def _bring_up(
     waits: Collection[str],
     *,
     job: bool = False,
-) -> Stopped:
+) -> EmergencyResult:
     """Start a container, announced in the journal first; one that needs what is down is left
     alone.
     """
@@ -551,7 +565,7 @@ def _bring_up(
     if waits:
         wrong = f"it needs {', '.join(sorted(waits))}"
         journal.write(Kind.REFUSED, **named, reason=wrong)
-        return Stopped(container.key, container.host, container.name, "skipped", note=wrong)
+        return EmergencyResult(container.key, container.host, container.name, "skipped", note=wrong)
     journal.write(Kind.STARTING, **named)
     try:
         lifecycle.start(engine, container.id, container.name)
@@ -560,6 +574,6 @@ def _bring_up(
     except EngineError as error:
         wrong = str(error)
     journal.write(Kind.START_FAILED if wrong else Kind.STARTED_AGAIN, **named, reason=wrong)
-    return Stopped(
+    return EmergencyResult(
         container.key, container.host, container.name, "failed" if wrong else "started", note=wrong
     )

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capacity._common.progress import say_taken_back
+from capacity._common.progress import note_rollback
 from capacity._compose.declared import declarations
 from capacity._compose.edit.files import read_bytes, replace_file
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import limits_of
-from capacity.changes._apply.step import seen_of
+from capacity.changes._apply.step import observed_state
 from capacity.changes._journal.journal import Entry, Journal, Kind
 from capacity.changes._rollback.recreate import compose_program, recreate
-from capacity.changes._rollback.restore import pending
-from capacity.changes._rollback.rollback import take_back
+from capacity.changes._rollback.restore import pending_edits
+from capacity.changes._rollback.rollback import roll_back_steps
 from capacity.errors import CapacityError, EngineError, EngineRefused, InputError
 from capacity.operations._dependencies import dependencies, in_order, jobs
-from capacity.operations._emergency.git_project import Former, former_project
-from capacity.operations._emergency.journal import REVISION, journalled
-from capacity.operations._emergency.release import Stopped
+from capacity.operations._emergency.git_project import GitProject, project_at_revision
+from capacity.operations._emergency.journal import REVISION, journalled_run
+from capacity.operations._emergency.release import EmergencyResult
 from capacity.operations._readiness import critical_failures, wait_ready
 from capacity.settings import Settings
 
@@ -40,7 +40,7 @@ class _Work:
         back cannot bring back.
     """
 
-    former: Former
+    former: GitProject
     engine: Engine
     inventory: Inventory
     newer: list[str]
@@ -54,7 +54,7 @@ class _Work:
 
 def to_revision(
     settings: Settings, file: Path, revision: str, *, dry_run: bool = True
-) -> list[Stopped]:
+) -> list[EmergencyResult]:
     """Bring a project back to its compose files of a git revision, what others depend on first,
     each healthy before the next.
 
@@ -85,7 +85,7 @@ def to_revision(
     """
     with connect_all(settings.engine) as (engines, unreachable):
         inventory = survey(engines, unreachable)
-        former = former_project(file, revision, inventory.containers)
+        former = project_at_revision(file, revision, inventory.containers)
         compose_program()
         needs = {
             f"{former.project.name}/{name}": _needs(former, name)
@@ -103,7 +103,7 @@ def to_revision(
         )
         if dry_run:
             return _planned(work)
-        with journalled(
+        with journalled_run(
             settings, REVISION, ends=False, revision=revision, file=str(former.file)
         ) as journal:
             return _carry_out(settings, work, engines, unreachable, journal)
@@ -118,7 +118,7 @@ def _pending(engine: Engine, inventory: Inventory, order: list[str]) -> dict[str
         if container.project in declared
     }
     found = {
-        container.id: pending(engine, container, service)
+        container.id: pending_edits(engine, container, service)
         for container in containers
         if (service := services.get(container.id)) is not None
     }
@@ -142,17 +142,18 @@ def _edited(work: _Work, key: str) -> str:
     )
 
 
-def _planned(work: _Work) -> list[Stopped]:
+def _planned(work: _Work) -> list[EmergencyResult]:
     back = [path.name for path in work.former.files if _differs(work.former, path)]
     stays = [path.name for path in work.former.files if path not in work.former.texts]
     said = [f"{', '.join(back)} as of then"] * bool(back) + [
         f"{', '.join(stays)} as it is, git does not have it"
     ] * bool(stays)
     stops = [
-        Stopped(key, work.host, _names(work.inventory, key), "would-stop") for key in work.newer
+        EmergencyResult(key, work.host, _names(work.inventory, key), "would-stop")
+        for key in work.newer
     ]
     return stops + [
-        Stopped(
+        EmergencyResult(
             key,
             work.host,
             _names(work.inventory, key),
@@ -169,7 +170,7 @@ def _carry_out(
     engines: Mapping[str, Engine],
     unreachable: Mapping[str, str],
     journal: Journal,
-) -> list[Stopped]:
+) -> list[EmergencyResult]:
     """All of it, or nothing: the run has its last line only when one of both is reached."""
     try:
         done = _stop_newer(work, journal)
@@ -178,28 +179,28 @@ def _carry_out(
         if not any(result.state == "failed" for result in done):
             sick = critical_failures(settings, engines, unreachable)
             done += [
-                Stopped(service, host, names, "failed", note=why)
+                EmergencyResult(service, host, names, "failed", note=why)
                 for service, host, names, why in sick
             ]
     except BaseException as error:
-        back = take_back(journal, engines, why=f"interrupted: {type(error).__name__}")
-        say_taken_back(error, whole=all(outcome.state == "undone" for outcome in back))
+        back = roll_back_steps(journal, engines, why=f"interrupted: {type(error).__name__}")
+        note_rollback(error, whole=all(outcome.state == "undone" for outcome in back))
         raise
     if any(result.state == "failed" for result in done):
         left = [
             outcome
-            for outcome in take_back(journal, engines, why="it failed")
+            for outcome in roll_back_steps(journal, engines, why="it failed")
             if outcome.state != "undone"
         ]
         return done + [
-            Stopped(outcome.service, outcome.host, "-", "not-back", note=outcome.reason)
+            EmergencyResult(outcome.service, outcome.host, "-", "not-back", note=outcome.reason)
             for outcome in left
         ]
     journal.write(Kind.FINISHED, state="finished")
     return done
 
 
-def _newer(former: Former, inventory: Inventory) -> list[str]:
+def _newer(former: GitProject, inventory: Inventory) -> list[str]:
     """Running services that were made from these files and are not in the former ones, dependents
     before what they need.
     """
@@ -222,8 +223,8 @@ def _newer(former: Former, inventory: Inventory) -> list[str]:
     ]
 
 
-def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
-    done: list[Stopped] = []
+def _stop_newer(work: _Work, journal: Journal) -> list[EmergencyResult]:
+    done: list[EmergencyResult] = []
     for number, key in enumerate(work.newer, start=1):
         _announce(number, key, [], work, journal, mode="stop")
         names = _names(work.inventory, key)
@@ -232,13 +233,15 @@ def _stop_newer(work: _Work, journal: Journal) -> list[Stopped]:
                 lifecycle.stop(work.engine, container.id, container.name)
         except EngineError as error:
             journal.write(Kind.FAILED, step=number, service=key, host=work.host, reason=str(error))
-            return [*done, Stopped(key, work.host, names, "failed", note=str(error))]
+            return [*done, EmergencyResult(key, work.host, names, "failed", note=str(error))]
         journal.write(Kind.DONE, step=number, service=key, host=work.host)
-        done.append(Stopped(key, work.host, names, "stopped", note="the revision does not have it"))
+        done.append(
+            EmergencyResult(key, work.host, names, "stopped", note="the revision does not have it")
+        )
     return done
 
 
-def _needs(former: Former, name: str) -> list[str]:
+def _needs(former: GitProject, name: str) -> list[str]:
     wanted = former.project.services[name].depends_on
     return [f"{former.project.name}/{name}" for name in wanted if name in former.project.services]
 
@@ -268,11 +271,11 @@ def _names(inventory: Inventory, key: str) -> str:
     return ", ".join(container.name for container in inventory.of(key)) or "-"
 
 
-def _differs(former: Former, path: Path) -> bool:
+def _differs(former: GitProject, path: Path) -> bool:
     return path in former.texts and former.texts[path] != read_bytes(path)
 
 
-def _follow(work: _Work, journal: Journal) -> list[Stopped]:
+def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
     """The services of the revision, each by the former files."""
     now = {path: read_bytes(path) for path in work.former.files if _differs(work.former, path)}
     files = [
@@ -283,7 +286,7 @@ def _follow(work: _Work, journal: Journal) -> list[Stopped]:
         }
         for path, text in now.items()
     ]
-    done: list[Stopped] = []
+    done: list[EmergencyResult] = []
     for number, key in enumerate(work.order, start=len(work.newer) + 1):
         place: dict[str, Any] = {"step": number, "service": key, "host": work.host}
         intent = _announce(number, key, files, work, journal)
@@ -294,11 +297,13 @@ def _follow(work: _Work, journal: Journal) -> list[Stopped]:
             found = _made(work, key, intent, journal)
         except CapacityError as error:
             journal.write(Kind.FAILED, **place, reason=str(error))
-            done.append(Stopped(key, work.host, "-", "failed", note=str(error)))
+            done.append(EmergencyResult(key, work.host, "-", "failed", note=str(error)))
             return done
         journal.write(Kind.DONE, **place)
         done.append(
-            Stopped(key, work.host, ", ".join(container.name for container in found), "started")
+            EmergencyResult(
+                key, work.host, ", ".join(container.name for container in found), "started"
+            )
         )
     return done
 
@@ -346,7 +351,7 @@ def _announce(
             "name": container.name,
             "replica": container.replica,
             "before": {str(what): value for what, value in limits_of(container).items()},
-            "seen": seen_of(container),
+            "seen": observed_state(container),
             "pending": work.pending.get(container.id, []),
         }
         for container in work.inventory.of(key)

@@ -12,16 +12,16 @@ from capacity._docker.containers import Container
 from capacity._docker.engine import Engine
 from capacity.changes._journal.journal import Kind
 from capacity.errors import EngineError
-from capacity.operations._pools.containers import containers_of, stands
+from capacity.operations._pools.containers import instances_of, stands
 from capacity.operations._pools.journal import Book
-from capacity.operations._pools.locks import LOCKS, Place, lock_file
+from capacity.operations._pools.locks import LOCKS, LockFolder, lock_file
 from capacity.settings import EngineSettings
 
-__all__ = ["leave_pool", "remove_instance", "watch"]
+__all__ = ["leave_pool", "remove_instance", "start_watcher"]
 
 
-def watch(
-    place: Place, name: str, settings: EngineSettings, journal: Path | None
+def start_watcher(
+    place: LockFolder, name: str, settings: EngineSettings, journal: Path | None
 ) -> subprocess.Popen[bytes]:
     """A process that outlives this one: when its input ends, it removes the pool unless somebody
     else still uses it.
@@ -54,7 +54,7 @@ def leave_pool(engine: Engine, name: str, locks: str, book: Book) -> bool:
         locks: the id of the locks that we hold; what others guard is left alone.
         book: told first.
     """
-    found = containers_of(engine, name)
+    found = instances_of(engine, name)
     if stands(found):
         return False
     for container in (container for container in found if container.labels.get(LOCKS) == locks):

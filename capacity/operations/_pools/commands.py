@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from capacity._common.progress import say_taken_back
+from capacity._common.progress import note_rollback
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, inspect
 from capacity.changes._journal.journal import Journal, Kind, still_stopped
 from capacity.errors import EngineError, InputError, PoolUnhealthy
-from capacity.operations._emergency.journal import journalled
+from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import stop_one
 from capacity.operations._pools.cleanup import remove_instance
 from capacity.operations._pools.containers import (
-    containers_of,
+    instances_of,
     pool_engine,
     refuse_foreign,
     slot_of,
@@ -139,7 +139,7 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
         steps = planned(engine, pool, found, pool.size, place_of(pool.name, engine).folder)
         if not dry_run:
             pool.steady = _STEADY
-            with journalled(
+            with journalled_run(
                 settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image
             ) as journal:
                 pool.journal = journal
@@ -179,7 +179,7 @@ def pool_scale(
             pool.size = min(
                 pool.size, size
             )  # a dead instance that goes anyway need not be replaced first
-            with journalled(settings, "pool-scale", pool=name, size=size) as journal:
+            with journalled_run(settings, "pool-scale", pool=name, size=size) as journal:
                 pool.journal = journal
                 with pool:
                     pool.scale(size, timeout)
@@ -210,7 +210,7 @@ def pool_down(
         if dry_run:
             return steps
         known = {step.number: step for step in steps}
-        with journalled(settings, "pool-down", pool=name) as journal:
+        with journalled_run(settings, "pool-down", pool=name) as journal:
             gone = [
                 _take_down(engine, journal, known[slot_of(container)], container)
                 for container in found
@@ -291,16 +291,16 @@ def migrate(
         found = _may_be(engine, pool)
         if dry_run:
             return move
-        with journalled(settings, "pool-migrate", pool=name, size=size) as journal:
+        with journalled_run(settings, "pool-migrate", pool=name, size=size) as journal:
             pool.journal = journal
             try:
                 with pool:
                     _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
             except BaseException as error:  # Ctrl-C too
                 if not found:
-                    for container in containers_of(engine, name):
+                    for container in instances_of(engine, name):
                         remove_instance(engine, journal, container)
-                say_taken_back(error, whole=not still_stopped(journal.entries()))
+                note_rollback(error, whole=not still_stopped(journal.entries()))
                 raise
     return move
 
@@ -427,7 +427,7 @@ def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
     refused.
     """
     refuse_foreign(engine, pool.name, pool.size)
-    found = containers_of(engine, pool.name)
+    found = instances_of(engine, pool.name)
     place = place_of(pool.name, engine)
     refuse_elsewhere(pool.name, found, place)
     check_host(engine.host, pool.size, pool.memory, pool.cpus)
@@ -459,7 +459,7 @@ def _standing(
 
 
 def _of_pool(engine: Engine, name: str) -> list[Container]:
-    found = containers_of(engine, name)
+    found = instances_of(engine, name)
     if not found:
         raise InputError(
             f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one"

@@ -18,22 +18,22 @@ from capacity.settings import EngineSettings
 
 __all__ = [
     "KEEP",
-    "LABEL",
-    "MOST",
+    "MOST_INSTANCES",
+    "POOL_LABEL",
     "SIZE",
     "SLOT",
-    "containers_of",
     "foreign",
+    "instances_of",
     "pool_engine",
     "refuse_foreign",
 ]
 __all__ += ["remember", "remembered", "slot_of", "stands", "wanted_size"]
 
-LABEL = "capacity.pool"
+POOL_LABEL = "capacity.pool"
 SLOT = "capacity.pool.slot"
 SIZE = "capacity.pool.size"
 KEEP = "capacity.pool.keep"
-MOST = 256
+MOST_INSTANCES = 256
 """Instances that a pool can have."""
 
 _NUMBER = re.compile(r"\d{1,3}", re.ASCII)
@@ -61,10 +61,10 @@ def pool_engine(settings: EngineSettings) -> Iterator[Engine]:
         yield engine
 
 
-def containers_of(engine: Engine, name: str) -> list[Container]:
+def instances_of(engine: Engine, name: str) -> list[Container]:
     """The containers of a pool, running or not."""
     with engine_errors(engine.host.name, "list its containers"):
-        found = engine.api.containers(all=True, filters={"label": f"{LABEL}={name}"})
+        found = engine.api.containers(all=True, filters={"label": f"{POOL_LABEL}={name}"})
     described = []
     for instance in found:
         with suppress(ContainerGone):  # meanwhile
@@ -87,7 +87,7 @@ def refuse_foreign(engine: Engine, name: str, size: int) -> None:
         InputError: there is one; it is left as it is.
         EngineError: no answer.
     """
-    wanted = {f"{name}-pool-{slot}": {LABEL: name, SLOT: str(slot)} for slot in range(size)}
+    wanted = {f"{name}-pool-{slot}": {POOL_LABEL: name, SLOT: str(slot)} for slot in range(size)}
     with engine_errors(engine.host.name, "list its containers"):
         found = engine.api.containers(all=True, filters={"name": f"{name}-pool-"})
     for instance in found:
@@ -147,9 +147,11 @@ def wanted_size(users: Path, found: Sequence[Container]) -> int:
         for container in found
         if _NUMBER.fullmatch(text := container.labels.get(SIZE, ""))
     ]
-    return min(max([*labels, *(slot_of(container) + 1 for container in found)], default=0), MOST)
+    return min(
+        max([*labels, *(slot_of(container) + 1 for container in found)], default=0), MOST_INSTANCES
+    )
 
 
 def _size(said: bytes) -> int | None:
     text = said.decode("ascii", "replace").strip()
-    return int(text) if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST else None
+    return int(text) if _NUMBER.fullmatch(text) and 1 <= int(text) <= MOST_INSTANCES else None

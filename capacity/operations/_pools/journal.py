@@ -21,12 +21,12 @@ from capacity.changes._journal.journal import Journal, Kind, open_journal, owner
 from capacity.errors import CapacityError
 from capacity.settings import load_settings
 
-__all__ = ["Book", "OwnBook", "book_of", "journal_folder"]
+__all__ = ["Book", "ProgramJournal", "journal_folder", "journal_of"]
 
 _log = logging.getLogger(__name__)
 
 
-class OwnBook:
+class ProgramJournal:
     """A run that begins with its first line; where the journal takes nothing it says so once, and
     the pool goes on.
     """
@@ -95,12 +95,12 @@ class OwnBook:
         return journal
 
 
-Book = Journal | OwnBook
+Book = Journal | ProgramJournal
 """What takes a line before anything is done, and after it."""
 
 
 @contextmanager
-def book_of(journal: Journal | Path | None, pool: str) -> Iterator[Book]:
+def journal_of(journal: Journal | Path | None, pool: str) -> Iterator[Book]:
     """The open run that was given, or one of the pool's own.
 
     Args:
@@ -110,7 +110,7 @@ def book_of(journal: Journal | Path | None, pool: str) -> Iterator[Book]:
     if isinstance(journal, Journal):
         yield journal
         return
-    with OwnBook(journal_folder(journal), "pool-use", pool) as book:
+    with ProgramJournal(journal_folder(journal), "pool-use", pool) as book:
         yield book
 
 

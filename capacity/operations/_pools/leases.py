@@ -22,7 +22,17 @@ from capacity.errors import (
     StorageError,
 )
 
-__all__ = ["exclusive", "lease", "leased", "make_own", "member", "note", "noted", "ours", "retire"]
+__all__ = [
+    "exclusive",
+    "is_private_folder",
+    "lease",
+    "leased",
+    "make_private_folder",
+    "member",
+    "note",
+    "noted",
+    "retire",
+]
 
 _PAUSE = 0.01  # seconds before what somebody else has is tried again
 # seconds before one that could not be made ready is tried again; twice that after each failure
@@ -32,7 +42,7 @@ _OURS = 0o700
 _LONGEST = 128  # bytes of a note: a container's id
 
 
-def ours(folder: Path) -> bool:
+def is_private_folder(folder: Path) -> bool:
     """Whether a folder is a real one that nobody else can write or read: in a place for all,
     another user may have made it.
     """
@@ -47,7 +57,7 @@ def ours(folder: Path) -> bool:
     )
 
 
-def make_own(folder: Path, hint: str) -> None:
+def make_private_folder(folder: Path, hint: str) -> None:
     """Make a folder for ourselves alone, or see that it is one.
 
     Args:
@@ -61,7 +71,7 @@ def make_own(folder: Path, hint: str) -> None:
         folder.mkdir(mode=_OURS, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"Cannot make the folder {folder}: {error.strerror}", hint) from error
-    if not ours(folder):
+    if not is_private_folder(folder):
         raise StorageError(f"{folder} is no folder that only you own and can use (mode 0700)", hint)
 
 

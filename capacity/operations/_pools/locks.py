@@ -21,13 +21,13 @@ from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors
 from capacity.changes._journal.journal import owner
 from capacity.errors import InputError, StorageError
-from capacity.operations._pools.leases import make_own
+from capacity.operations._pools.leases import make_private_folder
 
 __all__ = [
     "LOCKS",
     "OWNER",
     "ROOTS",
-    "Place",
+    "LockFolder",
     "join_lock",
     "lock_file",
     "place_of",
@@ -47,7 +47,7 @@ _HEX = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Place:
+class LockFolder:
     """The locks of one pool.
 
     Attributes:
@@ -70,7 +70,7 @@ class Place:
         return container.labels.get(LOCKS) == self.id
 
 
-def place_of(name: str, engine: Engine) -> Place:
+def place_of(name: str, engine: Engine) -> LockFolder:
     """The locks that this user has on this machine for a pool; whoever is a member of it makes
     their folder.
 
@@ -85,7 +85,7 @@ def place_of(name: str, engine: Engine) -> Place:
     which = _digest(*(str(said.get(key, "")) for key in ("ID", "Name", "DockerRootDir")))[:16]
     root, seed = _root()
     folder = root / f"{name}-{which}"
-    return Place(folder, _digest(seed, _machine(), which), owner().partition(" (")[0])
+    return LockFolder(folder, _digest(seed, _machine(), which), owner().partition(" (")[0])
 
 
 def lock_file(folder: Path) -> Path:
@@ -100,7 +100,7 @@ def join_lock(folder: Path) -> Path:
     return folder / "join.lock"
 
 
-def refuse_elsewhere(name: str, found: Iterable[Container], place: Place) -> None:
+def refuse_elsewhere(name: str, found: Iterable[Container], place: LockFolder) -> None:
     """Refuse a pool whose locks are others: two could have a lease on one instance.
 
     Raises:
@@ -129,7 +129,7 @@ def _root() -> tuple[Path, str]:
     ):  # one that is missing is not ours to make
         root = where / f"capacity-pools-{os.getuid()}"
         try:
-            make_own(root, "Remove it, or have its owner do that")
+            make_private_folder(root, "Remove it, or have its owner do that")
             return root, _seed(root / _SEED)
         except StorageError as error:
             last = error

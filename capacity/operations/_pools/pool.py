@@ -20,15 +20,15 @@ from capacity._docker.engine import inspect
 from capacity.changes._journal.journal import Journal, Kind
 from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
 from capacity.model import ServiceKey
-from capacity.operations._pools.cleanup import remove_instance, watch
+from capacity.operations._pools.cleanup import remove_instance, start_watcher
 from capacity.operations._pools.containers import (
     KEEP,
-    LABEL,
-    MOST,
+    MOST_INSTANCES,
+    POOL_LABEL,
     SIZE,
     SLOT,
-    containers_of,
     foreign,
+    instances_of,
     pool_engine,
     refuse_foreign,
     remember,
@@ -38,7 +38,7 @@ from capacity.operations._pools.containers import (
     wanted_size,
 )
 from capacity.operations._pools.health import healthy
-from capacity.operations._pools.journal import book_of, journal_folder
+from capacity.operations._pools.journal import journal_folder, journal_of
 from capacity.operations._pools.leases import exclusive, lease, leased, member, note, noted
 from capacity.operations._pools.locks import join_lock, lock_file, place_of, refuse_elsewhere
 from capacity.operations._pools.validation import (
@@ -141,8 +141,8 @@ class InstancePool:
     _known: dict[int, tuple[Container, float]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.size <= MOST:
-            raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {MOST}")
+        if not 1 <= self.size <= MOST_INSTANCES:
+            raise InputError(f"A pool of {self.size} instances", f"Choose 1 to {MOST_INSTANCES}")
         if not _NAME.fullmatch(self.name):
             shown = self.name if len(self.name) <= _SHOWN else f"{self.name[:_SHOWN]}..."
             hint = "Use at most 63 of a-z, A-Z, 0-9, - and _, and begin with a letter or a digit"
@@ -190,18 +190,20 @@ class InstancePool:
         refuse_foreign(self._engine, self.name, self.size)
         self.place = place_of(self.name, self._engine)
         self.folder = self.place.folder
-        self._book = self._stack.enter_context(book_of(self.journal, self.name))
+        self._book = self._stack.enter_context(journal_of(self.journal, self.name))
         if (
             not self.keep
         ):  # told to look only after our own lock is gone: blocks end in the opposite order
-            self._watcher = watch(self.place, self.name, settings, journal_folder(self.journal))
+            self._watcher = start_watcher(
+                self.place, self.name, settings, journal_folder(self.journal)
+            )
             self._stack.callback(self._leave)
         self._users = self._stack.enter_context(member(lock_file(self.folder)))
         self._made.clear()
         with exclusive(
             join_lock(self.folder)
         ):  # two that begin a pool together would not see each other's wishes
-            here = containers_of(
+            here = instances_of(
                 self._engine, self.name
             )  # only now: before, those of another user may just go
             self._join(here)
@@ -274,7 +276,7 @@ class InstancePool:
         """Every slot as it is now."""
         self.size = remembered(self._users) or self.size
         found = {
-            slot_of(container): container for container in containers_of(self._engine, self.name)
+            slot_of(container): container for container in instances_of(self._engine, self.name)
         }
         held = leased(self.folder, self.size)
         states = []
@@ -296,8 +298,8 @@ class InstancePool:
             PoolUnhealthy: a new instance does not become healthy, and the pool is as it was; or one
                 beyond is not given back in time.
         """
-        if not 1 <= size <= MOST:
-            raise InputError(f"A pool of {size} instances", f"Choose 1 to {MOST}")
+        if not 1 <= size <= MOST_INSTANCES:
+            raise InputError(f"A pool of {size} instances", f"Choose 1 to {MOST_INSTANCES}")
         if not timeout >= 0:
             raise InputError(
                 f"A pool cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more"
@@ -324,7 +326,7 @@ class InstancePool:
         most = max(
             [
                 before,
-                *(slot_of(container) + 1 for container in containers_of(self._engine, self.name)),
+                *(slot_of(container) + 1 for container in instances_of(self._engine, self.name)),
             ]
         )
         return [
@@ -397,13 +399,13 @@ class InstancePool:
             container = inspect(self._engine, self._name(slot))
         except ContainerGone:
             return None
-        if (container.labels.get(LABEL), container.labels.get(SLOT)) != (self.name, str(slot)):
+        if (container.labels.get(POOL_LABEL), container.labels.get(SLOT)) != (self.name, str(slot)):
             raise foreign(container.name, self.name)
         refuse_elsewhere(self.name, [container], self.place)
         return container
 
     def _make(self, slot: int) -> Container:
-        labels = {LABEL: self.name, SLOT: str(slot), SIZE: str(self.size)} | self.place.labels
+        labels = {POOL_LABEL: self.name, SLOT: str(slot), SIZE: str(self.size)} | self.place.labels
         labels |= {KEEP: "true"} if self._stands else {}
         self._made.append(slot)
         self._say(Kind.CREATING, slot, image=self.image, memory=self.memory, cpus=self.cpus)

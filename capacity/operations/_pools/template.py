@@ -14,7 +14,7 @@ from capacity.errors import InputError
 __all__ = [
     "all_alike",
     "described",
-    "differing",
+    "differing_settings",
     "of_config",
     "of_host",
     "shareable",
@@ -176,7 +176,7 @@ def of_host(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def differing(
+def differing_settings(
     attrs: Mapping[str, Any],
     image: Mapping[str, Any],
     config: Mapping[str, Any],

@@ -10,7 +10,7 @@ from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import ContainerGone, InputError
 from capacity.operations._pools.containers import stands
-from capacity.operations._pools.template import described, differing, variables_of
+from capacity.operations._pools.template import described, differing_settings, variables_of
 from capacity.operations._redact import redact
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _apart(
     }
     return [
         *(text for text, same in said.items() if not same),
-        *differing(attrs, own, pool.config, pool.host_config),
+        *differing_settings(attrs, own, pool.config, pool.host_config),
     ]
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     from capacity._docker.addresses import addresses
     from capacity._docker.engine import connect
     from capacity.operations._pools.cleanup import leave_pool
-    from capacity.operations._pools.journal import OwnBook
+    from capacity.operations._pools.journal import ProgramJournal
     from capacity.operations._pools.leases import retire
     from capacity.settings import EngineSettings
 
@@ -44,7 +44,7 @@ def main() -> None:
     def remove() -> bool:
         with (
             connect(host, address, settings) as engine,
-            OwnBook(Path(journal) if journal else None, "pool-leave", name) as book,
+            ProgramJournal(Path(journal) if journal else None, "pool-leave", name) as book,
         ):
             return leave_pool(engine, name, locks, book)
 

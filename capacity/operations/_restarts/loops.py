@@ -15,11 +15,11 @@ from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, engine_errors, engine_time, moment, survey
 from capacity._docker.events import deaths, memory_kills
 from capacity._docker.logs import health_output, last_lines
-from capacity.compliance import PortMove, load_rules, propose_moves
+from capacity.compliance import PortProposal, load_rules, propose_ports
 from capacity.compliance._facts import collect
 from capacity.compliance._facts.facts import Facts
 from capacity.errors import ComposeError, ContainerGone
-from capacity.model import Change, Reason, ServiceKey, What
+from capacity.model import Change, Reason, ServiceKey, Setting
 from capacity.operations._dependencies import not_awaited
 from capacity.operations._restarts.causes import KILLED, NEVER_RAN, Cause, Diagnosis, diagnose
 from capacity.settings import Settings
@@ -77,7 +77,7 @@ class Known:
     """
 
     sized: Mapping[str, float] = field(default_factory=dict)
-    moves: Sequence[PortMove] = ()
+    moves: Sequence[PortProposal] = ()
     restarts: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -263,7 +263,7 @@ def _diagnosis(
     return replace(found, fix="manual") if ended_well and found.fix == "wait" else found
 
 
-def port_moves(settings: Settings) -> tuple[PortMove, ...]:
+def port_moves(settings: Settings) -> tuple[PortProposal, ...]:
     """The free ports that the compliance plan has for services in a conflict: of the Engines, and
     of the files they came from.
 
@@ -289,7 +289,7 @@ def port_moves(settings: Settings) -> tuple[PortMove, ...]:
                     env_files=container.env_files,
                 )
     rules = load_rules(settings.compliance.rules)
-    return propose_moves(replace(facts, projects=tuple(projects.values())), rules)
+    return propose_ports(replace(facts, projects=tuple(projects.values())), rules)
 
 
 def propose(
@@ -330,7 +330,7 @@ def _wait(
         changes.append(
             Change(
                 container.key,
-                What.RESTART_POLICY,
+                Setting.RESTART_POLICY,
                 container.restart_policy or None,
                 _RETRIES,
                 Reason.UNSTABLE,
@@ -354,7 +354,9 @@ def _wait(
         )
     before: dict[str, object] = {name: condition for name, condition in early.items() if condition}
     after: dict[str, object] = dict.fromkeys(early, "service_healthy")
-    changes.append(Change(container.key, What.DEPENDS_ON, before or None, after, Reason.UNSTABLE))
+    changes.append(
+        Change(container.key, Setting.DEPENDS_ON, before or None, after, Reason.UNSTABLE)
+    )
     return changes, f"From the next start on it waits until {', '.join(early)} is healthy"
 
 
@@ -372,7 +374,7 @@ def _more_memory(
     evidence = {"restarts": float(container.restart_count)}
     change = Change(
         container.key,
-        What.MEMORY,
+        Setting.MEMORY,
         float(container.memory),
         float(after),
         Reason.OOM_KILLED,

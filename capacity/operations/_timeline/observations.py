@@ -13,11 +13,11 @@ from capacity.compliance import evaluate, load_rules, load_waivers
 from capacity.compliance._facts import collect
 from capacity.compliance._facts.facts import Facts
 from capacity.operations._timeline.timeline import (
-    Item,
+    TimelineItem,
     from_loops,
     from_recommendations,
     from_report,
-    judged,
+    with_waivers,
 )
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from capacity.operations._restarts.loops import RestartLoop
     from capacity.settings import Settings
 
-__all__ = ["Sighting", "look"]
+__all__ = ["Observation", "observe"]
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """What one run has seen.
 
     Attributes:
@@ -41,18 +41,18 @@ class Sighting:
         sources: what was looked at: `compose PROJECT`, `engine HOST`, `metrics SOURCE`.
     """
 
-    items: tuple[Item, ...]
+    items: tuple[TimelineItem, ...]
     kinds: frozenset[str]
     sources: frozenset[str]
 
 
-def look(
+def observe(
     facts: Facts,
     settings: Settings,
     *,
     loops: Iterable[RestartLoop] | None = None,
     tables: Mapping[Resource, pd.DataFrame] | None = None,
-) -> Sighting:
+) -> Observation:
     """Broken rules, restart loops and limits in danger.
 
     Each source is judged by itself too: what it shows alone is seen there, and what only all of
@@ -69,7 +69,7 @@ def look(
     """
     book = load_rules(settings.compliance.rules)
     waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
-    facts, today = collect.with_house(facts, settings), datetime.now(UTC).date()
+    facts, today = collect.with_settings(facts, settings), datetime.now(UTC).date()
 
     def report_on(part: Facts) -> Report:
         return evaluate(book, part, waivers, today=today)
@@ -85,7 +85,7 @@ def look(
     for item in from_report(whole):
         showing = frozenset(name for names, ids in alone if item.id in ids for name in names)
         items.append(replace(item, sources=tuple(sorted(showing or sources))))
-    kinds = judged(whole)
+    kinds = with_waivers(whole)
     if loops is not None:
         items += from_loops(loops)
         kinds.add("restart-loop")
@@ -96,7 +96,7 @@ def look(
             for recommendation in from_recommendations(table, resource)
         ]
         kinds.add(f"{resource}-risk")
-    return Sighting(tuple(items), frozenset(kinds), sources)
+    return Observation(tuple(items), frozenset(kinds), sources)
 
 
 def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:

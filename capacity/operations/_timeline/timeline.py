@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "Item",
-    "State",
-    "When",
+    "Deadline",
+    "ItemState",
+    "TimelineItem",
     "from_loops",
     "from_recommendations",
     "from_report",
     "item",
-    "judged",
-    "merge",
+    "merge_items",
     "read_timeline",
     "to_markdown",
+    "with_waivers",
     "write_timeline",
 ]
 
@@ -60,7 +60,7 @@ _KEYS = (
 )
 
 
-class When(StrEnum):
+class Deadline(StrEnum):
     """Until when something is to be mended."""
 
     DAY_1 = "Day 1"
@@ -68,7 +68,7 @@ class When(StrEnum):
     WEEK_1 = "Week 1"
 
 
-class State(StrEnum):
+class ItemState(StrEnum):
     """How far it is."""
 
     OPEN = "open"
@@ -77,21 +77,21 @@ class State(StrEnum):
 
 
 _BY_SEVERITY = {
-    Severity.CRITICAL: When.DAY_1,
-    Severity.HIGH: When.DAY_2_3,
-    Severity.MEDIUM: When.WEEK_1,
-    Severity.LOW: When.WEEK_1,
+    Severity.CRITICAL: Deadline.DAY_1,
+    Severity.HIGH: Deadline.DAY_2_3,
+    Severity.MEDIUM: Deadline.WEEK_1,
+    Severity.LOW: Deadline.WEEK_1,
 }
 _RISKS = {
-    Reason.OOM_KILLED: When.DAY_1,
-    Reason.BREACH_EXPECTED: When.DAY_2_3,
-    Reason.THROTTLED: When.DAY_2_3,
-    Reason.LEAK: When.DAY_2_3,
+    Reason.OOM_KILLED: Deadline.DAY_1,
+    Reason.BREACH_EXPECTED: Deadline.DAY_2_3,
+    Reason.THROTTLED: Deadline.DAY_2_3,
+    Reason.LEAK: Deadline.DAY_2_3,
 }
 
 
 @dataclass(frozen=True)
-class Item:
+class TimelineItem:
     """One thing to mend.
 
     Attributes:
@@ -113,11 +113,11 @@ class Item:
 
     id: str
     kind: str
-    when: When
+    when: Deadline
     subject: str
     what: str
     owner: str = ""
-    state: State = State.OPEN
+    state: ItemState = ItemState.OPEN
     since: date | None = None
     until: date | None = None
     note: str = ""
@@ -127,18 +127,18 @@ class Item:
 
 
 def item(
-    when: When, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()
-) -> Item:
+    when: Deadline, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()
+) -> TimelineItem:
     """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from
     run to run.
     """
     name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
-    return Item(
+    return TimelineItem(
         name, kind, when, subject, " ".join(what.split()), code=code, sources=tuple(sources)
     )
 
 
-def from_report(report: Report) -> list[Item]:
+def from_report(report: Report) -> list[TimelineItem]:
     """The broken rules of a compliance report, one item a rule and subject."""
     found = {
         (finding.rule.id, finding.subject): item(
@@ -153,14 +153,14 @@ def from_report(report: Report) -> list[Item]:
     return list(found.values())
 
 
-def judged(report: Report) -> set[str]:
+def with_waivers(report: Report) -> set[str]:
     """The rules that could be evaluated; what the others found before is neither there nor gone."""
     return {
         finding.rule.id for finding in report.findings if finding.status is not Status.NOT_EVALUATED
     }
 
 
-def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
+def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[TimelineItem]:
     """The limits that are in danger, from a table of `capacity.sizing.recommend`."""
     found = []
     for service, row in table.iterrows():
@@ -174,7 +174,7 @@ def from_recommendations(table: pd.DataFrame, resource: Resource) -> list[Item]:
     return found
 
 
-def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
+def from_loops(loops: Iterable[RestartLoop]) -> list[TimelineItem]:
     """Restart loops; they are for day 1."""
     known = list(loops)
     hosts: dict[str, set[str]] = {}
@@ -182,7 +182,7 @@ def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
         hosts.setdefault(loop.service, set()).add(f"engine {loop.host}")
     found = {
         loop.service: item(
-            When.DAY_1,
+            Deadline.DAY_1,
             loop.service,
             "restart-loop",
             f"{'Cannot start' if loop.cannot_start else 'Restart loop'}, {loop.diagnosis.cause}: "
@@ -195,14 +195,14 @@ def from_loops(loops: Iterable[RestartLoop]) -> list[Item]:
     return list(found.values())
 
 
-def merge(
-    kept: Sequence[Item],
-    seen: Iterable[Item],
+def merge_items(
+    kept: Sequence[TimelineItem],
+    seen: Iterable[TimelineItem],
     today: date | None = None,
     *,
     looked: Collection[str] | None = None,
     sources: Collection[str] | None = None,
-) -> list[Item]:
+) -> list[TimelineItem]:
     """What was kept, brought up to what is seen now: the new is open, the gone is done, what
     returns is open again.
 
@@ -223,12 +223,12 @@ def merge(
     ]
     known = {item.id for item in kept}
     found += [replace(item, since=today) for name, item in now.items() if name not in known]
-    order = list(When)
+    order = list(Deadline)
     return sorted(
         found,
         key=lambda item: (
             order.index(item.when),
-            item.state is State.DONE,
+            item.state is ItemState.DONE,
             item.subject,
             item.what,
             item.id,
@@ -236,7 +236,9 @@ def merge(
     )
 
 
-def _updated(before: Item, now: Item | None, today: date, looked: Collection[str] | None) -> Item:
+def _updated(
+    before: TimelineItem, now: TimelineItem | None, today: date, looked: Collection[str] | None
+) -> TimelineItem:
     elsewhere = (
         () if looked is None else tuple(source for source in before.sources if source not in looked)
     )
@@ -245,19 +247,19 @@ def _updated(before: Item, now: Item | None, today: date, looked: Collection[str
     if now is None:
         return (
             before
-            if before.state is State.DONE and before.until
-            else replace(before, state=State.DONE, until=today, sources=())
+            if before.state is ItemState.DONE and before.until
+            else replace(before, state=ItemState.DONE, until=today, sources=())
         )
     seen = tuple(sorted({*elsewhere, *now.sources}))
     current = replace(before, when=now.when, what=now.what, code=now.code, sources=seen)
     if (
-        before.until is not None or before.state is State.DONE
+        before.until is not None or before.state is ItemState.DONE
     ):  # mended once, or said to be, and there all the same
-        return replace(current, state=State.OPEN, since=today, until=None)
+        return replace(current, state=ItemState.OPEN, since=today, until=None)
     return current
 
 
-def read_timeline(file: Path) -> list[Item]:
+def read_timeline(file: Path) -> list[TimelineItem]:
     """The items of a file; none where there is no file yet.
 
     Raises:
@@ -310,7 +312,7 @@ def _entries(said: Any) -> list[Any]:
     return found or []
 
 
-def _read(number: int, entry: Any) -> Item:
+def _read(number: int, entry: Any) -> TimelineItem:
     if not isinstance(entry, dict):
         raise ValueError(  # noqa: TRY004 - one kind
             f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`"
@@ -319,17 +321,17 @@ def _read(number: int, entry: Any) -> Item:
     missing = next((key for key in _NEEDED if not entry.get(key)), None)
     if missing:
         raise ValueError(f"{name} has no `{missing}`")
-    for key, known in (("when", When), ("state", State)):
+    for key, known in (("when", Deadline), ("state", ItemState)):
         if entry.get(key) and str(entry[key]) not in {*known}:
             raise ValueError(f"{name} has `{key}: {entry[key]}`; write {', '.join(known)}")
-    return Item(
+    return TimelineItem(
         id=str(entry["id"]),
         kind=str(entry["kind"]),
-        when=When(entry["when"]),
+        when=Deadline(entry["when"]),
         subject=str(entry["subject"]),
         what=str(entry["what"]),
         owner=str(entry.get("owner") or ""),
-        state=State(entry.get("state") or State.OPEN),
+        state=ItemState(entry.get("state") or ItemState.OPEN),
         since=_day(name, "since", entry),
         until=_day(name, "until", entry),
         note=str(entry.get("note") or ""),
@@ -356,7 +358,7 @@ def _day(name: str, key: str, entry: dict[str, Any]) -> date | None:
         raise ValueError(f"{name} has `{key}: {value}`; write a day, such as 2026-11-23") from None
 
 
-def write_timeline(file: Path, items: Iterable[Item]) -> None:
+def write_timeline(file: Path, items: Iterable[TimelineItem]) -> None:
     """Replace the file whole, or leave it as it was.
 
     Raises:
@@ -383,7 +385,7 @@ def write_timeline(file: Path, items: Iterable[Item]) -> None:
         ) from error
 
 
-def _plain(item: Item) -> dict[str, Any]:
+def _plain(item: TimelineItem) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "id": item.id,
         "kind": item.kind,
@@ -403,28 +405,28 @@ def _plain(item: Item) -> dict[str, Any]:
     )
 
 
-def to_markdown(items: Sequence[Item], runbooks: str | None = None) -> str:
+def to_markdown(items: Sequence[TimelineItem], runbooks: str | None = None) -> str:
     """The list as people tick it off.
 
     Args:
-        items: from `merge`.
+        items: from `merge_items`.
         runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
     """
-    done = sum(item.state is State.DONE for item in items)
+    done = sum(item.state is ItemState.DONE for item in items)
     lines = ["# Remediation timeline", "", f"{done} of {len(items)} done."]
-    for when in When:
+    for when in Deadline:
         mine = [item for item in items if item.when is when]
         lines += ["", f"## {when}", ""] + ([_line(item, runbooks) for item in mine] or ["Nothing."])
     return "\n".join(lines) + "\n"
 
 
-def _line(item: Item, runbooks: str | None) -> str:
-    box = "x" if item.state is State.DONE else " "
+def _line(item: TimelineItem, runbooks: str | None) -> str:
+    box = "x" if item.state is ItemState.DONE else " "
     said = [
         f"- [{box}] **{_safe(item.subject)}** {_safe(item.what)}",
         f"owner: {_safe(item.owner) or 'nobody'}",
     ]
-    said += ["in work"] if item.state is State.DOING else []
+    said += ["in work"] if item.state is ItemState.DOING else []
     said += [f"done {item.until}"] if item.until else [f"since {item.since}"] if item.since else []
     page = runbook_url(item.code, runbooks) if item.code else None
     return " — ".join(

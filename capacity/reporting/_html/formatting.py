@@ -13,7 +13,7 @@ from capacity.reporting._html.html import Column, Html, details, join, table
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "rows_of"]
+__all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "table_rows"]
 
 MOST_ROWS = 15
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
@@ -23,7 +23,7 @@ PRINT: dict[Resource, Callable[[float], str]] = {
 }
 
 
-def rows_of(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
+def table_rows(frame: pd.DataFrame) -> Iterable[tuple[str, Resource, Any]]:
     """Service, resource and cells of each row."""
     for service, row in zip(frame.index, frame.to_dict("records"), strict=True):
         yield str(service), Resource(str(row["resource"])), row

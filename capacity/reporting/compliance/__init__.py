@@ -1,6 +1,6 @@
 """The weekly compliance report: its review, and one function a section of the page."""
 
-from capacity.reporting.compliance._review import REPORT, Review, review, save
+from capacity.reporting.compliance._review import REPORT, ComplianceReview, review, save
 from capacity.reporting.compliance._sections import (
     changed,
     checklist,
@@ -14,7 +14,7 @@ from capacity.reporting.compliance._sections import (
 
 __all__ = [
     "REPORT",
-    "Review",
+    "ComplianceReview",
     "changed",
     "checklist",
     "failing",

@@ -15,17 +15,17 @@ from capacity._common.bundled import bundled
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.compliance import (
     Facts,
-    PortMove,
+    PortProposal,
     Report,
     evaluate,
     load_rules,
     load_waivers,
-    propose_moves,
+    propose_ports,
 )
-from capacity.compliance._checklist import DUE_HOURS, Point, checklist
+from capacity.compliance._checklist import DUE_HOURS, ChecklistPoint, checklist
 from capacity.compliance._facts import collect
 from capacity.errors import CapacityError
-from capacity.reporting._runs import iso_week, list_runs, make_folder, previous_run, write_run
+from capacity.reporting._runs import iso_week, list_reports, make_folder, previous_run, write_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["DEADLINES", "REPORT", "Item", "Review", "review", "save"]
+__all__ = ["DEADLINES", "REPORT", "ChecklistRow", "ComplianceReview", "review", "save"]
 
 REPORT = "weekly-compliance"
 _TREND_WEEKS = 12
@@ -49,7 +49,7 @@ DEADLINES = {
 
 
 @dataclass(frozen=True)
-class Item:
+class ChecklistRow:
     """A point of the checklist: `verdict` is pass, fail, waived or not-evaluated; `evidence` says
     why.
     """
@@ -60,7 +60,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Review:
+class ComplianceReview:
     """The review of one week.
 
     Attributes:
@@ -82,8 +82,8 @@ class Review:
     name: str
     history: History
     report: Report
-    moves: tuple[PortMove, ...]
-    checklist: tuple[Item, ...]
+    moves: tuple[PortProposal, ...]
+    checklist: tuple[ChecklistRow, ...]
     trend: tuple[tuple[str, float | None, int], ...]
     new: tuple[tuple[str, str], ...] | None
     mended: tuple[tuple[str, str], ...]
@@ -103,7 +103,7 @@ def review(
     live: bool = False,
     reports: Path | None = None,
     services: str = "",
-) -> Review:
+) -> ComplianceReview:
     """The compliance of a fleet.
 
     Args:
@@ -133,11 +133,11 @@ def review(
     )
     now = set(report.failing_pairs())
     counts, then = Counter(rule for rule, _ in now), Counter(rule for rule, _ in before)
-    return Review(
+    return ComplianceReview(
         name=iso_week(history.end),
         history=history,
         report=report,
-        moves=tuple(propose_moves(facts, book)),
+        moves=tuple(propose_ports(facts, book)),
         checklist=tuple(_item(point) for point in checklist(report)),
         trend=_trend(reports, history, services, report),
         new=tuple(sorted(now - before)) if last else None,
@@ -154,7 +154,7 @@ def review(
     )
 
 
-def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
+def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
     """Write `compliance.json`, `compliance.sarif`, `compliance-plan.yaml` (the ports to move) and
     `run.json`.
 
@@ -188,7 +188,7 @@ def save(week: Review, folder: Path, *, seconds: float = 0.0) -> None:
     write_run(folder, REPORT, facts)
 
 
-def _plan(week: Review) -> Plan:
+def _plan(week: ComplianceReview) -> Plan:
     """The ports to move, as changes."""
     moves = [change for move in week.moves if (change := move.change()) is not None]
     return make_plan(
@@ -210,7 +210,7 @@ def _facts(
     from capacity.compliance._facts.monitoring import Monitoring
 
     facts, errors = (
-        replace(collect.with_house(collect.from_files(paths), settings), history=history),
+        replace(collect.with_settings(collect.from_files(paths), settings), history=history),
         [],
     )
     if engine:
@@ -233,17 +233,17 @@ def _facts(
     return facts, tuple(" ".join(error.split()) for error in errors)
 
 
-def _item(point: Point) -> Item:
+def _item(point: ChecklistPoint) -> ChecklistRow:
     """A point with the first of what says so."""
     if not point.findings:
-        return Item(point.text, str(point.status), "no rule of the book asks for it")
+        return ChecklistRow(point.text, str(point.status), "no rule of the book asks for it")
     finding, subjects = point.findings[0], len({each.subject for each in point.findings})
     more = f", and {subjects - 1} more" if subjects > 1 else ""
     said = finding.verdict.evidence.text()
     evidence = f"{finding.subject}{more}: {finding.verdict.message}" + (
         f" ({said})" if said else ""
     )
-    return Item(point.text, str(point.status), evidence)
+    return ChecklistRow(point.text, str(point.status), evidence)
 
 
 def _trend(
@@ -252,7 +252,7 @@ def _trend(
     same = (history.source, services)
     runs = [
         run
-        for run in (list_runs(reports, REPORT) if reports else [])
+        for run in (list_reports(reports, REPORT) if reports else [])
         if (run.facts.get("source"), run.facts.get("services", "")) == same
         and run.as_of < history.end - pd.Timedelta("1D")
     ]

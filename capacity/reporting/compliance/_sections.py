@@ -25,14 +25,14 @@ from capacity.reporting.compliance._review import DEADLINES
 
 if TYPE_CHECKING:
     from capacity.compliance import Finding
-    from capacity.reporting.compliance._review import Review
+    from capacity.reporting.compliance._review import ComplianceReview
 
 __all__ = ["changed", "checklist", "failing", "header", "ports", "timeline", "trend", "waivers"]
 
 _SHOWN = 3  # places of a rule before the rest is folded
 
 
-def header(week: Review) -> Html:
+def header(week: ComplianceReview) -> Html:
     """Score, counts, sources."""
     report, history = week.report, week.history
     score = "nothing could be evaluated" if report.score is None else f"{report.score:.0%}"
@@ -65,7 +65,7 @@ def header(week: Review) -> Html:
     )
 
 
-def checklist(week: Review) -> Html:
+def checklist(week: ComplianceReview) -> Html:
     """The eight points, each with its evidence."""
     rows = [
         (str(number), item.point, item.verdict, item.evidence)
@@ -81,7 +81,7 @@ def checklist(week: Review) -> Html:
     )
 
 
-def trend(week: Review) -> Html:
+def trend(week: ComplianceReview) -> Html:
     """The score over the weeks."""
     scores = pd.Series(
         [score if score is not None else float("nan") for _, score, _ in week.trend], dtype=float
@@ -99,7 +99,7 @@ def trend(week: Review) -> Html:
     return join([line, table("Score and rules broken, week by week", columns, rows)])
 
 
-def changed(week: Review) -> Html:
+def changed(week: ComplianceReview) -> Html:
     """What is new, worse and mended since the last run."""
     if week.new is None:
         return Html("<p>There is no earlier run to compare with.</p>")
@@ -112,7 +112,7 @@ def changed(week: Review) -> Html:
     return Html(f'<dl class="facts">{pairs([(name, _few(found)) for name, found in lines])}</dl>')
 
 
-def failing(week: Review) -> Html:
+def failing(week: ComplianceReview) -> Html:
     """Broken rules by severity: where, with evidence, and how to mend them."""
     found = week.report.failing()
     if not found:
@@ -154,7 +154,7 @@ def _rule(findings: list[Finding]) -> Html:
     )
 
 
-def ports(week: Review) -> Html:
+def ports(week: ComplianceReview) -> Html:
     """Free ports that would end the conflicts."""
     if not week.moves:
         return Html("<p>No service has to give up its port.</p>")
@@ -178,7 +178,7 @@ def ports(week: Review) -> Html:
     )
 
 
-def waivers(week: Review) -> Html:
+def waivers(week: ComplianceReview) -> Html:
     """Waivers that end within 30 days, have expired, or fit nothing."""
     report = week.report
     named = [("expired", waiver) for waiver in report.expired] + [
@@ -197,7 +197,7 @@ def waivers(week: Review) -> Html:
     return table("Waivers to look at", columns, rows)
 
 
-def timeline(week: Review) -> Html:
+def timeline(week: ComplianceReview) -> Html:
     """What to mend by when, by severity."""
     counts: dict[Severity, Counter[str]] = {severity: Counter() for severity in Severity}
     for finding in week.report.failing():

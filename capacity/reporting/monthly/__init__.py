@@ -1,6 +1,6 @@
 """The monthly optimization review: its computation, and one function a section of the page."""
 
-from capacity.reporting.monthly._review import REPORT, Monthly, month_name, review, save
+from capacity.reporting.monthly._review import REPORT, MonthlyReview, month_name, review, save
 from capacity.reporting.monthly._sections import (
     header,
     misses,
@@ -14,7 +14,7 @@ from capacity.reporting.monthly._sections import (
 
 __all__ = [
     "REPORT",
-    "Monthly",
+    "MonthlyReview",
     "header",
     "misses",
     "month_name",

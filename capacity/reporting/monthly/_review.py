@@ -13,7 +13,7 @@ from capacity._api import sizing_inputs
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
-from capacity.reporting._runs import Run, list_runs, read_forecast
+from capacity.reporting._runs import ReportRun, list_reports, read_forecast
 from capacity.reporting.weekly._scorecard import Scorecard, score
 from capacity.sizing import Placement, Prices
 from capacity.sizing._service_types import type_of
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["REPORT", "Monthly", "month_name", "review", "save"]
+__all__ = ["REPORT", "MonthlyReview", "month_name", "review", "save"]
 
 REPORT = "monthly-optimization"
 _MONTH = pd.Timedelta("32D")  # a monthly run is not always at the same hour
@@ -45,7 +45,7 @@ _OPEN = frozenset(
 
 
 @dataclass(frozen=True)
-class Monthly:
+class MonthlyReview:
     """The review of one month.
 
     Attributes:
@@ -69,9 +69,9 @@ class Monthly:
     """
 
     name: str
-    week: weekly.Weekly
+    week: weekly.WeeklyReview
     promises: pd.DataFrame
-    promised_in: Run | None
+    promised_in: ReportRun | None
     scorecards: list[tuple[pd.Timestamp, Resource, Scorecard]]
     columns: dict[str, pd.DataFrame]
     scenarios: pd.DataFrame
@@ -91,7 +91,7 @@ def month_name(as_of: pd.Timestamp) -> str:
 
 def review(
     history: History, settings: Settings, reports: Path | None = None, services: str = ""
-) -> Monthly:
+) -> MonthlyReview:
     """The monthly review of a window.
 
     Args:
@@ -104,7 +104,7 @@ def review(
     runs = _runs(reports, history, services)
     month = [run for run in runs if run.as_of >= history.end - _MONTH]
     prices = Prices(settings.money.memory_gib, settings.money.core, settings.money.currency)
-    return Monthly(
+    return MonthlyReview(
         name=month_name(history.end),
         week=week,
         promises=_promises(history, month[0]) if month else _promises(history, None),
@@ -116,13 +116,13 @@ def review(
         scenarios=scenarios(week),
         hosts=_hosts(week),
         placements=_placements(week, settings),
-        waste=sizing.waste(week.tables, prices, history.replicas),
+        waste=sizing.savings(week.tables, prices, history.replicas),
         savings=_savings(history, week, runs),
         prices=prices,
     )
 
 
-def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
+def save(month: MonthlyReview, folder: Path, *, seconds: float = 0.0) -> None:
     """Write the month's `plan.yaml` and `run.json`.
 
     Raises:
@@ -138,14 +138,14 @@ def save(month: Monthly, folder: Path, *, seconds: float = 0.0) -> None:
     )
 
 
-def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
+def _runs(reports: Path | None, history: History, services: str) -> list[ReportRun]:
     """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the
     weekly one.
     """
     if reports is None:
         return []
     same = (history.source, services)
-    found = [run for name in (REPORT, weekly.REPORT) for run in list_runs(reports, name)]
+    found = [run for name in (REPORT, weekly.REPORT) for run in list_reports(reports, name)]
     mine = [
         run
         for run in found
@@ -155,7 +155,7 @@ def _runs(reports: Path | None, history: History, services: str) -> list[Run]:
     return sorted({run.as_of: run for run in mine}.values(), key=lambda run: run.as_of)
 
 
-def _promises(history: History, run: Run | None) -> pd.DataFrame:
+def _promises(history: History, run: ReportRun | None) -> pd.DataFrame:
     """What became of each proposal of a run."""
     rows: list[dict[str, Any]] = []
     known = run.state.get("services", {}) if run else {}
@@ -204,7 +204,7 @@ def _state(before: float | None, promised: float, now: float) -> str:
 
 
 def _since(
-    history: History, run: Run, service: str, resource: Resource, limit: float
+    history: History, run: ReportRun, service: str, resource: Resource, limit: float
 ) -> dict[str, float]:
     """Minutes above the limit in force, and kills, since the run."""
     usage = history[resource.usage]
@@ -227,7 +227,7 @@ def _counts(promises: pd.DataFrame) -> dict[str, int]:
     return {str(state): int(count) for state, count in promises["state"].value_counts().items()}
 
 
-def _scores(history: History, run: Run) -> list[tuple[Resource, Scorecard]]:
+def _scores(history: History, run: ReportRun) -> list[tuple[Resource, Scorecard]]:
     """How the forecast of a run held."""
     stored = read_forecast(run)
     if stored is None:
@@ -240,7 +240,7 @@ def _scores(history: History, run: Run) -> list[tuple[Resource, Scorecard]]:
     return [(resource, card) for resource, card in cards if card.samples]
 
 
-def _columns(week: weekly.Weekly) -> dict[str, pd.DataFrame]:
+def _columns(week: weekly.WeeklyReview) -> dict[str, pd.DataFrame]:
     """Proposals in three columns: what to raise or set now, what can be lowered safely, what needs
     a decision.
     """
@@ -257,14 +257,14 @@ def _columns(week: weekly.Weekly) -> dict[str, pd.DataFrame]:
     }
 
 
-def _risks(week: weekly.Weekly) -> dict[str, float]:
+def _risks(week: weekly.WeeklyReview) -> dict[str, float]:
     return {
         str(Resource.MEMORY): week.settings.sizing.risk,
         str(Resource.CPU): week.settings.sizing.cpu_risk,
     }
 
 
-def scenarios(week: weekly.Weekly) -> pd.DataFrame:
+def scenarios(week: weekly.WeeklyReview) -> pd.DataFrame:
     """What if: everything grows by a fifth, the largest host is lost, the budget is cut by a fifth.
 
     The plan's own rules hold in each: what people decided for a service, cooldowns, and limits that
@@ -304,7 +304,7 @@ def scenarios(week: weekly.Weekly) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _sum(week: weekly.Weekly, table: pd.DataFrame) -> float:
+def _sum(week: weekly.WeeklyReview, table: pd.DataFrame) -> float:
     """What the limits of all replicas add up to."""
     return float(
         sum(
@@ -314,13 +314,13 @@ def _sum(week: weekly.Weekly, table: pd.DataFrame) -> float:
     )
 
 
-def _limits(week: weekly.Weekly, table: pd.DataFrame) -> pd.DataFrame:
+def _limits(week: weekly.WeeklyReview, table: pd.DataFrame) -> pd.DataFrame:
     """`limit` after the plan, proposed or kept, and `breach_after` of each running service."""
     running = week.history.running().reindex(table.index, fill_value=False)
     return table.assign(limit=table["limit"].fillna(table["current"]))[running]
 
 
-def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
+def _grown(week: weekly.WeeklyReview, resource: Resource) -> pd.DataFrame:
     """The plan if every service had used more by the same share."""
     history = week.history
     more = replace(
@@ -333,7 +333,7 @@ def _grown(week: weekly.Weekly, resource: Resource) -> pd.DataFrame:
 
 
 def _within(
-    week: weekly.Weekly, resource: Resource, base: pd.DataFrame, budget: float
+    week: weekly.WeeklyReview, resource: Resource, base: pd.DataFrame, budget: float
 ) -> pd.DataFrame:
     """The plan if all limits together may be no more than a budget; unchanged where house rules do
     not let it be kept.
@@ -356,12 +356,12 @@ def _within(
     return _limits(week, made.table)
 
 
-def _sizes(week: weekly.Weekly, resource: Resource) -> pd.Series[float]:
+def _sizes(week: weekly.WeeklyReview, resource: Resource) -> pd.Series[float]:
     signal = "host_cores" if resource is Resource.CPU else "host_memory_total"
     return week.history[signal].max().dropna()
 
 
-def _hosts(week: weekly.Weekly) -> pd.DataFrame:
+def _hosts(week: weekly.WeeklyReview) -> pd.DataFrame:
     """How full each host is planned to be."""
     rows = []
     for resource in Resource:
@@ -387,7 +387,7 @@ def _hosts(week: weekly.Weekly) -> pd.DataFrame:
     )
 
 
-def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
+def _on_host(week: weekly.WeeklyReview, host: str) -> pd.Series[float]:
     """Replicas there of each running service of a host; those of a service on several hosts count
     evenly.
     """
@@ -405,7 +405,7 @@ def _on_host(week: weekly.Weekly, host: str) -> pd.Series[float]:
     return pd.Series(mine, dtype=float)
 
 
-def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]:
+def _placements(week: weekly.WeeklyReview, settings: Settings) -> dict[str, Placement]:
     """Cores of each host's services by forecast load."""
     types = sizing_inputs.service_types(settings)
     found = {}
@@ -427,7 +427,7 @@ def _placements(week: weekly.Weekly, settings: Settings) -> dict[str, Placement]
     return found
 
 
-def _savings(history: History, week: weekly.Weekly, runs: list[Run]) -> pd.DataFrame:
+def _savings(history: History, week: weekly.WeeklyReview, runs: list[ReportRun]) -> pd.DataFrame:
     """Limits in force then and now of all present replicas, of the services that had one at both
     times.
     """

@@ -14,14 +14,21 @@ from capacity._common.plotting import plot_bands
 from capacity._common.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import MOST_ROWS, NAMES, PRINT, long_table, pairs, rows_of
+from capacity.reporting._html.formatting import (
+    MOST_ROWS,
+    NAMES,
+    PRINT,
+    long_table,
+    pairs,
+    table_rows,
+)
 from capacity.reporting._html.html import Column, Html, badge, join, table, text
 from capacity.reporting._runs import read_forecast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from capacity.reporting.monthly._review import Monthly
+    from capacity.reporting.monthly._review import MonthlyReview
 
 __all__ = ["header", "misses", "packing", "plan", "promises", "savings", "scorecards", "what_if"]
 
@@ -36,7 +43,7 @@ _NOTES = {
 }
 
 
-def header(month: Monthly) -> Html:
+def header(month: MonthlyReview) -> Html:
     """The month in five lines."""
     history, columns = month.week.history, month.columns
     freed = {resource: _freed(month, resource) for resource in Resource}
@@ -71,7 +78,7 @@ def header(month: Monthly) -> Html:
     )
 
 
-def promises(month: Monthly) -> Html:
+def promises(month: MonthlyReview) -> Html:
     """What the proposals of a month ago became."""
     run, rows = month.promised_in, month.promises
     if run is None:
@@ -124,7 +131,7 @@ def promises(month: Monthly) -> Html:
     return join([Html(f"<p>{said}</p>"), shown])
 
 
-def scorecards(month: Monthly) -> Html:
+def scorecards(month: MonthlyReview) -> Html:
     """How the month's stored forecasts held."""
     cards = month.scorecards
     if not cards:
@@ -157,7 +164,7 @@ def scorecards(month: Monthly) -> Html:
     return table("Stored forecasts against what was measured since", columns, cells)
 
 
-def misses(month: Monthly) -> Html:
+def misses(month: MonthlyReview) -> Html:
     """The services whose forecasts were furthest off, in pictures."""
     if not month.scorecards or month.promised_in is None:
         return Html("<p>No stored forecast to hold against what happened.</p>")
@@ -180,7 +187,7 @@ def misses(month: Monthly) -> Html:
 
 
 def _miss(
-    month: Monthly, stored: pd.DataFrame, service: str, resource: Resource, loss: float
+    month: MonthlyReview, stored: pd.DataFrame, service: str, resource: Resource, loss: float
 ) -> Html:
     rows = stored[(stored["service"] == service) & (stored["resource"] == str(resource))]
     levels = [name for name in rows.columns if name.startswith("q")]
@@ -202,7 +209,7 @@ def _miss(
     )
 
 
-def plan(month: Monthly) -> Html:
+def plan(month: MonthlyReview) -> Html:
     """The month's plan in three columns."""
     parts = []
     for name, rows in month.columns.items():
@@ -225,7 +232,7 @@ def plan(month: Monthly) -> Html:
 def _lines(rows: pd.DataFrame) -> list[str]:
     """One line a proposal, the surest effect first."""
     found = []
-    for service, resource, row in rows_of(
+    for service, resource, row in table_rows(
         rows.sort_values("breach_now", ascending=False, na_position="last")
     ):
         show = PRINT[resource]
@@ -245,7 +252,7 @@ def _lines(rows: pd.DataFrame) -> list[str]:
     return found
 
 
-def what_if(month: Monthly) -> Html:
+def what_if(month: MonthlyReview) -> Html:
     """Growth, a lost host, a smaller budget."""
     cells = []
     for row in month.scenarios.to_dict("records"):
@@ -294,7 +301,7 @@ def _fits(row: Mapping[Any, Any]) -> str:
     )
 
 
-def packing(month: Monthly) -> Html:
+def packing(month: MonthlyReview) -> Html:
     """Hosts against planned peaks, and cores before and after packing."""
     if month.hosts.empty:
         return Html("<p>No host metrics, so no packing.</p>")
@@ -342,7 +349,7 @@ def packing(month: Monthly) -> Html:
     return join(parts)
 
 
-def savings(month: Monthly) -> Html:
+def savings(month: MonthlyReview) -> Html:
     """What the limits in force add up to since the first run."""
     cells = []
     for row in month.savings.to_dict("records"):
@@ -381,12 +388,12 @@ def _amount(row: Mapping[Any, Any], name: str) -> str:
     return PRINT[Resource(str(row["resource"]))](value) if math.isfinite(value) else "none"
 
 
-def _freed(month: Monthly, resource: Resource) -> float:
+def _freed(month: MonthlyReview, resource: Resource) -> float:
     part = month.waste[month.waste["resource"] == str(resource)]
     return float(part["reclaimable"].sum())
 
 
-def _worth(month: Monthly) -> str:
+def _worth(month: MonthlyReview) -> str:
     worth = month.waste["worth"].dropna()
     return f", worth {worth.sum():,.2f} {month.prices.currency} a month" if len(worth) else ""
 

@@ -4,7 +4,7 @@ from capacity.reporting.weekly._appendix import appendix
 from capacity.reporting.weekly._applied import drifted, realised
 from capacity.reporting.weekly._evidence import evidence, frontiers
 from capacity.reporting.weekly._forecasts import forecasts, risks, scorecards
-from capacity.reporting.weekly._review import REPORT, Weekly, review, save
+from capacity.reporting.weekly._review import REPORT, WeeklyReview, review, save
 from capacity.reporting.weekly._sections import (
     changes_since,
     decisions,
@@ -18,7 +18,7 @@ from capacity.reporting.weekly._sections import (
 
 __all__ = [
     "REPORT",
-    "Weekly",
+    "WeeklyReview",
     "appendix",
     "changes_since",
     "decisions",

@@ -8,21 +8,21 @@ import pandas as pd
 
 from capacity import __version__
 from capacity.model import Reason
-from capacity.reporting._html.formatting import NAMES, days, length, long_table, rows_of
+from capacity.reporting._html.formatting import NAMES, days, length, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, table, text
 
 if TYPE_CHECKING:
-    from capacity.reporting.weekly._review import Weekly
+    from capacity.reporting.weekly._review import WeeklyReview
 
 __all__ = ["appendix"]
 
 
-def appendix(week: Weekly) -> Html:
+def appendix(week: WeeklyReview) -> Html:
     """Method, excluded services, data quality, queries."""
     return join([_method(week), _excluded(week), _quality(week), _queries(week)])
 
 
-def _method(week: Weekly) -> Html:
+def _method(week: WeeklyReview) -> Html:
     rules = week.settings.sizing
     lines = (
         (
@@ -56,13 +56,13 @@ def _method(week: Weekly) -> Html:
     )
 
 
-def _excluded(week: Weekly) -> Html:
+def _excluded(week: WeeklyReview) -> Html:
     rows = week.without(
         Reason.NO_DATA, Reason.NOT_ENOUGH_HISTORY, Reason.STOPPED, Reason.EXCLUDED, Reason.UNSTABLE
     )
     cells = [
         (str(service), NAMES[resource], Reason(row["reason"]).text)
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     if not cells:
         return Html("<h3>Excluded services</h3><p>None.</p>")
@@ -75,7 +75,7 @@ def _excluded(week: Weekly) -> Html:
     )
 
 
-def _quality(week: Weekly) -> Html:
+def _quality(week: WeeklyReview) -> Html:
     quality = week.history.coverage().sort_values(["alive", "coverage"])
     cells = [
         (
@@ -106,7 +106,7 @@ def _quality(week: Weekly) -> Html:
     )
 
 
-def _queries(week: Weekly) -> Html:
+def _queries(week: WeeklyReview) -> Html:
     rows = [
         (str(signal), Html(f"<code>{text(query)}</code>"))
         for signal, query in sorted(week.history.queries.items())

@@ -9,15 +9,15 @@ import pandas as pd
 from capacity._common.setting_values import show_value
 from capacity._compose import drift
 from capacity._docker import snapshot
-from capacity.changes import Realised, held_back, promised_against_realised
+from capacity.changes import Outcome, failure_cooldowns, promised_outcomes
 from capacity.errors import CapacityError, InputError
-from capacity.model import Resource, Signal, What
+from capacity.model import Resource, Setting, Signal
 from capacity.reporting._html.formatting import NAMES, PRINT, long_table
 from capacity.reporting._html.html import Column, Html, join, table, text
 
 if TYPE_CHECKING:
     from capacity.history import History
-    from capacity.reporting.weekly._review import Weekly
+    from capacity.reporting.weekly._review import WeeklyReview
     from capacity.settings import Settings
 
 __all__ = ["drifted", "realised"]
@@ -25,12 +25,12 @@ __all__ = ["drifted", "realised"]
 _LOOK_BACK = pd.Timedelta("28D")
 
 
-def realised(week: Weekly) -> Html:
+def realised(week: WeeklyReview) -> Html:
     """Applied changes of the last four weeks: promised and realised, and who is held back."""
     history, settings = week.history, week.settings
     try:
         rows = _rows(history, settings)
-        held = held_back(
+        held = failure_cooldowns(
             settings.apply.journal, history.end.to_pydatetime(), settings.apply.cooldown_hours
         )
     except InputError as error:  # a damaged journal is told, and the rest of the page stands
@@ -43,8 +43,8 @@ def realised(week: Weekly) -> Html:
             f"{row.change.time:%d %b %H:%M}",
             row.change.service,
             NAMES[row.resource],
-            show_value(What(row.change.what), row.change.before),
-            show_value(What(row.change.what), row.change.after),
+            show_value(Setting(row.change.what), row.change.before),
+            show_value(Setting(row.change.what), row.change.after),
             "-" if row.promised is None else f"{row.promised:.1%}",
             "-" if row.peak is None else PRINT[row.resource](row.peak),
             f"{row.kills:.0f}" if row.resource is Resource.MEMORY else "-",
@@ -69,18 +69,18 @@ def realised(week: Weekly) -> Html:
     return join(parts)
 
 
-def _rows(history: History, settings: Settings) -> list[Realised]:
+def _rows(history: History, settings: Settings) -> list[Outcome]:
     usage = {resource: history[resource.usage] for resource in Resource}
     since = (history.end - _LOOK_BACK).to_pydatetime()
     until = history.end.to_pydatetime()
-    rows = promised_against_realised(
+    rows = promised_outcomes(
         settings.apply.journal, usage, history[Signal.OOM_KILLS], since=since, until=until
     )
     known = set(history.services)  # one journal may be that of several fleets
     return [row for row in rows if row.change.service in known]
 
 
-def drifted(week: Weekly, *, engine: bool) -> Html:
+def drifted(week: WeeklyReview, *, engine: bool) -> Html:
     """Live limits that differ from the compose files."""
     if not engine:
         return Html(

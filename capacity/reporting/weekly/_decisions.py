@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capacity.history import History
-    from capacity.reporting.weekly._limit_crossings import Risk
+    from capacity.reporting.weekly._limit_crossings import LimitCrossing
 
     _Row = dict[Any, Any]
 
-__all__ = ["MOST", "Decision", "decide"]
+__all__ = ["MOST_DECISIONS", "Decision", "weekly_decisions"]
 
-MOST = 5
+MOST_DECISIONS = 5
 _UNEVEN = 1.5  # worst replica over the mean one, from which it is worth a word
 _SOON = 14  # days until a leak is full
 _PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
@@ -56,15 +56,15 @@ class Decision:
         return "bad" if self.urgency > 60 else "warn" if self.urgency > 25 else "quiet"
 
 
-def decide(
-    history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]
+def weekly_decisions(
+    history: History, tables: dict[Resource, pd.DataFrame], risks: list[LimitCrossing]
 ) -> list[Decision]:
     """At most five decisions, the most urgent first; one a service."""
     candidates = [*_loops(history), *_changes(history, tables, risks)]
     best: dict[str, Decision] = {}
     for decision in sorted(candidates, key=lambda decision: (-decision.urgency, decision.service)):
         best.setdefault(decision.service, decision)
-    return list(best.values())[:MOST]
+    return list(best.values())[:MOST_DECISIONS]
 
 
 def _loops(history: History) -> list[Decision]:
@@ -84,7 +84,7 @@ def _loops(history: History) -> list[Decision]:
 
 
 def _changes(
-    history: History, tables: dict[Resource, pd.DataFrame], risks: list[Risk]
+    history: History, tables: dict[Resource, pd.DataFrame], risks: list[LimitCrossing]
 ) -> list[Decision]:
     """One decision a service with a proposed change, for the more urgent of its resources, with
     both in the command.
@@ -143,7 +143,7 @@ def _share(row: _Row, host: float | None) -> float:
     return float(row["mean"] / host) if host and host > 0 and np.isfinite(row["mean"]) else 0.0
 
 
-def _urgency(row: _Row, pressure: float, host: float | None, risk: Risk | None) -> float:
+def _urgency(row: _Row, pressure: float, host: float | None, risk: LimitCrossing | None) -> float:
     """Kills first, then limits about to be reached, then throttling, then unlimited giants, then
     waste.
     """
@@ -175,7 +175,7 @@ def _what(resource: Resource, row: _Row) -> str:
     return f"{verb} {name} from {show(row['current'])} to {show(row['limit'])}"
 
 
-def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
+def _why(resource: Resource, together: dict[Resource, _Row], risk: LimitCrossing | None) -> str:
     uneven = together[resource]["uneven"]
     beside = (
         f"; sized for its worst replica, which uses {uneven:.1f} times the mean one"
@@ -185,7 +185,7 @@ def _why(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) 
     return _cause(resource, together, risk) + beside
 
 
-def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None) -> str:
+def _cause(resource: Resource, together: dict[Resource, _Row], risk: LimitCrossing | None) -> str:
     row, show = together[resource], _PRINT[resource]
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:
@@ -227,7 +227,7 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: Risk | None
             return f"peaked at {show(row['observed_peak'])} of {show(row['current'])}"
 
 
-def _by_when(row: _Row, risk: Risk | None) -> str:
+def _by_when(row: _Row, risk: LimitCrossing | None) -> str:
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:
             return "now"

@@ -14,14 +14,14 @@ from capacity._api import sizing_inputs
 from capacity._common.plotting import plot_frontier
 from capacity.model import Action, Resource, Signal
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, long_table, rows_of
+from capacity.reporting._html.formatting import NAMES, PRINT, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, join, table
 
 if TYPE_CHECKING:
     from capacity.history import History
-    from capacity.reporting.weekly._review import Weekly
+    from capacity.reporting.weekly._review import WeeklyReview
 
-__all__ = ["COMPARED", "beside_samples", "evidence", "fleet_frontier", "frontiers", "strikes"]
+__all__ = ["COMPARED", "beside_samples", "evidence", "fleet_frontier", "frontiers", "limit_hits"]
 
 COMPARED = ("capacity", "krr", "vpa", "autopilot", "seed")
 _MOST = 150  # services that are replayed: a frontier of a part of a large fleet is as telling
@@ -55,12 +55,12 @@ def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd
     return sizing.frontier(replayed, part, tolerance)
 
 
-def strikes(history: History, resource: Resource) -> sizing.Strikes:
+def limit_hits(history: History, resource: Resource) -> sizing.LimitHits:
     """Where the services of a window ran into the limits then in force."""
     usage, limits = history[resource.usage], history[resource.limit]
     if resource is Resource.CPU:
-        return sizing.find_strikes(usage, limits, throttled=history[Signal.THROTTLED])
-    return sizing.find_strikes(usage, limits, kills=history[Signal.OOM_KILLS])
+        return sizing.find_limit_hits(usage, limits, throttled=history[Signal.THROTTLED])
+    return sizing.find_limit_hits(usage, limits, kills=history[Signal.OOM_KILLS])
 
 
 def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -> str:
@@ -80,7 +80,7 @@ def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -
     return f"{said} in samples, but {beside}" if said in {"never", "0"} else f"{said}, and {beside}"
 
 
-def evidence(week: Weekly) -> Html:
+def evidence(week: WeeklyReview) -> Html:
     """For every proposed change: the past weeks under it and under today's limit, and what other
     policies say.
     """
@@ -89,15 +89,15 @@ def evidence(week: Weekly) -> Html:
     if rows.empty:
         return Html("<p>Nothing is proposed, so there is nothing to prove.</p>")
     cells = []
-    struck = {resource: strikes(week.history, resource) for resource in Resource}
+    struck = {resource: limit_hits(week.history, resource) for resource in Resource}
     killed = [
         struck[resource].under(service, row["current"])[0]
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     worst_first = rows.assign(killed=killed).sort_values(
         ["killed", "breaches_now"], ascending=False, na_position="last"
     )
-    for service, resource, row in rows_of(worst_first):
+    for service, resource, row in table_rows(worst_first):
         show, hit = PRINT[resource], struck[resource]
         today, proposed = (hit.under(service, row[name]) for name in ("current", "limit"))
         cells.append(
@@ -151,7 +151,7 @@ def evidence(week: Weekly) -> Html:
     )
 
 
-def frontiers(week: Weekly) -> Html:
+def frontiers(week: WeeklyReview) -> Html:
     """Breach share against cost of every policy, for both resources."""
     return join(
         [

@@ -12,13 +12,13 @@ import pandas as pd
 from capacity._common.plotting import plot_bands
 from capacity.model import Resource
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, days, rows_of
+from capacity.reporting._html.formatting import NAMES, PRINT, days, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, sparkline, table, text
 from capacity.reporting.weekly._limit_crossings import UPPER
 
 if TYPE_CHECKING:
-    from capacity.reporting.weekly._limit_crossings import Risk
-    from capacity.reporting.weekly._review import Weekly
+    from capacity.reporting.weekly._limit_crossings import LimitCrossing
+    from capacity.reporting.weekly._review import WeeklyReview
     from capacity.reporting.weekly._scorecard import Scorecard
 
 __all__ = ["forecasts", "risks", "scorecards"]
@@ -27,7 +27,7 @@ _MOST_FIGURES = 8
 _MOST_RISKS = 15
 
 
-def risks(week: Weekly) -> Html:
+def risks(week: WeeklyReview) -> Html:
     """Limits that the forecast reaches, soonest first."""
     rest = " and ".join(
         f"{count} {NAMES[resource]} limits" for resource, count in week.unthreatened.items()
@@ -75,7 +75,7 @@ def risks(week: Weekly) -> Html:
     )
 
 
-def _pattern(week: Weekly, risk: Risk) -> str:
+def _pattern(week: WeeklyReview, risk: LimitCrossing) -> str:
     """Leak, trend or neither, from the forecaster's own account of the service."""
     known = week.forecasts[risk.resource].model.explain(risk.service)
     leak, trend = known["leak"], known["trend"]
@@ -90,7 +90,7 @@ def _rate(resource: Resource, per_day: float) -> str:
     return f"{'+' if per_day > 0 else '-'}{PRINT[resource](abs(per_day))} a day"
 
 
-def scorecards(week: Weekly) -> Html:
+def scorecards(week: WeeklyReview) -> Html:
     """Whether last week's forecast held."""
     rows, notes = [], set()
     for resource, card in week.scorecards.items():
@@ -143,7 +143,7 @@ def scorecards(week: Weekly) -> Html:
     return join([shown, *(join([note], "p") for note in sorted(notes)), _every_service(week)])
 
 
-def _why_again(week: Weekly) -> str:
+def _why_again(week: WeeklyReview) -> str:
     return (
         "The forecast of the last run cannot be read"
         if week.previous
@@ -151,7 +151,7 @@ def _why_again(week: Weekly) -> str:
     )
 
 
-def _every_service(week: Weekly) -> Html:
+def _every_service(week: WeeklyReview) -> Html:
     """The scorecard of each service, the largest error first; nothing is left out."""
     parts = [
         card.services.assign(resource=str(resource))
@@ -175,7 +175,7 @@ def _every_service(week: Weekly) -> Html:
                 for name in ("wql", "rival_wql")
             ),
         )
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     columns = [Column("Service"), Column("Resource")]
     columns += [
@@ -190,7 +190,7 @@ def _every_service(week: Weekly) -> Html:
     )
 
 
-def forecasts(week: Weekly) -> Html:
+def forecasts(week: WeeklyReview) -> Html:
     """Forecasts with bands for the services that matter most."""
     chosen: list[tuple[str, Resource]] = [(risk.service, risk.resource) for risk in week.risks]
     chosen += [(decision.service, Resource.MEMORY) for decision in week.decisions]
@@ -203,7 +203,7 @@ def forecasts(week: Weekly) -> Html:
     return join([_forecast(week, *pair) for pair in unique[:_MOST_FIGURES]], "div", "grid")
 
 
-def _forecast(week: Weekly, service: str, resource: Resource) -> Html:
+def _forecast(week: WeeklyReview, service: str, resource: Resource) -> Html:
     forecast = week.forecasts[resource]
     limit = float(week.tables[resource].loc[service, "current"])  # type: ignore[arg-type]  # a number by construction
     bands: Any = forecast.bands.xs(service, axis=1, level="service")

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from capacity._api import Forecast
     from capacity.model import Resource
 
-__all__ = ["UPPER", "Risk", "find_risks"]
+__all__ = ["UPPER", "LimitCrossing", "find_crossings"]
 
 UPPER = 0.95  # the band's upper edge: one step in twenty is expected above it
 
 
 @dataclass(frozen=True)
-class Risk:
+class LimitCrossing:
     """A limit that the forecast reaches.
 
     Attributes:
@@ -38,7 +38,7 @@ class Risk:
     peak: float
 
 
-def find_risks(forecast: Forecast, limits: pd.Series[float]) -> list[Risk]:
+def find_crossings(forecast: Forecast, limits: pd.Series[float]) -> list[LimitCrossing]:
     """Services whose upper band crosses their limit within the forecast, the soonest first."""
     services = [name for name in forecast.peaks.index if np.isfinite(limits.get(name, np.nan))]
     if not services:
@@ -54,7 +54,7 @@ def find_risks(forecast: Forecast, limits: pd.Series[float]) -> list[Risk]:
     above, middle = upper.to_numpy() >= bounds, median.to_numpy() >= bounds
     return sorted(
         (
-            Risk(
+            LimitCrossing(
                 service=service,
                 resource=forecast.signal,
                 limit=float(bounds[column]),

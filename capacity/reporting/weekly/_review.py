@@ -11,21 +11,29 @@ import numpy as np
 import pandas as pd
 
 from capacity import __version__, _api
-from capacity.changes import MadeFrom, Outlook, Plan, alert_rules, held_back, make_plan, write_plan
+from capacity.changes import (
+    LimitForecast,
+    MadeFrom,
+    Plan,
+    alert_rules,
+    failure_cooldowns,
+    make_plan,
+    write_plan,
+)
 from capacity.errors import InputError
 from capacity.history._parquet import write_atomically
 from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting._runs import (
-    Run,
+    ReportRun,
     iso_week,
     make_folder,
     previous_run,
     read_forecast,
     write_run,
 )
-from capacity.reporting.weekly._decisions import Decision, decide
+from capacity.reporting.weekly._decisions import Decision, weekly_decisions
 from capacity.reporting.weekly._evidence import fleet_frontier
-from capacity.reporting.weekly._limit_crossings import Risk, find_risks
+from capacity.reporting.weekly._limit_crossings import LimitCrossing, find_crossings
 from capacity.reporting.weekly._scorecard import Scorecard, forecast_rows, score
 from capacity.sizing import changes_from
 
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["REPORT", "Verdict", "Weekly", "review", "save"]
+__all__ = ["REPORT", "DataQuality", "WeeklyReview", "review", "save"]
 
 REPORT = "weekly-resources"
 _GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
@@ -45,7 +53,7 @@ _FRESH = pd.Timedelta("2h")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DataQuality:
     """Whether the data is good enough: `good`, `fair` or `poor`, and why."""
 
     level: str
@@ -53,7 +61,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Weekly:
+class WeeklyReview:
     """The review of one week.
 
     Attributes:
@@ -80,11 +88,11 @@ class Weekly:
     horizon: str
     forecasts: dict[Resource, _api.Forecast]
     tables: dict[Resource, pd.DataFrame]
-    verdict: Verdict
+    verdict: DataQuality
     decisions: list[Decision]
-    risks: list[Risk]
+    risks: list[LimitCrossing]
     unthreatened: dict[Resource, int]
-    previous: Run | None
+    previous: ReportRun | None
     scorecards: dict[Resource, Scorecard]
     frontiers: dict[Resource, pd.DataFrame]
     state: dict[str, Any]
@@ -110,7 +118,7 @@ class Weekly:
 
 def review(
     history: History, settings: Settings, reports: Path | None = None, services: str = ""
-) -> Weekly:
+) -> WeeklyReview:
     """The weekly review of a window.
 
     Args:
@@ -138,7 +146,7 @@ def review(
     risks = [
         risk
         for resource in Resource
-        for risk in find_risks(forecasts[resource], tables[resource]["current"])
+        for risk in find_crossings(forecasts[resource], tables[resource]["current"])
     ]
     risks.sort(key=lambda risk: (risk.upper, risk.service))
     unthreatened = {
@@ -147,7 +155,7 @@ def review(
         for resource in Resource
     }
     last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
-    return Weekly(
+    return WeeklyReview(
         name=iso_week(history.end),
         services=services,
         history=history,
@@ -156,7 +164,7 @@ def review(
         forecasts=forecasts,
         tables=tables,
         verdict=_verdict(history),
-        decisions=decide(history, tables, risks),
+        decisions=weekly_decisions(history, tables, risks),
         risks=risks,
         unthreatened=unthreatened,
         previous=last,
@@ -173,7 +181,7 @@ def review(
 
 
 def save(
-    week: Weekly,
+    week: WeeklyReview,
     folder: Path,
     *,
     seconds: float = 0.0,
@@ -242,7 +250,7 @@ def save(
     return plan
 
 
-def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
+def _chosen_changes(week: WeeklyReview, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
     """All proposed changes, or those of the rows given."""
     held = _held(week)
     if only is None:
@@ -264,13 +272,13 @@ def _chosen_changes(week: Weekly, only: Mapping[str, pd.DataFrame] | None) -> li
     return [change for change in every if change.service not in held]
 
 
-def _outlooks(week: Weekly) -> list[Outlook]:
+def _outlooks(week: WeeklyReview) -> list[LimitForecast]:
     """What is expected of every limit in force: when the band reaches it, how likely, and the peak
     that was held for likely.
     """
     reaches = {(risk.service, risk.resource): risk.upper.to_pydatetime() for risk in week.risks}
     return [
-        Outlook(
+        LimitForecast(
             service=str(service),
             resource=resource,
             limit=_number(row["current"]),
@@ -284,20 +292,20 @@ def _outlooks(week: Weekly) -> list[Outlook]:
     ]
 
 
-def _held(week: Weekly) -> frozenset[str]:
+def _held(week: WeeklyReview) -> frozenset[str]:
     """Services that a failed change holds back; the page says so, and what it says of a damaged
     journal.
     """
     rules = week.settings.apply
     try:
         return frozenset(
-            held_back(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours)
+            failure_cooldowns(rules.journal, week.history.end.to_pydatetime(), rules.cooldown_hours)
         )
     except InputError:
         return frozenset()
 
 
-def _verdict(history: History) -> Verdict:
+def _verdict(history: History) -> DataQuality:
     quality = history.coverage()
     running = quality[history.running().to_numpy()]
     alive = float(running["alive"].median()) if len(running) else 0.0
@@ -320,11 +328,11 @@ def _verdict(history: History) -> Verdict:
     if missing:
         reasons.append(f"no samples of {', '.join(missing)}")
     poor = alive < _FAIR_COVERAGE or days < _FAIR_DAYS or late > 12 * _FRESH
-    return Verdict("poor" if poor else "fair" if reasons else "good", tuple(reasons))
+    return DataQuality("poor" if poor else "fair" if reasons else "good", tuple(reasons))
 
 
 def _scorecard(
-    history: History, resource: Resource, last: Run | None, horizon: str, settings: Settings
+    history: History, resource: Resource, last: ReportRun | None, horizon: str, settings: Settings
 ) -> Scorecard:
     """How the stored forecast held; without one, how a forecast made a horizon ago would have."""
     stored = read_forecast(last) if last else None

@@ -13,13 +13,13 @@ from capacity._common.plotting import plot_heatmap, plot_stack
 from capacity._common.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, rows_of
+from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, table_rows
 from capacity.reporting._html.html import Column, Html, badge, code, join, table, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from capacity.reporting.weekly._review import Weekly
+    from capacity.reporting.weekly._review import WeeklyReview
 
 __all__ = [
     "changes_since",
@@ -35,7 +35,7 @@ __all__ = [
 _LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
 
 
-def header(week: Weekly) -> Html:
+def header(week: WeeklyReview) -> Html:
     """Fleet, window, coverage, and whether the data is good enough."""
     history = week.history
     quality = history.coverage()
@@ -71,7 +71,7 @@ def header(week: Weekly) -> Html:
     )
 
 
-def decisions(week: Weekly) -> Html:
+def decisions(week: WeeklyReview) -> Html:
     """What to decide this week, the most urgent first."""
     if not week.decisions:
         return Html("<p>Nothing needs a decision: every limit fits what is expected.</p>")
@@ -88,7 +88,7 @@ def decisions(week: Weekly) -> Html:
     return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
 
 
-def changes_since(week: Weekly) -> Html:
+def changes_since(week: WeeklyReview) -> Html:
     """What is different from the last run."""
     if week.previous is None:
         return Html(
@@ -117,7 +117,7 @@ def changes_since(week: Weekly) -> Html:
     )
 
 
-def fleet(week: Weekly) -> Html:
+def fleet(week: WeeklyReview) -> Html:
     """Fleet total against the hosts and the sum of limits."""
     history = week.history
     rows = []
@@ -158,7 +158,7 @@ def fleet(week: Weekly) -> Html:
     return join([known, *(_stack(week, resource) for resource in Resource)])
 
 
-def oversized(week: Weekly) -> Html:
+def oversized(week: WeeklyReview) -> Html:
     """Limits far above the need, with what a lower one frees."""
     rows = week.proposals(Action.LOWER)
     freed = {resource: _freed(rows, resource, week.history.replicas) for resource in Resource}
@@ -183,7 +183,7 @@ def oversized(week: Weekly) -> Html:
             f"{row['breach_after']:.0%}",
             f"{row['confidence']:.0%}",
         )
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     columns = [
         Column("Service"),
@@ -202,7 +202,7 @@ def oversized(week: Weekly) -> Html:
     return long_table("Limits that could be lower, the largest share first", columns, cells, total)
 
 
-def undersized(week: Weekly) -> Html:
+def undersized(week: WeeklyReview) -> Html:
     """Limits that are too low: about to be reached, throttling, or killing."""
     rows = pd.concat([week.proposals(Action.RAISE), week.without(Reason.CENSORED)])
     if rows.empty:
@@ -219,7 +219,7 @@ def undersized(week: Weekly) -> Html:
             PRINT[resource](row["limit"]),
             Reason(row["reason"]).text,
         )
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     columns = [
         Column("Service"),
@@ -238,7 +238,7 @@ def undersized(week: Weekly) -> Html:
     return long_table("Limits that hold a service back", columns, cells)
 
 
-def unlimited(week: Weekly) -> Html:
+def unlimited(week: WeeklyReview) -> Html:
     """Services without a limit and the one proposed."""
     rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING, Reason.LIMIT_UNKNOWN)
     rows = rows[rows["current"].isna()]
@@ -247,7 +247,7 @@ def unlimited(week: Weekly) -> Html:
     sizes = {resource: week.history.host_size(resource) for resource in Resource}
     weight = [
         row["observed_peak"] / sizes[resource].get(service, np.nan)
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     rows = rows.assign(weight=weight).sort_values("weight", ascending=False, na_position="last")
     cells = [
@@ -260,7 +260,7 @@ def unlimited(week: Weekly) -> Html:
             ),
             f"{row['breach_after']:.0%}",
         )
-        for service, resource, row in rows_of(rows)
+        for service, resource, row in table_rows(rows)
     ]
     columns = [
         Column("Service"),
@@ -279,7 +279,7 @@ def unlimited(week: Weekly) -> Html:
     return long_table(f"{known}, the largest share of their host first", columns, cells)
 
 
-def heatmap(week: Weekly) -> Html:
+def heatmap(week: WeeklyReview) -> Html:
     """When the fleet is busy."""
     usage = week.history.cpu.sum(axis=1, min_count=1)
     index = pd.DatetimeIndex(usage.index)
@@ -304,7 +304,7 @@ def heatmap(week: Weekly) -> Html:
     )
 
 
-def _stack(week: Weekly, resource: Resource) -> Html:
+def _stack(week: WeeklyReview, resource: Resource) -> Html:
     """The largest services and the rest, stacked, against the hosts' size."""
     usage = week.history[resource.usage]
     if usage.empty:
@@ -327,7 +327,9 @@ def _stack(week: Weekly, resource: Resource) -> Html:
     )
 
 
-def _host_row(week: Weekly, host: str, resource: Resource, services: list[str]) -> tuple[str, ...]:
+def _host_row(
+    week: WeeklyReview, host: str, resource: Resource, services: list[str]
+) -> tuple[str, ...]:
     history, show = week.history, PRINT[resource]
     size_signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
     use_signal = Signal.HOST_CPU if resource is Resource.CPU else Signal.HOST_MEMORY
@@ -387,7 +389,7 @@ def _few(names: list[str], most: int = 8) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def _hosts(week: Weekly) -> str:
+def _hosts(week: WeeklyReview) -> str:
     names = sorted(
         {host for hosts in week.history.hosts.values() for host in hosts.split(",") if host}
     )

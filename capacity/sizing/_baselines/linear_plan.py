@@ -16,7 +16,7 @@ import numpy as np
 from capacity.model import Resource
 from capacity.sizing._policies.base import Floats, Past, at_any_risk, column_max
 
-__all__ = ["Seed", "adjusted"]
+__all__ = ["LinearPlan", "adjusted"]
 
 _LOW, _HIGH = 0.30, 0.85
 _SHRINK, _GROW = 0.75, 1.25
@@ -25,7 +25,7 @@ _FIRST_LIMIT = 2.0
 
 
 @dataclass
-class Seed:
+class LinearPlan:
     """Keeps, like the plan's code, which services it has seen and the limits it left them with."""
 
     name: str = "seed"

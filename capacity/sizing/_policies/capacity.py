@@ -28,9 +28,9 @@ from capacity.model import Resource
 from capacity.sizing._policies.allocate import allocate, most, within_budget
 from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.daily_features import FEATURES, Days, days_of
-from capacity.sizing._policies.forest import MARGINS, learn
+from capacity.sizing._policies.forest import MARGINS, learn_exceedance
 
-__all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Capacity", "Outlook", "Study"]
+__all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Allocation", "Capacity", "PeakDistribution"]
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 _FIRST_ORIGIN = 9  # days before a past week can be learned from
@@ -59,7 +59,7 @@ _FIRST = _LADDER.index(0.2)  # the one that all others are chosen from, outwards
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PeakDistribution:
     """How likely the coming peak is to pass any limit.
 
     Attributes:
@@ -101,7 +101,7 @@ class Outlook:
 
 
 @dataclass(frozen=True)
-class Study:
+class Allocation:
     """One decision.
 
     Attributes:
@@ -113,7 +113,7 @@ class Study:
     """
 
     limits: Floats
-    outlook: Outlook
+    outlook: PeakDistribution
     drift: Floats
     steady: Floats
 
@@ -180,9 +180,9 @@ class Capacity:
         """Limits at which the fleet's expected share of breaches is each risk; never lower at a
         lower risk.
         """
-        return self.study(past, risks).limits
+        return self.allocate(past, risks).limits
 
-    def study(self, past: Past, risks: Sequence[float]) -> Study:
+    def allocate(self, past: Past, risks: Sequence[float]) -> Allocation:
         """The limits, and the chances they were chosen by."""
         outlook = self.outlook(past)
         answer = np.where(
@@ -206,9 +206,9 @@ class Capacity:
         margins[first::-1] = np.minimum.accumulate(margins[first::-1], axis=0)
         answer[:, known] = np.exp(_between(steps, margins, risks)) * peaks
         drift = _between(steps, drift[:, None], risks)[:, 0]
-        return Study(answer, outlook, drift, column_quantile(past.last(_STEADY_DAYS), _STEADY))
+        return Allocation(answer, outlook, drift, column_quantile(past.last(_STEADY_DAYS), _STEADY))
 
-    def outlook(self, past: Past) -> Outlook:
+    def outlook(self, past: Past) -> PeakDistribution:
         """Chances for the horizon after `past`."""
         days = _days(past)
         return self._outlook(
@@ -260,7 +260,7 @@ class Capacity:
 
     def _fit(self, days: Days, last: int) -> Any:
         """What past weeks that began on day `last` at the latest teach; None = too little."""
-        return learn(
+        return learn_exceedance(
             days, range(_FIRST_ORIGIN, last + 1), np.arange(days.table.shape[1]), self.seed
         )
 
@@ -272,7 +272,7 @@ class Capacity:
         model: Any,
         chosen: NDArray[np.intp] | None = None,
         horizon: float = _WEEK,
-    ) -> Outlook:
+    ) -> PeakDistribution:
         """Chances for the week, or other horizon, that begins with `day`, for all services or the
         chosen ones.
         """
@@ -295,7 +295,7 @@ class Capacity:
         tops = (1 - trust) * _MOST_ALONE + trust * (
             _FURTHER * _borne_out(days, day)[chosen] + _BEYOND
         )
-        return Outlook(
+        return PeakDistribution(
             peaks, np.asarray(np.minimum.accumulate(chances, axis=1)), now[:, _FLOOR], tops, trust
         )
 

@@ -16,7 +16,7 @@ import numpy as np
 from capacity.sizing._policies.base import LEAST, Floats
 from capacity.sizing._policies.daily_features import BASES, FEATURES, Days
 
-__all__ = ["MARGINS", "learn"]
+__all__ = ["MARGINS", "learn_exceedance"]
 
 MARGINS = np.concatenate(
     [
@@ -32,7 +32,7 @@ _LEAST_ROWS = 60
 _MOST_ROWS = 20_000
 
 
-def learn(
+def learn_exceedance(
     days: Days,
     origins: Sequence[int],
     services: np.ndarray[tuple[int], np.dtype[np.intp]],

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from capacity.sizing._baselines.autopilot import Autopilot
 from capacity.sizing._baselines.krr import Krr
-from capacity.sizing._baselines.linear_plan import Seed
+from capacity.sizing._baselines.linear_plan import LinearPlan
 from capacity.sizing._baselines.vpa import Vpa
 from capacity.sizing._policies.base import Past, Policy
 from capacity.sizing._policies.capacity import Capacity
@@ -25,5 +25,5 @@ POLICIES: dict[str, Callable[[], Policy]] = {
     "autopilot": lambda: Autopilot("autopilot"),
     "autopilot-low": lambda: Autopilot("autopilot-low", "low"),
     "autopilot-intermediate": lambda: Autopilot("autopilot-intermediate", "intermediate"),
-    "seed": Seed,
+    "seed": LinearPlan,
 }

@@ -2,7 +2,7 @@
 would say.
 
 Samples touch a limit and cannot pass it, so a window that ran into its limit shows no breach of it:
-`find_strikes` counts that.
+`find_limit_hits` counts that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from capacity.sizing._nan_math import counted_on, in_days
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.registry import POLICIES, Past
 
-__all__ = ["Strikes", "find_strikes", "judge", "others"]
+__all__ = ["LimitHits", "add_baselines", "add_replay", "find_limit_hits"]
 
 _TOUCHING = 0.01  # share of a memory limit within which a sample is at it
 _LINGERS = pd.Timedelta("2h")
@@ -28,7 +28,7 @@ _MINUTE = pd.Timedelta("1min")
 
 
 @dataclass(frozen=True)
-class Strikes:
+class LimitHits:
     """Where services ran into the limit of the time.
 
     Attributes:
@@ -62,13 +62,13 @@ class Strikes:
         return float(rows["kills"].sum()), float(rows["minutes"].sum())
 
 
-def find_strikes(
+def find_limit_hits(
     usage: pd.DataFrame,
     limits: pd.DataFrame,
     *,
     kills: pd.DataFrame | None = None,
     throttled: pd.DataFrame | None = None,
-) -> Strikes:
+) -> LimitHits:
     """Every kill for memory, and every sample held back, of a window under the limits then in
     force.
 
@@ -94,7 +94,7 @@ def find_strikes(
     rows = pd.concat(parts, ignore_index=True).reindex(
         columns=["service", "time", "ceiling", "kills", "minutes"]
     )
-    return Strikes(rows.fillna({"kills": 0.0, "minutes": 0.0}))
+    return LimitHits(rows.fillna({"kills": 0.0, "minutes": 0.0}))
 
 
 def _strikes(
@@ -133,7 +133,7 @@ def _minutes(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(step_of(frame) / _MINUTE, index=frame.index, columns=frame.columns)
 
 
-def judge(
+def add_replay(
     usage: pd.DataFrame, limits: pd.Series[float], busy: pd.Series[float], suffix: str = ""
 ) -> pd.DataFrame:
     """The window replayed under each limit; `busy` is the 95th percentile of each service's usage.
@@ -156,7 +156,7 @@ def judge(
     )
 
 
-def others(
+def add_baselines(
     usage: pd.DataFrame,
     resource: Resource,
     current: Floats,

@@ -12,10 +12,10 @@ import pytest
 
 from capacity._compose import declarations, drift, load_project
 from capacity._docker import snapshot
-from capacity.changes import adjustments, apply_plan, dry_run, held_back
+from capacity.changes import applied_changes, apply_plan, dry_run, failure_cooldowns
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError, Locked
-from capacity.model import What
+from capacity.model import Setting
 from tests.fixtures.docker_engine import client
 from tests.fixtures.fleet import MIB, Fleet, cpus, memory, other, plan_of, project
 
@@ -104,11 +104,11 @@ def test_every_kind_of_live_change(shop: Fleet) -> None:
     """Cpuset, pids, reservation, swap and restart policy are set live, and in the file."""
     file = shop.up(project(web="mem_limit: 64m"))
     plan = plan_of(
-        other("shop/web", What.CPUSET, None, "0"),
-        other("shop/web", What.PIDS, None, 50),
-        other("shop/web", What.RESERVATION, None, 32 * MIB),
-        other("shop/web", What.MEMORY_SWAP, 128 * MIB, 96 * MIB),
-        other("shop/web", What.RESTART_POLICY, "no", "on-failure:3"),
+        other("shop/web", Setting.CPUSET, None, "0"),
+        other("shop/web", Setting.PIDS, None, 50),
+        other("shop/web", Setting.RESERVATION, None, 32 * MIB),
+        other("shop/web", Setting.MEMORY_SWAP, 128 * MIB, 96 * MIB),
+        other("shop/web", Setting.RESTART_POLICY, "no", "on-failure:3"),
     )
     started = snapshot(shop.settings().engine).of("shop/web")[0].started_at
     result = apply_plan(plan, shop.settings())
@@ -137,10 +137,10 @@ def test_what_cannot_change_live_takes_a_new_container(shop: Fleet) -> None:
     file = shop.up(project(web="mem_limit: 64m; environment:;  MODE: slow", db=""))
     before = file.read_bytes()
     plan = plan_of(
-        other("shop/web", What.ENVIRONMENT, {"MODE": "slow"}, {"MODE": "fast", "MORE": "1"}),
+        other("shop/web", Setting.ENVIRONMENT, {"MODE": "slow"}, {"MODE": "fast", "MORE": "1"}),
         other(
             "shop/web",
-            What.HEALTH_CHECK,
+            Setting.HEALTH_CHECK,
             None,
             {"test": ["CMD", "true"], "interval": "1s", "retries": 3},
         ),
@@ -236,13 +236,15 @@ def test_a_service_that_gets_worse_goes_back_by_itself(shop: Fleet) -> None:
         128 * MIB,
         96 * MIB,
     )
-    held = held_back(settings.apply.journal, datetime.now(UTC), 72)
+    held = failure_cooldowns(settings.apply.journal, datetime.now(UTC), 72)
     assert "held back until" in held["shop/web"]
     again = apply_plan(plan_of(memory("shop/web", 128, 32)), settings)
     assert "held back" in again.refused[0].reason
-    assert held_back(settings.apply.journal, datetime.now(UTC) + timedelta(hours=73), 72) == {}
+    assert (
+        failure_cooldowns(settings.apply.journal, datetime.now(UTC) + timedelta(hours=73), 72) == {}
+    )
     assert [
-        adjustment.outcome for adjustment in adjustments(settings.apply.journal, "shop/web")
+        adjustment.outcome for adjustment in applied_changes(settings.apply.journal, "shop/web")
     ] == ["failed"]
 
 
@@ -379,7 +381,7 @@ def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop
     running = snapshot(settings.engine)
     assert drift(running) == []
     assert declarations(running.containers)["shop"].service("web").resources.memory == 64 * MIB
-    change = other("shop/web", What.ENVIRONMENT, None, {"EXTRA": "1"})
+    change = other("shop/web", Setting.ENVIRONMENT, None, {"EXTRA": "1"})
     assert apply_plan(plan_of(change), settings).state == "finished"
     with closing(client(shop.engine)) as api:
         assert {"MODE=slow", "EXTRA=1"} <= set(

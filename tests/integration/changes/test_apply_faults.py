@@ -19,11 +19,11 @@ from capacity._compose import drift
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, dry_run, resume_preview
 from capacity.changes._apply import resume
-from capacity.changes._journal.journal import Journal, Kind, list_runs
+from capacity.changes._journal.journal import Journal, Kind, journal_runs
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, Locked, StorageError
-from capacity.model import What
+from capacity.model import Setting
 from tests.fixtures.commands import capacity
 from tests.fixtures.docker_engine import Engine, _pings, busybox_image, client, dockerd
 from tests.fixtures.fleet import MIB, Fleet, fleet, in_folder, memory, other, plan_of, project
@@ -75,7 +75,7 @@ def test_a_conflict_takes_the_step_back_and_the_run_goes_on(shop: Fleet) -> None
     shop.run("one", mem_limit=64 * MIB)
     shop.run("two", mem_limit=64 * MIB)
     plan = plan_of(
-        other("standalone/one", What.MEMORY_SWAP, 128 * MIB, 32 * MIB),
+        other("standalone/one", Setting.MEMORY_SWAP, 128 * MIB, 32 * MIB),
         memory("standalone/two", 64, 96),
     )
     result = apply_plan(plan, shop.settings())
@@ -291,7 +291,7 @@ def test_an_engine_that_dies_in_the_middle(tmp_path: Path, after: Any, way: str)
             if way == "on":
                 assert resume(shop.settings()).state == "finished"
             else:
-                ((run, _),) = list_runs(shop.settings().apply.journal)
+                ((run, _),) = journal_runs(shop.settings().apply.journal)
                 rollback(run, shop.settings())
             limit = "96m" if way == "on" else "64m"
             assert file.read_text() == text.replace("64m", limit)

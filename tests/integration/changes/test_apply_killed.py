@@ -13,12 +13,12 @@ import pytest
 
 from capacity._compose import drift
 from capacity._docker import snapshot
-from capacity.changes import adjustments, apply_plan, resume_preview
+from capacity.changes import applied_changes, apply_plan, resume_preview
 from capacity.changes._apply import resume
-from capacity.changes._journal.journal import Journal, list_runs
+from capacity.changes._journal.journal import Journal, journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
-from capacity.model import What
+from capacity.model import Setting
 from tests.fixtures.fleet import MIB, Fleet, cpus, fleet, in_folder, memory, other, plan_of, project
 
 FILE = project(web="mem_limit: 64m; cpus: 0.5; scale: 2", db="mem_limit: 64m")
@@ -115,17 +115,17 @@ def test_goes_on_to_the_plan_or_back(
         result = resume(here.settings())
         assert result.state == "finished"
     assert state(here, file) == CHANGED
-    assert {adjustment.outcome for adjustment in adjustments(here.settings().apply.journal)} == {
-        "verified"
-    }
+    assert {
+        adjustment.outcome for adjustment in applied_changes(here.settings().apply.journal)
+    } == {"verified"}
     assert drift(snapshot(here.settings().engine)) == []
-    ((run, _),) = list_runs(here.settings().apply.journal)
+    ((run, _),) = journal_runs(here.settings().apply.journal)
     rollback(run, here.settings())
     assert state(here, file) == FORMER
     if line > 1:
         again = in_folder(here, tmp_path / "again")
         killed_at(again, line, torn=torn)
-        ((run, _),) = list_runs(again.settings().apply.journal)
+        ((run, _),) = journal_runs(again.settings().apply.journal)
         assert {result.state for result in rollback(run, again.settings())} <= {"undone"}
         assert state(again, file) == FORMER
 
@@ -165,7 +165,7 @@ def test_killed_while_compose_replaces_a_container(
     """
     here, file = in_folder(running[0], tmp_path), running[1]
     monkeypatch.setenv("PATH", here.environment()["PATH"])
-    plan = plan_of(other("shop/db", What.ENVIRONMENT, None, {"A": "1"}))
+    plan = plan_of(other("shop/db", Setting.ENVIRONMENT, None, {"A": "1"}))
     child = os.fork()
     if child == 0:
         import capacity.changes._apply.step as module

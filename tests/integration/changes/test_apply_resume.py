@@ -8,7 +8,7 @@ import pytest
 
 from capacity.changes import apply_plan, dry_run, resume_preview
 from capacity.changes._apply import resume
-from capacity.changes._journal.journal import Journal, Kind, list_runs
+from capacity.changes._journal.journal import Journal, Kind, journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, ChangeRefused
 from tests.fixtures.fleet import Fleet, memory, plan_of, project
@@ -60,7 +60,7 @@ def test_a_part_of_a_run_that_goes_back_leaves_the_rest_open(shop: Fleet, ends_a
     shop.up(project(web="mem_limit: 64m", db="mem_limit: 64m"))
     plan = plan_of(memory("shop/web", 64, 96), memory("shop/db", 64, 96))
     ends_after(Kind.INTENT, 2, lambda: apply_plan(plan, shop.settings()))
-    ((run, entries),) = list_runs(shop.settings().apply.journal)
+    ((run, entries),) = journal_runs(shop.settings().apply.journal)
     first, second = (entry.service for entry in entries if entry.kind is Kind.INTENT)
     assert [result.state for result in rollback(run, shop.settings(), services=first)] == ["undone"]
     with pytest.raises(ChangeRefused, match="did not come to its end"):

@@ -9,7 +9,7 @@ import subprocess
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, write_plan
 from capacity.changes._rollback import rollback
-from capacity.model import What
+from capacity.model import Setting
 from tests.fixtures.commands import capacity
 from tests.fixtures.fleet import Fleet, other, plan_of, project
 from tests.fixtures.servers import require
@@ -47,7 +47,7 @@ def test_a_scaled_service_keeps_its_number(shop: Fleet) -> None:
     """
     shop.up(project(web="mem_limit: 64m"))
     scaled(shop, 2)
-    plan = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"}))
+    plan = plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"MODE": "fast"}))
     write_plan(plan, shop.folder / "plan.yaml")
     said = capacity("apply", "plan.yaml", folder=shop.folder, **shop.environment())
     assert "docker compose up --detach --no-deps --scale web=2 web\n" in said.stdout

@@ -20,7 +20,7 @@ from capacity._docker.engine import connect_all, usage
 from capacity.changes import apply_plan, correct_units, dry_run
 from capacity.changes._rollback import rollback
 from capacity.errors import ComposeError
-from capacity.model import Change, Reason, Resource, What
+from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import TYPES, type_of
 from tests.fixtures.fleet import IMAGE, MIB, Fleet, cpus, memory, other, plan_of, project
 from tests.fixtures.servers import Command, fetch, free_port, require, wait_for
@@ -92,8 +92,8 @@ services:
     live = plan_of(
         cpus("ai/ollama", None, limit, throttled_after=1.0),
         memory("ai/ollama", None, 4096),
-        other("ai/ollama", What.RESERVATION, None, 2 * GIB),
-        other("ai/ollama", What.CPU_RESERVATION, None, limit / 2),
+        other("ai/ollama", Setting.RESERVATION, None, 2 * GIB),
+        other("ai/ollama", Setting.CPU_RESERVATION, None, limit / 2),
     )
     with asking(url) as client:
         result = apply_plan(live, shop.settings(observe=1))
@@ -106,7 +106,7 @@ services:
     rest = plan_of(
         other(
             "ai/ollama",
-            What.ENVIRONMENT,
+            Setting.ENVIRONMENT,
             None,
             {
                 "OLLAMA_NUM_PARALLEL": "2",
@@ -116,7 +116,7 @@ services:
         ),
         other(
             "ai/ollama",
-            What.HEALTH_CHECK,
+            Setting.HEALTH_CHECK,
             None,
             {"test": ["CMD", "wget", "-q", "-O", "/dev/null", url], "interval": "1s"},
         ),
@@ -222,8 +222,8 @@ def test_ports_move_to_their_allocated_range(shop: Fleet) -> None:
     """The published ports are moved in the file, through one new container."""
     file = shop.up(project(web='ports: ["8080:80", "9090:90"]'))
     plan = plan_of(
-        other("shop/web", What.HOST_PORT, 8080, 10001),
-        other("shop/web", What.HOST_PORT, 9090, 10002),
+        other("shop/web", Setting.HOST_PORT, 8080, 10001),
+        other("shop/web", Setting.HOST_PORT, 9090, 10002),
     )
     previews, refused = dry_run(plan, shop.settings())
     assert refused == []
@@ -244,8 +244,8 @@ def test_a_service_waits_for_the_health_of_another(shop: Fleet) -> None:
     text, settings = file.read_text(), shop.settings()
     before = {container.name: container.id for container in snapshot(settings.engine).containers}
     waits = plan_of(
-        other("shop/web", What.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy"}),
-        other("shop/web", What.RESTART_POLICY, "always", "on-failure:3"),
+        other("shop/web", Setting.DEPENDS_ON, {"db": "service_started"}, {"db": "service_healthy"}),
+        other("shop/web", Setting.RESTART_POLICY, "always", "on-failure:3"),
     )
     done = apply_plan(waits, settings)
     assert [(outcome.state, outcome.reason) for outcome in done.outcomes] == [("done", "")]

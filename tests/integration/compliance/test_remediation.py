@@ -9,9 +9,9 @@ from pathlib import Path
 
 from capacity.changes import apply_plan
 from capacity.changes._rollback import rollback
-from capacity.compliance import Facts, Report, evaluate, load_rules, propose_moves
+from capacity.compliance import Facts, Report, evaluate, load_rules, propose_ports
 from capacity.compliance._facts import collect
-from capacity.model import Change, Reason, Resource, What
+from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import type_of
 from tests.fixtures.fleet import Fleet, plan_of, project
 
@@ -55,7 +55,7 @@ def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
     before, facts = look(shop, file)
     found = broken(before)
     assert {slug for slug, _ in found} == MENDED - {"health-passing"}
-    moves = [move.change() for move in propose_moves(facts, before.rules)]
+    moves = [move.change() for move in propose_ports(facts, before.rules)]
     changes = [change for change in moves if change is not None]
     for slug, subject in sorted(found):
         changes += mend(slug, subject)
@@ -84,11 +84,13 @@ def mend(slug: str, subject: str) -> list[Change]:
         case "cpu-limit":
             return [Change(subject, Resource.CPU, None, 0.5, Reason.UNLIMITED)]
         case "health-check":
-            return [Change(subject, What.HEALTH_CHECK, None, HEALTHY, Reason.REQUESTED)]
+            return [Change(subject, Setting.HEALTH_CHECK, None, HEALTHY, Reason.REQUESTED)]
         case "pids-limit":
-            return [Change(subject, What.PIDS, None, 100.0, Reason.REQUESTED)]
+            return [Change(subject, Setting.PIDS, None, 100.0, Reason.REQUESTED)]
         case "restart-bounded":
             policy = "always" if subject.endswith("left") else "no"
-            return [Change(subject, What.RESTART_POLICY, policy, "on-failure:3", Reason.REQUESTED)]
+            return [
+                Change(subject, Setting.RESTART_POLICY, policy, "on-failure:3", Reason.REQUESTED)
+            ]
         case _:
             return []

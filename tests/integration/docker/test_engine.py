@@ -21,7 +21,7 @@ from capacity._docker.engine import connect_all, inspect
 from capacity._docker.events import memory_kills
 from capacity.changes import apply_plan
 from capacity.errors import ContainerGone, EngineUnreachable, InputError, SettingsError
-from capacity.model import What
+from capacity.model import Setting
 from capacity.settings import EngineSettings, Settings
 from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
 from tests.fixtures.fleet import MIB, Fleet, in_folder, memory, other, plan_of, project
@@ -161,10 +161,10 @@ def test_drift_says_what_the_next_up_would_undo(shop: Fleet) -> None:
         if "mem_limit" in text
     )
     found = {(row.service, row.what): row for row in rows}
-    web = found["shop/web", What.MEMORY]
+    web = found["shop/web", Setting.MEMORY]
     assert (web.live, web.declared) == (96 * MIB, 64 * MIB)
     assert web.where.startswith(f"{file}:{line}:")
-    assert (found["shop/db", What.CPUSET].live, found["shop/db", What.CPUSET].declared) == (
+    assert (found["shop/db", Setting.CPUSET].live, found["shop/db", Setting.CPUSET].declared) == (
         "0",
         None,
     )
@@ -294,6 +294,6 @@ def test_a_new_container_behind_tls(
     engine = {"hosts": {"tls": f"tcp://127.0.0.1:{port}"}, "ca_file": certificates["ca"]}
     engine |= {"client_cert": certificates["client"], "client_key": certificates["client-key"]}
     settings = Settings(engine=engine, apply={"journal": shop.folder / "journal", "observe": 0})
-    result = apply_plan(plan_of(other("shop/web", What.ENVIRONMENT, None, {"A": "1"})), settings)
+    result = apply_plan(plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"A": "1"})), settings)
     assert [outcome.reason for outcome in result.outcomes] == [""]
     assert "A" in snapshot(settings.engine).of("shop/web")[0].environment

@@ -18,11 +18,11 @@ import pytest
 from capacity._api import open_history
 from capacity.errors import NoHistory, QueryRefused, Unreachable
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load
+from capacity.history._fetch import fetch, load_history
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
-from capacity.history._services import merge
-from capacity.history._signals import CATALOGUE, render
+from capacity.history._services import merge_replicas
+from capacity.history._signals import CATALOGUE, render_query
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.servers import (
@@ -211,7 +211,9 @@ def fetched(
 
 def loaded(settings: Settings, done: Fetched, first: float = 0, last: float = DAYS) -> History:
     """The history of a window from the archive."""
-    return load(Archive(settings.archive.path), done.source, settings, **window(first, last))
+    return load_history(
+        Archive(settings.archive.path), done.source, settings, **window(first, last)
+    )
 
 
 def range_queries(server: Server) -> int:
@@ -243,7 +245,10 @@ def other(victoria: Server, tmp_path_factory: pytest.TempPathFactory) -> History
 def test_every_expression_is_accepted_by_promtool(tmp_path: Path) -> None:
     """`promtool check rules` parses each rendered query."""
     rules = [
-        {"record": f"own:{signal}:{index}", "expr": render(query, IdentitySettings(), {}, 300)}
+        {
+            "record": f"own:{signal}:{index}",
+            "expr": render_query(query, IdentitySettings(), {}, 300),
+        }
         for signal, entry in CATALOGUE.items()
         for index, query in enumerate(entry.queries)
     ]
@@ -267,7 +272,7 @@ def test_every_expression_gives_samples(which: str, request: pytest.FixtureReque
     )
     for signal, entry in CATALOGUE.items():
         for query in entry.queries:
-            text = render(query, IdentitySettings(), {}, HOUR)
+            text = render_query(query, IdentitySettings(), {}, HOUR)
             ((asked, body),) = source.ranges([Range(text, START, HOUR, 24)])
             answer = parse_matrix(body, start=asked.start, step=asked.step, points=asked.points)
             assert np.isfinite(answer.values).any(), (signal, text)
@@ -337,7 +342,7 @@ def test_days_put_together_equal_one_big_query(server: Server, history: History)
         asked = Range(history.queries[signal], START, STEP, DAYS * DAY // STEP)
         ((_, body),) = source.ranges([asked])
         answer = parse_matrix(body, start=START, step=STEP, points=asked.points)
-        block = merge(answer, CATALOGUE[signal], IdentitySettings())
+        block = merge_replicas(answer, CATALOGUE[signal], IdentitySettings())
         assert list(history[signal].columns) == block.names
         assert history[signal].to_numpy().T.tobytes() == block.values.tobytes()
 

@@ -14,7 +14,7 @@ import pytest
 from capacity.history import _signals
 from capacity.history._archive import Archive
 from capacity.history._doctor import examine
-from capacity.history._fetch import fetch, load
+from capacity.history._fetch import fetch, load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings, override
@@ -86,7 +86,7 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         window = {"start": start, "end": pd.Timestamp.now(tz="UTC").ceil("15s")}
         source, archive = PrometheusSource(settings.prometheus), Archive(tmp_path / "archive")
         done = fetch(source, archive, settings, **window)
-        history = load(archive, done.source, settings, **window)
+        history = load_history(archive, done.source, settings, **window)
         checks = {check.what: check for check in examine(settings)}
 
     assert done.missing == (Signal.OOM_KILLS,)  # cAdvisor counts them since 0.40

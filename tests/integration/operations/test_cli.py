@@ -15,7 +15,7 @@ from capacity._cli import app
 from capacity._docker import snapshot
 from capacity._docker.engine import connect_all
 from capacity.changes import read_plan
-from capacity.changes._journal.journal import list_runs
+from capacity.changes._journal.journal import journal_runs
 from capacity.errors import CapacityError
 from capacity.operations._pools.locks import place_of
 from tests.fixtures.docker_engine import client
@@ -239,7 +239,7 @@ def kinds(shop: Fleet) -> list[list[str]]:
     """What the runs of pools said in the journal, container by container, the oldest first; it is
     empty then.
     """
-    runs = sorted(list_runs(shop.folder / "journal"), key=lambda run: run[1][0].time)
+    runs = sorted(journal_runs(shop.folder / "journal"), key=lambda run: run[1][0].time)
     shutil.rmtree(shop.folder / "journal", ignore_errors=True)
     return [
         [

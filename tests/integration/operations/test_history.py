@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from capacity.changes import read_plan
-from capacity.model import What
+from capacity.model import Setting
 from capacity.operations._timeline.timeline import read_timeline
 from tests.fixtures.commands import capacity
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of
@@ -139,7 +139,7 @@ def test_restarts_count_what_the_metrics_saw_and_the_limit_is_what_sizing_says(
     (change,) = read_plan(tmp_path / "plan.yaml").changes
     assert (change.service, change.what, change.before) == (
         "standalone/hungry",
-        What.MEMORY,
+        Setting.MEMORY,
         16 * MIB,
     )
     assert float(str(change.after)) > 60 * MIB

@@ -18,12 +18,17 @@ from typer.testing import CliRunner
 
 from capacity._cli import app
 from capacity._docker import snapshot
-from capacity.changes import Result, apply_plan
-from capacity.changes._journal.journal import Kind, list_runs
+from capacity.changes import RunResult, apply_plan
+from capacity.changes._journal.journal import Kind, journal_runs
 from capacity.errors import CapacityError, Locked
-from capacity.model import What
+from capacity.model import Setting
 from capacity.operations._emergency.flush_redis import flush
-from capacity.operations._emergency.release import Stopped, release, restart_critical, undo
+from capacity.operations._emergency.release import (
+    EmergencyResult,
+    release,
+    restart_critical,
+    undo_release,
+)
 from capacity.operations._emergency.revision import to_revision
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, git, low, own_place, ready, seen
@@ -107,7 +112,7 @@ def test_a_cpuset_that_cannot_be_emptied_is_said_and_exact_empties_it(shop: Flee
     """
     shop.up(project(web=""))
     configured(shop)
-    plan = plan_of(other("shop/web", What.CPUSET, None, "0"))
+    plan = plan_of(other("shop/web", Setting.CPUSET, None, "0"))
     apply_plan(plan, shop.settings())
     code, out, _ = run("emergency", "rollback", "--yes", "--json")
     (row,) = json.loads(out)
@@ -196,18 +201,18 @@ def test_stops_run_beside_each_other(shop: Fleet) -> None:
                 host_config=api.api.create_host_config(network_mode="none"),
             )
             api.containers.get(f"patient-{number}").start()
-    told: list[Stopped] = []
+    told: list[EmergencyResult] = []
     settings, began = shop.settings(), time.monotonic()
     done = release(settings, memory=1 << 40, dry_run=False, progress=told.append)
     took = time.monotonic() - began
     assert ({result.state for result in done}, told, took < 3 * 2) == ({"stopped"}, done, True)
-    ((_, entries),) = list_runs(settings.apply.journal)
+    ((_, entries),) = journal_runs(settings.apply.journal)
     for step in range(5):
         assert [entry.kind for entry in entries if entry.step == step] == [
             Kind.STOPPING,
             Kind.STOPPED,
         ]
-    assert {result.state for result in undo(settings, dry_run=False)} == {"started"}
+    assert {result.state for result in undo_release(settings, dry_run=False)} == {"started"}
 
 
 def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
@@ -224,7 +229,7 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
     shop.run("anew", **QUICK)
     before, found = (
         seen(settings),
-        {result.container: (result.state, result.note) for result in undo(settings)},
+        {result.container: (result.state, result.note) for result in undo_release(settings)},
     )
     assert found == {
         "kept": ("would-start", ""),
@@ -239,10 +244,10 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
             )
         }
     )
-    assert {(result.state, result.note) for result in undo(away)} == {
+    assert {(result.state, result.note) for result in undo_release(away)} == {
         ("would-start", "here does not answer")
     }
-    assert {result.container: result.state for result in undo(settings, dry_run=False)} == {
+    assert {result.container: result.state for result in undo_release(settings, dry_run=False)} == {
         "kept": "started",
         "gone": "failed",
         "anew": "back",
@@ -250,11 +255,11 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
 
 
 @contextmanager
-def observing(shop: Fleet, *names: str, seconds: float) -> Iterator[list[Result]]:
+def observing(shop: Fleet, *names: str, seconds: float) -> Iterator[list[RunResult]]:
     """An apply that has changed these containers and observes them; its result is there when the
     block has ended.
     """
-    results: list[Result] = []
+    results: list[RunResult] = []
     plan = plan_of(*(memory(f"standalone/{name}", 32, 48) for name in names))
     thread = threading.Thread(
         target=lambda: results.append(apply_plan(plan, shop.settings(observe=seconds)))
@@ -287,14 +292,14 @@ def test_an_emergency_does_not_wait_for_an_observation(shop: Fleet) -> None:
         "failed",
     )
     release_run = next(
-        run for run, _ in list_runs(settings.apply.journal) if run.endswith("release")
+        run for run, _ in journal_runs(settings.apply.journal) if run.endswith("release")
     )
     assert (
         f"the run {release_run} stopped it, and it stays so" in outcomes["standalone/victim"].reason
     )
     states = {container.name: container.state for container in snapshot(settings.engine).containers}
     assert states == {"web": "running", "victim": "exited"}
-    assert [result.state for result in undo(settings, dry_run=False)] == ["started"]
+    assert [result.state for result in undo_release(settings, dry_run=False)] == ["started"]
 
 
 def test_going_back_waits_for_an_apply_and_says_how_to_end_it(shop: Fleet) -> None:
@@ -308,7 +313,7 @@ def test_going_back_waits_for_an_apply_and_says_how_to_end_it(shop: Fleet) -> No
     git(file.parent, "commit", "-m", "good")
     configured(shop)
     with observing(shop, "web", seconds=5):
-        ((name, _),) = list_runs(shop.settings().apply.journal)
+        ((name, _),) = journal_runs(shop.settings().apply.journal)
         code, _, said = run("emergency", "rollback", "--yes")
         assert (code, f"(run {name})" in said, "end it with `kill -INT " in said) == (1, True, True)
         assert f"then `capacity rollback {name} --yes`" in said

@@ -12,10 +12,10 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, dry_run
-from capacity.changes._journal.journal import list_runs
+from capacity.changes._journal.journal import journal_runs
 from capacity.changes._rollback import rollback
-from capacity.model import What
-from capacity.operations._emergency.release import undo
+from capacity.model import Setting
+from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, git, hold, own_place, ready, seen
@@ -87,7 +87,7 @@ def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stop
         "started"
     }
     assert shop.memory("shop-web-1") == 64
-    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo_release(settings, dry_run=False)} == {"back"}
     assert seen(settings) == before
 
 
@@ -116,7 +116,7 @@ def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
     (planned,) = to_revision(shop.settings(), file, "HEAD~1")
     assert "made before the present files were edited (environment NEVER)" in planned.note
     to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
-    (back,) = undo(shop.settings(), dry_run=False)
+    (back,) = undo_release(shop.settings(), dry_run=False)
     assert back.state == "failed"
     assert "environment NEVER" in back.note
 
@@ -128,7 +128,7 @@ def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet
     file = shop.up(project(web="mem_limit: 64m"))
     updated(shop, "shop-web-1", "96m", "unless-stopped")
     before = seen(shop.settings())
-    plan = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"}))
+    plan = plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"MODE": "fast"}))
     result = apply_plan(plan, shop.settings())
     assert [outcome.state for outcome in result.outcomes] == ["done"]
     (web,) = snapshot(shop.settings().engine).of("shop/web")
@@ -137,11 +137,11 @@ def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet
         "unless-stopped",
         True,
     )
-    ((run, _),) = list_runs(shop.settings().apply.journal)
+    ((run, _),) = journal_runs(shop.settings().apply.journal)
     assert [result.state for result in rollback(run, shop.settings())] == ["undone"]
     assert seen(shop.settings()) == before
     edited(file)
-    again = plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "slow"}))
+    again = plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"MODE": "slow"}))
     (preview,), _ = dry_run(again, shop.settings())
     assert "made before its compose files were edited (environment NEVER)" in preview.refused
     assert [outcome.state for outcome in apply_plan(again, shop.settings()).outcomes] == ["refused"]
@@ -161,13 +161,13 @@ def test_compose_finds_no_difference_where_there_is_none(shop: Fleet) -> None:
     before = labels(shop, "shop/api")
     to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
     assert labels(shop, "shop/api") == before
-    undo(shop.settings(), dry_run=False)
+    undo_release(shop.settings(), dry_run=False)
     assert labels(shop, "shop/api") == before
     apply_plan(
-        plan_of(other("shop/api", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
+        plan_of(other("shop/api", Setting.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
     )
     assert labels(shop, "shop/api")["depends_on"] == before["depends_on"]
-    run = list(list_runs(shop.settings().apply.journal))[-1][0]
+    run = list(journal_runs(shop.settings().apply.journal))[-1][0]
     rollback(run, shop.settings())
     assert labels(shop, "shop/api") | {"id": ""} == before | {"id": ""}
 
@@ -185,7 +185,7 @@ def test_a_former_limit_below_the_use_is_said_and_set_with_exact(shop: Fleet) ->
     with closing(client(shop.engine)) as api:
         api.containers.get("hungry").exec_run(["touch", "/go"])
     ready(shop, "hungry")
-    run = list(list_runs(shop.settings().apply.journal))[-1][0]
+    run = list(journal_runs(shop.settings().apply.journal))[-1][0]
     (failed,) = rollback(run, shop.settings())
     assert (failed.state, "--exact stops it" in failed.reason) == ("failed", True)
     assert shop.memory("hungry") == 128
@@ -209,10 +209,10 @@ def test_what_could_not_start_before_need_not_start_after(shop: Fleet) -> None:
     )
     before = seen(shop.settings())
     done = apply_plan(
-        plan_of(other("shop/web", What.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
+        plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"MODE": "fast"})), shop.settings()
     )
     assert [outcome.state for outcome in done.outcomes] == ["done"]
-    run = list(list_runs(shop.settings().apply.journal))[-1][0]
+    run = list(journal_runs(shop.settings().apply.journal))[-1][0]
     assert [result.state for result in rollback(run, shop.settings())] == ["undone"]
     after = [(row[0], *row[2:]) for row in seen(shop.settings())]
     assert after == [(row[0], *row[2:]) for row in before]

@@ -17,7 +17,7 @@ from capacity._docker import Container, snapshot
 from capacity._docker.engine import connect_all
 from capacity.changes import apply_plan
 from capacity.changes._rollback import rollback
-from capacity.model import What
+from capacity.model import Setting
 from capacity.operations._affinity import balance, measure_load
 from capacity.operations._restarts.loops import Known, port_moves
 from capacity.settings import Settings
@@ -95,10 +95,10 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
     wait_for(lambda: said() == causes or None, "four loops with their causes")
     found = loops_of(shop.settings(), more_than=2)
     (more,) = found["hungry"].changes
-    assert (more.resource, more.before, more.after) == (What.MEMORY, 8 * MIB, 12 * MIB)
+    assert (more.resource, more.before, more.after) == (Setting.MEMORY, 8 * MIB, 12 * MIB)
     (policy,) = found["waiting"].changes
     assert (policy.resource, policy.before, policy.after) == (
-        What.RESTART_POLICY,
+        Setting.RESTART_POLICY,
         "always",
         "on-failure:3",
     )
@@ -239,7 +239,10 @@ def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet
         "a healthy database",
     )
     loop = wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
-    assert [change.resource for change in loop.changes] == [What.RESTART_POLICY, What.DEPENDS_ON]
+    assert [change.resource for change in loop.changes] == [
+        Setting.RESTART_POLICY,
+        Setting.DEPENDS_ON,
+    ]
     pause = in_pause(settings, "shop-web-1")
     (file.parent / "there" / "db").touch()
     done = apply_plan(plan_of(*loop.changes), shop.settings(observe=pause + 3))
@@ -265,7 +268,7 @@ def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Flee
         "a sick database",
     )
     wait_for(lambda: loops_of(settings, more_than=2).get("shop-web-1"), "a loop")
-    change = other("shop/web", What.RESTART_POLICY, "always", "on-failure:3")
+    change = other("shop/web", Setting.RESTART_POLICY, "always", "on-failure:3")
     (done,) = apply_plan(
         plan_of(change), shop.settings(observe=in_pause(settings, "shop-web-1") + 3)
     ).outcomes
@@ -344,7 +347,11 @@ def test_two_processes_that_bind_one_port(shop: Fleet) -> None:
         "httpd: bind: Address already in use",
     )
     (change,) = loop.changes
-    assert (change.service, change.resource, change.before) == ("shop/second", What.HOST_PORT, port)
+    assert (change.service, change.resource, change.before) == (
+        "shop/second",
+        Setting.HOST_PORT,
+        port,
+    )
     assert 10000 <= float(str(change.after)) <= 10999
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-first-1").stop()

@@ -18,7 +18,7 @@ from capacity._docker import snapshot
 from capacity.errors import InputError, PoolUnhealthy
 from capacity.operations import InstancePool
 from capacity.operations._emergency.journal import open_stops
-from capacity.operations._emergency.release import release, undo
+from capacity.operations._emergency.release import release, undo_release
 from capacity.operations._pools import commands
 from capacity.operations._pools.commands import (
     existing_pool,
@@ -120,11 +120,11 @@ def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
     release(settings, memory=1, dry_run=False)
     with closing(client(shop.engine)) as api:
         api.containers.get("gone").remove(force=True)
-    (done,) = undo(settings, dry_run=False)
+    (done,) = undo_release(settings, dry_run=False)
     assert (done.container, done.state, "given up" in done.note) == ("gone", "failed", True)
-    assert [(result.container, result.state) for result in undo(settings, dry_run=False)] == [
-        ("small", "started")
-    ]
+    assert [
+        (result.container, result.state) for result in undo_release(settings, dry_run=False)
+    ] == [("small", "started")]
     assert open_stops(settings) == []
 
 
@@ -138,7 +138,7 @@ def test_a_container_whose_network_is_gone_is_not_given_up(shop: Fleet) -> None:
         shop.run("idle", labels={"priority": "low"}, **{**QUICK, "network_mode": "own"})
         release(settings, memory=1, dry_run=False)
         network.remove()
-        assert [result.state for result in undo(settings, dry_run=False)] == ["failed"]
+        assert [result.state for result in undo_release(settings, dry_run=False)] == ["failed"]
         assert len(open_stops(settings)) == 1
 
 
@@ -155,12 +155,13 @@ def test_a_service_that_runs_again_by_another_container_is_back(shop: Fleet) -> 
             api.containers.get(name).remove(force=True)
     shop.run("new-web", labels=LABELS | {"com.docker.compose.container-number": "1"}, **QUICK)
     done = {
-        result.container: (result.state, result.note) for result in undo(settings, dry_run=False)
+        result.container: (result.state, result.note)
+        for result in undo_release(settings, dry_run=False)
     }
     assert done["shop-web-1"] == ("back", "it runs again as new-web")
     assert done["shop-web-2"][0] == "failed"
     with pytest.raises(InputError, match="Nothing was stopped"):
-        undo(settings)
+        undo_release(settings)
 
 
 def test_release_skips_what_could_not_come_back_and_what_is_critical(shop: Fleet) -> None:

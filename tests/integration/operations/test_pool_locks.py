@@ -13,7 +13,7 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity._docker.engine import connect_all
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.listing import journal_history
 from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
 from capacity.operations import InstancePool
 from capacity.operations._pools.commands import (
@@ -365,7 +365,7 @@ def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path
         remove(shop, 0)
         with mine.lease(), work(shop, 1):
             pass
-    found = listed([tmp_path / "journal"], "standalone/work-pool-0")
+    found = journal_history([tmp_path / "journal"], "standalone/work-pool-0")
     assert [(adjustment.what, adjustment.outcome, adjustment.why) for adjustment in found] == [
         ("create", "created", "pool-use"),
         ("create", "created", "pool-use"),

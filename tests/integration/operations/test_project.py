@@ -16,12 +16,12 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, rollback_preview
-from capacity.changes._journal.journal import Kind, list_runs
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.journal import Kind, journal_runs
+from capacity.changes._journal.listing import journal_history
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
-from capacity.operations._emergency.release import undo
+from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
 from tests.fixtures.faults import git, own_place, seen
 from tests.fixtures.fleet import MIB, Fleet, memory, plan_of, project
@@ -97,7 +97,7 @@ def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: F
         "services:\n  web:\n    labels: {age: old}\n",
         texts[2],
     )
-    undo(settings, dry_run=False)
+    undo_release(settings, dry_run=False)
     assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (
         before,
         texts,
@@ -141,7 +141,7 @@ def test_the_default_override_counts_also_where_nothing_runs(shop: Fleet) -> Non
         result.state for result in to_revision(shop.settings(), file, "HEAD", dry_run=False)
     ] == ["started"]
     assert replicas(shop, "shop/web") == {"shop-web-1": 48}
-    undo(shop.settings(), dry_run=False)
+    undo_release(shop.settings(), dry_run=False)
     assert replicas(shop, "shop/web") == {}
     assert "32m" in file.with_name("compose.override.yaml").read_text()
 
@@ -162,7 +162,7 @@ def test_a_scaled_service_keeps_its_number_unless_the_revision_says_one(shop: Fl
             result.state for result in to_revision(settings, file, revision, dry_run=False)
         ] == ["started"]
         assert [*replicas(shop, "shop/web").values()] == [size] * number
-        undo(settings, dry_run=False)
+        undo_release(settings, dry_run=False)
         assert [*replicas(shop, "shop/web").values()] == [32] * 3
 
 
@@ -175,7 +175,7 @@ def test_a_revision_that_has_more_of_a_service_is_taken_back_to_fewer(shop: Flee
     settings, before = shop.settings(), seen(shop.settings())
     to_revision(settings, file, "HEAD", dry_run=False)
     assert len(replicas(shop, "shop/web")) == 2
-    undo(settings, dry_run=False)
+    undo_release(settings, dry_run=False)
     assert seen(settings) == before
 
 
@@ -195,13 +195,13 @@ def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -
         ("shop/cache", "started"),
         ("shop/web", "failed" if way == "failure" else "started"),
     ]
-    ((run, _),) = list_runs(settings.apply.journal)
+    ((run, _),) = journal_runs(settings.apply.journal)
     if way == "rollback":
         assert [result.state for result in rollback(run, settings)] == ["undone", "undone"]
     elif way == "undo":
-        assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
+        assert {result.state for result in undo_release(settings, dry_run=False)} == {"back"}
     assert seen(settings) == before
-    ((_, entries),) = list_runs(settings.apply.journal)
+    ((_, entries),) = journal_runs(settings.apply.journal)
     made = [
         (entry.kind, entry.detail["container"])
         for entry in entries
@@ -210,7 +210,7 @@ def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -
     assert made == [(Kind.CREATED, "shop-cache-1"), (Kind.REMOVED, "shop-cache-1")]
     assert ("shop/cache", "create", "rolled back") in [
         (adjustment.service, adjustment.what, adjustment.outcome)
-        for adjustment in listed([settings.apply.journal])
+        for adjustment in journal_history([settings.apply.journal])
     ]
 
 
@@ -225,7 +225,7 @@ def test_a_container_that_somebody_made_since_stays(shop: Fleet) -> None:
     settings = shop.settings()
     to_revision(settings, file, "HEAD", dry_run=False)
     compose(shop, "up", "--detach", "--force-recreate", "cache")
-    ((run, _),) = list_runs(settings.apply.journal)
+    ((run, _),) = journal_runs(settings.apply.journal)
     states = {result.service: (result.state, result.reason) for result in rollback(run, settings)}
     assert states["shop/web"] == ("undone", "")
     assert states["shop/cache"] == (
@@ -272,7 +272,7 @@ def test_an_interruption_takes_everything_back(
     with pytest.raises(type(error)):
         to_revision(settings, file, "HEAD", dry_run=False)
     assert (seen(settings), file.read_text()) == (before, present)
-    ((_, entries),) = list_runs(settings.apply.journal)
+    ((_, entries),) = journal_runs(settings.apply.journal)
     assert entries[-1].detail == {"state": "rolled-back"}
     (said,) = [entry.detail["why"] for entry in entries if entry.kind is Kind.ROLLBACK]
     assert said == f"interrupted: {type(error).__name__}"
@@ -299,14 +299,14 @@ def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
     with pytest.raises(KeyboardInterrupt):
         to_revision(settings, file, "HEAD", dry_run=False)
     assert seen(settings) != before
-    ((run, entries),) = list_runs(settings.apply.journal)
+    ((run, entries),) = journal_runs(settings.apply.journal)
     assert Kind.FINISHED not in {entry.kind for entry in entries}
     with pytest.raises(
         ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"
     ):
         apply_plan(plan_of(), settings)
     if way == "undo":
-        assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
+        assert {result.state for result in undo_release(settings, dry_run=False)} == {"back"}
     else:
         assert {result.state for result in rollback(run, settings)} == {"undone"}
     assert (seen(settings), file.read_text()) == (before, present)
@@ -353,7 +353,7 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
     assert asked.returncode == 130
     assert b"interrupted; everything was taken back, all is as it was before" in said
     assert (seen(settings), file.read_text()) == (before, present)
-    ((_, entries),) = list_runs(settings.apply.journal)
+    ((_, entries),) = journal_runs(settings.apply.journal)
     assert entries[-1].detail == {"state": "rolled-back"}
 
 
@@ -367,7 +367,7 @@ def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(
     settings = shop.settings()
     plan = apply_plan(plan_of(memory("shop/web", 32, 40)), settings).run
     to_revision(settings, file, "HEAD", dry_run=False)
-    first = next(run for run, _ in list_runs(settings.apply.journal) if run.endswith("revision"))
+    first = next(run for run, _ in journal_runs(settings.apply.journal) if run.endswith("revision"))
     later = apply_plan(plan_of(memory("shop/db", 64, 80)), settings).run
     for older, newer, what in (
         (plan, first, "shop/web as a whole"),

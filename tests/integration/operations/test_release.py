@@ -21,13 +21,18 @@ from capacity._cli import app
 from capacity._docker import snapshot
 from capacity.changes import apply_plan
 from capacity.changes._apply import resume
-from capacity.changes._journal.journal import Kind, list_runs
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.journal import Kind, journal_runs
+from capacity.changes._journal.listing import journal_history
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency.flush_redis import flush
-from capacity.operations._emergency.journal import at_hand, folders, last_run, open_stops
-from capacity.operations._emergency.release import release, restart_critical, undo
+from capacity.operations._emergency.journal import (
+    journal_folders,
+    last_run,
+    open_stops,
+    writable_folder,
+)
+from capacity.operations._emergency.release import release, restart_critical, undo_release
 from capacity.settings import Settings
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, low, own_place, ready, seen
@@ -71,11 +76,14 @@ def test_release_stops_the_largest_first_until_enough_and_undo_brings_all_back(s
     assert sum(result.memory for result in done) >= wanted
     states = {container.name: container.state for container in snapshot(settings.engine).containers}
     assert states == {"large": "exited", "middle": "exited", "small": "running", "vital": "running"}
-    assert [result.container for result in undo(settings)] == ["middle", "large"]
-    assert [result.state for result in undo(settings, dry_run=False)] == ["started", "started"]
+    assert [result.container for result in undo_release(settings)] == ["middle", "large"]
+    assert [result.state for result in undo_release(settings, dry_run=False)] == [
+        "started",
+        "started",
+    ]
     assert seen(settings) == before
     with pytest.raises(InputError, match="Nothing was stopped"):
-        undo(settings)
+        undo_release(settings)
 
 
 def test_nothing_is_stopped_without_the_label(shop: Fleet) -> None:
@@ -188,10 +196,12 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(
             "stopped"
         ]
         ((folder, run, _),) = open_stops(settings)
-        assert folder == folders(settings)[1]
-        assert [result.state for result in undo(settings, dry_run=False)] == ["started"]
+        assert folder == journal_folders(settings)[1]
+        assert [result.state for result in undo_release(settings, dry_run=False)] == ["started"]
         (kinds,) = [
-            [entry.kind for entry in entries] for name, entries in list_runs(folder) if name == run
+            [entry.kind for entry in entries]
+            for name, entries in journal_runs(folder)
+            if name == run
         ]
         assert Kind.STARTED_AGAIN in kinds
         assert seen(settings) == before
@@ -212,13 +222,14 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(
         (disk / "filler").write_bytes(b"x" * (shutil.disk_usage(disk).free - 4096))
         folder, run, services = last_run(settings)
         assert (folder, services) == (disk / "journal", ["standalone/web"])
-        spare = at_hand(settings, folder, run)
+        spare = writable_folder(settings, folder, run)
         assert [result.state for result in rollback(run, settings, folder=spare)] == ["undone"]
         assert seen(settings) == before
         with pytest.raises(InputError, match="There is no run to take back"):
             last_run(settings)
         assert [
-            (adjustment.run, adjustment.outcome) for adjustment in listed(folders(settings))
+            (adjustment.run, adjustment.outcome)
+            for adjustment in journal_history(journal_folders(settings))
         ] == [(run, "rolled back")]
         for name, value in (
             shop.environment() | {"CAPACITY_APPLY__JOURNAL": str(disk / "journal")}
@@ -231,7 +242,7 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(
 
 def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
     """Container, deed, outcome and occasion of everything in the journals."""
-    found = listed(folders(settings), service)
+    found = journal_history(journal_folders(settings), service)
     return [
         (str(adjustment.containers[0]["name"]), adjustment.what, adjustment.outcome, adjustment.why)
         for adjustment in found
@@ -249,7 +260,7 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     settings, began = shop.settings(), "emergency-release"
     release(settings, memory=1, dry_run=False)
     assert came_of(settings) == [("small", "stop", "stopped", began)]
-    undo(settings, dry_run=False)
+    undo_release(settings, dry_run=False)
     assert came_of(settings) == [("small", "stop", "started again", began)]
     release(settings, memory=1, dry_run=False)
     restart_critical(settings, ["standalone/small"], dry_run=False)
@@ -261,12 +272,12 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     blocked = shop.settings(journal=tmp_path / "file")
     (tmp_path / "file").write_text("no folder")
     release(blocked, memory=1, dry_run=False)
-    assert str(folders(blocked)[1]) in caplog.text
+    assert str(journal_folders(blocked)[1]) in caplog.text
     assert str(tmp_path / "file") in caplog.text
     assert came_of(settings) == [*wanted, ("small", "stop", "stopped", began)]
     with closing(client(shop.engine)) as api:
         api.containers.get("small").remove(force=True)
-    assert [result.state for result in undo(settings, dry_run=False)] == ["failed"]
+    assert [result.state for result in undo_release(settings, dry_run=False)] == ["failed"]
     assert came_of(settings, "small")[-1] == ("small", "stop", "still down", began)
     with pytest.raises(Exception, match="no such file"):
         shop.run("broken", ["/nowhere"])
@@ -349,7 +360,7 @@ def test_a_release_killed_between_its_stops_is_undone_before_anything_is_applied
         apply_plan(plan, settings)
     with pytest.raises(InputError, match="Every run came to its end"):
         resume(settings)
-    assert {done.state for done in undo(settings, dry_run=False)} == {"started"}
+    assert {done.state for done in undo_release(settings, dry_run=False)} == {"started"}
     assert seen(settings) == before
     done = apply_plan(plan, settings)
     assert [outcome.state for outcome in done.outcomes] == ["done"]
@@ -388,7 +399,9 @@ def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fle
     assert came_of(settings) == [
         ("cache", "flush", state, "emergency-flush") for state in ("flushed", "failed")
     ]
-    kinds = [[entry.kind for entry in entries] for _, entries in list_runs(settings.apply.journal)]
+    kinds = [
+        [entry.kind for entry in entries] for _, entries in journal_runs(settings.apply.journal)
+    ]
     assert kinds == [
         [Kind.STARTED, Kind.DONE, Kind.FINISHED],
         [Kind.STARTED, Kind.FAILED, Kind.FINISHED],

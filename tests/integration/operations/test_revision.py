@@ -14,13 +14,13 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity.changes import apply_plan
-from capacity.changes._journal.journal import list_runs
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.journal import journal_runs
+from capacity.changes._journal.listing import journal_history
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
-from capacity.operations._emergency.git_project import former_project
+from capacity.operations._emergency.git_project import project_at_revision
 from capacity.operations._emergency.journal import open_stops
-from capacity.operations._emergency.release import undo
+from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
 from capacity.operations._pools.commands import existing_pool, migrate, pool_down, pool_states
 from tests.fixtures.faults import QUICK, git, own_place, seen
@@ -57,7 +57,7 @@ def test_a_move_to_a_pool_and_back(shop: Fleet) -> None:
     assert [
         (state.name, state.state, state.leased) for state in pool_states(settings, "agents")
     ] == [("agents-pool-0", "running", False)]
-    assert {result.state for result in undo(settings, dry_run=False)} == {"started"}
+    assert {result.state for result in undo_release(settings, dry_run=False)} == {"started"}
     pool_down(settings, "agents", dry_run=False)
     assert seen(settings) == before
 
@@ -125,9 +125,9 @@ def test_only_a_commit_is_a_revision(tmp_path: Path, revision: str) -> None:
     file.write_text("services:\n  web: {image: staged}\n")
     git(tmp_path, "add", ".")
     with pytest.raises(InputError, match=re.escape(revision or "''")):
-        former_project(file, revision)
+        project_at_revision(file, revision)
     for good in ("HEAD", "main", "main~0", "@"):
-        assert former_project(file, good).project.services["web"].model["image"] == "good"
+        assert project_at_revision(file, good).project.services["web"].model["image"] == "good"
 
 
 def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
@@ -162,7 +162,7 @@ def test_back_to_a_git_revision_service_by_service(shop: Fleet) -> None:
     ]
     assert file.read_text() == good
     assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == (64, 64)
-    (run,) = [name for name, _ in list_runs(settings.apply.journal)]
+    (run,) = [name for name, _ in journal_runs(settings.apply.journal)]
     rollback(run, settings)
     assert (file.read_text(), seen(settings)) == (present, before)
 
@@ -240,7 +240,7 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
     }
     deeds = [
         (adjustment.service, adjustment.what, adjustment.outcome)
-        for adjustment in listed([settings.apply.journal])
+        for adjustment in journal_history([settings.apply.journal])
     ]
     assert deeds == [
         ("shop/worker", "stop", "done"),
@@ -253,20 +253,20 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
         "shop-web-1": ("running", 64 * MIB),
         "shop-worker-1": ("exited", None),
     }
-    assert {result.service for result in undo(settings)} == {
+    assert {result.service for result in undo_release(settings)} == {
         "shop/web",
         "shop/cache",
         "shop/worker",
     }
     assert file.read_text() != present
-    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo_release(settings, dry_run=False)} == {"back"}
     assert (file.read_text(), seen(settings)) == (present, before)
     now = {container.name: container.id for container in snapshot(settings.engine).containers}
     assert all(
         now[name] == ids[name] for name in ("shop-cache-1", "shop-worker-1", "shop-elsewhere-1")
     )
     with pytest.raises(InputError, match="Nothing was stopped"):
-        undo(settings)
+        undo_release(settings)
 
 
 def test_a_present_file_that_cannot_be_read_is_no_obstacle(shop: Fleet) -> None:
@@ -285,7 +285,7 @@ def test_a_present_file_that_cannot_be_read_is_no_obstacle(shop: Fleet) -> None:
         "started"
     ]
     assert (file.read_text(), seen(settings)) == (good, before)
-    undo(settings, dry_run=False)
+    undo_release(settings, dry_run=False)
     assert (file.read_text(), seen(settings)) == ("services: [", before)
 
 
@@ -324,11 +324,11 @@ def test_a_rollback_to_a_revision_that_was_killed_is_taken_back(shop: Fleet) -> 
     )
     assert killed.returncode == -9, killed.stderr
     assert seen(settings) != before
-    ((run, _),) = list_runs(settings.apply.journal)
+    ((run, _),) = journal_runs(settings.apply.journal)
     with pytest.raises(
         ChangeRefused, match=f"did not come to its end.*`capacity rollback {run} --yes`"
     ):
         apply_plan(plan_of(), settings)
-    assert {result.state for result in undo(settings, dry_run=False)} == {"back"}
+    assert {result.state for result in undo_release(settings, dry_run=False)} == {"back"}
     assert (file.read_text(), seen(settings)) == (present, before)
     assert apply_plan(plan_of(), settings).outcomes == []

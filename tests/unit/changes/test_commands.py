@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capacity._common.units import MIB
 from capacity.changes import update_command
-from capacity.model import Resource, What
+from capacity.model import Resource, Setting
 
 
 def test_memory_and_swap_go_together() -> None:
@@ -57,7 +57,7 @@ def test_what_takes_a_new_container_keeps_the_number_of_replicas() -> None:
     """Compose would make one of three: the line counts the containers there are, those of
     `docker compose run` left out.
     """
-    line = update_command("shop/web", {What.ENVIRONMENT: {"MODE": "fast"}})
+    line = update_command("shop/web", {Setting.ENVIRONMENT: {"MODE": "fast"}})
     assert line.startswith('docker compose up -d --no-deps --scale web="$(docker ps -aq --filter ')
     assert "oneoff=False" in line
     assert line.endswith(' | wc -l)" web')

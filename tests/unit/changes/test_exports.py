@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from capacity._compose import Declared, load_project
+from capacity._compose import DeclaredProject, load_project
 from capacity._compose.declared import load_declared
 from capacity.changes import (
     EditReason,
     EditRefused,
-    Outlook,
+    LimitForecast,
     alert_rules,
     emit_override,
     emit_patch,
     emit_scripts,
-    outlooks_of,
+    limit_forecasts,
 )
 from capacity.changes._plan.file_edits import edit_service
-from capacity.model import Change, Reason, Resource, What
+from capacity.model import Change, Reason, Resource, Setting
 from capacity.settings import Settings
 from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of, project
 from tests.fixtures.paths import COMPOSE
@@ -32,7 +32,7 @@ from tests.fixtures.servers import require
 CORPUS = sorted((COMPOSE / "single").glob("*.yaml"))
 
 
-def declared(file: Path) -> Declared:
+def declared(file: Path) -> DeclaredProject:
     """The project of one file; without a project where it cannot be read alone."""
     return load_declared("shop", [file], file.parent)
 
@@ -57,23 +57,23 @@ def repository(folder: Path) -> None:
         ("extends: base", memory("shop/web", None, 512), EditReason.BELOW_RESERVATION),
         (
             "mem_limit: 64m",
-            other("shop/web", What.MEMORY_SWAP, None, 32 * MIB),
+            other("shop/web", Setting.MEMORY_SWAP, None, 32 * MIB),
             EditReason.ABOVE_SWAP,
         ),
         ("cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
         (
             "",
-            other("shop/web", What.DEPENDS_ON, None, {"nobody": "service_healthy"}),
+            other("shop/web", Setting.DEPENDS_ON, None, {"nobody": "service_healthy"}),
             EditReason.BAD_VALUE,
         ),
         (
             "",
-            other("shop/base", What.DEPENDS_ON, None, {"front": "service_healthy"}),
+            other("shop/base", Setting.DEPENDS_ON, None, {"front": "service_healthy"}),
             EditReason.BAD_VALUE,
         ),
         (
             "ports: ['80:80', '81:81']",
-            other("shop/web", What.HOST_PORT, 80, 81),
+            other("shop/web", Setting.HOST_PORT, 80, 81),
             EditReason.BAD_VALUE,
         ),
     ],
@@ -147,9 +147,9 @@ def test_an_override_means_what_the_plan_says(tmp_path: Path) -> None:
     ]
     changes += [
         memory("shop/bare", None, 128),
-        other("shop/bare", What.RESTART_POLICY, None, "on-failure:3"),
+        other("shop/bare", Setting.RESTART_POLICY, None, "on-failure:3"),
     ]
-    found = Declared("shop", (file,), tmp_path, load_project(file, name="shop"))
+    found = DeclaredProject("shop", (file,), tmp_path, load_project(file, name="shop"))
     text, refused = emit_override(plan_of(*changes), found)
     assert refused == {}
     over = tmp_path / "compose.capacity.yaml"
@@ -187,8 +187,8 @@ def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
         memory("shop/web", None, 512),
         cpus("shop/web", None, 1.5),
         memory("standalone/odd 'name' $(x)", 64, 96),
-        other("shop/we`b", What.CPUSET, None, "0-1"),
-        other("shop/web", What.ENVIRONMENT, None, {"A": "x\ny"}),
+        other("shop/we`b", Setting.CPUSET, None, "0-1"),
+        other("shop/web", Setting.ENVIRONMENT, None, {"A": "x\ny"}),
     ]
     scripts = emit_scripts(plan_of(*changes))
     assert set(scripts) == {"apply.sh", "revert.sh"}
@@ -231,8 +231,8 @@ def test_promtool_accepts_the_alert_rules(tmp_path: Path) -> None:
         ),
     )
     outlooks = [
-        *outlooks_of(plan),
-        Outlook("standalone/x y", Resource.MEMORY, 64.0 * MIB, 5e7, plan.valid_until, None),
+        *limit_forecasts(plan),
+        LimitForecast("standalone/x y", Resource.MEMORY, 64.0 * MIB, 5e7, plan.valid_until, None),
     ]
     file = tmp_path / "alerts.yml"
     file.write_text(alert_rules(outlooks, Settings(), valid_until=plan.valid_until))

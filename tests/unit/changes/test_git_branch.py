@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity._compose import Declared, load_project
+from capacity._compose import DeclaredProject, load_project
 from capacity.changes import commit_plan
 from capacity.errors import InputError, WorkError
 from capacity.model import Reason
@@ -34,10 +34,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def projects(place: Path) -> dict[str, Declared]:
+def projects(place: Path) -> dict[str, DeclaredProject]:
     """What the project declares."""
     file = place / "shop" / "compose.yaml"
-    return {"shop": Declared("shop", (file,), file.parent, load_project(file, name="shop"))}
+    return {"shop": DeclaredProject("shop", (file,), file.parent, load_project(file, name="shop"))}
 
 
 def test_one_commit_a_service_and_a_dirty_tree_untouched(place: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from capacity.changes._journal.journal import Kind, open_journal
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.listing import journal_history
 
 ONE: dict[str, Any] = {"step": 0, "service": "a/b", "host": "here"}
 NAMED: dict[str, Any] = {**ONE, "container": "a-b-1", "id": "1"}
@@ -68,7 +68,7 @@ def test_each_deed_has_its_end(
     written(tmp_path, "run", *lines)
     assert [
         (adjustment.what, adjustment.outcome, adjustment.detail)
-        for adjustment in listed([tmp_path, tmp_path, tmp_path / "none"])
+        for adjustment in journal_history([tmp_path, tmp_path, tmp_path / "none"])
     ] == found
 
 
@@ -77,7 +77,7 @@ def test_runs_of_several_folders_are_one_list_by_time(tmp_path: Path) -> None:
     written(tmp_path / "a", "z", (Kind.STOPPING, NAMED), (Kind.STOPPED, NAMED))
     written(tmp_path / "b", "a", (Kind.CREATING, POOL))
     written(tmp_path / "a", "b", (Kind.STARTING, NAMED), (Kind.STARTED_AGAIN, NAMED))
-    found = listed([tmp_path / "a", tmp_path / "b"])
+    found = journal_history([tmp_path / "a", tmp_path / "b"])
     assert [
         (adjustment.run, adjustment.what, adjustment.outcome, adjustment.detail)
         for adjustment in found
@@ -86,4 +86,4 @@ def test_runs_of_several_folders_are_one_list_by_time(tmp_path: Path) -> None:
         ("a", "create", "unfinished", ""),
         ("b", "start", "started again", ""),
     ]
-    assert [adjustment.run for adjustment in listed([tmp_path / "b"], "p-pool-0")] == ["a"]
+    assert [adjustment.run for adjustment in journal_history([tmp_path / "b"], "p-pool-0")] == ["a"]

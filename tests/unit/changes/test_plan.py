@@ -21,7 +21,7 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError, StorageError
-from capacity.model import Change, Reason, Resource, What
+from capacity.model import Change, Reason, Resource, Setting
 from tests.fixtures.paths import ROOT
 
 MADE = MadeFrom(history="h", settings="s", code="1")
@@ -157,7 +157,7 @@ def test_each_port_of_a_service_may_move(tmp_path: Path) -> None:
     places.
     """
     moves = [
-        Change("shop/web", What.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT)
+        Change("shop/web", Setting.HOST_PORT, old, old + 1000, Reason.PORT_CONFLICT)
         for old in (9090, 9080)
     ]
     path = tmp_path / "plan.yaml"
@@ -179,14 +179,14 @@ def test_a_change_twice_is_refused(tmp_path: Path) -> None:
 def test_every_kind_of_value_survives_the_file(tmp_path: Path) -> None:
     """Numbers, texts and mappings come back as they were, with the same id."""
     values = {
-        What.CPUSET: "0-1",
-        What.PIDS: 40,
-        What.RESTART_POLICY: "on-failure:3",
-        What.HOST_PORT: 10001,
-        What.ENVIRONMENT: {"A": "1"},
-        What.HEALTH_CHECK: {"test": ["CMD", "true"], "retries": 3},
-        What.MEMORY_SWAP: -1,
-        What.DEPENDS_ON: {"db": "service_healthy"},
+        Setting.CPUSET: "0-1",
+        Setting.PIDS: 40,
+        Setting.RESTART_POLICY: "on-failure:3",
+        Setting.HOST_PORT: 10001,
+        Setting.ENVIRONMENT: {"A": "1"},
+        Setting.HEALTH_CHECK: {"test": ["CMD", "true"], "retries": 3},
+        Setting.MEMORY_SWAP: -1,
+        Setting.DEPENDS_ON: {"db": "service_healthy"},
     }
     changes = [Change("a/b", what, None, value, Reason.REQUESTED) for what, value in values.items()]
     plan = make_plan(changes, hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._compose.edit.files import undo_text
-from capacity.changes import adjustments, correct_units, held_back, promised_against_realised
+from capacity.changes import applied_changes, correct_units, failure_cooldowns, promised_outcomes
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.journal import Kind, digest, find_run, open_journal, read_journal
 from capacity.errors import ChangeRefused, EditRefused, InputError, SettingsError
-from capacity.model import Reason, Resource, What
+from capacity.model import Reason, Resource, Setting
 from capacity.settings import UnattendedSettings
 from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of, project
 
@@ -68,7 +68,7 @@ def test_what_waits_for_a_person() -> None:
         memory("shop/new", None, 48, Reason.BREACH_EXPECTED, confidence=0.9),
         memory("shop/why", 64, 80, Reason.OVERSIZED, confidence=0.9),
         memory("other/one", 64, 80, Reason.BREACH_EXPECTED, confidence=0.9),
-        other("shop/pin", What.CPUSET, None, "0"),
+        other("shop/pin", Setting.CPUSET, None, "0"),
     )
     chosen, waiting = by_itself(plan, plan.changes, RULES)
     assert [change.service for change in chosen] == ["shop/good"]
@@ -119,7 +119,7 @@ def test_a_failed_verification_ends_unattended_mode_for_a_week(tmp_path: Path) -
     with pytest.raises(ChangeRefused, match=r"off until .*shop/web.*it was killed"):
         check_unattended(RULES, tmp_path, now)
     check_unattended(RULES, tmp_path, now + timedelta(days=8))
-    assert "it was killed" in held_back(tmp_path, now, 72)["shop/web"]
+    assert "it was killed" in failure_cooldowns(tmp_path, now, 72)["shop/web"]
 
 
 def test_promised_and_realised(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_promised_and_realised(tmp_path: Path) -> None:
     span = {"since": start.to_pydatetime() - timedelta(days=1), "until": index[-1].to_pydatetime()}
     rows = {
         outcome.change.service: outcome
-        for outcome in promised_against_realised(tmp_path, frames, kills, **span)
+        for outcome in promised_outcomes(tmp_path, frames, kills, **span)
     }
     assert {name: row.held for name, row in rows.items()} == {
         "shop/good": True,
@@ -181,11 +181,14 @@ def test_damage_and_names_of_runs_are_said(tmp_path: Path) -> None:
     for name, cause in (("2026", "2 runs"), ("x", "no run")):
         with pytest.raises(InputError, match=cause):
             find_run(tmp_path, name)
-    assert [adjustment.run for adjustment in adjustments(tmp_path)] == ["20260101-a", "20260102-b"]
+    assert [adjustment.run for adjustment in applied_changes(tmp_path)] == [
+        "20260101-a",
+        "20260102-b",
+    ]
     lines = tmp_path / "20260101-a" / "journal.jsonl"
     lines.write_bytes(b"{}\n" + lines.read_bytes())
     with pytest.raises(InputError, match=r"journal\.jsonl:1"):
-        adjustments(tmp_path)
+        applied_changes(tmp_path)
     assert digest(b"") != digest(b"x")
 
 
@@ -232,12 +235,12 @@ def test_a_raise_of_one_and_a_lowering_of_another_have_their_place() -> None:
         memory("a/a", 64, 96),
         memory("a/b", 96, 64),
         cpus("a/a", None, 1),
-        other("a/a", What.ENVIRONMENT, None, {"A": "1"}),
-        other("a/a", What.CPU_RESERVATION, None, 0.5),
+        other("a/a", Setting.ENVIRONMENT, None, {"A": "1"}),
+        other("a/a", Setting.CPU_RESERVATION, None, 0.5),
     )
     placed = {(change.service, change.what): (change.order, change.risk) for change in plan.changes}
-    assert placed["a/a", What.MEMORY] == (1, "low")
-    assert placed["a/b", What.MEMORY] == (2, "high")
-    assert placed["a/a", What.CPUS] == (2, "medium")
-    assert placed["a/a", What.ENVIRONMENT] == (3, "high")
-    assert placed["a/a", What.CPU_RESERVATION] == (2, "low")
+    assert placed["a/a", Setting.MEMORY] == (1, "low")
+    assert placed["a/b", Setting.MEMORY] == (2, "high")
+    assert placed["a/a", Setting.CPUS] == (2, "medium")
+    assert placed["a/a", Setting.ENVIRONMENT] == (3, "high")
+    assert placed["a/a", Setting.CPU_RESERVATION] == (2, "low")

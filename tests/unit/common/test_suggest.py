@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capacity._common.suggest import meant, no_such_service
+from capacity._common.suggest import closest_names, no_such_service
 from capacity.errors import InputError
 
 KNOWN = ["ai/catalog", "shop/catalog", "shop/web", "shop/worker"]
@@ -22,7 +22,7 @@ KNOWN = ["ai/catalog", "shop/catalog", "shop/web", "shop/worker"]
 )
 def test_the_part_behind_the_slash_and_slips_of_the_pen(said: str, found: list[str]) -> None:
     """A project left out, a letter left out, and nothing where nothing is near."""
-    assert meant(said, KNOWN) == found
+    assert closest_names(said, KNOWN) == found
 
 
 def test_the_error_names_what_was_meant() -> None:

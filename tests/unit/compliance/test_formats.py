@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from capacity.compliance import Report, Status, _formats, evaluate, load_rules, propose_moves
+from capacity.compliance import Report, Status, _formats, evaluate, load_rules, propose_ports
 from capacity.compliance._waivers import read_waivers
 from tests.fixtures.compliance_fleets import DAY, container, declared, live
 from tests.fixtures.sarif_schema import SCHEMA
@@ -129,7 +129,7 @@ def test_json_has_the_port_moves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     facts = declared(tmp_path, shop=SERVICES.replace("db|x", "db.x"))
     (move,) = json.loads(
-        _formats.as_json(evaluate(load_rules(), facts, today=DAY), propose_moves(facts))
+        _formats.as_json(evaluate(load_rules(), facts, today=DAY), propose_ports(facts))
     )["port_moves"]
     assert (move["service"], move["old"], move["file"], move["line"]) == (
         "shop/web",

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity._common.secrets import looks_secret
-from capacity.compliance import Facts, Status, _formats, evaluate, load_rules, propose_moves
+from capacity.compliance import Facts, Status, _formats, evaluate, load_rules, propose_ports
 from capacity.compliance._facts.collect import from_files, read_snapshot
 from capacity.compliance._facts.probes import read_alerting, read_targets
 from capacity.compliance._facts.receiver import tokens_of
@@ -158,7 +158,7 @@ def test_compose_files(text: str) -> None:
         assert isinstance(error, ComposeError)
         assert "which is no port" in error.message
         return
-    moves = propose_moves(facts, RULES)
+    moves = propose_ports(facts, RULES)
     for form in (_formats.as_sarif, _formats.as_junit, _formats.as_markdown):
         assert form(report)
     json.loads(_formats.as_json(report, moves))

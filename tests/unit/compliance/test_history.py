@@ -228,7 +228,9 @@ def test_pinning(tmp_path: Path) -> None:
         types={"queue": {"patterns": ["worker"], "category": "critical"}},
         placement={"infrastructure": "0-1", "critical": "4-7", "standard": "2"},
     )
-    said = found("cpu-pinning", collect.with_house(declared(tmp_path / "house", shop=text), house))
+    said = found(
+        "cpu-pinning", collect.with_settings(declared(tmp_path / "house", shop=text), house)
+    )
     assert [str(said[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")] == [
         "pass",
         "fail",

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._docker.containers import Inventory
-from capacity.compliance import Facts, Status, propose_moves
-from capacity.compliance._facts.port_claims import claims, clashes, overlap
-from capacity.model import What
+from capacity.compliance import Facts, Status, propose_ports
+from capacity.compliance._facts.port_claims import addresses_overlap, port_claims, port_conflicts
+from capacity.model import Setting
 from tests.fixtures.compliance_fleets import container, declared, found, live, rule, run
 
 
@@ -161,17 +161,17 @@ def test_moves_leave_one_and_the_gateways(tmp_path: Path) -> None:
         a=service("one", "8080:80") + service("two", "8080:80", "8080:80/udp"),
         b=service("kong", "8080:1"),
     )
-    moves = propose_moves(facts, [rule("port-range")])
+    moves = propose_ports(facts, [rule("port-range")])
     assert [(move.service, move.old, move.protocol) for move in moves] == [
         ("a/one", 8080, "tcp"),
         ("a/two", 8080, "tcp+udp"),
     ]
-    assert moves == propose_moves(facts, [rule("port-range")])
+    assert moves == propose_ports(facts, [rule("port-range")])
     assert all(move.new is not None and 10000 <= move.new <= 10999 for move in moves)
     assert [move.line for move in moves] == [6, 10]
     change = moves[0].change()
     assert change is not None
-    assert (change.resource, change.before, change.after) == (What.HOST_PORT, 8080, moves[0].new)
+    assert (change.resource, change.before, change.after) == (Setting.HOST_PORT, 8080, moves[0].new)
 
 
 def test_who_runs_keeps_the_port(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_who_runs_keeps_the_port(tmp_path: Path) -> None:
         container("zoo", "z", **published(("", 8080, "80/tcp"))),
         facts=declared(tmp_path, a=service("one", "8080:80")),
     )
-    assert [move.service for move in propose_moves(facts)] == ["a/one"]
+    assert [move.service for move in propose_ports(facts)] == ["a/one"]
 
 
 def test_one_more_service_moves_no_other(tmp_path: Path) -> None:
@@ -190,8 +190,8 @@ def test_one_more_service_moves_no_other(tmp_path: Path) -> None:
         tmp_path / "many",
         a=service("aaa", "8080:80") + service("one", "8080:80") + service("two", "8080:80"),
     )
-    before = {move.service: move.new for move in propose_moves(few)}
-    after = {move.service: move.new for move in propose_moves(many)}
+    before = {move.service: move.new for move in propose_ports(few)}
+    after = {move.service: move.new for move in propose_ports(many)}
     assert before["a/two"] == after["a/two"]
 
 
@@ -201,7 +201,7 @@ def test_a_full_range_gives_no_port(tmp_path: Path) -> None:
     narrow = replace(
         rule("port-range"), parameters={"first": 10000, "last": 10000, "gateways": ("kong",)}
     )
-    (move,) = propose_moves(facts, [narrow])
+    (move,) = propose_ports(facts, [narrow])
     assert (move.new, move.change()) == (None, None)
 
 
@@ -212,8 +212,8 @@ PORTS = st.tuples(ADDRESSES, st.integers(8080, 8084), st.sampled_from(["80/tcp",
 @given(first=ADDRESSES, other=ADDRESSES)
 def test_overlap_is_mutual(first: str, other: str) -> None:
     """Whoever stands in another's way has the other in his."""
-    assert overlap(first, other) == overlap(other, first)
-    assert overlap(first, first)
+    assert addresses_overlap(first, other) == addresses_overlap(other, first)
+    assert addresses_overlap(first, first)
 
 
 @given(ports=st.lists(PORTS, min_size=1, max_size=8))
@@ -221,7 +221,7 @@ def test_after_the_moves_nothing_clashes(ports: list[tuple[str, int, str]]) -> N
     """Whatever runs, carrying out every proposal leaves no conflict."""
     fleet = [container(f"s{number}", **published(port)) for number, port in enumerate(ports)]
     facts = live(*fleet)
-    moves = {(move.service, move.old): move.new for move in propose_moves(facts)}
+    moves = {(move.service, move.old): move.new for move in propose_ports(facts)}
     assert None not in moves.values()
     moved = [
         container(
@@ -230,7 +230,7 @@ def test_after_the_moves_nothing_clashes(ports: list[tuple[str, int, str]]) -> N
         )
         for number, (address, port, target) in enumerate(ports)
     ]
-    assert clashes(claims(live(*moved))) == ()
+    assert port_conflicts(port_claims(live(*moved))) == ()
 
 
 def test_nothing_published_passes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity._compose import load_project
-from capacity._compose.check.schema import ROOT, Shape
+from capacity._compose.check.schema import ROOT, SchemaNode
 from capacity._compose.render.shell_words import split_words
 from capacity.errors import ComposeError
 
@@ -71,7 +71,7 @@ def _deeper(below: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 ANY = st.recursive(SCALARS, _deeper, max_leaves=6)
 
 
-def _fitting(shape: Shape) -> st.SearchStrategy[Any]:
+def _fitting(shape: SchemaNode) -> st.SearchStrategy[Any]:
     """Values that the schema allows at a place, so that what comes behind the schema meets them."""
     found: list[st.SearchStrategy[Any]] = []
     if shape.kinds:

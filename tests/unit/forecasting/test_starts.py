@@ -80,6 +80,6 @@ def test_what_is_no_startup(kind: str) -> None:
         values[13 * A_DAY :] = np.nan
     else:
         values[(np.arange(len(values)) // 15) % 2 == 0] = np.nan
-    found = starts.find(values[:, None], 12)
+    found = starts.find_starts(values[:, None], 12)
     assert len(found.row) == 0
     assert found.table[0, 1] == 0

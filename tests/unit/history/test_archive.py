@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError, StorageError
 from capacity.history._archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ KEY: Any = ("source", Signal.CPU, QUERY, 300, DAY)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 
-def block(seed: int = 0, names: int = 5) -> Block:
+def block(seed: int = 0, names: int = 5) -> SeriesBlock:
     """Some rows of random numbers with gaps."""
     values = np.random.default_rng(seed).random((names, 288))
     values[values < 0.1] = np.nan
-    return Block(
+    return SeriesBlock(
         [f"shop/service{index}" for index in range(names)], ["dock1"] * names, [1] * names, values
     )
 
@@ -88,7 +88,7 @@ def test_a_day_reads_back_to_the_bit(
     """Any names, any values, NaN and warnings included."""
     bits = np.random.default_rng(seed).integers(0, 2**63, (len(rows), 288)).view(np.float64)
     names, hosts, replicas = ([row[index] for row in rows] for index in range(3))
-    day = StoredDay(Block(names, hosts, replicas, bits), final, ("w",))  # type: ignore[arg-type]  # hypothesis draws the right shape
+    day = StoredDay(SeriesBlock(names, hosts, replicas, bits), final, ("w",))  # type: ignore[arg-type]  # hypothesis draws the right shape
     archive = Archive(tmp_path)
     archive.write(*KEY, day)
     assert same(archive.read(*KEY), day)

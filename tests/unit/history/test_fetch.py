@@ -22,9 +22,9 @@ from hypothesis.extra.numpy import arrays
 
 from capacity.errors import BadAnswer
 from capacity.history._archive import Archive
-from capacity.history._fetch import combine, fetch, load
+from capacity.history._fetch import combine, fetch, load_history
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.model import Signal
 from capacity.settings import Settings, override
 from tests.fixtures.web_server import Answer, web
@@ -97,7 +97,7 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
         done = fetched(settings)
         assert (done.asked, len(done.warnings)) == (2, 1)
         window = {"start": START, "end": START + pd.Timedelta("2D")}
-        history = load(Archive(tmp_path), done.source, settings, **window, signals=WANTED)
+        history = load_history(Archive(tmp_path), done.source, settings, **window, signals=WANTED)
         assert history.notes == done.warnings
         again = fetched(settings)
         assert (again.asked, again.kept, again.warnings) == (1, 1, ())
@@ -185,12 +185,12 @@ def test_an_interrupted_fetch_loses_nothing_and_ends_at_once(tmp_path: Path) -> 
 blocks = st.lists(st.sampled_from("abc"), unique=True).flatmap(
     lambda names: arrays(
         np.float64, (len(names), 4), elements=st.sampled_from([np.nan, 1.0, 2.0])
-    ).map(lambda values: Block(sorted(names), ["h"] * len(names), [1] * len(names), values))
+    ).map(lambda values: SeriesBlock(sorted(names), ["h"] * len(names), [1] * len(names), values))
 )
 
 
 @given(blocks, blocks)
-def test_a_new_day_adds_to_the_old_and_wins(new: Block, old: Block) -> None:
+def test_a_new_day_adds_to_the_old_and_wins(new: SeriesBlock, old: SeriesBlock) -> None:
     """Every sample of the new answer stays, every other of the old one too."""
     both = combine(new, old)
     for name in {*new.names, *old.names}:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from capacity.history._prometheus.parse import Answer
-from capacity.history._services import merge, service_of
+from capacity.history._services import merge_replicas, service_of
 from capacity.history._signals import CATALOGUE
 from capacity.model import ServiceKey, Signal
 from capacity.settings import IdentitySettings
@@ -43,7 +43,9 @@ def container(
 
 def merged(labels: list[dict[str, str]], values: Any, signal: Signal = Signal.MEMORY) -> Any:
     """The block of these series."""
-    return merge(Answer(labels, np.array(values, dtype=np.float64)), CATALOGUE[signal], IDENTITY)
+    return merge_replicas(
+        Answer(labels, np.array(values, dtype=np.float64)), CATALOGUE[signal], IDENTITY
+    )
 
 
 @given(rows)
@@ -182,7 +184,9 @@ def test_hosts_cores_and_targets_have_their_own_names() -> None:
 
 def test_an_empty_answer_is_an_empty_block() -> None:
     """No series, no rows, but still the grid."""
-    assert merge(Answer([], np.empty((0, 4))), CATALOGUE[Signal.CPU], IDENTITY).values.shape == (
+    assert merge_replicas(
+        Answer([], np.empty((0, 4))), CATALOGUE[Signal.CPU], IDENTITY
+    ).values.shape == (
         0,
         4,
     )

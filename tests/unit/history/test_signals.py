@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.errors import SettingsError
-from capacity.history._signals import CATALOGUE, choose_query, known_metrics, render
+from capacity.history._signals import CATALOGUE, choose_query, known_metrics, render_query
 from capacity.model import Signal
 from capacity.settings import IdentitySettings
 
@@ -35,7 +35,7 @@ def test_every_signal_has_an_entry() -> None:
 @pytest.mark.parametrize("query", QUERIES)
 def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
     """What a query cannot do without is what it mentions, no more and no less."""
-    text = render(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
+    text = render_query(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
     assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(
         query.metrics
     )  # type: ignore[attr-defined]  # parametrised with queries
@@ -53,7 +53,7 @@ def test_a_renamed_metric_is_renamed_everywhere(metric: str, other: str) -> None
     for entry in CATALOGUE.values():
         for query in entry.queries:
             if metric in query.metrics:
-                text = render(query, IDENTITY, {metric: other}, 300)
+                text = render_query(query, IDENTITY, {metric: other}, 300)
                 assert re.search(rf"(?<![\w:]){re.escape(other)}(?![\w:])", text)
                 assert other == metric or metric in other or not re.search(rf"\b{metric}\b", text)
                 present = {other, *query.metrics} - ({metric} - {other})
@@ -63,7 +63,7 @@ def test_a_renamed_metric_is_renamed_everywhere(metric: str, other: str) -> None
 def test_renaming_a_metric_that_no_signal_uses_is_an_error() -> None:
     """A misspelt key of the table [metrics] must not be ignored in silence."""
     with pytest.raises(SettingsError, match=r"metrics\.container_cpu: no signal uses"):
-        render(CATALOGUE[Signal.CPU].queries[0], IDENTITY, {"container_cpu": "x"}, 300)
+        render_query(CATALOGUE[Signal.CPU].queries[0], IDENTITY, {"container_cpu": "x"}, 300)
 
 
 def test_the_first_possible_query_wins() -> None:
@@ -78,5 +78,9 @@ def test_the_first_possible_query_wins() -> None:
 def test_identity_is_in_selectors_and_groups() -> None:
     """Other labels than cAdvisor's are possible for the container and its place."""
     own = IdentitySettings(name="container", oneoff="once", host="node", project="stack")
-    assert 'container!="",once!="True"' in render(CATALOGUE[Signal.CPU].queries[0], own, {}, 300)
-    assert "sum by (node,stack," in render(CATALOGUE[Signal.RESTARTS].queries[0], own, {}, 3600)
+    assert 'container!="",once!="True"' in render_query(
+        CATALOGUE[Signal.CPU].queries[0], own, {}, 300
+    )
+    assert "sum by (node,stack," in render_query(
+        CATALOGUE[Signal.RESTARTS].queries[0], own, {}, 3600
+    )

@@ -24,8 +24,8 @@ from starlette.testclient import TestClient
 
 from capacity._monitor.access import check_exposure
 from capacity._monitor.app import make_app
-from capacity._monitor.evaluate import Watched
-from capacity._monitor.loops import Watch
+from capacity._monitor.evaluate import MonitorTargets
+from capacity._monitor.loops import Monitor
 from capacity._monitor.notify import messages
 from capacity.compliance import evaluate, load_rules
 from capacity.compliance._facts import collect
@@ -55,10 +55,10 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def watch(project: Path, **monitor: Any) -> Watch:
+def watch(project: Path, **monitor: Any) -> Monitor:
     """A watch over files alone that has looked once."""
     settings = load_settings().model_copy(update={"monitor": MonitorSettings(**monitor)})
-    made = Watch(Watched(settings, (project,), engine=False))
+    made = Monitor(MonitorTargets(settings, (project,), engine=False))
     made.evaluate()
     return made
 
@@ -158,7 +158,7 @@ def test_any_webhook_body_gets_an_answer(body: bytes) -> None:
     """200 for Alertmanager's, 400 for everything else; never a failure, never a probe by
     accident.
     """
-    made = Watch(Watched(Settings(), (), engine=False))
+    made = Monitor(MonitorTargets(Settings(), (), engine=False))
     with TestClient(make_app(made)) as client:
         answer = client.post("/api/v1/alerts", content=body)
     assert answer.status_code in {200, 400}

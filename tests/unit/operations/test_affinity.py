@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capacity.changes._journal.adjustments import Adjustment
+from capacity.changes._journal.adjustments import AppliedChange
 from capacity.operations._affinity import applied
 
 AT = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 
-def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified") -> Adjustment:
+def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified") -> AppliedChange:
     """A change of the journal."""
     rest = {
         "who": "",
@@ -25,7 +25,7 @@ def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified"
         "detail": "",
         "evidence": {},
     }
-    return Adjustment(
+    return AppliedChange(
         run=run, time=at, service="a/b", host="h", what=what, outcome=outcome, containers=(), **rest
     )  # type: ignore[arg-type]  # one dictionary of many kinds
 
@@ -63,7 +63,7 @@ def test_the_hour_of_the_change_is_on_neither_side() -> None:
     ids=["none", "memory", "undone", "unfinished"],
 )
 def test_without_a_standing_change_of_cores_there_is_nothing_to_show(
-    changes: list[Adjustment],
+    changes: list[AppliedChange],
 ) -> None:
     """Another kind of change, or one that was taken back."""
     assert applied(busy(AT - timedelta(hours=10), 20, AT), changes) is None

@@ -13,18 +13,18 @@ import pytest
 from capacity.changes._journal.journal import (
     Journal,
     Kind,
-    list_runs,
+    journal_runs,
     open_journal,
     owner,
     read_journal,
     still_stopped,
     way_out,
 )
-from capacity.changes._journal.listing import listed
+from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.lock import apply_lock
 from capacity.errors import InputError, Locked, StorageError
 from capacity.operations._emergency import journal as emergency_journal
-from capacity.operations._emergency.journal import folders, journalled, open_stops
+from capacity.operations._emergency.journal import journal_folders, journalled_run, open_stops
 from capacity.settings import Settings
 
 
@@ -70,10 +70,10 @@ def test_what_was_begun_last_is_undone_first_also_within_a_second(tmp_path: Path
     lines.
     """
     for what in ("pool-migrate", "emergency-release", "emergency-release"):
-        with journalled(settings(tmp_path), what) as journal:
+        with journalled_run(settings(tmp_path), what) as journal:
             journal.write(Kind.STOPPING, step=0, service="a/b", container=what, id="1")
-    begun = [entries[0].time for _, entries in list_runs(tmp_path)]
-    assert sorted(begun) != begun or len({name[:15] for name, _ in list_runs(tmp_path)}) > 1
+    begun = [entries[0].time for _, entries in journal_runs(tmp_path)]
+    assert sorted(begun) != begun or len({name[:15] for name, _ in journal_runs(tmp_path)}) > 1
     names = [run for _, run, _ in open_stops(settings(tmp_path))]
     assert [name.partition("-")[2] for name in names] in (
         ["pool-migrate", "emergency-release", "emergency-release-2"],
@@ -102,19 +102,19 @@ def test_a_damaged_run_does_not_hide_the_others(
     """All runs: it is left out, and its file and line are said once. That run by its name:
     refused.
     """
-    with journalled(settings(tmp_path), "emergency-release") as journal:
+    with journalled_run(settings(tmp_path), "emergency-release") as journal:
         journal.write(Kind.STOPPING, step=0, service="a/b", container="b", id="1")
     (tmp_path / "20200101T000000-old").mkdir()
     damaged = tmp_path / "20200101T000000-old" / "journal.jsonl"
     damaged.write_text("garbage\n")
     assert [run for _, run, _ in open_stops(settings(tmp_path))] == [journal.run]
-    assert [run for run, _ in list_runs(tmp_path, skip_damaged=True)] == [journal.run]
-    assert len(listed([tmp_path])) == 1
+    assert [run for run, _ in journal_runs(tmp_path, skip_damaged=True)] == [journal.run]
+    assert len(journal_history([tmp_path])) == 1
     assert caplog.text.count(f"{damaged}:1 is no line of a journal") == 1
     with pytest.raises(InputError, match="is no line of a journal"):
         read_journal(damaged.parent)
     with pytest.raises(InputError, match="is no line of a journal"):
-        [*list_runs(tmp_path)]
+        [*journal_runs(tmp_path)]
 
 
 @pytest.mark.parametrize("kind", ["open", "link", "file"])
@@ -139,12 +139,12 @@ def test_a_spare_folder_that_others_could_have_written_is_neither_read_nor_writt
     else:
         spare.rename(real)
         spare.symlink_to(real) if kind == "link" else spare.write_text("x")
-    assert folders(own) == [tmp_path / "file"]
+    assert journal_folders(own) == [tmp_path / "file"]
     assert open_stops(own) == []
     assert f"{spare} is left out" in caplog.text
     with (
         pytest.raises(StorageError, match="capacity-journal"),
-        journalled(own, "emergency-release"),
+        journalled_run(own, "emergency-release"),
     ):
         raise AssertionError("a journal was opened")
 
@@ -156,9 +156,9 @@ def test_a_spare_folder_of_another_owner_is_not_used(
     monkeypatch.setattr(emergency_journal, "_SPARE", tmp_path)
     spare = tmp_path / f"capacity-journal-{os.getuid()}"
     spare.mkdir(mode=0o700)
-    assert folders(settings(tmp_path / "a")) == [tmp_path / "a", spare]
+    assert journal_folders(settings(tmp_path / "a")) == [tmp_path / "a", spare]
     os.chown(spare, 12345, 12345)
-    assert folders(settings(tmp_path / "a")) == [tmp_path / "a"]
+    assert journal_folders(settings(tmp_path / "a")) == [tmp_path / "a"]
 
 
 def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
@@ -167,15 +167,15 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path: Path)
     """
     own = settings(tmp_path)
     with (
-        journalled(own, "emergency-flush", lock=False) as journal,
-        journalled(own, "emergency-flush", lock=False) as other,
+        journalled_run(own, "emergency-flush", lock=False) as journal,
+        journalled_run(own, "emergency-flush", lock=False) as other,
     ):
         assert journal.folder != other.folder
-    assert [len(entries) for _, entries in list_runs(tmp_path)] == [2, 2]
+    assert [len(entries) for _, entries in journal_runs(tmp_path)] == [2, 2]
     with (
-        journalled(own, "emergency-revision"),
+        journalled_run(own, "emergency-revision"),
         pytest.raises(Locked),
-        journalled(own, "emergency-revision"),
+        journalled_run(own, "emergency-revision"),
     ):
         raise AssertionError("two hold the lock")
 
@@ -196,7 +196,7 @@ def test_who_is_refused_learns_what_runs_and_the_way_out_of_that(
     back.
     """
     with (
-        journalled(settings(tmp_path), what) as mine,
+        journalled_run(settings(tmp_path), what) as mine,
         pytest.raises(Locked) as refused,
         apply_lock(tmp_path),
     ):
@@ -233,7 +233,7 @@ def test_a_block_that_ends_its_run_itself_leaves_it_open_where_it_does_not(tmp_p
 
     with (
         pytest.raises(KeyboardInterrupt),
-        journalled(settings(tmp_path), "emergency-revision", ends=False) as journal,
+        journalled_run(settings(tmp_path), "emergency-revision", ends=False) as journal,
     ):
         interrupted(journal)
     entries = read_journal(journal.folder)

@@ -9,8 +9,8 @@ import pytest
 
 from capacity._docker.containers import Host, Inventory
 from capacity._docker.engine import Engine
-from capacity.compliance import PortMove
-from capacity.model import What
+from capacity.compliance import PortProposal
+from capacity.model import Setting
 from capacity.operations._restarts.causes import Diagnosis, load_causes
 from capacity.operations._restarts.loops import Known, find_restart_loops, propose
 from tests.unit.operations.test_dependencies import container
@@ -49,8 +49,8 @@ def test_a_port_moves_where_the_compliance_plan_says() -> None:
     """Only the move of this very service is taken."""
     running = container("web")
     moves = [
-        PortMove("shop/web", 8080, 10007, "tcp", "", 0, ""),
-        PortMove("shop/api", 8080, 10008, "tcp", "", 0, ""),
+        PortProposal("shop/web", 8080, 10007, "tcp", "", 0, ""),
+        PortProposal("shop/api", 8080, 10008, "tcp", "", 0, ""),
     ]
     changes, _ = propose(
         running,
@@ -59,7 +59,7 @@ def test_a_port_moves_where_the_compliance_plan_says() -> None:
         Known(moves=moves),
     )
     assert [(change.resource, change.before, change.after) for change in changes] == [
-        (What.HOST_PORT, 8080, 10007)
+        (Setting.HOST_PORT, 8080, 10007)
     ]
 
 
@@ -99,9 +99,9 @@ def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
     )
     changes, advice = propose(web, died, Inventory((HOST,), (web, *others)), Known())
     assert [(change.resource, change.before, change.after) for change in changes] == [
-        (What.RESTART_POLICY, "always", "on-failure:3"),
+        (Setting.RESTART_POLICY, "always", "on-failure:3"),
         (
-            What.DEPENDS_ON,
+            Setting.DEPENDS_ON,
             {"db": "service_started"},
             {"db": "service_healthy", "queue": "service_healthy"},
         ),

@@ -17,19 +17,19 @@ from capacity.errors import InputError, StorageError
 from capacity.model import Resource
 from capacity.operations._restarts.causes import Diagnosis
 from capacity.operations._restarts.loops import RestartLoop
-from capacity.operations._timeline.observations import look
+from capacity.operations._timeline.observations import observe
 from capacity.operations._timeline.timeline import (
-    Item,
-    State,
-    When,
+    Deadline,
+    ItemState,
+    TimelineItem,
     from_loops,
     from_recommendations,
     from_report,
     item,
-    judged,
-    merge,
+    merge_items,
     read_timeline,
     to_markdown,
+    with_waivers,
     write_timeline,
 )
 from capacity.settings import Settings
@@ -39,41 +39,41 @@ PLAIN = "id: a, kind: b, when: Day 1, subject: s, what: w"
 MONDAY, TUESDAY, FRIDAY = date(2026, 11, 23), date(2026, 11, 24), date(2026, 11, 27)
 
 
-def things() -> list[Item]:
+def things() -> list[TimelineItem]:
     """One thing of each day."""
     return [
-        item(When.WEEK_1, "shop/web", "CAP005", "CAP005 a health check"),
-        item(When.DAY_1, "shop/db", "restart-loop", "Restart loop"),
-        item(When.DAY_2_3, "shop/api", "CAP002", "CAP002 a limit"),
+        item(Deadline.WEEK_1, "shop/web", "CAP005", "CAP005 a health check"),
+        item(Deadline.DAY_1, "shop/db", "restart-loop", "Restart loop"),
+        item(Deadline.DAY_2_3, "shop/api", "CAP002", "CAP002 a limit"),
     ]
 
 
 def test_the_new_is_open_the_gone_is_done_and_what_returns_reopens() -> None:
     """Ids stay the same over the runs, whatever the text says."""
-    first = merge([], things(), MONDAY)
-    assert [item.when for item in first] == [When.DAY_1, When.DAY_2_3, When.WEEK_1]
+    first = merge_items([], things(), MONDAY)
+    assert [item.when for item in first] == [Deadline.DAY_1, Deadline.DAY_2_3, Deadline.WEEK_1]
     assert {item.since for item in first} == {MONDAY}
-    second = merge(first, things()[:1], TUESDAY)
+    second = merge_items(first, things()[:1], TUESDAY)
     assert [(item.state, item.until) for item in second] == [
-        (State.DONE, TUESDAY),
-        (State.DONE, TUESDAY),
-        (State.OPEN, None),
+        (ItemState.DONE, TUESDAY),
+        (ItemState.DONE, TUESDAY),
+        (ItemState.OPEN, None),
     ]
-    third = merge(second, things()[:2], FRIDAY)
+    third = merge_items(second, things()[:2], FRIDAY)
     back = next(item for item in third if item.kind == "restart-loop")
-    assert (back.state, back.since, back.until) == (State.OPEN, FRIDAY, None)
+    assert (back.state, back.since, back.until) == (ItemState.OPEN, FRIDAY, None)
     assert next(item for item in third if item.kind == "CAP002").until == TUESDAY
     assert {item.id for item in third} == {item.id for item in first}
 
 
 def test_what_was_not_looked_for_stays_as_it_is() -> None:
     """A run without an Engine does not tick restart loops off."""
-    first = merge([], things(), MONDAY)
-    second = merge(first, [], TUESDAY, looked={"CAP002"})
+    first = merge_items([], things(), MONDAY)
+    second = merge_items(first, [], TUESDAY, looked={"CAP002"})
     assert {item.kind: item.state for item in second} == {
-        "restart-loop": State.OPEN,
-        "CAP002": State.DONE,
-        "CAP005": State.OPEN,
+        "restart-loop": ItemState.OPEN,
+        "CAP002": ItemState.DONE,
+        "CAP005": ItemState.OPEN,
     }
 
 
@@ -82,7 +82,7 @@ def test_what_people_write_stays(tmp_path: Path) -> None:
     again.
     """
     file = tmp_path / "timeline.yaml"
-    write_timeline(file, merge([], things(), MONDAY))
+    write_timeline(file, merge_items([], things(), MONDAY))
     text = (
         file.read_text()
         .replace("owner: ''", "owner: Ada", 1)
@@ -90,28 +90,28 @@ def test_what_people_write_stays(tmp_path: Path) -> None:
     )
     text = text.replace("note: ''", "note: 'ticket #7'\n  ticket: 7", 1)
     file.write_text(text)
-    merged = merge(read_timeline(file), things(), TUESDAY)
+    merged = merge_items(read_timeline(file), things(), TUESDAY)
     write_timeline(file, merged)
     assert read_timeline(file) == merged
     ada = merged[0]
     assert (ada.owner, ada.state, ada.note, ada.extra, ada.since) == (
         "Ada",
-        State.DOING,
+        ItemState.DOING,
         "ticket #7",
         {"ticket": 7},
         MONDAY,
     )
-    early = replace(ada, state=State.DONE)
-    assert merge([early], things(), TUESDAY)[0].state is State.OPEN
+    early = replace(ada, state=ItemState.DONE)
+    assert merge_items([early], things(), TUESDAY)[0].state is ItemState.OPEN
 
 
 def test_writing_what_was_read_changes_nothing(tmp_path: Path) -> None:
     """Byte for byte, so that its history in git shows what happened."""
     file = tmp_path / "timeline.yaml"
-    write_timeline(file, merge([], things(), MONDAY))
+    write_timeline(file, merge_items([], things(), MONDAY))
     before = file.read_bytes()
     assert b"&id" not in before  # every item has the same day
-    write_timeline(file, merge(read_timeline(file), things(), TUESDAY))
+    write_timeline(file, merge_items(read_timeline(file), things(), TUESDAY))
     assert file.read_bytes() == before
 
 
@@ -119,11 +119,11 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_beside_it(tmp_path: Path
     """The error names the file; no half of a new one stays."""
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         file = tmp_path / "timeline.yaml"
-        write_timeline(file, merge([], things(), MONDAY))
+        write_timeline(file, merge_items([], things(), MONDAY))
         before = file.read_bytes()
         ballast = fill(tmp_path)
         with pytest.raises(StorageError, match=r"Cannot write .*timeline\.yaml: No space"):
-            write_timeline(file, merge([], things(), MONDAY))
+            write_timeline(file, merge_items([], things(), MONDAY))
         assert file.read_bytes() == before
         assert {*tmp_path.iterdir()} == {file, ballast}
 
@@ -164,7 +164,9 @@ def test_a_file_that_is_no_timeline_says_so(tmp_path: Path, text: str, said: str
 
 def test_markdown_is_a_list_to_tick_off() -> None:
     """Days in order, done things ticked, names that are no markup."""
-    items = merge([replace(things()[1], owner="Ada", subject="a_b/*c*")], things()[:1], TUESDAY)
+    items = merge_items(
+        [replace(things()[1], owner="Ada", subject="a_b/*c*")], things()[:1], TUESDAY
+    )
     text = to_markdown(items)
     assert text.startswith(
         "# Remediation timeline\n\n1 of 2 done.\n\n## Day 1\n\n- [x] **a\\_b/\\*c\\*** Restart loop"
@@ -180,29 +182,29 @@ def test_findings_loops_and_risks_become_items() -> None:
     """
     report = evaluate(load_rules(), from_files([bundled("data/sample/compose")]), today=MONDAY)
     found = from_report(report)
-    assert {item.when for item in found} == set(When)
+    assert {item.when for item in found} == set(Deadline)
     assert (
         len({finding.id for finding in found})
         == len(found)
         == len({(finding.rule.id, finding.subject) for finding in report.failing()})
     )
-    assert "CAP002" in judged(report)
-    assert "CAP003" not in judged(report)
+    assert "CAP002" in with_waivers(report)
+    assert "CAP003" not in with_waivers(report)
     loop = RestartLoop(
         "shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual")
     )
     assert [(item.when, item.subject) for item in from_loops([loop, loop])] == [
-        (When.DAY_1, "shop/db")
+        (Deadline.DAY_1, "shop/db")
     ]
     table = pd.DataFrame(
         {"reason": ["oom-killed", "within-tolerance", "leak"]}, index=["a/a", "b/b", "c/c"]
     )
     risks = from_recommendations(table, Resource.MEMORY)
     assert [(risk.subject, risk.when, risk.kind) for risk in risks] == [
-        ("a/a", When.DAY_1, "memory-risk"),
-        ("c/c", When.DAY_2_3, "memory-risk"),
+        ("a/a", Deadline.DAY_1, "memory-risk"),
+        ("c/c", Deadline.DAY_2_3, "memory-risk"),
     ]
-    assert judged(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
+    assert with_waivers(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
 
 
 def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
@@ -210,17 +212,17 @@ def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
     looked at.
     """
     here, there = ("compose one",), ("compose one", "engine box")
-    first = merge(
+    first = merge_items(
         [], [replace(each, sources=there) for each in things()[:1]], MONDAY, sources=there
     )
-    other = merge(first, [], TUESDAY, sources=("compose two", "metrics here"))
-    assert [(item.state, item.sources) for item in other] == [(State.OPEN, there)]
-    half = merge(other, [], TUESDAY, sources=here)
-    assert [(item.state, item.sources) for item in half] == [(State.OPEN, ("engine box",))]
-    whole = merge(half, [], FRIDAY, sources=("engine box", "engine other"))
-    assert [(item.state, item.until) for item in whole] == [(State.DONE, FRIDAY)]
-    again = merge(whole, [replace(things()[0], sources=here)], FRIDAY, sources=here)
-    assert [(item.state, item.sources) for item in again] == [(State.OPEN, here)]
+    other = merge_items(first, [], TUESDAY, sources=("compose two", "metrics here"))
+    assert [(item.state, item.sources) for item in other] == [(ItemState.OPEN, there)]
+    half = merge_items(other, [], TUESDAY, sources=here)
+    assert [(item.state, item.sources) for item in half] == [(ItemState.OPEN, ("engine box",))]
+    whole = merge_items(half, [], FRIDAY, sources=("engine box", "engine other"))
+    assert [(item.state, item.until) for item in whole] == [(ItemState.DONE, FRIDAY)]
+    again = merge_items(whole, [replace(things()[0], sources=here)], FRIDAY, sources=here)
+    assert [(item.state, item.sources) for item in again] == [(ItemState.OPEN, here)]
 
 
 def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> None:
@@ -233,22 +235,22 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
         files[name] = tmp_path / name / "compose.yaml"
         files[name].write_text('services: {web: {image: "app:1", ports: ["8080:80"]}}\n')
     settings = Settings()
-    both = look(from_files(files.values()), settings)
+    both = observe(from_files(files.values()), settings)
     assert both.sources == {"compose one", "compose two"}
-    items = merge([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
+    items = merge_items([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
     clash = {item.id for item in items if item.sources == ("compose one", "compose two")}
     assert clash
-    alone = look(from_files([files["one"]]), settings)
-    kept = merge(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
-    assert {item.state for item in kept} == {State.OPEN}
+    alone = observe(from_files([files["one"]]), settings)
+    kept = merge_items(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
+    assert {item.state for item in kept} == {ItemState.OPEN}
     files["two"].write_text("services: {}\n")
-    mended = look(from_files(files.values()), settings)
-    after = merge(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
+    mended = observe(from_files(files.values()), settings)
+    after = merge_items(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
     assert {
         item.state for item in after if item.subject.startswith("two/") or item.id in clash
-    } == {State.DONE}
+    } == {ItemState.DONE}
     assert {item.state for item in after if item.subject == "one/web" and item.id not in clash} == {
-        State.OPEN
+        ItemState.OPEN
     }
 
 
@@ -259,7 +261,9 @@ def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
     loop = RestartLoop(
         "shop/cart", "box", "shop-cart-1", 9, 9, True, Diagnosis("missing-variable", "manual")
     )
-    shown = to_markdown(merge([], [*from_loops([loop]), *things()], MONDAY), "https://wiki/{code}")
+    shown = to_markdown(
+        merge_items([], [*from_loops([loop]), *things()], MONDAY), "https://wiki/{code}"
+    )
     assert "[runbook](https://wiki/missing-variable)" in shown
     assert shown.count("[runbook]") == 1
     file = tmp_path / "timeline.yaml"

@@ -12,7 +12,7 @@ from capacity import _api
 from capacity._common.bundled import bundled
 from capacity.changes import read_plan
 from capacity.changes._journal.journal import Kind, open_journal
-from capacity.model import What
+from capacity.model import Setting
 from capacity.reporting import compliance, weekly
 from capacity.reporting.compliance import _sections
 from capacity.reporting.weekly import _applied
@@ -65,11 +65,11 @@ def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
     assert json.loads((page.parent / "compliance.json").read_text())["score"] < 1
     plan = read_plan(page.parent / "compliance-plan.yaml")
     assert plan.changes
-    assert {change.what for change in plan.changes} == {What.HOST_PORT}
+    assert {change.what for change in plan.changes} == {Setting.HOST_PORT}
 
 
 @pytest.fixture
-def week(tmp_path: Path) -> weekly.Weekly:
+def week(tmp_path: Path) -> weekly.WeeklyReview:
     """A review whose journal holds one applied raise."""
     settings = load_settings()
     settings = settings.model_copy(
@@ -104,7 +104,7 @@ def week(tmp_path: Path) -> weekly.Weekly:
     return weekly.review(_api.open_history("sample", services="shop/*"), settings)
 
 
-def test_applied_changes_show_what_came_of_them(week: weekly.Weekly) -> None:
+def test_applied_changes_show_what_came_of_them(week: weekly.WeeklyReview) -> None:
     """From and to, what was promised, and that a kill since then breaks the promise."""
     page = str(_applied.realised(week))
     assert "shop/thumbnailer" in page
@@ -113,14 +113,14 @@ def test_applied_changes_show_what_came_of_them(week: weekly.Weekly) -> None:
     assert "applied changes held" in page
 
 
-def test_a_damaged_journal_is_told(week: weekly.Weekly) -> None:
+def test_a_damaged_journal_is_told(week: weekly.WeeklyReview) -> None:
     """The page stands, and says which line."""
     (week.settings.apply.journal / "20261120T060000-x" / "journal.jsonl").write_text("{\n")
     assert "cannot be read" in str(_applied.realised(week))
 
 
 def test_engines_that_do_not_answer_do_not_end_the_report(
-    week: weekly.Weekly, tmp_path: Path
+    week: weekly.WeeklyReview, tmp_path: Path
 ) -> None:
     """Drift is asked for, the socket is not there: one sentence."""
     settings = week.settings.model_copy(

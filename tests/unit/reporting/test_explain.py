@@ -14,7 +14,7 @@ from capacity import _api
 from capacity._common.plotting import plot_frontier
 from capacity.model import Resource
 from capacity.reporting import weekly
-from capacity.reporting._explain import why
+from capacity.reporting._explain import explain_service
 from capacity.reporting.weekly import _evidence
 from capacity.settings import Settings
 from tests.fixtures.commands import capacity
@@ -26,7 +26,7 @@ def test_a_killed_service_was_not_never_breached() -> None:
     """The kills stand beside the limit in force and beside the seed's, which is no higher; not
     beside those that are higher.
     """
-    found = why(_api.open_history("sample"), KILLED, Resource.MEMORY, Settings())
+    found = explain_service(_api.open_history("sample"), KILLED, Resource.MEMORY, Settings())
     assert found.struck["current"][0] == found.events["oom_kills"] > 0
     assert found.struck["limit"] == (0.0, 0.0)
     assert found.replay.loc["seed", "kills"] > 0

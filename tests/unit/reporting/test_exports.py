@@ -14,7 +14,7 @@ from capacity import _api
 from capacity._common.units import MIB
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.reporting._explain import chart, why
+from capacity.reporting._explain import chart, explain_service
 from capacity.reporting._exports import as_csv, as_exposition, as_markdown, differences, read_limits
 from tests.fixtures.servers import require
 
@@ -79,13 +79,13 @@ def test_why_holds_what_was_seen_and_what_others_say() -> None:
     nearest.
     """
     history = _api.open_history("sample")
-    found = why(history, "shop/thumbnailer", Resource.MEMORY)
+    found = explain_service(history, "shop/thumbnailer", Resource.MEMORY)
     assert found.events["oom_kills"] > 0
     assert set(found.policies) == {"capacity", "krr", "vpa", "autopilot", "seed"}
     assert found.weeks == 2
     assert len(found.days) == 28
     with pytest.raises(InputError, match="shop/thumbnailer"):
-        why(history, "thumbnailer", Resource.CPU)
+        explain_service(history, "thumbnailer", Resource.CPU)
 
 
 def test_charts_show_gaps_and_zeros() -> None:

@@ -36,14 +36,14 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def month(reports: Path) -> monthly.Monthly:
+def month(reports: Path) -> monthly.MonthlyReview:
     """The review."""
     return monthly.review(
         _api.open_history("sample", as_of=END), load_settings(money__memory_gib=3.0), reports
     )
 
 
-def test_promises_are_held_against_what_is_in_force(month: monthly.Monthly) -> None:
+def test_promises_are_held_against_what_is_in_force(month: monthly.MonthlyReview) -> None:
     """Applied where the limit in force is the one proposed, open where it is still the old one."""
     states = month.promises.set_index(["service", "resource"])["state"]
     assert states["shop/checkout", "memory"] == "applied"
@@ -53,7 +53,7 @@ def test_promises_are_held_against_what_is_in_force(month: monthly.Monthly) -> N
     assert "shop/checkout" in page
 
 
-def test_the_plan_has_three_columns_without_overlap(month: monthly.Monthly) -> None:
+def test_the_plan_has_three_columns_without_overlap(month: monthly.MonthlyReview) -> None:
     """Sure raises, safe lowers, and what people must decide: a leak, a restart loop, a default for
     its type.
     """
@@ -68,7 +68,7 @@ def test_the_plan_has_three_columns_without_overlap(month: monthly.Monthly) -> N
     assert ("shop/thumbnailer", "memory") in keys["raise"]
 
 
-def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
+def test_scenarios_cost_what_they_should(month: monthly.MonthlyReview) -> None:
     """Growth asks for more, a smaller budget is kept, and of one host that is lost nothing is
     left.
     """
@@ -85,7 +85,7 @@ def test_scenarios_cost_what_they_should(month: monthly.Monthly) -> None:
     assert str(_sections.what_if(month)).count("no host is left for it") == 2
 
 
-def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
+def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.MonthlyReview) -> None:
     """What the limits add up to is the same number in both tables, also where people have decided
     for services.
     """
@@ -106,7 +106,7 @@ def test_scenarios_and_hosts_tell_of_one_plan(month: monthly.Monthly) -> None:
     assert sums[0]["growth x 1.2", "memory"] != sums[1]["growth x 1.2", "memory"]
 
 
-def test_every_replica_counts(month: monthly.Monthly) -> None:
+def test_every_replica_counts(month: monthly.MonthlyReview) -> None:
     """Three containers of each service need three times the room: on hosts, in scenarios, in
     savings and on the cores.
     """
@@ -131,7 +131,9 @@ def test_every_replica_counts(month: monthly.Monthly) -> None:
     assert set(monthly._on_host(replace(month.week, history=spread), "b")) == {1.0}
 
 
-def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(month: monthly.Monthly) -> None:
+def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(
+    month: monthly.MonthlyReview,
+) -> None:
     """Where everything is pinned nothing can be cut, and the page says by how much."""
     ruled = monthly.review(
         month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}})
@@ -156,7 +158,7 @@ def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
     assert rows[1].startswith("shop/thumbnailer")
 
 
-def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.Monthly) -> None:
+def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.MonthlyReview) -> None:
     """Every host has a proposal whose predicted imbalance is the smaller one."""
     assert month.placements
     assert all(
@@ -164,7 +166,7 @@ def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.Monthly) -> 
     )
 
 
-def test_stored_forecasts_are_scored(month: monthly.Monthly) -> None:
+def test_stored_forecasts_are_scored(month: monthly.MonthlyReview) -> None:
     """One scorecard a stored forecast and resource, with its worst misses in pictures."""
     assert {resource for _, resource, _ in month.scorecards} == set(Resource)
     assert str(_sections.misses(month)).count("<img") == 3

@@ -16,9 +16,9 @@ from capacity import _api
 from capacity.history._sample.generate import load_sample
 from capacity.model import Resource, Signal
 from capacity.reporting._html.html import Column, sparkline, table, text
-from capacity.reporting._runs import iso_week, list_runs, previous_run, run_folder, write_run
-from capacity.reporting.weekly._decisions import MOST, decide
-from capacity.reporting.weekly._limit_crossings import find_risks
+from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
+from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
+from capacity.reporting.weekly._limit_crossings import find_crossings
 from capacity.reporting.weekly._review import review
 from capacity.reporting.weekly._scorecard import forecast_rows, score
 from capacity.settings import Settings
@@ -93,7 +93,7 @@ def test_risks_are_the_first_crossings_soonest_first() -> None:
     """
     usage = pd.DataFrame(1.0, index=INDEX, columns=["late", "soon", "safe", "free"])
     limits = pd.Series({"late": 3.0, "soon": 2.5, "safe": 5.0, "free": np.nan})
-    risks = find_risks(fixed_forecast(usage, 1.0), limits)
+    risks = find_crossings(fixed_forecast(usage, 1.0), limits)
     assert [risk.service for risk in risks] == ["soon", "late"]
     expected = usage.index[-1] + pd.Timedelta("1h") * (1 + int(np.ceil(0.25 * 167)))
     assert risks[0].upper == expected
@@ -126,9 +126,9 @@ def test_decisions_are_few_and_one_a_service() -> None:
         resource: _api.recommend(history, resource, settings=Settings()).table
         for resource in Resource
     }
-    decisions = decide(history, tables, [])
-    assert len(decisions) == MOST
-    assert len({decision.service for decision in decisions}) == MOST
+    decisions = weekly_decisions(history, tables, [])
+    assert len(decisions) == MOST_DECISIONS
+    assert len({decision.service for decision in decisions}) == MOST_DECISIONS
     urgencies = [decision.urgency for decision in decisions]
     assert urgencies == sorted(urgencies, reverse=True)
     assert decisions[0].service == "platform/webhook-relay"
@@ -175,7 +175,7 @@ def test_runs_are_found_by_source_and_age(tmp_path: Path) -> None:
         write_run(tmp_path / name, "weekly-resources", {"as_of": as_of, "source": source})
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
-    assert len(list_runs(tmp_path, "weekly-resources")) == 3
+    assert len(list_reports(tmp_path, "weekly-resources")) == 3
     found = previous_run(tmp_path, "weekly-resources", pd.Timestamp("2026-11-23", tz="UTC"), "a")
     assert found is not None
     assert found.folder.name == "2026-W46"

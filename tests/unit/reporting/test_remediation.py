@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from capacity.operations._timeline.timeline import Item, State, When, item, merge, write_timeline
+from capacity.operations._timeline.timeline import (
+    Deadline,
+    ItemState,
+    TimelineItem,
+    item,
+    merge_items,
+    write_timeline,
+)
 from capacity.reporting._remediation import remediation
 from capacity.settings import Settings
 from tests.fixtures.commands import capacity
@@ -17,9 +24,9 @@ from tests.fixtures.commands import capacity
 TODAY = date(2026, 11, 23)
 
 
-def kept(file: Path, *items: Item) -> Settings:
+def kept(file: Path, *items: TimelineItem) -> Settings:
     """Settings with a timeline of these items."""
-    write_timeline(file, merge([], items, TODAY))
+    write_timeline(file, merge_items([], items, TODAY))
     return Settings(operations={"timeline": file})
 
 
@@ -27,19 +34,21 @@ def test_what_is_left_is_shown_by_term_with_owner_and_state(tmp_path: Path) -> N
     """Open and in work with their owners, done ones as a number, more than five of a term folded;
     text stays text.
     """
-    done = Item("d", "R1", When.WEEK_1, "shop/old", "was mended", state=State.DONE, until=TODAY)
-    doing = Item(
+    done = TimelineItem(
+        "d", "R1", Deadline.WEEK_1, "shop/old", "was mended", state=ItemState.DONE, until=TODAY
+    )
+    doing = TimelineItem(
         "w",
         "R2",
-        When.DAY_2_3,
+        Deadline.DAY_2_3,
         "shop/<b>",
         "give & take",
         owner="Ada",
-        state=State.DOING,
+        state=ItemState.DOING,
         since=TODAY,
         note="soon",
     )
-    many = [item(When.DAY_1, f"shop/s{number}", "R3", "a limit") for number in range(7)]
+    many = [item(Deadline.DAY_1, f"shop/s{number}", "R3", "a limit") for number in range(7)]
     shown = str(remediation(kept(tmp_path / "timeline.yaml", done, doing, *many)))
     assert "1 of 9 done, as timeline.yaml says" in shown
     assert (
@@ -89,7 +98,7 @@ def pages(folder: Path, report: str, name: str, *texts: str) -> list[str]:
 @pytest.fixture
 def text(tmp_path: Path) -> str:
     """A timeline with one thing to do."""
-    kept(tmp_path / "some.yaml", item(When.DAY_1, "shop/web", "R1", "give it a limit"))
+    kept(tmp_path / "some.yaml", item(Deadline.DAY_1, "shop/web", "R1", "give it a limit"))
     return (tmp_path / "some.yaml").read_text()
 
 

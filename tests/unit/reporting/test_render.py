@@ -20,7 +20,7 @@ import pytest
 from capacity._common.bundled import bundled
 from capacity.changes import read_plan
 from capacity.history._archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import Block
+from capacity.history._services import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity, environment
 from tests.fixtures.servers import require
@@ -210,7 +210,7 @@ def odd_archive(folder: Path) -> None:
         for sig, size in ((Signal.CPU, 0.5), (Signal.MEMORY, 3e8)):
             values = size * rng.lognormal(0, 0.1, (len(ODD_NAMES), 288))
             values[-1, 1:] = np.nan
-            block = Block(
+            block = SeriesBlock(
                 list(ODD_NAMES), ["<b>host</b>"] * len(ODD_NAMES), [1] * len(ODD_NAMES), values
             )
             archive.write("odd", sig, "import", 300, day.date(), StoredDay(block, True, ()))

@@ -23,7 +23,7 @@ from capacity.sizing._baselines.histogram import (
     weigh,
 )
 from capacity.sizing._baselines.krr import round_up, with_oom
-from capacity.sizing._baselines.linear_plan import Seed, adjusted
+from capacity.sizing._baselines.linear_plan import LinearPlan, adjusted
 from capacity.sizing._baselines.vpa import confidence, daily_peaks, oom_sample, scaled, with_margin
 from capacity.sizing._policies.base import Past, column_max, column_quantile
 from capacity.sizing._policies.registry import POLICIES
@@ -426,7 +426,7 @@ def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
     looks back.
     """
     day = np.where(np.arange(288) < 200, 800.0 * MB, 50.0 * MB)
-    policy, limit = Seed(), 1000 * MB
+    policy, limit = LinearPlan(), 1000 * MB
     for _ in range(4):
         limit = policy.limits(past(np.tile(day, 7), Resource.MEMORY, current=1000 * MB), (0.1,))[
             0, 0

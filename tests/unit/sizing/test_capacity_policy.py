@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from capacity.model import Resource
 from capacity.sizing._policies.allocate import allocate, cost_of, most, within_budget
-from capacity.sizing._policies.capacity import Capacity, Outlook
+from capacity.sizing._policies.capacity import Capacity, PeakDistribution
 from capacity.sizing._policies.daily_features import FEATURES, days_of, features
 from capacity.sizing._policies.forest import MARGINS
 from capacity.sizing._policies.registry import POLICIES, Past
@@ -175,7 +175,7 @@ def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
     some, and is kept too.
     """
     seen = past(60, seed=4)
-    study = Capacity().study(seen, (0.1,))
+    study = Capacity().allocate(seen, (0.1,))
     steady = np.quantile(seen.last(14), 0.98, axis=0)
     assert study.steady == pytest.approx(steady)
     for times in (0.6, 1.0, 1.005, 1.03, 1.5):
@@ -190,7 +190,7 @@ def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
 def test_a_limit_at_a_chance_is_the_lowest_of_its_kind() -> None:
     """Where the chances stand still, the foot of the step is taken."""
     flat = np.interp(MARGINS, [-1.0, 0.0, 1.0, 2.0], [1.0, 0.5, 0.5, 0.0])[None]
-    outlook = Outlook(np.array([8.0]), flat, np.array([-9.0]), np.array([4.0]), 1.0)
+    outlook = PeakDistribution(np.array([8.0]), flat, np.array([-9.0]), np.array([4.0]), 1.0)
     assert outlook.limit(0, 0.5) == pytest.approx(8.0, rel=0.03)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from capacity.sizing import find_strikes, frontier
+from capacity.sizing import find_limit_hits, frontier
 
 MIB = float(1 << 20)
 INDEX = pd.date_range("2026-11-01", periods=2 * 24 * 12, freq="5min", tz="UTC", unit="s")
@@ -22,7 +22,7 @@ def test_a_limit_at_or_below_the_one_that_killed_meets_the_same_kills() -> None:
     """Two kills at 256 MiB count against 256 MiB and less, against more or no limit they do not."""
     kills = frame(HOURS, 0.0)
     kills.iloc[[3, 30], 0] = 1.0
-    found = find_strikes(frame(INDEX, 100 * MIB), frame(HOURS, 256 * MIB), kills=kills)
+    found = find_limit_hits(frame(INDEX, 100 * MIB), frame(HOURS, 256 * MIB), kills=kills)
     assert found.under("a/x", 256 * MIB) == (2.0, 0.0)
     assert found.under("a/x", 100 * MIB) == (2.0, 0.0)
     assert found.under("a/x", 257 * MIB) == (0.0, 0.0)
@@ -37,12 +37,12 @@ def test_samples_at_a_memory_limit_and_throttled_periods_are_held() -> None:
     """
     usage = frame(INDEX, 100 * MIB)
     usage.iloc[10:16, 0] = 255.9 * MIB
-    assert find_strikes(usage, frame(HOURS, 256 * MIB), kills=frame(HOURS, 0.0)).under(
+    assert find_limit_hits(usage, frame(HOURS, 256 * MIB), kills=frame(HOURS, 0.0)).under(
         "a/x", 256 * MIB
     ) == (0.0, 30.0)
     throttled = frame(HOURS, 0.0)
     throttled.iloc[5, 0] = 0.4
-    found = find_strikes(frame(INDEX, 0.3), frame(HOURS, 0.5), throttled=throttled)
+    found = find_limit_hits(frame(INDEX, 0.3), frame(HOURS, 0.5), throttled=throttled)
     assert found.under("a/x", 0.5) == (0.0, 60.0)
     assert found.under("a/x", 0.51) == (0.0, 0.0)
 
@@ -56,7 +56,8 @@ def test_a_limit_that_was_lifted_does_not_linger() -> None:
     kills = frame(HOURS, 0.0)
     kills.iloc[[11, 22], 0] = 1.0
     assert (
-        find_strikes(frame(INDEX, 100 * MIB), limits, kills=kills).under("a/x", 256 * MIB)[0] == 1.0
+        find_limit_hits(frame(INDEX, 100 * MIB), limits, kills=kills).under("a/x", 256 * MIB)[0]
+        == 1.0
     )
 
 
@@ -65,8 +66,8 @@ def test_a_window_without_limits_or_events_has_no_strikes(columns: list[str]) ->
     """Neither a service that never had a limit nor a source without these metrics is accused."""
     usage = frame(INDEX, 100 * MIB)
     nothing = pd.DataFrame(index=HOURS, columns=pd.Index(columns, dtype=object), dtype=float)
-    assert find_strikes(usage, nothing, kills=nothing).rows.empty
-    assert find_strikes(usage, nothing, throttled=nothing).rows.empty
+    assert find_limit_hits(usage, nothing, kills=nothing).rows.empty
+    assert find_limit_hits(usage, nothing, throttled=nothing).rows.empty
 
 
 def test_changes_are_counted_from_the_tolerance_on() -> None:

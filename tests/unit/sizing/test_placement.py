@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.sizing import Prices, forecast_load, place, waste
+from capacity.sizing import Prices, forecast_load, place, savings
 from capacity.sizing._placement import CATEGORIES, core_ranges, format_cores_list, imbalance
 
 
@@ -117,11 +117,11 @@ def test_waste_is_what_lowering_gives_back_times_replicas() -> None:
         },
         ["a", "b"],
     )
-    found = waste({Resource.MEMORY: table}, Prices(memory_gib=2.0), {"a": 3})
+    found = savings({Resource.MEMORY: table}, Prices(memory_gib=2.0), {"a": 3})
     assert found["reclaimable"].tolist() == [9.0 * 2**30]
     assert found["worth"].tolist() == [18.0]
     assert found["share"].tolist() == [0.75]
-    assert waste({Resource.CPU: table})["worth"].isna().all()
+    assert savings({Resource.CPU: table})["worth"].isna().all()
 
 
 def test_services_without_load_are_spread_too() -> None:

@@ -57,7 +57,7 @@ def affinity(
     from capacity import _api
     from capacity._api import sizing_inputs
     from capacity._docker.engine import connect_all, survey
-    from capacity.changes._journal.adjustments import adjustments
+    from capacity.changes._journal.adjustments import applied_changes
     from capacity.operations._affinity import balance, measure_load
     from capacity.sizing import forecast_load
 
@@ -84,7 +84,7 @@ def affinity(
         ranges=settings.placement.model_dump(),
         pinned=pinned,
         busy=busy,
-        made=adjustments(settings.apply.journal),
+        made=applied_changes(settings.apply.journal),
     )
     if out is not None:
         hosts = {

@@ -16,7 +16,7 @@ from capacity._cli.printing import print_rows
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
-    from capacity.operations._emergency.release import Stopped
+    from capacity.operations._emergency.release import EmergencyResult
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -72,8 +72,8 @@ def release(
     flushed = (
         [flush_cache(settings, flush)] if flush is not None else []
     )  # a wrong name is said before anything stops
-    released: list[Stopped] = []
-    told: list[Stopped] = []
+    released: list[EmergencyResult] = []
+    told: list[EmergencyResult] = []
     try:
         if wanted is not None:
             released = release.release(
@@ -101,7 +101,7 @@ def release(
         raise typer.Exit(1)
 
 
-def _say_shortfall(done: Sequence[Stopped], wanted: int, *, yes: bool) -> bool:
+def _say_shortfall(done: Sequence[EmergencyResult], wanted: int, *, yes: bool) -> bool:
     """What may be stopped is not always enough; whoever waits for the memory must know."""
     from capacity._common.units import format_memory
 
@@ -132,7 +132,7 @@ def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None
     """
     from capacity.operations._emergency import release
 
-    done = release.undo(settings_of(config, None), dry_run=not yes)
+    done = release.undo_release(settings_of(config, None), dry_run=not yes)
     _say(done, yes=yes, as_json=as_json, title="Started again")
 
 
@@ -212,27 +212,27 @@ def _back(settings: Settings, run: str | None, *, yes: bool, exact: bool, as_jso
     say_back(taken.outcomes, taken.run, as_json=as_json)
 
 
-def _say(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
+def _say(done: Sequence[EmergencyResult], *, yes: bool, as_json: bool, title: str) -> None:
     _show(done, yes=yes, as_json=as_json, title=title)
     _say_silent(done, "nothing was looked at there")
     if any(result.state in {"failed", "skipped", "unreachable"} for result in done):
         raise typer.Exit(1)
 
 
-def _say_silent(done: Sequence[Stopped], so: str) -> bool:
+def _say_silent(done: Sequence[EmergencyResult], so: str) -> bool:
     silent = [result for result in done if result.state == "unreachable"]
     for result in silent:
         typer.echo(f"{result.host} does not answer: {so}", err=True)
     return bool(silent)
 
 
-def _show(done: Sequence[Stopped], *, yes: bool, as_json: bool, title: str) -> None:
+def _show(done: Sequence[EmergencyResult], *, yes: bool, as_json: bool, title: str) -> None:
     print_rows(_rows(done, as_json=as_json), as_json=as_json, title=title if yes else "Dry run")
     if not yes:
         typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
-def _rows(done: Sequence[Stopped], *, as_json: bool) -> list[dict[str, Any]]:
+def _rows(done: Sequence[EmergencyResult], *, as_json: bool) -> list[dict[str, Any]]:
     from capacity._common.units import format_memory
 
     return [

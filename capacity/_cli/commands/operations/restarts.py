@@ -137,11 +137,11 @@ def loops_of(
 
 def _loop_row(loop: RestartLoop) -> dict[str, Any]:
     from capacity._common.setting_values import show_value
-    from capacity.model import What
+    from capacity.model import Setting
 
     changes = [
-        f"{change.resource}: {show_value(What(change.resource), change.before)} -> "
-        f"{show_value(What(change.resource), change.after)}"
+        f"{change.resource}: {show_value(Setting(change.resource), change.before)} -> "
+        f"{show_value(Setting(change.resource), change.after)}"
         for change in loop.changes
     ]
     return {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capacity.model import Resource
-    from capacity.operations._timeline.observations import Sighting
+    from capacity.operations._timeline.observations import Observation
     from capacity.settings import Settings
 
 __all__ = ["timeline"]
@@ -71,7 +71,7 @@ def timeline(
         None if named == "sample" else settings.operations.timeline
     )  # the sample is nobody's fleet
     before = kept.read_timeline(place) if place else []
-    items = kept.merge(before, seen.items, looked=seen.kinds, sources=seen.sources)
+    items = kept.merge_items(before, seen.items, looked=seen.kinds, sources=seen.sources)
     if place:
         kept.write_timeline(place, items)
     if not quiet:
@@ -80,19 +80,19 @@ def timeline(
 
 def _look(
     paths: list[Path], settings: Settings, history: Any, *, engine: bool, quiet: bool
-) -> Sighting:
+) -> Observation:
     """What is to be mended now, and what was looked at for it."""
     from dataclasses import replace
 
     from capacity.compliance._facts import collect
     from capacity.compliance._facts.facts import Facts
-    from capacity.operations._timeline.observations import look
+    from capacity.operations._timeline.observations import observe
 
     facts = collect.from_files(paths) if paths else Facts()
     if engine:
         facts = collect.from_engines(facts, settings.engine, progress_of(quiet=quiet))
     loops, silent = loops_of(settings, None, None) if engine else (None, [])
-    seen = look(
+    seen = observe(
         replace(facts, history=history), settings, loops=loops, tables=_tables(history, settings)
     )
     if silent:  # what is not seen there may be there all the same
