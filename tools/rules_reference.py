@@ -1,4 +1,4 @@
-"""Write docs/reference/rules.md from the house's rule book and the checks. Run it after changing
+"""Write docs/reference/rules.md from the rule book that comes with the package and the checks. Run it after changing
 either.
 """
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from textwrap import fill
 from typing import Any
 
 from capacity.compliance._rules.registry import checks, parameters_of
@@ -14,27 +15,33 @@ from tools.reference import REFERENCE
 
 HEAD = """# Rules
 
-Generated from `data/rules.md`. A rule book is a Markdown file; under each rule's heading stands one block ` ```yaml rule ` with
+Generated from `data/rules.md`. A rule book is a Markdown file. Under the heading of each rule is
+one block ` ```yaml rule ` with these keys:
 
 | key | meaning |
 |---|---|
-| `id` | capital letters and at least three digits, such as CAP001; once in all books |
-| `slug` | the id for people, such as `no-port-conflicts`; once in all books |
-| `check` | a check of the list below, or the name of an entry point in the group `capacity.checks` |
-| `parameters` | what the check is to be run with; may be left out |
+| `id` | capital letters and at least three digits, such as CAP001; unique over all books |
+| `slug` | the id for people, such as `no-port-conflicts`; unique over all books |
+| `check` | a check of the list below, or an entry point of the group `capacity.checks` |
+| `parameters` | parameters of the check; optional |
 | `severity` | critical, high, medium or low |
 | `category` | one word of your own |
-| `rationale`, `remediation`, `impact` | why, how to mend it, and what mending it costs |
-| `scope` | `services` and `except`, lists of globs of `project/service`; `labels`, a mapping of label to glob; may be left out |
+| `rationale`, `remediation`, `impact` | why, how to fix it, and what the fix costs |
+| `scope` | `services` and `except`: globs of `project/service`; `labels`: label to glob; optional |
 
-Any other key is an error. A waivers file is YAML with one list `waivers`; each has `rule` (id or slug), `service` (glob), `reason`,
-`owner` and `expires`, its last day as 2027-01-31. A waiver that has expired no longer helps, and one that matches nothing is reported.
+Any other key is an error.
 
-A finding is pass, fail, waived or not-evaluated; without data nothing passes. The score is the share of passes among passes and
-failures, a critical one counting 8, a high one 4, a medium one 2 and a low one 1.
+A waivers file is YAML with one list `waivers`. Each has `rule` (id or slug), `service` (glob),
+`reason`, `owner` and `expires`, its last day, such as 2027-01-31. An expired waiver no longer
+counts, and one that matches nothing is reported.
 
-An own check is a function `(facts, *, parameter=default)` that yields what `capacity.compliance.passed`, `failed` and `unknown`
-make; the annotations of its parameters are enforced.
+The status of a finding is pass, fail, waived or not-evaluated. Without data nothing passes. The
+score is the share of passes among passes and failures. A critical finding counts 8, a high one 4, a
+medium one 2 and a low one 1.
+
+A check of your own is a function `(facts, *, parameter=default)` that yields what
+`capacity.compliance.passed`, `failed` and `unknown` return. The annotations of its parameters are
+enforced.
 """
 
 
@@ -42,7 +49,7 @@ def render() -> str:
     """The whole page."""
     lines = [
         HEAD,
-        "## The house's rules",
+        "## Built-in rules",
         "",
         "| id | slug | severity | check |",
         "|---|---|---|---|",
@@ -67,12 +74,16 @@ def render() -> str:
 def _rule(rule: Rule) -> list[str]:
     parameters = ", ".join(f"`{name}` = {_shown(value)}" for name, value in rule.parameters.items())
     return [
-        f"{rule.title}. {rule.rationale}",
+        fill(f"{rule.title}. {rule.rationale}", 100),
         "",
-        f"- {rule.severity}, {rule.category}, check `{rule.check}`"
-        + (f" with {parameters}" if parameters else ""),
-        f"- to mend it: {rule.remediation}",
-        f"- impact: {rule.impact}",
+        fill(
+            f"- {rule.severity}, {rule.category}, check `{rule.check}`"
+            + (f" with {parameters}" if parameters else ""),
+            100,
+            subsequent_indent="  ",
+        ),
+        fill(f"- how to fix it: {rule.remediation}", 100, subsequent_indent="  "),
+        fill(f"- impact: {rule.impact}", 100, subsequent_indent="  "),
     ]
 
 
