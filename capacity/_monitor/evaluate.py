@@ -5,7 +5,7 @@ fresh and its own stale.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,19 +16,19 @@ from capacity.compliance import (
     Facts,
     PortProposal,
     Report,
-    evaluate,
+    Targets,
+    assess,
+    collect_facts,
     load_rules,
-    load_waivers,
-    propose_ports,
 )
-from capacity.compliance._facts import collect, probes
 from capacity.compliance._facts.monitoring import Delivery, Monitoring
-from capacity.errors import CapacityError, NoHistory
+from capacity.errors import CapacityError
 from capacity.model import Resource
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from capacity.compliance import Rule
     from capacity.settings import Settings
 
 __all__ = ["MonitorTargets", "evaluate_targets"]
@@ -71,66 +71,54 @@ def evaluate_targets(
         delivery: what became of the last probe alert.
     """
     began, at = time.monotonic(), now()
-    facts = collect.with_settings(before.facts if before is not None else Facts(), watched.settings)
+    facts = before.facts if before is not None else Facts()
     sources: dict[str, SourceState] = dict(before.sources) if before is not None else {}
     tables: Mapping[Resource, pd.DataFrame] = before.tables if before is not None else {}
-    notes: list[str] = []
-    steps: list[tuple[str, bool, Callable[[Facts], Facts]]] = [
-        (
-            "files",
-            bool(watched.paths),
-            lambda known: replace(known, projects=collect.from_files(watched.paths).projects),
-        ),
-        ("engine", watched.engine, lambda known: _engines(known, watched.settings, notes)),
-        ("prometheus", watched.metrics, lambda known: _history(known, watched.settings, notes)),
-    ]
-    for name, wanted, ask in steps:
-        if not wanted:
-            continue
-        facts, sources[name] = _asked(facts, sources.get(name, SourceState()), ask, at)
-    if delivery is not None:
-        facts = replace(
-            facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
-        )
-    facts = replace(facts, notes=tuple(notes))
+    report: Report | None = None
+    moves: tuple[PortProposal, ...] = ()
+    error = ""
     try:
+        rules = load_rules(watched.settings.compliance.rules)
+        facts = _collected(watched, rules, facts, sources, at)
+        if delivery is not None:
+            facts = replace(
+                facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
+            )
         if facts.history is not None and not sources["prometheus"].error:
             tables = _limits(facts, watched.settings)
-        report, moves = _evaluated(facts, watched.settings, at)
-    except CapacityError as error:
-        return Evaluation(
-            now(), time.monotonic() - began, None, facts, (), tables, sources, _line(error)
-        )
-    return Evaluation(now(), time.monotonic() - began, report, facts, moves, tables, sources)
+        assessed = assess(facts, watched.settings, rules, today=at.date())
+        report, moves = assessed.report, assessed.port_proposals
+    except CapacityError as failure:
+        error = _line(failure)
+    return Evaluation(now(), time.monotonic() - began, report, facts, moves, tables, sources, error)
 
 
-def _asked(
-    facts: Facts, source: SourceState, ask: Callable[[Facts], Facts], at: datetime
-) -> tuple[Facts, SourceState]:
-    try:
-        return ask(facts), source.after("", at)
-    except CapacityError as error:
-        return facts, source.after(_line(error), at)
-
-
-def _engines(facts: Facts, settings: Settings, notes: list[str]) -> Facts:
-    found = collect.from_engines(replace(facts, notes=()), settings.engine)
-    notes += found.notes
-    return replace(found, notes=())
-
-
-def _history(facts: Facts, settings: Settings, notes: list[str]) -> Facts:
+def _collected(
+    watched: MonitorTargets,
+    rules: Sequence[Rule],
+    facts: Facts,
+    sources: dict[str, SourceState],
+    at: datetime,
+) -> Facts:
+    """Every source asked again; `sources` says which answered. History is of the metrics server."""
     from capacity import _api
 
-    monitoring, said = probes.probe_prometheus(settings)
-    notes += said
-    delivered = facts.monitoring.delivery if facts.monitoring is not None else None
-    facts = replace(facts, monitoring=replace(monitoring, delivery=delivered))
-    try:
-        return replace(facts, history=_api.open_history(settings=settings))
-    except NoHistory as error:  # the rules that need it say so
-        notes.append(_line(error))
-        return replace(facts, history=None)
+    failed: dict[str, str] = {}
+
+    def outcome(name: str, error: CapacityError | None) -> None:
+        source = "prometheus" if name == "history" else name
+        failed[source] = failed.get(source, "") or (_line(error) if error is not None else "")
+
+    targets = Targets(
+        paths=watched.paths,
+        engine=watched.engine,
+        monitoring=watched.metrics,
+        history=(lambda: _api.open_history(settings=watched.settings)) if watched.metrics else None,
+    )
+    found = collect_facts(targets, watched.settings, rules, previous=facts, outcome=outcome)
+    for name, error in failed.items():
+        sources[name] = sources.get(name, SourceState()).after(error, at)
+    return found
 
 
 def _limits(facts: Facts, settings: Settings) -> dict[Resource, pd.DataFrame]:
@@ -141,14 +129,6 @@ def _limits(facts: Facts, settings: Settings) -> dict[Resource, pd.DataFrame]:
         resource: _api.recommend(facts.history, resource, settings=settings).table
         for resource in Resource
     }
-
-
-def _evaluated(
-    facts: Facts, settings: Settings, at: datetime
-) -> tuple[Report, tuple[PortProposal, ...]]:
-    book = load_rules(settings.compliance.rules)
-    waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
-    return evaluate(book, facts, waivers, today=at.date()), tuple(propose_ports(facts, book))
 
 
 def _line(error: CapacityError) -> str:

@@ -2,6 +2,7 @@
 waivers that end.
 """
 
+from capacity.compliance._assess import Assessment, Targets, assess, collect_facts
 from capacity.compliance._evaluate import Finding, Report, evaluate
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._port_proposals import PortProposal, propose_ports
@@ -19,6 +20,7 @@ from capacity.compliance._verdicts import (
 from capacity.compliance._waivers import Waiver, load_waivers
 
 __all__ = [
+    "Assessment",
     "Check",
     "Evidence",
     "Facts",
@@ -28,8 +30,11 @@ __all__ = [
     "Rule",
     "Severity",
     "Status",
+    "Targets",
     "Verdict",
     "Waiver",
+    "assess",
+    "collect_facts",
     "evaluate",
     "failed",
     "load_rules",

@@ -179,5 +179,5 @@ def _sum_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _add_known(n_d_array: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    return _sum_known(np.stack([n_d_array, other]))
+def _add_known(first: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return _sum_known(np.stack([first, other]))

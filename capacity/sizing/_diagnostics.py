@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capacity.forecasting._diagnostics.starts import starts_after_gaps
 from capacity.forecasting._diagnostics.structure import leak
 from capacity.forecasting._models.base_models import since_change
 from capacity.sizing._context import Context
@@ -15,7 +16,7 @@ from capacity.sizing._context import Context
 __all__ = ["find_leaks", "in_business_hours", "regime_since", "startup_peaks", "step_of"]
 
 _STARTUP = pd.Timedelta("30min")
-_GAP = pd.Timedelta("30min")
+_HOUR = pd.Timedelta("1h")
 _HOURS_A_DAY = 24
 _RISING = 0.5  # share of half days that end higher
 _LOOK_BACK_DAYS = 14
@@ -49,16 +50,10 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
     step = step_of(usage)
     if not step or not len(usage.columns):
         return pd.Series(np.nan, index=usage.columns)
-    known = usage.notna().to_numpy()
-    gap = max(1, round(_GAP / step))
-    silent = np.ones_like(known)
-    for back in range(1, gap + 1):  # no sample in the whole gap before
-        silent[back:] &= ~known[:-back]
-        silent[:back] = False
-    seen_before = np.cumsum(known, axis=0) > known
-    begun = known & silent & seen_before
+    begun = np.zeros(usage.shape, dtype=bool)
+    begun[starts_after_gaps(usage.notna().to_numpy(), max(1, round(_HOUR / step)))] = True
     if restarts is not None and len(restarts):
-        counted = (
+        begun |= (
             restarts.reindex(columns=usage.columns)
             .resample(step)
             .sum()
@@ -67,7 +62,6 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
             .to_numpy()
             > 0
         )
-        begun |= counted
     inside = begun.copy()
     for ahead in range(1, max(1, round(_STARTUP / step)) + 1):
         inside[ahead:] |= begun[:-ahead]

@@ -1,10 +1,11 @@
-"""`capacity check`: the house's rules on compose files, containers, history and monitoring."""
+"""`capacity check`: your rules on compose files, containers, history and monitoring."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,11 @@ from capacity._cli.options import (
     progress_of,
     settings_of,
 )
-from capacity.errors import CapacityError, InputError, NoHistory
+from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
-    from capacity.compliance import Facts, PortProposal, Report, Rule, Severity
+    from capacity.compliance import Assessment, PortProposal, Report, Rule, Severity, Targets
+    from capacity.history import History
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -42,6 +44,7 @@ class _Asked:
     snapshot: Path | None
     source: str | None
     history: bool
+    delivery: bool
     offline: bool
     as_of: str | None
     quiet: bool
@@ -58,6 +61,38 @@ class _Asked:
         if self.source == "sample":
             return [bundled("data/sample/compose")]
         return [] if self.engine or self.snapshot or self.history else [Path()]
+
+    def targets(self, settings: Settings) -> Targets:
+        """The sources that are named.
+
+        Raises:
+            InputError: two of them say what runs.
+        """
+        from capacity.compliance import Targets
+
+        if self.engine and self.snapshot is not None:
+            raise InputError("--engine and --snapshot both say what runs", "Leave one of them out")
+        live = not self.offline and (self.source is None or "://" in self.source)
+        return Targets(
+            paths=self.files,
+            engine=self.engine,
+            snapshot=self.snapshot,
+            monitoring=self.history and live,
+            delivery=self.delivery
+            or (self.history and settings.compliance.alertmanager is not None),
+            history=partial(self._open_history, settings) if self.history else None,
+        )
+
+    def _open_history(self, settings: Settings) -> History:
+        from capacity import _api
+
+        return _api.open_history(
+            self.source,
+            as_of=self.as_of,
+            offline=self.offline,
+            settings=settings,
+            progress=progress_of(quiet=self.quiet),
+        )
 
 
 def check(
@@ -121,7 +156,7 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Check the rules of the house: exit 0 clean, 1 findings at or above the threshold, 2 usage or
+    """Check your rules: exit 0 clean, 1 findings at or above the threshold, 2 usage or
     data error.
     """
     from capacity.compliance import load_rules
@@ -143,14 +178,14 @@ def check(
             snapshot=snapshot,
             source=named,
             history=wants_history,
+            delivery=alertmanager is not None,
             offline=offline,
             as_of=as_of,
             quiet=quiet or form != "table",
         )
         book = load_rules(rules or settings.compliance.rules)
-        report, moves = _evaluated(
-            _facts(asked, settings, alertmanager, book), settings, book, waivers
-        )
+        assessed = _assessed(asked, settings, book, waivers)
+        report = assessed.report
         if record:
             from capacity.compliance import _trend
 
@@ -161,7 +196,7 @@ def check(
         error.exit_code = _DATA_ERROR
         raise
     if form != "table" or not quiet:
-        _show(report, moves, form, settings.report.runbooks)
+        _show(report, assessed.port_proposals, form, settings.report.runbooks)
     if threshold is not None and report.failing(threshold):
         raise typer.Exit(1)
 
@@ -189,74 +224,21 @@ def _settings(
     return settings
 
 
-def _facts(
-    asked: _Asked, settings: Settings, alertmanager: str | None, book: Sequence[Rule]
-) -> Facts:
-    from capacity.compliance._facts import collect
+def _assessed(
+    asked: _Asked, settings: Settings, rules: Sequence[Rule], waivers: Path | None
+) -> Assessment:
+    from capacity.compliance import Status, assess, collect_facts
 
-    asked_for = (rule.parameters.get("minutes") for rule in book if rule.check == "restart-loop")
-    minutes = next(asked_for, None) or 10
-    facts = collect.with_settings(collect.from_files(asked.files), settings)
-    if asked.snapshot is not None:
-        facts = collect.from_snapshot(facts, asked.snapshot)
-    if asked.engine:
-        if asked.snapshot is not None:
-            raise InputError("--engine and --snapshot both say what runs", "Leave one of them out")
-        facts = collect.from_engines(
-            facts, settings.engine, progress_of(quiet=asked.quiet), minutes=minutes
-        )
-    if asked.history:
-        facts = _with_history(facts, asked, settings, minutes)
-    if alertmanager is not None or (asked.history and settings.compliance.alertmanager is not None):
-        facts = _with_delivery(facts, settings)
-    return facts
-
-
-def _with_history(facts: Facts, asked: _Asked, settings: Settings, minutes: int) -> Facts:
-    from capacity import _api
-    from capacity.compliance._facts import probes
-
-    is_live = not asked.offline and (asked.source is None or "://" in asked.source)
-    if is_live:
-        monitoring, notes = probes.probe_prometheus(settings, minutes=minutes)
-        facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
-    try:
-        history = _api.open_history(
-            asked.source,
-            as_of=asked.as_of,
-            offline=asked.offline,
-            settings=settings,
-            progress=progress_of(quiet=asked.quiet),
-        )
-    except NoHistory as error:  # the rules that need it say so
-        return replace(facts, notes=(*facts.notes, str(error)))
-    return replace(facts, history=history, notes=(*facts.notes, *history.notes))
-
-
-def _with_delivery(facts: Facts, settings: Settings) -> Facts:
-    from capacity.compliance._facts import probes
-    from capacity.compliance._facts.monitoring import Monitoring
-
-    chosen = settings.compliance
-    delivery = probes.probe_delivery(str(chosen.alertmanager), chosen.receiver, chosen.wait)
-    return replace(facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery))
-
-
-def _evaluated(
-    facts: Facts, settings: Settings, book: Sequence[Rule], waivers: Path | None
-) -> tuple[Report, tuple[PortProposal, ...]]:
-    from capacity.compliance import Status, evaluate, load_waivers, propose_ports
-
-    file = waivers or settings.compliance.waivers
-    report = evaluate(
-        book, facts, load_waivers(file) if file else (), today=datetime.now(UTC).date()
+    facts = collect_facts(
+        asked.targets(settings), settings, rules, progress=progress_of(quiet=asked.quiet)
     )
-    if report.score is None and not report.counts[Status.WAIVED]:
+    assessed = assess(facts, settings, rules, today=datetime.now(UTC).date(), waivers=waivers)
+    if assessed.report.score is None and not assessed.report.counts[Status.WAIVED]:
         raise InputError(
             "No rule could be evaluated on what was named",
             "Name compose files with services, --engine or --source",
         )
-    return report, propose_ports(facts, book)
+    return assessed
 
 
 def _show(report: Report, moves: tuple[PortProposal, ...], form: str, runbooks: str | None) -> None:

@@ -5,7 +5,7 @@ lowered.
 from __future__ import annotations
 
 from capacity.changes._apply.guard import Peaks
-from capacity.model import ServiceKey, Signal
+from capacity.model import Signal
 from capacity.settings import Settings
 
 __all__ = ["peaks_from"]
@@ -24,6 +24,7 @@ def peaks_from(settings: Settings) -> Peaks | None:
     if settings.prometheus.url is None:
         return None
     from capacity.history._prometheus.client import PrometheusSource
+    from capacity.history._services import service_of
     from capacity.history._signals import CATALOGUE, render_query
 
     identity = settings.identity
@@ -33,11 +34,6 @@ def peaks_from(settings: Settings) -> Peaks | None:
     )
     found: dict[str, float] = {}
     for labels, value in answer:
-        service = labels.get(identity.service)
-        key = str(
-            ServiceKey(labels.get(identity.project, ""), service)
-            if service
-            else ServiceKey.parse(labels.get(identity.name, ""))
-        )
+        key = str(service_of(labels, identity)[0])
         found[key] = max(found.get(key, 0.0), value)
     return found.get

@@ -89,12 +89,12 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
 
 
 def with_settings(facts: Facts, settings: Settings) -> Facts:
-    """The facts with what the house says of its types of services and their cores."""
+    """The facts with the types of services and the cores that the settings give them."""
     return replace(facts, types=settings.types, cores=settings.placement.model_dump())
 
 
 def from_engines(
-    facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int = 10
+    facts: Facts, settings: EngineSettings, progress: Progress | None = None, *, minutes: int
 ) -> Facts:
     """The facts with what runs on all Engines of the settings, and what ended there in the last
     minutes.

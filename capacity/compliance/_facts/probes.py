@@ -25,7 +25,7 @@ _HINT = "Is it a Prometheus server?"
 
 
 def probe_prometheus(
-    settings: Settings, *, minutes: int = 10, hours: float = 24
+    settings: Settings, *, minutes: int, hours: float = 24
 ) -> tuple[Monitoring, tuple[str, ...]]:
     """What the metrics server of the settings says of its targets, its rules and of restarts, and
     notes on what it did not say.

@@ -1,11 +1,11 @@
 """Startup segments told apart from steady state: what a service uses just after a start, until it
 settles.
 
-A start is the first sample after a gap of an hour (two steps at least), or the first ever when that
-long after the first row. Its samples are a startup when they lie outside the band of the day that
-follows and come back into it within three hours; use that never comes back is a new level, not a
-startup. The steady state is learned without startups; peaks keep them, for a limit must hold at a
-start as well.
+A start is the first sample after a gap of half an hour (two steps at least), or the first ever
+when that long after the first row. Its samples are a startup when they lie outside the band of the
+day that follows and come back into it within three hours; use that never comes back is a new level,
+not a startup. The steady state is learned without startups; peaks keep them, for a limit must hold
+at a start as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from capacity.forecasting._preprocessing import DAY, Grid, Scaled, hours_of
 from capacity.forecasting._quantiles import Floats, row_quantiles
 
-__all__ = ["COLUMNS", "Startups", "find_starts", "keep_peaks", "without_starts"]
+__all__ = [
+    "COLUMNS",
+    "Startups",
+    "find_starts",
+    "keep_peaks",
+    "starts_after_gaps",
+    "without_starts",
+]
 
 COLUMNS = (
     "count",
@@ -26,6 +33,7 @@ COLUMNS = (
     "hours",
     "peak",
 )  # starts; those with a startup; its longest, in hours; its highest use
+_LEAST_GAP = 2  # rows; a single missing sample is no stop
 _SETTLES = 3  # hours
 _BAND = (0.05, 0.95)  # quantiles of the day that follows
 _BESIDE = 0.75  # of the band's width beyond its ends is outside
@@ -50,7 +58,7 @@ class Startups:
 def find_starts(values: Floats, an_hour: int) -> Startups:
     """Startup samples in (rows, services), NaN where nothing was seen."""
     there = np.isfinite(values)
-    begin, service = _starts(there, max(2, an_hour))
+    begin, service = starts_after_gaps(there, an_hour)
     counts = np.bincount(service, minlength=values.shape[1]).astype(np.float64)
     kept = counts[service] <= _MOST_STARTS
     begin, service = begin[kept], service[kept]
@@ -92,8 +100,16 @@ def keep_peaks(scaled: Scaled, values: Floats, found: Startups, grid: Grid) -> N
     )
 
 
-def _starts(there: NDArray[np.bool_], gap: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row and service of each first sample after at least `gap` missing rows."""
+def starts_after_gaps(
+    there: NDArray[np.bool_], an_hour: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row and service of each start; the one definition of a start that forecasts and limits share.
+
+    Args:
+        there: rows x services, whether there is a sample.
+        an_hour: rows in an hour.
+    """
+    gap = max(_LEAST_GAP, an_hour // 2)
     holed = np.flatnonzero(~there.all(axis=0))
     part = there[:, holed]
     rows = np.arange(len(part), dtype=np.int32)[:, None]

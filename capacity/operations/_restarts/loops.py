@@ -15,9 +15,7 @@ from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, engine_errors, engine_time, moment, survey
 from capacity._docker.events import deaths, memory_kills
 from capacity._docker.logs import health_output, last_lines
-from capacity.compliance import PortProposal, load_rules, propose_ports
-from capacity.compliance._facts import collect
-from capacity.compliance._facts.facts import Facts
+from capacity.compliance import PortProposal, Targets, collect_facts, load_rules, propose_ports
 from capacity.errors import ComposeError, ContainerGone
 from capacity.model import Change, Reason, ServiceKey, Setting
 from capacity.operations._dependencies import not_awaited
@@ -271,7 +269,8 @@ def port_moves(settings: Settings) -> tuple[PortProposal, ...]:
         EngineError: no Engine answers.
         InputError: the rules cannot be read.
     """
-    facts = collect.from_engines(Facts(), settings.engine)
+    rules = load_rules(settings.compliance.rules)
+    facts = collect_facts(Targets(engine=True), settings, rules)
     projects: dict[tuple[str, ...], Project] = {}
     for container in facts.inventory.containers if facts.inventory else ():
         if (
@@ -288,7 +287,6 @@ def port_moves(settings: Settings) -> tuple[PortProposal, ...]:
                     profiles=("*",),
                     env_files=container.env_files,
                 )
-    rules = load_rules(settings.compliance.rules)
     return propose_ports(replace(facts, projects=tuple(projects.values())), rules)
 
 

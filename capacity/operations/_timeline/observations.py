@@ -4,13 +4,12 @@ gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from capacity.compliance import evaluate, load_rules, load_waivers
-from capacity.compliance._facts import collect
+from capacity.compliance import assess
 from capacity.compliance._facts.facts import Facts
 from capacity.operations._timeline.timeline import (
     TimelineItem,
@@ -23,7 +22,7 @@ from capacity.operations._timeline.timeline import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from capacity.compliance import Report
+    from capacity.compliance import Report, Rule
     from capacity.model import Resource
     from capacity.operations._restarts.loops import RestartLoop
     from capacity.settings import Settings
@@ -48,6 +47,7 @@ class Observation:
 
 def observe(
     facts: Facts,
+    rules: Sequence[Rule],
     settings: Settings,
     *,
     loops: Iterable[RestartLoop] | None = None,
@@ -59,20 +59,19 @@ def observe(
     them show together is gone once all of them have been looked at again.
 
     Args:
-        facts: compose projects, containers and history, as far as they are known.
-        settings: rules, waivers, what the house says.
+        facts: from `collect_facts`.
+        rules: from `load_rules`.
+        settings: say where the waivers are.
         loops: from `find_restart_loops`; None = not looked for.
         tables: of `capacity.sizing.recommend`; a resource that is not there was not looked for.
 
     Raises:
-        InputError: the rules or the waivers cannot be read.
+        InputError: the waivers cannot be read.
     """
-    book = load_rules(settings.compliance.rules)
-    waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
-    facts, today = collect.with_settings(facts, settings), datetime.now(UTC).date()
+    today = datetime.now(UTC).date()
 
     def report_on(part: Facts) -> Report:
-        return evaluate(book, part, waivers, today=today)
+        return assess(part, settings, rules, today=today).report
 
     whole, parts = report_on(facts), _parts(facts)
     sources = frozenset(name for names, _ in parts for name in names)
@@ -101,13 +100,13 @@ def observe(
 
 def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:
     """What can be looked at by itself, and what that is called."""
-    house = Facts(types=facts.types, cores=facts.cores, at=facts.at)
+    common = Facts(types=facts.types, cores=facts.cores, at=facts.at)
     names = list(dict.fromkeys(project.name for project in facts.projects))
     found: list[tuple[tuple[str, ...], Facts]] = [
         (
             (f"compose {name}",),
             replace(
-                house,
+                common,
                 projects=tuple(declared for declared in facts.projects if declared.name == name),
             ),
         )
@@ -119,7 +118,7 @@ def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:
             (
                 engines,
                 replace(
-                    house,
+                    common,
                     inventory=facts.inventory,
                     postures=facts.postures,
                     ends=facts.ends,
@@ -128,5 +127,5 @@ def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:
             )
         )
     if facts.history is not None:
-        found.append(((f"metrics {facts.history.source}",), replace(house, history=facts.history)))
+        found.append(((f"metrics {facts.history.source}",), replace(common, history=facts.history)))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,15 @@ from capacity._api import SAMPLE
 from capacity._common.bundled import bundled
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.compliance import (
-    Facts,
+    Assessment,
     PortProposal,
     Report,
-    evaluate,
+    Targets,
+    assess,
+    collect_facts,
     load_rules,
-    load_waivers,
-    propose_ports,
 )
 from capacity.compliance._checklist import DUE_HOURS, ChecklistPoint, checklist
-from capacity.compliance._facts import collect
 from capacity.errors import CapacityError
 from capacity.reporting._runs import iso_week, list_reports, make_folder, previous_run, write_run
 
@@ -121,10 +120,8 @@ def review(
     """
     if not paths and history.source == SAMPLE:
         paths = (str(bundled("data/sample/compose")),)
-    facts, errors = _facts(history, settings, paths, engine=engine, live=live)
-    book = load_rules(settings.compliance.rules)
-    waivers = load_waivers(settings.compliance.waivers) if settings.compliance.waivers else ()
-    report = evaluate(book, facts, waivers, today=history.end.date())
+    assessed, errors = _assessed(history, settings, paths, engine=engine, live=live)
+    report = assessed.report
     last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
     before = (
         {(str(rule), str(subject)) for rule, subject in last.facts.get("failing", [])}
@@ -137,7 +134,7 @@ def review(
         name=iso_week(history.end),
         history=history,
         report=report,
-        moves=tuple(propose_ports(facts, book)),
+        moves=assessed.port_proposals,
         checklist=tuple(_item(point) for point in checklist(report)),
         trend=_trend(reports, history, services, report),
         new=tuple(sorted(now - before)) if last else None,
@@ -202,35 +199,29 @@ def _plan(week: ComplianceReview) -> Plan:
     )
 
 
-def _facts(
+def _assessed(
     history: History, settings: Settings, paths: Sequence[str], *, engine: bool, live: bool
-) -> tuple[Facts, tuple[str, ...]]:
-    """What can be known; what cannot be asked is told, and its rules are not evaluated."""
-    from capacity.compliance._facts import probes
-    from capacity.compliance._facts.monitoring import Monitoring
+) -> tuple[Assessment, tuple[str, ...]]:
+    """What can be known, judged; a source that cannot be asked is named, and its rules are not
+    evaluated. Files must be readable.
+    """
+    errors: list[str] = []
 
-    facts, errors = (
-        replace(collect.with_settings(collect.from_files(paths), settings), history=history),
-        [],
+    def outcome(source: str, error: CapacityError | None) -> None:
+        if error is not None and source == "files":
+            raise error
+        errors.extend([" ".join(str(error).split())] if error is not None else [])
+
+    targets = Targets(
+        paths=paths,
+        engine=engine,
+        monitoring=live,
+        delivery=live and settings.compliance.alertmanager is not None,
+        history=lambda: history,
     )
-    if engine:
-        try:
-            facts = collect.from_engines(facts, settings.engine)
-        except CapacityError as error:
-            errors.append(str(error))
-    if live:
-        try:
-            monitoring, notes = probes.probe_prometheus(settings)
-            facts = replace(facts, monitoring=monitoring, notes=(*facts.notes, *notes))
-        except CapacityError as error:
-            errors.append(str(error))
-        chosen = settings.compliance
-        if chosen.alertmanager is not None:
-            delivery = probes.probe_delivery(str(chosen.alertmanager), chosen.receiver, chosen.wait)
-            facts = replace(
-                facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
-            )
-    return facts, tuple(" ".join(error.split()) for error in errors)
+    rules = load_rules(settings.compliance.rules)
+    facts = collect_facts(targets, settings, rules, outcome=outcome)
+    return assess(facts, settings, rules, today=history.end.date()), tuple(errors)
 
 
 def _item(point: ChecklistPoint) -> ChecklistRow:

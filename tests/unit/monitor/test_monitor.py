@@ -213,7 +213,7 @@ def test_findings_link_to_their_runbooks(project: Path) -> None:
     with TestClient(make_app(made)) as client:
         assert '<a href="runbooks/CAP004">CAP004</a>' in client.get("/").text
         page = client.get("/runbooks/CAP004")
-        assert (page.status_code, "<h4>How to mend</h4>" in page.text) == (200, True)
+        assert (page.status_code, "<h4>How to fix</h4>" in page.text) == (200, True)
         assert client.get("/runbooks/CAP999").status_code == 404
         findings = client.get("/api/v1/findings").json()["report"]["findings"]
     assert {finding["runbook"] for finding in findings if finding["rule"] == "CAP004"} == {

@@ -235,16 +235,16 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
         files[name] = tmp_path / name / "compose.yaml"
         files[name].write_text('services: {web: {image: "app:1", ports: ["8080:80"]}}\n')
     settings = Settings()
-    both = observe(from_files(files.values()), settings)
+    both = observe(from_files(files.values()), load_rules(), settings)
     assert both.sources == {"compose one", "compose two"}
     items = merge_items([], both.items, MONDAY, looked=both.kinds, sources=both.sources)
     clash = {item.id for item in items if item.sources == ("compose one", "compose two")}
     assert clash
-    alone = observe(from_files([files["one"]]), settings)
+    alone = observe(from_files([files["one"]]), load_rules(), settings)
     kept = merge_items(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
     assert {item.state for item in kept} == {ItemState.OPEN}
     files["two"].write_text("services: {}\n")
-    mended = observe(from_files(files.values()), settings)
+    mended = observe(from_files(files.values()), load_rules(), settings)
     after = merge_items(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
     assert {
         item.state for item in after if item.subject.startswith("two/") or item.id in clash

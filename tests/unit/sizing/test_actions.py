@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capacity._common.units import MIB
 from capacity.errors import InputError
+from capacity.forecasting import Forecaster
 from capacity.model import Action, Reason, Resource
 from capacity.sizing import POLICIES, Context, ServiceRule, recommend, replay
 from capacity.sizing._diagnostics import find_leaks, startup_peaks
@@ -102,6 +103,21 @@ def test_a_limit_lets_a_service_start() -> None:
     table = recommend(usage, risk=0.2, current=pd.Series({"web": 200.0 * MIB}))
     assert table.loc["web", "limit"] >= 500 * MIB
     assert table.loc["web", "reason"] == Reason.STARTUP_PEAK
+
+
+@pytest.mark.parametrize(("minutes", "seen"), [(20, False), (30, True), (40, True), (90, True)])
+def test_forecasts_and_limits_share_one_definition_of_a_start(minutes: int, seen: bool) -> None:
+    """A gap of half an hour makes a start, for the limit and for what the forecaster explains."""
+    index = pd.date_range("2026-11-01", periods=12 * 24 * 10, freq="5min", tz="UTC")
+    values = 100 + 5 * np.sin(np.arange(len(index)))
+    values[1000 : 1000 + minutes // 5] = np.nan
+    values[1000 + minutes // 5 : 1004 + minutes // 5] = 400
+    usage = pd.DataFrame({"shop/web": values}, index=index)
+    explained = Forecaster().fit(usage).explain("shop/web")["starts"]
+    assert bool(explained["startups"]) == seen
+    assert startup_peaks(usage, None)["shop/web"] == (
+        400 if seen else pytest.approx(np.nan, nan_ok=True)
+    )
 
 
 def test_counted_restarts_are_starts_too() -> None:

@@ -84,17 +84,16 @@ def _look(
     """What is to be mended now, and what was looked at for it."""
     from dataclasses import replace
 
-    from capacity.compliance._facts import collect
-    from capacity.compliance._facts.facts import Facts
+    from capacity.compliance import Targets, collect_facts, load_rules
     from capacity.operations._timeline.observations import observe
 
-    facts = collect.from_files(paths) if paths else Facts()
-    if engine:
-        facts = collect.from_engines(facts, settings.engine, progress_of(quiet=quiet))
-    loops, silent = loops_of(settings, None, None) if engine else (None, [])
-    seen = observe(
-        replace(facts, history=history), settings, loops=loops, tables=_tables(history, settings)
+    targets = Targets(
+        paths=paths, engine=engine, history=(lambda: history) if history is not None else None
     )
+    rules = load_rules(settings.compliance.rules)
+    facts = collect_facts(targets, settings, rules, progress=progress_of(quiet=quiet))
+    loops, silent = loops_of(settings, None, None) if engine else (None, [])
+    seen = observe(facts, rules, settings, loops=loops, tables=_tables(history, settings))
     if silent:  # what is not seen there may be there all the same
         typer.echo("Nothing is marked as done while a host does not answer.", err=True)
         return replace(seen, kinds=frozenset())
