@@ -34,7 +34,7 @@ def forecasts(history: History, made: pd.Timestamp) -> Figure:
     for axes, ((service, signal), title) in zip(
         canvas.subplots(2, 2).flat, SHOWN.items(), strict=True
     ):
-        bands: pd.DataFrame = forecast(past, signal).bands.xs(service, axis=1, level="service")
+        bands = pd.DataFrame(forecast(past, signal).bands.xs(service, axis=1, level="service"))
         usage = past[Signal(signal)][service].loc[made - pd.Timedelta("14D") :]
         plot_bands(usage, bands, signal=Signal(signal), axes=axes)
         after = history[Signal(signal)][service].reindex(bands.index)
