@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import write_text
 from capacity.compliance._evaluate import Report
 from capacity.compliance._verdicts import Status
 from capacity.errors import StorageError
@@ -66,11 +67,10 @@ def record(report: Report, file: str | Path, at: datetime) -> ScoreRecord:
         counts={str(status): count for status, count in report.counts.items()},
         failing=report.failing_pairs(),
     )
-    from capacity.history._parquet import write_atomically
 
     path = Path(file)
     lines = [_line(record) for record in (*read_records(path), entry)]
-    write_atomically(path, lambda temporary: temporary.write_text("".join(lines), encoding="utf-8"))
+    write_text(path, "".join(lines))
     return entry
 
 

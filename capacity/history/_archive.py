@@ -25,12 +25,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from capacity._common.files import storage_error, write_atomically
 from capacity.errors import InputError
 from capacity.history._parquet import (
     Damaged,
     read_block,
-    storage_error,
-    write_atomically,
     write_block,
 )
 from capacity.history._services import SeriesBlock

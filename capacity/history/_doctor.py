@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from capacity._common.files import write_text
 from capacity.errors import CapacityError
 from capacity.history._archive import Archive
-from capacity.history._parquet import write_atomically
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._signals import CATALOGUE, choose_query
 from capacity.model import Signal
@@ -52,9 +52,7 @@ def examine(settings: Settings) -> list[DoctorCheck]:
 
 def _archive(path: Path) -> DoctorCheck:
     try:
-        write_atomically(
-            path / "doctor", lambda temporary: temporary.write_text("", encoding="utf-8")
-        )
+        write_text(path / "doctor", "")
         (path / "doctor").unlink()
         sources = Archive(path).sources()
     except CapacityError as error:

@@ -7,29 +7,22 @@ that nobody reads half of one.
 
 from __future__ import annotations
 
-import errno
-import glob
 import json
-import os
-import time
-import uuid
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capacity.errors import StorageError
+from capacity._common.files import storage_error, write_atomically
 from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Damaged", "read_block", "storage_error", "write_atomically", "write_block"]
+__all__ = ["Damaged", "read_block", "write_block"]
 
 _META = b"capacity"
 _UNEVEN = "uneven"
-_LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
 class Damaged(Exception):
@@ -111,49 +104,3 @@ def read_block(path: Path) -> tuple[SeriesBlock, dict[str, Any]]:
     ) as error:
         raise Damaged(" ".join(str(error).split())) from error
     return SeriesBlock(names, hosts, replicas, values, uneven), meta
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Call `write(temporary path)` in the folder of `path`, then rename; nothing stays behind when
-    it fails.
-
-    What a process that was killed left behind for the same path is swept an hour later.
-
-    Raises:
-        StorageError: the folder cannot be written or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-        _sweep(path)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    finally:
-        with suppress(OSError):  # after a success it is gone; on a dead disk nothing can be done
-            temporary.unlink()
-
-
-def _sweep(path: Path) -> None:
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        with suppress(OSError):  # another process may sweep too
-            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
-                left.unlink()
-
-
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """What to tell a person whose disk or permissions failed."""
-    hints = {
-        errno.ENOSPC: "Free some space on that disk, then run it again: what was finished is kept",
-        errno.EDQUOT: "Your quota is used up; free some space, then run it again",
-        errno.EACCES: "Choose a folder you may write to, or correct its permissions",
-        errno.EROFS: "That file system is read-only; choose another folder",
-    }
-    cause = error.strerror or str(error)
-    return StorageError(
-        f"Cannot use {path}: {cause}",
-        hints.get(error.errno or 0, "Check the folder, then run it again"),
-    )

@@ -14,9 +14,9 @@ import nbformat
 
 from capacity import _api
 from capacity._common.bundled import bundled
+from capacity._common.files import storage_error, write_atomically
 from capacity.changes import plan_id, read_plan
 from capacity.errors import InputError, ReportError
-from capacity.history._parquet import storage_error, write_atomically
 from capacity.model import Resource
 from capacity.reporting import compliance, monthly, weekly
 from capacity.reporting._notebook import run_notebook

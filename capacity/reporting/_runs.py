@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capacity._common.files import storage_error, write_text
 from capacity.errors import StorageError
-from capacity.history._parquet import storage_error, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +142,7 @@ def write_run(folder: Path, report: str, facts: dict[str, Any]) -> None:
     reports = known.get("reports") if isinstance(known, dict) else None
     content = {"reports": {**(reports if isinstance(reports, dict) else {}), report: facts}}
     text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def make_folder(path: Path) -> None:

@@ -333,8 +333,7 @@ def journal(
             "run": adjustment.run,
             "who": adjustment.who,
             "service": adjustment.service,
-            "container": ", ".join(str(each.get("name", "")) for each in adjustment.containers)
-            or "-",
+            "container": ", ".join(each.name for each in adjustment.containers) or "-",
             "what": adjustment.what,
             "change": _change(adjustment),
             "why": adjustment.why or adjustment.reason,

@@ -241,13 +241,14 @@ def units(
     """Find sizes such as 4Gi, which Compose refuses, and correct them; exit code 1 when there are
     any left.
     """
-    from capacity._compose.edit.files import read_bytes, replace_file
+    from capacity._common.files import write_atomically
+    from capacity._compose.edit.files import read_bytes
     from capacity.changes import correct_units
 
     new, found = correct_units(read_bytes(file).decode())
     for correction in found:
         typer.echo(f"{file}: {correction.text}")
     if write and any(correction.new for correction in found):
-        replace_file(file, new.encode())
+        write_atomically(file, new.encode(), keep_metadata=True)
     if any(not (write and correction.new) for correction in found):
         raise typer.Exit(1)

@@ -1,13 +1,7 @@
-"""Compose files on disk: replaced whole or not at all, and an edit taken back out of a newer
-text.
-"""
+"""Compose files on disk, and an edit taken back out of a newer text."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from contextlib import suppress
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -15,7 +9,7 @@ from typing import Any
 from capacity._compose.edit.verify import read, same
 from capacity.errors import EditRefused, StorageError
 
-__all__ = ["read_bytes", "replace_file", "undo_text"]
+__all__ = ["read_bytes", "undo_text"]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -30,41 +24,6 @@ def read_bytes(path: Path) -> bytes:
         raise StorageError(
             f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it"
         ) from error
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Put new content in a file's place: after a crash there is the old or the new one, with the
-    old owner and mode.
-
-    Raises:
-        StorageError: read-only, no room; the file is as it was.
-    """
-    place = path.resolve()  # a link stays a link
-    new = place.with_name(f".{place.name}.{uuid.uuid4().hex}.new")
-    try:
-        if not os.access(place, os.W_OK):
-            raise PermissionError(13, "it is read-only")
-        with new.open("xb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        shutil.copystat(place, new)
-        facts = place.stat()
-        with suppress(PermissionError):  # only root gives files away
-            os.chown(new, facts.st_uid, facts.st_gid)
-        new.replace(place)
-        folder = os.open(place.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}", "Correct its permissions or free the disk"
-        ) from error
-    finally:
-        with suppress(OSError):  # gone after a success; on a dead disk nothing can be done
-            new.unlink()
 
 
 def undo_text(before: str, after: str, current: str) -> str:

@@ -22,8 +22,10 @@ from capacity.changes._apply.step import refuse_pending
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.adjustments import failure_cooldowns
-from capacity.changes._journal.journal import Kind, journal_runs, open_journal, owner, way_out
+from capacity.changes._journal.journal import open_journal, owner
 from capacity.changes._journal.lock import apply_lock
+from capacity.changes._journal.models import Kind, RunStart
+from capacity.changes._journal.runs import journal_runs, new_run, way_out
 from capacity.changes._plan.file import write_plan
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited
 from capacity.errors import CapacityError, ChangeRefused, InputError
@@ -189,17 +191,11 @@ def apply_plan(
         chosen, refused = choose(plan, settings, now, services, unattended=unattended)
         with connect_all(settings.engine) as connected:
             steps, more = prepare_apply(plan, chosen, connected, settings)
-            run = f"{now:%Y%m%dT%H%M%S}-{plan.plan_id or 'unnamed'}"
-            run = next(
-                name
-                for name in (run, *(f"{run}-{n}" for n in range(2, 1000)))
-                if not (rules.journal / name).exists()
-            )
+            run = new_run(rules.journal, plan.plan_id or "unnamed", now)
             journal = open_journal(rules.journal, run)
             with closing(journal.handle):
                 write_plan(plan, journal.folder / "plan.yaml")
-                journal.write(
-                    Kind.STARTED,
+                start = RunStart(
                     who=owner(),
                     why=why,
                     plan=plan.plan_id,
@@ -209,6 +205,7 @@ def apply_plan(
                     unattended=unattended,
                     steps=len(steps),
                 )
+                journal.begin(start)
                 for refusal in refused + more:
                     journal.write(
                         Kind.REFUSED,

@@ -15,7 +15,9 @@ from capacity.changes._apply.planning import Refusal, Step, canary_groups
 from capacity.changes._apply.step import StepResult, perform_step
 from capacity.changes._apply.watch import MEASURED, WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since
-from capacity.changes._journal.journal import Entry, Journal, Kind, journal_runs, still_stopped
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import Entry, IntentEntry, Kind
+from capacity.changes._journal.runs import journal_runs, still_stopped
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import ApplyFailed, CapacityError, ChangeRefused, EngineError, StorageError
 from capacity.settings import Settings
@@ -182,17 +184,17 @@ def _observe(work: RunContext, intents: list[Entry], outcomes: list[StepResult])
     return not bad
 
 
-def stopped_by(work: RunContext, intent: Entry) -> str:
+def stopped_by(work: RunContext, intent: IntentEntry) -> str:
     """The emergency that stopped a container of a step on purpose meanwhile; empty where none
     did.
     """
-    mine = {before["id"] for before in intent.detail["containers"]}
+    mine = {before.id for before in intent.detail.containers}
     runs = journal_runs(work.journal.folder.parent, skip_damaged=True)
     return next(
         (
             run
             for run, entries in runs
-            if any(entry.detail.get("id") in mine for entry in still_stopped(entries))
+            if any(entry.detail.id in mine for entry in still_stopped(entries))
         ),
         "",
     )

@@ -10,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from capacity._common.files import digest
 from capacity._common.setting_values import equal, show_value
 from capacity._common.units import parse_cpuset
 from capacity._compose.declared import DeclaredProject, declared_value
 from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, Host, Inventory, live_value
 from capacity._docker.update import LIVE
-from capacity.changes._journal.journal import digest
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import FILE_ONLY, RECREATING, Plan, PlannedChange
 from capacity.errors import ChangeRefused

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
 
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
@@ -18,21 +17,15 @@ from capacity.changes._apply.group import RunContext, RunResult, run_steps, stop
 from capacity.changes._apply.guard import Peaks
 from capacity.changes._apply.planning import Refusal, Step, make_steps
 from capacity.changes._apply.step import StepResult, redo_step
-from capacity.changes._journal.journal import (
-    Entry,
-    Kind,
-    find_run,
-    journal_runs,
-    open_journal,
-    owner,
-    read_journal,
-)
+from capacity.changes._journal.journal import open_journal, owner, read_journal
 from capacity.changes._journal.lock import apply_lock
+from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, run_start
+from capacity.changes._journal.runs import find_run, journal_runs
 from capacity.changes._plan.file import read_plan
 from capacity.changes._plan.plan import Plan
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
-from capacity.model import Setting
+from capacity.model import Setting, Value
 from capacity.settings import Settings
 
 __all__ = ["ResumePreview", "resume", "resume_preview"]
@@ -75,7 +68,7 @@ def resume(
             except (EngineError, StorageError) as error:
                 raise stopped(name, error) from error
             steps, refused = _left(plan, entries, connected, settings, clock)
-            result = run_steps(work, steps, refused, int(entries[0].detail.get("canary", 0)), done)
+            result = run_steps(work, steps, refused, run_start(entries).canary, done)
             return replace(result, outcomes=outcomes + result.outcomes)
 
 
@@ -111,16 +104,16 @@ def resume_preview(
     entries = read_journal(folder / name)
     _goes_on(name, entries)
     found = []
-    for intent in (entry for entry in entries if entry.kind is Kind.INTENT):
+    for intent in intents(entries):
         state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[
             _stage(intent, entries)
         ]
-        changes = [] if not state else intent.detail["changes"]
+        changes = intent.detail.changes if state else ()
         found += [
             ResumePreview(
                 intent.service,
                 intent.host,
-                _shown(change["what"], change["from"], change["to"]),
+                _shown(change.what, change.before, change.after),
                 state,
             )
             for change in changes
@@ -144,8 +137,8 @@ def resume_preview(
     return name, found
 
 
-def _shown(what: Any, before: Any, after: Any) -> str:
-    return f"{what} {show_value(Setting(what), before)} -> {show_value(Setting(what), after)}"
+def _shown(what: Setting, before: Value, after: Value) -> str:
+    return f"{what} {show_value(what, before)} -> {show_value(what, after)}"
 
 
 def _goes_on(name: str, entries: list[Entry]) -> None:
@@ -171,20 +164,14 @@ def _left(
     now.
     """
     begun = [
-        (entry.service, change["what"])
-        for entry in entries
-        for change in entry.detail.get("changes", [])
+        (entry.service, change.what)
+        for entry in intents(entries)
+        for change in entry.detail.changes
     ]
-    covered = {
-        before["id"]
-        for entry in entries
-        if entry.kind is Kind.INTENT
-        for before in entry.detail["containers"]
-    }
-    started = entries[0].detail
-    glob = str(started.get("services", "*"))
+    covered = {before.id for entry in intents(entries) for before in entry.detail.containers}
+    started = run_start(entries)
     chosen, refused = choose(
-        plan, settings, clock(), glob, unattended=bool(started.get("unattended"))
+        plan, settings, clock(), started.services, unattended=started.unattended
     )
     inventory = survey(*connected)
     projects = declarations(inventory.containers, settings.apply.projects)
@@ -213,7 +200,7 @@ def _left(
     ], refused
 
 
-def _stage(intent: Entry, entries: list[Entry]) -> str:
+def _stage(intent: IntentEntry, entries: list[Entry]) -> str:
     """Where a step was when its run was interrupted: `done`, or on the way `forward` or `back`."""
     kinds = {entry.kind for entry in entries if entry.step == intent.step}
     if kinds & {Kind.UNDONE, Kind.VERIFIED}:
@@ -226,7 +213,7 @@ def _unfinished(settings: Settings) -> str:
     runs = [
         run
         for run, entries in found
-        if entries[-1].kind is not Kind.FINISHED and "plan" in entries[0].detail
+        if entries[-1].kind is not Kind.FINISHED and run_start(entries).plan is not None
     ]
     if not runs:
         raise InputError("Every run came to its end", "`capacity journal` lists them")

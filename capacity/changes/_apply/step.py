@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import digest, write_atomically
 from capacity._common.setting_values import equal, show_value
-from capacity._compose.declared import declared_value, load_declared
-from capacity._compose.edit.files import read_bytes, replace_file
+from capacity._compose.declared import DeclaredProject, declared_value, load_declared
+from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, live_value
 from capacity._docker.engine import Engine, inspect
-from capacity._docker.update import LIVE, limits_of, not_in_force, send_update, update_body
+from capacity._docker.update import LIVE, not_in_force, send_update, update_body
 from capacity.changes._apply.planning import Step, edited_files
-from capacity.changes._journal.journal import Entry, Journal, Kind, digest
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import (
+    ContainerBefore,
+    FileBackup,
+    IntentEntry,
+    Kind,
+    ProjectFiles,
+    StepIntent,
+)
 from capacity.changes._plan.plan import FILE_ONLY
 from capacity.changes._rollback.recreate import recreate
 from capacity.changes._rollback.restore import pending_edits, restore_limits
@@ -25,7 +34,7 @@ from capacity.changes._rollback.undo import undo_step
 from capacity.errors import CapacityError, ChangeRefused, EngineUnreachable, JournalLost
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["StepResult", "observed_state", "perform_step", "redo_step", "refuse_pending"]
+__all__ = ["StepResult", "perform_step", "redo_step", "refuse_pending"]
 
 
 @dataclass(frozen=True)
@@ -39,19 +48,7 @@ class StepResult:
     host: str
     state: str
     reason: str = ""
-    entry: Entry | None = None
-
-
-def observed_state(container: Container) -> dict[str, Any]:
-    """What the watch compares with later."""
-    return {
-        "restart_count": container.restart_count,
-        "started_at": container.started_at,
-        "finished_at": container.finished_at,
-        "oom_killed": container.oom_killed,
-        "health": container.health,
-        "state": container.state,
-    }
+    entry: IntentEntry | None = None
 
 
 def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
@@ -134,48 +131,36 @@ def refuse_pending(step: Step, engine: Engine) -> None:
 
 def _announce(
     step: Step, fresh: list[Container], edits: Mapping[Path, tuple[str, str]], journal: Journal
-) -> Entry:
+) -> IntentEntry:
     """Everything that is needed to go on or back, on disk before anything is touched."""
-    files = [
-        {
-            "path": str(path),
-            "before": journal.keep(before.encode()),
-            "after": journal.keep(after.encode()),
-        }
+    files = tuple(
+        FileBackup(
+            path=str(path), before=journal.keep(before.encode()), after=journal.keep(after.encode())
+        )
         for path, (before, after) in edits.items()
         if before != after
-    ]
-    containers = [
-        {
-            "id": container.id,
-            "name": container.name,
-            "replica": container.replica,
-            "before": {str(what): value for what, value in limits_of(container).items()},
-            "seen": observed_state(container),
-        }
-        for container in fresh
-    ]
-    declared = step.declared
-    project = declared and {
-        "name": declared.name,
-        "files": [str(path) for path in declared.files],
-        "folder": str(declared.folder or declared.files[0].parent),
-        "env_files": [str(path) for path in declared.env_files],
-    }
-    return journal.write(
-        Kind.INTENT,
-        step=step.number,
-        service=step.service,
-        host=step.host.name,
+    )
+    intent = StepIntent(
         mode=step.mode,
-        changes=[change.model_dump(mode="json", by_alias=True) for change in step.changes],
+        changes=tuple(step.changes),
         files=files,
-        containers=containers,
-        project=project,
+        containers=tuple(ContainerBefore.of(container) for container in fresh),
+        project=project_files(step.declared) if step.declared else None,
+    )
+    return journal.announce(step.number, step.service, step.host.name, intent)
+
+
+def project_files(declared: DeclaredProject) -> ProjectFiles:
+    """What Compose is told of a project."""
+    return ProjectFiles(
+        name=declared.name,
+        files=tuple(str(path) for path in declared.files),
+        folder=str(declared.folder or declared.files[0].parent),
+        env_files=tuple(str(path) for path in declared.env_files),
     )
 
 
-def _finish(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
+def _finish(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult:
     """From an intent to its result; a failure is taken back at once.
 
     Raises:
@@ -185,11 +170,11 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
     names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}
     try:
         _write_files(intent, journal)
-        if intent.detail["mode"] == "recreate":
-            recreate(intent, engine, replicas=len(intent.detail["containers"]))
+        if intent.detail.mode == "recreate":
+            recreate(intent, engine, replicas=len(intent.detail.containers))
             journal.write(Kind.RECREATED, **names)
             _hold(intent, engine)
-        elif intent.detail["mode"] == "live":
+        elif intent.detail.mode == "live":
             _update(intent, engine, journal)
     except (EngineUnreachable, JournalLost):
         raise
@@ -203,7 +188,7 @@ def _finish(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
     return StepResult(intent.step or 0, intent.service, intent.host, "done", "", intent)
 
 
-def _hold(intent: Entry, engine: Engine) -> None:
+def _hold(intent: IntentEntry, engine: Engine) -> None:
     """What was in force and is not what the step changes stays in force, whatever the files say of
     it.
 
@@ -211,34 +196,32 @@ def _hold(intent: Entry, engine: Engine) -> None:
         EngineError: refused, or no answer.
         ChangeRefused: the Engine said yes and did not do it.
     """
-    left = restore_limits(
-        intent, engine, {Setting(change["what"]) for change in intent.detail["changes"]}
-    )
+    left = restore_limits(intent, engine, intent.detail.settings)
     if left:
         raise ChangeRefused("; ".join(left), "See its log")
 
 
-def redo_step(intent: Entry, engine: Engine, journal: Journal) -> StepResult:
+def redo_step(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult:
     """Go on with a step that a crash interrupted: every move of it may be done twice."""
     return _finish(intent, engine, journal)
 
 
-def _write_files(intent: Entry, journal: Journal) -> None:
+def _write_files(intent: IntentEntry, journal: Journal) -> None:
     """Put the edited texts in place, each only over the text that it was made from.
 
     Raises:
         ChangeRefused: somebody changed a file, or it means something else than intended.
         StorageError: unwritable; it is as it was.
     """
-    for file in intent.detail["files"]:
-        path = Path(file["path"])
+    for file in intent.detail.files:
+        path = Path(file.path)
         now = digest(read_bytes(path))
-        if now not in {file["before"], file["after"]}:
+        if now not in {file.before, file.after}:
             raise ChangeRefused(
                 f"{path} has been changed by somebody since this step began", "Make the plan again"
             )
-        if now != file["after"]:
-            replace_file(path, journal.kept(file["after"]))
+        if now != file.after:
+            write_atomically(path, journal.kept(file.after), keep_metadata=True)
         journal.write(
             Kind.FILE_WRITTEN,
             step=intent.step,
@@ -250,41 +233,40 @@ def _write_files(intent: Entry, journal: Journal) -> None:
         _check_meaning(intent)
 
 
-def _may_be_overridden(intent: Entry, journal: Journal) -> bool:
+def _may_be_overridden(intent: IntentEntry, journal: Journal) -> bool:
     """Whether another file may have the last word; in a project of one file the edit itself has
     proved what it means.
     """
-    texts = [journal.kept(file["after"]) for file in intent.detail["files"]]
+    texts = [journal.kept(file.after) for file in intent.detail.files]
     return bool(texts) and (
-        len(intent.detail["project"]["files"]) > 1
+        (intent.detail.project is not None and len(intent.detail.project.files) > 1)
         or any(re.search(rb"include|extends", text) for text in texts)
     )
 
 
-def _check_meaning(intent: Entry) -> None:
+def _check_meaning(intent: IntentEntry) -> None:
     """The whole project, overrides and all, must now declare what was intended."""
-    project = intent.detail["project"]
-    declared = load_declared(
-        project["name"], project["files"], project["folder"], project.get("env_files", [])
-    )
+    project = intent.detail.project
+    assert project is not None
+    declared = load_declared(project.name, project.files, project.folder, project.env_files)
     service = declared.service(ServiceKey.parse(intent.service).service)
     if service is None:
         raise ChangeRefused(
             f"The edited compose file is refused: {declared.missing}",
             "It is put back; edit it by hand",
         )
-    for change in intent.detail["changes"]:
-        what = Setting(change["what"])
+    for change in intent.detail.changes:
+        what = change.what
         value = declared_value(service, what)[0]
         if what in {Setting.HOST_PORT, Setting.HEALTH_CHECK, Setting.RESTART_POLICY}:
             continue  # edit_compose has proved these; Compose prints them in other words
-        wanted = change["to"]
+        wanted: Any = change.after
         if isinstance(wanted, dict) and isinstance(value, dict):
             value = {name: value.get(name) for name in wanted}
             wanted = {name: _text(part) for name, part in wanted.items()}
         if value != wanted:
             raise ChangeRefused(
-                f"Another compose file of {project['name']} overrides {what}: it stays {value}",
+                f"Another compose file of {project.name} overrides {what}: it stays {value}",
                 "Edit that file",
             )
 
@@ -293,21 +275,21 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _update(intent: Entry, engine: Engine, journal: Journal) -> None:
+def _update(intent: IntentEntry, engine: Engine, journal: Journal) -> None:
     """Change the containers, and look whether the Engine has really taken it.
 
     Raises:
         EngineError: refused, gone, no answer.
         ChangeRefused: it said yes and did not do it.
     """
-    wanted = {Setting(change["what"]): change["to"] for change in intent.detail["changes"]}
+    wanted = {change.what: change.after for change in intent.detail.changes}
     live: dict[Setting, Value] = {
         what: value for what, value in wanted.items() if what not in FILE_ONLY
     }
-    for container in intent.detail["containers"] if live else []:
-        now = inspect(engine, container["id"], container["name"])
+    for container in intent.detail.containers if live else []:
+        now = inspect(engine, container.id, container.name)
         send_update(engine, now, update_body(now, live, engine.host))
-        left = not_in_force(inspect(engine, container["id"], container["name"]), live, engine.host)
+        left = not_in_force(inspect(engine, container.id, container.name), live, engine.host)
         if left:
             raise ChangeRefused(
                 f"{now.name}: the Engine said yes, but did not set {', '.join(left)}", "See its log"

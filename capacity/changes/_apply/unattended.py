@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from capacity.changes._apply.planning import Refusal
-from capacity.changes._journal.journal import Kind, journal_runs
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import journal_runs
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited, is_raise
 from capacity.errors import ChangeRefused
 from capacity.model import Setting
@@ -41,7 +42,7 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
             raise ChangeRefused(
                 f"Unattended mode is off until {bad.time + _WEEK:%Y-%m-%d %H:%M} UTC: the change "
                 f"of {bad.service} in run {run} "
-                f"did not hold ({bad.detail.get('reason')})",
+                f"did not hold ({bad.detail.reason})",
                 "Look at that service; a person can apply the plan with --yes",
             )
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from capacity._docker.containers import Container
 from capacity._docker.engine import (
@@ -22,7 +21,7 @@ from capacity._docker.engine import (
     usage,
 )
 from capacity._docker.events import last_lives, memory_kills
-from capacity.changes._journal.journal import Entry
+from capacity.changes._journal.models import IntentEntry, ObservedState
 from capacity.changes._plan.plan import is_lowering
 from capacity.changes._rollback.containers import current_containers
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
@@ -54,7 +53,7 @@ class WatchedStep:
     and were started again.
     """
 
-    intent: Entry
+    intent: IntentEntry
     engine: Engine
     containers: tuple[Container, ...]
     promise: float | None
@@ -62,7 +61,7 @@ class WatchedStep:
     lives: dict[int, float] = field(default_factory=dict)
 
 
-def begin_watch(intent: Entry, engine: Engine, target: float, seconds: float) -> WatchedStep:
+def begin_watch(intent: IntentEntry, engine: Engine, target: float, seconds: float) -> WatchedStep:
     """Start to observe a step's service.
 
     Args:
@@ -74,14 +73,12 @@ def begin_watch(intent: Entry, engine: Engine, target: float, seconds: float) ->
     """
     containers = tuple(current_containers(intent, engine))
     promise = None
-    for change in intent.detail["changes"] if seconds >= _FEWEST_PERIODS * _PERIOD else []:
+    for change in intent.detail.changes if seconds >= _FEWEST_PERIODS * _PERIOD else []:
         # a raise cannot make it worse, and taking it back would
-        if change["what"] == Setting.CPUS and is_lowering(
-            Setting.CPUS, change["from"], change["to"]
-        ):
+        if change.what is Setting.CPUS and is_lowering(Setting.CPUS, change.before, change.after):
             promise = max(
-                change["evidence"].get("throttled_after", target),
-                change["evidence"].get("throttled", 0.0),
+                change.evidence.get("throttled_after", target),
+                change.evidence.get("throttled", 0.0),
             )
     before = {}
     if promise is not None:
@@ -95,34 +92,26 @@ def begin_watch(intent: Entry, engine: Engine, target: float, seconds: float) ->
     )
 
 
-def _lives(intent: Entry, engine: Engine) -> dict[int, float]:
+def _lives(intent: IntentEntry, engine: Engine) -> dict[int, float]:
     """Replica -> how long it lived last; a change of the restart policy has a rule of its own for
     loops.
     """
-    if intent.detail["mode"] != "live" or any(
-        change["what"] == Setting.RESTART_POLICY for change in intent.detail["changes"]
-    ):
+    if intent.detail.mode != "live" or Setting.RESTART_POLICY in intent.detail.settings:
         return {}  # what Compose has just replaced did not die
-    again = [before for before in intent.detail["containers"] if before["seen"]["restart_count"]]
+    again = [before for before in intent.detail.containers if before.seen.restart_count]
     now = engine_time(engine) if again else 0.0
     known = last_lives(engine, now - _EVENTS, now) if again else {}
-    found = {
-        before["replica"]: known.get(before["id"]) or _life(before["seen"]) for before in again
-    }
+    found = {before.replica: known.get(before.id) or _life(before.seen) for before in again}
     return {replica: life for replica, life in found.items() if life is not None}
 
 
-def _life(seen: Mapping[str, Any]) -> float | None:
+def _life(seen: ObservedState) -> float | None:
     """How long a container lived that waited for its next try; None where it ran, whose former
     start the Engine does not tell.
     """
-    if seen["state"] != "restarting":
+    if seen.state != "restarting":
         return None
-    return (
-        max(moment(seen["finished_at"]) - moment(seen["started_at"]), 0.0)
-        if seen.get("finished_at")
-        else 0.0
-    )
+    return max(moment(seen.finished_at) - moment(seen.started_at), 0.0) if seen.finished_at else 0.0
 
 
 def watch_steps(
@@ -230,17 +219,13 @@ def _killed(left: list[WatchedStep], ahead: Mapping[str, float]) -> dict[int | N
 
 def wrong(watched: WatchedStep) -> str:
     """What went wrong since the change, empty if nothing."""
-    live = watched.intent.detail["mode"] == "live"
-    seen: Mapping[str, Mapping[str, object]] = (
-        {was["id"]: was["seen"] for was in watched.intent.detail["containers"]} if live else {}
-    )
+    live = watched.intent.detail.mode == "live"
+    seen = {was.id: was.seen for was in watched.intent.detail.containers} if live else {}
     try:
         now = current_containers(watched.intent, watched.engine) if live else _same(watched)
     except (ChangeRefused, ContainerGone) as error:
         return error.message
-    former = [
-        str(known["seen"].get("state", "running")) for known in watched.intent.detail["containers"]
-    ]
+    former = [known.seen.state for known in watched.intent.detail.containers]
     meant = any(state in _UP for state in former)  # a job that had ended before may end again
     for was, container in zip(watched.containers, now, strict=False):
         reason = _sick(
@@ -301,16 +286,11 @@ def _how(container: Container) -> str:
 
 
 def _sick(
-    was: Container, now: Container, seen: Mapping[str, object] | None, *, loops: bool, meant: bool
+    was: Container, now: Container, seen: ObservedState | None, *, loops: bool, meant: bool
 ) -> str:
-    before = seen or {
-        "oom_killed": False,
-        "restart_count": was.restart_count,
-        "started_at": was.started_at,
-        "health": None,
-    }
-    state = str(seen["state"]) if seen else "running" if meant or now.exit_code else "exited"
-    if now.oom_killed and not before["oom_killed"]:
+    before = seen or ObservedState(restart_count=was.restart_count, started_at=was.started_at)
+    state = seen.state if seen else "running" if meant or now.exit_code else "exited"
+    if now.oom_killed and not before.oom_killed:
         return "was killed for memory"
     ended = state in _UP and now.state == "exited"
     if loops:  # whether that is over is asked at the end
@@ -319,7 +299,7 @@ def _sick(
             if ended and now.exit_code
             else ""
         )
-    if now.restart_count > int(str(before["restart_count"])):
+    if now.restart_count > before.restart_count:
         return f"restarted (exit code {now.exit_code})"
     done = (
         seen is not None
@@ -331,9 +311,9 @@ def _sick(
     if (ended or (state == "running" and not now.running)) and not done:
         return f"stopped (exit code {now.exit_code})"
     waited = state == "restarting"  # the Engine was about to start it again
-    if now.started_at != before["started_at"] and not waited:
+    if now.started_at != before.started_at and not waited:
         return "was started again"
-    if now.health == "unhealthy" and before["health"] != "unhealthy":
+    if now.health == "unhealthy" and before.health != "unhealthy":
         return "became unhealthy"
     return ""
 
@@ -342,16 +322,14 @@ def _about_restarts(watched: WatchedStep) -> bool:
     """Whether the change is one of the restart policy, which a container in a loop gets: its last
     tries are no surprise.
     """
-    return any(
-        change["what"] == Setting.RESTART_POLICY for change in watched.intent.detail["changes"]
-    )
+    return Setting.RESTART_POLICY in watched.intent.detail.settings
 
 
 def _still_loops(watched: WatchedStep) -> str:
     """Whether a container that got another restart policy restarts again and again all the same."""
     for container in (
         watched.containers
-        if _about_restarts(watched) and watched.intent.detail["mode"] == "live"
+        if _about_restarts(watched) and watched.intent.detail.mode == "live"
         else ()
     ):
         now = inspect(watched.engine, container.id)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from capacity.changes._journal.journal import Entry, Kind, journal_runs
+from capacity.changes._journal.models import Entry, Kind, UndoneEntry, intents, run_start
+from capacity.changes._journal.runs import journal_runs
 from capacity.model import Value
 
 __all__ = [
+    "AffectedContainer",
     "AppliedChange",
     "applied_changes",
     "changes_of",
@@ -21,6 +22,14 @@ __all__ = [
     "outcome_of",
     "steps_since",
 ]
+
+
+@dataclass(frozen=True)
+class AffectedContainer:
+    """A container by its id and name."""
+
+    id: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class AppliedChange:
     outcome: str
     detail: str
     evidence: dict[str, float]
-    containers: tuple[dict[str, Any], ...]
+    containers: tuple[AffectedContainer, ...]
 
 
 def applied_changes(
@@ -59,29 +68,29 @@ def applied_changes(
 
 def changes_of(run: str, entries: list[Entry]) -> Iterator[AppliedChange]:
     """Every change that one run began."""
-    started = entries[0].detail
-    for intent in entries:
-        if intent.kind is not Kind.INTENT:
-            continue
+    started = run_start(entries)
+    for intent in intents(entries):
         outcome, detail = outcome_of(
             [entry for entry in entries if entry.step == intent.step], entries[-1]
         )
-        for change in intent.detail["changes"]:
+        for change in intent.detail.changes:
             yield AppliedChange(
                 run=run,
                 time=intent.time,
-                who=str(started.get("who", "")),
-                why=str(started.get("why", "")),
+                who=started.who,
+                why=started.why,
                 service=intent.service,
                 host=intent.host,
-                what=change["what"],
-                before=change["from"],
-                after=change["to"],
-                reason=change["reason"],
+                what=str(change.what),
+                before=change.before,
+                after=change.after,
+                reason=str(change.reason),
                 outcome=outcome,
                 detail=detail,
-                evidence=change["evidence"],
-                containers=tuple(intent.detail["containers"]),
+                evidence=dict(change.evidence),
+                containers=tuple(
+                    AffectedContainer(each.id, each.name) for each in intent.detail.containers
+                ),
             )
 
 
@@ -90,14 +99,15 @@ def outcome_of(entries: list[Entry], last: Entry) -> tuple[str, str]:
     by_kind = {entry.kind: entry for entry in entries}
     why = next(
         (
-            str(by_kind[kind].detail.get("reason", ""))
+            str(getattr(by_kind[kind].detail, "reason", ""))
             for kind in (Kind.BAD, Kind.FAILED)
             if kind in by_kind
         ),
         "",
     )
-    if Kind.UNDONE in by_kind:
-        left = "; ".join(by_kind[Kind.UNDONE].detail.get("left", []))
+    undone = by_kind.get(Kind.UNDONE)
+    if isinstance(undone, UndoneEntry):
+        left = "; ".join(undone.detail.left)
         return ("failed" if why else "rolled back"), "; ".join(filter(None, [why, left]))
     if Kind.VERIFIED in by_kind:
         return "verified", ""

@@ -5,82 +5,35 @@ ever added and always on disk.
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from capacity._common.files import digest, sync_folder, write_atomically
+from capacity.changes._journal.models import (
+    SCHEMA,
+    Entry,
+    IntentEntry,
+    Kind,
+    RunStart,
+    StartedEntry,
+    StepIntent,
+    read_entry,
+)
 from capacity.errors import InputError, JournalLost, StorageError
 
-__all__ = [
-    "Entry",
-    "Journal",
-    "Kind",
-    "digest",
-    "find_run",
-    "journal_runs",
-    "open_journal",
-    "owner",
-]
-__all__ += ["read_journal", "still_stopped", "way_out"]
+__all__ = ["LINES", "Journal", "open_journal", "owner", "read_journal"]
 
-_LINES = "journal.jsonl"
+LINES = "journal.jsonl"
 _BACKUPS = "files"
 _log = logging.getLogger(__name__)
-
-
-class Kind(StrEnum):
-    """What a line says: an intent before anything is touched, or what came of it."""
-
-    STARTED = "started"
-    REFUSED = "refused"
-    INTENT = "intent"
-    FILE_WRITTEN = "file-written"
-    UPDATED = "updated"
-    RECREATED = "recreated"
-    DONE = "done"
-    FAILED = "failed"
-    VERIFIED = "verified"
-    BAD = "verification-failed"
-    UNDOING = "undoing"
-    UNDONE = "undone"
-    RESUMED = "resumed"
-    ROLLBACK = "rollback"
-    FINISHED = "finished"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    STARTING = "starting"
-    STARTED_AGAIN = "started-again"
-    START_FAILED = "start-failed"
-    GIVEN_UP = "given-up"
-    CREATING = "creating"
-    CREATED = "created"
-    REMOVING = "removing"
-    REMOVED = "removed"
-
-
-class Entry(BaseModel):
-    """One line of the journal."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    time: datetime
-    run: str
-    kind: Kind
-    step: int | None = None
-    service: str = ""
-    host: str = ""
-    detail: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -98,24 +51,64 @@ class Journal:
         step: int | None = None,
         service: str = "",
         host: str = "",
-        **detail: Any,
+        **detail: object,
     ) -> Entry:
         """Add a line and wait until the disk has it.
+
+        Args:
+            kind: what the line says.
+            step: number of the step in the run.
+            service: `project/service`.
+            host: name of the engine.
+            **detail: fields of the detail that such a line has, see `models`.
 
         Raises:
             JournalLost: the line is not safe; nothing that it announces may be done.
         """
-        entry = Entry(
+        place = {"step": step, "service": service, "host": host}
+        line = {"time": datetime.now(UTC), "run": self.run, "kind": kind, **place}
+        return self._add(read_entry({**line, "detail": detail}))
+
+    def begin(self, start: RunStart, service: str = "", host: str = "") -> None:
+        """Add the first line.
+
+        Raises:
+            JournalLost: as of `write`.
+        """
+        self._add(
+            StartedEntry(
+                time=datetime.now(UTC),
+                run=self.run,
+                kind=Kind.STARTED,
+                service=service,
+                host=host,
+                detail=start.model_copy(update={"schema_version": SCHEMA}),
+            )
+        )
+
+    def announce(self, step: int, service: str, host: str, intent: StepIntent) -> IntentEntry:
+        """Add the line of a step before anything of it is touched.
+
+        Raises:
+            JournalLost: as of `write`.
+        """
+        entry = IntentEntry(
             time=datetime.now(UTC),
             run=self.run,
-            kind=kind,
+            kind=Kind.INTENT,
             step=step,
             service=service,
             host=host,
-            detail=detail,
+            detail=intent,
         )
+        self._add(entry)
+        return entry
+
+    def _add(self, entry: Entry) -> Entry:
+        brief = not isinstance(entry, IntentEntry)
+        line = entry.model_dump_json(by_alias=True, exclude_unset=brief)
         try:
-            self.handle.write(entry.model_dump_json().encode() + b"\n")
+            self.handle.write(line.encode() + b"\n")
             self.handle.flush()
             os.fsync(self.handle.fileno())
         except OSError as error:
@@ -137,20 +130,8 @@ class Journal:
         """
         name = digest(content)
         path = self.folder / _BACKUPS / name
-        try:
-            if not path.exists():
-                path.parent.mkdir(exist_ok=True)
-                new = path.with_suffix(".new")
-                with new.open("wb") as handle:
-                    handle.write(content)
-                    handle.flush()
-                    os.fsync(handle.fileno())
-                new.replace(path)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot keep a backup in {path.parent}: {error.strerror}",
-                "Free the disk and try again",
-            ) from error
+        if not path.exists():
+            write_atomically(path, content)
         return name
 
     def kept(self, name: str) -> bytes:
@@ -169,11 +150,6 @@ class Journal:
     def entries(self) -> list[Entry]:
         """All lines so far."""
         return read_journal(self.folder)
-
-
-def digest(content: bytes) -> str:
-    """The name of a content: its SHA-256."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def owner() -> str:
@@ -195,26 +171,18 @@ def open_journal(folder: Path, run: str) -> Journal:
     place = folder / run
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = (place / _LINES).open("ab")
-        text = (place / _LINES).read_bytes()
+        handle = (place / LINES).open("ab")
+        text = (place / LINES).read_bytes()
         if text and not text.endswith(b"\n"):
             handle.truncate(text.rfind(b"\n") + 1)
         for directory in (place, folder):
-            _sync(directory)
+            sync_folder(directory)
     except OSError as error:
         raise StorageError(
             f"Cannot write the journal {place}: {error.strerror}",
             "Set apply.journal to another folder",
         ) from error
     return Journal(run, place, handle)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_journal(place: Path) -> list[Entry]:
@@ -224,7 +192,7 @@ def read_journal(place: Path) -> list[Entry]:
         InputError: no journal, or a damaged one.
     """
     try:
-        text = (place / _LINES).read_bytes()
+        text = (place / LINES).read_bytes()
     except OSError as error:
         raise InputError(
             f"There is no journal in {place}: {error.strerror}", "`capacity journal` lists the runs"
@@ -232,91 +200,10 @@ def read_journal(place: Path) -> list[Entry]:
     entries = []
     for number, line in enumerate(text.split(b"\n")[:-1], start=1):
         try:
-            entries.append(Entry.model_validate(json.loads(line)))
+            entries.append(read_entry(json.loads(line)))
         except (ValueError, ValidationError) as error:
             raise InputError(
-                f"{place / _LINES}:{number} is no line of a journal",
+                f"{place / LINES}:{number} is no line of a journal",
                 "Restore that file from a backup",
             ) from error
     return entries
-
-
-def journal_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str, list[Entry]]]:
-    """Runs with their lines, the oldest first.
-
-    Args:
-        folder: of the journal.
-        skip_damaged: leave a damaged one out with a warning, where the others must stay usable
-            whatever has become of it.
-
-    Raises:
-        InputError: a damaged one.
-    """
-    for place in sorted(folder.glob(f"*/{_LINES}")):
-        try:
-            entries = read_journal(place.parent)
-        except InputError as error:
-            if not skip_damaged:
-                raise
-            _left_out(place.parent, str(error))
-            continue
-        if entries:
-            yield place.parent.name, entries
-
-
-@cache
-def _left_out(place: Path, why: str) -> None:
-    """Say so once: one command looks over all runs several times."""
-    _log.warning("the run %s is left out: %s", place.name, why)
-
-
-def still_stopped(entries: Iterable[Entry]) -> list[Entry]:
-    """What a run of an emergency stopped, or was about to stop, and has neither started again nor
-    given up.
-    """
-    stopping: dict[int | None, Entry] = {}
-    for entry in entries:
-        if entry.kind is Kind.STOPPING:
-            stopping[entry.step] = entry
-        elif entry.kind in {Kind.STARTED_AGAIN, Kind.FAILED, Kind.GIVEN_UP}:
-            stopping.pop(entry.step, None)
-    return list(stopping.values())
-
-
-def way_out(run: str, entries: list[Entry]) -> str:
-    """How people go on with a run that was interrupted; empty where it came to its end, or there is
-    nothing to go on with.
-    """
-    if entries[-1].kind is Kind.FINISHED:
-        return ""
-    if "plan" in entries[0].detail:
-        return (
-            f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` "
-            "takes it back"
-        )
-    if any(entry.kind is Kind.INTENT for entry in entries):
-        return f"`capacity rollback {run} --yes` takes it back"
-    return (
-        "`capacity emergency undo --yes` starts again what it stopped"
-        if still_stopped(entries)
-        else ""
-    )
-
-
-def find_run(folder: Path, name: str) -> str:
-    """The full name of a run from its beginning.
-
-    Raises:
-        InputError: none, or several.
-    """
-    found = [
-        place.parent.name
-        for place in sorted(folder.glob(f"*/{_LINES}"))
-        if place.parent.name.startswith(name)
-    ]
-    if name in found:
-        return name
-    if len(found) != 1:
-        said = "There is no run" if not found else f"{len(found)} runs begin with"
-        raise InputError(f"{said} {name!r} in {folder}", "`capacity journal` lists the runs")
-    return found[0]

@@ -6,10 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from capacity.changes._journal.adjustments import AppliedChange, changes_of, outcome_of
-from capacity.changes._journal.journal import Entry, Kind, journal_runs
+from capacity.changes._journal.adjustments import (
+    AffectedContainer,
+    AppliedChange,
+    changes_of,
+    outcome_of,
+)
+from capacity.changes._journal.models import (
+    ContainerBefore,
+    ContainerEntry,
+    Entry,
+    Kind,
+    ReasonEntry,
+    StartedEntry,
+    run_start,
+)
+from capacity.changes._journal.runs import FLUSH_RUN, all_runs
 
 __all__ = ["journal_history"]
 
@@ -23,7 +36,6 @@ _BEGINS = {
 """
 
 _WORSE = (Kind.FAILED, Kind.START_FAILED)
-_FLUSH = "emergency-flush"
 
 
 def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedChange]:
@@ -37,17 +49,10 @@ def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedC
         service: `project/service`, or a container's name alone for one outside Compose; empty =
             all.
     """
-    runs: dict[str, list[Entry]] = {}
-    for place in dict.fromkeys(folders):
-        for run, entries in journal_runs(place, skip_damaged=True):
-            runs[run] = max(
-                runs.get(run, []), entries, key=len
-            )  # a run that went on elsewhere counts once
-    started = _started(entry for entries in runs.values() for entry in entries)
-    found = [adjustment for run, entries in runs.items() for adjustment in changes_of(run, entries)]
-    found += [
-        adjustment for run, entries in runs.items() for adjustment in _of_run(run, entries, started)
-    ]
+    runs = all_runs(folders)
+    started = _started(entry for run in runs for entry in run.entries)
+    found = [change for run in runs for change in changes_of(run.name, run.entries)]
+    found += [change for run in runs for change in _of_run(run.name, run.entries, started)]
     wanted = {service, f"standalone/{service}"}
     return sorted(
         (adjustment for adjustment in found if not service or adjustment.service in wanted),
@@ -63,14 +68,14 @@ def _started(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
         (entry for entry in entries if entry.kind is Kind.STARTED_AGAIN),
         key=lambda entry: entry.time,
     )
-    return {(line.host, str(line.detail.get("id", ""))): line for line in lines}
+    return {(line.host, _about(line).id): line for line in lines}
 
 
 def _of_run(
     run: str, entries: list[Entry], started: Mapping[tuple[str, str], Entry]
 ) -> Iterator[AppliedChange]:
     ended = entries[-1].kind is Kind.FINISHED
-    if entries[0].detail.get("why") == _FLUSH:
+    if run_start(entries).why == FLUSH_RUN:
         yield _flushed(run, entries)
     for position, entry in enumerate(entries):
         if entry.kind in _BEGINS:
@@ -84,16 +89,14 @@ def _of_run(
             if entry.kind is Kind.STOPPING:
                 outcome, detail = _up_again(entry, after, started, outcome, detail)
             yield _deed(run, entries, entry, what, outcome, detail)
-        elif entry.kind is Kind.INTENT and not entry.detail.get("changes"):
+        elif entry.kind is Kind.INTENT and not entry.detail.changes:
             outcome, detail = outcome_of(
                 [other for other in entries if other.step == entry.step], entries[-1]
             )
-            what = {"file": "create"}.get(entry.detail["mode"], str(entry.detail["mode"]))
-            yield _deed(run, entries, entry, what, outcome, detail, entry.detail["containers"])
-        elif entry.kind is Kind.REFUSED and "container" in entry.detail:
-            yield _deed(
-                run, entries, entry, "start", "skipped", str(entry.detail.get("reason", ""))
-            )
+            what = {"file": "create"}.get(entry.detail.mode, entry.detail.mode)
+            yield _deed(run, entries, entry, what, outcome, detail, entry.detail.containers)
+        elif entry.kind is Kind.REFUSED and entry.detail.container:
+            yield _deed(run, entries, entry, "start", "skipped", entry.detail.reason)
         elif entry.kind is Kind.STARTED_AGAIN and not any(
             _same(entry, other) for other in entries[:position]
         ):
@@ -102,9 +105,22 @@ def _of_run(
 
 def _same(entry: Entry, other: Entry) -> bool:
     """Whether two lines are about one container; lines of a failed stop say its step alone."""
-    if "container" in entry.detail and "container" in other.detail:
-        return bool(entry.detail["container"] == other.detail["container"])
+    if _about(entry).name and _about(other).name:
+        return _about(entry).name == _about(other).name
     return entry.step is not None and entry.step == other.step
+
+
+def _about(entry: Entry) -> AffectedContainer:
+    """The container that a line names; empty where it names none."""
+    if isinstance(entry, (ContainerEntry, ReasonEntry)):
+        return AffectedContainer(entry.detail.id, entry.detail.container)
+    if isinstance(entry, StartedEntry):
+        return AffectedContainer("", entry.detail.container)
+    return AffectedContainer("", "")
+
+
+def _reason(entry: Entry) -> str:
+    return str(getattr(entry.detail, "reason", ""))
 
 
 def _came_of(
@@ -115,7 +131,7 @@ def _came_of(
         if entry.kind in good:
             return said, ""
         if entry.kind in _WORSE:
-            return "failed", str(entry.detail.get("reason", ""))
+            return "failed", _reason(entry)
     return ("failed", "") if ended else ("unfinished", "")
 
 
@@ -129,14 +145,15 @@ def _up_again(
     """What has become of a stopped container since."""
     if outcome == "failed":
         return outcome, detail
-    back = started.get((stop.host, str(stop.detail.get("id", ""))))
+    back = started.get((stop.host, _about(stop).id))
     if back is not None and back.time > stop.time:
-        other = f"as {back.detail['instead']}" if back.detail.get("instead") else ""
+        instead = back.detail.instead if isinstance(back, ContainerEntry) else ""
+        other = f"as {instead}" if instead else ""
         return "started again", other if back.run == stop.run else f"by {back.run}"
     tried = [entry for entry in after if entry.kind in {Kind.START_FAILED, Kind.GIVEN_UP}]
     if not tried:
         return outcome, detail
-    return "still down", str(tried[-1].detail.get("reason", ""))
+    return "still down", _reason(tried[-1])
 
 
 def _flushed(run: str, entries: list[Entry]) -> AppliedChange:
@@ -149,7 +166,7 @@ def _flushed(run: str, entries: list[Entry]) -> AppliedChange:
         if ended
         else "unfinished"
     )
-    detail = str(said.detail.get("said", "")) if said is not None and outcome == "failed" else ""
+    detail = str(getattr(said.detail, "said", "")) if said and outcome == "failed" else ""
     first = entries[0].model_copy(update={"host": said.host if said else ""})
     return _deed(run, entries, first, "flush", outcome, detail)
 
@@ -161,16 +178,19 @@ def _deed(
     what: str,
     outcome: str,
     detail: str,
-    containers: Sequence[Mapping[str, Any]] | None = None,
+    containers: Sequence[ContainerBefore] | None = None,
 ) -> AppliedChange:
-    started = entries[0].detail
-    if containers is None:
-        containers = [{"id": entry.detail.get("id", ""), "name": entry.detail.get("container", "")}]
+    started = run_start(entries)
+    affected = (
+        [_about(entry)]
+        if containers is None
+        else [AffectedContainer(each.id, each.name) for each in containers]
+    )
     return AppliedChange(
         run=run,
         time=entry.time,
-        who=str(started.get("who", "")),
-        why=str(started.get("why", "")),
+        who=started.who,
+        why=started.why,
         service=entry.service,
         host=entry.host,
         what=what,
@@ -180,5 +200,5 @@ def _deed(
         outcome=outcome,
         detail=detail,
         evidence={},
-        containers=tuple(dict(each) for each in containers),
+        containers=tuple(affected),
     )

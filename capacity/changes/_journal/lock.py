@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from capacity.changes._journal.journal import Entry, Kind, journal_runs, owner
+from capacity.changes._journal.journal import owner
+from capacity.changes._journal.models import Entry, Kind, run_start
+from capacity.changes._journal.runs import REVISION_RUN, journal_runs
 from capacity.errors import Locked, StorageError
 
 __all__ = ["apply_lock"]
-
-_REVISION = "emergency-revision"  # a run without a plan that has steps as one with a plan
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _refusal(folder: Path, held: str) -> Locked:
         for run, entries in journal_runs(folder, skip_damaged=True)
         if entries[-1].kind is not Kind.FINISHED
     ]
-    mine = [run for run in runs if any(entry.detail.get("who") == held for entry in run[1])]
+    mine = [run for run in runs if any(_by(entry) == held for entry in run[1])]
     number = held.rpartition("(process ")[2].rstrip(")")
     ended = f"end it with `kill -INT {number}`" if number.isdigit() else "end that process"
     if not mine:
@@ -71,17 +71,22 @@ def _refusal(folder: Path, held: str) -> Locked:
     return Locked(f"{what} by {held} (run {run})", f"Wait for it, or {ended}{then}")
 
 
+def _by(entry: Entry) -> str:
+    """Who wrote a line that says so."""
+    return str(getattr(entry.detail, "who", ""))
+
+
 def _told(entries: list[Entry], held: str) -> tuple[str, bool]:
     """What a run is about, and whether it can be taken back; one of a pool ends as a whole, or
     takes itself back.
     """
-    started = entries[0].detail
-    why = str(started.get("why") or "")
-    back = "plan" in started or why == _REVISION
-    if any(entry.kind is Kind.ROLLBACK and entry.detail.get("who") == held for entry in entries):
+    started = run_start(entries)
+    why = started.why
+    back = started.plan is not None or why == REVISION_RUN
+    if any(entry.kind is Kind.ROLLBACK and _by(entry) == held for entry in entries):
         return "A run is being taken back", back
     return (
         "A plan is being applied"
-        if "plan" in started
+        if started.plan is not None
         else f"`{why or 'a change'}` is under way, begun"
     ), back

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from capacity._common.files import write_text
 from capacity.changes._plan.plan import Plan
-from capacity.errors import InputError, StorageError
+from capacity.errors import InputError
 
 __all__ = ["plan_text", "read_plan", "write_plan"]
 
@@ -38,12 +39,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    try:
-        path.write_text(plan_text(plan), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}", "Check the folder and the disk"
-        ) from error
+    write_text(path, plan_text(plan))
 
 
 def read_plan(path: Path) -> Plan:

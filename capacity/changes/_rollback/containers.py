@@ -8,23 +8,23 @@ from contextlib import suppress
 
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
-from capacity.changes._journal.journal import Entry
+from capacity.changes._journal.models import IntentEntry
 from capacity.errors import ChangeRefused, ContainerGone
 
 __all__ = ["containers_of_service", "current_containers"]
 
 
-def current_containers(intent: Entry, engine: Engine) -> list[Container]:
+def current_containers(intent: IntentEntry, engine: Engine) -> list[Container]:
     """The containers of a step as they are; those that were replaced are found by their service.
 
     Raises:
         ChangeRefused: none of them exists any more.
     """
     try:
-        return [inspect(engine, before["id"]) for before in intent.detail["containers"]]
+        return [inspect(engine, before.id) for before in intent.detail.containers]
     except ContainerGone:
         pass
-    replicas = {before["replica"] for before in intent.detail["containers"]}
+    replicas = {before.replica for before in intent.detail.containers}
     found = [
         container
         for container in containers_of_service(intent, engine)
@@ -37,7 +37,7 @@ def current_containers(intent: Entry, engine: Engine) -> list[Container]:
     return found
 
 
-def containers_of_service(intent: Entry, engine: Engine) -> list[Container]:
+def containers_of_service(intent: IntentEntry, engine: Engine) -> list[Container]:
     """All containers that the service of a step has now."""
     with engine_errors(engine.host.name, "list its containers"):
         known = [container["Id"] for container in engine.api.containers(all=True)]

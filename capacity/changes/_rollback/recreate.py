@@ -12,7 +12,7 @@ from pathlib import Path
 
 from capacity._compose.declared import load_declared
 from capacity._docker.engine import Engine, engine_errors, inspect
-from capacity.changes._journal.journal import Entry
+from capacity.changes._journal.models import IntentEntry
 from capacity.errors import ContainerGone, EngineRefused, InputError
 from capacity.model import ServiceKey
 
@@ -46,7 +46,7 @@ def compose_program() -> list[str]:
 
 
 def _up_words(
-    intent: Entry,
+    intent: IntentEntry,
     *,
     force: bool = False,
     replicas: int | None = None,
@@ -65,15 +65,21 @@ def _up_words(
     return [*_project_words(intent), "up", *how, "--no-build", *number, *forced, service]
 
 
-def _project_words(intent: Entry) -> list[str]:
-    project = intent.detail["project"]
-    files = [word for file in project["files"] for word in ("--file", file)]
-    files += [word for file in project.get("env_files", []) for word in ("--env-file", file)]
-    return ["--project-name", project["name"], "--project-directory", project["folder"], *files]
+def _project_words(intent: IntentEntry) -> list[str]:
+    project = intent.detail.project
+    assert project is not None
+    files = [word for file in project.files for word in ("--file", file)]
+    files += [word for file in project.env_files for word in ("--env-file", file)]
+    return ["--project-name", project.name, "--project-directory", project.folder, *files]
 
 
 def recreate(
-    intent: Entry, engine: Engine, *, replicas: int | None, force: bool = False, start: bool = True
+    intent: IntentEntry,
+    engine: Engine,
+    *,
+    replicas: int | None,
+    force: bool = False,
+    start: bool = True,
 ) -> None:
     """Have Compose replace the containers of a step's service where they differ from the files, or
     all of them.
@@ -108,15 +114,14 @@ def recreate(
 
 
 def _needs_are_in_line(
-    intent: Entry, engine: Engine, program: list[str], environment: dict[str, str]
+    intent: IntentEntry, engine: Engine, program: list[str], environment: dict[str, str]
 ) -> bool:
     """Whether all that a service needs runs, well and as its files say: then Compose leaves it
     alone.
     """
-    project = intent.detail["project"]
-    declared = load_declared(
-        project["name"], project["files"], project["folder"], project.get("env_files", [])
-    )
+    project = intent.detail.project
+    assert project is not None
+    declared = load_declared(project.name, project.files, project.folder, project.env_files)
     services = declared.project.services if declared.project is not None else {}
     left, needs = [ServiceKey.parse(intent.service).service], set[str]()
     while left:
@@ -128,7 +133,7 @@ def _needs_are_in_line(
         return bool(services)
     said = _run(intent, [*program, *_project_words(intent), "config", "--hash", "*"], environment)
     hashes = dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
-    return all(_is_in_line(engine, project["name"], name, hashes.get(name, "")) for name in needs)
+    return all(_is_in_line(engine, project.name, name, hashes.get(name, "")) for name in needs)
 
 
 def _is_in_line(engine: Engine, project: str, service: str, wanted: str) -> bool:
@@ -178,7 +183,7 @@ def _environment(engine: Engine, scratch: Path) -> dict[str, str]:
     return ours
 
 
-def _run(intent: Entry, command: list[str], environment: dict[str, str]) -> str:
+def _run(intent: IntentEntry, command: list[str], environment: dict[str, str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - words, no shell
             command,

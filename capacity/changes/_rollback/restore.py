@@ -12,7 +12,7 @@ from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity._docker.update import not_in_force, send_update, update_body
-from capacity.changes._journal.journal import Entry
+from capacity.changes._journal.models import ContainerBefore, IntentEntry
 from capacity.changes._rollback.containers import current_containers
 from capacity.errors import ContainerGone
 from capacity.model import Setting, Value
@@ -25,7 +25,7 @@ IDLE = frozenset({"created", "exited"})
 _MEMORY = (Setting.MEMORY, Setting.MEMORY_SWAP)
 
 
-def restore_limits(intent: Entry, engine: Engine, but: Collection[Setting] = ()) -> list[str]:
+def restore_limits(intent: IntentEntry, engine: Engine, but: Collection[Setting] = ()) -> list[str]:
     """Put limits in force again that a step's containers had before Compose made new ones from the
     files.
 
@@ -46,7 +46,7 @@ def restore_limits(intent: Entry, engine: Engine, but: Collection[Setting] = ())
     for now, was in _pairs(intent, engine):
         before = {
             Setting(what): value
-            for what, value in was["before"].items()
+            for what, value in was.before.items()
             if Setting(what) not in besides
         }
         other = not_in_force(now, before, engine.host)
@@ -66,7 +66,7 @@ def restore_limits(intent: Entry, engine: Engine, but: Collection[Setting] = ())
     return left
 
 
-def stop_idle(intent: Entry, engine: Engine) -> None:
+def stop_idle(intent: IntentEntry, engine: Engine) -> None:
     """Stop what runs now and did not run before a step.
 
     Raises:
@@ -74,12 +74,12 @@ def stop_idle(intent: Entry, engine: Engine) -> None:
         ChangeRefused: the service has no container any more.
     """
     for now, was in _pairs(intent, engine):
-        if was["seen"]["state"] in IDLE and (now.running or now.state == "restarting"):
+        if was.seen.state in IDLE and (now.running or now.state == "restarting"):
             lifecycle.stop(engine, now.id, now.name)
 
 
-def _pairs(intent: Entry, engine: Engine) -> list[tuple[Container, Mapping[str, Any]]]:
-    was = {before["replica"]: before for before in intent.detail["containers"]}
+def _pairs(intent: IntentEntry, engine: Engine) -> list[tuple[Container, ContainerBefore]]:
+    was = {before.replica: before for before in intent.detail.containers}
     return [
         (container, was[container.replica])
         for container in current_containers(intent, engine)

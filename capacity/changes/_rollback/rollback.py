@@ -13,20 +13,12 @@ from capacity._common.setting_values import show_value
 from capacity._docker.engine import Engine, connect_all
 from capacity.changes._apply.step import StepResult
 from capacity.changes._journal.adjustments import outcome_of
-from capacity.changes._journal.journal import (
-    Entry,
-    Journal,
-    Kind,
-    find_run,
-    journal_runs,
-    open_journal,
-    owner,
-    read_journal,
-)
+from capacity.changes._journal.journal import Journal, open_journal, owner, read_journal
 from capacity.changes._journal.lock import apply_lock
+from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents
+from capacity.changes._journal.runs import all_runs, find_run, standing_steps
 from capacity.changes._rollback.undo import remaining_limits, undo_step
 from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
-from capacity.model import Setting
 from capacity.settings import Settings
 
 __all__ = ["RollbackPreview", "roll_back_steps", "rollback", "rollback_preview"]
@@ -73,26 +65,24 @@ def rollback_preview(
     """
     folder = folder or settings.apply.journal
     name = find_run(folder, run)
-    intents = _standing(name, read_journal(folder / name), services)
-    _refuse_older({folder, settings.apply.journal}, name, intents)
-    return [back for intent in reversed(intents) for back in _backs(intent)]
+    standing = _standing(name, read_journal(folder / name), services)
+    _refuse_older({folder, settings.apply.journal}, name, standing)
+    return [back for intent in reversed(standing) for back in _backs(intent)]
 
 
-def _backs(intent: Entry) -> Iterator[RollbackPreview]:
-    names = tuple(str(before["name"]) for before in intent.detail["containers"])
+def _backs(intent: IntentEntry) -> Iterator[RollbackPreview]:
+    names = tuple(before.name for before in intent.detail.containers)
     place = (intent.step or 0, intent.service, intent.host, names)
-    for change in intent.detail["changes"]:
-        what = Setting(change["what"])
+    for change in intent.detail.changes:
+        what = change.what
         yield RollbackPreview(
-            *place, str(what), show_value(what, change["to"]), show_value(what, change["from"])
+            *place, str(what), show_value(what, change.after), show_value(what, change.before)
         )
-    if not intent.detail["changes"]:
-        for file in intent.detail["files"]:
-            yield RollbackPreview(
-                *place, str(file["path"]), "as after the run", "as before the run"
-            )
-        if intent.detail["mode"] in _DEEDS:
-            yield RollbackPreview(*place, "containers", *_DEEDS[intent.detail["mode"]])
+    if not intent.detail.changes:
+        for file in intent.detail.files:
+            yield RollbackPreview(*place, file.path, "as after the run", "as before the run")
+        if intent.detail.mode in _DEEDS:
+            yield RollbackPreview(*place, "containers", *_DEEDS[intent.detail.mode])
 
 
 def rollback(
@@ -166,15 +156,15 @@ def roll_back_steps(
     """
     progress = progress or Silent()
     entries = journal.entries()
-    intents = _standing(journal.run, entries, services)
+    standing = _standing(journal.run, entries, services)
     ends = any(entry.kind is Kind.FINISHED for entry in entries) or not _half_done(
         entries, services
     )
     outcomes = []
-    progress.start("steps back", len(intents))
+    progress.start("steps back", len(standing))
     try:
         journal.write(Kind.ROLLBACK, who=owner(), services=services, why=why)
-        for intent in reversed(intents):
+        for intent in reversed(standing):
             outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
             progress.advance(intent.service)
         if ends:
@@ -201,7 +191,9 @@ def _half_done(entries: list[Entry], services: str) -> bool:
     return any(not fnmatchcase(entry.service, services) for entry in left)
 
 
-def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: bool) -> StepResult:
+def _one_back(
+    intent: IntentEntry, engine: Engine | None, journal: Journal, *, exact: bool
+) -> StepResult:
     place = (intent.step or 0, intent.service, intent.host)
     if engine is None:
         return StepResult(*place, "failed", f"{intent.host} does not answer", intent)
@@ -214,45 +206,34 @@ def _one_back(intent: Entry, engine: Engine | None, journal: Journal, *, exact: 
     )
 
 
-def _standing(run: str, entries: list[Entry], services: str) -> list[Entry]:
+def _standing(run: str, entries: list[Entry], services: str) -> list[IntentEntry]:
     """The steps of a run that have not been taken back, of the services that a glob names.
 
     Raises:
         InputError: the run has steps, and none of such a service.
     """
-    undone = {
-        entry.step
-        for entry in entries
-        if entry.kind is Kind.UNDONE and not entry.detail.get("left")
-    }
-    intents = [entry for entry in entries if entry.kind is Kind.INTENT]
-    fitting = [entry for entry in intents if fnmatchcase(entry.service, services)]
-    if intents and not fitting:
-        known = ", ".join(dict.fromkeys(entry.service for entry in intents))
+    steps = intents(entries)
+    fitting = [entry for entry in steps if fnmatchcase(entry.service, services)]
+    if steps and not fitting:
+        known = ", ".join(dict.fromkeys(entry.service for entry in steps))
         raise InputError(
             f"The run {run} changed no service that fits {services!r}", f"It changed {known}"
         )
-    return [entry for entry in fitting if entry.step not in undone]
+    standing = {step.step for step in standing_steps(entries)}
+    return [step for step in fitting if step.step in standing]
 
 
-def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> None:
+def _refuse_older(folders: Iterable[Path], run: str, standing: list[IntentEntry]) -> None:
     """Runs are taken back in the order opposite to that in which they came, or the former values
     would be mixed up.
     """
-    mine = [(intent.service, intent.host, _touched(intent)) for intent in intents]
-    runs: dict[str, list[Entry]] = {}
-    for name, entries in (
-        run for folder in folders for run in journal_runs(folder, skip_damaged=True)
-    ):
-        if len(entries) > len(
-            runs.get(name, ())
-        ):  # one that went on in memory has fewer lines on the disk
-            runs[name] = entries
-    for name, entries in runs.items():
-        for intent in entries if name != run and mine else []:
-            if intent.kind is not Kind.INTENT or intent.time <= min(
-                entry.time for entry in intents
-            ):
+    mine = [(intent.service, intent.host, _touched(intent)) for intent in standing]
+    for other in all_runs(folders) if mine else ():
+        if other.name == run:
+            continue
+        name, entries = other.name, other.entries
+        for intent in intents(entries):
+            if intent.time <= min(step.time for step in standing):
                 continue
             both = [
                 _common(_touched(intent), what)
@@ -273,11 +254,11 @@ def _refuse_older(folders: Iterable[Path], run: str, intents: list[Entry]) -> No
                 )
 
 
-def _touched(intent: Entry) -> set[str]:
+def _touched(intent: IntentEntry) -> set[str]:
     """What a step changed of its service; a step without single changes went to a revision, which
     is all of it.
     """
-    return {str(change["what"]) for change in intent.detail["changes"]} or {_WHOLE}
+    return {str(what) for what in intent.detail.settings} or {_WHOLE}
 
 
 def _common(first: set[str], other: set[str]) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import digest, write_atomically
 from capacity._common.setting_values import show_value
-from capacity._compose.edit.files import read_bytes, replace_file, undo_text
+from capacity._compose.edit.files import read_bytes, undo_text
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, live_value
 from capacity._docker.engine import Engine, inspect
 from capacity._docker.update import not_in_force, send_update, update_body
-from capacity.changes._journal.journal import Entry, Journal, Kind, digest
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import FileBackup, IntentEntry, Kind
 from capacity.changes._plan.plan import FILE_ONLY
 from capacity.changes._rollback.containers import containers_of_service, current_containers
 from capacity.changes._rollback.recreate import recreate
@@ -31,7 +33,12 @@ __all__ = ["remaining_limits", "undo_step"]
 
 
 def undo_step(
-    intent: Entry, engine: Engine, journal: Journal, *, exact: bool = False, again: bool = False
+    intent: IntentEntry,
+    engine: Engine,
+    journal: Journal,
+    *,
+    exact: bool = False,
+    again: bool = False,
 ) -> list[str]:
     """Bring file and containers back to what they were before the step, and say so in the journal.
 
@@ -55,14 +62,14 @@ def undo_step(
     names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}
     journal.write(Kind.UNDOING, **names)
     left: list[str] = []
-    for file in intent.detail["files"]:
+    for file in intent.detail.files:
         try:
-            _restore(Path(file["path"]), file, journal)
+            _restore(Path(file.path), file, journal)
         except CapacityError as error:
             left.append(str(error))
     try:
         left += _containers_back(intent, engine, journal, exact=exact)
-        if again and intent.detail["mode"] == "live":
+        if again and intent.detail.mode == "live":
             _start_again(intent, engine, journal)
     except EngineUnreachable:
         raise
@@ -72,28 +79,26 @@ def undo_step(
     return left
 
 
-def _restore(path: Path, file: dict[str, str], journal: Journal) -> None:
+def _restore(path: Path, file: FileBackup, journal: Journal) -> None:
     now = read_bytes(path)
-    if digest(now) == file["before"]:
+    if digest(now) == file.before:
         return
-    before, after = journal.kept(file["before"]).decode(), journal.kept(file["after"]).decode()
-    replace_file(path, undo_text(before, after, now.decode()).encode())
+    before, after = journal.kept(file.before).decode(), journal.kept(file.after).decode()
+    write_atomically(path, undo_text(before, after, now.decode()).encode(), keep_metadata=True)
 
 
-def _containers_back(intent: Entry, engine: Engine, journal: Journal, *, exact: bool) -> list[str]:
-    was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    touched = [
-        Setting(change["what"])
-        for change in intent.detail["changes"]
-        if change["what"] not in FILE_ONLY
-    ]
-    if intent.detail["mode"] in {"file", "stop", "recreate"}:
+def _containers_back(
+    intent: IntentEntry, engine: Engine, journal: Journal, *, exact: bool
+) -> list[str]:
+    was = {container.replica: container.before for container in intent.detail.containers}
+    touched = [change.what for change in intent.detail.changes if change.what not in FILE_ONLY]
+    if intent.detail.mode in {"file", "stop", "recreate"}:
         return _whole_back(intent, engine, journal)
-    if intent.detail["mode"] == "create":
+    if intent.detail.mode == "create":
         return _removed(intent, engine, journal)
     if (
         exact
-        and intent.detail["project"]
+        and intent.detail.project
         and any(before.get(what) is None for before in was.values() for what in touched)
     ):
         recreate(intent, engine, replicas=_number(intent, engine), force=True)
@@ -137,13 +142,13 @@ def _set_back(engine: Engine, now: Container, wanted: dict[Setting, Value], *, e
             lifecycle.start(engine, now.id, now.name)
 
 
-def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
+def _start_again(intent: IntentEntry, engine: Engine, journal: Journal) -> None:
     """A restart policy that is put back says nothing of a container that has ended meanwhile."""
-    for was in intent.detail["containers"]:
-        policy = str(was["before"].get(Setting.RESTART_POLICY) or "no")
-        if was["seen"]["state"] not in {"running", "restarting"} or policy == "no":
+    for was in intent.detail.containers:
+        policy = str(was.before.get(Setting.RESTART_POLICY) or "no")
+        if was.seen.state not in {"running", "restarting"} or policy == "no":
             continue
-        now = inspect(engine, was["id"], was["name"])
+        now = inspect(engine, was.id, was.name)
         if now.state == "exited" and (now.exit_code or not policy.startswith("on-failure")):
             named = {
                 "service": intent.service,
@@ -156,84 +161,82 @@ def _start_again(intent: Entry, engine: Engine, journal: Journal) -> None:
             journal.write(Kind.STARTED_AGAIN, step=intent.step, **named)
 
 
-def _whole_back(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
+def _whole_back(intent: IntentEntry, engine: Engine, journal: Journal) -> list[str]:
     """Containers as a whole: the very ones that a step stopped, or new ones where it, or somebody
     else, removed them.
     """
-    if intent.detail["mode"] == "stop":
+    if intent.detail.mode == "stop":
         ended = any(
             entry.step == intent.step and entry.kind in {Kind.DONE, Kind.FAILED}
             for entry in journal.entries()
         )
         try:
-            for before in intent.detail["containers"]:
-                if before["seen"]["state"] == "running":
+            for before in intent.detail.containers:
+                if before.seen.state == "running":
                     if (
                         not ended
                     ):  # the Engine may still be at it, and would end what is started meanwhile
-                        lifecycle.stop(engine, before["id"], before["name"])
-                    lifecycle.start(engine, before["id"], before["name"])
+                        lifecycle.stop(engine, before.id, before.name)
+                    lifecycle.start(engine, before.id, before.name)
         except ContainerGone:
             recreate(intent, engine, replicas=_number(intent, engine))
-    return _made_again(intent, engine) if intent.detail["mode"] == "recreate" else []
+    return _made_again(intent, engine) if intent.detail.mode == "recreate" else []
 
 
-def _made_again(intent: Entry, engine: Engine) -> list[str]:
+def _made_again(intent: IntentEntry, engine: Engine) -> list[str]:
     """New containers as the former ones were; what the files say otherwise than those were made
     cannot be brought back.
     """
-    was = intent.detail["containers"]
+    was = intent.detail.containers
     left = []
     if _replaced(intent, engine):
         recreate(
             intent,
             engine,
             replicas=_number(intent, engine),
-            start=any(before["seen"]["state"] not in IDLE for before in was),
+            start=any(before.seen.state not in IDLE for before in was),
         )
         left = [
-            f"{before['name']} was made before the compose files were edited, and is as they say "
-            f"now: {', '.join(before['pending'])}"
+            f"{before.name} was made before the compose files were edited, and is as they say "
+            f"now: {', '.join(before.pending)}"
             for before in was
-            if before.get("pending")
+            if before.pending
         ]
     left += restore_limits(intent, engine)
     stop_idle(intent, engine)
     return left
 
 
-def _replaced(intent: Entry, engine: Engine) -> bool:
+def _replaced(intent: IntentEntry, engine: Engine) -> bool:
     """Whether the containers of the step are not there any more as they were, or others beside
     them.
     """
     try:
-        now = [inspect(engine, before["id"]) for before in intent.detail["containers"]]
+        now = [inspect(engine, before.id) for before in intent.detail.containers]
     except ContainerGone:
         return True
     same = all(
-        container.name == was["name"]
-        and (container.running or was["seen"]["state"] not in {"running", "restarting"})
-        for container, was in zip(now, intent.detail["containers"], strict=True)
+        container.name == was.name
+        and (container.running or was.seen.state not in {"running", "restarting"})
+        for container, was in zip(now, intent.detail.containers, strict=True)
     )
     return not same or _number(intent, engine) != len(containers_of_service(intent, engine))
 
 
-def _number(intent: Entry, engine: Engine) -> int:
+def _number(intent: IntentEntry, engine: Engine) -> int:
     """How many containers the service is to have: as many as now, unless the step itself may have
     made them more or fewer.
     """
-    before = len(intent.detail["containers"])
-    return (
-        len(containers_of_service(intent, engine)) or before if intent.detail["changes"] else before
-    )
+    before = len(intent.detail.containers)
+    return len(containers_of_service(intent, engine)) or before if intent.detail.changes else before
 
 
-def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
+def _removed(intent: IntentEntry, engine: Engine, journal: Journal) -> list[str]:
     """Remove what a step made where there was nothing; what somebody else made there since stays,
     and is said.
     """
     lines = [entry for entry in journal.entries() if entry.step == intent.step]
-    made = {line.detail["id"] for line in lines if line.kind is Kind.CREATED}
+    made = {line.detail.id for line in lines if line.kind is Kind.CREATED}
     whole = not any(
         line.kind is Kind.DONE for line in lines
     )  # it came not so far as to say what it had made
@@ -257,20 +260,20 @@ def _removed(intent: Entry, engine: Engine, journal: Journal) -> list[str]:
     )
 
 
-def remaining_limits(intent: Entry, engine: Engine) -> list[str]:
+def remaining_limits(intent: IntentEntry, engine: Engine) -> list[str]:
     """What the Engine shows where nothing was before a step that has been undone: it takes no
     "none" for some limits.
     """
-    if intent.detail["mode"] != "live":
+    if intent.detail.mode != "live":
         return []
-    was = {container["replica"]: container["before"] for container in intent.detail["containers"]}
-    touched = {Setting(change["what"]) for change in intent.detail["changes"]} & {
+    was = {container.replica: container.before for container in intent.detail.containers}
+    touched = {change.what for change in intent.detail.changes} & {
         Setting.CPUS,
         Setting.CPUSET,
     }
     way = (
         "--exact makes a new container"
-        if intent.detail["project"]
+        if intent.detail.project
         else "only a new container has none again"
     )
     try:

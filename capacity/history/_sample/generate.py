@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from capacity._common.bundled import bundled
+from capacity._common.files import write_text
 from capacity._common.units import MIB
 from capacity.errors import NoHistory, StorageError
 from capacity.history._history import History, usage_frame
-from capacity.history._parquet import Damaged, read_block, write_atomically, write_block
+from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._sample.fleet import (
     FLEET,
     HOST,
@@ -119,9 +120,7 @@ def make_sample(folder: Path) -> list[Path]:
         written.append(path)
     for project, text in compose_files().items():
         path = folder / "compose" / project / "compose.yaml"
-        write_atomically(
-            path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8")
-        )
+        write_text(path, text)
         written.append(path)
     return written
 

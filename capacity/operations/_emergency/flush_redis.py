@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from capacity._docker import lifecycle
 from capacity._docker.engine import connect_all, survey
-from capacity.changes._journal.journal import Kind
+from capacity.changes._journal.models import Kind, RunStart
+from capacity.changes._journal.runs import FLUSH_RUN
 from capacity.errors import InputError
 from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import EmergencyResult
@@ -45,9 +44,9 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Emerge
             return EmergencyResult(
                 target.key, target.host, target.name, "would-flush", note="this cannot be undone"
             )
-        named: dict[str, Any] = {"container": target.name, "command": list(_FLUSH)}
+        about = RunStart(container=target.name, command=tuple(_FLUSH))
         with journalled_run(
-            settings, "emergency-flush", lock=False, service=target.key, **named
+            settings, FLUSH_RUN, lock=False, service=target.key, about=about
         ) as journal:
             code, said = lifecycle.execute(engines[target.host], target.id, _FLUSH, target.name)
             failed = (

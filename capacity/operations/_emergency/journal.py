@@ -8,28 +8,28 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from capacity.changes._journal.journal import (
-    Entry,
-    Journal,
-    Kind,
-    journal_runs,
-    open_journal,
-    owner,
+from capacity.changes._journal.journal import Journal, open_journal, owner
+from capacity.changes._journal.lock import apply_lock
+from capacity.changes._journal.models import ContainerEntry, Entry, Kind, RunStart, run_start
+from capacity.changes._journal.runs import (
+    REVISION_RUN,
+    StoredRun,
+    all_runs,
+    new_run,
+    standing_steps,
     still_stopped,
 )
-from capacity.changes._journal.lock import apply_lock
 from capacity.errors import InputError, StorageError
 from capacity.operations._pools.leases import is_private_folder, make_private_folder
 from capacity.settings import Settings
 
 __all__ = [
-    "REVISION",
     "folder_of",
     "journal_folders",
     "journalled_run",
@@ -39,17 +39,26 @@ __all__ = [
     "writable_folder",
 ]
 
-REVISION = "emergency-revision"
-"""What a run is called that brings a project back to a revision."""
-
 _SPARE = Path("/dev/shm")  # noqa: S108 - survives a full disk; the folder there is used only where it is ours alone
 _log = logging.getLogger(__name__)
 _ROOM = 1 << 18  # bytes that must be free: a run's lines with something to spare
 
 
+class _Start(NamedTuple):
+    what: str
+    about: RunStart
+    service: str
+
+
 @contextmanager
 def journalled_run(
-    settings: Settings, what: str, *, lock: bool = True, ends: bool = True, **detail: Any
+    settings: Settings,
+    what: str,
+    *,
+    lock: bool = True,
+    ends: bool = True,
+    about: RunStart | None = None,
+    service: str = "",
 ) -> Iterator[Journal]:
     """An open run named after what is done; it ends `failed` where its block does.
 
@@ -60,15 +69,17 @@ def journalled_run(
             an observation to end.
         ends: write the last line; a block that can be taken back writes its own, and has none where
             that fails.
-        **detail: what the first line says besides.
+        about: what the first line says besides who and why.
+        service: which one the run is about.
 
     Raises:
         Locked: a plan is being applied.
         StorageError: neither the disk nor the memory takes a journal.
     """
-    run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{what}"
+    about = (about or RunStart()).model_copy(update={"who": owner(), "why": what})
+    start = _Start(what, about, service)
     with ExitStack() as stack:
-        journal = _open(settings, run, {"why": what, **detail}, stack, lock=lock)
+        journal = _open(settings, start, stack, lock=lock)
         try:
             yield journal
         except BaseException:
@@ -79,13 +90,11 @@ def journalled_run(
             journal.write(Kind.FINISHED, state="finished")
 
 
-def _open(
-    settings: Settings, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool
-) -> Journal:
+def _open(settings: Settings, start: _Start, stack: ExitStack, *, lock: bool) -> Journal:
     last: StorageError | None = None
     for folder in (settings.apply.journal, _spare()):
         try:
-            journal = _try(folder, run, detail, stack, lock=lock)
+            journal = _try(folder, start, stack, lock=lock)
         except (StorageError, OSError) as error:
             last = (
                 error
@@ -103,9 +112,7 @@ def _open(
     raise last or StorageError("There is no folder for a journal", "Set apply.journal")
 
 
-def _try(
-    folder: Path, run: str, detail: dict[str, Any], stack: ExitStack, *, lock: bool
-) -> Journal:
+def _try(folder: Path, start: _Start, stack: ExitStack, *, lock: bool) -> Journal:
     """A run in a folder; what was opened for it is closed again when it cannot be used."""
     with ExitStack() as mine:
         _make(folder)
@@ -113,22 +120,11 @@ def _try(
             raise StorageError(f"The disk of {folder} is full", "Free it")
         if lock:
             mine.enter_context(apply_lock(folder))
-        journal = open_journal(folder, _own(folder, run))
+        journal = open_journal(folder, new_run(folder, start.what, datetime.now(UTC)))
         mine.enter_context(closing(journal.handle))
-        journal.write(Kind.STARTED, who=owner(), **detail)
+        journal.begin(start.about, start.service)
         stack.push(mine.pop_all())
     return journal
-
-
-def _own(folder: Path, run: str) -> str:
-    """A name for the run that nobody else has; its folder is made at once, since others may begin
-    in the same second.
-    """
-    for name in (run, *(f"{run}-{number}" for number in range(2, 1000))):
-        with suppress(FileExistsError):
-            (folder / name).mkdir()
-            return name
-    raise StorageError(f"{folder} has a thousand runs {run}", "Wait a second")
 
 
 def _spare() -> Path:
@@ -162,11 +158,11 @@ def _left_out(spare: Path) -> None:
     _log.warning("%s is left out: it is no folder that only you own and can use (mode 0700)", spare)
 
 
-def open_stops(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
+def open_stops(settings: Settings) -> list[tuple[Path, str, list[ContainerEntry]]]:
     """Folder, run and stops of all runs whose containers have not all been started again, the
     oldest first.
     """
-    found = [(folder, run, still_stopped(entries)) for folder, run, entries in _runs(settings)]
+    found = [(run.folder, run.name, still_stopped(run.entries)) for run in _runs(settings)]
     return [stop for stop in found if stop[2]]
 
 
@@ -174,40 +170,20 @@ def last_revision(settings: Settings) -> tuple[datetime, Path, str, list[str]] |
     """Time, folder, name and services of the last run that brought a project back to a revision and
     still stands.
     """
-    for folder, name, entries in reversed(_runs(settings)):
-        services = _standing(entries)
-        if services and entries[0].detail.get("why") == REVISION:
-            return entries[0].time, folder, name, services
+    for run in reversed(_runs(settings)):
+        services = _standing(run.entries)
+        if services and run_start(run.entries).why == REVISION_RUN:
+            return run.entries[0].time, run.folder, run.name, services
     return None
 
 
-def _runs(settings: Settings) -> list[tuple[Path, str, list[Entry]]]:
-    """Folder, name and lines of every run, the oldest first; one that went on in memory is read
-    there.
-    """
-    found: dict[str, tuple[Path, str, list[Entry]]] = {}
-    for folder in journal_folders(settings):
-        for run, entries in journal_runs(folder, skip_damaged=True):
-            if run not in found or len(entries) > len(found[run][2]):
-                found[run] = (folder, run, entries)
-    return sorted(found.values(), key=lambda item: item[2][0].time)
+def _runs(settings: Settings) -> list[StoredRun]:
+    return all_runs(journal_folders(settings))
 
 
 def _standing(entries: Iterable[Entry]) -> list[str]:
-    """The services that a run changed and that have not been taken back."""
-    entries = list(entries)
-    undone = {
-        entry.step
-        for entry in entries
-        if entry.kind is Kind.UNDONE and not entry.detail.get("left")
-    }
-    return list(
-        dict.fromkeys(
-            entry.service
-            for entry in entries
-            if entry.kind is Kind.INTENT and entry.step not in undone
-        )
-    )
+    """The services that a run changed and that have not been rolled back."""
+    return list(dict.fromkeys(step.service for step in standing_steps(entries)))
 
 
 def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, list[str]]:
@@ -217,7 +193,7 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, lis
     Raises:
         InputError: there is none, it does not stand any more, or several begin so.
     """
-    standing = [(folder, name, _standing(entries)) for folder, name, entries in _runs(settings)]
+    standing = [(each.folder, each.name, _standing(each.entries)) for each in _runs(settings)]
     standing = [
         candidate
         for candidate in standing
@@ -243,7 +219,7 @@ def folder_of(settings: Settings, run: str) -> Path:
 
     Where none or several begin so it is that of the settings, where `find_run` says that.
     """
-    found = {name: folder for folder, name, _ in _runs(settings) if name.startswith(run)}
+    found = {each.name: each.folder for each in _runs(settings) if each.name.startswith(run)}
     if run in found:
         return found[run]
     return next(iter(found.values())) if len(found) == 1 else settings.apply.journal

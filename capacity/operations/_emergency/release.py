@@ -20,7 +20,8 @@ from capacity._compose.declared import declarations
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, engine_errors, inspect, survey
-from capacity.changes._journal.journal import Entry, Journal, Kind, open_journal
+from capacity.changes._journal.journal import Journal, open_journal
+from capacity.changes._journal.models import ContainerEntry, Kind
 from capacity.changes._rollback.rollback import rollback
 from capacity.errors import (
     ContainerGone,
@@ -341,7 +342,7 @@ def undo_release(settings: Settings, *, dry_run: bool = True) -> list[EmergencyR
     return done
 
 
-def _would_start(settings: Settings, left: Sequence[Entry]) -> list[EmergencyResult]:
+def _would_start(settings: Settings, left: Sequence[ContainerEntry]) -> list[EmergencyResult]:
     """What undo would try with each container, by what there is now."""
     with ExitStack() as stack:
         engines: Mapping[str, Engine] = {}
@@ -349,13 +350,13 @@ def _would_start(settings: Settings, left: Sequence[Entry]) -> list[EmergencyRes
             engines, _ = stack.enter_context(connect_all(settings.engine))
         return [
             EmergencyResult(
-                entry.service, entry.host, str(entry.detail["container"]), *_tried(entry, engines)
+                entry.service, entry.host, entry.detail.container, *_tried(entry, engines)
             )
             for entry in reversed(left)
         ]
 
 
-def _tried(entry: Entry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
+def _tried(entry: ContainerEntry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
     engine = engines.get(entry.host)
     if engine is None:
         return "would-start", 0, f"{entry.host} does not answer"
@@ -410,8 +411,8 @@ def _note(
     return ""
 
 
-def _start(engine: Engine | None, journal: Journal, entry: Entry) -> EmergencyResult:
-    name, identity = str(entry.detail["container"]), str(entry.detail["id"])
+def _start(engine: Engine | None, journal: Journal, entry: ContainerEntry) -> EmergencyResult:
+    name, identity = entry.detail.container, entry.detail.id
     place = (entry.step, entry.service, entry.host)
     _note(journal, Kind.STARTING, *place, container=name, id=identity)
     try:
@@ -428,12 +429,14 @@ def _start(engine: Engine | None, journal: Journal, entry: Entry) -> EmergencyRe
     return EmergencyResult(entry.service, entry.host, name, "started", note=note)
 
 
-def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) -> EmergencyResult:
+def _gone(
+    engine: Engine, journal: Journal, entry: ContainerEntry, error: ContainerGone
+) -> EmergencyResult:
     """The Engine found no container: another one may do its work, and else nothing can be started
     here ever again.
     """
-    name, place = str(entry.detail["container"]), (entry.step, entry.service, entry.host)
-    named: dict[str, Any] = {"container": name, "id": str(entry.detail["id"])}
+    name, place = entry.detail.container, (entry.step, entry.service, entry.host)
+    named: dict[str, Any] = {"container": name, "id": entry.detail.id}
     try:
         if _exists(engine, entry):  # what it needs is gone, such as its network: that can be mended
             raise EngineRefused(error.message, "Correct what it names, then run undo again")
@@ -464,19 +467,19 @@ def _gone(engine: Engine, journal: Journal, entry: Entry, error: ContainerGone) 
     )
 
 
-def _exists(engine: Engine, entry: Entry) -> bool:
+def _exists(engine: Engine, entry: ContainerEntry) -> bool:
     try:
-        inspect(engine, str(entry.detail["id"]), str(entry.detail["container"]))
+        inspect(engine, entry.detail.id, entry.detail.container)
     except ContainerGone:
         return False
     return True
 
 
-def _instead(engine: Engine, entry: Entry) -> str:
+def _instead(engine: Engine, entry: ContainerEntry) -> str:
     """The running container that took the place of one that is gone: same service, and its name or
     its number there.
     """
-    wanted = (str(entry.detail["container"]), entry.detail.get("replica", 1))
+    wanted = (entry.detail.container, entry.detail.replica)
     found = [other for other in survey({entry.host: engine}, {}).of(entry.service) if other.running]
     return next(
         (other.name for other in found if other.name == wanted[0] or other.replica == wanted[1]), ""

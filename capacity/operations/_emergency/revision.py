@@ -4,27 +4,37 @@ taken back where it fails.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import write_atomically
 from capacity._common.progress import note_rollback
 from capacity._compose.declared import declarations
-from capacity._compose.edit.files import read_bytes, replace_file
+from capacity._compose.edit.files import read_bytes
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, survey
-from capacity._docker.update import limits_of
-from capacity.changes._apply.step import observed_state
-from capacity.changes._journal.journal import Entry, Journal, Kind
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import (
+    ContainerBefore,
+    FileBackup,
+    IntentEntry,
+    Kind,
+    ProjectFiles,
+    RunStart,
+    StepIntent,
+    StepMode,
+)
+from capacity.changes._journal.runs import REVISION_RUN
 from capacity.changes._rollback.recreate import compose_program, recreate
 from capacity.changes._rollback.restore import pending_edits
 from capacity.changes._rollback.rollback import roll_back_steps
 from capacity.errors import CapacityError, EngineError, EngineRefused, InputError
 from capacity.operations._dependencies import dependencies, in_order, jobs
 from capacity.operations._emergency.git_project import GitProject, project_at_revision
-from capacity.operations._emergency.journal import REVISION, journalled_run
+from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import EmergencyResult
 from capacity.operations._readiness import critical_failures, wait_ready
 from capacity.settings import Settings
@@ -104,7 +114,10 @@ def to_revision(
         if dry_run:
             return _planned(work)
         with journalled_run(
-            settings, REVISION, ends=False, revision=revision, file=str(former.file)
+            settings,
+            REVISION_RUN,
+            ends=False,
+            about=RunStart(revision=revision, file=str(former.file)),
         ) as journal:
             return _carry_out(settings, work, engines, unreachable, journal)
 
@@ -279,11 +292,11 @@ def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
     """The services of the revision, each by the former files."""
     now = {path: read_bytes(path) for path in work.former.files if _differs(work.former, path)}
     files = [
-        {
-            "path": str(path),
-            "before": journal.keep(text),
-            "after": journal.keep(work.former.texts[path]),
-        }
+        FileBackup(
+            path=str(path),
+            before=journal.keep(text),
+            after=journal.keep(work.former.texts[path]),
+        )
         for path, text in now.items()
     ]
     done: list[EmergencyResult] = []
@@ -292,7 +305,7 @@ def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
         intent = _announce(number, key, files, work, journal)
         try:
             for path in now if key == work.order[0] else ():
-                replace_file(path, work.former.texts[path])
+                write_atomically(path, work.former.texts[path], keep_metadata=True)
                 journal.write(Kind.FILE_WRITTEN, **place, path=str(path))
             found = _made(work, key, intent, journal)
         except CapacityError as error:
@@ -308,19 +321,17 @@ def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
     return done
 
 
-def _made(work: _Work, key: str, intent: Entry, journal: Journal) -> tuple[Container, ...]:
+def _made(work: _Work, key: str, intent: IntentEntry, journal: Journal) -> tuple[Container, ...]:
     """A service as its files say, up and healthy; what is new is named in the journal.
 
     Raises:
         CapacityError: Compose refused, or it does not come up.
     """
-    number = (
-        0 if work.former.says_number(key.partition("/")[2]) else len(intent.detail["containers"])
-    )
+    number = 0 if work.former.says_number(key.partition("/")[2]) else len(intent.detail.containers)
     recreate(intent, work.engine, replicas=number)
     inventory = survey({work.host: work.engine}, {})
     found, job = inventory.of(key), key in jobs(inventory.containers) | work.former.jobs()
-    for container in found if intent.detail["mode"] == "create" else ():
+    for container in found if intent.detail.mode == "create" else ():
         journal.write(
             Kind.CREATED,
             step=intent.step,
@@ -339,37 +350,26 @@ def _made(work: _Work, key: str, intent: Entry, journal: Journal) -> tuple[Conta
 def _announce(
     number: int,
     key: str,
-    files: list[dict[str, str]],
+    files: Sequence[FileBackup],
     work: _Work,
     journal: Journal,
-    mode: str = "recreate",
-) -> Entry:
+    mode: StepMode = "recreate",
+) -> IntentEntry:
     """The same line that an applied change has, so that the same way leads back."""
-    containers: list[dict[str, Any]] = [
-        {
-            "id": container.id,
-            "name": container.name,
-            "replica": container.replica,
-            "before": {str(what): value for what, value in limits_of(container).items()},
-            "seen": observed_state(container),
-            "pending": work.pending.get(container.id, []),
-        }
+    containers = tuple(
+        ContainerBefore.of(container, work.pending.get(container.id, ()))
         for container in work.inventory.of(key)
-    ]
-    project = {
-        "name": work.former.project.name,
-        "files": [str(path) for path in work.former.files],
-        "folder": str(work.former.folder),
-        "env_files": [str(path) for path in work.former.env_files],
-    }
-    return journal.write(
-        Kind.INTENT,
-        step=number,
-        service=key,
-        host=work.host,
+    )
+    project = ProjectFiles(
+        name=work.former.project.name,
+        files=tuple(str(path) for path in work.former.files),
+        folder=str(work.former.folder),
+        env_files=tuple(str(path) for path in work.former.env_files),
+    )
+    intent = StepIntent(
         mode=mode if containers else "create",
-        changes=[],
-        files=files,
+        files=tuple(files),
         containers=containers,
         project=project,
     )
+    return journal.announce(number, key, work.host, intent)

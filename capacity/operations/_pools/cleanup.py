@@ -10,7 +10,7 @@ from typing import Any
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine
-from capacity.changes._journal.journal import Kind
+from capacity.changes._journal.models import Kind
 from capacity.errors import EngineError
 from capacity.operations._pools.containers import instances_of, stands
 from capacity.operations._pools.journal import Book

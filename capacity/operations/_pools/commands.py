@@ -13,7 +13,9 @@ from capacity._common.progress import note_rollback
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, inspect
-from capacity.changes._journal.journal import Journal, Kind, still_stopped
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import Kind, RunStart
+from capacity.changes._journal.runs import still_stopped
 from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import stop_one
@@ -140,7 +142,9 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
         if not dry_run:
             pool.steady = _STEADY
             with journalled_run(
-                settings, "pool-up", pool=pool.name, size=pool.size, image=pool.image
+                settings,
+                "pool-up",
+                about=RunStart(pool=pool.name, size=pool.size, image=pool.image),
             ) as journal:
                 pool.journal = journal
                 with pool:  # that makes its instances, and `keep` leaves them
@@ -179,7 +183,9 @@ def pool_scale(
             pool.size = min(
                 pool.size, size
             )  # a dead instance that goes anyway need not be replaced first
-            with journalled_run(settings, "pool-scale", pool=name, size=size) as journal:
+            with journalled_run(
+                settings, "pool-scale", about=RunStart(pool=name, size=size)
+            ) as journal:
                 pool.journal = journal
                 with pool:
                     pool.scale(size, timeout)
@@ -210,7 +216,7 @@ def pool_down(
         if dry_run:
             return steps
         known = {step.number: step for step in steps}
-        with journalled_run(settings, "pool-down", pool=name) as journal:
+        with journalled_run(settings, "pool-down", about=RunStart(pool=name)) as journal:
             gone = [
                 _take_down(engine, journal, known[slot_of(container)], container)
                 for container in found
@@ -291,7 +297,9 @@ def migrate(
         found = _may_be(engine, pool)
         if dry_run:
             return move
-        with journalled_run(settings, "pool-migrate", pool=name, size=size) as journal:
+        with journalled_run(
+            settings, "pool-migrate", about=RunStart(pool=name, size=size)
+        ) as journal:
             pool.journal = journal
             try:
                 with pool:

@@ -17,7 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from capacity.changes._journal.journal import Journal, Kind, open_journal, owner
+from capacity.changes._journal.journal import Journal, open_journal, owner
+from capacity.changes._journal.models import Kind, RunStart
+from capacity.changes._journal.runs import new_run
 from capacity.errors import CapacityError
 from capacity.settings import load_settings
 
@@ -75,20 +77,11 @@ class ProgramJournal:
             self._run.handle.close()
 
     def _begin(self, folder: Path) -> Journal:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        first = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{self._what}-{os.getpid()}"
-        for run in (
-            first,
-            *(f"{first}-{number}" for number in range(2, 1000)),
-        ):  # a process may begin several in a second
-            try:
-                (folder / run).mkdir()
-            except FileExistsError:
-                continue
-            break
+        # a process may begin several in a second
+        run = new_run(folder, f"{self._what}-{os.getpid()}", datetime.now(UTC))
         journal = open_journal(folder, run)
         try:
-            journal.write(Kind.STARTED, who=owner(), why=self._what, pool=self._pool)
+            journal.begin(RunStart(who=owner(), why=self._what, pool=self._pool))
         except CapacityError:
             journal.handle.close()
             raise

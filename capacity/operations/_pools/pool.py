@@ -17,7 +17,8 @@ from capacity._common.units import format_memory
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import inspect
-from capacity.changes._journal.journal import Journal, Kind
+from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import Kind
 from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
 from capacity.model import ServiceKey
 from capacity.operations._pools.cleanup import remove_instance, start_watcher

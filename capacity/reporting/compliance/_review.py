@@ -12,6 +12,7 @@ import pandas as pd
 from capacity import __version__
 from capacity._api import SAMPLE
 from capacity._common.bundled import bundled
+from capacity._common.files import write_text
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.compliance import (
     Assessment,
@@ -159,15 +160,12 @@ def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
         StorageError: the folder cannot be written.
     """
     from capacity.compliance._formats import as_json, as_sarif
-    from capacity.history._parquet import write_atomically
 
     make_folder(folder)
     texts = {"compliance.json": as_json(week.report, week.moves, week.runbooks)}
     texts["compliance.sarif"] = as_sarif(week.report, week.runbooks)
     for name, text in texts.items():
-        write_atomically(
-            folder / name, lambda path, text=text: path.write_text(text, encoding="utf-8")
-        )
+        write_text(folder / name, text)
     write_plan(_plan(week), folder / "compliance-plan.yaml")
     failing = week.report.failing_pairs()
     facts: dict[str, Any] = {

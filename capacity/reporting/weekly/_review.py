@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capacity import __version__, _api
+from capacity._common.files import write_atomically, write_text
 from capacity.changes import (
     LimitForecast,
     MadeFrom,
@@ -21,7 +22,6 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError
-from capacity.history._parquet import write_atomically
 from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting._runs import (
     ReportRun,
@@ -221,7 +221,7 @@ def save(
     make_folder(folder)
     write_plan(plan, folder / "plan.yaml")
     alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
-    write_atomically(folder / "alerts.yml", lambda path: path.write_text(alerts, encoding="utf-8"))
+    write_text(folder / "alerts.yml", alerts)
     rows = week.forecast_frame()
     write_atomically(
         folder / "forecast.parquet",

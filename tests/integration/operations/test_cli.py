@@ -15,7 +15,8 @@ from capacity._cli import app
 from capacity._docker import snapshot
 from capacity._docker.engine import connect_all
 from capacity.changes import read_plan
-from capacity.changes._journal.journal import journal_runs
+from capacity.changes._journal.models import Entry
+from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError
 from capacity.operations._pools.locks import place_of
 from tests.fixtures.docker_engine import client
@@ -235,6 +236,11 @@ def steps(said: str) -> list[tuple[str, str]]:
     return [(row["container"], row["state"]) for row in json.loads(said)]
 
 
+def named(entry: Entry) -> str:
+    """The container of a line, or the state in which its run ended."""
+    return str(getattr(entry.detail, "container", "") or getattr(entry.detail, "state", ""))
+
+
 def kinds(shop: Fleet) -> list[list[str]]:
     """What the runs of pools said in the journal, container by container, the oldest first; it is
     empty then.
@@ -242,10 +248,7 @@ def kinds(shop: Fleet) -> list[list[str]]:
     runs = sorted(journal_runs(shop.folder / "journal"), key=lambda run: run[1][0].time)
     shutil.rmtree(shop.folder / "journal", ignore_errors=True)
     return [
-        [
-            f"{entry.kind} {entry.detail.get('container', entry.detail.get('state', ''))}".strip()
-            for entry in entries
-        ]
+        [f"{entry.kind} {named(entry)}".strip() for entry in entries]
         for name, entries in runs
         if "-pool-" in name
     ]

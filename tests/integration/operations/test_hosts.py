@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from capacity._cli import app
 from capacity._docker import snapshot
 from capacity.changes import RunResult, apply_plan
-from capacity.changes._journal.journal import Kind, journal_runs
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError, Locked
 from capacity.model import Setting
 from capacity.operations._emergency.flush_redis import flush

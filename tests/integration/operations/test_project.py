@@ -16,8 +16,9 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, rollback_preview
-from capacity.changes._journal.journal import Kind, journal_runs
 from capacity.changes._journal.listing import journal_history
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
@@ -203,7 +204,7 @@ def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -
     assert seen(settings) == before
     ((_, entries),) = journal_runs(settings.apply.journal)
     made = [
-        (entry.kind, entry.detail["container"])
+        (entry.kind, entry.detail.container)
         for entry in entries
         if entry.kind in {Kind.CREATED, Kind.REMOVED}
     ]
@@ -274,7 +275,7 @@ def test_an_interruption_takes_everything_back(
     assert (seen(settings), file.read_text()) == (before, present)
     ((_, entries),) = journal_runs(settings.apply.journal)
     assert entries[-1].detail == {"state": "rolled-back"}
-    (said,) = [entry.detail["why"] for entry in entries if entry.kind is Kind.ROLLBACK]
+    (said,) = [entry.detail.why for entry in entries if entry.kind is Kind.ROLLBACK]
     assert said == f"interrupted: {type(error).__name__}"
     assert apply_plan(plan_of(), settings).outcomes == []
 
@@ -291,7 +292,7 @@ def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
     interrupted_at(monkeypatch, revisions, "recreate", 2, KeyboardInterrupt())
     interrupted_at(
         monkeypatch,
-        importlib.import_module("capacity.changes.rollback"),
+        importlib.import_module("capacity.changes._rollback.rollback"),
         "undo",
         2,
         KeyboardInterrupt(),

@@ -21,8 +21,9 @@ from capacity._cli import app
 from capacity._docker import snapshot
 from capacity.changes import apply_plan
 from capacity.changes._apply import resume
-from capacity.changes._journal.journal import Kind, journal_runs
 from capacity.changes._journal.listing import journal_history
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency.flush_redis import flush
@@ -308,7 +309,7 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
 KILLED = """
 import os, signal, sys
 from capacity.changes import lifecycle
-from capacity.operations.emergency import release
+from capacity.operations._emergency.release import release
 from capacity.settings import Settings
 
 def die(*words):

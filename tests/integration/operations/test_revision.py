@@ -14,8 +14,8 @@ import pytest
 
 from capacity._docker import snapshot
 from capacity.changes import apply_plan
-from capacity.changes._journal.journal import journal_runs
 from capacity.changes._journal.listing import journal_history
+from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
 from capacity.operations._emergency.git_project import project_at_revision
@@ -293,7 +293,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from capacity.changes import lifecycle
-from capacity.operations.revision import to_revision
+from capacity.operations._emergency.revision import to_revision
 from capacity.settings import Settings
 
 def stop_and_die(engine, container, name=""):

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from capacity.changes._journal.journal import Kind, open_journal
+from capacity.changes._journal.journal import open_journal
 from capacity.changes._journal.listing import journal_history
+from capacity.changes._journal.models import Kind
 
 ONE: dict[str, Any] = {"step": 0, "service": "a/b", "host": "here"}
 NAMED: dict[str, Any] = {**ONE, "container": "a-b-1", "id": "1"}

@@ -90,10 +90,11 @@ def test_a_file_that_is_no_plan_is_refused(tmp_path: Path, text: str, cause: str
 
 
 def test_an_unwritable_place_is_said(tmp_path: Path) -> None:
-    """A folder that does not exist is a storage error, not a traceback."""
+    """A file where the folder should be is a storage error, not a traceback."""
     plan = make_plan([], hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
-    with pytest.raises(StorageError, match=r"Cannot write .*plan\.yaml"):
-        write_plan(plan, tmp_path / "missing" / "plan.yaml")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"Cannot use .*plan\.yaml"):
+        write_plan(plan, tmp_path / "file" / "plan.yaml")
 
 
 ONE = make_plan(

@@ -14,11 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity._common.files import digest
 from capacity._compose.edit.files import undo_text
 from capacity.changes import applied_changes, correct_units, failure_cooldowns, promised_outcomes
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
-from capacity.changes._journal.journal import Kind, digest, find_run, open_journal, read_journal
+from capacity.changes._journal.journal import open_journal, read_journal
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import find_run
 from capacity.errors import ChangeRefused, EditRefused, InputError, SettingsError
 from capacity.model import Reason, Resource, Setting
 from capacity.settings import UnattendedSettings

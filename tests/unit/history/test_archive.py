@@ -133,7 +133,7 @@ def test_an_error_of_the_disk_is_not_taken_for_damage(tmp_path: Path) -> None:
         from pathlib import Path
         import pyarrow.parquet
         from capacity.errors import StorageError
-        from capacity.history.archive import Archive
+        from capacity.history._archive import Archive
         from capacity.model import Signal
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))

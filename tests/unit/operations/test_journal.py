@@ -10,18 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from capacity.changes._journal.journal import (
-    Journal,
-    Kind,
-    journal_runs,
-    open_journal,
-    owner,
-    read_journal,
-    still_stopped,
-    way_out,
-)
+from capacity.changes._journal.journal import Journal, open_journal, owner, read_journal
 from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.lock import apply_lock
+from capacity.changes._journal.models import Kind
+from capacity.changes._journal.runs import journal_runs, still_stopped, way_out
 from capacity.errors import InputError, Locked, StorageError
 from capacity.operations._emergency import journal as emergency_journal
 from capacity.operations._emergency.journal import journal_folders, journalled_run, open_stops

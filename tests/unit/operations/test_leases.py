@@ -72,7 +72,7 @@ def test_no_slot_is_shared_while_the_folder_comes_and_goes(tmp_path: Path) -> No
 DYING = """
 import os, sys, time
 from pathlib import Path
-from capacity.operations.leases import member
+from capacity.operations._pools.leases import member
 
 with member(Path(sys.argv[1])):
     # the kernel closes what was opened last first: the output, this one, then the lock

@@ -11,7 +11,8 @@ import pytest
 from capacity import _api
 from capacity._common.bundled import bundled
 from capacity.changes import read_plan
-from capacity.changes._journal.journal import Kind, open_journal
+from capacity.changes._journal.journal import open_journal
+from capacity.changes._journal.models import Kind
 from capacity.model import Setting
 from capacity.reporting import compliance, weekly
 from capacity.reporting.compliance import _sections
@@ -77,6 +78,7 @@ def week(tmp_path: Path) -> weekly.WeeklyReview:
     )
     journal = open_journal(tmp_path, "20261120T060000-x")
     detail = {
+        "service": "shop/thumbnailer",
         "from": 128.0 * 2**20,
         "to": 256.0 * 2**20,
         "reason": "oom-killed",

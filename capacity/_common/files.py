@@ -1,0 +1,117 @@
+"""Files on disk: written whole or not at all, and what to tell a person when that fails."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from capacity.errors import StorageError
+
+__all__ = ["digest", "storage_error", "sync_folder", "write_atomically", "write_text"]
+
+_LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
+
+
+def digest(content: bytes) -> str:
+    """The SHA-256 of a content, as hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_atomically(
+    path: Path, content: bytes | Callable[[Path], object], *, keep_metadata: bool = False
+) -> None:
+    """Write a file beside its place, then rename it: after a crash there is the old or the new one.
+
+    What a process that was killed left behind for the same path is swept an hour later.
+
+    Args:
+        path: a link stays a link; its folder is made.
+        content: the bytes, or a function that writes them to a temporary path.
+        keep_metadata: the new file gets the owner, mode and times of the old one, which must exist
+            and be writable.
+
+    Raises:
+        StorageError: the folder or the file cannot be written, or the disk is full; the file is as
+            it was.
+    """
+    place = path.resolve() if keep_metadata else path
+    temporary = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        if keep_metadata and not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, "it is read-only")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(temporary)
+        else:
+            temporary.write_bytes(content)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        if keep_metadata:
+            _copy_metadata(place, temporary)
+        temporary.replace(place)
+        sync_folder(place.parent)
+        _sweep(place)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        with suppress(OSError):  # after a success it is gone; on a dead disk nothing can be done
+            temporary.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text as `write_atomically` does.
+
+    Raises:
+        StorageError: as of `write_atomically`.
+    """
+    write_atomically(path, text.encode())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names of a folder.
+
+    Raises:
+        OSError: it does not take them.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What to tell a person whose disk or permissions failed."""
+    hints = {
+        errno.ENOSPC: "Free some space on that disk, then run it again: what was finished is kept",
+        errno.EDQUOT: "Your quota is used up; free some space, then run it again",
+        errno.EACCES: "Choose a folder you may write to, or correct its permissions",
+        errno.EROFS: "That file system is read-only; choose another folder",
+    }
+    cause = error.strerror or str(error)
+    return StorageError(
+        f"Cannot use {path}: {cause}",
+        hints.get(error.errno or 0, "Check the folder, then run it again"),
+    )
+
+
+def _copy_metadata(old: Path, new: Path) -> None:
+    shutil.copystat(old, new)
+    facts = old.stat()
+    with suppress(PermissionError):  # only root gives files away
+        os.chown(new, facts.st_uid, facts.st_gid)
+
+
+def _sweep(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # another process may sweep too
+            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+                left.unlink()
