@@ -73,9 +73,9 @@ def test_runs_are_listed_and_the_interrupted_one_says_how_to_go_on(version: Path
     assert len(runs) == len([*folder.glob("*/journal.jsonl")])
     listed = journal_history([folder])
     assert {entry.run for entry in listed} <= set(runs)
-    assert {"verified", "rolled back", "created", "still down"} <= {entry.outcome for entry in listed} | {
-        entry.outcome for entry in applied_changes(folder)
-    }
+    assert {"verified", "rolled back", "created", "still down"} <= {
+        entry.outcome for entry in listed
+    } | {entry.outcome for entry in applied_changes(folder)}
     interrupted = next(name for name in runs if name.endswith("-interrupted"))
     assert "capacity apply --resume --yes" in way_out(interrupted, runs[interrupted])
     assert intents(runs[interrupted])

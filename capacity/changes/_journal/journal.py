@@ -67,7 +67,7 @@ class Journal:
         """
         place = {"step": step, "service": service, "host": host}
         line = {"time": datetime.now(UTC), "run": self.run, "kind": kind, **place}
-        return self._add(read_entry({**line, "detail": detail}))
+        return self.append(read_entry({**line, "detail": detail}))
 
     def begin(self, start: RunStart, service: str = "", host: str = "") -> None:
         """Add the first line.
@@ -75,7 +75,7 @@ class Journal:
         Raises:
             JournalLost: as of `write`.
         """
-        self._add(
+        self.append(
             StartedEntry(
                 time=datetime.now(UTC),
                 run=self.run,
@@ -101,10 +101,15 @@ class Journal:
             host=host,
             detail=intent,
         )
-        self._add(entry)
+        self.append(entry)
         return entry
 
-    def _add(self, entry: Entry) -> Entry:
+    def append(self, entry: Entry) -> Entry:
+        """Add a line as it is; the others come through here.
+
+        Raises:
+            JournalLost: the line is not safe; nothing that it announces may be done.
+        """
         brief = not isinstance(entry, IntentEntry)
         line = entry.model_dump_json(by_alias=True, exclude_unset=brief)
         try:

@@ -21,7 +21,7 @@ from capacity.changes import apply_plan, dry_run, resume_preview
 from capacity.changes._apply import resume
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.lock import apply_lock
-from capacity.changes._journal.models import Kind
+from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, Locked, StorageError
@@ -52,16 +52,16 @@ def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kind, Callable[[], Any]]
     """Do something in the moment after the first line of a kind is in the journal."""
 
     def install(kind: Kind, what: Callable[[], Any]) -> None:
-        write, done = Journal.write, []
+        append, done = Journal.append, []
 
-        def writing(self: Journal, said: Kind, **more: Any) -> Any:
-            entry = write(self, said, **more)
-            if said is kind and not done:
+        def appending(self: Journal, entry: Entry) -> Entry:
+            append(self, entry)
+            if entry.kind is kind and not done:
                 done.append(True)
                 what()
             return entry
 
-        monkeypatch.setattr(Journal, "write", writing)
+        monkeypatch.setattr(Journal, "append", appending)
 
     return install
 

@@ -16,6 +16,7 @@ from capacity._docker import snapshot
 from capacity.changes import applied_changes, apply_plan, resume_preview
 from capacity.changes._apply import resume
 from capacity.changes._journal.journal import Journal
+from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
@@ -48,9 +49,9 @@ def killed_at(fleet_here: Fleet, line: int, *, torn: bool = False) -> None:
     child = os.fork()
     if child == 0:
         count = 0
-        write = Journal.write
+        append = Journal.append
 
-        def dying(self: Journal, *words: object, **more: object) -> object:
+        def dying(self: Journal, entry: Entry) -> Entry:
             nonlocal count
             count += 1
             if count == line:
@@ -58,9 +59,9 @@ def killed_at(fleet_here: Fleet, line: int, *, torn: bool = False) -> None:
                     self.handle.write(b'{"time":"2026-')
                     self.handle.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return write(self, *words, **more)  # type: ignore[arg-type]
+            return append(self, entry)
 
-        Journal.write = dying  # type: ignore[assignment,method-assign]
+        Journal.append = dying  # type: ignore[method-assign]
         try:
             apply_plan(PLAN, fleet_here.settings())
         finally:
@@ -139,14 +140,14 @@ def test_a_rollback_that_is_killed_is_run_again(
     run = apply_plan(PLAN, here.settings()).run
     child = os.fork()
     if child == 0:
-        write = Journal.write
+        append = Journal.append
 
-        def dying(self: Journal, kind: str, **more: object) -> object:
-            if kind == "undone":
+        def dying(self: Journal, entry: Entry) -> Entry:
+            if entry.kind is Kind.UNDONE:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return write(self, kind, **more)  # type: ignore[arg-type]
+            return append(self, entry)
 
-        Journal.write = dying  # type: ignore[assignment,method-assign]
+        Journal.append = dying  # type: ignore[method-assign]
         try:
             rollback(run, here.settings())
         finally:

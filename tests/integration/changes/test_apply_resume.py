@@ -9,7 +9,7 @@ import pytest
 from capacity.changes import apply_plan, dry_run, resume_preview
 from capacity.changes._apply import resume
 from capacity.changes._journal.journal import Journal
-from capacity.changes._journal.models import Kind
+from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, ChangeRefused
@@ -27,17 +27,17 @@ def ends_after(monkeypatch: pytest.MonkeyPatch) -> Any:
     """
 
     def run(kind: Kind, number: int, work: Any) -> None:
-        write, seen = Journal.write, []
+        append, seen = Journal.append, []
 
-        def writing(self: Journal, said: Kind, **more: Any) -> Any:
-            entry = write(self, said, **more)
-            seen.extend([said] if said is kind else [])
-            if said is kind and len(seen) == number:
+        def appending(self: Journal, entry: Entry) -> Entry:
+            append(self, entry)
+            seen.extend([entry.kind] if entry.kind is kind else [])
+            if entry.kind is kind and len(seen) == number:
                 raise Stop
             return entry
 
         with monkeypatch.context() as patched:
-            patched.setattr(Journal, "write", writing)
+            patched.setattr(Journal, "append", appending)
             with pytest.raises(Stop):
                 work()
 

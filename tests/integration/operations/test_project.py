@@ -293,7 +293,7 @@ def test_where_the_way_back_is_interrupted_too_the_run_stays_open(
     interrupted_at(
         monkeypatch,
         importlib.import_module("capacity.changes._rollback.rollback"),
-        "undo",
+        "undo_step",
         2,
         KeyboardInterrupt(),
     )

@@ -308,7 +308,7 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
 
 KILLED = """
 import os, signal, sys
-from capacity.changes import lifecycle
+from capacity._docker import lifecycle
 from capacity.operations._emergency.release import release
 from capacity.settings import Settings
 

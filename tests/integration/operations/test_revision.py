@@ -292,7 +292,7 @@ def test_a_present_file_that_cannot_be_read_is_no_obstacle(shop: Fleet) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from capacity.changes import lifecycle
+from capacity._docker import lifecycle
 from capacity.operations._emergency.revision import to_revision
 from capacity.settings import Settings
 
