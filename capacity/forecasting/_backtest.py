@@ -12,9 +12,10 @@ from capacity.forecasting import _horizon
 from capacity.forecasting._models.base_models import BASE_MODELS
 from capacity.forecasting._preprocessing import check_usage, read_grid
 from capacity.forecasting._quantiles import Floats, level_index
+from capacity.forecasting._state import FittedForecaster
 
 if TYPE_CHECKING:
-    from capacity.forecasting._forecaster import Forecaster
+    pass
 
 __all__ = ["backtest"]
 
@@ -22,7 +23,7 @@ _AT_ONCE = 256
 
 
 def backtest(
-    forecaster: Forecaster, usage: pd.DataFrame, horizon: pd.Timedelta, origins: int
+    forecaster: FittedForecaster, usage: pd.DataFrame, horizon: pd.Timedelta, origins: int
 ) -> pd.DataFrame:
     """One row a service and origin; see `Forecaster.backtest`."""
     grid = read_grid(check_usage(usage))
@@ -47,18 +48,18 @@ def backtest(
 
 
 def _origin(
-    fitted: Forecaster, past: pd.DataFrame, future: pd.DataFrame, horizon: pd.Timedelta
+    fitted: FittedForecaster, past: pd.DataFrame, future: pd.DataFrame, horizon: pd.Timedelta
 ) -> pd.DataFrame:
-    levels = fitted._state["levels"]
+    levels = fitted.state_.levels
     middle = level_index(levels, 0.5)
     peaks = fitted.predict_peak(horizon).to_numpy()
-    times, lead = fitted._future(horizon, None)
+    times, lead = fitted.future(horizon, None)
     where = past.columns.get_indexer(fitted.services_)
     out = []
     for start in range(0, len(where), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         columns = where[part]
-        forecast = _horizon.on_grid(fitted._state, lead, times, fitted.holidays, part)
+        forecast = _horizon.on_grid(fitted.state_, lead, times, fitted.holidays, part)
         forecast = forecast.reshape(len(times), -1, len(levels))
         actual = future.iloc[:, columns].to_numpy(np.float64)
         table: dict[str, Any] = {"service": fitted.services_[part], "origin": past.index[-1]}
@@ -79,7 +80,7 @@ def _origin(
             table[f"peak_{level:g}"] = np.where(
                 np.isfinite(top), (top <= peaks[part, number]).astype(float), np.nan
             )
-        share = fitted._state["share"][part].mean(axis=1)
+        share = fitted.state_.weights[part].mean(axis=1)
         table["model"] = [BASE_MODELS[i] for i in share.argmax(axis=1)]
         out.append(pd.DataFrame(table))
     return pd.concat(out, ignore_index=True) if out else pd.DataFrame({"service": [], "origin": []})

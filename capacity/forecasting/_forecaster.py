@@ -27,6 +27,7 @@ from capacity.forecasting._preprocessing import (
     scale_usage,
 )
 from capacity.forecasting._quantiles import Floats, check_levels
+from capacity.forecasting._state import FittedState
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
@@ -78,7 +79,11 @@ class Forecaster:
         return {name: getattr(self, name) for name in _PARAMETERS}
 
     def set_params(self, **params: Any) -> Self:
-        """Change constructor parameters."""
+        """Change constructor parameters.
+
+        Raises:
+            InputError: there is no such parameter.
+        """
         for name, value in params.items():
             if name not in _PARAMETERS:
                 raise InputError(
@@ -128,7 +133,7 @@ class Forecaster:
                 name: why for part in parts for name, why in part.skipped.items()
             }
             self.services_ = usage.columns[[number for part in parts for number in part.kept]]
-            self._state = _state(parts, levels, self.random_state)
+            self.state_ = _fitted_state(parts, levels, self.random_state)
             progress.advance("the fleet as a whole")
         finally:
             progress.finish()
@@ -169,11 +174,11 @@ class Forecaster:
             every: thins the future grid to these timestamps, such as `1h`; the last is the end of
                 the horizon.
         """
-        future, lead = self._future(horizon, every)
+        future, lead = self.future(horizon, every)
         columns = pd.MultiIndex.from_product(
             [self.services_, list(self.quantiles)], names=["service", "quantile"]
         )
-        out = _horizon.on_grid(self._state, lead, future, self.holidays)
+        out = _horizon.on_grid(self.state_, lead, future, self.holidays)
         return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
     def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
@@ -182,14 +187,14 @@ class Forecaster:
         """
         steps = self._steps(horizon)
         hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
-        state = self._state
+        state = self.state_
         scaled = np.zeros((0, len(self.quantiles)))
         if len(self.services_):
-            scaled = peak_quantiles(state["tops"], hours, state["kind"], state["levels"])
+            scaled = peak_quantiles(state.hourly_max, hours, state.pattern, state.levels)
             # A maximum is at least each of its parts: its quantiles cannot lie below theirs.
-            scaled = np.maximum(scaled, state["forecast"][:, :hours].max(axis=1))
+            scaled = np.maximum(scaled, state.forecast[:, :hours].max(axis=1))
         return pd.DataFrame(
-            np.maximum(state["centre"][:, None] + scaled * state["spread"][:, None], 0.0),
+            np.maximum(state.centre[:, None] + scaled * state.spread[:, None], 0.0),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )
@@ -210,7 +215,7 @@ class Forecaster:
     def explain(self, service: str) -> dict[str, Any]:
         """What was chosen for a service and why, as plain data; see `structure.explain`."""
         number = self._number(service)
-        return structure.explain(self._state, number, self.services_[number], self.end_)
+        return structure.explain(self.state_, number, self.services_[number], self.end_)
 
     def time_to_limit(
         self,
@@ -253,7 +258,7 @@ class Forecaster:
             ) from None
 
     def _trained(self) -> None:
-        if not hasattr(self, "_state"):
+        if not hasattr(self, "state_"):
             raise WorkError("The forecaster has learned nothing yet", "Call fit(usage) first")
 
     def _number(self, service: str) -> int:
@@ -280,7 +285,7 @@ class Forecaster:
             )
         return steps
 
-    def _future(
+    def future(
         self, horizon: str | pd.Timedelta, every: str | pd.Timedelta | None
     ) -> tuple[pd.DatetimeIndex, Floats]:
         """Future timestamps and their lead in hours: the sample one step ahead lies in lead hour
@@ -336,39 +341,46 @@ def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) ->
     return out
 
 
-def _state(parts: list[_Part], levels: Floats, seed: int) -> dict[str, Any]:
-    """Everything a trained model knows, as arrays."""
+def _fitted_state(parts: list[_Part], levels: Floats, seed: int) -> FittedState:
+    """Everything a trained model knows."""
     prepared = [part.prepared for part in parts if part.prepared is not None]
     holidays = [part.holidays for part in parts if part.holidays is not None]
     if not prepared:
-        nothing = np.zeros(0)
-        return {
-            "forecast": np.zeros((0, WEEK, len(levels)), np.float32),
-            "share": np.zeros((0, len(levels), len(BASE_MODELS)), np.float32),
-            "means": np.zeros((0, 0), np.float32),
-            "tops": np.zeros((0, 0), np.float32),
-            "kind": np.zeros(0, np.intp),
-            "starts": np.zeros((0, len(starts.COLUMNS))),
-            "levels": levels,
-            **dict.fromkeys(("centre", "spread", "slope"), nothing),
-        }
+        return _nothing(levels)
     learned = _fitting.learn_chunks(prepared, levels, seed)
-    scaled = [p.scaled for p in prepared]
-    out = {
-        "forecast": np.concatenate([part.forecast for part in learned]),
-        "share": np.concatenate([part.share for part in learned]),
-        "kind": np.concatenate([part.kind for part in learned]),
-        "means": np.concatenate([s.means for s in scaled]),
-        "tops": np.concatenate([s.tops for s in scaled]),
-        "centre": np.concatenate([s.centre for s in scaled]),
-        "spread": np.concatenate([s.spread for s in scaled]),
-        "starts": np.concatenate([part.starts for part in parts if part.starts is not None]),
-        "levels": levels,
-    }
+    scaled = [chunk.scaled for chunk in prepared]
+    hourly_mean = np.concatenate([chunk.means for chunk in scaled])
+    hourly_max = np.concatenate([chunk.tops for chunk in scaled])
     # Peaks from before a lasting change of level say nothing about peaks after it.
-    known = np.arange(out["tops"].shape[1]) >= since_change(out["means"])[:, None]
-    out["tops"] = np.where(known, out["tops"], np.float32(np.nan))
-    out["slope"] = structure.slopes(out["means"])[0]
-    if holidays:
-        out["holiday"] = np.concatenate(holidays)
-    return out
+    known = np.arange(hourly_max.shape[1]) >= since_change(hourly_mean)[:, None]
+    return FittedState(
+        levels=levels,
+        forecast=np.concatenate([part.forecast for part in learned]),
+        weights=np.concatenate([part.share for part in learned]),
+        hourly_mean=hourly_mean,
+        hourly_max=np.where(known, hourly_max, np.float32(np.nan)),
+        pattern=np.concatenate([part.kind for part in learned]),
+        centre=np.concatenate([chunk.centre for chunk in scaled]),
+        spread=np.concatenate([chunk.spread for chunk in scaled]),
+        slope=structure.slopes(hourly_mean)[0],
+        starts=np.concatenate([part.starts for part in parts if part.starts is not None]),
+        holiday=np.concatenate(holidays) if holidays else np.zeros((0, 24, len(levels))),
+    )
+
+
+def _nothing(levels: Floats) -> FittedState:
+    """The state of a fleet without a service that can be forecast."""
+    none = np.zeros(0)
+    return FittedState(
+        levels=levels,
+        forecast=np.zeros((0, WEEK, len(levels)), np.float32),
+        weights=np.zeros((0, len(levels), len(BASE_MODELS)), np.float32),
+        hourly_mean=np.zeros((0, 0), np.float32),
+        hourly_max=np.zeros((0, 0), np.float32),
+        pattern=np.zeros(0, np.intp),
+        centre=none,
+        spread=none,
+        slope=none,
+        starts=np.zeros((0, len(starts.COLUMNS))),
+        holiday=np.zeros((0, 24, len(levels))),
+    )

@@ -5,7 +5,7 @@ crossing of a limit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from capacity.forecasting._models.base_models import BASE_MODELS, TRENDING
 from capacity.forecasting._preprocessing import DAY, WEEK, Grid
 from capacity.forecasting._quantiles import Floats, level_index, row_quantiles
-
-if TYPE_CHECKING:
-    from capacity.forecasting._forecaster import Forecaster
+from capacity.forecasting._state import FittedForecaster, FittedState
 
 __all__ = ["on_grid", "time_to_limit", "without_holidays"]
 
@@ -25,7 +23,7 @@ _AT_ONCE = 256  # future rows turned into units in one go
 
 
 def on_grid(
-    state: dict[str, Any],
+    state: FittedState,
     lead: Floats,
     future: pd.DatetimeIndex,
     holidays: Windows,
@@ -40,10 +38,10 @@ def on_grid(
         holidays: calendar windows.
         part: services wanted.
     """
-    forecast, levels = state["forecast"][part], state["levels"]
+    forecast, levels = state.forecast[part], state.levels
     services, count = len(forecast), len(levels)
     out = np.empty((len(lead), services, count))
-    centre, spread = state["centre"][part][:, None], state["spread"][part][:, None]
+    centre, spread = state.centre[part][:, None], state.spread[part][:, None]
     hour = np.floor(lead).astype(np.intp)
     growth = _growth(state, part, levels)
     for start in range(0, len(lead), _AT_ONCE):
@@ -52,20 +50,20 @@ def on_grid(
         if chosen[-1] >= WEEK:
             block = _beyond(block, chosen, growth, level_index(levels, 0.5))
         np.maximum(block * spread + centre, 0.0, out=out[start : start + _AT_ONCE])
-    if "holiday" in state:
-        _on_holidays(out, state["holiday"][part], future, holidays)
+    if len(state.holiday):
+        _on_holidays(out, state.holiday[part], future, holidays)
     return out.reshape(len(lead), services * count)
 
 
-def _growth(state: dict[str, Any], part: slice, levels: Floats) -> Floats:
+def _growth(state: FittedState, part: slice, levels: Floats) -> Floats:
     """Trend that the blend itself believes in, a day in scaled units: the slope times the weight of
     trending candidates.
     """
     middle = level_index(levels, 0.5)
-    believed = state["share"][part][:, middle, [BASE_MODELS.index(name) for name in TRENDING]].sum(
+    believed = state.weights[part][:, middle, [BASE_MODELS.index(name) for name in TRENDING]].sum(
         axis=1
     )
-    return np.asarray(state["slope"][part] * np.where(believed > 0.5, believed, 0.0), np.float64)
+    return np.asarray(state.slope[part] * np.where(believed > 0.5, believed, 0.0), np.float64)
 
 
 def _beyond(block: Floats, hour: NDArray[np.intp], growth: Floats, middle: int) -> Floats:
@@ -121,7 +119,7 @@ def _on_holidays(out: Floats, special: Floats, future: pd.DatetimeIndex, holiday
 
 
 def time_to_limit(
-    forecaster: Forecaster,
+    forecaster: FittedForecaster,
     limits: Mapping[str, float] | pd.Series,
     horizon: str | pd.Timedelta,
     band: float,
@@ -131,13 +129,13 @@ def time_to_limit(
     """
     wanted = dict(limits)
     every = max(pd.Timedelta("1h"), forecaster.step_)
-    future, lead = forecaster._future(horizon, every)
-    levels = forecaster._state["levels"]
+    future, lead = forecaster.future(horizon, every)
+    levels = forecaster.state_.levels
     numbers = [i for i, name in enumerate(forecaster.services_) if str(name) in wanted]
     out: dict[str, list[Any]] = {"upper": [], "median": []}
     for number in numbers:
         part = slice(number, number + 1)
-        use = on_grid(forecaster._state, lead, future, forecaster.holidays, part)
+        use = on_grid(forecaster.state_, lead, future, forecaster.holidays, part)
         for name, level in (("upper", band), ("median", 0.5)):
             reached = np.flatnonzero(
                 use[:, level_index(levels, level)] >= wanted[str(forecaster.services_[number])]

@@ -8,31 +8,21 @@ import hashlib
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError, StorageError
+from capacity.forecasting._state import FittedForecaster, FittedState
 
 if TYPE_CHECKING:
-    from capacity.forecasting._forecaster import Forecaster
+    pass
 
 __all__ = ["FORMAT", "code_version", "hash_of", "load_forecaster", "save_forecaster"]
 
 FORMAT = "capacity-forecaster"
-_ARRAYS = {
-    "forecast",
-    "share",
-    "kind",
-    "means",
-    "tops",
-    "centre",
-    "spread",
-    "slope",
-    "starts",
-    "levels",
-}
+_F = TypeVar("_F", bound=FittedForecaster)
 
 
 def hash_of(usage: pd.DataFrame) -> str:
@@ -54,11 +44,11 @@ def code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def save_forecaster(forecaster: Forecaster, folder: Path) -> None:
+def save_forecaster(forecaster: FittedForecaster, folder: Path) -> None:
     """Write both files; the JSON comes last and names the hash of the arrays, so a half-written
     model is refused.
     """
-    state = forecaster._state
+    state = forecaster.state_
     about = {
         "format": FORMAT,
         "code": code_version(),
@@ -71,7 +61,7 @@ def save_forecaster(forecaster: Forecaster, folder: Path) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "model.npz", **state)
+        np.savez(folder / "model.npz", allow_pickle=False, **state.arrays())
         about["arrays"] = hashlib.sha256((folder / "model.npz").read_bytes()).hexdigest()
         (folder / "model.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
     except OSError as bad:
@@ -86,7 +76,7 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
-def load_forecaster(kind: type[Forecaster], folder: Path, data_hash: str | None) -> Forecaster:
+def load_forecaster(kind: type[_F], folder: Path, data_hash: str | None) -> _F:
     """Read a model; InputError says which of format, code, data or arrays does not fit."""
     about = _about(folder)
     again = "Train again with fit(usage)"
@@ -101,16 +91,16 @@ def load_forecaster(kind: type[Forecaster], folder: Path, data_hash: str | None)
                 f"The arrays in {folder} are not those the model was saved with", again
             )
         with np.load(folder / "model.npz", allow_pickle=False) as kept:
-            state = {name: kept[name] for name in kept.files}
+            state = FittedState.from_arrays(kept)
         params = {name: _tuples(value) for name, value in about["params"].items()}
         out = kind(**params)
-        out._state = state
+        out.state_ = state
         out.services_ = pd.Index(about["services"], dtype="str")
         out.skipped_ = dict(about["skipped"])
         out.step_ = pd.Timedelta(about["step"])
         out.end_ = None if about["end"] is None else pd.Timestamp(about["end"])
         out.data_hash_ = str(about["data"])
-        if not set(state) >= _ARRAYS or len(state["forecast"]) != len(out.services_):
+        if len(state.forecast) != len(out.services_):
             raise InputError(f"The model in {folder} lacks arrays", again)
     except (KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile) as bad:
         raise InputError(f"The model in {folder} is damaged: {bad}", again) from bad

@@ -10,18 +10,19 @@ forecasts, and in every scenario the fleet is the sum of its hosts and a host of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from capacity.errors import InputError
+from capacity.errors import InputError, WorkError
 from capacity.forecasting import _horizon
 from capacity.forecasting._preprocessing import DAY
 from capacity.forecasting._quantiles import Floats, Singles, row_quantiles
+from capacity.forecasting._state import FittedForecaster
 
 if TYPE_CHECKING:
-    from capacity.forecasting._forecaster import Forecaster
+    pass
 
 __all__ = ["FLEET", "totals"]
 
@@ -31,7 +32,7 @@ _AROUND = 1  # neighbouring hours are scenarios too
 
 
 def totals(
-    forecaster: Forecaster,
+    forecaster: FittedForecaster,
     placement: Mapping[str, str],
     horizon: str | pd.Timedelta = "7D",
     every: str | pd.Timedelta = "1h",
@@ -46,7 +47,8 @@ def totals(
         horizon: how far.
         every: distance of the timestamps, at least the step of the usage.
     """
-    forecaster._trained()
+    if not hasattr(forecaster, "state_"):
+        raise WorkError("The forecaster has learned nothing yet", "Call fit(usage) first")
     if FLEET in placement.values():
         raise InputError(
             f"A host cannot be called {FLEET!r}", "That name stands for the sum of all hosts"
@@ -56,8 +58,8 @@ def totals(
     for service, host in sorted(placement.items()):
         if service in where:
             hosts.setdefault(host, []).append(where[service])
-    future, lead = forecaster._future(horizon, max(pd.Timedelta(every), forecaster.step_))
-    levels = forecaster._state["levels"]
+    future, lead = forecaster.future(horizon, max(pd.Timedelta(every), forecaster.step_))
+    levels = forecaster.state_.levels
     names = [*sorted(hosts), FLEET]
     out = np.zeros((len(future), len(names), len(levels)))
     whole: Floats | None = None
@@ -76,21 +78,19 @@ def totals(
 
 
 def _scenarios(
-    forecaster: Forecaster, services: list[int], lead: Floats, future: pd.DatetimeIndex
+    forecaster: FittedForecaster, services: list[int], lead: Floats, future: pd.DatetimeIndex
 ) -> Floats:
     """The sum over some services in each scenario: (times, scenarios)."""
-    state: dict[str, Any] = forecaster._state
-    levels = state["levels"]
+    state = forecaster.state_
+    levels = state.levels
     total: Floats | None = None
     for start in range(0, len(services), 64):
         chosen = services[start : start + 64]
-        part = {name: value[chosen] for name, value in state.items() if name != "levels"} | {
-            "levels": levels
-        }
+        part = state.of(chosen)
         forecast = _horizon.on_grid(part, lead, future, forecaster.holidays).reshape(
             len(lead), len(chosen), len(levels)
         )
-        rank = _ranks(part["means"])[:, np.floor(lead).astype(np.intp) % DAY]
+        rank = _ranks(part.hourly_mean)[:, np.floor(lead).astype(np.intp) % DAY]
         above = np.clip(np.searchsorted(levels, rank), 1, max(len(levels) - 1, 1))
         if len(levels) == 1:
             summed = np.repeat(forecast.sum(axis=1), rank.shape[2], axis=1)

@@ -13,6 +13,7 @@ from capacity.forecasting._models.base_models import BASE_MODELS, since_change
 from capacity.forecasting._models.conformal import GROUPS
 from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles
+from capacity.forecasting._state import FittedState
 
 __all__ = ["change_points", "explain", "leak", "seasons", "slopes", "starts"]
 
@@ -147,7 +148,7 @@ def named_starts(row: Floats) -> dict[str, float | None]:
 
 
 def explain(
-    state: dict[str, Any], number: int, service: Any, end: pd.Timestamp | None
+    state: FittedState, number: int, service: Any, end: pd.Timestamp | None
 ) -> dict[str, Any]:
     """Everything about one service as plain data, in the unit of its usage.
 
@@ -156,10 +157,10 @@ def explain(
     change_points, leak (verdict, growth, resets), starts (count, startups, the longest in hours,
     their peak).
     """
-    spread, centre = float(state["spread"][number]), float(state["centre"][number])
-    means = state["means"][number]
+    spread, centre = float(state.spread[number]), float(state.centre[number])
+    means = state.hourly_mean[number]
     level = means.astype(np.float64) * spread + centre
-    share = state["share"][number].mean(axis=0)
+    share = state.weights[number].mean(axis=0)
     slope, error = slopes(means[None])
     weights = {
         BASE_MODELS[i]: float(share[i])
@@ -170,7 +171,7 @@ def explain(
     verdict["resets"] = [_time(hour, len(means), end) for hour in verdict["resets"]]
     return {
         "service": str(service),
-        "kind": GROUPS[int(state["kind"][number])],
+        "kind": GROUPS[int(state.pattern[number])],
         "weights": weights,
         "seasons": seasons(level),
         "trend": {
@@ -179,7 +180,7 @@ def explain(
         },
         "change_points": [_time(hour, len(means), end) for hour in change_points(means)],
         "leak": verdict,
-        "starts": named_starts(state["starts"][number]),
+        "starts": named_starts(state.starts[number]),
     }
 
 

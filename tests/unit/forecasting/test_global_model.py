@@ -14,8 +14,8 @@ from tests.unit.forecasting.conftest import fleet
 
 def boosted_share(usage: pd.DataFrame) -> float:
     """Mean weight of the boosted model."""
-    state = Forecaster().fit(usage)._state
-    return float(state["share"][:, :, -1].mean())
+    state = Forecaster().fit(usage).state_
+    return float(state.weights[:, :, -1].mean())
 
 
 def test_it_needs_five_weeks_and_some_services() -> None:
