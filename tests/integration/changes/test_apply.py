@@ -12,8 +12,7 @@ import pytest
 
 from capacity._compose import declarations, drift, load_project
 from capacity._docker import snapshot
-from capacity.changes import applied_changes, apply_plan, dry_run, failure_cooldowns
-from capacity.changes._rollback import rollback
+from capacity.changes import applied_changes, apply_plan, dry_run, failure_cooldowns, rollback
 from capacity.errors import ChangeRefused, InputError, Locked
 from capacity.model import Setting
 from tests.fixtures.docker_engine import client

@@ -17,13 +17,11 @@ import pytest
 
 from capacity._compose import drift
 from capacity._docker import snapshot
-from capacity.changes import apply_plan, dry_run, resume_preview
-from capacity.changes._apply import resume
+from capacity.changes import apply_plan, dry_run, resume, resume_preview, rollback
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, Locked, StorageError
 from capacity.model import Setting
 from tests.fixtures.commands import capacity

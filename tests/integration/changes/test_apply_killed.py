@@ -13,12 +13,10 @@ import pytest
 
 from capacity._compose import drift
 from capacity._docker import snapshot
-from capacity.changes import applied_changes, apply_plan, resume_preview
-from capacity.changes._apply import resume
+from capacity.changes import applied_changes, apply_plan, resume, resume_preview, rollback
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.model import Setting
 from tests.fixtures.fleet import MIB, Fleet, cpus, fleet, in_folder, memory, other, plan_of, project

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from capacity.changes import apply_plan, dry_run, resume_preview
-from capacity.changes._apply import resume
+from capacity.changes import apply_plan, dry_run, resume, resume_preview, rollback
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ApplyFailed, ChangeRefused
 from tests.fixtures.fleet import Fleet, memory, plan_of, project
 

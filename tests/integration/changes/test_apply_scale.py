@@ -7,8 +7,7 @@ from __future__ import annotations
 import subprocess
 
 from capacity._docker import snapshot
-from capacity.changes import apply_plan, write_plan
-from capacity.changes._rollback import rollback
+from capacity.changes import apply_plan, rollback, write_plan
 from capacity.model import Setting
 from tests.fixtures.commands import capacity
 from tests.fixtures.fleet import Fleet, other, plan_of, project

@@ -17,8 +17,7 @@ import pytest
 from capacity._compose import load_project
 from capacity._docker import snapshot
 from capacity._docker.engine import connect_all, usage
-from capacity.changes import apply_plan, correct_units, dry_run
-from capacity.changes._rollback import rollback
+from capacity.changes import apply_plan, correct_units, dry_run, rollback
 from capacity.errors import ComposeError
 from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import TYPES, type_of

@@ -7,8 +7,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capacity.changes import apply_plan
-from capacity.changes._rollback import rollback
+from capacity.changes import apply_plan, rollback
 from capacity.compliance import Facts, Report, evaluate, load_rules, propose_ports
 from capacity.compliance._facts import collect
 from capacity.model import Change, Reason, Resource, Setting

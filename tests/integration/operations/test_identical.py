@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from capacity._docker import snapshot
-from capacity.changes import apply_plan, dry_run
+from capacity.changes import apply_plan, dry_run, rollback
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.model import Setting
 from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision

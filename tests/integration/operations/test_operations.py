@@ -15,8 +15,7 @@ from capacity._cli.commands.operations.restarts import _loop_row
 from capacity._compose import load_project
 from capacity._docker import Container, snapshot
 from capacity._docker.engine import connect_all
-from capacity.changes import apply_plan
-from capacity.changes._rollback import rollback
+from capacity.changes import apply_plan, rollback
 from capacity.model import Setting
 from capacity.operations._affinity import balance, measure_load
 from capacity.operations._restarts.loops import Known, port_moves

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from capacity._docker import snapshot
-from capacity.changes import apply_plan, rollback_preview
+from capacity.changes import apply_plan, rollback, rollback_preview
 from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
 from capacity.operations._emergency.release import undo_release

@@ -19,12 +19,10 @@ from typer.testing import CliRunner
 
 from capacity._cli import app
 from capacity._docker import snapshot
-from capacity.changes import apply_plan
-from capacity.changes._apply import resume
+from capacity.changes import apply_plan, resume, rollback
 from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency.flush_redis import flush
 from capacity.operations._emergency.journal import (

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from capacity._docker import snapshot
-from capacity.changes import apply_plan
+from capacity.changes import apply_plan, rollback
 from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.runs import journal_runs
-from capacity.changes._rollback import rollback
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
 from capacity.operations._emergency.git_project import project_at_revision
 from capacity.operations._emergency.journal import open_stops
