@@ -17,8 +17,8 @@ from capacity.errors import InputError
 if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.changes._apply.planning import Refusal
-    from capacity.changes._apply.step import StepResult
     from capacity.changes._journal.adjustments import AppliedChange
+    from capacity.changes._result import StepResult
     from capacity.settings import Settings
 
 __all__ = ["register"]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.printing import print_rows
+from capacity.changes._result import StepState
 from capacity.errors import ChangeRefused
 
 if TYPE_CHECKING:
-    from capacity.changes._apply.step import StepResult
+    from capacity.changes._result import StepResult
     from capacity.changes._rollback.rollback import RollbackPreview
 
 __all__ = ["Exact", "say_back", "say_preview"]
@@ -55,7 +56,7 @@ def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:
         for outcome in done
     ]
     print_rows(rows, as_json=as_json, title=f"Run {run} taken back")
-    if any(outcome.state == "failed" for outcome in done):
+    if any(outcome.state == StepState.FAILED for outcome in done):
         raise ChangeRefused(
             "Not everything could be brought back",
             "The table says what and why; mend that and run it again",

@@ -12,12 +12,13 @@ from capacity._common.progress import Progress
 from capacity._docker.engine import Engine
 from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
 from capacity.changes._apply.planning import Refusal, Step, canary_groups
-from capacity.changes._apply.step import StepResult, perform_step
+from capacity.changes._apply.step import perform_step
 from capacity.changes._apply.watch import MEASURED, WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, IntentEntry, Kind
 from capacity.changes._journal.runs import journal_runs, still_stopped
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import ApplyFailed, CapacityError, ChangeRefused, EngineError, StorageError
 from capacity.settings import Settings
@@ -114,13 +115,15 @@ def _group(
                 reason=reason,
             )
             outcomes.append(
-                StepResult(step.number, step.service, step.host.name, "refused", reason)
+                StepResult(
+                    step.service, step.host.name, StepState.REFUSED, reason, step=step.number
+                )
             )
             continue
         outcome = _one(work, step, now)
         outcomes.append(outcome)
-        good &= outcome.state == "done"
-        intents += [outcome.entry] if outcome.entry and outcome.state == "done" else []
+        good &= outcome.state == StepState.DONE
+        intents += [outcome.entry] if outcome.entry and outcome.state == StepState.DONE else []
         work.progress.advance(step.service)
     return _observe(work, intents, outcomes) and good
 
@@ -137,7 +140,9 @@ def _one(work: RunContext, step: Step, used: dict[str, int]) -> StepResult:
             host=step.host.name,
             reason=str(error),
         )
-        return StepResult(step.number, step.service, step.host.name, "refused", str(error))
+        return StepResult(
+            step.service, step.host.name, StepState.REFUSED, str(error), step=step.number
+        )
     return perform_step(step, engine, work.journal)
 
 
@@ -162,7 +167,7 @@ def _observe(work: RunContext, intents: list[Entry], outcomes: list[StepResult])
         reason = "; ".join([reason, *left])
         for index, outcome in enumerate(outcomes):
             if outcome.step == intent.step:
-                outcomes[index] = replace(outcome, state="failed", reason=reason)
+                outcomes[index] = replace(outcome, state=StepState.FAILED, reason=reason)
 
     target, seconds = work.settings.sizing.throttle_target, work.settings.apply.observe
     with ThreadPoolExecutor(
@@ -201,6 +206,8 @@ def stopped_by(work: RunContext, intent: IntentEntry) -> str:
 
 
 def _end(work: RunContext, outcomes: list[StepResult], refused: list[Refusal]) -> RunResult:
-    state = "failed" if any(outcome.state == "failed" for outcome in outcomes) else "finished"
+    state = (
+        "failed" if any(outcome.state == StepState.FAILED for outcome in outcomes) else "finished"
+    )
     work.journal.write(Kind.FINISHED, state=state)
     return RunResult(work.journal.run, state, outcomes, refused)

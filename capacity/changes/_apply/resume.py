@@ -16,13 +16,14 @@ from capacity.changes._apply.apply import Clock, choose, utc_now
 from capacity.changes._apply.group import RunContext, RunResult, run_steps, stopped, stopped_by
 from capacity.changes._apply.guard import Peaks
 from capacity.changes._apply.planning import Refusal, Step, make_steps
-from capacity.changes._apply.step import StepResult, redo_step
+from capacity.changes._apply.step import redo_step
 from capacity.changes._journal.journal import open_journal, owner, read_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, run_start
 from capacity.changes._journal.runs import find_run, journal_runs
 from capacity.changes._plan.file import read_plan
 from capacity.changes._plan.plan import Plan
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
 from capacity.model import Setting, Value
@@ -81,7 +82,7 @@ class ResumePreview:
     service: str
     host: str
     change: str
-    state: str
+    state: StepState
     why: str = ""
 
 
@@ -105,10 +106,11 @@ def resume_preview(
     _goes_on(name, entries)
     found = []
     for intent in intents(entries):
-        state = {"done": "", "back": "would-take-back", "forward": "would-finish"}[
-            _stage(intent, entries)
-        ]
-        changes = intent.detail.changes if state else ()
+        state = {
+            "done": None,
+            "back": StepState.WOULD_TAKE_BACK,
+            "forward": StepState.WOULD_FINISH,
+        }[_stage(intent, entries)]
         found += [
             ResumePreview(
                 intent.service,
@@ -116,7 +118,8 @@ def resume_preview(
                 _shown(change.what, change.before, change.after),
                 state,
             )
-            for change in changes
+            for change in (intent.detail.changes if state else ())
+            if state
         ]
     with connect_all(settings.engine) as connected:
         steps, refused = _left(
@@ -125,13 +128,18 @@ def resume_preview(
     for step in steps:
         changes_of = [_shown(change.what, change.before, change.after) for change in step.changes]
         found += [
-            ResumePreview(step.service, step.host.name, name, "would-apply") for name in changes_of
+            ResumePreview(step.service, step.host.name, name, StepState.WOULD_APPLY)
+            for name in changes_of
         ]
     for refusal in refused:
         said = _shown(refusal.change.what, refusal.change.before, refusal.change.after)
         found.append(
             ResumePreview(
-                refusal.change.service, refusal.change.host or "", said, "refused", refusal.reason
+                refusal.change.service,
+                refusal.change.host or "",
+                said,
+                StepState.REFUSED,
+                refusal.reason,
             )
         )
     return name, found
@@ -231,23 +239,30 @@ def _recover(work: RunContext, entries: list[Entry]) -> tuple[list[Entry], list[
         if engine is None and stage != "done":
             raise EngineUnreachable(f"{intent.host} does not answer", "See that its Engine runs")
         if stage == "done":
-            state = "failed" if Kind.UNDONE in kinds else "done"
+            state = StepState.FAILED if Kind.UNDONE in kinds else StepState.DONE
             outcomes.append(
-                StepResult(intent.step or 0, intent.service, intent.host, state, "", intent)
+                StepResult(intent.service, intent.host, state, step=intent.step or 0, entry=intent)
             )
         elif stage == "back" and engine is not None:
             undo_step(intent, engine, work.journal, again=not stopped_by(work, intent))
             outcomes.append(
                 StepResult(
-                    intent.step or 0, intent.service, intent.host, "failed", "taken back", intent
+                    intent.service,
+                    intent.host,
+                    StepState.FAILED,
+                    "taken back",
+                    step=intent.step or 0,
+                    entry=intent,
                 )
             )
         elif engine is not None:
             outcome = redo_step(intent, engine, work.journal) if Kind.DONE not in kinds else None
-            if outcome is None or outcome.state == "done":
+            if outcome is None or outcome.state == StepState.DONE:
                 watched.append(intent)
             outcomes.append(
                 outcome
-                or StepResult(intent.step or 0, intent.service, intent.host, "done", "", intent)
+                or StepResult(
+                    intent.service, intent.host, StepState.DONE, step=intent.step or 0, entry=intent
+                )
             )
     return watched, outcomes

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +27,14 @@ from capacity.changes._journal.models import (
     StepIntent,
 )
 from capacity.changes._plan.plan import FILE_ONLY
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.recreate import recreate
 from capacity.changes._rollback.restore import pending_edits, restore_limits
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import CapacityError, ChangeRefused, EngineUnreachable, JournalLost
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["StepResult", "perform_step", "redo_step", "refuse_pending"]
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """How a step ended: `done`, `failed` (and undone) or `refused` (nothing touched); `entry` is
-    its intent.
-    """
-
-    step: int
-    service: str
-    host: str
-    state: str
-    reason: str = ""
-    entry: IntentEntry | None = None
+__all__ = ["perform_step", "redo_step", "refuse_pending"]
 
 
 def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
@@ -71,7 +57,9 @@ def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
             host=step.host.name,
             reason=str(error),
         )
-        return StepResult(step.number, step.service, step.host.name, "refused", str(error))
+        return StepResult(
+            step.service, step.host.name, StepState.REFUSED, str(error), step=step.number
+        )
     intent = _announce(step, fresh, edits, journal)
     return _finish(intent, engine, journal)
 
@@ -182,10 +170,17 @@ def _finish(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult
         journal.write(Kind.FAILED, **names, reason=str(error))
         undo_step(intent, engine, journal)
         return StepResult(
-            intent.step or 0, intent.service, intent.host, "failed", str(error), intent
+            intent.service,
+            intent.host,
+            StepState.FAILED,
+            str(error),
+            step=intent.step or 0,
+            entry=intent,
         )
     journal.write(Kind.DONE, **names)
-    return StepResult(intent.step or 0, intent.service, intent.host, "done", "", intent)
+    return StepResult(
+        intent.service, intent.host, StepState.DONE, step=intent.step or 0, entry=intent
+    )
 
 
 def _hold(intent: IntentEntry, engine: Engine) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
 from capacity._docker.engine import Engine, connect_all
-from capacity.changes._apply.step import StepResult
 from capacity.changes._journal.adjustments import outcome_of
 from capacity.changes._journal.journal import Journal, open_journal, owner, read_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents
 from capacity.changes._journal.runs import all_runs, find_run, standing_steps
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.undo import remaining_limits, undo_step
 from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
 from capacity.settings import Settings
@@ -168,7 +168,7 @@ def roll_back_steps(
             outcomes.append(_one_back(intent, engines.get(intent.host), journal, exact=exact))
             progress.advance(intent.service)
         if ends:
-            whole = all(outcome.state == "undone" for outcome in outcomes)
+            whole = all(outcome.state == StepState.UNDONE for outcome in outcomes)
             journal.write(Kind.FINISHED, state="rolled-back" if whole else "failed")
     except (EngineError, StorageError) as error:
         hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
@@ -194,16 +194,16 @@ def _half_done(entries: list[Entry], services: str) -> bool:
 def _one_back(
     intent: IntentEntry, engine: Engine | None, journal: Journal, *, exact: bool
 ) -> StepResult:
-    place = (intent.step or 0, intent.service, intent.host)
+    def result(state: StepState, reason: str) -> StepResult:
+        return StepResult(
+            intent.service, intent.host, state, reason, step=intent.step or 0, entry=intent
+        )
+
     if engine is None:
-        return StepResult(*place, "failed", f"{intent.host} does not answer", intent)
+        return result(StepState.FAILED, f"{intent.host} does not answer")
     left = undo_step(intent, engine, journal, exact=exact)
-    return StepResult(
-        *place,
-        "failed" if left else "undone",
-        "; ".join(left or remaining_limits(intent, engine)),
-        intent,
-    )
+    state = StepState.FAILED if left else StepState.UNDONE
+    return result(state, "; ".join(left or remaining_limits(intent, engine)))
 
 
 def _standing(run: str, entries: list[Entry], services: str) -> list[IntentEntry]:

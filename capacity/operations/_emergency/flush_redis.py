@@ -6,9 +6,9 @@ from capacity._docker import lifecycle
 from capacity._docker.engine import connect_all, survey
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import FLUSH_RUN
+from capacity.changes._result import StepResult, StepState
 from capacity.errors import InputError
 from capacity.operations._emergency.journal import journalled_run
-from capacity.operations._emergency.release import EmergencyResult
 from capacity.settings import Settings
 
 __all__ = ["flush"]
@@ -16,7 +16,7 @@ __all__ = ["flush"]
 _FLUSH = ("redis-cli", "FLUSHALL")
 
 
-def flush(settings: Settings, container: str, *, dry_run: bool = True) -> EmergencyResult:
+def flush(settings: Settings, container: str, *, dry_run: bool = True) -> StepResult:
     """Throw away everything that a Redis holds, in all its databases. This cannot be undone.
 
     Args:
@@ -41,8 +41,12 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Emerge
             )
         target = found[0]
         if dry_run:
-            return EmergencyResult(
-                target.key, target.host, target.name, "would-flush", note="this cannot be undone"
+            return StepResult(
+                target.key,
+                target.host,
+                StepState.WOULD_FLUSH,
+                "this cannot be undone",
+                container=target.name,
             )
         about = RunStart(container=target.name, command=tuple(_FLUSH))
         with journalled_run(
@@ -59,9 +63,17 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> Emerge
                 said=said,
             )
         if failed:
-            return EmergencyResult(
-                target.key, target.host, target.name, "failed", note=said or f"exit code {code}"
+            return StepResult(
+                target.key,
+                target.host,
+                StepState.FAILED,
+                said or f"exit code {code}",
+                container=target.name,
             )
-        return EmergencyResult(
-            target.key, target.host, target.name, "flushed", note="this cannot be undone"
+        return StepResult(
+            target.key,
+            target.host,
+            StepState.FLUSHED,
+            "this cannot be undone",
+            container=target.name,
         )

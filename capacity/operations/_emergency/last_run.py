@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capacity._docker.engine import connect_all
-from capacity.changes._apply.step import StepResult
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.rollback import RollbackPreview, rollback, rollback_preview
 from capacity.operations._emergency.journal import last_run, writable_folder
 from capacity.operations._readiness import critical_failures
@@ -66,5 +66,6 @@ def last_run_back(
     with connect_all(settings.engine) as (engines, unreachable):
         sick = critical_failures(settings, engines, unreachable)
     return LastRunResult(
-        name, done + [StepResult(0, service, host, "failed", why) for service, host, _, why in sick]
+        name,
+        done + [StepResult(service, host, StepState.FAILED, why) for service, host, _, why in sick],
     )

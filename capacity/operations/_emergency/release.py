@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, engine_errors, inspect, survey
 from capacity.changes._journal.journal import Journal, open_journal
 from capacity.changes._journal.models import ContainerEntry, Kind
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.rollback import rollback
 from capacity.errors import (
     ContainerGone,
@@ -43,7 +43,6 @@ from capacity.operations._usage import container_usage
 from capacity.settings import Settings
 
 __all__ = [
-    "EmergencyResult",
     "release",
     "removes_itself",
     "restart_critical",
@@ -57,31 +56,14 @@ _AT_ONCE = 8  # stops, each of which may take its whole time of grace
 _UNSEEN = "it has no container on a host that answers"
 
 
-@dataclass(frozen=True)
-class EmergencyResult:
-    """What happened to a container; `memory` is its working set, bytes.
-
-    `state` is stopped, started, flushed, back, skipped, failed or not-back; in a dry run
-    would-stop, would-start, would-flush, would-go-back or would-give-up. A host that does not
-    answer has a line of its own, `unreachable`, without a container.
-    """
-
-    service: str
-    host: str
-    container: str
-    state: str
-    memory: int = 0
-    note: str = ""
-
-
 def release(
     settings: Settings,
     *,
     memory: float,
     services: str = "*",
     dry_run: bool = True,
-    progress: Callable[[EmergencyResult], None] | None = None,
-) -> list[EmergencyResult]:
+    progress: Callable[[StepResult], None] | None = None,
+) -> list[StepResult]:
     """Stop containers labelled `priority=low`, those that use most first, until so many bytes are
     free.
 
@@ -113,13 +95,13 @@ def release(
         ]
         silent = _silent(unreachable)
         planned = [
-            EmergencyResult(
+            StepResult(
                 container.key,
                 container.host,
-                container.name,
-                "skipped" if why else "would-stop",
-                used[container.id],
+                StepState.SKIPPED if why else StepState.WOULD_STOP,
                 why,
+                container=container.name,
+                memory=used[container.id],
             )
             for container, why in chosen
         ]
@@ -127,7 +109,7 @@ def release(
             return planned + silent
         with journalled_run(settings, "emergency-release", lock=False) as journal:
 
-            def carried_out(number: int) -> EmergencyResult:
+            def carried_out(number: int) -> StepResult:
                 container, why = chosen[number]
                 return (
                     planned[number]
@@ -164,8 +146,8 @@ def _chosen(
 
 
 def _at_once(
-    work: Callable[[int], EmergencyResult], number: int, tell: Callable[[EmergencyResult], None]
-) -> list[EmergencyResult]:
+    work: Callable[[int], StepResult], number: int, tell: Callable[[StepResult], None]
+) -> list[StepResult]:
     """Several at a time, in the given order; after a failure or Ctrl-C no further one is begun, and
     each that was is told.
     """
@@ -185,10 +167,10 @@ def _at_once(
         return [future.result() for future in begun]
 
 
-def _silent(unreachable: Mapping[str, str]) -> list[EmergencyResult]:
+def _silent(unreachable: Mapping[str, str]) -> list[StepResult]:
     """A line for each host that could not be looked at."""
     return [
-        EmergencyResult("-", name, "-", "unreachable", note=why)
+        StepResult("-", name, StepState.UNREACHABLE, why, container="-")
         for name, why in sorted(unreachable.items())
     ]
 
@@ -276,7 +258,7 @@ def _must_exist(services: Sequence[str], inventory: Inventory) -> None:
 
 def stop_one(
     engine: Engine, journal: Journal, number: int, container: Container, used: int = 0
-) -> EmergencyResult:
+) -> StepResult:
     """Stop a container, announced in the journal first.
 
     Raises:
@@ -294,8 +276,13 @@ def stop_one(
         journal.write(
             Kind.FAILED, step=number, service=container.key, host=container.host, reason=str(error)
         )
-        return EmergencyResult(
-            container.key, container.host, container.name, "failed", used, str(error)
+        return StepResult(
+            container.key,
+            container.host,
+            StepState.FAILED,
+            str(error),
+            container=container.name,
+            memory=used,
         )
     journal.write(
         Kind.STOPPED,
@@ -305,10 +292,12 @@ def stop_one(
         container=container.name,
         id=container.id,
     )
-    return EmergencyResult(container.key, container.host, container.name, "stopped", used)
+    return StepResult(
+        container.key, container.host, StepState.STOPPED, container=container.name, memory=used
+    )
 
 
-def undo_release(settings: Settings, *, dry_run: bool = True) -> list[EmergencyResult]:
+def undo_release(settings: Settings, *, dry_run: bool = True) -> list[StepResult]:
     """Start again what the last emergency stopped, the last one first; or take a project back that
     went to a revision since.
 
@@ -336,58 +325,58 @@ def undo_release(settings: Settings, *, dry_run: bool = True) -> list[EmergencyR
     ):
         done = [_start(engines.get(entry.host), journal, entry) for entry in reversed(left)]
         state = (
-            "undone" if all(result.state in {"started", "back"} for result in done) else "failed"
+            "undone"
+            if all(result.state in {StepState.STARTED, StepState.BACK} for result in done)
+            else "failed"
         )
         _note(journal, Kind.FINISHED, state=state)
     return done
 
 
-def _would_start(settings: Settings, left: Sequence[ContainerEntry]) -> list[EmergencyResult]:
+def _would_start(settings: Settings, left: Sequence[ContainerEntry]) -> list[StepResult]:
     """What undo would try with each container, by what there is now."""
     with ExitStack() as stack:
         engines: Mapping[str, Engine] = {}
         with suppress(EngineError):  # a dry run says so of each
             engines, _ = stack.enter_context(connect_all(settings.engine))
-        return [
-            EmergencyResult(
-                entry.service, entry.host, entry.detail.container, *_tried(entry, engines)
-            )
-            for entry in reversed(left)
-        ]
+        return [_would_be_tried(entry, engines) for entry in reversed(left)]
 
 
-def _tried(entry: ContainerEntry, engines: Mapping[str, Engine]) -> tuple[str, int, str]:
+def _would_be_tried(entry: ContainerEntry, engines: Mapping[str, Engine]) -> StepResult:
+    def result(state: StepState, reason: str = "") -> StepResult:
+        return StepResult(
+            entry.service, entry.host, state, reason, container=entry.detail.container
+        )
+
     engine = engines.get(entry.host)
     if engine is None:
-        return "would-start", 0, f"{entry.host} does not answer"
+        return result(StepState.WOULD_START, f"{entry.host} does not answer")
     if _exists(engine, entry):
-        return "would-start", 0, ""
+        return result(StepState.WOULD_START)
     other = _instead(engine, entry)
-    return (
-        ("back", 0, f"it runs again as {other}")
-        if other
-        else ("would-give-up", 0, "it is gone, and would be given up")
-    )
+    if other:
+        return result(StepState.BACK, f"it runs again as {other}")
+    return result(StepState.WOULD_GIVE_UP, "it is gone, and would be given up")
 
 
 def _back_from(
     settings: Settings, folder: Path, run: str, services: Sequence[str], *, dry_run: bool
-) -> list[EmergencyResult]:
+) -> list[StepResult]:
     """What was there before a project was brought to a revision."""
     if dry_run:
         return [
-            EmergencyResult(service, "", "-", "would-go-back", note=f"run {run}")
+            StepResult(service, "", StepState.WOULD_GO_BACK, f"run {run}", container="-")
             for service in reversed(services)
         ]
-    states = {"undone": "back"}
+    states = {StepState.UNDONE: StepState.BACK}
     done = rollback(run, settings, folder=writable_folder(settings, folder, run))
     return [
-        EmergencyResult(
+        StepResult(
             outcome.service,
             outcome.host,
-            "-",
             states.get(outcome.state, outcome.state),
-            note=outcome.reason,
+            outcome.reason,
+            container="-",
         )
         for outcome in done
     ]
@@ -411,7 +400,7 @@ def _note(
     return ""
 
 
-def _start(engine: Engine | None, journal: Journal, entry: ContainerEntry) -> EmergencyResult:
+def _start(engine: Engine | None, journal: Journal, entry: ContainerEntry) -> StepResult:
     name, identity = entry.detail.container, entry.detail.id
     place = (entry.step, entry.service, entry.host)
     _note(journal, Kind.STARTING, *place, container=name, id=identity)
@@ -424,14 +413,14 @@ def _start(engine: Engine | None, journal: Journal, entry: ContainerEntry) -> Em
             return _gone(engine, journal, entry, error)
     except EngineError as error:
         _note(journal, Kind.START_FAILED, *place, container=name, id=identity, reason=str(error))
-        return EmergencyResult(entry.service, entry.host, name, "failed", note=str(error))
+        return StepResult(entry.service, entry.host, StepState.FAILED, str(error), container=name)
     note = _note(journal, Kind.STARTED_AGAIN, *place, container=name, id=identity)
-    return EmergencyResult(entry.service, entry.host, name, "started", note=note)
+    return StepResult(entry.service, entry.host, StepState.STARTED, note, container=name)
 
 
 def _gone(
     engine: Engine, journal: Journal, entry: ContainerEntry, error: ContainerGone
-) -> EmergencyResult:
+) -> StepResult:
     """The Engine found no container: another one may do its work, and else nothing can be started
     here ever again.
     """
@@ -443,27 +432,27 @@ def _gone(
         other = _instead(engine, entry)
     except EngineError as wrong:
         _note(journal, Kind.START_FAILED, *place, **named, reason=str(wrong))
-        return EmergencyResult(entry.service, entry.host, name, "failed", note=str(wrong))
+        return StepResult(entry.service, entry.host, StepState.FAILED, str(wrong), container=name)
     if other:
         note = _note(journal, Kind.STARTED_AGAIN, *place, **named, instead=other)
-        return EmergencyResult(
+        return StepResult(
             entry.service,
             entry.host,
-            name,
-            "back",
-            note="; ".join(filter(None, (f"it runs again as {other}", note))),
+            StepState.BACK,
+            "; ".join(filter(None, (f"it runs again as {other}", note))),
+            container=name,
         )
     said = (
         f"{name} is gone, and no container of {entry.service} runs in its place: make it anew, as "
         "with docker compose up -d"
     )
     note = _note(journal, Kind.GIVEN_UP, *place, **named, reason=f"{said} ({error.message})")
-    return EmergencyResult(
+    return StepResult(
         entry.service,
         entry.host,
-        name,
-        "failed",
-        note="; ".join(filter(None, (f"{said}; given up", note))),
+        StepState.FAILED,
+        "; ".join(filter(None, (f"{said}; given up", note))),
+        container=name,
     )
 
 
@@ -488,7 +477,7 @@ def _instead(engine: Engine, entry: ContainerEntry) -> str:
 
 def restart_critical(
     settings: Settings, services: Sequence[str], *, dry_run: bool = True
-) -> list[EmergencyResult]:
+) -> list[StepResult]:
     """Start the named services where they are down, what they depend on first, each healthy before
     the next.
 
@@ -515,23 +504,32 @@ def restart_critical(
             and (key in services or not (key in ends and has_ended_well(container)))
         ]
         unseen = [
-            EmergencyResult(key, "-", "-", "failed", note=_UNSEEN)
+            StepResult(key, "-", StepState.FAILED, _UNSEEN, container="-")
             for key in services
             if not inventory.of(key)
         ]
         if dry_run:
             return (
                 [
-                    EmergencyResult(container.key, container.host, container.name, "would-start")
+                    StepResult(
+                        container.key,
+                        container.host,
+                        StepState.WOULD_START,
+                        container=container.name,
+                    )
                     for container in down
                 ]
                 + unseen
                 + _silent(unreachable)
             )
-        found: list[EmergencyResult] = []
+        found: list[StepResult] = []
         with journalled_run(settings, "emergency-restart", lock=False) as journal:
             for number, container in enumerate(down):
-                broken = {done.service for done in found if done.state in {"failed", "skipped"}}
+                broken = {
+                    done.service
+                    for done in found
+                    if done.state in {StepState.FAILED, StepState.SKIPPED}
+                }
                 waits = broken & set(in_order([container.key], needs)) - {container.key}
                 found.append(
                     _bring_up(
@@ -554,7 +552,7 @@ def _bring_up(
     waits: Collection[str],
     *,
     job: bool = False,
-) -> EmergencyResult:
+) -> StepResult:
     """Start a container, announced in the journal first; one that needs what is down is left
     alone.
     """
@@ -568,7 +566,9 @@ def _bring_up(
     if waits:
         wrong = f"it needs {', '.join(sorted(waits))}"
         journal.write(Kind.REFUSED, **named, reason=wrong)
-        return EmergencyResult(container.key, container.host, container.name, "skipped", note=wrong)
+        return StepResult(
+            container.key, container.host, StepState.SKIPPED, wrong, container=container.name
+        )
     journal.write(Kind.STARTING, **named)
     try:
         lifecycle.start(engine, container.id, container.name)
@@ -577,6 +577,10 @@ def _bring_up(
     except EngineError as error:
         wrong = str(error)
     journal.write(Kind.START_FAILED if wrong else Kind.STARTED_AGAIN, **named, reason=wrong)
-    return EmergencyResult(
-        container.key, container.host, container.name, "failed" if wrong else "started", note=wrong
+    return StepResult(
+        container.key,
+        container.host,
+        StepState.FAILED if wrong else StepState.STARTED,
+        wrong,
+        container=container.name,
     )

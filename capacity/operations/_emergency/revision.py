@@ -28,6 +28,7 @@ from capacity.changes._journal.models import (
     StepMode,
 )
 from capacity.changes._journal.runs import REVISION_RUN
+from capacity.changes._result import StepResult, StepState
 from capacity.changes._rollback.recreate import compose_program, recreate
 from capacity.changes._rollback.restore import pending_edits
 from capacity.changes._rollback.rollback import roll_back_steps
@@ -35,7 +36,6 @@ from capacity.errors import CapacityError, EngineError, EngineRefused, InputErro
 from capacity.operations._dependencies import dependencies, in_order, jobs
 from capacity.operations._emergency.git_project import GitProject, project_at_revision
 from capacity.operations._emergency.journal import journalled_run
-from capacity.operations._emergency.release import EmergencyResult
 from capacity.operations._readiness import critical_failures, wait_ready
 from capacity.settings import Settings
 
@@ -64,7 +64,7 @@ class _Work:
 
 def to_revision(
     settings: Settings, file: Path, revision: str, *, dry_run: bool = True
-) -> list[EmergencyResult]:
+) -> list[StepResult]:
     """Bring a project back to its compose files of a git revision, what others depend on first,
     each healthy before the next.
 
@@ -155,23 +155,23 @@ def _edited(work: _Work, key: str) -> str:
     )
 
 
-def _planned(work: _Work) -> list[EmergencyResult]:
+def _planned(work: _Work) -> list[StepResult]:
     back = [path.name for path in work.former.files if _differs(work.former, path)]
     stays = [path.name for path in work.former.files if path not in work.former.texts]
     said = [f"{', '.join(back)} as of then"] * bool(back) + [
         f"{', '.join(stays)} as it is, git does not have it"
     ] * bool(stays)
     stops = [
-        EmergencyResult(key, work.host, _names(work.inventory, key), "would-stop")
+        StepResult(key, work.host, StepState.WOULD_STOP, container=_names(work.inventory, key))
         for key in work.newer
     ]
     return stops + [
-        EmergencyResult(
+        StepResult(
             key,
             work.host,
-            _names(work.inventory, key),
-            "would-start",
-            note="; ".join(filter(None, [*said, _edited(work, key)])),
+            StepState.WOULD_START,
+            "; ".join(filter(None, [*said, _edited(work, key)])),
+            container=_names(work.inventory, key),
         )
         for key in work.order
     ]
@@ -183,30 +183,32 @@ def _carry_out(
     engines: Mapping[str, Engine],
     unreachable: Mapping[str, str],
     journal: Journal,
-) -> list[EmergencyResult]:
+) -> list[StepResult]:
     """All of it, or nothing: the run has its last line only when one of both is reached."""
     try:
         done = _stop_newer(work, journal)
-        if all(result.state == "stopped" for result in done):
+        if all(result.state == StepState.STOPPED for result in done):
             done += _follow(work, journal)
-        if not any(result.state == "failed" for result in done):
+        if not any(result.state == StepState.FAILED for result in done):
             sick = critical_failures(settings, engines, unreachable)
             done += [
-                EmergencyResult(service, host, names, "failed", note=why)
+                StepResult(service, host, StepState.FAILED, why, container=names)
                 for service, host, names, why in sick
             ]
     except BaseException as error:
         back = roll_back_steps(journal, engines, why=f"interrupted: {type(error).__name__}")
-        note_rollback(error, whole=all(outcome.state == "undone" for outcome in back))
+        note_rollback(error, whole=all(outcome.state == StepState.UNDONE for outcome in back))
         raise
-    if any(result.state == "failed" for result in done):
+    if any(result.state == StepState.FAILED for result in done):
         left = [
             outcome
             for outcome in roll_back_steps(journal, engines, why="it failed")
-            if outcome.state != "undone"
+            if outcome.state != StepState.UNDONE
         ]
         return done + [
-            EmergencyResult(outcome.service, outcome.host, "-", "not-back", note=outcome.reason)
+            StepResult(
+                outcome.service, outcome.host, StepState.NOT_BACK, outcome.reason, container="-"
+            )
             for outcome in left
         ]
     journal.write(Kind.FINISHED, state="finished")
@@ -236,8 +238,8 @@ def _newer(former: GitProject, inventory: Inventory) -> list[str]:
     ]
 
 
-def _stop_newer(work: _Work, journal: Journal) -> list[EmergencyResult]:
-    done: list[EmergencyResult] = []
+def _stop_newer(work: _Work, journal: Journal) -> list[StepResult]:
+    done: list[StepResult] = []
     for number, key in enumerate(work.newer, start=1):
         _announce(number, key, [], work, journal, mode="stop")
         names = _names(work.inventory, key)
@@ -246,10 +248,15 @@ def _stop_newer(work: _Work, journal: Journal) -> list[EmergencyResult]:
                 lifecycle.stop(work.engine, container.id, container.name)
         except EngineError as error:
             journal.write(Kind.FAILED, step=number, service=key, host=work.host, reason=str(error))
-            return [*done, EmergencyResult(key, work.host, names, "failed", note=str(error))]
+            return [
+                *done,
+                StepResult(key, work.host, StepState.FAILED, str(error), container=names),
+            ]
         journal.write(Kind.DONE, step=number, service=key, host=work.host)
         done.append(
-            EmergencyResult(key, work.host, names, "stopped", note="the revision does not have it")
+            StepResult(
+                key, work.host, StepState.STOPPED, "the revision does not have it", container=names
+            )
         )
     return done
 
@@ -288,7 +295,7 @@ def _differs(former: GitProject, path: Path) -> bool:
     return path in former.texts and former.texts[path] != read_bytes(path)
 
 
-def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
+def _follow(work: _Work, journal: Journal) -> list[StepResult]:
     """The services of the revision, each by the former files."""
     now = {path: read_bytes(path) for path in work.former.files if _differs(work.former, path)}
     files = [
@@ -299,7 +306,7 @@ def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
         )
         for path, text in now.items()
     ]
-    done: list[EmergencyResult] = []
+    done: list[StepResult] = []
     for number, key in enumerate(work.order, start=len(work.newer) + 1):
         place: dict[str, Any] = {"step": number, "service": key, "host": work.host}
         intent = _announce(number, key, files, work, journal)
@@ -310,12 +317,15 @@ def _follow(work: _Work, journal: Journal) -> list[EmergencyResult]:
             found = _made(work, key, intent, journal)
         except CapacityError as error:
             journal.write(Kind.FAILED, **place, reason=str(error))
-            done.append(EmergencyResult(key, work.host, "-", "failed", note=str(error)))
+            done.append(StepResult(key, work.host, StepState.FAILED, str(error), container="-"))
             return done
         journal.write(Kind.DONE, **place)
         done.append(
-            EmergencyResult(
-                key, work.host, ", ".join(container.name for container in found), "started"
+            StepResult(
+                key,
+                work.host,
+                StepState.STARTED,
+                container=", ".join(container.name for container in found),
             )
         )
     return done

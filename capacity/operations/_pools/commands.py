@@ -16,6 +16,7 @@ from capacity._docker.engine import Engine, inspect
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import still_stopped
+from capacity.changes._result import StepState
 from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import stop_one
@@ -238,8 +239,8 @@ def _take_down(engine: Engine, journal: Journal, step: PoolStep, container: Cont
             id=container.id,
             reason=error.message,
         )
-        return replace(step, state="failed", note=str(error))
-    return replace(step, state="removed", note="")
+        return replace(step, state=StepState.FAILED, note=str(error))
+    return replace(step, state=StepState.REMOVED, note="")
 
 
 def migrate(
@@ -368,8 +369,10 @@ def _stop_next(
     engine: Engine, journal: Journal, pool: InstancePool, number: int, container: Container
 ) -> None:
     done = stop_one(engine, journal, number, container)
-    if done.state == "failed":
-        raise PoolUnhealthy(f"{container.name} cannot be stopped: {done.note}", "All is as before")
+    if done.state == StepState.FAILED:
+        raise PoolUnhealthy(
+            f"{container.name} cannot be stopped: {done.reason}", "All is as before"
+        )
     sick = [
         state for state in pool.status() if state.state != "running" or state.health == "unhealthy"
     ]

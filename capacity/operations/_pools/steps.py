@@ -10,13 +10,18 @@ from pathlib import Path
 
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine
+from capacity.changes._result import StepState
 from capacity.operations._pools.containers import slot_of
 from capacity.operations._pools.leases import leased
 from capacity.operations._pools.pool import InstancePool
 
 __all__ = ["PoolStep", "done", "planned"]
 
-_DONE = {"would-create": "created", "would-replace": "replaced", "would-remove": "removed"}
+_DONE = {
+    StepState.WOULD_CREATE: StepState.CREATED,
+    StepState.WOULD_REPLACE: StepState.REPLACED,
+    StepState.WOULD_REMOVE: StepState.REMOVED,
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class PoolStep:
     number: int
     container: str
     host: str
-    state: str
+    state: StepState
     image: str
     memory: int | None
     cpus: float | None
@@ -66,14 +71,19 @@ def planned(
     return steps
 
 
-def _what(container: Container | None, number: int, size: int, *, leased: bool) -> tuple[str, str]:
+def _what(
+    container: Container | None, number: int, size: int, *, leased: bool
+) -> tuple[StepState, str]:
     if container is None:
-        return "would-create", ""
+        return StepState.WOULD_CREATE, ""
     if number >= size:
-        return "would-remove", "leased" if leased else ""
+        return StepState.WOULD_REMOVE, "leased" if leased else ""
     if leased or (container.running and container.health != "unhealthy"):
-        return "stays", "leased" if leased else ""
-    return "would-replace", f"it is {container.health if container.running else container.state}"
+        return StepState.STAYS, "leased" if leased else ""
+    return (
+        StepState.WOULD_REPLACE,
+        f"it is {container.health if container.running else container.state}",
+    )
 
 
 def done(steps: Sequence[PoolStep]) -> list[PoolStep]:

@@ -21,15 +21,11 @@ from capacity._docker import snapshot
 from capacity.changes import RunResult, apply_plan
 from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import journal_runs
+from capacity.changes._result import StepResult
 from capacity.errors import CapacityError, Locked
 from capacity.model import Setting
 from capacity.operations._emergency.flush_redis import flush
-from capacity.operations._emergency.release import (
-    EmergencyResult,
-    release,
-    restart_critical,
-    undo_release,
-)
+from capacity.operations._emergency.release import release, restart_critical, undo_release
 from capacity.operations._emergency.revision import to_revision
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, git, low, own_place, ready, seen
@@ -202,7 +198,7 @@ def test_stops_run_beside_each_other(shop: Fleet) -> None:
                 host_config=api.api.create_host_config(network_mode="none"),
             )
             api.containers.get(f"patient-{number}").start()
-    told: list[EmergencyResult] = []
+    told: list[StepResult] = []
     settings, began = shop.settings(), time.monotonic()
     done = release(settings, memory=1 << 40, dry_run=False, progress=told.append)
     took = time.monotonic() - began
@@ -230,7 +226,7 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
     shop.run("anew", **QUICK)
     before, found = (
         seen(settings),
-        {result.container: (result.state, result.note) for result in undo_release(settings)},
+        {result.container: (result.state, result.reason) for result in undo_release(settings)},
     )
     assert found == {
         "kept": ("would-start", ""),
@@ -245,7 +241,7 @@ def test_the_dry_run_of_undo_says_what_it_would_try(shop: Fleet) -> None:
             )
         }
     )
-    assert {(result.state, result.note) for result in undo_release(away)} == {
+    assert {(result.state, result.reason) for result in undo_release(away)} == {
         ("would-start", "here does not answer")
     }
     assert {result.container: result.state for result in undo_release(settings, dry_run=False)} == {

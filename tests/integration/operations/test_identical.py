@@ -113,11 +113,11 @@ def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
     file = with_two_revisions(shop, project(web="mem_limit: 64m"), project(web="mem_limit: 96m"))
     edited(file)
     (planned,) = to_revision(shop.settings(), file, "HEAD~1")
-    assert "made before the present files were edited (environment NEVER)" in planned.note
+    assert "made before the present files were edited (environment NEVER)" in planned.reason
     to_revision(shop.settings(), file, "HEAD~1", dry_run=False)
     (back,) = undo_release(shop.settings(), dry_run=False)
     assert back.state == "failed"
-    assert "environment NEVER" in back.note
+    assert "environment NEVER" in back.reason
 
 
 def test_a_plan_that_takes_a_new_container_brings_nothing_else_along(shop: Fleet) -> None:

@@ -121,7 +121,7 @@ def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
     with closing(client(shop.engine)) as api:
         api.containers.get("gone").remove(force=True)
     (done,) = undo_release(settings, dry_run=False)
-    assert (done.container, done.state, "given up" in done.note) == ("gone", "failed", True)
+    assert (done.container, done.state, "given up" in done.reason) == ("gone", "failed", True)
     assert [
         (result.container, result.state) for result in undo_release(settings, dry_run=False)
     ] == [("small", "started")]
@@ -155,7 +155,7 @@ def test_a_service_that_runs_again_by_another_container_is_back(shop: Fleet) -> 
             api.containers.get(name).remove(force=True)
     shop.run("new-web", labels=LABELS | {"com.docker.compose.container-number": "1"}, **QUICK)
     done = {
-        result.container: (result.state, result.note)
+        result.container: (result.state, result.reason)
         for result in undo_release(settings, dry_run=False)
     }
     assert done["shop-web-1"] == ("back", "it runs again as new-web")
@@ -176,7 +176,7 @@ def test_release_skips_what_could_not_come_back_and_what_is_critical(shop: Fleet
     )
     for dry_run in (True, False):
         done = {
-            result.container: (result.state, result.note)
+            result.container: (result.state, result.reason)
             for result in release(settings, memory=1 << 40, dry_run=dry_run)
         }
         assert (done["passing"][0], "--rm" in done["passing"][1]) == ("skipped", True)

@@ -81,7 +81,7 @@ def test_all_files_of_a_project_go_back_and_one_that_git_never_had_stays(shop: F
     )
     (planned,) = to_revision(settings, file, "HEAD")
     assert (
-        planned.note
+        planned.reason
         == "compose.yaml, compose.override.yaml as of then; own.yaml as it is, git does not have it"
     )
     assert (seen(settings), (file.read_text(), override.read_text(), own.read_text())) == (

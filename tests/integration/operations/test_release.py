@@ -281,7 +281,7 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
     with pytest.raises(Exception, match="no such file"):
         shop.run("broken", ["/nowhere"])
     (done,) = restart_critical(settings, ["standalone/broken"], dry_run=False)
-    assert (done.state, "--resume" in done.note, "then try again" in done.note) == (
+    assert (done.state, "--resume" in done.reason, "then try again" in done.reason) == (
         "failed",
         False,
         True,
@@ -298,7 +298,7 @@ def test_the_journal_lists_what_emergencies_did_and_what_came_of_it(
         "its end",
     )
     (done,) = restart_critical(settings, ["standalone/dying"], dry_run=False)
-    assert (done.state, "docker logs dying" in done.note) == ("failed", True)
+    assert (done.state, "docker logs dying" in done.reason) == ("failed", True)
     assert came_of(settings, "standalone/dying") == [
         ("dying", "start", "failed", "emergency-restart")
     ]
@@ -392,7 +392,7 @@ def test_a_real_cache_is_emptied_by_its_exact_name_and_with_a_yes_only(shop: Fle
         assert (asked("DBSIZE"), asked("-n", "3", "DBSIZE")) == ("0", "0")
         assert asked("SET", "a", "1") == asked("CONFIG", "SET", "requirepass", "other") == "OK"
         refused = flush(settings, "cache", dry_run=False)
-        assert (refused.state, "NOAUTH" in refused.note) == ("failed", True)
+        assert (refused.state, "NOAUTH" in refused.reason) == ("failed", True)
         assert asked("--no-auth-warning", "-a", "other", "GET", "a") == "1"
     assert seen(settings) == before
     assert came_of(settings) == [

@@ -13,10 +13,11 @@ import typer
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows
+from capacity.changes._result import StepState
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
-    from capacity.operations._emergency.release import EmergencyResult
+    from capacity.changes._result import StepResult
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -72,8 +73,8 @@ def release(
     flushed = (
         [flush_cache(settings, flush)] if flush is not None else []
     )  # a wrong name is said before anything stops
-    released: list[EmergencyResult] = []
-    told: list[EmergencyResult] = []
+    released: list[StepResult] = []
+    told: list[StepResult] = []
     try:
         if wanted is not None:
             released = release.release(
@@ -89,7 +90,9 @@ def release(
         if told:  # whatever came then, these are down
             print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
         raise
-    alone = "Flushed" if all(result.state == "flushed" for result in flushed) else "Not flushed"
+    alone = (
+        "Flushed" if all(result.state == StepState.FLUSHED for result in flushed) else "Not flushed"
+    )
     _show(
         [*released, *flushed],
         yes=yes,
@@ -97,18 +100,18 @@ def release(
         title=_RELEASED if wanted is not None else alone,
     )
     short = wanted is not None and _say_shortfall(released, wanted, yes=yes)
-    if (short and yes) or any(result.state == "failed" for result in [*released, *flushed]):
+    if (short and yes) or any(result.state == StepState.FAILED for result in [*released, *flushed]):
         raise typer.Exit(1)
 
 
-def _say_shortfall(done: Sequence[EmergencyResult], wanted: int, *, yes: bool) -> bool:
+def _say_shortfall(done: Sequence[StepResult], wanted: int, *, yes: bool) -> bool:
     """What may be stopped is not always enough; whoever waits for the memory must know."""
     from capacity._common.units import format_memory
 
     freed: dict[str, int] = {}
-    for result in (result for result in done if result.state != "unreachable"):
+    for result in (result for result in done if result.state != StepState.UNREACHABLE):
         freed[result.host] = freed.get(result.host, 0) + (
-            result.memory if result.state in {"stopped", "would-stop"} else 0
+            result.memory if result.state in {StepState.STOPPED, StepState.WOULD_STOP} else 0
         )
     short = [
         f"{host} {format_memory(size) if size else 'nothing'}"
@@ -190,8 +193,8 @@ def rollback(
     if revision is not None and compose is not None:
         done = revisions.to_revision(settings, compose, revision, dry_run=not yes)
         title = f"{compose} as of {revision}"
-        if any(result.state == "failed" for result in done):
-            whole = not any(result.state == "not-back" for result in done)
+        if any(result.state == StepState.FAILED for result in done):
+            whole = not any(result.state == StepState.NOT_BACK for result in done)
             title += (
                 ": it failed, and "
                 f"{'everything is as it was before' if whole else 'not all is as it was before'}"
@@ -212,27 +215,30 @@ def _back(settings: Settings, run: str | None, *, yes: bool, exact: bool, as_jso
     say_back(taken.outcomes, taken.run, as_json=as_json)
 
 
-def _say(done: Sequence[EmergencyResult], *, yes: bool, as_json: bool, title: str) -> None:
+def _say(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) -> None:
     _show(done, yes=yes, as_json=as_json, title=title)
     _say_silent(done, "nothing was looked at there")
-    if any(result.state in {"failed", "skipped", "unreachable"} for result in done):
+    if any(
+        result.state in {StepState.FAILED, StepState.SKIPPED, StepState.UNREACHABLE}
+        for result in done
+    ):
         raise typer.Exit(1)
 
 
-def _say_silent(done: Sequence[EmergencyResult], so: str) -> bool:
-    silent = [result for result in done if result.state == "unreachable"]
+def _say_silent(done: Sequence[StepResult], so: str) -> bool:
+    silent = [result for result in done if result.state == StepState.UNREACHABLE]
     for result in silent:
         typer.echo(f"{result.host} does not answer: {so}", err=True)
     return bool(silent)
 
 
-def _show(done: Sequence[EmergencyResult], *, yes: bool, as_json: bool, title: str) -> None:
+def _show(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) -> None:
     print_rows(_rows(done, as_json=as_json), as_json=as_json, title=title if yes else "Dry run")
     if not yes:
         typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
-def _rows(done: Sequence[EmergencyResult], *, as_json: bool) -> list[dict[str, Any]]:
+def _rows(done: Sequence[StepResult], *, as_json: bool) -> list[dict[str, Any]]:
     from capacity._common.units import format_memory
 
     return [
@@ -246,7 +252,7 @@ def _rows(done: Sequence[EmergencyResult], *, as_json: bool) -> list[dict[str, A
             else format_memory(result.memory)
             if result.memory
             else "-",
-            "note": result.note,
+            "note": result.reason,
         }
         for result in done
     ]

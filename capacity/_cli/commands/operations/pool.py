@@ -21,6 +21,7 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows
+from capacity.changes._result import StepState
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> N
     print_rows(rows, as_json=as_json, title=f"Pool {name}" if yes else f"Pool {name}, dry run")
     if not yes:
         typer.echo("Nothing was changed; --yes does it.", err=True)
-    if any(step.state == "failed" for step in steps):
+    if any(step.state == StepState.FAILED for step in steps):
         raise typer.Exit(1)
 
 
