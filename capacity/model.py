@@ -1,4 +1,4 @@
-"""The nouns every room shares: plain enums and frozen dataclasses, no I/O."""
+"""The nouns that every layer shares: plain enums and frozen dataclasses, no I/O."""
 
 from __future__ import annotations
 

@@ -1,14 +1,17 @@
-"""What holds for every test: no settings of the person at the keyboard, and properties without a
-stopwatch.
+"""What holds for every test: no settings of the person at the keyboard, properties without a
+stopwatch, marks for the servers it needs, and what all tests share.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.fixtures.marks import servers_of
 
 hypothesis.settings.register_profile(
     "here",
@@ -38,3 +41,10 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "requests_ca_bundle",
         }:
             monkeypatch.delenv(name)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the servers that it starts."""
+    for item in items:
+        for name in sorted(servers_of(item)):
+            item.add_marker(name)

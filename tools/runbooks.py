@@ -37,7 +37,7 @@ def causes() -> list[str]:
 def pages() -> dict[str, str]:
     """File name -> text of every page, the index included."""
     texts = YAML(typ="safe").load(RUNBOOKS / "texts.yaml")
-    return {
+    return moved() | {
         "README.md": _index(texts),
         "rules.md": _page(
             "Runbooks: rules", "One section per rule.", [_of_rule(r, texts) for r in load_rules()]
@@ -52,6 +52,20 @@ def pages() -> dict[str, str]:
             "Why a container restarts again and again, or cannot start: one section per cause.",
             [_of_cause(cause, texts) for cause in causes()],
         ),
+    }
+
+
+def moved() -> dict[str, str]:
+    """One line at the address that each runbook had in version 0.1: links to it stay good."""
+    homes = {
+        "rules": [rule.id for rule in load_rules()],
+        "reasons": [str(reason) for reason in Reason],
+        "causes": causes(),
+    }
+    return {
+        f"{code}.md": f"# {code}\n\nThis runbook is now [a section]({page}.md#{code.lower()}).\n"
+        for page, codes in homes.items()
+        for code in codes
     }
 
 

@@ -358,7 +358,7 @@ def recommend(
         history: from `open_history`.
         signal: `cpu` or `memory`.
         horizon: how far ahead the limits must hold.
-        settings: house rules; default `capacity.toml` and the environment.
+        settings: rules of the settings; default `capacity.toml` and the environment.
         forecaster: one fitted on this history.
         policy: name in `capacity.sizing.POLICIES`.
         risk: accepted share of services whose peak passes its limit; default from the settings.

@@ -1,4 +1,4 @@
-"""Charts on matplotlib axes: frames in, axes out. Needs no other room of the house.
+"""Charts on matplotlib axes: frames in, axes out. Needs no other module of the package.
 
 The colours are the keys that `capacity.reporting._html.figures` turns into a light and a dark
 theme.

@@ -84,8 +84,8 @@ def note_rollback(error: BaseException, *, whole: bool) -> None:
         whole: whether everything is as it was before.
     """
     error.add_note(
-        "everything was taken back, all is as it was before"
+        "everything was rolled back, all is as it was before"
         if whole
-        else "not everything could be taken back; `capacity journal` lists what was done, "
+        else "not everything could be rolled back; `capacity journal` lists what was done, "
         "`capacity emergency undo --yes` goes on"
     )

@@ -144,9 +144,9 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
 def _knock(address: str, timeout: float) -> None:
     """Fail early where nobody listens: docker-py leaves its socket open then."""
     if address.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(timeout)
-            door.connect(address.removeprefix("unix://"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.settimeout(timeout)
+            listener.connect(address.removeprefix("unix://"))
 
 
 def _tls(settings: EngineSettings) -> Any:

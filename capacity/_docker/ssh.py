@@ -54,18 +54,18 @@ def tunnel(address: str) -> Iterator[str]:
     started: list[subprocess.Popen[bytes]] = []
     with (
         tempfile.TemporaryDirectory(prefix="capacity-") as folder,
-        socket.socket(socket.AF_UNIX) as door,
+        socket.socket(socket.AF_UNIX) as listener,
     ):
         place = Path(folder) / "docker.sock"
-        door.bind(str(place))
-        door.listen(64)
-        thread = threading.Thread(target=_serve, args=(door, command, started), daemon=True)
+        listener.bind(str(place))
+        listener.listen(64)
+        thread = threading.Thread(target=_serve, args=(listener, command, started), daemon=True)
         thread.start()
         try:
             yield f"unix://{place}"
         finally:
             with suppress(OSError):
-                door.shutdown(socket.SHUT_RDWR)  # wakes the thread
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread
             thread.join(_GRACE)
             for process in started:
                 process.terminate()
@@ -73,12 +73,14 @@ def tunnel(address: str) -> Iterator[str]:
                 _ended(process)
 
 
-def _serve(door: socket.socket, command: list[str], started: list[subprocess.Popen[bytes]]) -> None:
+def _serve(
+    listener: socket.socket, command: list[str], started: list[subprocess.Popen[bytes]]
+) -> None:
     """Give each connection an ssh of its own, which reads from it and writes to it."""
     while True:
         try:
-            connection, _ = door.accept()
-        except OSError:  # the door is shut
+            connection, _ = listener.accept()
+        except OSError:  # the listener is shut
             return
         with (
             connection,

@@ -50,7 +50,7 @@ class MonitorTargets:
 
     @property
     def runbooks(self) -> str | None:
-        """Address of the runbooks: the house's own, else the monitor's where people reach it."""
+        """Address of the runbooks: your own, else the monitor's where people reach it."""
         own, here = self.settings.report.runbooks, self.settings.monitor.external_url.rstrip("/")
         return own or (f"{here}/runbooks/{{code}}" if here else None)
 

@@ -1,5 +1,5 @@
 """Changes of state for a webhook, in Alertmanager's own format: grouped by rule, once each,
-retried, resolved when mended.
+retried, resolved when fixed.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Notifier:
         self._pause, self._not_before = 1.0, 0.0
 
     def tell(self, report: Report, at: datetime) -> None:
-        """Queue messages of what is new and of what is mended since the last report."""
+        """Queue messages of what is new and of what is fixed since the last report."""
         if not self._webhook:
             return
         firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
-        new, mended = messages(firing, self._active, at, self._external, self._runbooks)
-        self._waiting.extend([*new, *mended])
+        new, fixed = messages(firing, self._active, at, self._external, self._runbooks)
+        self._waiting.extend([*new, *fixed])
         self.wake.set()
 
     def work(self) -> None:
@@ -79,7 +79,7 @@ def messages(
     external: str,
     runbooks: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Messages of new and of mended findings, one a rule; `active` is brought up to date.
+    """Messages of new and of fixed findings, one a rule; `active` is brought up to date.
 
     Args:
         firing: (rule id, subject) -> finding.
@@ -89,7 +89,7 @@ def messages(
         runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
     """
     new = [key for key in sorted(firing) if key not in active]
-    mended = [key for key in sorted(active) if key not in firing]
+    fixed = [key for key in sorted(active) if key not in firing]
     for key in new:
         active[key] = (
             at,
@@ -104,11 +104,11 @@ def messages(
     ]
     gone = [
         _message(
-            rule, [_alert(active[key], at, runbooks) for key in mended if key[0] == rule], external
+            rule, [_alert(active[key], at, runbooks) for key in fixed if key[0] == rule], external
         )
-        for rule in _rules(mended)
+        for rule in _rules(fixed)
     ]
-    for key in mended:
+    for key in fixed:
         del active[key]
     return told, gone
 

@@ -1,5 +1,5 @@
 """What to change: the plan of a run, its edits of compose files, its updates of containers, the
-journal and the way back.
+journal and the rollback.
 """
 
 from capacity._compose.edit.edit import edit_compose

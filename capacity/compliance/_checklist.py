@@ -1,4 +1,4 @@
-"""The eight points that the house validates after every remediation, each from the rules that stand
+"""The eight points to validate after every remediation, each from the rules that stand
 for it.
 """
 
@@ -24,7 +24,7 @@ CHECKLIST: dict[str, tuple[str, ...]] = {
 """Point -> the checks whose rules stand for it."""
 
 DUE_HOURS = {Severity.CRITICAL: 24, Severity.HIGH: 48, Severity.MEDIUM: 168, Severity.LOW: None}
-"""Within how many hours a broken rule is to be mended; None where there is no hurry."""
+"""Within how many hours a broken rule is to be fixed; None where there is no hurry."""
 
 _WORST_FIRST = (Status.FAIL, Status.NOT_EVALUATED, Status.WAIVED, Status.PASS)
 

@@ -24,7 +24,7 @@ FLEET = "fleet"
 class Finding:
     """A verdict of a rule, with the waiver that fits it, which may have expired.
 
-    `file` and `line` say where it can be mended: the evidence's place, or else that of the service;
+    `file` and `line` say where it can be fixed: the evidence's place, or else that of the service;
     empty and 0 without one.
     """
 

@@ -51,7 +51,7 @@ class Difference:
     """
 
     new: tuple[tuple[str, str], ...]
-    mended: tuple[tuple[str, str], ...]
+    fixed: tuple[tuple[str, str], ...]
     standing: tuple[tuple[str, str], ...]
 
 
@@ -147,6 +147,6 @@ def trend(file: str | Path, now: datetime, weeks: int = 12) -> tuple[Week, ...]:
 
 
 def compare(before: ScoreRecord, after: ScoreRecord) -> Difference:
-    """What is new, mended and still failing between two evaluations."""
+    """What is new, fixed and still failing between two evaluations."""
     old, new = {*before.failing}, {*after.failing}
     return Difference(tuple(sorted(new - old)), tuple(sorted(old - new)), tuple(sorted(old & new)))

@@ -157,7 +157,7 @@ class Archive:
             aside = path.with_name(path.name + ".damaged")
             _log.warning("%s is damaged (%s); set aside as %s", path, error, aside.name)
             try:
-                if path.stat().st_ino == inode:  # else another run has mended it meanwhile
+                if path.stat().st_ino == inode:  # else another run has fixed it meanwhile
                     path.replace(aside)
             except FileNotFoundError:
                 return None  # another run was quicker

@@ -36,7 +36,7 @@ _UNIX_YEARS = (
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import stored: services, UTC days (ISO), and what was mended in the file."""
+    """What an import stored: services, UTC days (ISO), and what was fixed in the file."""
 
     services: int
     days: list[str]

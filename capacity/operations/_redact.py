@@ -1,6 +1,6 @@
 """Log lines without what looks like a password, token or key.
 
-More is hidden than must be: a line that says too little is mended by a look at the host, a leaked
+More is hidden than must be: a line that says too little is fixed by a look at the host, a leaked
 password is not.
 """
 

@@ -80,7 +80,7 @@ def explain_service(
         history: the window.
         service: `project/service`.
         resource: which limit.
-        settings: house rules; default `capacity.toml` and the environment.
+        settings: rules of the settings; default `capacity.toml` and the environment.
         horizon: how far ahead the limits must hold.
         risk: accepted share of breaches; default from the settings.
         policy: whose limit is proposed; it is compared with the others.

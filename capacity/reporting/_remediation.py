@@ -1,4 +1,4 @@
-"""The remediation timeline on a page: what people have still to mend, by when and by whom."""
+"""The remediation timeline on a page: what people have still to fix, by when and by whom."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def render(
 
     Args:
         kind: which report.
-        settings: house rules, and where history comes from.
+        settings: rules of the settings, and where history comes from.
         source: `sample`, an address, or a source of the archive; None = of the settings.
         as_of: end of the window; default now.
         out: folder of all reports.

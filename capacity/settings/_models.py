@@ -336,7 +336,7 @@ class UnattendedSettings(_Table):
 
 
 class ComplianceSettings(_Table):
-    """Which rules the house keeps, and how alert delivery is proved."""
+    """Which rules are kept, and how alert delivery is proved."""
 
     rules: list[str] = Field(
         ["house"],

@@ -1,4 +1,4 @@
-"""What the two commands that take a run back share: the dry run, and what came of it."""
+"""What the two commands that roll a run back share: the dry run, and what came of it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def say_preview(found: Sequence[RollbackPreview], run: str, *, as_json: bool) ->
         }
         for preview in found
     ]
-    print_rows(rows, as_json=as_json, title=f"Dry run: run {run} taken back")
+    print_rows(rows, as_json=as_json, title=f"Dry run: run {run} rolled back")
     typer.echo("Nothing was changed; --yes does it.", err=True)
 
 
@@ -55,9 +55,9 @@ def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:
         }
         for outcome in done
     ]
-    print_rows(rows, as_json=as_json, title=f"Run {run} taken back")
+    print_rows(rows, as_json=as_json, title=f"Run {run} rolled back")
     if any(outcome.state == StepState.FAILED for outcome in done):
         raise ChangeRefused(
             "Not everything could be brought back",
-            "The table says what and why; mend that and run it again",
+            "The table says what and why; fix that and run it again",
         )

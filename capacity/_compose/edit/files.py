@@ -1,4 +1,4 @@
-"""Compose files on disk, and an edit taken back out of a newer text."""
+"""Compose files on disk, and an edit rolled back out of a newer text."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def undo_text(before: str, after: str, current: str) -> str:
     undone = "".join(now)
     if not _undone(was, edited, present, read(undone).model["services"]):
         raise EditRefused(
-            "The edit of the compose file cannot be taken back exactly",
+            "The edit of the compose file cannot be rolled back exactly",
             "Put the former limit back by hand",
         )
     return undone

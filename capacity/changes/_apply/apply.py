@@ -1,4 +1,4 @@
-"""Apply a plan: check it, change service by service, watch, take back what went wrong. Everything
+"""Apply a plan: check it, change service by service, watch, roll back what went wrong. Everything
 is in the journal first.
 """
 

@@ -88,7 +88,7 @@ def run_steps(
 def stopped(run: str, error: CapacityError) -> ApplyFailed:
     """What to raise when a run cannot go on."""
     hint = (
-        "When that is mended, `capacity apply --resume --yes` goes on and `capacity rollback "
+        "When that is fixed, `capacity apply --resume --yes` goes on and `capacity rollback "
         f"{run} --yes` goes back"
     )
     return ApplyFailed(f"The run {run} stopped half way: {error.message}", hint)
@@ -152,7 +152,7 @@ def _allowed(settings: Settings, wanted: int) -> int:
 
 
 def _observe(work: RunContext, intents: list[Entry], outcomes: list[StepResult]) -> bool:
-    """Watch what was changed; what goes wrong is taken back at once."""
+    """Watch what was changed; what goes wrong is rolled back at once."""
     bad: list[WatchedStep] = []
 
     def failed(watched: WatchedStep, reason: str) -> None:

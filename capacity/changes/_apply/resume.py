@@ -150,14 +150,14 @@ def _shown(what: Setting, before: Value, after: Value) -> str:
 
 
 def _goes_on(name: str, entries: list[Entry]) -> None:
-    """Refuse a run that is over, or on its way back."""
+    """Refuse a run that is over, or on its rollback."""
     if not entries:
         raise InputError(f"The run {name} has no line", "`capacity journal` lists the others")
     if entries[-1].kind is Kind.FINISHED:
         raise InputError(f"The run {name} came to its end", "`capacity journal` shows its outcome")
     if any(entry.kind is Kind.ROLLBACK for entry in entries):
         raise InputError(
-            f"The run {name} was being taken back", f"Go on with `capacity rollback {name} --yes`"
+            f"The run {name} was being rolled back", f"Go on with `capacity rollback {name} --yes`"
         )
 
 
@@ -250,7 +250,7 @@ def _recover(work: RunContext, entries: list[Entry]) -> tuple[list[Entry], list[
                     intent.service,
                     intent.host,
                     StepState.FAILED,
-                    "taken back",
+                    "rolled back",
                     step=intent.step or 0,
                     entry=intent,
                 )

@@ -149,10 +149,10 @@ def project_files(declared: DeclaredProject) -> ProjectFiles:
 
 
 def _finish(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult:
-    """From an intent to its result; a failure is taken back at once.
+    """From an intent to its result; a failure is rolled back at once.
 
     Raises:
-        EngineUnreachable: it cannot even be taken back.
+        EngineUnreachable: it cannot even be rolled back.
         JournalLost: the journal cannot be written.
     """
     names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}

@@ -74,7 +74,7 @@ def begin_watch(intent: IntentEntry, engine: Engine, target: float, seconds: flo
     containers = tuple(current_containers(intent, engine))
     promise = None
     for change in intent.detail.changes if seconds >= _FEWEST_PERIODS * _PERIOD else []:
-        # a raise cannot make it worse, and taking it back would
+        # a raise cannot make it worse, and rolling it back would
         if change.what is Setting.CPUS and is_lowering(Setting.CPUS, change.before, change.after):
             promise = max(
                 change.evidence.get("throttled_after", target),

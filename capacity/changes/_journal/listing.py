@@ -1,5 +1,5 @@
-"""Everything that the journals hold, one entry a deed: limits changed; containers stopped, started,
-made, removed, emptied.
+"""Everything that the journals hold, one entry an action: limits changed; containers
+stopped, started, made, removed, emptied.
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ _BEGINS = {
     Kind.CREATING: ("create", (Kind.CREATED,), "created"),
     Kind.REMOVING: ("remove", (Kind.REMOVED,), "removed"),
 }
-"""First line of a deed -> what it is called, the line of its success, and what is said of it then.
-"""
+"""First line of an action -> what it is called, the line of its success, what is said then."""
 
 _WORSE = (Kind.FAILED, Kind.START_FAILED)
 
 
 def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedChange]:
-    """Every change and every other deed of all runs, the oldest first; of one service, or of all.
+    """Every change and every other action of all runs, the oldest first; of one service, or of all.
 
-    A deed that changes no setting has `before` and `after` None, and says in `what` what was done
+    A action that changes no setting has `before` and `after` None, and says in `what` what was done
     to its container: stop, start, create, remove, recreate or flush.
 
     Args:
@@ -84,23 +83,23 @@ def _of_run(
             if entry.kind is Kind.STARTING and any(
                 other.kind is Kind.STOPPING and _same(entry, other) for other in entries
             ):
-                continue  # the way back of a stop, which tells its end
+                continue  # the rollback of a stop, which tells its end
             outcome, detail = _came_of(after, good, said, ended=ended)
             if entry.kind is Kind.STOPPING:
                 outcome, detail = _up_again(entry, after, started, outcome, detail)
-            yield _deed(run, entries, entry, what, outcome, detail)
+            yield _action(run, entries, entry, what, outcome, detail)
         elif entry.kind is Kind.INTENT and not entry.detail.changes:
             outcome, detail = outcome_of(
                 [other for other in entries if other.step == entry.step], entries[-1]
             )
             what = {"file": "create"}.get(entry.detail.mode, entry.detail.mode)
-            yield _deed(run, entries, entry, what, outcome, detail, entry.detail.containers)
+            yield _action(run, entries, entry, what, outcome, detail, entry.detail.containers)
         elif entry.kind is Kind.REFUSED and entry.detail.container:
-            yield _deed(run, entries, entry, "start", "skipped", entry.detail.reason)
+            yield _action(run, entries, entry, "start", "skipped", entry.detail.reason)
         elif entry.kind is Kind.STARTED_AGAIN and not any(
             _same(entry, other) for other in entries[:position]
         ):
-            yield _deed(run, entries, entry, "start", "started again", "")
+            yield _action(run, entries, entry, "start", "started again", "")
 
 
 def _same(entry: Entry, other: Entry) -> bool:
@@ -126,7 +125,7 @@ def _reason(entry: Entry) -> str:
 def _came_of(
     after: Sequence[Entry], good: tuple[Kind, ...], said: str, *, ended: bool
 ) -> tuple[str, str]:
-    """The first line after a deed that tells its end."""
+    """The first line after a action that tells its end."""
     for entry in after:
         if entry.kind in good:
             return said, ""
@@ -168,10 +167,10 @@ def _flushed(run: str, entries: list[Entry]) -> AppliedChange:
     )
     detail = str(getattr(said.detail, "said", "")) if said and outcome == "failed" else ""
     first = entries[0].model_copy(update={"host": said.host if said else ""})
-    return _deed(run, entries, first, "flush", outcome, detail)
+    return _action(run, entries, first, "flush", outcome, detail)
 
 
-def _deed(
+def _action(
     run: str,
     entries: list[Entry],
     entry: Entry,

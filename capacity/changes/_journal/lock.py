@@ -77,14 +77,14 @@ def _by(entry: Entry) -> str:
 
 
 def _told(entries: list[Entry], held: str) -> tuple[str, bool]:
-    """What a run is about, and whether it can be taken back; one of a pool ends as a whole, or
+    """What a run is about, and whether it can be rolled back; one of a pool ends as a whole, or
     takes itself back.
     """
     started = run_start(entries)
     why = started.why
     back = started.plan is not None or why == REVISION_RUN
     if any(entry.kind is Kind.ROLLBACK and _by(entry) == held for entry in entries):
-        return "A run is being taken back", back
+        return "A run is being rolled back", back
     return (
         "A plan is being applied"
         if started.plan is not None

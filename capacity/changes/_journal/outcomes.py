@@ -30,7 +30,7 @@ class Outcome:
         peak: highest use since the change, None without samples.
         breached: whether use reached the new limit.
         kills: kills for memory since the change.
-        held: whether the promise held: not taken back, no kill, and no breach of a memory limit.
+        held: whether the promise held: not rolled back, no kill, and no breach of a memory limit.
     """
 
     change: AppliedChange

@@ -154,10 +154,10 @@ def way_out(run: str, entries: list[Entry]) -> str:
     if run_start(entries).plan is not None:
         return (
             f"`capacity apply --resume --yes` goes on with it, `capacity rollback {run} --yes` "
-            "takes it back"
+            "rolls it back"
         )
     if intents(entries):
-        return f"`capacity rollback {run} --yes` takes it back"
+        return f"`capacity rollback {run} --yes` rolls it back"
     return (
         "`capacity emergency undo --yes` starts again what it stopped"
         if still_stopped(entries)

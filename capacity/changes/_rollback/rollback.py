@@ -1,4 +1,4 @@
-"""Take a whole run back, from its last step to its first; or say what that would bring back."""
+"""Roll a whole run back, from its last step to its first; or say what that would bring back."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def roll_back_steps(
             whole = all(outcome.state == StepState.UNDONE for outcome in outcomes)
             journal.write(Kind.FINISHED, state="rolled-back" if whole else "failed")
     except (EngineError, StorageError) as error:
-        hint = f"When that is mended, run `capacity rollback {journal.run} --yes` again"
+        hint = f"When that is fixed, run `capacity rollback {journal.run} --yes` again"
         raise ApplyFailed(
             f"Rolling back {journal.run} stopped half way: {error.message}", hint
         ) from error
@@ -207,7 +207,7 @@ def _one_back(
 
 
 def _standing(run: str, entries: list[Entry], services: str) -> list[IntentEntry]:
-    """The steps of a run that have not been taken back, of the services that a glob names.
+    """The steps of a run that have not been rolled back, of the services that a glob names.
 
     Raises:
         InputError: the run has steps, and none of such a service.
@@ -224,7 +224,7 @@ def _standing(run: str, entries: list[Entry], services: str) -> list[IntentEntry
 
 
 def _refuse_older(folders: Iterable[Path], run: str, standing: list[IntentEntry]) -> None:
-    """Runs are taken back in the order opposite to that in which they came, or the former values
+    """Runs are rolled back in the order opposite to that in which they came, or the former values
     would be mixed up.
     """
     mine = [(intent.service, intent.host, _touched(intent)) for intent in standing]
@@ -250,7 +250,7 @@ def _refuse_older(folders: Iterable[Path], run: str, standing: list[IntentEntry]
             ):
                 raise ChangeRefused(
                     f"The run {name} changed {intent.service}{found} later",
-                    f"Take that back first: {name}",
+                    f"Roll that back first: {name}",
                 )
 
 

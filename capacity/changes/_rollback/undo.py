@@ -1,4 +1,4 @@
-"""Take a step back: the file without the edit, the containers with their former limits, whatever
+"""Roll a step back: the file without the edit, the containers with their former limits, whatever
 happened in between.
 """
 

@@ -1,1 +1,1 @@
-"""The checks of this house: every module here registers its own."""
+"""The built-in checks: every module here registers its own."""

@@ -75,10 +75,10 @@ def restart_loop(
 ) -> Iterator[Verdict]:
     """No container restarts more often than so many times in so many minutes.
 
-    Three witnesses: Prometheus asked for this very window, the Engine with its count of restarts
+    Three sources: Prometheus asked for this very window, the Engine with its count of restarts
         and its last events, and the
     hourly counts of history. An hour with few restarts clears a service and one with very many
-    convicts it; in between, hourly counts alone cannot tell.
+    fails it; in between, hourly counts alone cannot tell.
     """
     limit = f"{restarts} restarts in {minutes} min"
     worst = _worst_hours(facts, days)
@@ -91,22 +91,22 @@ def restart_loop(
             ),
         ]
         remembered = [*_history(facts, key, worst, restarts, minutes, days, limit)]
-        witnesses = said or remembered
-        clear = next((witness for witness in witnesses if witness.status is Status.PASS), None)
-        guilty = [verdict for verdict in (*said, *remembered) if verdict.status is Status.FAIL]
-        if guilty:
-            yield from guilty
-        elif clear is not None and key not in _unclear(facts, witnesses):
+        verdicts = said or remembered
+        clear = next((verdict for verdict in verdicts if verdict.status is Status.PASS), None)
+        failing = [verdict for verdict in (*said, *remembered) if verdict.status is Status.FAIL]
+        if failing:
+            yield from failing
+        elif clear is not None and key not in _unclear(facts, verdicts):
             yield clear
         else:
-            yield from witnesses
+            yield from verdicts
 
 
-def _unclear(facts: Facts, witnesses: list[Verdict]) -> set[str]:
+def _unclear(facts: Facts, verdicts: list[Verdict]) -> set[str]:
     """Services of which one container cannot be judged, unless Prometheus cleared them."""
     if facts.monitoring is not None and facts.monitoring.restarts is not None:
         return set()
-    return {witness.subject for witness in witnesses if witness.status is Status.NOT_EVALUATED}
+    return {verdict.subject for verdict in verdicts if verdict.status is Status.NOT_EVALUATED}
 
 
 def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> Iterator[Verdict]:

@@ -87,7 +87,7 @@ def _some(names: list[str]) -> str:
 def port_range(
     facts: Facts, *, first: PortNumber = 10000, last: PortNumber = 10999, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
-    """Published ports lie in the range allocated to the house; gateways keep the well-known
+    """Published ports lie in the range allocated to services; gateways keep the well-known
     ones.
     """
     if last < first:

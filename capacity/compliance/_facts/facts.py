@@ -64,8 +64,8 @@ class Facts:
         at: when the containers were looked at, UTC.
         ends: host -> which containers ended in the last minutes.
         notes: what the reader should know about how it was gathered.
-        types: the house's own types of services, by name.
-        cores: category -> cores that the house gives it, such as `0-3`; None is the default.
+        types: own types of services, by name.
+        cores: category -> cores that the settings give it, such as `0-3`; None is the default.
     """
 
     projects: tuple[Project, ...] = ()

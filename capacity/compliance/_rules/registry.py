@@ -1,4 +1,4 @@
-"""Which checks there are: those of this house, and others' through the entry-point group
+"""Which checks there are: the built-in ones, and others' through the entry-point group
 `capacity.checks`.
 
 A check is a function `(facts, *, parameter=default, ...) -> verdicts`. Its keyword parameters, with
@@ -39,7 +39,7 @@ def check(name: str) -> Callable[[_F], _F]:
 
 
 def checks() -> Mapping[str, Check]:
-    """The checks of this house, by name."""
+    """The built-in checks, by name."""
     from capacity.compliance import _checks as folder
 
     for module in iter_modules(folder.__path__):

@@ -63,7 +63,7 @@ class RuleScope:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of the house; `run` is its check with its parameters put in, `parameters` what the
+    """One rule; `run` is its check with its parameters put in, `parameters` what the
     book says of them.
     """
 

@@ -67,8 +67,8 @@ def journalled_run(
         what: the name.
         lock: nothing is applied meanwhile; what only stops and starts containers must not wait for
             an observation to end.
-        ends: write the last line; a block that can be taken back writes its own, and has none where
-            that fails.
+        ends: write the last line; a block that can be rolled back writes its own, and has none
+            where that fails.
         about: what the first line says besides who and why.
         service: which one the run is about.
 
@@ -201,9 +201,9 @@ def last_run(settings: Settings, run: str | None = None) -> tuple[Path, str, lis
     ]
     if not standing:
         said = (
-            "There is no run to take back"
+            "There is no run to roll back"
             if run is None
-            else f"There is no run {run!r} to take back"
+            else f"There is no run {run!r} to roll back"
         )
         raise InputError(said, "`capacity journal` lists what was changed")
     exact = [candidate for candidate in standing if candidate[1] == run]

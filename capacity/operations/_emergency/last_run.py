@@ -1,4 +1,4 @@
-"""The last run, or a named one, taken back in an emergency: on a full disk too, and with a look at
+"""The last run, or a named one, rolled back in an emergency: on a full disk too, and with a look at
 what is critical.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["LastRunResult", "last_run_back", "last_run_preview"]
 
 @dataclass(frozen=True)
 class LastRunResult:
-    """A run that was taken back: one outcome a step, and one `failed` for each critical service
+    """A run that was rolled back: one outcome a step, and one `failed` for each critical service
     that is not well now.
     """
 
@@ -29,14 +29,14 @@ class LastRunResult:
 def last_run_preview(
     settings: Settings, run: str | None = None
 ) -> tuple[str, list[RollbackPreview]]:
-    """The run that would be taken back, and what that would bring back; nothing is touched.
+    """The run that would be rolled back, and what that would bring back; nothing is touched.
 
     Args:
         settings: where the journal is.
         run: its name or the beginning of it; default the last one that changed something.
 
     Raises:
-        InputError: there is none to take back.
+        InputError: there is none to roll back.
         ChangeRefused: a later run changed the same services.
     """
     folder, name, _ = last_run(settings, run)
@@ -46,7 +46,7 @@ def last_run_preview(
 def last_run_back(
     settings: Settings, run: str | None = None, *, exact: bool = False
 ) -> LastRunResult:
-    """Take a run back, and look at `operations.critical` then.
+    """Roll a run back, and look at `operations.critical` then.
 
     Args:
         settings: Engines, journal, and which services are critical.
@@ -54,7 +54,7 @@ def last_run_back(
         exact: replace containers whose limits have to be lifted.
 
     Raises:
-        InputError: there is none to take back.
+        InputError: there is none to roll back.
         ChangeRefused: a later run changed the same services.
         ApplyFailed: it stopped half way; run it again.
         EngineError: no Engine answers.

@@ -427,7 +427,7 @@ def _gone(
     name, place = entry.detail.container, (entry.step, entry.service, entry.host)
     named: dict[str, Any] = {"container": name, "id": entry.detail.id}
     try:
-        if _exists(engine, entry):  # what it needs is gone, such as its network: that can be mended
+        if _exists(engine, entry):  # what it needs is gone, such as its network: that can be fixed
             raise EngineRefused(error.message, "Correct what it names, then run undo again")
         other = _instead(engine, entry)
     except EngineError as wrong:

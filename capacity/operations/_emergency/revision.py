@@ -1,5 +1,5 @@
 """Back to the compose files of a git revision, service by service: checked before anything stops,
-taken back where it fails.
+rolled back where it fails.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def to_revision(
 
     Where a service does not come up, a critical one is not well in the end, or somebody interrupts,
     files and containers go back to what they were before. The journal keeps it like any other run:
-    `capacity rollback RUN --yes` or `capacity emergency undo --yes` takes it back later.
+    `capacity rollback RUN --yes` or `capacity emergency undo --yes` rolls it back later.
 
     Args:
         settings: Engines, journal, and which services are critical.
@@ -89,7 +89,7 @@ def to_revision(
 
     Raises:
         InputError, ComposeError: the revision cannot be used; nothing was touched.
-        ApplyFailed: it failed, and could not be taken back; the message says how to go on.
+        ApplyFailed: it failed, and could not be rolled back; the message says how to go on.
         Locked: a plan is being applied.
         EngineError: no Engine answers.
     """
@@ -139,7 +139,7 @@ def _pending(engine: Engine, inventory: Inventory, order: list[str]) -> dict[str
 
 
 def _edited(work: _Work, key: str) -> str:
-    """What to know of a service before it is replaced: the way back is by the present files."""
+    """What to know of a service before it is replaced: the rollback is by the present files."""
     names = sorted(
         {
             name
@@ -148,7 +148,7 @@ def _edited(work: _Work, key: str) -> str:
         }
     )
     return (
-        f"made before the present files were edited ({', '.join(names)}): a way back makes it as "
+        f"made before the present files were edited ({', '.join(names)}): a rollback makes it as "
         "these say"
         if names
         else ""

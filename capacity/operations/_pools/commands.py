@@ -326,7 +326,7 @@ def _stop_all(
         for number, container in enumerate(standing):
             stopped.append(
                 (number, container)
-            )  # before, not after: a stop that failed half way is taken back too
+            )  # before, not after: a stop that failed half way is rolled back too
             _stop_next(engine, journal, pool, number, container)
             tell(container.name)
     except BaseException:

@@ -34,7 +34,7 @@ def healthy(engine: Engine, container: Container, steady: float = 0.0) -> Contai
     if again or not container.running or container.health not in {None, "", "healthy"}:
         raise PoolUnhealthy(
             f"{container.name} does not become healthy: {_why(engine, container)}",
-            "Mend that, then try again",
+            "Fix that, then try again",
         )
     return container
 

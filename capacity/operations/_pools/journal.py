@@ -1,4 +1,4 @@
-"""The journal of a program's pool: a run of its own, begun with its first deed, beside any plan
+"""The journal of a program's pool: a run of its own, begun with its first action, beside any plan
 that is being applied.
 
 It takes no lock: a pool lives as long as its program, and must not keep others from applying plans

@@ -298,7 +298,7 @@ class _Bad:
                 "Wait longer, or make the pool larger",
             )
         said = f"None of {slots} instances could be had within {timeout:g} s: {self._last.message}"
-        found = PoolUnhealthy(said, self._last.hint or "Mend that, then try again")
+        found = PoolUnhealthy(said, self._last.hint or "Fix that, then try again")
         found.__cause__ = self._last
         return found
 

@@ -37,7 +37,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a container died of, how that is mended, and the lines that say so, without secrets."""
+    """What a container died of, how that is fixed, and the lines that say so, without secrets."""
 
     cause: str
     fix: str
@@ -49,7 +49,7 @@ def load_causes(file: str | Path | None = None) -> tuple[Cause, ...]:
     `builtin: false`.
 
     Args:
-        file: a house's own; default none.
+        file: your own file; default none.
 
     Raises:
         InputError: unreadable, or without causes, or an entry that is none, or whose example its

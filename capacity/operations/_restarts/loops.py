@@ -1,4 +1,4 @@
-"""Restart loops: who restarts again and again, why, and which change would mend it."""
+"""Restart loops: who restarts again and again, why, and which change would fix it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RestartLoop:
         total: restarts since the container was made.
         back_off: whether the Engine is waiting before the next try.
         diagnosis: why.
-        changes: what would mend it; empty = by hand.
+        changes: what would fix it; empty = by hand.
         advice: what to do, in one line.
         cannot_start: it does not restart: its Engine, or its shell, could not begin its program.
         ended: it does not run, and its Engine will not start it again: its retries are used up, or
@@ -91,7 +91,7 @@ def find_restart_loops(
     first, with cause and changes.
 
     One that has run on since its last start for twice the longest time between two of its deaths is
-    mended, and left out.
+    fixed, and left out.
 
     Args:
         engines: open connections.
@@ -293,7 +293,7 @@ def port_moves(settings: Settings) -> tuple[PortProposal, ...]:
 def propose(
     container: Container, diagnosis: Diagnosis, inventory: Inventory, known: Known
 ) -> tuple[list[Change], str]:
-    """Changes that would mend a loop, and what to do in one line."""
+    """Changes that would fix a loop, and what to do in one line."""
     if diagnosis.fix == "memory":
         return _more_memory(container, inventory, known)
     if diagnosis.fix == "port":
@@ -311,7 +311,7 @@ def propose(
         return (
             [],
             (
-                "The process runs and its health check fails: look at the lines, then mend the "
+                "The process runs and its health check fails: look at the lines, then fix the "
                 "check "
                 "or the service"
             ),
@@ -368,7 +368,7 @@ def _more_memory(
     wanted = max(container.memory * _AFTER_A_KILL, known.sized.get(container.key, 0.0))
     after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)
     if after <= container.memory:
-        return [], "The host has no more memory to give: move it, or mend its use"
+        return [], "The host has no more memory to give: move it, or fix its use"
     evidence = {"restarts": float(container.restart_count)}
     change = Change(
         container.key,

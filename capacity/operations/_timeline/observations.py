@@ -1,4 +1,4 @@
-"""What is to be mended now, and where it was seen: only who looks there again may say that it is
+"""What is to be fixed now, and where it was seen: only who looks there again may say that it is
 gone.
 """
 
@@ -35,7 +35,7 @@ class Observation:
     """What one run has seen.
 
     Attributes:
-        items: what is to be mended; each with the sources that show it.
+        items: what is to be fixed; each with the sources that show it.
         kinds: of items that were looked for; others are neither there nor gone.
         sources: what was looked at: `compose PROJECT`, `engine HOST`, `metrics SOURCE`.
     """

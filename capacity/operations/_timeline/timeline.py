@@ -1,4 +1,4 @@
-"""The remediation timeline: what is to be mended on day 1, on days 2 and 3 and within the week, by
+"""The remediation timeline: what is to be fixed on day 1, on days 2 and 3 and within the week, by
 whom, and how far it is.
 """
 
@@ -41,7 +41,7 @@ __all__ = [
 _HEADER = """\
 # The remediation timeline; `capacity timeline` keeps it.
 # Edit owner, state (open, doing, done) and note as you like: they stay.
-# What is mended becomes done by itself, and what returns is open again.
+# What is fixed becomes done by itself, and what returns is open again.
 """
 _NEEDED = ("id", "kind", "when", "subject", "what")
 _KEYS = (
@@ -61,7 +61,7 @@ _KEYS = (
 
 
 class Deadline(StrEnum):
-    """Until when something is to be mended."""
+    """Until when something is to be fixed."""
 
     DAY_1 = "Day 1"
     DAY_2_3 = "Day 2-3"
@@ -92,7 +92,7 @@ _RISKS = {
 
 @dataclass(frozen=True)
 class TimelineItem:
-    """One thing to mend.
+    """One thing to fix.
 
     Attributes:
         id: the same at every run for the same thing.
@@ -129,7 +129,7 @@ class TimelineItem:
 def item(
     when: Deadline, subject: str, kind: str, what: str, code: str = "", sources: Iterable[str] = ()
 ) -> TimelineItem:
-    """A thing to mend; `kind` and subject make its id, the text does not: numbers in it change from
+    """A thing to fix; `kind` and subject make its id, the text does not: numbers in it change from
     run to run.
     """
     name = hashlib.sha256(f"{kind}\0{subject}".encode()).hexdigest()[:10]
@@ -254,7 +254,7 @@ def _updated(
     current = replace(before, when=now.when, what=now.what, code=now.code, sources=seen)
     if (
         before.until is not None or before.state is ItemState.DONE
-    ):  # mended once, or said to be, and there all the same
+    ):  # fixed once, or said to be, and there all the same
         return replace(current, state=ItemState.OPEN, since=today, until=None)
     return current
 

@@ -71,12 +71,12 @@ class ComplianceReview:
         checklist: the eight points.
         trend: (week, score or None, failing) of the last twelve runs, this one last.
         new: rule and subject of what fails now and did not in the last run; None without one.
-        mended: what no longer fails.
+        fixed: what no longer fails.
         worse: rules that more subjects break than before: rule id -> (then, now).
         errors: sources that could not be asked.
         services: the glob looked at.
         settings: fingerprint of the settings.
-        runbooks: address of the house's runbooks, None for the project's.
+        runbooks: address of your runbooks, None for the project's.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ComplianceReview:
     checklist: tuple[ChecklistRow, ...]
     trend: tuple[tuple[str, float | None, int], ...]
     new: tuple[tuple[str, str], ...] | None
-    mended: tuple[tuple[str, str], ...]
+    fixed: tuple[tuple[str, str], ...]
     worse: dict[str, tuple[int, int]]
     errors: tuple[str, ...]
     services: str
@@ -139,7 +139,7 @@ def review(
         checklist=tuple(_item(point) for point in checklist(report)),
         trend=_trend(reports, history, services, report),
         new=tuple(sorted(now - before)) if last else None,
-        mended=tuple(sorted(before - now)),
+        fixed=tuple(sorted(before - now)),
         worse={
             rule: (then[rule], count)
             for rule, count in sorted(counts.items())

@@ -100,20 +100,20 @@ def trend(week: ComplianceReview) -> Html:
 
 
 def changed(week: ComplianceReview) -> Html:
-    """What is new, worse and mended since the last run."""
+    """What is new, worse and fixed since the last run."""
     if week.new is None:
         return Html("<p>There is no earlier run to compare with.</p>")
     worse = [f"{rule}: {then} then, {now} now" for rule, (then, now) in week.worse.items()]
     lines = [
         ("New", [f"{rule} {subject}" for rule, subject in week.new]),
         ("Worse", worse),
-        ("Mended", [f"{rule} {subject}" for rule, subject in week.mended]),
+        ("Fixed", [f"{rule} {subject}" for rule, subject in week.fixed]),
     ]
     return Html(f'<dl class="facts">{pairs([(name, _few(found)) for name, found in lines])}</dl>')
 
 
 def failing(week: ComplianceReview) -> Html:
-    """Broken rules by severity: where, with evidence, and how to mend them."""
+    """Broken rules by severity: where, with evidence, and how to fix them."""
     found = week.report.failing()
     if not found:
         return Html("<p>No rule is broken.</p>")
@@ -123,7 +123,7 @@ def failing(week: ComplianceReview) -> Html:
         if mine:
             parts.append(
                 Html(
-                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be mended "
+                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be fixed "
                     f"{DEADLINES[severity]}</h3>"
                 )
             )
@@ -146,9 +146,7 @@ def _rule(findings: list[Finding]) -> Html:
     return join(
         [
             long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
-            Html(
-                f"<p><b>Mend:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"
-            ),
+            Html(f"<p><b>Fix:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
             details(f"Runbook {rule.id}", Html(page)) if page else "",
         ]
     )
@@ -198,7 +196,7 @@ def waivers(week: ComplianceReview) -> Html:
 
 
 def timeline(week: ComplianceReview) -> Html:
-    """What to mend by when, by severity."""
+    """What to fix by when, by severity."""
     counts: dict[Severity, Counter[str]] = {severity: Counter() for severity in Severity}
     for finding in week.report.failing():
         counts[finding.rule.severity][f"{finding.rule.id} {finding.rule.title}"] += 1
@@ -206,7 +204,7 @@ def timeline(week: ComplianceReview) -> Html:
     for severity, rules in counts.items():
         if rules:
             items = "".join(
-                f"<li>{text(rule)}: {count} to mend</li>" for rule, count in sorted(rules.items())
+                f"<li>{text(rule)}: {count} to fix</li>" for rule, count in sorted(rules.items())
             )
             parts.append(
                 f'<section class="column"><h3>{DEADLINES[severity].capitalize()}</h3>'
@@ -215,7 +213,7 @@ def timeline(week: ComplianceReview) -> Html:
     return (
         Html(f'<div class="columns">{"".join(parts)}</div>')
         if parts
-        else Html("<p>Nothing to mend.</p>")
+        else Html("<p>Nothing to fix.</p>")
     )
 
 

@@ -96,7 +96,7 @@ def review(
 
     Args:
         history: the window; its end is the moment of the review.
-        settings: house rules, prices, core ranges.
+        settings: rules of the settings, prices, core ranges.
         reports: folder of earlier runs, weekly and monthly.
         services: the glob that `history` was narrowed by; empty = all.
     """
@@ -335,8 +335,8 @@ def _grown(week: weekly.WeeklyReview, resource: Resource) -> pd.DataFrame:
 def _within(
     week: weekly.WeeklyReview, resource: Resource, base: pd.DataFrame, budget: float
 ) -> pd.DataFrame:
-    """The plan if all limits together may be no more than a budget; unchanged where house rules do
-    not let it be kept.
+    """The plan if all limits together may be no more than a budget; unchanged where rules
+    of the settings do not let it be kept.
     """
     some, model = (
         replace(week.history, only=frozenset(map(str, base.index))),

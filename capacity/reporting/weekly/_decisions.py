@@ -206,7 +206,7 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: LimitCrossi
             )
             return (
                 f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} "
-                "days, mend the leak meanwhile"
+                "days, fix the leak meanwhile"
             )
         case Reason.STARTUP_PEAK:
             return f"it needs {show(row['startup_peak'])} to start"

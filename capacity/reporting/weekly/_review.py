@@ -123,7 +123,7 @@ def review(
 
     Args:
         history: the window; its end is the moment of the review.
-        settings: horizon and house rules.
+        settings: horizon and rules of the settings.
         reports: folder of earlier runs, for the comparison.
         services: the glob that `history` was narrowed by, to be compared with runs of the same
             choice; empty = all.

@@ -331,7 +331,7 @@ def test_windows_and_rate_are_kept(shop: Fleet) -> None:
 
 
 def test_runs_go_back_in_their_order(shop: Fleet) -> None:
-    """An older run is not taken back under a newer one that changed the same limit."""
+    """An older run is not rolled back under a newer one that changed the same limit."""
     shop.run("one", mem_limit=64 * MIB)
     older = apply_plan(plan_of(memory("standalone/one", 64, 96)), shop.settings())
     newer = apply_plan(plan_of(memory("standalone/one", 96, 128)), shop.settings())

@@ -151,7 +151,7 @@ def test_a_rollback_that_is_killed_is_run_again(
         finally:
             os._exit(1)
     os.waitpid(child, 0)
-    with pytest.raises(InputError, match="was being taken back"):
+    with pytest.raises(InputError, match="was being rolled back"):
         resume(here.settings())
     rollback(run, here.settings())
     assert state(here, file) == FORMER

@@ -1,4 +1,4 @@
-"""What the rules find wrong is mended through the plan, and then found right; taken back, it is
+"""What the rules find wrong is fixed through the plan, and then found right; rolled back, it is
 found wrong again.
 """
 
@@ -33,7 +33,7 @@ def look(shop: Fleet, file: Path) -> tuple[Report, Facts]:
 
 
 def broken(report: Report) -> set[tuple[str, str]]:
-    """Slug and subject of what this test mends."""
+    """Slug and subject of what this test fixes."""
     return {
         (finding.rule.slug, finding.subject)
         for finding in report.failing()
@@ -57,7 +57,7 @@ def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
     moves = [move.change() for move in propose_ports(facts, before.rules)]
     changes = [change for change in moves if change is not None]
     for slug, subject in sorted(found):
-        changes += mend(slug, subject)
+        changes += fix(slug, subject)
     plan = plan_of(*changes)
     result = apply_plan(plan, shop.settings(observe=2))
     assert (result.state, result.refused) == ("finished", [])
@@ -73,8 +73,8 @@ def test_found_mended_found_clean_and_taken_back(shop: Fleet) -> None:
     assert broken(again) == found
 
 
-def mend(slug: str, subject: str) -> list[Change]:
-    """The change that mends a finding."""
+def fix(slug: str, subject: str) -> list[Change]:
+    """The change that fixes a finding."""
     match slug:
         case "memory-limit-declared":
             return [

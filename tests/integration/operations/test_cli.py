@@ -173,7 +173,7 @@ def test_the_last_run_is_rolled_back(shop: Fleet) -> None:
     assert "would-go-back" in run("emergency", "rollback")
     assert shop.limits("idle")["CpusetCpus"]
     assert "undone" in run("emergency", "rollback", "--yes")
-    assert "There is no run to take back" in run("emergency", "rollback", code=2)
+    assert "There is no run to roll back" in run("emergency", "rollback", code=2)
     assert "together with --compose" in run("emergency", "rollback", "--revision", "HEAD", code=2)
 
 

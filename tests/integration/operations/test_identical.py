@@ -91,7 +91,7 @@ def test_limits_that_only_the_engine_knew_come_back_and_what_was_stopped_is_stop
 
 
 def test_a_revision_that_fails_leaves_what_only_the_engine_knew(shop: Fleet) -> None:
-    """What is taken back at once has the limits, and the running set, of before."""
+    """What is rolled back at once has the limits, and the running set, of before."""
     bad = project(web="mem_limit: 64m", low="").replace(
         'command: ["sleep"', 'entrypoint: ["false"]\n    command: ["sleep"', 1
     )
@@ -107,7 +107,7 @@ def test_a_revision_that_fails_leaves_what_only_the_engine_knew(shop: Fleet) -> 
 
 
 def test_an_edit_that_was_never_brought_up_is_said(shop: Fleet) -> None:
-    """The dry run tells that the way back is by the present file, and the way back does not say
+    """The dry run tells that the rollback is by the present file, and the rollback does not say
     that all is as before.
     """
     file = with_two_revisions(shop, project(web="mem_limit: 64m"), project(web="mem_limit: 96m"))
@@ -193,7 +193,7 @@ def test_a_former_limit_below_the_use_is_said_and_set_with_exact(shop: Fleet) ->
 
 
 def test_what_could_not_start_before_need_not_start_after(shop: Fleet) -> None:
-    """Undoing what mended a container that could not run is complete where it is there again and
+    """Undoing what fixed a container that could not run is complete where it is there again and
     does not run.
     """
     needs = """command: ["sh", "-c", "[ -n \\"$$MODE\\" ] && exec sleep 600"]"""

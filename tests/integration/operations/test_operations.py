@@ -1,4 +1,4 @@
-"""Restart loops and uneven cores on a real Engine: found, mended, taken back, and the fleet as it
+"""Restart loops and uneven cores on a real Engine: found, fixed, rolled back, and the fleet as it
 was before.
 """
 
@@ -231,7 +231,7 @@ services:
 
 
 def test_what_starts_too_early_waits_for_the_health_of_what_it_needs(shop: Fleet) -> None:
-    """Few retries on the container, the condition in the file, both taken back together."""
+    """Few retries on the container, the condition in the file, both rolled back together."""
     file, settings = shop.up(IMPATIENT), shop.settings()
     wait_for(
         lambda: container_named(settings, "shop-db-1").health == "healthy" or None,

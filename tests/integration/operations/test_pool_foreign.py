@@ -129,7 +129,7 @@ def test_undo_gives_a_container_up_that_is_gone_and_goes_on_with_the_run_before(
 
 
 def test_a_container_whose_network_is_gone_is_not_given_up(shop: Fleet) -> None:
-    """The Engine says 404 for that too, and it can be mended: it stays what the next undo
+    """The Engine says 404 for that too, and it can be fixed: it stays what the next undo
     starts.
     """
     settings = shop.settings()

@@ -148,7 +148,7 @@ def test_the_default_override_counts_also_where_nothing_runs(shop: Fleet) -> Non
 
 def test_a_scaled_service_keeps_its_number_unless_the_revision_says_one(shop: Fleet) -> None:
     """Three stay three there and back; a revision with two makes two (Compose chooses which), and
-    its way back three again.
+    its rollback three again.
     """
     file = shop.up(project(web="mem_limit: 64m"))
     committed(file)
@@ -181,7 +181,7 @@ def test_a_revision_that_has_more_of_a_service_is_taken_back_to_fewer(shop: Flee
 
 @pytest.mark.parametrize("way", ["failure", "rollback", "undo"])
 def test_services_that_only_the_revision_had_go_with_it(shop: Fleet, way: str) -> None:
-    """Made by the run, removed when it is taken back, by itself or by a person; the journal has
+    """Made by the run, removed when it is rolled back, by itself or by a person; the journal has
     both.
     """
     dies = {"web": 'entrypoint: ["false"]'} if way == "failure" else {"web": "mem_limit: 64m"}
@@ -351,7 +351,7 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
         asked.send_signal(signal.SIGINT)
         said = asked.communicate(timeout=60)[1]
     assert asked.returncode == 130
-    assert b"interrupted; everything was taken back, all is as it was before" in said
+    assert b"interrupted; everything was rolled back, all is as it was before" in said
     assert (seen(settings), file.read_text()) == (before, present)
     ((_, entries),) = journal_runs(settings.apply.journal)
     assert entries[-1].detail == {"state": "rolled-back"}
@@ -375,10 +375,10 @@ def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(
     ):
         with pytest.raises(
             ChangeRefused,
-            match=f"The run {newer} changed {what} later.*Take that back first: {newer}",
+            match=f"The run {newer} changed {what} later.*Roll that back first: {newer}",
         ):
             rollback(older, settings)
-        with pytest.raises(ChangeRefused, match="Take that back first"):
+        with pytest.raises(ChangeRefused, match="Roll that back first"):
             rollback_preview(older, settings)
     rows = [
         (preview.service, preview.what, preview.now, preview.former)

@@ -209,7 +209,7 @@ def test_a_full_disk_does_not_keep_anybody_from_stopping_and_undoing(
 def test_a_full_disk_does_not_keep_anybody_from_going_back(
     shop: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run whose journal takes nothing more goes on in memory, is not taken back twice by any
+    """A run whose journal takes nothing more goes on in memory, is not rolled back twice by any
     command, and is listed once.
     """
     shop.run("web", mem_limit=16 * MIB, memswap_limit=32 * MIB, **QUICK)
@@ -224,7 +224,7 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(
         spare = writable_folder(settings, folder, run)
         assert [result.state for result in rollback(run, settings, folder=spare)] == ["undone"]
         assert seen(settings) == before
-        with pytest.raises(InputError, match="There is no run to take back"):
+        with pytest.raises(InputError, match="There is no run to roll back"):
             last_run(settings)
         assert [
             (adjustment.run, adjustment.outcome)
@@ -240,7 +240,7 @@ def test_a_full_disk_does_not_keep_anybody_from_going_back(
 
 
 def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, str]]:
-    """Container, deed, outcome and occasion of everything in the journals."""
+    """Container, action, outcome and occasion of everything in the journals."""
     found = journal_history(journal_folders(settings), service)
     return [
         (str(adjustment.containers[0]["name"]), adjustment.what, adjustment.outcome, adjustment.why)

@@ -101,7 +101,7 @@ def test_ctrl_c_of_a_move_to_a_pool_says_that_all_is_as_before(shop: Fleet) -> N
         wait_for(lambda: open_stops(settings) or None, "the first stop")
         asked.send_signal(signal.SIGINT)
         said = asked.communicate(timeout=60)[1]
-    last = "capacity: interrupted; everything was taken back, all is as it was before"
+    last = "capacity: interrupted; everything was rolled back, all is as it was before"
     assert (asked.returncode, said.splitlines()[-1:]) == (130, [last])
     assert seen(settings) == before
     again = {
@@ -237,11 +237,11 @@ def test_services_that_the_revision_does_not_have_are_stopped_and_come_back(shop
         container.name: (container.state, container.memory)
         for container in snapshot(settings.engine).containers
     }
-    deeds = [
+    actions = [
         (adjustment.service, adjustment.what, adjustment.outcome)
         for adjustment in journal_history([settings.apply.journal])
     ]
-    assert deeds == [
+    assert actions == [
         ("shop/worker", "stop", "done"),
         ("shop/cache", "stop", "done"),
         ("shop/web", "recreate", "done"),

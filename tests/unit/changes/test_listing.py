@@ -65,7 +65,7 @@ def written(folder: Path, run: str, *lines: tuple[Kind, dict[str, Any]], why: st
 def test_each_deed_has_its_end(
     tmp_path: Path, lines: list[tuple[Kind, dict[str, Any]]], found: list[tuple[str, str, str]]
 ) -> None:
-    """A deed without a line of its end is unfinished, or failed where its run came to an end."""
+    """A action without a line of its end is unfinished, or failed where its run came to an end."""
     written(tmp_path, "run", *lines)
     assert [
         (adjustment.what, adjustment.outcome, adjustment.detail)

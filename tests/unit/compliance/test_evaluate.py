@@ -187,7 +187,7 @@ def test_the_trend_keeps_the_last_of_each_week(tmp_path: Path) -> None:
     assert [week.last.score if week.last else None for week in weeks[-3:]] == [0.5, None, 1.0]
     assert weeks[-1].start == datetime(2026, 11, 23, tzinfo=UTC)
     first, _, last = read_records(file)
-    assert compare(first, last).mended == (("CAP018", "shop/web"),)
+    assert compare(first, last).fixed == (("CAP018", "shop/web"),)
     assert compare(last, first).new == (("CAP018", "shop/web"),)
 
 

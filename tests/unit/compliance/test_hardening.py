@@ -106,7 +106,7 @@ def test_nothing_known_is_no_pass(check: str) -> None:
 
 
 def test_a_live_container_can_break_what_its_file_keeps(tmp_path: Path) -> None:
-    """Declared read-only, running writable: the container started before the file was mended."""
+    """Declared read-only, running writable: the container started before the file was fixed."""
     facts = live(
         container("web"), facts=declared(tmp_path, shop="  web: {image: 'a:1', read_only: true}\n")
     )

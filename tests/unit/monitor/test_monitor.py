@@ -173,7 +173,7 @@ def test_a_huge_body_is_refused(project: Path) -> None:
 
 def test_a_broken_source_is_called_stale_and_its_facts_are_kept(project: Path) -> None:
     """An unreadable compose file leaves the last findings, since when they are stale, and why;
-    mended, it is fresh again.
+    fixed, it is fresh again.
     """
     made = watch(project)
     before = made.evaluation
@@ -223,7 +223,7 @@ def test_findings_link_to_their_runbooks(project: Path) -> None:
 
 
 def test_changes_are_told_once_and_resolved(project: Path) -> None:
-    """New findings fire grouped by rule, the same again is silent, mended ones resolve with their
+    """New findings fire grouped by rule, the same again is silent, fixed ones resolve with their
     own labels.
     """
     rules = load_rules(["house"])
@@ -231,8 +231,8 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     report = evaluate(rules, collect.from_files([project]), (), today=date(2026, 11, 23))
     firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
     active: dict[Any, Any] = {}
-    new, mended = messages(firing, active, at, "")
-    assert not mended
+    new, fixed = messages(firing, active, at, "")
+    assert not fixed
     clash = next(each for each in new if each["groupLabels"] == {"rule": "CAP004"})
     assert clash["version"] == "4"
     assert clash["status"] == "firing"
@@ -241,10 +241,10 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     assert pages == {"CAP004.md"}
     assert messages(firing, active, at, "") == ([], [])
     del firing["CAP004", "shop/web"]
-    new, mended = messages(firing, active, at + timedelta(minutes=1), "")
+    new, fixed = messages(firing, active, at + timedelta(minutes=1), "")
     assert not new
-    assert [alert["status"] for alert in mended[0]["alerts"]] == ["resolved"]
-    assert mended[0]["alerts"][0]["startsAt"] == at.isoformat()
+    assert [alert["status"] for alert in fixed[0]["alerts"]] == ["resolved"]
+    assert fixed[0]["alerts"][0]["startsAt"] == at.isoformat()
 
 
 @contextmanager
@@ -292,7 +292,7 @@ def test_a_webhook_that_fails_is_asked_again(project: Path) -> None:
 
 
 def test_as_a_process(project: Path, tmp_path: Path) -> None:
-    """`capacity monitor` answers, tells its webhook what is mended, and ends on SIGTERM; a taken
+    """`capacity monitor` answers, tells its webhook what is fixed, and ends on SIGTERM; a taken
     port is one line.
     """
     port = free_port()

@@ -65,7 +65,7 @@ def test_the_hour_of_the_change_is_on_neither_side() -> None:
 def test_without_a_standing_change_of_cores_there_is_nothing_to_show(
     changes: list[AppliedChange],
 ) -> None:
-    """Another kind of change, or one that was taken back."""
+    """Another kind of change, or one that was rolled back."""
     assert applied(busy(AT - timedelta(hours=10), 20, AT), changes) is None
 
 

@@ -47,7 +47,7 @@ def settings(folder: Path) -> Settings:
 def test_the_hint_fits_what_was_interrupted(
     tmp_path: Path, started: dict[str, str], kinds: list[Kind], hint: str
 ) -> None:
-    """A plan is resumed, what was stopped is started, a revision is taken back, and what left
+    """A plan is resumed, what was stopped is started, a revision is rolled back, and what left
     nothing open stops nobody.
     """
     with closing((journal := open_journal(tmp_path, "run")).handle):
@@ -210,7 +210,7 @@ def test_a_rollback_under_way_is_called_so(tmp_path: Path) -> None:
         journal.write(Kind.ROLLBACK, who=owner())
         with (
             pytest.raises(
-                Locked, match=r"A run is being taken back by .*then `capacity rollback run --yes`"
+                Locked, match=r"A run is being rolled back by .*then `capacity rollback run --yes`"
             ),
             apply_lock(tmp_path),
         ):

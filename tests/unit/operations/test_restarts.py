@@ -1,4 +1,4 @@
-"""What mends a loop: proposals within what the host has."""
+"""What fixes a loop: proposals within what the host has."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_a_kill_that_the_engine_missed_is_known_by_one_that_it_saw(
 def test_a_container_that_runs_on_since_it_was_mended_is_no_loop(
     state: dict[str, Any], listed: bool
 ) -> None:
-    """It died every twenty seconds: up for forty it counts as mended, unless its health says
+    """It died every twenty seconds: up for forty it counts as fixed, unless its health says
     otherwise.
     """
     engines = {"here": Engine(HOST, Told([1] * 5, 0, state))}

@@ -244,8 +244,8 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
     kept = merge_items(items, alone.items, TUESDAY, looked=alone.kinds, sources=alone.sources)
     assert {item.state for item in kept} == {ItemState.OPEN}
     files["two"].write_text("services: {}\n")
-    mended = observe(from_files(files.values()), load_rules(), settings)
-    after = merge_items(kept, mended.items, FRIDAY, looked=mended.kinds, sources=mended.sources)
+    fixed = observe(from_files(files.values()), load_rules(), settings)
+    after = merge_items(kept, fixed.items, FRIDAY, looked=fixed.kinds, sources=fixed.sources)
     assert {
         item.state for item in after if item.subject.startswith("two/") or item.id in clash
     } == {ItemState.DONE}
@@ -255,7 +255,7 @@ def test_one_project_does_not_tick_off_the_things_of_another(tmp_path: Path) -> 
 
 
 def test_items_lead_to_their_runbooks(tmp_path: Path) -> None:
-    """A rule, a cause and a reason each have a page, here or in a house's own wiki; what has none
+    """A rule, a cause and a reason each have a page, here or in your own file wiki; what has none
     has no link.
     """
     loop = RestartLoop(

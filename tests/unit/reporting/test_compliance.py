@@ -36,7 +36,7 @@ def test_the_eight_points_have_evidence() -> None:
 
 
 def test_two_weeks_are_compared(tmp_path: Path) -> None:
-    """New, mended and worse come from the run before; the trend has both."""
+    """New, fixed and worse come from the run before; the trend has both."""
     settings = load_settings()
     history = _api.open_history("sample", as_of="2026-11-16")
     earlier = compliance.review(history, settings, FILES[:1], reports=tmp_path)
@@ -49,7 +49,7 @@ def test_two_weeks_are_compared(tmp_path: Path) -> None:
     run.write_text(json.dumps(said))
     week = compliance.review(_api.open_history("sample"), settings, FILES, reports=tmp_path)
     assert {tuple(pair) for pair in failing[:3]} <= set(week.new or ())
-    assert ("CAP999", "shop/gone") in week.mended
+    assert ("CAP999", "shop/gone") in week.fixed
     assert [name for name, _, _ in week.trend] == ["2026-W47", "2026-W48"]
     assert "CAP999" in str(_sections.changed(week))
 

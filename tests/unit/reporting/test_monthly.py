@@ -138,7 +138,9 @@ def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(
     ruled = monthly.review(
         month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}})
     )
-    assert str(_sections.what_if(ruled)).count("house rules do not let the budget of") == 2
+    assert (
+        str(_sections.what_if(ruled)).count("rules of the settings do not let the budget of") == 2
+    )
 
 
 def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_what_is_left_is_shown_by_term_with_owner_and_state(tmp_path: Path) -> N
     text stays text.
     """
     done = TimelineItem(
-        "d", "R1", Deadline.WEEK_1, "shop/old", "was mended", state=ItemState.DONE, until=TODAY
+        "d", "R1", Deadline.WEEK_1, "shop/old", "was fixed", state=ItemState.DONE, until=TODAY
     )
     doing = TimelineItem(
         "w",

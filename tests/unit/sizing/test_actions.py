@@ -215,8 +215,8 @@ def test_cpu_is_sized_for_business_hours_where_asked() -> None:
 
 
 def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
-    """What house rules hold is taken off what the others share; where it takes all of it, somebody
-    must decide.
+    """What rules of the settings hold is taken off what the others share; where it takes all of it,
+    somebody must decide.
     """
     usage = steady(*(f"s{number}" for number in range(6)))
     names = list(usage.columns)

@@ -1,4 +1,4 @@
-"""`capacity restarts`: who restarts again and again, why, and what would mend it."""
+"""`capacity restarts`: who restarts again and again, why, and what would fix it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def restarts(
     out: Out = None,
     as_json: Json = False,
 ) -> None:
-    """Find containers that restart again and again or cannot start, why, and what would mend them;
+    """Find containers that restart again and again or cannot start, why, and what would fix them;
     exit code 1 with any.
     """
     settings = settings_of(config, None)

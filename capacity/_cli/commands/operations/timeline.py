@@ -1,4 +1,4 @@
-"""`capacity timeline`: the list of what to mend, kept between runs."""
+"""`capacity timeline`: the list of what to fix, kept between runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def timeline(
     config: Config = None,
     quiet: Quiet = False,
 ) -> None:
-    """Keep the list of what to mend on day 1, on days 2 and 3 and in the week; prints it as
+    """Keep the list of what to fix on day 1, on days 2 and 3 and in the week; prints it as
     Markdown.
     """
     from capacity.operations._timeline import timeline as kept
@@ -81,7 +81,7 @@ def timeline(
 def _look(
     paths: list[Path], settings: Settings, history: Any, *, engine: bool, quiet: bool
 ) -> Observation:
-    """What is to be mended now, and what was looked at for it."""
+    """What is to be fixed now, and what was looked at for it."""
     from dataclasses import replace
 
     from capacity.compliance import Targets, collect_facts, load_rules
