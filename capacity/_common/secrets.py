@@ -1,12 +1,17 @@
-"""Which environment variables hold a secret, told by name and by shape. No value ever leaves this
-module.
+"""What looks like a secret: in a variable of the environment, and in a line of a log. No value ever
+leaves this module.
+
+More is hidden than must be: a line that says too little is fixed by a look at the host, a leaked
+password is not.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
-__all__ = ["looks_secret"]
+__all__ = ["MOST_READ", "looks_secret", "redact", "redact_lines"]
 
 _NAME = re.compile(
     r"(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|SECRET|SECRETS|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|SECRET_KEY|AUTH_KEY"
@@ -20,15 +25,75 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1"}
+_TOKENS = (
+    r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",  # a JSON web token
+    r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}",  # GitHub, GitLab
+    r"\bxox[a-z]-[\w-]{10,}",  # Slack
+    r"\bsk-[\w-]{16,}|\b[sprw]k_(?:live|test)_\w{10,}",  # OpenAI, Anthropic, Stripe
+    r"\bAIza[\w-]{30,}|\bnpm_\w{30,}|\bhf_\w{20,}|\bdckr_pat_[\w-]{20,}",
+    r"\bSG\.[\w-]{10,}\.[\w-]{10,}|\bA[SK]IA[0-9A-Z]{16}(?::\S+)?|\$2[aby]\$\d\d\$\S{20,}",
+)
+"""Tokens that tell what they are by their shape, wherever they stand."""
+
 _SHAPES = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"  # an access key of AWS
-    r"|\bgh[pousr]_[A-Za-z0-9]{36,}"  # GitHub
-    r"|\bglpat-[A-Za-z0-9_-]{20,}"  # GitLab
-    r"|\bxox[abprs]-[A-Za-z0-9-]{10,}"  # Slack
-    r"|\bsk-[A-Za-z0-9_-]{20,}"  # OpenAI and Anthropic
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\."  # a JSON web token
-    r"|[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@"  # an address with a password in it
+    "|".join(
+        (
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY",
+            *_TOKENS,
+            r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@",  # an address with a password in it
+        )
+    )
+)
+
+# letters of a line that are looked at: patterns must not take for ever on a line without end
+MOST_READ = 4000
+_LONGEST = 300
+_HIDDEN = "[redacted]"
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07?")
+_BEGIN, _END = (
+    re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY"),
+    re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY"),
+)
+_BODY = re.compile(r"\s*[A-Za-z0-9+/]+={0,2}\s*")  # a line of a key
+
+_WORD = r"(?:pass(?:word|wd|phrase|code)?|pwd|\bpw|bindpw|rootpw)"
+_NAMED = (
+    rf"(?:{_WORD}|secret|token|credential|authorization|cookie|dsn|\bauth\b|session[-_]?id|signature|\bsig\b|"
+    r"(?:api|access|account|private|encryption|signing|master|shared|ssh|storage)[-_]?key)"
+)
+_KEY = rf"{_NAMED}[\w-]*"
+_QUOTED = r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+_VALUE = rf"(?:{_QUOTED}|[^\s,;&]+)"
+_IS = r"""\\?["']?\s*(?:=>|:=|[=:])\s*"""
+_SECRETS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----).+",
+        rf"(?i)((?:authorization|cookie){_IS}).+",
+        # words without quotes up to the next name or the end: a passphrase has several
+        rf"(?i)({_WORD}[\w-]*{_IS})(?:\\?{_QUOTED}|[^\s,;&][^,;&]*?(?=\s+[\w.-]+\s*[=:]|[,;&]|$))",
+        rf"(?i)({_KEY}{_IS})(?:\\?{_VALUE})",
+        rf"""(?i)(["']{_KEY}["']\s*,\s*){_VALUE}""",
+        rf"""(?i)({_KEY}["']\s+value\s*=\s*){_VALUE}""",
+        rf"(?i)(<[\w:-]*{_KEY}>)[^<]+",
+        rf"(?i)({_KEY}\s+(?:(?:is|was|of)\s+)?){_QUOTED}",
+        rf"(?i)({_KEY}\s+(?:is|was)\s+)(?!(?:not|in)?(?:valid|correct|wrong|missing|empty|required|expired|set|too)\b)\S+",
+        rf"(?i)(--?[\w-]{{0,40}}{_KEY}\s+){_VALUE}",
+        r"(?i)((?:api[-_]?key|token)\s+)(?=[^\s\d]*\d)\S{8,}",
+        r"((?:\bAUTH|requirepass|masterauth|bindpw|rootpw)\s+)\S+",
+        r"(?i)(\b(?:bearer|basic)\s+)[^\s\"']{8,}",
+        r"(\bmysql\w*\s(?:.*\s)?-p)\S+",
+        r"(\s-u\s+[^\s:]+:)\S+",
+        r"(?i)([?&](?:key|sig|code|auth|access|pass)=)[^&\s]+",
+        r"(\w+://[^\s/:@]*:)\S+(?=@)",
+        r"(\w+://)[^\s/:@]{8,}(?=@)",
+        r"(jdbc:oracle:\w+:[^/\s]+/)[^@\s]+",
+        r"(\b[\w.-]+:)[^\s@/:]+(?=@[\w(\[])",
+        r"((?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/)\S+",
+        *(rf"()(?:{token})" for token in _TOKENS),
+        r"()(?<![\w/+])(?=[\w/+]{0,39}[A-Z])(?=[\w/+]{0,39}[a-z])(?=[\w/+]{0,39}[0-9/+])[A-Za-z0-9/+]{40}(?![\w/+])",
+        r"()[A-Za-z0-9+/]{60,}={0,2}",
+    )
 )
 
 
@@ -47,3 +112,42 @@ def looks_secret(name: str, value: str | None) -> bool:
         and not _HARMLESS.search(name)
         and value.strip().lower() not in _SWITCHES
     )
+
+
+def redact(line: str) -> str:
+    """A line of a log without what looks like a password, token or key, and cut to a length for
+    people.
+    """
+    line = "".join(
+        letter
+        for letter in _ESCAPES.sub("", line[:MOST_READ])
+        if unicodedata.category(letter) != "Cf"
+    )
+    for secret in _SECRETS:
+        line = secret.sub(rf"\g<1>{_HIDDEN}", line)
+    line = "".join(letter if letter.isprintable() else " " for letter in line).strip()
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + " ..."
+
+
+def redact_lines(lines: Iterable[str]) -> list[str]:
+    """Each line redacted; of a private key over several lines nothing is left, also where its begin
+    has been cut off.
+    """
+    shown: list[str] = []
+    inside = False
+    for line in lines:
+        if _BEGIN.search(line):
+            inside = not _END.search(line)
+        elif _END.search(line):
+            for place in range(len(shown) - 1, -1, -1):
+                if not _BODY.fullmatch(shown[place]) and shown[place] != _HIDDEN:
+                    break
+                shown[place] = _HIDDEN
+            inside = False
+        elif inside and _BODY.fullmatch(line):
+            shown.append(_HIDDEN)
+            continue
+        else:
+            inside = False
+        shown.append(redact(line))
+    return shown

@@ -25,8 +25,8 @@ from capacity.errors import (
 )
 from capacity.settings import EngineSettings
 
-__all__ = ["Engine", "Usage", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
-__all__ += ["moment", "snapshot", "survey", "usage"]
+__all__ = ["Engine", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
+__all__ += ["moment", "post", "snapshot", "survey"]
 
 _OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
 _GONE = 404
@@ -43,18 +43,6 @@ class Engine:
     api: Any
     in_flight: int = 16
     tls: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a container uses now: working set in bytes, CPU seconds since its start, its CPU periods
-    and the throttled ones.
-    """
-
-    memory: int
-    cpu_seconds: float
-    periods: int
-    throttled: int
 
 
 @contextmanager
@@ -219,25 +207,21 @@ def inspect(engine: Engine, container: str, name: str = "") -> Container:
         return read_container(engine.host.name, engine.api.inspect_container(container))
 
 
-def usage(engine: Engine, container: str) -> Usage:
-    """What a running container uses at this moment; the working set is use without the file cache
-    that can be dropped.
+def post(engine: Engine, path: str, container: str, body: Mapping[str, Any]) -> None:
+    """POST a body to the Engine as it is, for calls that docker-py lacks arguments of.
+
+    Args:
+        engine: where.
+        path: with `{0}` for the container.
+        container: its id.
+        body: as the Engine's API wants it.
 
     Raises:
-        EngineError: no such container, or no answer.
+        docker and requests errors, for `engine_errors`.
     """
-    with engine_errors(engine.host.name, f"measure {container}"):
-        stats = engine.api.stats(container, stream=False, one_shot=True)
-    memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
-    details = memory.get("stats") or {}
-    cache = details.get("total_inactive_file", details.get("inactive_file", 0))
-    throttling = cpu.get("throttling_data") or {}
-    return Usage(
-        memory=max((memory.get("usage") or 0) - cache, 0),
-        cpu_seconds=(cpu.get("cpu_usage") or {}).get("total_usage", 0) / 1e9,
-        periods=throttling.get("periods") or 0,
-        throttled=throttling.get("throttled_periods") or 0,
-    )
+    api = engine.api
+    response = api._post_json(api._url(path, container), data=dict(body))  # noqa: SLF001 - docker-py has no public call
+    api._result(response, True)  # noqa: SLF001 - the same
 
 
 def engine_time(engine: Engine) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from capacity._common.setting_values import equal
 from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
-from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.engine import Engine, engine_errors, post
 from capacity.model import Setting, Value
 
 __all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
@@ -122,9 +122,7 @@ def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -
         EngineError: refused, gone, or no answer.
     """
     with engine_errors(engine.host.name, f"update {container.name}"):
-        api = engine.api
-        response = api._post_json(api._url("/containers/{0}/update", container.id), data=dict(body))  # noqa: SLF001
-        api._result(response, True)  # noqa: SLF001
+        post(engine, "/containers/{0}/update", container.id, body)
 
 
 def not_in_force(

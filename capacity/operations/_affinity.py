@@ -14,9 +14,9 @@ import pandas as pd
 
 from capacity._docker.containers import Inventory
 from capacity._docker.engine import Engine
+from capacity._docker.usage import container_usage
 from capacity.changes._journal.adjustments import AppliedChange
 from capacity.model import Change, Reason, Setting
-from capacity.operations._usage import container_usage
 from capacity.sizing import Placement, ServiceType, place
 from capacity.sizing._placement import imbalance
 from capacity.sizing._service_types import type_of

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from capacity._common.progress import Progress
 from capacity._docker.engine import Engine
+from capacity._docker.usage import MEASURED_AT_ONCE
 from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
 from capacity.changes._apply.planning import Refusal, Step, canary_groups
 from capacity.changes._apply.step import perform_step
-from capacity.changes._apply.watch import MEASURED, WatchedStep, begin_watch, watch_steps
+from capacity.changes._apply.watch import WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, IntentEntry, Kind
@@ -171,7 +172,7 @@ def _observe(work: RunContext, intents: list[Entry], outcomes: list[StepResult])
 
     target, seconds = work.settings.sizing.throttle_target, work.settings.apply.observe
     with ThreadPoolExecutor(
-        max(min(len(intents), MEASURED), 1)
+        max(min(len(intents), MEASURED_AT_ONCE), 1)
     ) as pool:  # each waits for the Engine's next measurement
         watched = list(
             pool.map(

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from capacity._common.units import format_memory
-from capacity._docker.engine import Engine, usage
+from capacity._docker.engine import Engine
+from capacity._docker.usage import container_usage
 from capacity.changes._apply.planning import Step
 from capacity.changes._plan.plan import PlannedChange, is_lowering
-from capacity.errors import ChangeRefused, ContainerGone
+from capacity.errors import ChangeRefused
 from capacity.model import Setting
 
 __all__ = ["Peaks", "check_lowering", "measured_ahead", "memory_now"]
@@ -39,19 +40,13 @@ def memory_now(steps: Iterable[Step], engines: Mapping[str, Engine]) -> dict[str
         EngineError: no answer.
     """
     wanted = [
-        (engines[step.host.name], container.id)
+        container
         for step in steps
         if _lowered(step)
         for container in step.containers
         if container.running
     ]
-    if not wanted:
-        return {}
-    with ThreadPoolExecutor(min(len(wanted), wanted[0][0].in_flight)) as pool:
-        measured = pool.map(_memory, wanted)
-        return {
-            name: size for (_, name), size in zip(wanted, measured, strict=True) if size is not None
-        }
+    return {name: found.memory for name, (_, found) in container_usage(engines, wanted).items()}
 
 
 def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator[dict[str, int]]:
@@ -71,13 +66,6 @@ def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator
                 pool.submit(memory_now, batches[number], engines) if number < len(batches) else None
             )
             yield from [used] * len(batch)
-
-
-def _memory(place: tuple[Engine, str]) -> int | None:
-    try:
-        return usage(*place).memory
-    except ContainerGone:
-        return None  # the step itself finds out and says so
 
 
 def check_lowering(

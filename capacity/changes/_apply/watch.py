@@ -11,30 +11,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from capacity._docker.containers import Container
-from capacity._docker.engine import (
-    Engine,
-    Usage,
-    engine_errors,
-    engine_time,
-    inspect,
-    moment,
-    usage,
-)
+from capacity._docker.engine import Engine, engine_errors, engine_time, inspect, moment
 from capacity._docker.events import last_lives, memory_kills
+from capacity._docker.usage import MEASURED_AT_ONCE, Usage, usage
 from capacity.changes._journal.models import IntentEntry, ObservedState
 from capacity.changes._plan.plan import is_lowering
 from capacity.changes._rollback.containers import current_containers
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
 from capacity.model import Setting
 
-__all__ = ["MEASURED", "OUTLIVE_AT_MOST", "WatchedStep", "begin_watch", "watch_steps"]
+__all__ = ["OUTLIVE_AT_MOST", "WatchedStep", "begin_watch", "watch_steps"]
 
 _POLL = 0.5  # seconds
 _STEADY = 2.0  # seconds that a container runs before it counts as up
 _COMPOSE = "com.docker.compose."
 _UP = frozenset({"running", "restarting"})
 _ENDLESS = ("always", "unless-stopped")
-MEASURED = 64  # containers measured at once: the Engine answers all of them at its next measurement
 OUTLIVE_AT_MOST = 300.0
 """Seconds beyond the observation that a container in a restart loop may need to outlive its last
 life.
@@ -140,7 +132,7 @@ def watch_steps(
         for name, engine in {service.engine.host.name: service.engine for service in left}.items()
     }
     end = time.monotonic() + seconds
-    with ThreadPoolExecutor(max(min(len(left), MEASURED), 1)) as pool:
+    with ThreadPoolExecutor(max(min(len(left), MEASURED_AT_ONCE), 1)) as pool:
         while left:
             over, late = time.monotonic() >= end, time.monotonic() >= end + OUTLIVE_AT_MOST
             killed = _killed(left, ahead)

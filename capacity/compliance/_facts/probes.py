@@ -156,7 +156,7 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     try:
         answer = source.instant(query)
     finally:
-        source.client._session.close()  # noqa: SLF001 - the client has no way to close it
+        source.close()
     most: dict[str, float] = {}
     for labels, value in answer:
         key = str(service_of(labels, identity)[0])

@@ -65,6 +65,10 @@ class PrometheusSource:
             timeout=(settings.connect_timeout, settings.read_timeout),  # type: ignore[arg-type]  # requests takes a pair
         )
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.session.close()
+
     @property
     def requests_sent(self) -> int:
         """HTTP requests sent so far."""

@@ -19,6 +19,7 @@ from capacity._compose.declared import declarations
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine, connect_all, engine_errors, inspect, survey
+from capacity._docker.usage import container_usage
 from capacity.changes._journal.journal import Journal, open_journal
 from capacity.changes._journal.models import ContainerEntry, Kind
 from capacity.changes._result import StepResult, StepState
@@ -39,7 +40,6 @@ from capacity.operations._emergency.journal import (
     writable_folder,
 )
 from capacity.operations._readiness import has_ended_well, wait_ready
-from capacity.operations._usage import container_usage
 from capacity.settings import Settings
 
 __all__ = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
+from capacity._common.secrets import redact
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, inspect
 from capacity._docker.logs import last_lines
 from capacity.errors import PoolUnhealthy
-from capacity.operations._redact import redact
 
 __all__ = ["healthy"]
 

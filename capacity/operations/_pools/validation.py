@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from capacity._common.secrets import redact
 from capacity._common.units import format_cores, format_memory
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import ContainerGone, InputError
 from capacity.operations._pools.containers import stands
 from capacity.operations._pools.template import described, differing_settings, variables_of
-from capacity.operations._redact import redact
 
 if TYPE_CHECKING:
     from capacity.operations._pools.pool import InstancePool

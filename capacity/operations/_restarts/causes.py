@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from capacity._common.bundled import bundled
+from capacity._common.secrets import MOST_READ, redact_lines
 from capacity.errors import InputError
-from capacity.operations._redact import MOST_READ, redact_lines
 
 __all__ = ["BY_STATE", "KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]
 

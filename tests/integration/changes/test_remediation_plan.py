@@ -16,7 +16,8 @@ import pytest
 
 from capacity._compose import load_project
 from capacity._docker import snapshot
-from capacity._docker.engine import connect_all, usage
+from capacity._docker.engine import connect_all
+from capacity._docker.usage import usage
 from capacity.changes import apply_plan, correct_units, dry_run, rollback
 from capacity.errors import ComposeError
 from capacity.model import Change, Reason, Resource, Setting

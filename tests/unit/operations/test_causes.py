@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from capacity._common.bundled import bundled
+from capacity._common.secrets import redact, redact_lines
 from capacity.errors import InputError
-from capacity.operations._redact import redact, redact_lines
 from capacity.operations._restarts.causes import diagnose, load_causes
 
 CAUSES = load_causes()
