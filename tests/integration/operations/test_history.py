@@ -250,4 +250,5 @@ def test_restart_loops_are_found_without_the_metrics(shop: Fleet, tmp_path: Path
     assert done.returncode == 1
     assert "only what the Engines tell is looked at" in done.stderr
     found = {load["container"]: load for load in json.loads(done.stdout)}
-    assert found["hungry"]["runbook"].endswith(f"/{found['hungry']['diagnosis']['cause']}.md")
+    cause = found["hungry"]["diagnosis"]["cause"]
+    assert found["hungry"]["runbook"].endswith(f"/causes.md#{cause}")

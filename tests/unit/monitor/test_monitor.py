@@ -238,7 +238,7 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     assert clash["status"] == "firing"
     assert {alert["labels"]["subject"] for alert in clash["alerts"]} == {"shop/web", "shop/api"}
     pages = {alert["annotations"]["runbook_url"].rpartition("/")[2] for alert in clash["alerts"]}
-    assert pages == {"CAP004.md"}
+    assert pages == {"rules.md#cap004"}
     assert messages(firing, active, at, "") == ([], [])
     del firing["CAP004", "shop/web"]
     new, fixed = messages(firing, active, at + timedelta(minutes=1), "")
