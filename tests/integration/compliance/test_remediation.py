@@ -8,8 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from capacity.changes import apply_plan, rollback
-from capacity.compliance import Facts, Report, evaluate, load_rules, propose_ports
-from capacity.compliance._facts import collect
+from capacity.compliance import (
+    Facts,
+    Report,
+    Targets,
+    collect_facts,
+    evaluate,
+    load_rules,
+    propose_ports,
+)
 from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import type_of
 from tests.fixtures.fleet import Fleet, plan_of, project
@@ -28,8 +35,9 @@ HEALTHY = {"test": ["CMD", "true"], "interval": "1s"}
 
 def look(shop: Fleet, file: Path) -> tuple[Report, Facts]:
     """Rules on the file and on what runs."""
-    facts = collect.from_engines(collect.from_files([file]), shop.settings().engine)
-    return evaluate(load_rules(["house"]), facts, (), today=datetime.now(UTC).date()), facts
+    rules = load_rules(["house"])
+    facts = collect_facts(Targets(paths=[file], engine=True), shop.settings(), rules)
+    return evaluate(rules, facts, (), today=datetime.now(UTC).date()), facts
 
 
 def broken(report: Report) -> set[tuple[str, str]]:
