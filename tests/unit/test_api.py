@@ -17,6 +17,7 @@ from capacity.errors import InputError
 from capacity.model import Signal
 from capacity.reporting._notebook import run_notebook
 from capacity.settings import Settings, load_settings
+from tests.fixtures.frames import float_at
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +109,7 @@ def test_history_reads_limits_as_they_were_last() -> None:
     history = open_history("sample")
     frames = dict(history.frames)
     lifted = frames[Signal.MEMORY_LIMIT].copy()
-    lifted.loc[history.end - pd.Timedelta("1D") :, "shop/redis"] = float("nan")
+    lifted.loc[lifted.index >= history.end - pd.Timedelta("1D"), "shop/redis"] = float("nan")
     frames[Signal.MEMORY_LIMIT] = lifted
     changed = type(history)(**{**history.__dict__, "frames": frames})
     assert pd.notna(history.limits("memory")["shop/redis"])
@@ -201,11 +202,14 @@ def test_kills_under_an_older_limit_raise_nothing_again() -> None:
     history = open_history("sample")
     applied = history.end - pd.Timedelta("10D")
     frames = {signal: frame.copy() for signal, frame in history.frames.items()}
-    proposed = recommend(history, "memory").table.loc["shop/thumbnailer", "limit"]
-    frames[Signal.MEMORY_LIMIT].loc[applied:, "shop/thumbnailer"] = proposed
-    frames[Signal.OOM_KILLS].loc[applied:, "shop/thumbnailer"] = 0.0
-    frames[Signal.CPU_LIMIT].loc[applied:, "shop/search"] = 1.5
-    frames[Signal.THROTTLED].loc[applied:, "shop/search"] = 0.0
+    proposed = float_at(recommend(history, "memory").table, "shop/thumbnailer", "limit")
+    for signal, service, value in (
+        (Signal.MEMORY_LIMIT, "shop/thumbnailer", proposed),
+        (Signal.OOM_KILLS, "shop/thumbnailer", 0.0),
+        (Signal.CPU_LIMIT, "shop/search", 1.5),
+        (Signal.THROTTLED, "shop/search", 0.0),
+    ):
+        frames[signal].loc[frames[signal].index >= applied, service] = value
     changed = type(history)(**{**history.__dict__, "frames": frames})
     assert recommend(history, "memory").table.loc["shop/thumbnailer", "reason"] == "oom-killed"
     assert recommend(changed, "memory").table.loc["shop/thumbnailer", "reason"] != "oom-killed"

@@ -112,6 +112,8 @@ def test_runs_of_reports_scores_and_timelines_are_read(version: Path) -> None:
     """The next report compares with them."""
     (run,) = list_reports(version / "reports", "weekly-resources")
     assert run.folder.name == "2026-W48"
-    assert len(read_forecast(run)) > 0
+    forecast = read_forecast(run)
+    assert forecast is not None
+    assert len(forecast) > 0
     assert [record.score for record in read_records(version / "monitor/scores.jsonl")][-1] == 1.0
     assert len(read_timeline(version / "monitor/timeline.yaml")) > 10

@@ -39,8 +39,8 @@ def test_container_and_file_change_together(shop: Fleet) -> None:
         300_000_000,
     )
     assert shop.memory("shop-db-1") == 128
-    limits = "deploy:;  resources:;    limits:;      memory: 128m"
-    assert file.read_text() == project(web="mem_limit: 96m; cpus: 0.3", db=limits)
+    deploy = "deploy:;  resources:;    limits:;      memory: 128m"
+    assert file.read_text() == project(web="mem_limit: 96m; cpus: 0.3", db=deploy)
     assert drift(snapshot(shop.settings().engine)) == []
 
 
@@ -379,7 +379,9 @@ def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop
     settings = shop.settings()
     running = snapshot(settings.engine)
     assert drift(running) == []
-    assert declarations(running.containers)["shop"].service("web").resources.memory == 64 * MIB
+    web = declarations(running.containers)["shop"].service("web")
+    assert web is not None
+    assert web.resources.memory == 64 * MIB
     change = other("shop/web", Setting.ENVIRONMENT, None, {"EXTRA": "1"})
     assert apply_plan(plan_of(change), settings).state == "finished"
     with closing(client(shop.engine)) as api:

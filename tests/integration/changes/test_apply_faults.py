@@ -27,7 +27,7 @@ from capacity.model import Setting
 from tests.fixtures.commands import capacity
 from tests.fixtures.docker_engine import Engine, _pings, busybox_image, client, dockerd
 from tests.fixtures.fleet import MIB, Fleet, fleet, in_folder, memory, other, plan_of, project
-from tests.fixtures.servers import require, running, wait_for
+from tests.fixtures.servers import Command, require, running, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,8 @@ def after(monkeypatch: pytest.MonkeyPatch) -> Callable[[Kind, Callable[[], Any]]
     """Do something in the moment after the first line of a kind is in the journal."""
 
     def install(kind: Kind, what: Callable[[], Any]) -> None:
-        append, done = Journal.append, []
+        append = Journal.append
+        done: list[bool] = []
 
         def appending(self: Journal, entry: Entry) -> Entry:
             append(self, entry)
@@ -315,7 +316,7 @@ def again(engine: Engine) -> Iterator[None]:
         "pid",
     ):  # of a process that nobody has reaped yet
         (socket.parent / left).unlink(missing_ok=True)
-    command = [
+    command: Command = [
         require("dockerd"),
         f"--host={engine.url}",
         f"--data-root={engine.root}",

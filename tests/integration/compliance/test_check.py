@@ -19,6 +19,7 @@ import pytest
 from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
 from tests.fixtures.running_containers import check
 from tests.fixtures.servers import (
+    Command,
     Server,
     alertmanager,
     backfill,
@@ -150,7 +151,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def up(engine: Engine, folder: Path) -> None:
     """Start the fleet with the real Compose."""
-    command = [require("docker-compose"), "--project-directory", folder, "up", "--detach"]
+    command: Command = [require("docker-compose"), "--project-directory", folder, "up", "--detach"]
     environment = {"DOCKER_HOST": engine.url, "HOME": str(folder), "PATH": os.environ["PATH"]}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

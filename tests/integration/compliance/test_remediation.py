@@ -30,7 +30,7 @@ MENDED = {
     "health-passing",
 }
 MENDED |= {"restart-bounded", "pids-limit"}
-HEALTHY = {"test": ["CMD", "true"], "interval": "1s"}
+HEALTHY: dict[str, object] = {"test": ["CMD", "true"], "interval": "1s"}
 
 
 def look(shop: Fleet, file: Path) -> tuple[Report, Facts]:

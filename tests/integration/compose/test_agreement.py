@@ -70,11 +70,9 @@ def compose() -> dict[Path, Answer]:
 
 def _program() -> str:
     local = TOOLS / "docker-compose"
-    return (
-        str(local)
-        if local.exists()
-        else shutil.which("docker-compose") or require("docker-compose")
-    )
+    if local.exists():
+        return str(local)
+    return shutil.which("docker-compose") or str(require("docker-compose"))
 
 
 def _single_dollars(value: Any) -> Any:

@@ -25,7 +25,7 @@ from capacity.model import Setting
 from capacity.settings import EngineSettings, Settings
 from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
 from tests.fixtures.fleet import MIB, Fleet, in_folder, memory, other, plan_of, project
-from tests.fixtures.servers import free_port, require, wait_for
+from tests.fixtures.servers import Command, free_port, require, wait_for
 from tests.fixtures.ssh_server import sshd
 
 
@@ -244,7 +244,7 @@ def test_ssh_and_contexts(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     assert len(snapshot(EngineSettings(hosts={"far": "ssh://deploy@host.example"})).containers) == 1
     monkeypatch.setenv("DOCKER_CONFIG", str(shop.folder / "config"))
-    words = [docker, "context", "create", "mine", "--docker", f"host={shop.engine.url}"]
+    words: Command = [docker, "context", "create", "mine", "--docker", f"host={shop.engine.url}"]
     subprocess.run(words, check=True, capture_output=True)
     assert len(snapshot(EngineSettings(hosts={"near": "mine"})).containers) == 1
     with pytest.raises(InputError, match="no docker context 'other'"):

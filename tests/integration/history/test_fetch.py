@@ -25,6 +25,7 @@ from capacity.history._services import merge_replicas
 from capacity.history._signals import CATALOGUE, render_query
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
+from tests.fixtures.frames import float_at
 from tests.fixtures.servers import (
     Server,
     backfill,
@@ -181,12 +182,9 @@ def settings_for(url: str, folder: Path) -> Settings:
     )
 
 
-def window(first: float = 0, last: float = DAYS) -> dict[str, pd.Timestamp]:
-    """Start and end, in days from the first."""
-    return {
-        "start": pd.Timestamp(START + int(first * DAY), unit="s", tz="UTC"),
-        "end": pd.Timestamp(START + int(last * DAY), unit="s", tz="UTC"),
-    }
+def day(number: float) -> pd.Timestamp:
+    """The moment so many days after the first."""
+    return pd.Timestamp(START + int(number * DAY), unit="s", tz="UTC")
 
 
 def fetched(
@@ -203,7 +201,8 @@ def fetched(
         source,
         Archive(settings.archive.path),
         settings,
-        **window(first, last),
+        start=day(first),
+        end=day(last),
         now=lambda: now,
         **more,
     )
@@ -211,9 +210,8 @@ def fetched(
 
 def loaded(settings: Settings, done: Fetched, first: float = 0, last: float = DAYS) -> History:
     """The history of a window from the archive."""
-    return load_history(
-        Archive(settings.archive.path), done.source, settings, **window(first, last)
-    )
+    archive = Archive(settings.archive.path)
+    return load_history(archive, done.source, settings, start=day(first), end=day(last))
 
 
 def range_queries(server: Server) -> int:
@@ -393,13 +391,14 @@ def test_coverage_and_places_are_told(history: History) -> None:
     some have limits.
     """
     quality = history.coverage()
-    assert quality.loc["shop/free", "coverage"] > 0.99
-    assert quality.loc["shop/api", "coverage"] == pytest.approx(1 - 6 / 72, abs=0.01)
+    assert float_at(quality, "shop/free", "coverage") > 0.99
+    assert float_at(quality, "shop/api", "coverage") == pytest.approx(1 - 6 / 72, abs=0.01)
     assert quality.loc["shop/api", "longest_gap"] == pytest.approx(
         pd.Timedelta("6h"), abs=pd.Timedelta("10min")
     )
-    assert quality.loc["shop/web", ["host", "replicas"]].to_list() == ["dock1,dock2", 3]
-    assert quality.loc["shop/api", ["host", "replicas"]].to_list() == ["dock1", 1]
+    places = quality[["host", "replicas"]]
+    assert list(places.T["shop/web"]) == ["dock1,dock2", 3]
+    assert list(places.T["shop/api"]) == ["dock1", 1]
 
 
 def test_only_missing_days_are_asked_for(server: Server, tmp_path: Path) -> None:
@@ -478,7 +477,7 @@ def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
     with pytest.raises(Unreachable):
         fetched(override(settings, "prometheus__attempts", 1))
     settings = override(settings, "report__window_days", 7)
-    offline = open_history(offline=True, settings=settings, as_of=window()["end"], window="3D")
+    offline = open_history(offline=True, settings=settings, as_of=day(DAYS), window="3D")
     assert offline.services == whole.services
     assert offline.memory.loc[: whole.memory.index[-1]].equals(
         whole.memory.loc[: whole.memory.index[-1]]
@@ -487,7 +486,7 @@ def test_history_outlives_the_server(data: Series, tmp_path: Path) -> None:
         open_history(
             offline=True,
             settings=settings,
-            as_of=window()["start"] - pd.Timedelta("9D"),
+            as_of=day(0) - pd.Timedelta("9D"),
             window="3D",
         )
 
@@ -550,5 +549,5 @@ def test_select_and_between_keep_what_a_part_needs(history: History) -> None:
     assert part.services == ["shop/web"]
     assert list(part["host_cpu"].columns) == ["dock1", "dock2"]
     assert replace(part, notes=()).fingerprint() != history.fingerprint()
-    day = history.between(*window(1, 2).values())
-    assert len(day.cpu) == DAY // STEP
+    second = history.between(day(1), day(2))
+    assert len(second.cpu) == DAY // STEP

@@ -18,6 +18,7 @@ from capacity.changes import read_plan
 from capacity.changes._journal.models import Entry
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError
+from capacity.operations import RestartLoop
 from capacity.operations._pools.locks import place_of
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import loops_of
@@ -76,7 +77,10 @@ def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fl
     """Exit code 1 while there is a loop; the plan raises the memory, and a dry run of it says
     how.
     """
-    found = lambda: loops_of(shop.settings(), more_than=2).get("hungry")  # noqa: E731 - one line
+
+    def found() -> RestartLoop | None:
+        return loops_of(shop.settings(), more_than=2).get("hungry")
+
     wait_for(
         lambda: ((loop := found()) is not None and loop.diagnosis.fix == "memory") or None,
         "a loop for memory",
@@ -149,7 +153,10 @@ def test_a_cache_is_emptied_by_name_and_with_yes_only(shop: Fleet) -> None:
     with closing(client(shop.engine)) as api:
         options = {"network_mode": "none", "stop_signal": "SIGKILL", "detach": True}
         cache = api.containers.run(image, ["redis-server", "--save", ""], name="cache", **options)
-        asked = lambda *words: cache.exec_run(["redis-cli", *words]).output.decode().strip()  # noqa: E731 - one line
+
+        def asked(*words: str) -> str:
+            return str(cache.exec_run(["redis-cli", *words]).output.decode().strip())
+
         wait_for(lambda: asked("SET", "a", "1") == "OK" or None, "Redis")
         assert "would-flush" in run("emergency", "release", "--flush", "cache")
         assert "0 running containers" in run(

@@ -123,7 +123,7 @@ def test_the_last_try_tells_and_what_ends_well_keeps_its_policy(shop: Fleet) -> 
     shop.run("batch", says("connection refused, will use the fallback", 0), **LOOP)
     settings = shop.settings()
     found = wait_for(
-        lambda: seen if len(seen := loops_of(settings, more_than=3)) > 1 else None, "two loops"
+        lambda: loops if len(loops := loops_of(settings, more_than=3)) > 1 else None, "two loops"
     )
     assert (found["moved"].diagnosis.cause, found["moved"].changes) == ("crash", ())
     assert (found["batch"].diagnosis.cause, found["batch"].changes) == ("dependency-not-ready", ())

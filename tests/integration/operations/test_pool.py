@@ -77,7 +77,7 @@ def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
             for _ in range(16)
         ]
         words = [sys.executable, "-m", "tests.fixtures.lock_holder", engine.url, str(marks)]
-        others = []
+        others: list[subprocess.Popen[str]] = []
         for what in ("killed", "500", "500"):
             own = tmp_path / f"tmp-{len(others)}"
             own.mkdir()

@@ -30,7 +30,7 @@ def test_a_container_outside_compose_is_named_itself() -> None:
 
 @given(
     st.text(
-        st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=60
+        st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=60
     )
 )
 def test_names_stay_one_word(name: str) -> None:

@@ -21,7 +21,7 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError, StorageError
-from capacity.model import Change, Reason, Resource, Setting
+from capacity.model import Change, Reason, Resource, Setting, Value
 from tests.fixtures.paths import ROOT
 
 MADE = MadeFrom(history="h", settings="s", code="1")
@@ -179,7 +179,7 @@ def test_a_change_twice_is_refused(tmp_path: Path) -> None:
 
 def test_every_kind_of_value_survives_the_file(tmp_path: Path) -> None:
     """Numbers, texts and mappings come back as they were, with the same id."""
-    values = {
+    values: dict[Setting, Value] = {
         Setting.CPUSET: "0-1",
         Setting.PIDS: 40,
         Setting.RESTART_POLICY: "on-failure:3",

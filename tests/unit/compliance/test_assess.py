@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -124,8 +125,7 @@ def test_a_source_that_fails_leaves_what_was_known(tmp_path: Path) -> None:
 
 def test_no_history_is_a_note() -> None:
     """A window without samples makes its rules not-evaluated, and is said; facts of files stand."""
-    empty = history()
-    empty.frames.clear()
+    empty = replace(history(), frames={})
     targets = Targets(history=lambda: empty)
     facts = collect_facts(targets, Settings(), load_rules(), previous=Facts(notes=("old",)))
     assert facts.history is empty

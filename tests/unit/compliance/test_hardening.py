@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capacity.compliance import Status
 from tests.fixtures.compliance_fleets import container, declared, found, live, run
 
-CASES = {
+CASES: dict[str, tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]] = {
     "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),
     "host-network": (
         "network_mode: host",
@@ -78,7 +79,7 @@ def test_declared(tmp_path: Path, check: str) -> None:
     broken, good, _, _ = CASES[check]
     bodies = [
         (text if text.startswith("image:") else f"image: a:1\n    {text}")
-        for text in (str(broken), str(good))
+        for text in (broken, good)
     ]
     facts = declared(tmp_path, shop=f"  bad:\n    {bodies[0]}\n  good:\n    {bodies[1]}\n")
     assert found(check, facts) == {"shop/bad": Status.FAIL, "shop/good": Status.PASS}

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,13 +26,14 @@ from capacity.errors import InputError, StorageError
 from capacity.history._archive import Archive, SourceRecord, StoredDay
 from capacity.history._services import SeriesBlock
 from capacity.model import Signal
+from tests.fixtures.servers import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DAY = date(2026, 3, 4)
 QUERY = "rate(x[5m])"
-KEY: Any = ("source", Signal.CPU, QUERY, 300, DAY)
+KEY: tuple[str, Signal, str, int, date] = ("source", Signal.CPU, QUERY, 300, DAY)
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 
@@ -221,7 +222,7 @@ def test_two_processes_at_once_leave_whole_files(tmp_path: Path) -> None:
             queries = {f"{seed}-{turn}": "q"}
             archive.record(SourceRecord("source", "http://x", "prometheus", 15, queries))
         """
-    command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
+    command: Command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
     processes = [subprocess.Popen([*command, str(seed)], stderr=subprocess.PIPE) for seed in (1, 2)]
     assert [process.communicate()[1] for process in processes] == [b"", b""]
     record = Archive(tmp_path).source("source")
@@ -245,7 +246,7 @@ def test_a_write_interrupted_at_any_moment_leaves_the_old_day_or_the_new(tmp_pat
         """
     dice = random.Random(7)
     for _ in range(4):
-        command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
+        command: Command = [sys.executable, "-c", textwrap.dedent(code), tmp_path]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:

@@ -27,6 +27,7 @@ from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._services import SeriesBlock
 from capacity.model import Signal
 from capacity.settings import Settings, override
+from tests.fixtures.servers import Command
 from tests.fixtures.web_server import Answer, web
 
 if TYPE_CHECKING:
@@ -81,9 +82,14 @@ def settings_for(url: str, folder: Path) -> Settings:
 def fetched(settings: Settings, days: int = 2, *, now: float = LATER) -> Any:
     """Bring the archive up to date as if it were `now`."""
     source = PrometheusSource(settings.prometheus)
-    window = {"start": START, "end": START + pd.Timedelta(days=days)}
     return fetch(
-        source, Archive(settings.archive.path), settings, **window, signals=WANTED, now=lambda: now
+        source,
+        Archive(settings.archive.path),
+        settings,
+        start=START,
+        end=START + pd.Timedelta(days=days),
+        signals=WANTED,
+        now=lambda: now,
     )
 
 
@@ -96,8 +102,14 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
         settings = settings_for(server.url, tmp_path)
         done = fetched(settings)
         assert (done.asked, len(done.warnings)) == (2, 1)
-        window = {"start": START, "end": START + pd.Timedelta("2D")}
-        history = load_history(Archive(tmp_path), done.source, settings, **window, signals=WANTED)
+        history = load_history(
+            Archive(tmp_path),
+            done.source,
+            settings,
+            start=START,
+            end=START + pd.Timedelta("2D"),
+            signals=WANTED,
+        )
         assert history.notes == done.warnings
         again = fetched(settings)
         assert (again.asked, again.kept, again.warnings) == (1, 1, ())
@@ -166,7 +178,7 @@ def test_an_interrupted_fetch_loses_nothing_and_ends_at_once(tmp_path: Path) -> 
         return made
 
     with web(slow) as server:
-        command = [sys.executable, "-c", textwrap.dedent(code), server.url, tmp_path]
+        command: Command = [sys.executable, "-c", textwrap.dedent(code), server.url, tmp_path]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         ) as process:

@@ -16,6 +16,7 @@ from capacity.history._archive import Archive, SourceRecord
 from capacity.history._importing import Imported, import_frame
 from capacity.model import Signal
 from capacity.settings import Settings, override
+from tests.fixtures.frames import times_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,14 +90,15 @@ def test_a_frame_on_the_grid_reads_back_unchanged(
 def test_times_in_every_spelling_are_utc(tmp_path: Path, settings: Settings, form: str) -> None:
     """ISO with and without a zone and Unix seconds mean the same moment."""
     table = frame()
-    index = pd.DatetimeIndex(table.index)
-    table.index = {
+    index = times_of(table)
+    spelled: dict[str, pd.Index] = {
         "iso": index,
         "zone": index.tz_convert("Asia/Karachi"),
         "naive": index.tz_localize(None),
-        "seconds": index.as_unit("s").asi8,
-        "float seconds": index.as_unit("s").asi8 + 0.0,
-    }[form]
+        "seconds": pd.Index(index.as_unit("s").asi8),
+        "float seconds": pd.Index(index.as_unit("s").asi8 + 0.0),
+    }
+    table.index = spelled[form]
     imported(written(tmp_path / "usage.csv", table), settings)
     np.testing.assert_array_equal(opened(settings).memory["shop/web"], frame()["shop/web"])
 

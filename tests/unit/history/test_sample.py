@@ -16,6 +16,7 @@ from capacity.errors import NoHistory
 from capacity.history._sample.fleet import FLEET
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample, make_sample
 from capacity.model import Signal
+from tests.fixtures.frames import times_of
 from tests.fixtures.servers import require
 
 
@@ -26,8 +27,8 @@ def test_five_weeks_of_every_signal() -> None:
     assert history.end - history.start == pd.Timedelta("35D")
     for signal in Signal:
         assert not history[signal].empty, signal
-        assert history[signal].index.freq is not None
-        assert str(history[signal].index.tz) == "UTC"
+        assert times_of(history[signal]).freq is not None
+        assert str(times_of(history[signal]).tz) == "UTC"
 
 
 def test_the_overloaded_host_of_the_plan() -> None:
@@ -49,7 +50,7 @@ def test_the_overloaded_host_of_the_plan() -> None:
     step = history.memory["shop/checkout"]
     assert step["2026-11-11":].median() > 1.6 * step[:"2026-11-09"].median()
     assert history.cpu["data/legacy-reports"].max() < 0.01
-    nights = history.cpu["data/etl-nightly"].groupby(history.cpu.index.hour).mean()
+    nights = history.cpu["data/etl-nightly"].groupby(times_of(history.cpu).hour).mean()
     assert nights.idxmax() in {1, 2, 3}
     assert history[Signal.HOST_CPU].max().max() <= 12
 

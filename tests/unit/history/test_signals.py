@@ -1,5 +1,5 @@
 """`capacity.history._signals`; that servers accept the expressions is shown in
-tests/stack/test_history.py.
+tests/integration/history/test_fetch.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.errors import SettingsError
-from capacity.history._signals import CATALOGUE, choose_query, known_metrics, render_query
+from capacity.history._signals import CATALOGUE, Query, choose_query, known_metrics, render_query
 from capacity.model import Signal
 from capacity.settings import IdentitySettings
 
@@ -33,12 +33,11 @@ def test_every_signal_has_an_entry() -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_an_expression_asks_for_the_metrics_it_lists(query: object) -> None:
+def test_an_expression_asks_for_the_metrics_it_lists(query: Query) -> None:
     """What a query cannot do without is what it mentions, no more and no less."""
-    text = render_query(query, IDENTITY, {}, 300)  # type: ignore[arg-type]  # parametrised with queries
-    assert {name for name in known_metrics() if re.search(rf"\b{name}\b", text)} == set(
-        query.metrics
-    )  # type: ignore[attr-defined]  # parametrised with queries
+    text = render_query(query, IDENTITY, {}, 300)
+    mentioned = {name for name in known_metrics() if re.search(rf"\b{name}\b", text)}
+    assert mentioned == set(query.metrics)
     assert "$" not in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ AT = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
 def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified") -> AppliedChange:
     """A change of the journal."""
-    rest = {
+    rest: dict[str, Any] = {
         "who": "",
         "why": "",
         "before": None,
@@ -27,7 +28,7 @@ def made(run: str, at: datetime, what: str = "cpuset", outcome: str = "verified"
     }
     return AppliedChange(
         run=run, time=at, service="a/b", host="h", what=what, outcome=outcome, containers=(), **rest
-    )  # type: ignore[arg-type]  # one dictionary of many kinds
+    )
 
 
 def busy(first: datetime, hours: int, turn: datetime) -> pd.DataFrame:

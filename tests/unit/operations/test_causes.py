@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,7 +86,7 @@ def test_any_line_is_printable_and_short(text: str) -> None:
 def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
     """A kill for memory beats the log, the log beats health, health beats the exit code."""
     refused = ["connection refused"]
-    plain = {"exit_code": 1, "health": None, "log": []}
+    plain: dict[str, Any] = {"exit_code": 1, "health": None, "log": []}
     assert (
         diagnose(CAUSES, oom_killed=True, exit_code=137, health=None, log=refused).fix == "memory"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def settings(folder: Path) -> Settings:
     ],
 )
 def test_the_hint_fits_what_was_interrupted(
-    tmp_path: Path, started: dict[str, str], kinds: list[Kind], hint: str
+    tmp_path: Path, started: dict[str, Any], kinds: list[Kind], hint: str
 ) -> None:
     """A plan is resumed, what was stopped is started, a revision is rolled back, and what left
     nothing open stops nobody.

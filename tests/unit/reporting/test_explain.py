@@ -18,6 +18,7 @@ from capacity.reporting._explain import explain_service
 from capacity.reporting.weekly import _evidence
 from capacity.settings import Settings
 from tests.fixtures.commands import capacity
+from tests.fixtures.frames import float_at
 
 KILLED = "shop/thumbnailer"
 
@@ -29,8 +30,8 @@ def test_a_killed_service_was_not_never_breached() -> None:
     found = explain_service(_api.open_history("sample"), KILLED, Resource.MEMORY, Settings())
     assert found.struck["current"][0] == found.events["oom_kills"] > 0
     assert found.struck["limit"] == (0.0, 0.0)
-    assert found.replay.loc["seed", "kills"] > 0
-    assert found.replay.loc["krr", "kills"] == 0
+    assert float_at(found.replay, "seed", "kills") > 0
+    assert float_at(found.replay, "krr", "kills") == 0
 
 
 def test_the_page_tells_of_kills_first() -> None:

@@ -16,6 +16,7 @@ from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.reporting._explain import chart, explain_service
 from capacity.reporting._exports import as_csv, as_exposition, as_markdown, differences, read_limits
+from tests.fixtures.frames import float_at
 from tests.fixtures.servers import require
 
 
@@ -155,7 +156,8 @@ def test_each_format_changes_only_where_a_proposal_does(
     format.
     """
     other = {resource: table.copy() for resource, table in tables.items()}
-    other[Resource.MEMORY].loc["ai/ollama", "limit"] *= 1.5
+    memory = other[Resource.MEMORY]
+    memory.loc[["ai/ollama"], "limit"] = 1.5 * float_at(memory, "ai/ollama", "limit")
     for write in (as_csv, as_markdown, as_exposition):
         before, after = (write(each).splitlines() for each in (tables, other))
         changed = [line for line, two in zip(before, after, strict=True) if line != two]

@@ -17,6 +17,7 @@ from capacity.reporting import monthly, weekly
 from capacity.reporting.monthly import _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
+from tests.fixtures.frames import float_at
 
 EARLIER, END = "2026-11-02", "2026-11-23"
 
@@ -74,14 +75,14 @@ def test_scenarios_cost_what_they_should(month: monthly.MonthlyReview) -> None:
     """
     table = month.scenarios.set_index(["scenario", "resource"])
     for resource in Resource:
-        base, grown = table.loc["as planned", resource], table.loc["growth x 1.2", resource]
-        cut, lost = (
-            table.loc["budget cut by 20 %", resource],
-            table.loc["largest host lost", resource],
+        base, grown, cut = (
+            float_at(table, (scenario, resource), "limits")
+            for scenario in ("as planned", "growth x 1.2", "budget cut by 20 %")
         )
-        assert base["limits"] < grown["limits"] < 1.3 * base["limits"]
-        assert cut["limits"] <= cut["budget"] == pytest.approx(0.8 * base["limits"])
-        assert lost["room"] == 0
+        assert base < grown < 1.3 * base
+        budget = float_at(table, ("budget cut by 20 %", resource), "budget")
+        assert cut <= budget == pytest.approx(0.8 * base)
+        assert float_at(table, ("largest host lost", resource), "room") == 0
     assert str(_sections.what_if(month)).count("no host is left for it") == 2
 
 
@@ -118,17 +119,17 @@ def test_every_replica_counts(month: monthly.MonthlyReview) -> None:
         assert _review._hosts(many)[name].to_numpy() == pytest.approx(
             3 * month.hosts[name].to_numpy()
         )
-    assert monthly._sum(many, many.tables[Resource.CPU]) == pytest.approx(
-        3 * monthly._sum(month.week, month.week.tables[Resource.CPU])
+    assert _review._sum(many, many.tables[Resource.CPU]) == pytest.approx(
+        3 * _review._sum(month.week, month.week.tables[Resource.CPU])
     )
-    for host, placed in monthly._placements(many, month.week.settings).items():
+    for host, placed in _review._placements(many, month.week.settings).items():
         assert placed.load.sum() == pytest.approx(3 * month.placements[host].load.sum())
     spread = replace(
         history,
         hosts=dict.fromkeys(history.services, "a,b,c"),
         replicas=dict.fromkeys(history.services, 3),
     )
-    assert set(monthly._on_host(replace(month.week, history=spread), "b")) == {1.0}
+    assert set(_review._on_host(replace(month.week, history=spread), "b")) == {1.0}
 
 
 def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(
