@@ -6,11 +6,24 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
+from tests.fixtures.commands import capacity
 from tests.fixtures.marks import servers_of
+from tests.fixtures.once import made_once
+from tests.fixtures.paths import ROOT
+
+if TYPE_CHECKING:
+    from capacity.reporting.weekly import WeeklyReview
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the others use the other cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile(
     "here",
@@ -43,7 +56,45 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the servers that it starts."""
+    """Mark each test with the servers that it starts, and as slow if it needs slow work of all."""
     for item in items:
         for name in sorted(servers_of(item)):
             item.add_marker(name)
+        if {"weekly_reports", "distributions"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
+@pytest.fixture(scope="session")
+def weekly_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the sample's weekly reports of its last two weeks, for reading."""
+
+    def make(folder: Path) -> None:
+        for as_of in ("2026-11-16", "2026-11-23"):
+            done = capacity("report", "weekly", "--sample", "--as-of", as_of, folder=folder)
+            assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "weekly", make) / "reports"
+
+
+@pytest.fixture(scope="session")
+def shop_review() -> WeeklyReview:
+    """The weekly review of the sample's shop, for reading."""
+    from capacity import _api
+    from capacity.reporting import weekly
+    from capacity.settings import Settings
+
+    return weekly.review(_api.open_history("sample", services="shop/*"), Settings())
+
+
+@pytest.fixture(scope="session")
+def distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the project's sdist, and the wheel built from it."""
+
+    def make(folder: Path) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
+            check=True,
+            capture_output=True,
+        )
+
+    return made_once(tmp_path_factory, "distributions", make)

@@ -24,23 +24,11 @@ INSIDE = (
 )
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an sdist, and the wheel built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
-    return folder
-
-
-def test_the_wheel_holds_notebooks_templates_and_sample(built: Path) -> None:
+def test_the_wheel_holds_notebooks_templates_and_sample(distributions: Path) -> None:
     """Everything that is read at run time is inside, also when the wheel comes from the sdist."""
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = distributions.glob("*.whl")
     assert set(INSIDE) <= set(zipfile.ZipFile(wheel).namelist())
-    (sdist,) = built.glob("*.tar.gz")
+    (sdist,) = distributions.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {
@@ -53,11 +41,11 @@ def test_the_wheel_holds_notebooks_templates_and_sample(built: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_in_an_empty_environment(distributions: Path, tmp_path: Path) -> None:
     """Installed without the source tree and without the developers' tools, it renders the sample's
     report.
     """
-    (wheel,) = built.glob("*.whl")
+    (wheel,) = distributions.glob("*.whl")
     environment = {
         name: value
         for name, value in os.environ.items()

@@ -120,6 +120,7 @@ def test_history_reads_limits_as_they_were_last() -> None:
     assert history.fingerprint() == open_history("sample").fingerprint()
 
 
+@pytest.mark.slow
 def test_the_explore_notebook_runs(tmp_path: Path) -> None:
     """Run all works from top to bottom, and a figure comes out."""
     done = run_notebook(

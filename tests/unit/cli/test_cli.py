@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity, capacity_here
 from tests.fixtures.paths import ROOT
 
 
@@ -105,7 +105,7 @@ def test_failures_are_one_line_with_the_next_step(
     arguments: tuple[str, ...], code: int, said: str, tmp_path: Path
 ) -> None:
     """Exit 2 for what was asked wrongly, 1 for work that failed; never a traceback."""
-    done = capacity(*arguments, folder=tmp_path)
+    done = capacity_here(*arguments, folder=tmp_path)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -117,15 +117,22 @@ def test_failures_are_one_line_with_the_next_step(
 )
 def test_tables_also_come_as_json(command: tuple[str, ...], tmp_path: Path) -> None:
     """`--json` prints one object a service with raw numbers, and nothing else."""
-    done = capacity(*command, "--sample", "--json", "--services", "shop/*", folder=tmp_path)
+    done = capacity_here(*command, "--sample", "--json", "--services", "shop/*", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert {"shop/catalog", "shop/search"} <= {row["service"] for row in rows}
 
 
-def test_recommend_prints_reasons_for_everyone(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `recommend` prints of the sample as JSON."""
+    folder = tmp_path_factory.mktemp("recommended")
+    return capacity("recommend", "--sample", "--json", folder=folder).stdout
+
+
+def test_recommend_prints_reasons_for_everyone(recommended: str) -> None:
     """Every service has an action and a typed reason, also where nothing is proposed."""
-    rows = json.loads(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
+    rows = json.loads(recommended)
     reasons = {row["service"]: (row["action"], row["reason"]) for row in rows}
     assert len(reasons) == 45
     assert reasons["ai/ollama"] == ("set", "unlimited")
@@ -167,19 +174,19 @@ def test_a_trained_model_predicts_without_history(tmp_path: Path) -> None:
         ("--from", "models", "--signal", "cpu"),
         ("--from", "models", "--sample"),
     ):
-        refused = capacity("forecast", *arguments, folder=tmp_path)
+        refused = capacity_here("forecast", *arguments, folder=tmp_path)
         assert refused.returncode == 2
         assert refused.stderr.count("\n") == 1
     (tmp_path / "models" / "memory" / "model.npz").write_bytes(b"not arrays")
-    assert capacity("forecast", "--from", "models", folder=tmp_path).returncode == 2
+    assert capacity_here("forecast", "--from", "models", folder=tmp_path).returncode == 2
 
 
 def test_doctor_without_a_server_says_what_to_do(tmp_path: Path) -> None:
     """Nothing set is a warning; a server that does not answer is a failure."""
-    done = capacity("doctor", "--json", folder=tmp_path)
+    done = capacity_here("doctor", "--json", folder=tmp_path)
     assert done.returncode == 0
     assert [check["status"] for check in json.loads(done.stdout)] == ["ok", "warn"]
-    done = capacity("doctor", "--source", "http://127.0.0.1:9", "--json", folder=tmp_path)
+    done = capacity_here("doctor", "--source", "http://127.0.0.1:9", "--json", folder=tmp_path)
     assert done.returncode == 1
     assert "Connection refused" in done.stdout
 
@@ -230,15 +237,15 @@ except KeyboardInterrupt:
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
-def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
+def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path) -> None:
     """`--against` prints nothing for the same run, and each other limit for another; a budget below
     what was seen is told.
     """
     last = tmp_path / "last.json"
-    last.write_text(capacity("recommend", "--sample", "--json", folder=tmp_path).stdout)
-    again = capacity("recommend", "--sample", "--against", str(last), folder=tmp_path)
+    last.write_text(recommended)
+    again = capacity_here("recommend", "--sample", "--against", str(last), folder=tmp_path)
     assert again.stdout == f"Differences for memory from {last}: nothing\n"
-    small = capacity(
+    small = capacity_here(
         "recommend",
         "--sample",
         "--against",
@@ -251,7 +258,7 @@ def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
     rows = json.loads(small.stdout)
     assert sum(row["is"] < row["was"] for row in rows if None not in {row["is"], row["was"]}) > 20
     assert "the budget is 16 GiB" in small.stderr
-    gone = capacity(
+    gone = capacity_here(
         "recommend",
         "--sample",
         "--against",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +55,7 @@ def test_two_weeks_are_compared(tmp_path: Path) -> None:
     assert "CAP999" in str(_sections.changed(week))
 
 
+@pytest.mark.slow
 def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
     """`capacity report compliance --sample` needs nothing else, and its page loads nothing."""
     done = capacity("report", "compliance", "--sample", "--out", "out", "--json", folder=tmp_path)
@@ -70,7 +72,7 @@ def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def week(tmp_path: Path) -> weekly.WeeklyReview:
+def week(tmp_path: Path, shop_review: weekly.WeeklyReview) -> weekly.WeeklyReview:
     """A review whose journal holds one applied raise."""
     settings = load_settings()
     settings = settings.model_copy(
@@ -103,7 +105,7 @@ def week(tmp_path: Path) -> weekly.WeeklyReview:
         for line in lines
     ]
     (tmp_path / "20261120T060000-x" / "journal.jsonl").write_text("\n".join(moved) + "\n")
-    return weekly.review(_api.open_history("sample", services="shop/*"), settings)
+    return replace(shop_review, settings=settings)
 
 
 def test_applied_changes_show_what_came_of_them(week: weekly.WeeklyReview) -> None:
@@ -132,7 +134,5 @@ def test_engines_that_do_not_answer_do_not_end_the_report(
             )
         }
     )
-    from dataclasses import replace
-
     assert "cannot be asked" in str(_applied.drifted(replace(week, settings=settings), engine=True))
     assert "not asked" in str(_applied.drifted(week, engine=False))

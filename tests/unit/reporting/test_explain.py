@@ -17,7 +17,7 @@ from capacity.reporting import weekly
 from capacity.reporting._explain import explain_service
 from capacity.reporting.weekly import _evidence
 from capacity.settings import Settings
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.frames import float_at
 
 KILLED = "shop/thumbnailer"
@@ -34,15 +34,11 @@ def test_a_killed_service_was_not_never_breached() -> None:
     assert float_at(found.replay, "krr", "kills") == 0
 
 
-def test_the_page_tells_of_kills_first() -> None:
+def test_the_page_tells_of_kills_first(shop_review: weekly.WeeklyReview) -> None:
     """The evidence begins with the killed service and says how often it was killed instead of a
     bare never.
     """
-    page = str(
-        _evidence.evidence(
-            weekly.review(_api.open_history("sample", services="shop/*"), Settings())
-        )
-    )
+    page = str(_evidence.evidence(shop_review))
     first = re.search(r'<tr><th scope="row">(.*?)</tr>', page)
     assert first is not None
     assert first[1].startswith(KILLED)
@@ -65,12 +61,14 @@ def test_why_takes_risk_policy_and_horizon(tmp_path: Path) -> None:
     of the limit in force.
     """
     asked = ("--policy", "krr-limit", "--risk", "0.1", "--horizon", "3D")
-    done = capacity("recommend", KILLED, "--sample", "--why", *asked, "--json", folder=tmp_path)
+    done = capacity_here(
+        "recommend", KILLED, "--sample", "--why", *asked, "--json", folder=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     for each in json.loads(done.stdout):
         assert each["horizon"] == "3D"
         assert next(iter(each["policies"])) == "krr-limit"
-    plain = capacity("recommend", KILLED, "--sample", "--why", *asked, folder=tmp_path)
+    plain = capacity_here("recommend", KILLED, "--sample", "--why", *asked, folder=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert "never in samples, but 34 kills now" in plain.stdout
     assert "peak over 3D" in plain.stdout
@@ -99,9 +97,9 @@ def test_names_on_the_frontier_stand_apart() -> None:
 
 def test_why_keeps_to_one_resource_where_one_is_named(tmp_path: Path) -> None:
     """`--signal cpu` explains the CPU limit alone; a leak says when it reaches its limit."""
-    done = capacity(
+    done = capacity_here(
         "recommend", KILLED, "--sample", "--why", "--signal", "cpu", "--json", folder=tmp_path
     )
     assert [each["resource"] for each in json.loads(done.stdout)] == ["cpu"]
-    leak = capacity("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
+    leak = capacity_here("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
     assert re.search(r"it leaks, and reaches (that|its) limit in \d+ days", leak.stdout)

@@ -144,6 +144,7 @@ def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(
     )
 
 
+@pytest.mark.slow
 def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
     """A monthly run of a month ago is a run to be held against, with kills before everything else
     that became of it.
@@ -200,6 +201,7 @@ def test_a_run_on_the_first_reviews_the_month_that_ended() -> None:
     assert monthly.month_name(pd.Timestamp("2026-12-02", tz="UTC")) == "2026-12"
 
 
+@pytest.mark.slow
 def test_the_command_leaves_page_plan_and_facts(tmp_path: Path) -> None:
     """`capacity report monthly` writes a page without scripts, a plan of the agreed columns alone,
     and the facts of the run.

@@ -44,6 +44,7 @@ def children() -> set[int]:
     }
 
 
+@pytest.mark.slow
 def test_runs_with_parameters_and_leaves_no_kernel(tmp_path: Path) -> None:
     """The result holds what the cells printed, and no process stays behind."""
     before = children()
@@ -55,6 +56,7 @@ def test_runs_with_parameters_and_leaves_no_kernel(tmp_path: Path) -> None:
     assert not (tmp_path / "failed.ipynb").exists()
 
 
+@pytest.mark.slow
 def test_runs_in_this_interpreter(tmp_path: Path) -> None:
     """A stray kernelspec cannot send the notebook to another Python."""
     import sys
@@ -74,6 +76,7 @@ def test_refuses_unknown_parameters(tmp_path: Path) -> None:
         run_notebook(notebook(tmp_path, "1"), {"valeu": 1}, failed=tmp_path / "f.ipynb", timeout=60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -92,6 +95,7 @@ def test_a_run_that_stops_early_is_a_failure(tmp_path: Path, source: str, messag
     assert failed.is_file()
 
 
+@pytest.mark.slow
 def test_the_whole_run_has_a_time_limit(tmp_path: Path) -> None:
     """Cells that are each short enough still end when the run's time is up."""
     began = time.monotonic()
@@ -105,6 +109,7 @@ def test_the_whole_run_has_a_time_limit(tmp_path: Path) -> None:
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 def test_braces_in_paths_are_no_placeholders(tmp_path: Path) -> None:
     """Papermill formats paths; a folder called {x} must still work."""
     folder = tmp_path / "{x}"
@@ -113,6 +118,7 @@ def test_braces_in_paths_are_no_placeholders(tmp_path: Path) -> None:
     assert done.cells[-1].outputs[0].data["text/plain"] == "2"
 
 
+@pytest.mark.slow
 def test_several_at_once(tmp_path: Path) -> None:
     """Four runs side by side do not fight over ports or files."""
 

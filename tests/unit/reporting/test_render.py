@@ -34,19 +34,9 @@ ODD_NAMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two weeks of the sample's reports in one folder."""
-    folder = tmp_path_factory.mktemp("reports")
-    for as_of in ("2026-11-16", "2026-11-23"):
-        done = capacity("report", "weekly", "--sample", "--as-of", as_of, folder=folder)
-        assert done.returncode == 0, done.stderr
-    return folder / "reports"
-
-
-def test_leaves_everything_a_run_promises(reports: Path) -> None:
+def test_leaves_everything_a_run_promises(weekly_reports: Path) -> None:
     """Page, executed notebook, plan, forecast, facts and the index of all runs."""
-    week = reports / "2026-W48"
+    week = weekly_reports / "2026-W48"
     names = {
         "weekly-resources.html",
         "weekly-resources.ipynb",
@@ -63,7 +53,7 @@ def test_leaves_everything_a_run_promises(reports: Path) -> None:
     )
     assert checked.returncode == 0, checked.stderr
     assert "CapacityTimeToLimit" in (week / "alerts.yml").read_text()
-    index = (reports / "index.html").read_text()
+    index = (weekly_reports / "index.html").read_text()
     assert "2026-W47/weekly-resources.html" in index
     assert "2026-W48/weekly-resources.html" in index
     facts = json.loads((week / "run.json").read_text())["reports"]["weekly-resources"]
@@ -71,14 +61,18 @@ def test_leaves_everything_a_run_promises(reports: Path) -> None:
     assert facts["plan_id"] == plan.plan_id
     assert facts["made_from"]["history"] == plan.made_from.history
     assert {"settings", "versions", "seconds", "state"} <= set(facts)
-    assert {path.name for path in reports.iterdir()} == {"2026-W47", "2026-W48", "index.html"}
+    assert {path.name for path in weekly_reports.iterdir()} == {
+        "2026-W47",
+        "2026-W48",
+        "index.html",
+    }
 
 
-def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
+def test_the_sample_shows_what_it_was_made_for(weekly_reports: Path) -> None:
     """The restart loop, the killed service, the leak, the throttled one and ollama are the five
     decisions.
     """
-    page = (reports / "2026-W48" / "weekly-resources.html").read_text()
+    page = (weekly_reports / "2026-W48" / "weekly-resources.html").read_text()
     cards = re.findall(r'class="rank">\d</span> ([^ ]+)', page)
     assert set(cards) == {
         "platform/webhook-relay",
@@ -89,36 +83,37 @@ def test_the_sample_shows_what_it_was_made_for(reports: Path) -> None:
     }
     without = [
         change.service
-        for change in read_plan(reports / "2026-W48" / "plan.yaml").changes
+        for change in read_plan(weekly_reports / "2026-W48" / "plan.yaml").changes
         if change.resource == "memory" and change.before is None
     ]
     assert len(without) == 34 - 2  # one has stopped, one restarts all the time
 
 
-def test_asks_nothing_of_any_network(reports: Path) -> None:
+def test_asks_nothing_of_any_network(weekly_reports: Path) -> None:
     """No address in any attribute that loads, a content security policy, alt text on every
     picture.
     """
-    for page in (reports / "2026-W48" / "weekly-resources.html", reports / "index.html"):
-        text = page.read_text()
+    for name in ("2026-W48/weekly-resources.html", "index.html"):
+        text = (weekly_reports / name).read_text()
         assert not re.search(r"""(?:src|href|action|poster)\s*=\s*["']?(?:https?:)?//""", text)
         assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import", text)
         assert "<script" not in text
         assert "default-src 'none'" in text
         assert 'lang="en"' in text
     pictures = re.findall(
-        r"<img [^>]*>", (reports / "2026-W48" / "weekly-resources.html").read_text()
+        r"<img [^>]*>", (weekly_reports / "2026-W48" / "weekly-resources.html").read_text()
     )
     assert len(pictures) > 5
     assert all(re.search(r'alt="[^"]{20,}"', picture) for picture in pictures)
 
 
-def test_compares_itself_with_the_run_before(reports: Path) -> None:
+def test_compares_itself_with_the_run_before(weekly_reports: Path) -> None:
     """The second week says what changed and how the stored forecast held; the first says that it is
     the first.
     """
     first, second = (
-        (reports / week / "weekly-resources.html").read_text() for week in ("2026-W47", "2026-W48")
+        (weekly_reports / week / "weekly-resources.html").read_text()
+        for week in ("2026-W47", "2026-W48")
     )
     assert "the first run of this source" in first
     assert "There is no earlier run" in first
@@ -127,23 +122,23 @@ def test_compares_itself_with_the_run_before(reports: Path) -> None:
     assert "data/exporter-old" in second.split("Since 2026-W47")[1].split("</dl>")[0]
 
 
-def test_the_same_inputs_give_the_same_bytes(reports: Path, tmp_path: Path) -> None:
-    """Plan and forecast of a second run equal the first run's to the byte."""
-    shutil.copytree(reports / "2026-W47", tmp_path / "reports" / "2026-W47")
+def test_the_same_inputs_give_the_same_bytes(weekly_reports: Path, tmp_path: Path) -> None:
+    """Page, plan and forecast of a second run equal the first run's to the byte."""
+    shutil.copytree(weekly_reports / "2026-W47", tmp_path / "reports" / "2026-W47")
     assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
-    for name in ("plan.yaml", "forecast.parquet"):
+    for name in ("weekly-resources.html", "plan.yaml", "forecast.parquet"):
         assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (
-            reports / "2026-W48" / name
+            weekly_reports / "2026-W48" / name
         ).read_bytes()
 
 
 def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
-    reports: Path, tmp_path: Path
+    weekly_reports: Path, tmp_path: Path
 ) -> None:
     """A filtered run has its own folder and says its filter; a plan that a person has edited moves
     aside.
     """
-    shutil.copytree(reports / "2026-W48", tmp_path / "reports" / "2026-W48")
+    shutil.copytree(weekly_reports / "2026-W48", tmp_path / "reports" / "2026-W48")
     before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
     assert (
         capacity("report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path).returncode
@@ -159,9 +154,10 @@ def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
     plan.write_text(edited)
     assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     assert plan.with_name("plan.edited.yaml").read_text() == edited
-    assert plan.read_bytes() == (reports / "2026-W48" / "plan.yaml").read_bytes()
+    assert plan.read_bytes() == (weekly_reports / "2026-W48" / "plan.yaml").read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_under_plain_papermill(tmp_path: Path) -> None:
     """Any papermill operator can run the notebook with its documented parameters, knowing nothing
     of this library.
@@ -216,6 +212,7 @@ def odd_archive(folder: Path) -> None:
             archive.write("odd", sig, "import", 300, day.date(), StoredDay(block, True, ()))
 
 
+@pytest.mark.slow
 def test_hostile_names_and_gaps_stay_text(tmp_path: Path) -> None:
     """Names with markup, quotes, slashes and 300 characters are shown as text, and commands quote
     them.
@@ -255,6 +252,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_half_written(small_disk: Path, tmp_path: Path) -> None:
     """The cause is named, no page appears, and no temporary folder stays."""
     done = capacity(
@@ -277,6 +275,7 @@ def test_an_unusable_output_folder_is_refused_before_any_work(tmp_path: Path) ->
     assert "is a file, not a folder" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1.0, 2.0, 3.5])
 def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) -> None:
     """Ctrl-C is one line and exit code 130; the last finished report stays as it was."""
@@ -302,6 +301,7 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) 
     assert not list((tmp_path / "reports").glob(".making-*"))
 
 
+@pytest.mark.slow
 def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> None:
     """The whole run's time limit ends in one line, exit code 1 and the notebook as far as it
     came.
@@ -324,12 +324,10 @@ def test_a_window_without_samples_is_refused_before_the_notebook(tmp_path: Path)
     assert list((tmp_path / "reports").iterdir()) == []
 
 
-def test_chromium_shows_the_page_without_a_network(reports: Path, tmp_path: Path) -> None:
+def test_chromium_shows_the_page_without_a_network(weekly_reports: Path, tmp_path: Path) -> None:
     """A real browser renders the decisions, wide and on a phone, with every address refused."""
-    from tests.fixtures.servers import require
-
     browser = require("chromium")
-    page = reports / "2026-W48" / "weekly-resources.html"
+    page = weekly_reports / "2026-W48" / "weekly-resources.html"
     common = [
         str(browser),
         "--headless",
