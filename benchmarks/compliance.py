@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def main() -> None:
         moves = timed("port proposals", lambda: propose_ports(facts, rules))
         print(f"{'all that a verdict takes':<44} {total:7.2f} s (bar: 5 s for 1,000 services)")
         for form in (_formats.as_json, _formats.as_sarif, _formats.as_junit, _formats.as_markdown):
-            timed(form.__name__, lambda form=form: form(report))
+            timed(form.__name__, partial(form, report))
         print(
             {str(status): count for status, count in report.counts.items()},
             f"{len(moves)} moves, score {report.score:.3f}",

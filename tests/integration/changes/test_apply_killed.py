@@ -168,9 +168,10 @@ def test_killed_while_compose_replaces_a_container(
     plan = plan_of(other("shop/db", Setting.ENVIRONMENT, None, {"A": "1"}))
     child = os.fork()
     if child == 0:
-        import capacity.changes._apply.step as module
-
-        module.recreate = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        monkeypatch.setattr(
+            "capacity.changes._apply.step.recreate",
+            lambda *_: os.kill(os.getpid(), signal.SIGKILL),
+        )
         try:
             apply_plan(plan, here.settings())
         finally:

@@ -17,7 +17,7 @@ import pytest
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, rollback, rollback_preview
 from capacity.changes._journal.listing import journal_history
-from capacity.changes._journal.models import Kind
+from capacity.changes._journal.models import FinishedEntry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
@@ -273,7 +273,8 @@ def test_an_interruption_takes_everything_back(
         to_revision(settings, file, "HEAD", dry_run=False)
     assert (seen(settings), file.read_text()) == (before, present)
     ((_, entries),) = journal_runs(settings.apply.journal)
-    assert entries[-1].detail == {"state": "rolled-back"}
+    assert isinstance(entries[-1], FinishedEntry)
+    assert entries[-1].detail.state == "rolled-back"
     (said,) = [entry.detail.why for entry in entries if entry.kind is Kind.ROLLBACK]
     assert said == f"interrupted: {type(error).__name__}"
     assert apply_plan(plan_of(), settings).outcomes == []
@@ -354,7 +355,8 @@ def test_ctrl_c_of_the_command_takes_everything_back(shop: Fleet) -> None:
     assert b"interrupted; everything was rolled back, all is as it was before" in said
     assert (seen(settings), file.read_text()) == (before, present)
     ((_, entries),) = journal_runs(settings.apply.journal)
-    assert entries[-1].detail == {"state": "rolled-back"}
+    assert isinstance(entries[-1], FinishedEntry)
+    assert entries[-1].detail.state == "rolled-back"
 
 
 def test_a_plan_and_a_revision_on_one_service_go_back_in_their_order(

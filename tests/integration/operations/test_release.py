@@ -243,7 +243,7 @@ def came_of(settings: Settings, service: str = "") -> list[tuple[str, str, str, 
     """Container, action, outcome and occasion of everything in the journals."""
     found = journal_history(journal_folders(settings), service)
     return [
-        (str(adjustment.containers[0]["name"]), adjustment.what, adjustment.outcome, adjustment.why)
+        (str(adjustment.containers[0].name), adjustment.what, adjustment.outcome, adjustment.why)
         for adjustment in found
     ]
 

@@ -10,7 +10,7 @@ import pytest
 from capacity.compliance import Status
 from tests.fixtures.compliance_fleets import container, declared, found, live, run
 
-CASES: dict[str, tuple[str, str, dict[str, Any] | None, dict[str, Any] | None]] = {
+CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, Any] | None]] = {
     "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),
     "host-network": (
         "network_mode: host",
@@ -80,6 +80,7 @@ def test_declared(tmp_path: Path, check: str) -> None:
     bodies = [
         (text if text.startswith("image:") else f"image: a:1\n    {text}")
         for text in (broken, good)
+        if text is not None
     ]
     facts = declared(tmp_path, shop=f"  bad:\n    {bodies[0]}\n  good:\n    {bodies[1]}\n")
     assert found(check, facts) == {"shop/bad": Status.FAIL, "shop/good": Status.PASS}

@@ -103,8 +103,8 @@ def test_the_kernel_is_believed_first_and_the_exit_code_last() -> None:
         health_log=["HTTP 500"],
     )
     assert (sick.cause, sick.lines) == ("failing-health-check", ("HTTP 500",))
-    assert diagnose(CAUSES, oom_killed=False, **plain).cause == "crash"  # type: ignore[arg-type]  # a mapping
-    assert diagnose(CAUSES, oom_killed=False, **{**plain, "exit_code": 0}).cause == "ends-by-itself"  # type: ignore[arg-type]  # the same
+    assert diagnose(CAUSES, oom_killed=False, **plain).cause == "crash"
+    assert diagnose(CAUSES, oom_killed=False, **{**plain, "exit_code": 0}).cause == "ends-by-itself"
 
 
 @pytest.mark.parametrize(

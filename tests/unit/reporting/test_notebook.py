@@ -7,14 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from capacity._common.bundled import bundled
 from capacity.errors import ReportError, UsageError
 from capacity.reporting._notebook import parameter_names, run_notebook
+from tests.fixtures.notebooks import read_notebook, write_notebook
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"
@@ -23,16 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def notebook(folder: Path, *sources: str) -> Path:
     """A notebook with a parameters cell and these cells."""
-    parameters = new_code_cell("value: int = 1  # a number", metadata={"tags": ["parameters"]})
-    path = folder / "some.ipynb"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(
-        new_notebook(
-            cells=[parameters, *(new_code_cell(source) for source in sources)], metadata=kernel
-        ),
-        path,
-    )
-    return path
+    return write_notebook(folder / "some.ipynb", "value: int = 1  # a number", *sources)
 
 
 def children() -> set[int]:
@@ -139,7 +129,7 @@ def test_several_at_once(tmp_path: Path) -> None:
 def test_bundled_notebooks_are_clean_and_documented(name: str) -> None:
     """One parameters cell, every parameter typed and explained, no outputs, no counts, no logic."""
     path = bundled(f"notebooks/{name}.ipynb")
-    content = nbformat.read(path, as_version=4)
+    content = read_notebook(path)
     code = [cell for cell in content.cells if cell.cell_type == "code"]
     assert [cell for cell in code if "parameters" in cell.metadata.get("tags", [])] == code[:1]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +22,7 @@ from capacity.history._archive import Archive, SourceRecord, StoredDay
 from capacity.history._services import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity, environment
+from tests.fixtures.notebooks import read_notebook
 from tests.fixtures.servers import require
 
 ODD_NAMES = (
@@ -191,7 +191,7 @@ def test_runs_under_plain_papermill(tmp_path: Path) -> None:
         "forecast.parquet",
         "run.json",
     }
-    cells = nbformat.read(tmp_path / "done.ipynb", as_version=4).cells
+    cells = read_notebook(tmp_path / "done.ipynb").cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
