@@ -1,7 +1,7 @@
 """Break least at a given cost: every policy replayed on real traces, against comparators and
 against their tuned envelope.
 
-    CAPACITY_TRACES=folder python benchmarks/sizing.py [--scale] [--seed N]
+    CAPACITY_TRACES=folder python benchmarks/sizing.py [--scale]
 
 Weekly decisions from day 28 on, the next seven days judged at the trace's step (minutes are
 gathered to five). For each policy and risk: share of service-weeks with a breach, breach minutes,
@@ -9,7 +9,7 @@ total and typical cost, slack, changes. The envelope is the best, at each cost, 
 maximum over 7, 14 and 28 days and of VPA's decaying percentiles, each times every margin: constants
 tuned with hindsight on the very weeks they are judged on, which no one has. Each comparator is met
 twice: on our frontier where it costs as much, and with a budget, each week, of just what its limits
-add up to. `--seed` grows other forests. `--scale` replays 1,000 services over 13 weeks with every
+add up to. `--scale` replays 1,000 services over 13 weeks with every
 policy and prints the time.
 """
 
@@ -26,11 +26,12 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.sizing import POLICIES, frontier, replay
-from capacity.sizing._policies.capacity import Capacity
+from capacity.sizing._baselines.vpa import Vpa
 from capacity.sizing._policies.registry import Past
 from capacity.sizing._replay.frontier import trailing_peaks
 
 RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
+POLICIES["vpa-upper"] = lambda: Vpa("vpa-upper", "upper")
 RIVALS = [name for name in POLICIES if name != "capacity"]
 MARGINS = np.exp(np.linspace(-1.5, 3.5, 101))
 LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
@@ -45,9 +46,6 @@ def main() -> None:
     if "--scale" in sys.argv:
         scale(Path(folder))
         return
-    if "--seed" in sys.argv:
-        seed = int(sys.argv[sys.argv.index("--seed") + 1])
-        POLICIES["capacity"] = lambda: Capacity(seed=seed)
     for file in sorted(Path(folder).glob("*.parquet")):
         usage, resource = read(file)
         began = time.perf_counter()

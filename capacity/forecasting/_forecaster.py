@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
 from capacity.forecasting._models.base_models import BASE_MODELS, since_change
-from capacity.forecasting._models.peaks import peak_quantiles
+from capacity.forecasting._models.daily_summaries import STATS, summarise
+from capacity.forecasting._models.peak_model import PeakDistribution, PeakModel
 from capacity.forecasting._preprocessing import (
     WEEK,
     Grid,
@@ -146,7 +148,7 @@ class Forecaster:
         reasons = _reasons(values, names, grid, set(self.exclude))
         kept = [number for number, name in enumerate(names) if name not in reasons]
         if not kept:
-            return _Part(reasons, [], None, None, None)
+            return _Part(reasons, [], None, None, None, None)
         values = values[:, kept]
         found = starts.find_starts(values, grid.an_hour)
         steady, special = _horizon.without_holidays(
@@ -160,6 +162,7 @@ class Forecaster:
             _fitting.prepare_chunk(scaled, levels),
             special,
             found.table,
+            summarise(values, round(grid.step.total_seconds())).transpose(1, 0, 2),
         )
 
     def predict(
@@ -182,22 +185,30 @@ class Forecaster:
         return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
     def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
-        """Quantiles of the maximum over the horizon: service x quantile, in the unit of the
-        usage.
+        """Quantiles of the maximum over the horizon: service x quantile, in the unit of the usage.
+
+        They are those of `peak_distribution`; a service without samples in the last fourteen days,
+        or at zero throughout, has the highest quantiles of its band.
         """
-        steps = self._steps(horizon)
-        hours = max(1, round(steps * self.step_ / pd.Timedelta("1h")))
         state = self.state_
-        scaled = np.zeros((0, len(self.quantiles)))
-        if len(self.services_):
-            scaled = peak_quantiles(state.hourly_max, hours, state.pattern, state.levels)
-            # A maximum is at least each of its parts: its quantiles cannot lie below theirs.
-            scaled = np.maximum(scaled, state.forecast[:, :hours].max(axis=1))
+        hours = max(1, round(self._steps(horizon) * self.step_ / pd.Timedelta("1h")))
+        band = state.forecast[:, :hours].max(axis=1, initial=-np.inf)
+        band = np.maximum(state.centre[:, None] + band * state.spread[:, None], 0.0)
+        peaks = self.peak_distribution(horizon)
+        told = peaks.quantile(self.quantiles)
         return pd.DataFrame(
-            np.maximum(state.centre[:, None] + scaled * state.spread[:, None], 0.0),
+            np.where((peaks.base > 0)[:, None], told, band),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )
+
+    def peak_distribution(self, horizon: str | pd.Timedelta) -> PeakDistribution:
+        """The distribution of the maximum over the horizon, which limits are sized from.
+
+        A horizon counts in whole days, rounded up.
+        """
+        days = self._steps(horizon) * self.step_ / pd.Timedelta("1D")
+        return PeakModel.load().predict(self.state_.days.transpose(1, 0, 2), math.ceil(days))
 
     def backtest(
         self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4
@@ -314,6 +325,7 @@ class _Part:
         prepared: their candidates.
         holidays: what their holidays looked like.
         starts: their startups.
+        days: their daily summaries, (services, days, stats).
     """
 
     skipped: dict[str, str]
@@ -321,6 +333,7 @@ class _Part:
     prepared: _fitting.ChunkCandidates | None
     holidays: Floats | None
     starts: Floats | None
+    days: Floats | None
 
 
 _PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
@@ -364,6 +377,7 @@ def _fitted_state(parts: list[_Part], levels: Floats, seed: int) -> FittedState:
         spread=np.concatenate([chunk.spread for chunk in scaled]),
         slope=structure.slopes(hourly_mean)[0],
         starts=np.concatenate([part.starts for part in parts if part.starts is not None]),
+        days=np.concatenate([part.days for part in parts if part.days is not None]),
         holiday=np.concatenate(holidays) if holidays else np.zeros((0, 24, len(levels))),
     )
 
@@ -382,5 +396,6 @@ def _nothing(levels: Floats) -> FittedState:
         spread=none,
         slope=none,
         starts=np.zeros((0, len(starts.COLUMNS))),
+        days=np.zeros((0, 0, len(STATS))),
         holiday=np.zeros((0, 24, len(levels))),
     )

@@ -31,6 +31,7 @@ class FittedState:
         spread: (services,) in the unit of the usage.
         slope: (services,) trend per day in units of the spread.
         starts: (services, 4) starts, see `starts.COLUMNS`.
+        days: (services, days, stats) daily summaries, see `daily_summaries.STATS`.
         holiday: (services, 24, levels) the use on holidays in the unit of the usage; empty without
             holidays.
     """
@@ -45,6 +46,7 @@ class FittedState:
     spread: Floats
     slope: Floats
     starts: Floats
+    days: Floats
     holiday: Floats
 
     def of(self, services: slice | list[int]) -> Self:

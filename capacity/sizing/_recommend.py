@@ -141,17 +141,21 @@ def recommend(
     services = pd.Index(usage.columns, name="service", dtype=object)
     table = pd.DataFrame(index=services)
     table["current"] = by_service(current, services)
+    forecaster = context.forecaster
     if resource is Resource.CPU:
-        usage = in_business_hours(usage, context)
-    forecaster = context.forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
+        open_hours = in_business_hours(usage, context)
+        if open_hours is not usage and forecaster is not None:  # it has learned from all hours
+            forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
+        usage = open_hours
+    forecaster = forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
     peaks = forecaster.predict_peak(horizon).reindex(services)
-    past = _past(usage, resource, table["current"], peaks, horizon)
+    past = _past(usage, resource, table["current"], forecaster, horizon)
     risks = pd.Series(
         [min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services],
         index=services,
     )
     asked = sorted({risk, *risks}, reverse=True)
-    study = Capacity().allocate(past, asked) if len(services) and len(usage.index) else None
+    allocation = Capacity().allocate(past, asked) if len(services) and len(usage.index) else None
     _describe(table, usage, peaks, risk, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
     copies = pd.Series(
@@ -179,7 +183,7 @@ def recommend(
         if resource is Resource.CPU
         else np.zeros(0)
     )
-    _add_chances(table, "breach_now", table["current"], study, asked.index(risk))
+    _add_chances(table, "breach_now", table["current"], allocation)
     sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
     table["urgent"] = (
         (table["breach_now"] > np.minimum(_URGENT * risks, EVEN_ODDS)) & sure
@@ -187,12 +191,12 @@ def recommend(
         else True
     )
     table["safe"] = (
-        _safe(study, risks, asked) if study is not None and policy == "capacity" else 0.0
+        _safe(allocation, risks, asked) if allocation is not None and policy == "capacity" else 0.0
     )
     regime = regime_since(usage)
 
     def decided(share: float | None) -> pd.DataFrame:
-        chosen = _chosen(policy, study, past, asked, risks, share, copies)
+        chosen = _chosen(policy, allocation, past, asked, risks, share, copies)
         chosen = np.where(
             table["peak_high"].notna(), chosen, np.nan
         )  # where the forecaster has too little, so have we
@@ -213,9 +217,7 @@ def recommend(
         return answer
 
     table = decided(None) if budget is None else _kept_within(budget, decided, copies)
-    _add_chances(
-        table, "breach_after", table["limit"].fillna(table["current"]), study, asked.index(risk)
-    )
+    _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), allocation)
     _add_evidence(table, usage, resource, curve, context)
     return table[_FIRST + _EVIDENCE]
 
@@ -286,26 +288,25 @@ def _past(
     usage: pd.DataFrame,
     resource: Resource,
     current: pd.Series[float],
-    peaks: pd.DataFrame,
+    forecaster: Forecaster,
     horizon: str,
 ) -> Past:
     step = max(1, round(step_of(usage).total_seconds()))
-    known = all(level in peaks.columns for level in PEAK_LEVELS)
-    forecast = peaks[list(PEAK_LEVELS)].to_numpy(np.float64) if known else None
-    days = in_days(horizon)
+    where = pd.Index(forecaster.services_).get_indexer(usage.columns)
+    peaks = forecaster.peak_distribution(horizon).of(where)
     return Past(
         usage.to_numpy(np.float64),
         step,
         resource,
         np.asarray(current, np.float64),
-        forecast=forecast,
-        horizon=days,
+        peaks=peaks,
+        horizon=in_days(horizon),
     )
 
 
 def _chosen(
     policy: str,
-    study: Allocation | None,
+    allocation: Allocation | None,
     past: Past,
     asked: list[float],
     risks: pd.Series[float],
@@ -313,12 +314,12 @@ def _chosen(
     copies: pd.Series[float],
 ) -> Floats:
     """The policy's limit of each service at its own risk."""
-    if study is None:
+    if allocation is None:
         return np.full(len(risks), np.nan)
     if budget is not None:
-        return study.within(budget, np.asarray(copies, dtype=np.float64))
-    if policy == "capacity":  # stricter risks never get less, also where their drift is milder
-        limits = np.maximum.accumulate(np.maximum(study.limits, study.least()), axis=0)
+        return allocation.within(budget, np.asarray(copies, dtype=np.float64))
+    if policy == "capacity":
+        limits = np.maximum(allocation.limits, allocation.floors())
     else:
         limits = POLICIES[policy]().limits(past, asked)
     return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
@@ -398,28 +399,25 @@ def _needed(
     return round_up(need.clip(lower=context.floors[resource]), grain).where(np.isfinite(chosen))
 
 
-def _safe(study: Allocation, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
+def _safe(allocation: Allocation, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
     """The lowest limit of each service that runs no more than the risk itself, whatever others run;
     what lowering stops at.
     """
+    order = sorted({*asked})
+    levels = allocation.peaks.quantile([1 - min(_SAFE * risk, 1.0) for risk in order])
     limits = np.full(len(risks), np.nan)
     for row, risk in enumerate(risks):
-        drift = study.drift[asked.index(risk)]
-        limits[row] = study.outlook.limit(row, _SAFE * risk / drift)
+        limits[row] = levels[row, order.index(risk)]
     return pd.Series(limits, index=risks.index)
 
 
 def _add_chances(
-    table: pd.DataFrame, name: str, limits: pd.Series[float], study: Allocation | None, risk: int
+    table: pd.DataFrame, name: str, limits: pd.Series[float], allocation: Allocation | None
 ) -> None:
-    """Chance that the coming peak passes each limit, corrected by what such chances were wrong
-    by.
-    """
+    """Chance that the coming peak passes each limit."""
     table[name] = np.nan
-    if study is not None:
-        table[name] = np.minimum(
-            study.outlook.at(np.asarray(limits, np.float64)) * study.drift[risk], 1.0
-        )
+    if allocation is not None:
+        table[name] = allocation.peaks.exceedance(np.asarray(limits, np.float64))
 
 
 def _add_evidence(

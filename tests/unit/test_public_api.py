@@ -31,7 +31,7 @@ PUBLIC = {
         NoHistory PoolBusy PoolUnhealthy QueryRefused ReportError SettingsError SourceError
         StorageError Unreachable UsageError WorkError
     """,
-    "capacity.forecasting": "DEFAULT_QUANTILES Forecaster hash_of totals",
+    "capacity.forecasting": "DEFAULT_QUANTILES Forecaster PeakDistribution hash_of totals",
     "capacity.history": "History",
     "capacity.model": "Action Change Limits Reason Resource ServiceKey Setting Signal Value",
     "capacity.operations": "Instance InstancePool RestartLoop find_restart_loops",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from capacity.model import Resource
 
 if TYPE_CHECKING:
-    from capacity.sizing._policies.daily_features import Days
+    from capacity.forecasting import PeakDistribution
 
 __all__ = ["LEAST", "Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
 
@@ -30,9 +30,9 @@ class Past:
         step: seconds between samples.
         resource: which limit is asked for.
         current: limit in force by service; NaN = none.
-        days: daily summaries of these samples, when the caller keeps them.
-        forecast: services x `PEAK_LEVELS` of the coming peak within the horizon, when the caller
-            has it.
+        days: daily summaries of these samples (days x services x STATS), when the caller keeps
+            them.
+        peaks: distribution of the coming peak within the horizon, when the caller has it.
         horizon: days that a limit must hold.
         kills: samples x services, kills for memory under the limit in force, when the caller knows
             them.
@@ -42,8 +42,8 @@ class Past:
     step: int
     resource: Resource
     current: Floats
-    days: Days | None = None
-    forecast: Floats | None = None
+    days: Floats | None = None
+    peaks: PeakDistribution | None = None
     horizon: float = 7.0
     kills: Floats | None = None
 

@@ -18,12 +18,7 @@ __all__ = ["POLICIES", "Past", "Policy"]
 POLICIES: dict[str, Callable[[], Policy]] = {
     "capacity": Capacity,
     "krr": lambda: Krr("krr", 0.95),
-    "krr-limit": lambda: Krr("krr-limit", 0.96),
     "vpa": lambda: Vpa("vpa"),
-    "vpa-lower": lambda: Vpa("vpa-lower", "lower"),
-    "vpa-upper": lambda: Vpa("vpa-upper", "upper"),
     "autopilot": lambda: Autopilot("autopilot"),
-    "autopilot-low": lambda: Autopilot("autopilot-low", "low"),
-    "autopilot-intermediate": lambda: Autopilot("autopilot-intermediate", "intermediate"),
     "seed": LinearPlan,
 }

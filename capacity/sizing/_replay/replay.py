@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import InputError
+from capacity.forecasting._models.daily_summaries import summarise
 from capacity.model import Resource
 from capacity.sizing._frames import checked
 from capacity.sizing._nan_math import by_service, counted_on, in_days
 from capacity.sizing._policies.base import Floats, column_max, column_quantile
-from capacity.sizing._policies.daily_features import Days, days_of
 from capacity.sizing._policies.registry import POLICIES, Past
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
@@ -85,7 +85,7 @@ def replay(
     before: dict[str, Floats] = {}
     length = max(1, round(_DAY / step.total_seconds()))
     whole = values[: len(values) // length * length]
-    days = Days(days_of(whole if len(whole) else values, round(step.total_seconds())))
+    days = summarise(whole if len(whole) else values, round(step.total_seconds()))
     parts = []
     for position in _decisions(
         len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)
@@ -93,7 +93,7 @@ def replay(
         ahead = values[position : position + round(pd.Timedelta(horizon) / step)]
         peak = column_max(ahead)
         # a decision within a day has days of its own
-        shared = days.until(position // length) if position % length == 0 else None
+        shared = days[: position // length] if position % length == 0 else None
         past = Past(
             values[:position],
             round(step.total_seconds()),

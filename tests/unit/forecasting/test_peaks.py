@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from capacity.forecasting import Forecaster
-from capacity.forecasting._models.peaks import peak_quantiles
+from capacity.forecasting._models.daily_summaries import STATS, summarise
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
@@ -51,36 +51,43 @@ def test_no_jump_with_the_length_of_history() -> None:
 
 
 def test_a_longer_window_has_a_higher_peak() -> None:
-    """The maximum over more hours is at least that over fewer."""
-    tops = np.ascontiguousarray(noise(30, 28).T, np.float32)
-    kinds = np.full(30, 3)
-    day, week, month = (
-        peak_quantiles(tops, hours, kinds, LEVELS).mean(axis=0) for hours in (24, 168, 672)
+    """The maximum over more days is at least that over fewer, at every level."""
+    values, index = noise(30, 28), grid(28)
+    usage = pd.DataFrame(values, index=index, columns=[f"g/{i}" for i in range(30)])
+    fitted = Forecaster(quantiles=tuple(LEVELS)).fit(usage)
+    day, week, fortnight = (
+        fitted.predict_peak(length).to_numpy().mean(axis=0) for length in ("1D", "7D", "14D")
     )
-    assert (day[:3] <= week[:3]).all()
-    assert (week[:3] <= month[:3]).all()
+    assert (day <= week * 1.001).all()
+    assert (week <= fortnight * 1.01).all()
 
 
-@pytest.mark.parametrize("window", [1, 2, 6, 7, 13, 100])
-def test_any_window_is_answered(window: int) -> None:
-    """Windows from an hour on give finite, ordered quantiles, even from a day of history."""
+@pytest.mark.parametrize("window", ["1h", "6h", "1D", "13D", "30D"])
+def test_any_window_is_answered(window: str) -> None:
+    """Horizons from an hour on give finite, ordered quantiles, even from a day of history."""
     for hours in (24, 50, 672):
-        found = peak_quantiles(
-            np.ascontiguousarray(noise(3, hours / 24).T, np.float32),
-            window,
-            np.zeros(3, int),
-            LEVELS,
-        )
+        values, index = noise(3, hours / 24), grid(hours / 24)
+        usage = pd.DataFrame(values, index=index, columns=["g/a", "g/b", "g/c"])
+        found = Forecaster(quantiles=tuple(LEVELS)).fit(usage).predict_peak(window).to_numpy()
         assert np.isfinite(found).all()
         assert (np.diff(found, axis=1) >= 0).all()
 
 
-def test_bursty_services_do_not_lift_steady_ones() -> None:
-    """Steady services among bursty ones keep their peaks near those they had."""
-    draw = np.random.default_rng(3)
-    steady, bursty = draw.normal(10, 1, (672, 60)), draw.pareto(1.5, (672, 60))
-    usage = pd.DataFrame(
-        np.hstack([steady, bursty]), index=grid(28), columns=[f"x/{i}" for i in range(120)]
-    )
-    peak = Forecaster().fit(usage).predict_peak("7D")[0.9] / usage.max()
-    assert peak.iloc[:60].max() < 1.35
+@pytest.mark.parametrize("step", [60, 300, 420, 1800, 3600, 7200])
+def test_days_are_the_same_at_any_step(step: int) -> None:
+    """The highest sample of each day is its peak, also where a step does not divide an hour."""
+    rows = 5 * 86_400 // step
+    values = np.random.default_rng(1).gamma(4, 1, (rows, 2))
+    days = summarise(values, step)
+    assert days.shape[1:] == (2, len(STATS))
+    assert days[:, :, 0].max() == values.max()
+
+
+def test_chances_and_quantiles_are_of_one_distribution() -> None:
+    """The chance to pass a quantile is what its level leaves."""
+    values, index = noise(10, 28), grid(28)
+    usage = pd.DataFrame(values, index=index, columns=[f"g/{i}" for i in range(10)])
+    peaks = Forecaster().fit(usage).peak_distribution("7D")
+    for level in (0.5, 0.8, 0.95):
+        chance = peaks.exceedance(peaks.quantile((level,))[:, 0])
+        assert chance == pytest.approx(1 - level, abs=0.02)

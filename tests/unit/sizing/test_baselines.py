@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from capacity._common.units import MIB
 from capacity.model import Resource
-from capacity.sizing._baselines.autopilot import load_adjusted, margin
+from capacity.sizing._baselines.autopilot import Autopilot, load_adjusted, margin
 from capacity.sizing._baselines.histogram import (
     CPU_BUCKETS,
     MEMORY_BUCKETS,
@@ -22,15 +23,30 @@ from capacity.sizing._baselines.histogram import (
     percentile,
     weigh,
 )
-from capacity.sizing._baselines.krr import round_up, with_oom
+from capacity.sizing._baselines.krr import Krr, round_up, with_oom
 from capacity.sizing._baselines.linear_plan import LinearPlan, adjusted
-from capacity.sizing._baselines.vpa import confidence, daily_peaks, oom_sample, scaled, with_margin
-from capacity.sizing._policies.base import Past, column_max, column_quantile
+from capacity.sizing._baselines.vpa import (
+    Vpa,
+    confidence,
+    daily_peaks,
+    oom_sample,
+    scaled,
+    with_margin,
+)
+from capacity.sizing._policies.base import Past, Policy, column_max, column_quantile
 from capacity.sizing._policies.registry import POLICIES
 
 MB = 1e6
 GIB = 1024 * MIB
 NAN = np.nan
+RULES: dict[str, Callable[[], Policy]] = {
+    **POLICIES,
+    "krr-limit": lambda: Krr("krr-limit", 0.96),
+    "vpa-lower": lambda: Vpa("vpa-lower", "lower"),
+    "vpa-upper": lambda: Vpa("vpa-upper", "upper"),
+    "autopilot-low": lambda: Autopilot("autopilot-low", "low"),
+    "autopilot-intermediate": lambda: Autopilot("autopilot-intermediate", "intermediate"),
+}
 
 
 def past(
@@ -82,7 +98,7 @@ def test_krr_memory_is_the_maximum_and_its_buffer() -> None:
     values = np.full(20 * day, 400.0 * MIB)
     values[-day] = 500 * MIB
     values[0] = 5000 * MIB
-    limit = POLICIES["krr"]().limits(past(values, Resource.MEMORY), (0.1,))[0]
+    limit = RULES["krr"]().limits(past(values, Resource.MEMORY), (0.1,))[0]
     assert limit[0] == 575 * MIB
     assert with_oom(limit, np.array([512.0 * MIB]))[0] == 640 * MIB
     assert with_oom(limit, np.array([NAN]))[0] == 575 * MIB
@@ -93,13 +109,13 @@ def test_krr_cpu_is_a_percentile_and_needs_a_hundred_samples() -> None:
     samples.
     """
     values = np.arange(1.0, 201.0) / 100
-    assert POLICIES["krr"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
+    assert RULES["krr"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
         np.ceil(np.percentile(values, 95) * 1000) / 1000
     )
-    assert POLICIES["krr-limit"]().limits(past(values, Resource.CPU), (0.1,))[
-        0, 0
-    ] == pytest.approx(np.ceil(np.percentile(values, 96) * 1000) / 1000)
-    assert np.isnan(POLICIES["krr"]().limits(past(values[:99], Resource.CPU), (0.1,))[0, 0])
+    assert RULES["krr-limit"]().limits(past(values, Resource.CPU), (0.1,))[0, 0] == pytest.approx(
+        np.ceil(np.percentile(values, 96) * 1000) / 1000
+    )
+    assert np.isnan(RULES["krr"]().limits(past(values[:99], Resource.CPU), (0.1,))[0, 0])
 
 
 @given(st.lists(st.floats(0, 1e6) | st.just(NAN), min_size=1, max_size=40), st.floats(0, 1))
@@ -290,7 +306,7 @@ def test_vpa_heeds_kills() -> None:
     kills[-20, 0] = 1
     seen = Past(values, 300, Resource.MEMORY, np.array([1000.0, 1000.0]) * MIB)
     plain, killed = (
-        POLICIES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills))
+        RULES["vpa"]().limits(each, (0.1,))[0] for each in (seen, replace(seen, kills=kills))
     )
     assert killed[1] == plain[1]
     # today weighs half of all days: the 90th percentile is today's sample, in a bucket at most 5 %
@@ -307,10 +323,10 @@ def test_vpa_whole() -> None:
         "vpa-upper": (0.277, 536011941),
     }
     for name, (cores, size) in expected.items():
-        assert POLICIES[name]().limits(past(cpu, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
+        assert RULES[name]().limits(past(cpu, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
             cores, abs=1e-9
         )
-        assert POLICIES[name]().limits(past(memory, Resource.MEMORY, 60), (0.1,))[
+        assert RULES[name]().limits(past(memory, Resource.MEMORY, 60), (0.1,))[
             0, 0
         ] == pytest.approx(size, rel=1e-5)
 
@@ -319,7 +335,7 @@ def test_vpa_whole() -> None:
 def test_vpa_forgets_in_a_few_idle_days(busy: int, idle: int, millicores: int) -> None:
     """Two idle days after six busy ones keep the busy level, four after four lose it."""
     values = np.concatenate([np.full(busy * 1440, 1.0), np.full(idle * 1440, 0.1)])
-    assert POLICIES["vpa"]().limits(past(values, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
+    assert RULES["vpa"]().limits(past(values, Resource.CPU, 60), (0.1,))[0, 0] == pytest.approx(
         millicores / 1000, abs=1e-9
     )
 
@@ -327,17 +343,16 @@ def test_vpa_forgets_in_a_few_idle_days(busy: int, idle: int, millicores: int) -
 def test_vpa_does_not_see_a_short_daily_burst() -> None:
     """2.4 hours a day at ten times the base are invisible to the target."""
     day = np.where(np.arange(1440) < 143, 1.0, 0.1)
-    assert POLICIES["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), (0.1,))[
+    assert RULES["vpa"]().limits(past(np.tile(day, 8), Resource.CPU, 60), (0.1,))[
         0, 0
     ] == pytest.approx(0.126)
 
 
 def test_vpa_floors() -> None:
     """25 millicores and 250 MiB, whatever was used."""
-    assert POLICIES["vpa"]().limits(past(np.full(2000, 0.001), Resource.CPU), (0.1,))[0, 0] == 0.025
+    assert RULES["vpa"]().limits(past(np.full(2000, 0.001), Resource.CPU), (0.1,))[0, 0] == 0.025
     assert (
-        POLICIES["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), (0.1,))[0, 0]
-        == 262144000
+        RULES["vpa"]().limits(past(np.full(2000, MB), Resource.MEMORY), (0.1,))[0, 0] == 262144000
     )
 
 
@@ -384,7 +399,7 @@ def test_autopilot_keeps_the_highest_of_the_last_hour(resource: Resource) -> Non
             )
             alone.append(base * (1 + margin(base, resource)))
         current = np.full(5, NAN)
-        assert POLICIES[name]().limits(Past(values, 300, resource, current), (0.1,))[
+        assert RULES[name]().limits(Past(values, 300, resource, current), (0.1,))[
             0
         ] == pytest.approx(column_max(np.stack(alone)), nan_ok=True)
 
@@ -396,8 +411,8 @@ def test_autopilot_memory_by_tolerance() -> None:
     values = np.full((288 * 14, 1), 100.0 * MIB)
     values[100] = 1000 * MIB
     limits = {
-        name: POLICIES[name]().limits(past(values, Resource.MEMORY), (0.1,))[0, 0]
-        for name in POLICIES
+        name: RULES[name]().limits(past(values, Resource.MEMORY), (0.1,))[0, 0]
+        for name in RULES
         if name.startswith("auto")
     }
     assert limits["autopilot"] == pytest.approx(
@@ -438,17 +453,15 @@ def test_seed_lowers_a_busy_service_because_of_one_quiet_reading() -> None:
 # -----
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("resource", Resource)
 def test_one_service_does_not_change_another(name: str, resource: Resource) -> None:
     """Answers are by column: beside others, without samples, and in any order."""
     rng = np.random.default_rng(1)
     values = rng.lognormal(0, 0.5, (288 * 15, 4)) * (1.0 if resource is Resource.CPU else 1e9)
     values[:, 2] = NAN
-    whole = POLICIES[name]().limits(Past(values, 300, resource, np.full(4, NAN)), (0.1,))[0]
+    whole = RULES[name]().limits(Past(values, 300, resource, np.full(4, NAN)), (0.1,))[0]
     assert np.isnan(whole[2])
     assert np.isfinite(whole[[0, 1, 3]]).all()
-    turned = POLICIES[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), (0.1,))[
-        0
-    ]
+    turned = RULES[name]().limits(Past(values[:, ::-1], 300, resource, np.full(4, NAN)), (0.1,))[0]
     assert turned[::-1].tolist() == pytest.approx(whole.tolist(), nan_ok=True)

@@ -1,0 +1,172 @@
+"""What the past days of a service say about its coming peak, without a unit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from capacity.forecasting._models.daily_summaries import STATS
+from capacity.forecasting._quantiles import Floats
+
+__all__ = ["FEATURES", "RECENT", "WEEK", "features", "highest", "known_median", "log_size", "stray"]
+
+RECENT, WEEK = 14, 7
+"""Days of the trailing peak that all else is relative to, and of a week."""
+
+_MONTH = 28
+_TINY, _UNKNOWN = 1e-12, -9.0
+_S = {name: number for number, name in enumerate(STATS)}
+
+FEATURES = (
+    *(f"peak of {days} days" for days in (1, 2, 3, 7, 28)),
+    "peak of all days",
+    "median daily peak",
+    "lowest daily peak",
+    "spread of daily peaks",
+    "spread of daily peaks, 28 days",
+    "spread of weekly peaks",
+    "last week against the one before",
+    "the one before against its own",
+    "second highest day",
+    "third highest day",
+    "fifth highest day",
+    "second highest of 28",
+    "fourth highest of 28",
+    "eighth highest of 28",
+    "second highest of all days",
+    *(
+        f"{stat} of a day"
+        for stat in ("second", "p99", "p95", "p90", "p50", "mean", "min", "hour", "hour2")
+    ),
+    *(f"highest {stat}" for stat in ("second", "p99", "p95", "hour", "hour2")),
+    "p99 of the last day",
+    "mean of the last day",
+    "share of days without samples",
+    "days since the highest",
+    "share of days within 5 % of the highest",
+    "concentration of the hour of the peak",
+    "daily peaks against those a week before",
+    "past stray, highest",
+    "past stray, mean",
+    "past stray, share above 5 %",
+    "past stray, spread",
+    "past stray, mean above",
+    "past stray, last",
+    "past stray, lowest",
+    "past windows seen",
+    "log of days with samples",
+    "log of the horizon",
+)
+"""Of a service alone, without unit: sizes are logarithms relative to the trailing 14-day peak."""
+
+
+def features(days: Floats, horizon: int) -> Floats:
+    """Services x `FEATURES` at the end of `days` (days x services x `STATS`), horizon in days."""
+    peaks = days[:, :, 0]
+    count, services = peaks.shape
+    recent, month = peaks[-RECENT:], peaks[-_MONTH:]
+    unit = log_size(highest(recent))
+
+    def relative(size: Floats) -> Floats:
+        return np.asarray(np.clip(log_size(size) - unit, -6.0, 3.0))
+
+    none = np.full(services, np.nan)
+    weeks = [peaks[max(0, count - WEEK * (k + 1)) : max(0, count - WEEK * k)] for k in range(4)]
+    weekly = log_size(np.stack([highest(week) if len(week) else none for week in weeks]))
+    ordered, ordered_month, ordered_all = (
+        -np.sort(-part, axis=0) for part in (recent, month, peaks)
+    )
+    angle = days[-RECENT:, :, _S["hour of max"]] * (2 * np.pi / 24)
+    near = np.where(np.isfinite(recent), 1.0 * (log_size(recent) - unit > -0.05), np.nan)
+    repeated = (
+        known_mean(np.abs(log_size(peaks[-WEEK:]) - log_size(peaks[-2 * WEEK : -WEEK])))
+        if count >= 2 * WEEK
+        else none
+    )
+    columns = [
+        *(relative(highest(peaks[-span:])) for span in (1, 2, 3, 7, 28)),
+        relative(highest(peaks)),
+        relative(known_median(recent)),
+        relative(-highest(-recent)),
+        known_spread(log_size(recent)),
+        known_spread(log_size(month)),
+        known_spread(weekly),
+        weekly[0] - weekly[1],
+        weekly[1] - weekly[2],
+        *(relative(ordered[min(place, len(ordered) - 1)]) for place in (1, 2, 4)),
+        *(relative(ordered_month[min(place, len(ordered_month) - 1)]) for place in (1, 3, 7)),
+        relative(ordered_all[min(1, count - 1)]),
+        *(relative(known_mean(days[-WEEK:, :, number])) for number in range(1, 10)),
+        *(
+            relative(highest(days[-RECENT:, :, _S[name]]))
+            for name in ("second", "p99", "p95", "hour", "hour2")
+        ),
+        *(relative(days[-1, :, _S[name]]) for name in ("p99", "mean")),
+        1 - np.isfinite(recent).mean(axis=0),
+        np.where(np.isfinite(recent), recent, -np.inf)[::-1].argmax(axis=0).astype(np.float64),
+        known_mean(near),
+        np.hypot(known_mean(np.cos(angle)), known_mean(np.sin(angle))),
+        repeated,
+        *_past_strays(peaks, horizon),
+        np.log1p(np.isfinite(peaks).sum(axis=0)),
+        np.full(services, np.log(horizon)),
+    ]
+    table = np.stack(columns, axis=1)
+    return np.where(np.isfinite(table), table, _UNKNOWN)
+
+
+def _past_strays(peaks: Floats, horizon: int) -> list[Floats]:
+    """What past windows of the same length did, relative to the trailing peak before each."""
+    step = max(1, horizon // 3)
+    origins = list(range(len(peaks) - horizon, 2, -step))[::-1]
+    services = peaks.shape[1]
+    if not origins:
+        return [np.full(services, np.nan)] * 7 + [np.zeros(services)]
+    table = np.stack([stray(peaks, origin, horizon) for origin in origins])
+    known = np.isfinite(table)
+    above = np.where(known, np.maximum(table, 0.0), np.nan)
+    often = known_mean(np.where(known, 1.0 * (table > 0.05), np.nan))
+    seen = known.sum(axis=0) * (step / horizon)
+    return [
+        highest(table),
+        known_mean(table),
+        often,
+        known_spread(table),
+        known_mean(above),
+        table[-1],
+        -highest(-table),
+        seen,
+    ]
+
+
+def stray(peaks: Floats, origin: int, horizon: int) -> Floats:
+    """log(peak of the window from day `origin` / peak of the 14 days before); NaN = unknown."""
+    base, ahead = (
+        highest(peaks[max(0, origin - RECENT) : origin]),
+        highest(peaks[origin : origin + horizon]),
+    )
+    with np.errstate(invalid="ignore"):
+        return np.where(base > 0, log_size(ahead) - log_size(base), np.nan)
+
+
+def log_size(size: Floats) -> Floats:
+    return np.asarray(np.log(np.maximum(size, _TINY)))
+
+
+def highest(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    highest = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
+    return np.where(known.any(axis=0), highest, np.nan)
+
+
+def known_mean(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def known_median(values: Floats) -> Floats:
+    return np.asarray(np.nanmedian(np.where(np.isfinite(values).any(axis=0), values, 0.0), axis=0))
+
+
+def known_spread(values: Floats) -> Floats:
+    return np.asarray(np.sqrt(known_mean((values - known_mean(values)) ** 2)))

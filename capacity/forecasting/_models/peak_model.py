@@ -1,0 +1,353 @@
+"""The one model of the coming peak of every service.
+
+The target is log(peak over the horizon / peak of the last 14 days). A forest pre-trained on fleets
+of several kinds is shipped as plain arrays (`peak_model.json`); each leaf holds a distribution. The
+fleet's own past windows first say how calm it is as a whole, and are then dropped into the same
+leaves; a leaf's answer is the posterior mean of both, so that it moves from the pre-trained one at
+day 0 to the fleet's own after months. What one service did counts little for the others: its
+excesses are clipped to what several services have shown, and the weight of the pre-trained part
+grows as the fleet gets smaller.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capacity.forecasting._models.peak_features import (
+    FEATURES,
+    RECENT,
+    WEEK,
+    features,
+    highest,
+    stray,
+)
+from capacity.forecasting._quantiles import Floats
+
+__all__ = [
+    "GRID",
+    "MARGINS",
+    "SHIPPED",
+    "PeakDistribution",
+    "PeakModel",
+    "Windows",
+    "falling",
+    "past_windows",
+]
+
+Indices = NDArray[np.intp]
+
+SHIPPED = Path(__file__).with_name("peak_model.json")
+"""The arrays that come with the package; `benchmarks/train_peak_model.py` makes them."""
+
+GRID: Floats = np.concatenate(
+    [
+        np.arange(-3, -1, 0.25),
+        np.arange(-1, -0.3, 0.1),
+        np.arange(-0.3, 0.3, 0.02),
+        np.arange(0.3, 1.0, 0.05),
+        np.arange(1.0, 2, 0.1),
+        np.arange(2, 4.01, 0.25),
+    ]
+)
+"""Points at which leaves know the chance that the target exceeds them."""
+_BINS = len(GRID) + 1
+MARGINS: Floats = np.concatenate(
+    [
+        np.arange(-2.5, -0.5, 0.05),
+        np.arange(-0.5, 0.6, 0.0125),
+        np.arange(0.6, 1.5, 0.025),
+        np.arange(1.5, 4.05, 0.05),
+    ]
+)
+"""Logarithms of limit / trailing peak at which chances are answered."""
+
+# learning on the fleet's own past
+_FIRST = 4  # days of history before a past window is learned from
+_MOST_ROWS = 20_000
+_WEEKS_OF_PRIOR = 5.0  # weight of the pre-trained leaf, in service-windows
+_FEW_WEEKS = 15.0  # more of it, over the square of the windows seen: weeks of a fleet differ
+_SMALL_FLEET = 150.0  # services; below, the pre-trained tail weighs more, by the fourth power
+_CALM = 0.3  # a fleet whose shared strays are below is believed sooner: it can teach no more
+_RARE = 0.01  # chances below are not held on to more firmly
+_SHARED = slice(
+    2, 6
+)  # the third to sixth largest of the services' largest strays bound all of them
+_LEAST_STRAY, _FEWEST = 0.02, 6
+_FAR = 0.3  # strays beyond say no more of how calm a fleet is
+_DOUBT, _CALMEST = (
+    2.0,
+    0.25,
+)  # sum of strays that the pre-trained expectation weighs; least share of it that is believed
+_LOWERED, _RAISED = 0.006, 0.012  # how far one service may move that share
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A binary tree in depth-first order: the left child of a node is the next one.
+
+    Attributes:
+        feature: position in `FEATURES` by node; -1 at a leaf.
+        threshold: a row with at most this goes left.
+        right: position of the right child.
+        leaf: row of the leaf distributions by node; meaningless elsewhere.
+        base: position of the feature that the target is relative to; -1 = the trailing peak.
+    """
+
+    feature: Indices
+    threshold: NDArray[np.float32]
+    right: Indices
+    leaf: Indices
+    base: int
+
+    def nodes(self, rows: NDArray[np.float32]) -> Indices:
+        """The leaf, as a node, that each row falls into."""
+        place = np.zeros(len(rows), np.intp)
+        active = np.arange(len(rows))
+        while len(active):
+            here = place[active]
+            feature = self.feature[here]
+            inner = feature >= 0
+            active, here, feature = active[inner], here[inner], feature[inner]
+            left = rows[active, feature] <= self.threshold[here]
+            place[active] = np.where(left, here + 1, self.right[here])
+        return place
+
+
+@dataclass(frozen=True)
+class PeakDistribution:
+    """Of log(peak over the horizon / trailing peak), by service.
+
+    Attributes:
+        base: trailing 14-day peak; NaN or 0 = nothing known, and NaN is answered.
+        chances: services x margins, chance that the peak exceeds exp(margin) x base; rows fall.
+    """
+
+    base: Floats
+    chances: Floats
+
+    def exceedance(self, limits: Floats) -> Floats:
+        """Chance that the peak of each service exceeds its limit."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            margins = np.log(limits / self.base)
+        found = [
+            np.interp(margin, MARGINS, row)
+            for margin, row in zip(margins, self.chances, strict=True)
+        ]
+        known = np.isfinite(margins) & (self.base > 0)
+        quiet = (self.base == 0) & np.isfinite(limits)
+        return np.where(quiet, (limits <= 0) * 1.0, np.where(known, found, np.nan))
+
+    def quantile(self, levels: Sequence[float]) -> Floats:
+        """Services x levels, in the unit of the usage."""
+        wanted = 1 - np.asarray(levels)
+        rows = [np.interp(-wanted, -falling(row), MARGINS) for row in self.chances]
+        return np.asarray(np.exp(np.array(rows).reshape(-1, len(wanted))) * self.base[:, None])
+
+    def of(self, positions: Indices) -> PeakDistribution:
+        """The distributions at these positions; nothing is known of a position of -1."""
+        known = positions >= 0
+        base = np.where(known, self.base[positions] if len(self.base) else np.nan, np.nan)
+        chances = np.full((len(positions), len(MARGINS)), np.nan)
+        chances[known] = self.chances[positions[known]]
+        return PeakDistribution(base, chances)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Past windows of the fleet: rows to learn from.
+
+    Attributes:
+        rows: windows x `FEATURES`.
+        strays: log(peak / trailing peak), clipped to what several services have shown.
+        unclipped: the same as they were.
+        weight: of one row in windows that do not overlap.
+        prior: weight of the pre-trained leaf, in windows.
+        tail: more weight of the pre-trained chance p, in events: tail / (p (1 - p)) windows.
+        services: position of each row's service.
+        windows: that do not overlap, of one service.
+    """
+
+    rows: NDArray[np.float32]
+    strays: Floats
+    unclipped: Floats
+    services: Indices
+    weight: float
+    prior: float
+    tail: float
+    windows: float
+
+
+@dataclass(frozen=True)
+class PeakModel:
+    """The pre-trained forest.
+
+    Attributes:
+        trees: with the rows of `distributions` that their leaves point to.
+        distributions: prototypes x `GRID`, chance to exceed each point.
+        bases: positions of the features that targets are relative to; -1 = the trailing peak.
+    """
+
+    trees: tuple[Tree, ...]
+    distributions: Floats
+    bases: tuple[int, ...]
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> PeakModel:
+        """The model in a JSON file, by default the shipped one."""
+        return _loaded(path or SHIPPED)
+
+    def predict(self, days: Floats, horizon: int = 7, *, own: bool = True) -> PeakDistribution:
+        """The distribution for the horizon after `days`.
+
+        Args:
+            days: days x services x `STATS`.
+            horizon: days ahead.
+            own: learn from the fleet's own past windows too.
+        """
+        base = highest(days[-RECENT:, :, 0])
+        known = np.flatnonzero(base > 0)
+        chances = np.full((len(base), len(MARGINS)), np.nan)
+        if len(known):
+            now = features(days[:, known], horizon).astype(np.float32)
+            chances[known] = self._chances(now, past_windows(days, horizon) if own else None)
+        if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
+            chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)
+        return PeakDistribution(base, chances)
+
+    def _chances(self, now: NDArray[np.float32], past: Windows | None) -> Floats:
+        """Services x margins: the mean over trees, by base, then over bases."""
+        total = np.zeros((len(now), len(MARGINS)))
+        scale = self._calm(past) if past is not None else 1.0
+        stretched = np.where(GRID > 0, GRID / scale, GRID)
+        prior = np.stack([np.interp(stretched, GRID, row) for row in self.distributions])
+        for base in self.bases:
+            trees = [tree for tree in self.trees if tree.base == base]
+            shift = now[:, base].astype(np.float64) if base >= 0 else np.zeros(len(now))
+            mean = np.zeros((len(now), len(GRID)))
+            for tree in trees:
+                mean += _posterior(tree, prior, past)[tree.nodes(now)] / len(trees)
+            pairs = zip(shift, mean, strict=True)
+            total += np.stack(
+                [np.interp(MARGINS - by, GRID, row, left=1.0, right=0.0) for by, row in pairs]
+            )
+        return np.asarray(np.minimum.accumulate(total / len(self.bases), axis=1), np.float64)
+
+    def _calm(self, past: Windows) -> float:
+        """How far peaks stray above the trailing ones, over what was expected; 1 at most.
+
+        No service moves the answer by more than a few hundredths.
+        """
+        inside = np.flatnonzero((GRID > -1e-9) & (GRID < _FAR + 1e-9))
+        area = np.asarray(np.trapezoid(self.distributions[:, inside], GRID[inside], axis=1))
+        trees = [tree for tree in self.trees if tree.base < 0]
+        expected = (
+            np.mean([area[tree.leaf[tree.nodes(past.rows)]] for tree in trees], axis=0)
+            * past.weight
+        )
+        known = _DOUBT * (1 + 1 / past.windows) + float(expected.sum())
+        beyond = np.clip(past.unclipped, 0.0, _FAR) * past.weight - expected
+        by_service = np.clip(np.bincount(past.services, weights=beyond) / known, -_LOWERED, _RAISED)
+        return float(np.clip(1 + by_service.sum(), _CALMEST, 1.0))
+
+
+def past_windows(days: Floats, horizon: int) -> Windows | None:
+    """The fleet's own past windows; None where there are none.
+
+    No service's stray counts for more than the third to sixth largest of the services' largest do,
+    in geometric mean.
+    """
+    peaks = days[:, :, 0]
+    origins = range(_FIRST, len(days) - horizon + 1)
+    step = max(1, -(-len(origins) * peaks.shape[1] // _MOST_ROWS))
+    used = list(origins)[::-1][::step]
+    found = [stray(peaks, origin, horizon) for origin in used]
+    alive = [np.isfinite(highest(peaks[max(0, origin - WEEK) : origin])) for origin in used]
+    seen = [np.isfinite(each) & lives for each, lives in zip(found, alive, strict=True)]
+    if not any(each.any() for each in seen):
+        return None
+    pairs = list(zip(used, seen, strict=True))
+    rows = np.concatenate(
+        [features(days[:origin], horizon)[kept] for origin, kept in pairs if kept.any()]
+    )
+    largest = np.max(
+        [np.where(kept, each, 0.0) for each, kept in zip(found, seen, strict=True)], axis=0
+    )
+    services = int(np.any(seen, axis=0).sum())
+    shared = _shared_stray(largest, services)
+    strays = np.concatenate(
+        [each[kept] for each, kept in zip(found, seen, strict=True) if kept.any()]
+    )
+    windows = len(used) * step / horizon
+    tail = (_SMALL_FLEET / services) ** 4 * min(1.0, (shared / _CALM) ** 2)
+    prior = _WEEKS_OF_PRIOR + _FEW_WEEKS / windows**2
+    which = np.concatenate([np.flatnonzero(kept) for kept in seen])
+    return Windows(
+        rows.astype(np.float32),
+        np.minimum(strays, shared),
+        strays,
+        which,
+        step / horizon,
+        prior,
+        tail,
+        windows,
+    )
+
+
+def _shared_stray(largest: Floats, services: int) -> float:
+    """How far several services have strayed, from each service's largest stray."""
+    if services < _FEWEST:
+        return _LEAST_STRAY
+    ordered = np.maximum(np.sort(largest)[::-1], _LEAST_STRAY)
+    return float(np.exp(np.log(ordered[_SHARED]).mean()))
+
+
+def _posterior(tree: Tree, distributions: Floats, past: Windows | None) -> Floats:
+    """Nodes x `GRID`: chance to exceed each point; rows of inner nodes mean nothing."""
+    prior = distributions[tree.leaf]
+    if past is None:
+        return prior
+    shift = past.rows[:, tree.base] if tree.base >= 0 else 0.0
+    place = np.searchsorted(GRID, np.clip(past.strays - shift, -2.9, 3.9))
+    leaves = tree.nodes(past.rows)
+    counts = (
+        np.bincount(leaves * _BINS + place, minlength=len(prior) * _BINS).reshape(-1, _BINS)
+        * past.weight
+    )
+    total = counts.sum(axis=1, keepdims=True)
+    above = total - np.cumsum(counts, axis=1)[:, :-1]
+    chance = np.clip(prior, 1e-5, 1 - 1e-5)
+    weight = past.prior + past.tail / np.maximum(chance * (1 - chance), _RARE)
+    return np.minimum.accumulate((weight * chance + above) / (weight + total), axis=1)
+
+
+def falling(row: Floats) -> Floats:
+    """The same chances, strictly falling, so that they can be read backwards."""
+    return np.asarray(np.maximum(row, 1e-7) + 1e-9 * np.arange(len(row))[::-1])
+
+
+@cache
+def _loaded(path: Path) -> PeakModel:
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if tuple(data["features"]) != FEATURES or not np.allclose(data["grid"], GRID, atol=1e-6):
+        raise ValueError(f"{path} was made for other features")
+    return PeakModel(
+        tuple(_tree(entry) for entry in data["trees"]),
+        np.asarray(data["distributions"], np.float64) / data["scale"],
+        tuple(dict.fromkeys(entry["base"] for entry in data["trees"])),
+    )
+
+
+def _tree(entry: dict[str, Any]) -> Tree:
+    feature = np.asarray(entry["feature"], np.intp)
+    value = np.asarray(entry["value"], np.float64)
+    leaf = np.where(feature < 0, value, 0).astype(np.intp)
+    right = np.asarray(entry["right"], np.intp)
+    return Tree(feature, value.astype(np.float32), right, leaf, int(entry["base"]))
