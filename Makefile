@@ -6,7 +6,13 @@ TOOLS := .tools
 # Debian keeps venv in a package of its own, which takes root to install
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
-.PHONY: report test lint format lock clean
+# Tests of a file stay together, since they share servers; files run side by side.
+PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+
+# Doubles the processor time, so by hand it has to be asked for: make test CI=yes
+COVERAGE := $(if $(CI),--cov --cov-report=)
+
+.PHONY: report test test-fast lint format lock clean
 
 report: $(VENV)/runtime
 	@$(BIN)/capacity report weekly --sample --as-of 2026-11-16 --quiet
@@ -14,7 +20,11 @@ report: $(VENV)/runtime
 
 test: $(VENV)/dev
 	tools/system-packages $(TOOLS)
-	$(BIN)/pytest
+	$(PYTEST) $(COVERAGE)
+
+# What needs no server, no kernel and no package build.
+test-fast: $(VENV)/dev
+	$(PYTEST) -m "not (engine or metrics or browser or slow)"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from tests.fixtures.commands import capacity
+from tests.fixtures.coverage_lines import coverage_lines
 from tests.fixtures.marks import servers_of
 from tests.fixtures.once import made_once
 from tests.fixtures.paths import ROOT
@@ -62,6 +63,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(name)
         if {"weekly_reports", "distributions"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what the tests reach, where that was measured."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    if plugin is not None and plugin.cov_controller is not None:
+        terminalreporter.section("coverage")
+        for line in coverage_lines(plugin.cov_controller.cov):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -276,6 +276,7 @@ def test_every_expression_gives_samples(which: str, request: pytest.FixtureReque
             assert np.isfinite(answer.values).any(), (signal, text)
 
 
+@pytest.mark.metrics  # its fixture is asked for by name
 @pytest.mark.parametrize("name", ["history", "other"])
 def test_memory_is_the_worst_replicas_maximum_within_each_step(
     name: str, data: Series, request: pytest.FixtureRequest
@@ -306,6 +307,7 @@ def test_memory_is_the_worst_replicas_maximum_within_each_step(
     )
 
 
+@pytest.mark.metrics  # its fixture is asked for by name
 @pytest.mark.parametrize("name", ["history", "other"])
 def test_cpu_is_the_worst_replicas_rate_over_all_cores(
     name: str, request: pytest.FixtureRequest
@@ -373,6 +375,7 @@ def test_signals_of_hosts_and_events(history: History) -> None:
     )
 
 
+@pytest.mark.metrics  # its fixture is asked for by name
 @pytest.mark.parametrize("name", ["history", "other"])
 def test_restarts_at_a_full_hour_are_counted_once(
     name: str, request: pytest.FixtureRequest

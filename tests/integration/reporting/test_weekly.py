@@ -98,6 +98,7 @@ def test_what_was_fetched_is_what_was_measured(server: Server, place: Path) -> N
     assert fetched.host_size("cpu")["ai/ollama"] == 12
 
 
+@pytest.mark.metrics  # it reads what the tests before it have fetched
 def test_the_archive_stands_in_when_the_server_is_gone(place: Path) -> None:
     """`--offline` renders the same plan without any server."""
     done = capacity("recommend", "--offline", "--as-of", AS_OF, "--json", folder=place)
