@@ -22,6 +22,7 @@ from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.history._services import SeriesBlock, merge_replicas
 from capacity.history._signals import CATALOGUE, SignalScope, choose_query, render_query
+from capacity.history._validity import drop_impossible, dropped_notes
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -246,6 +247,7 @@ def load_history(
             "`capacity doctor` shows which metrics and labels are there; for an earlier window "
             "give --as-of",
         )
+    frames, dropped = drop_impossible(frames, hosts)
     return History(
         frames=frames,
         start=start,
@@ -256,7 +258,8 @@ def load_history(
         replicas=replicas,
         uneven=uneven,
         queries={Signal(name): text for name, text in record.queries.items()},
-        notes=tuple(sorted(all_notes)),
+        notes=(*sorted(all_notes), *dropped_notes(dropped)),
+        dropped=dropped,
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.history._signals import CATALOGUE, SignalScope
+from capacity.history._validity import DroppedSamples
 from capacity.model import Resource, Signal
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ class History:
     Attributes:
         frames: signal -> frame (UTC grid x services, hosts, cores or targets; float64; NaN = no
             sample). CPU in cores, memory
-        in
-            bytes, `throttled`, `core_busy` and `up` as shares, events as counts an hour. Hourly
+            in bytes, `throttled`, `core_busy` and `up` as shares, events as counts an hour. Hourly
             signals have an hourly grid.
         start: first moment of the window, UTC.
         end: the moment after its last step, UTC.
@@ -59,6 +59,7 @@ class History:
             its most uneven day.
         queries: signal -> PromQL it was asked with.
         notes: what the reader should know: warnings of the server, signals it lacks.
+        dropped: samples that cannot be true and are none in `frames`.
         only: the services to look at; None = all. Frames keep the whole fleet, since forecasts
             learn from it.
     """
@@ -73,6 +74,7 @@ class History:
     uneven: Mapping[str, float] = field(default_factory=dict)
     queries: Mapping[Signal, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    dropped: tuple[DroppedSamples, ...] = ()
     only: frozenset[str] | None = None
 
     def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
@@ -113,9 +115,10 @@ class History:
         """Data quality: one row a service.
 
         Returns:
-            columns `coverage` (share of the window's steps with a sample of both CPU and memory),
-            `alive` (the same between its first and last sample), `first`, `last` (UTC),
-            `longest_gap` (between those), `host`, `replicas`.
+            columns `dropped` (samples of CPU and memory that cannot be true), `coverage` (share of
+            the window's steps with a sample of both CPU and memory), `alive` (the same between its
+            first and last sample), `first`, `last` (UTC), `longest_gap` (between those), `host`,
+            `replicas`.
         """
         services = self.services
         known = np.zeros((len(self.memory.index), len(services)), dtype=bool)
@@ -124,7 +127,12 @@ class History:
             known[:] = True
         for signal in present:
             known &= self[signal].reindex(columns=services).notna().to_numpy()
+        dropped = dict.fromkeys(services, 0)
+        for entry in self.dropped:
+            if entry.name in dropped and CATALOGUE[entry.signal].scope is SignalScope.SERVICE:
+                dropped[entry.name] += entry.count
         return _quality(known, pd.DatetimeIndex(self.memory.index), services, self.step).assign(
+            dropped=list(dropped.values()),
             host=[self.hosts.get(name, "") for name in services],
             replicas=[self.replicas.get(name, 1) for name in services],
         )
@@ -139,7 +147,7 @@ class History:
         resource = Resource(resource)
         frame = self[resource.limit]
         limits = frame.reindex(columns=self.services)
-        last = _last_seen(self[resource.usage]).reindex(self.services)
+        last = self._last_seen()
         index = pd.DatetimeIndex(limits.index)
         known = last.notna().to_numpy()
         moments = pd.DatetimeIndex(last.fillna(self.start))
@@ -163,13 +171,14 @@ class History:
         )
 
     def host_size(self, resource: Resource | str) -> pd.Series[float]:
-        """Cores or bytes of the host each service runs on (of the smallest, if several); NaN =
+        """Cores or bytes that the host of each service had last (the smallest, if several); NaN =
         unknown.
         """
         signal = (
             Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
         )
-        sizes = self[signal].max()
+        known = self[signal].ffill().tail(1)
+        sizes = known.iloc[0] if len(known) else pd.Series(dtype=np.float64)
         smallest = {
             service: min(
                 (sizes.get(host, np.nan) for host in self.hosts.get(service, "").split(",")),
@@ -214,13 +223,15 @@ class History:
     def running(self) -> pd.Series[bool]:
         """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
         newest = self.last_sample
-        last = pd.concat([_last_seen(self[resource.usage]) for resource in Resource], axis=1).max(
-            axis=1
-        )
-        last = last.reindex(self.services)
+        last = self._last_seen()
         if newest is None:
             return pd.Series(False, index=self.services)
         return last >= newest - max(_HOUR, 3 * self.step)
+
+    def _last_seen(self) -> pd.Series[pd.Timestamp]:
+        """Time of each service's last sample of CPU or memory."""
+        seen = [_last_seen(self[resource.usage]) for resource in Resource]
+        return pd.concat(seen, axis=1).max(axis=1).reindex(self.services)
 
     def select(self, patterns: str | Iterable[str]) -> History:
         """A view of the services that match one of the globs (`shop/*`); hosts and targets stay."""

@@ -79,7 +79,7 @@ def decide_actions(
         (flags["pinned"], Action.NONE, Reason.PINNED),
         (flags["stopped"], Action.NONE, Reason.STOPPED),
         (
-            ~offered & unlimited & context.limits_known & limit.notna(),
+            ~offered & ~flags["empty"] & unlimited & context.limits_known & limit.notna(),
             Action.SET,
             Reason.TYPE_DEFAULT,
         ),

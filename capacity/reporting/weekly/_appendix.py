@@ -85,6 +85,7 @@ def _quality(week: WeeklyReview) -> Html:
             f"{row['first']:%d %b %H:%M}" if not pd.isna(row["first"]) else "-",
             f"{row['last']:%d %b %H:%M}" if not pd.isna(row["last"]) else "-",
             length(row["longest_gap"]) if row["longest_gap"] else "none",
+            str(row["dropped"]),
             str(row["host"]),
             str(row["replicas"]),
         )
@@ -97,6 +98,7 @@ def _quality(week: WeeklyReview) -> Html:
         Column("First sample"),
         Column("Last sample"),
         Column("Longest gap"),
+        Column("Dropped", number=True),
         Column("Host"),
         Column("Replicas", number=True),
     ]

@@ -48,6 +48,7 @@ __all__ = ["REPORT", "DataQuality", "WeeklyReview", "review", "save"]
 
 REPORT = "weekly-resources"
 _GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
+_FEW_DROPPED = 0.001  # of all samples of a signal: impossible ones that are not worth a word
 _GOOD_DAYS, _FAIR_DAYS = 14, 7
 _FRESH = pd.Timedelta("2h")
 
@@ -327,6 +328,9 @@ def _verdict(history: History) -> DataQuality:
     ]
     if missing:
         reasons.append(f"no samples of {', '.join(missing)}")
+    dropped = int(quality["dropped"].sum())
+    if dropped > _FEW_DROPPED * quality["dropped"].size * len(history.memory.index):
+        reasons.append(f"{dropped} samples cannot be true and were dropped")
     poor = alive < _FAIR_COVERAGE or days < _FAIR_DAYS or late > 12 * _FRESH
     return DataQuality("poor" if poor else "fair" if reasons else "good", tuple(reasons))
 

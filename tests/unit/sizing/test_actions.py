@@ -188,6 +188,7 @@ def test_defaults_by_type_say_that_they_are_defaults() -> None:
     usage = steady("shop/web")
     for name in ("ai/code-agent", "shop/postgres", "shop/redis", "ops/grafana", "shop/thing"):
         usage[name] = np.nan
+        usage.iloc[-3:, usage.columns.get_loc(name)] = 0.1 * GIB
     usage["ai/big-agent"] = np.nan
     usage.iloc[-3:, usage.columns.get_loc("ai/big-agent")] = 3.0 * GIB
     table = recommend(usage)

@@ -58,7 +58,7 @@ def test_every_reason_has_its_case() -> None:
         "killed": Reason.OOM_KILLED,
         "touching": Reason.BREACH_EXPECTED,
         "stopped": Reason.STOPPED,
-        "empty": Reason.TYPE_DEFAULT,
+        "empty": Reason.NO_DATA,
         "new": Reason.TYPE_DEFAULT,
     }
     assert table["action"].to_dict()["wide"] == Action.LOWER

@@ -1,0 +1,172 @@
+"""Which samples are possible: what no container can have used is no sample.
+
+Counters that jump, gauges with a sentinel, memory that the kernel does not account: each gives a
+number that would size a limit. They are dropped where history becomes frames, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from capacity.model import Resource, Signal
+
+__all__ = ["DropReason", "DroppedSamples", "drop_impossible", "dropped_notes"]
+
+_TIB = 2.0**40
+_MOST = {Resource.CPU: 4096.0, Resource.MEMORY: 64 * _TIB}
+"""More cores and bytes than any host has."""
+_HOST_SIZE = {Resource.CPU: Signal.HOST_CORES, Resource.MEMORY: Signal.HOST_MEMORY_TOTAL}
+_HOST_USE = {Resource.CPU: Signal.HOST_CPU, Resource.MEMORY: Signal.HOST_MEMORY}
+_ROOM = 1.1  # rates are extrapolated to the ends of their window, so they may pass it a bit
+_NAMED = 3  # services of a note
+
+
+class DropReason(StrEnum):
+    """Why a sample cannot be true: a closed list."""
+
+    NEGATIVE = "negative"
+    NOT_FINITE = "not-finite"
+    ABOVE_HOST = "above-host"
+    ZERO_MEMORY = "zero-memory"
+
+    @property
+    def text(self) -> str:
+        """What the samples were, for people."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    DropReason.NEGATIVE: "below zero",
+    DropReason.NOT_FINITE: "infinite",
+    DropReason.ABOVE_HOST: "more than the host has",
+    DropReason.ZERO_MEMORY: "0 B for a running container, so memory is not accounted there",
+}
+
+
+@dataclass(frozen=True)
+class DroppedSamples:
+    """Samples of one column that were no samples.
+
+    Attributes:
+        signal: which signal.
+        name: service or host.
+        reason: why they cannot be true.
+        count: how many.
+    """
+
+    signal: Signal
+    name: str
+    reason: DropReason
+    count: int
+
+
+def drop_impossible(
+    frames: Mapping[Signal, pd.DataFrame], hosts: Mapping[str, str]
+) -> tuple[dict[Signal, pd.DataFrame], tuple[DroppedSamples, ...]]:
+    """The frames without samples of use that no container or host can have, and what was dropped.
+
+    A memory limit of at least the host's whole memory becomes NaN: it limits nothing, and is how
+    some exporters spell unlimited.
+
+    Args:
+        frames: signal -> UTC grid x services or hosts, as in `History`.
+        hosts: service -> host, several joined by a comma.
+    """
+    kept = dict(frames)
+    dropped: list[DroppedSamples] = []
+    for resource in Resource:
+        size = _HOST_SIZE[resource]
+        if size in kept:
+            kept[size] = _keep(kept[size], size, _MOST[resource], resource, dropped, zero=True)
+        sizes = kept[size].max() if size in kept else pd.Series(dtype=np.float64)
+        use = _HOST_USE[resource]
+        if use in kept:
+            most = _tops(list(kept[use].columns), {}, sizes, resource)
+            kept[use] = _keep(kept[use], use, most, resource, dropped, zero=True)
+        signal = resource.usage
+        if signal in kept:
+            most = _tops(list(kept[signal].columns), hosts, sizes, resource)
+            kept[signal] = _keep(kept[signal], signal, most, resource, dropped, zero=False)
+    limits, total = Signal.MEMORY_LIMIT, Signal.HOST_MEMORY_TOTAL
+    if limits in kept and total in kept:
+        kept[limits] = _effective(kept[limits], kept[total], hosts)
+    return kept, tuple(dropped)
+
+
+def dropped_notes(dropped: tuple[DroppedSamples, ...]) -> tuple[str, ...]:
+    """One sentence a signal and reason, with the names that most were dropped of."""
+    notes = []
+    for signal, reason in dict.fromkeys((entry.signal, entry.reason) for entry in dropped):
+        those = [entry for entry in dropped if (entry.signal, entry.reason) == (signal, reason)]
+        those.sort(key=lambda entry: (-entry.count, entry.name))
+        names = ", ".join(f"{entry.name} ({entry.count})" for entry in those[:_NAMED])
+        more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
+        total = sum(entry.count for entry in those)
+        notes.append(
+            f"{total} samples of {signal} were dropped, since they cannot be true "
+            f"({reason.text}): {names}{more}."
+        )
+    return tuple(notes)
+
+
+def _tops(
+    names: list[str], hosts: Mapping[str, str], sizes: pd.Series[float], resource: Resource
+) -> NDArray[np.float64]:
+    """The most that each column can have used: the largest of its hosts in the window."""
+    found = []
+    for name in names:
+        known = [sizes.get(host, np.nan) for host in hosts.get(name, name).split(",")]
+        whole = bool(known) and bool(np.isfinite(known).all())
+        found.append(min(max(known) * _ROOM, _MOST[resource]) if whole else _MOST[resource])
+    return np.array(found, dtype=np.float64)
+
+
+def _keep(
+    frame: pd.DataFrame,
+    signal: Signal,
+    most: NDArray[np.float64] | float,
+    resource: Resource,
+    dropped: list[DroppedSamples],
+    *,
+    zero: bool,
+) -> pd.DataFrame:
+    """The frame with NaN in place of impossible samples; columns that lose all of them go."""
+    values = frame.to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        wrong = {
+            DropReason.NOT_FINITE: np.isinf(values),
+            DropReason.NEGATIVE: np.isfinite(values) & (values < 0),
+            DropReason.ABOVE_HOST: np.isfinite(values) & (values > most),
+        }
+        if resource is Resource.MEMORY and not zero:
+            wrong[DropReason.ZERO_MEMORY] = values == 0
+    bad = np.logical_or.reduce(list(wrong.values()))
+    if not bad.any():
+        return frame
+    for reason, where in wrong.items():
+        counts = where.sum(axis=0)
+        dropped += [
+            DroppedSamples(signal, str(frame.columns[int(column)]), reason, int(counts[column]))
+            for column in np.flatnonzero(counts)
+        ]
+    answer = frame.mask(bad)
+    return answer.loc[:, answer.notna().any().to_numpy()]
+
+
+def _effective(
+    limits: pd.DataFrame, totals: pd.DataFrame, hosts: Mapping[str, str]
+) -> pd.DataFrame:
+    """Limits below the memory that the host had at that time."""
+    size = totals.ffill().bfill().reindex(limits.index, method="ffill").bfill()
+    tops = {
+        name: size.reindex(columns=hosts.get(str(name), "").split(",")).min(axis=1, skipna=False)
+        for name in limits.columns
+    }
+    above = pd.DataFrame(tops, index=limits.index, columns=limits.columns)
+    return limits.mask((limits >= above).to_numpy())
