@@ -260,4 +260,4 @@ def test_a_probe_through_alertmanager_arrives(deployed: Deployed) -> None:
         time.sleep(3)
         return deployed.status("CAP012", "alert delivery") == "pass" or None
 
-    wait_for(delivered, "a probe that arrived")
+    assert wait_for(delivered, "a probe that arrived")

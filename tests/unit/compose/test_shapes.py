@@ -92,7 +92,7 @@ def _fitting(shape: SchemaNode) -> st.SearchStrategy[Any]:
 FITTING = {name: _fitting(shape) for name, shape in SERVICE.keys.items()}
 
 
-def _loads_or_refuses(folder: Path, *models: dict[str, Any]) -> None:
+def _loads_or_refuses(folder: Path, *models: dict[str, Any]) -> bool:
     files = []
     for number, model in enumerate(models):
         files.append(folder / f"compose{number}.yaml")
@@ -100,7 +100,7 @@ def _loads_or_refuses(folder: Path, *models: dict[str, Any]) -> None:
     refusal = _refusal(
         lambda: load_project(files, environment={"HOME": "/home/somebody"}, name="shapes")
     )
-    assert refusal is None or (refusal.hint and str(folder) in refusal.message)
+    return refusal is None or bool(refusal.hint and str(folder) in refusal.message)
 
 
 def _refusal(action: Callable[[], Any]) -> ComposeError | None:
@@ -131,14 +131,14 @@ def test_any_value_at_a_key_of_a_service(folder: Path, data: st.DataObject) -> N
     """Also when a second file lays another value on it."""
     key = data.draw(st.sampled_from(KEYS))
     values = data.draw(st.lists(ANY | FITTING[key], min_size=1, max_size=2))
-    _loads_or_refuses(folder, *(_declaring({key: value}) for value in values))
+    assert _loads_or_refuses(folder, *(_declaring({key: value}) for value in values))
 
 
 @settings(max_examples=60)
 @given(st.sampled_from(SECTIONS), st.lists(ANY, min_size=1, max_size=2))
 def test_any_value_at_a_section(folder: Path, section: str, values: list[Any]) -> None:
     """Also when a second file lays another value on it."""
-    _loads_or_refuses(folder, *({**_declaring({}), section: value} for value in values))
+    assert _loads_or_refuses(folder, *({**_declaring({}), section: value} for value in values))
 
 
 @given(st.text(alphabet="ab2 \n'\"`$()\\&|;<>", max_size=12))
