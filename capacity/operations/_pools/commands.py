@@ -5,9 +5,9 @@ that stood alone.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from capacity._common.progress import note_rollback
 from capacity._docker import lifecycle
@@ -20,37 +20,36 @@ from capacity.changes._result import StepState
 from capacity.errors import EngineError, InputError, PoolUnhealthy
 from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import stop_one
-from capacity.operations._pools.cleanup import remove_instance
 from capacity.operations._pools.containers import (
+    instance_name,
     instances_of,
+    place_in_journal,
     pool_engine,
     refuse_foreign,
     slot_of,
     stands,
+    try_to_remove,
     wanted_size,
 )
 from capacity.operations._pools.leases import leased, retire
-from capacity.operations._pools.locks import lock_file, place_of, refuse_elsewhere
-from capacity.operations._pools.pool import InstancePool, PoolState
-from capacity.operations._pools.steps import PoolStep, done, planned
+from capacity.operations._pools.locks import LockFolder, place_of, refuse_elsewhere
+from capacity.operations._pools.pool import InstancePool
+from capacity.operations._pools.session import PoolSession, PoolState, open_pool, slot_states
+from capacity.operations._pools.spec import PoolSpec, check_host, check_pool
 from capacity.operations._pools.template import (
-    all_alike,
     described,
+    left_out,
     of_config,
     of_host,
-    shareable,
+    refuse_unlike,
+    refuse_unshareable,
     variables_of,
-)
-from capacity.operations._pools.validation import (
-    check_host,
-    check_image,
-    check_network,
-    refuse_another,
 )
 from capacity.settings import Settings
 
 __all__ = [
     "Migration",
+    "PoolStep",
     "existing_pool",
     "migrate",
     "pool_down",
@@ -61,6 +60,29 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _STEADY = 1.0  # seconds; who makes a pool that stays can wait for each of its instances
+_DONE = {
+    StepState.WOULD_CREATE: StepState.CREATED,
+    StepState.WOULD_REPLACE: StepState.REPLACED,
+    StepState.WOULD_REMOVE: StepState.REMOVED,
+}
+
+
+@dataclass(frozen=True)
+class PoolStep:
+    """What is done to one instance.
+
+    `state` is would-create, would-replace, would-remove, stays, created, replaced, removed or
+    failed; `memory` is in bytes and `cpus` in cores, None without a limit.
+    """
+
+    number: int
+    container: str
+    host: str
+    state: StepState
+    image: str
+    memory: int | None
+    cpus: float | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +100,28 @@ class Migration:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Standing:
+    """A pool that is there: as its first instance is, its instances, and its locks."""
+
+    engine: Engine
+    spec: PoolSpec
+    found: list[Container]
+    place: LockFolder
+
+
+@contextmanager
+def _standing(settings: Settings, name: str) -> Iterator[_Standing]:
+    with pool_engine(settings.engine) as engine:
+        found = instances_of(engine, name)
+        if not found:
+            said = f"There is no pool {name!r} on {engine.host.name}"
+            raise InputError(said, "`capacity pool up` makes one")
+        place = place_of(name, engine)
+        spec = _like(engine, found[0], name, wanted_size(place.users, found), settings)
+        yield _Standing(engine, replace(spec, keep=stands(found)), found, place)
+
+
 def pool_states(settings: Settings, name: str) -> list[PoolState]:
     """Every instance of a pool as it is now, also those that somebody removed.
 
@@ -85,27 +129,9 @@ def pool_states(settings: Settings, name: str) -> list[PoolState]:
         InputError: there is no such pool.
         EngineError: no answer.
     """
-    with pool_engine(settings.engine) as engine:
-        found = {slot_of(container): container for container in _of_pool(engine, name)}
-        place = place_of(name, engine)
-        size = max(wanted_size(lock_file(place.folder), [*found.values()]), max(found) + 1)
-        held = leased(place.folder, size)
-    states = []
-    for slot in range(size):
-        container = found.get(slot)
-        if container is None:
-            states.append(PoolState(slot, f"{name}-pool-{slot}", "missing", None, leased=False))
-        else:
-            states.append(
-                PoolState(
-                    slot,
-                    container.name,
-                    container.state,
-                    container.health,
-                    held[slot] if place.guards(container) else None,
-                )
-            )
-    return states
+    with _standing(settings, name) as pool:
+        size = max(pool.spec.size, slot_of(pool.found[-1]) + 1)
+        return slot_states(name, size, pool.found, pool.place)
 
 
 def existing_pool(settings: Settings, name: str) -> InstancePool:
@@ -115,13 +141,11 @@ def existing_pool(settings: Settings, name: str) -> InstancePool:
         InputError: there is no such pool.
         EngineError: no answer.
     """
-    with pool_engine(settings.engine) as engine:
-        pool = _standing(engine, name, settings)[0]
-    pool.journal = settings.apply.journal
-    return pool
+    with _standing(settings, name) as pool:
+        return InstancePool(**vars(pool.spec), journal=settings.apply.journal, as_it_stands=True)
 
 
-def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> list[PoolStep]:
+def pool_up(settings: Settings, spec: PoolSpec, *, dry_run: bool = True) -> list[PoolStep]:
     """Make a pool that stays; one that stands already is brought back to its full number, and must
     be the same otherwise.
 
@@ -129,7 +153,7 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
 
     Args:
         settings: which Engine, the first one and no other; and where the journal is.
-        pool: not yet entered, with `keep`.
+        spec: what it is to be, with `keep`.
         dry_run: say what would be done, and touch nothing.
 
     Raises:
@@ -138,19 +162,16 @@ def pool_up(settings: Settings, pool: InstancePool, *, dry_run: bool = True) -> 
         EngineError: no answer.
     """
     with pool_engine(settings.engine) as engine:
-        found = _may_be(engine, pool)
-        steps = planned(engine, pool, found, pool.size, place_of(pool.name, engine).folder)
-        if not dry_run:
-            pool.steady = _STEADY
-            with journalled_run(
-                settings,
-                "pool-up",
-                about=RunStart(pool=pool.name, size=pool.size, image=pool.image),
-            ) as journal:
-                pool.journal = journal
-                with pool:  # that makes its instances, and `keep` leaves them
-                    pass
-    return steps if dry_run else done(steps)
+        place = place_of(spec.name, engine)
+        steps = _steps(engine, spec, check_pool(engine, spec, place), spec.size, place)
+    if dry_run:
+        return steps
+    about = RunStart(pool=spec.name, size=spec.size, image=spec.image)
+    with (
+        journalled_run(settings, "pool-up", about=about) as journal,
+        open_pool(replace(spec, steady=_STEADY), journal),  # makes them, and `keep` leaves them
+    ):
+        return _done(steps)
 
 
 def pool_scale(
@@ -171,26 +192,22 @@ def pool_scale(
             again; or one beyond is not given back in time.
         EngineError: no answer.
     """
-    with pool_engine(settings.engine) as engine:
-        pool, found = _standing(engine, name, settings)
-        replace(pool, size=size)  # refuses an impossible one
-        place = place_of(name, engine)
-        refuse_elsewhere(name, found, place)
-        refuse_foreign(engine, name, size)
-        if size > pool.size:
-            check_host(engine.host, size, pool.memory, pool.cpus)
-        steps = planned(engine, pool, found, size, place.folder)
-        if not dry_run:
-            pool.size = min(
-                pool.size, size
-            )  # a dead instance that goes anyway need not be replaced first
-            with journalled_run(
-                settings, "pool-scale", about=RunStart(pool=name, size=size)
-            ) as journal:
-                pool.journal = journal
-                with pool:
-                    pool.scale(size, timeout)
-    return steps if dry_run else done(steps)
+    with _standing(settings, name) as pool:
+        # no larger than it is to be: a dead instance that goes anyway is not replaced first
+        spec = replace(pool.spec, size=min(pool.spec.size, replace(pool.spec, size=size).size))
+        refuse_elsewhere(name, pool.found, pool.place)
+        refuse_foreign(pool.engine, name, size)
+        if size > pool.spec.size:
+            check_host(pool.engine.host, size, spec.memory, spec.cpus)
+        steps = _steps(pool.engine, spec, pool.found, size, pool.place)
+    if dry_run:
+        return steps
+    with (
+        journalled_run(settings, "pool-scale", about=RunStart(pool=name, size=size)) as journal,
+        open_pool(spec, journal, as_it_stands=True) as session,
+    ):
+        session.scale(size, timeout)
+    return _done(steps)
 
 
 def pool_down(
@@ -208,39 +225,57 @@ def pool_down(
         InputError: there is no such pool, or it is another user's or machine's.
         EngineError: no answer.
     """
-    with pool_engine(settings.engine) as engine:
-        pool, found = _standing(engine, name, settings)
-        place = place_of(name, engine)
+    with _standing(settings, name) as pool:
         if not anyway:
-            refuse_elsewhere(name, found, place)
-        steps = planned(engine, pool, found, 0, place.folder)
+            refuse_elsewhere(name, pool.found, pool.place)
+        steps = _steps(pool.engine, pool.spec, pool.found, 0, pool.place)
         if dry_run:
             return steps
-        known = {step.number: step for step in steps}
         with journalled_run(settings, "pool-down", about=RunStart(pool=name)) as journal:
-            gone = [
-                _take_down(engine, journal, known[slot_of(container)], container)
-                for container in found
-            ]
-        retire(lock_file(place.folder))
-    return gone
+            errors = [try_to_remove(pool.engine, journal, container) for container in pool.found]
+        retire(pool.place.users)
+    return [
+        replace(step, state=StepState.FAILED, note=str(error))
+        if error is not None
+        else replace(step, state=StepState.REMOVED, note="")
+        for step, error in zip(steps, errors, strict=True)
+    ]
 
 
-def _take_down(engine: Engine, journal: Journal, step: PoolStep, container: Container) -> PoolStep:
-    """Remove one instance; where that fails the others go all the same."""
-    try:
-        remove_instance(engine, journal, container)
-    except EngineError as error:
-        journal.write(
-            Kind.FAILED,
-            service=container.key,
-            host=container.host,
-            container=container.name,
-            id=container.id,
-            reason=error.message,
-        )
-        return replace(step, state=StepState.FAILED, note=str(error))
-    return replace(step, state=StepState.REMOVED, note="")
+def _steps(
+    engine: Engine, spec: PoolSpec, found: Sequence[Container], size: int, place: LockFolder
+) -> list[PoolStep]:
+    """What bringing a pool to a size would do to each instance, those there are and those there
+    will be.
+    """
+    here = {slot_of(container): container for container in found}
+    held = leased(place.folder, max([size, *(number + 1 for number in here)]))
+    steps = []
+    for number in sorted({*range(size), *here}):
+        container = here.get(number)
+        state, note = _what(container, is_beyond=number >= size, is_leased=held[number])
+        like = container if container is not None else spec
+        what = (state, like.image, like.memory, like.cpus, note)
+        steps.append(PoolStep(number, instance_name(spec.name, number), engine.host.name, *what))
+    return steps
+
+
+def _what(
+    container: Container | None, *, is_beyond: bool, is_leased: bool
+) -> tuple[StepState, str]:
+    if container is None:
+        return StepState.WOULD_CREATE, ""
+    note = "leased" if is_leased else ""
+    if is_beyond:
+        return StepState.WOULD_REMOVE, note
+    if is_leased or (container.running and container.health != "unhealthy"):
+        return StepState.STAYS, note
+    wrong = container.health if container.running else container.state
+    return StepState.WOULD_REPLACE, f"it is {wrong}"
+
+
+def _done(steps: Sequence[PoolStep]) -> list[PoolStep]:
+    return [replace(step, state=_DONE.get(step.state, step.state)) for step in steps]
 
 
 def migrate(
@@ -250,7 +285,7 @@ def migrate(
     size: int,
     *,
     dry_run: bool = True,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Migration:
     """Move from containers of one image to a pool: the pool is healthy first, then they are stopped
     one by one.
@@ -274,68 +309,98 @@ def migrate(
         EngineError: no answer.
     """
     with pool_engine(settings.engine) as engine:
-        standing = [inspect(engine, fromkey) for fromkey in dict.fromkeys(alone)]
-        _all_run(standing)
-        standing = list(
-            {container.id: container for container in standing}.values()
-        )  # one may be named twice, by name and id
-        notes = _notes(engine, standing)
-        pool = _like(engine, standing[0], name, size, settings)
-        pool.environment = {
-            key: value for key, value in pool.environment.items() if key != "HOSTNAME"
-        }
-        one_limit = max((container.memory or 0) for container in standing)
-        pool.memory = one_limit or None
-        pool.cpus = (
-            None
-            if any(container.cpus is None for container in standing)
-            else max(container.cpus or 0.0 for container in standing)
-        )
+        standing = _running(engine, alone)
+        notes = _refuse_or_note(engine, standing)
+        spec = _replacing(engine, standing, name, size, settings)
+        names = tuple(container.name for container in standing)
         before = sum(container.memory or 0 for container in standing)
-        move = Migration(
-            tuple(container.name for container in standing), size, before, size * one_limit, notes
-        )
-        found = _may_be(engine, pool)
+        move = Migration(names, size, before, size * (spec.memory or 0), notes)
+        found = check_pool(engine, spec, place_of(name, engine))
         if dry_run:
             return move
-        with journalled_run(
-            settings, "pool-migrate", about=RunStart(pool=name, size=size)
-        ) as journal:
-            pool.journal = journal
+        about = RunStart(pool=name, size=size)
+        with journalled_run(settings, "pool-migrate", about=about) as journal:
             try:
-                with pool:
-                    _stop_all(engine, journal, pool, standing, progress or (lambda _: None))
+                with open_pool(spec, journal) as session:
+                    _stop_all(session, journal, standing, progress)
             except BaseException as error:  # Ctrl-C too
-                if not found:
-                    for container in instances_of(engine, name):
-                        remove_instance(engine, journal, container)
+                for container in [] if found else instances_of(engine, name):
+                    try_to_remove(engine, journal, container)
                 note_rollback(error, whole=not still_stopped(journal.entries()))
                 raise
     return move
 
 
+def _running(engine: Engine, names: Sequence[str]) -> list[Container]:
+    """The containers to replace, each once whether named by its name or id."""
+    found = [inspect(engine, name) for name in dict.fromkeys(names)]
+    if not found:
+        raise InputError("No container is named", "Name those that the pool is to replace")
+    images = sorted({container.image for container in found})
+    if len(images) > 1:
+        said = f"The containers are of several images: {', '.join(images)}"
+        raise InputError(said, "Make one pool for each image")
+    idle = next((container for container in found if not container.running), None)
+    if idle is not None:
+        raise InputError(f"{idle.name} does not run", "Leave it out")
+    return list({container.id: container for container in found}.values())
+
+
+def _refuse_or_note(engine: Engine, standing: Sequence[Container]) -> tuple[str, ...]:
+    """What the instances will not have; containers that no pool can replace are refused."""
+    found = [described(engine, container.id, container.name) for container in standing]
+    for attrs in found:
+        refuse_unshareable(attrs)
+    refuse_unlike(found)
+    return tuple(note for attrs in found for note in left_out(attrs))
+
+
+def _replacing(
+    engine: Engine, standing: Sequence[Container], name: str, size: int, settings: Settings
+) -> PoolSpec:
+    """A pool in place of containers: as the first is, with the largest limits of them all."""
+    spec = _like(engine, standing[0], name, size, settings)
+    cpus = [container.cpus for container in standing if container.cpus is not None]
+    return replace(
+        spec,
+        environment={key: value for key, value in spec.environment.items() if key != "HOSTNAME"},
+        memory=max(container.memory or 0 for container in standing) or None,
+        cpus=max(cpus) if len(cpus) == len(standing) else None,
+    )
+
+
 def _stop_all(
-    engine: Engine,
+    session: PoolSession,
     journal: Journal,
-    pool: InstancePool,
     standing: Sequence[Container],
-    tell: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> None:
-    stopped: list[tuple[int, Container]] = []
+    """Stop one after the other, as long as the pool is healthy; else start them again."""
+    begun = 0
     try:
         for number, container in enumerate(standing):
-            stopped.append(
-                (number, container)
-            )  # before, not after: a stop that failed half way is rolled back too
-            _stop_next(engine, journal, pool, number, container)
-            tell(container.name)
+            begun += 1  # before, not after: a stop that failed half way is rolled back too
+            _stop_next(session, journal, number, container)
+            progress(container.name)
     except BaseException:
-        answered = {
-            entry.step for entry in journal.entries() if entry.kind in {Kind.STOPPED, Kind.FAILED}
-        }
-        for number, container in reversed(stopped):
-            _start_again(engine, journal, number, container, stopping=number not in answered)
+        answers = {Kind.STOPPED, Kind.FAILED}
+        answered = {entry.step for entry in journal.entries() if entry.kind in answers}
+        for number in reversed(range(begun)):
+            stopping = number not in answered
+            _start_again(session.engine, journal, number, standing[number], stopping=stopping)
         raise
+
+
+def _stop_next(session: PoolSession, journal: Journal, number: int, container: Container) -> None:
+    stopped = stop_one(session.engine, journal, number, container)
+    if stopped.state == StepState.FAILED:
+        said = f"{container.name} cannot be stopped: {stopped.reason}"
+        raise PoolUnhealthy(said, "All is as before")
+    for state in session.status():
+        if state.state != "running" or state.health == "unhealthy":
+            said = f"{state.name} is {state.health or state.state}"
+            hint = "All is as before; docker logs tells why"
+            raise PoolUnhealthy(f"{said} after {container.name} was stopped", hint)
 
 
 def _start_again(
@@ -347,75 +412,27 @@ def _start_again(
     The Engine may still be `stopping` it, which goes on whoever asked for it: only after its end
     can it be started.
     """
-    named: dict[str, Any] = {
-        "step": number,
-        "service": container.key,
-        "host": container.host,
-        "container": container.name,
-        "id": container.id,
-    }
+    named = place_in_journal(container)
     try:
         if stopping:
             lifecycle.stop(engine, container.id, container.name)
         lifecycle.start(engine, container.id, container.name)
     except EngineError as error:
         _log.warning("%s is still down: %s", container.name, error)
-        journal.write(Kind.START_FAILED, **named, reason=str(error))
+        journal.write(Kind.START_FAILED, step=number, **named, reason=str(error))
     else:
-        journal.write(Kind.STARTED_AGAIN, **named)
-
-
-def _stop_next(
-    engine: Engine, journal: Journal, pool: InstancePool, number: int, container: Container
-) -> None:
-    done = stop_one(engine, journal, number, container)
-    if done.state == StepState.FAILED:
-        raise PoolUnhealthy(
-            f"{container.name} cannot be stopped: {done.reason}", "All is as before"
-        )
-    sick = [
-        state for state in pool.status() if state.state != "running" or state.health == "unhealthy"
-    ]
-    if sick:
-        wrong = (
-            f"{sick[0].name} is {sick[0].health or sick[0].state} after {container.name} was "
-            "stopped"
-        )
-        raise PoolUnhealthy(wrong, "All is as before; docker logs tells why")
-
-
-def _notes(engine: Engine, standing: Sequence[Container]) -> tuple[str, ...]:
-    """What the instances will not have; containers that no pool can replace are refused."""
-    found = [described(engine, container.id, container.name) for container in standing]
-    notes = [note for attributes in found for note in shareable(attributes)]
-    all_alike(found)
-    return tuple(notes)
-
-
-def _all_run(standing: Sequence[Container]) -> None:
-    if not standing:
-        raise InputError("No container is named", "Name those that the pool is to replace")
-    images = sorted({container.image for container in standing})
-    if len(images) > 1:
-        raise InputError(
-            f"The containers are of several images: {', '.join(images)}",
-            "Make one pool for each image",
-        )
-    idle = next((container for container in standing if not container.running), None)
-    if idle is not None:
-        raise InputError(f"{idle.name} does not run", "Leave it out")
+        journal.write(Kind.STARTED_AGAIN, step=number, **named)
 
 
 def _like(
     engine: Engine, container: Container, name: str, size: int, settings: Settings
-) -> InstancePool:
+) -> PoolSpec:
     """A pool whose instances are as a container is; what only one container can have, such as a
     host's port, is left out.
     """
     attrs = described(engine, container.id, container.name)
-    config, host = attrs["Config"], attrs["HostConfig"]
-    mode = host.get("NetworkMode") or ""
-    return InstancePool(
+    config, mode = attrs["Config"], attrs["HostConfig"].get("NetworkMode") or ""
+    return PoolSpec(
         name,
         container.image,
         size,
@@ -431,48 +448,3 @@ def _like(
         config=of_config(attrs),
         host_config=of_host(attrs),
     )
-
-
-def _may_be(engine: Engine, pool: InstancePool) -> list[Container]:
-    """The instances of a pool that is asked for; what cannot be made, or is another pool, is
-    refused.
-    """
-    refuse_foreign(engine, pool.name, pool.size)
-    found = instances_of(engine, pool.name)
-    place = place_of(pool.name, engine)
-    refuse_elsewhere(pool.name, found, place)
-    check_host(engine.host, pool.size, pool.memory, pool.cpus)
-    check_network(engine, pool.network)
-    refuse_another(
-        engine,
-        pool,
-        found,
-        check_image(engine, pool.image),
-        wanted_size(lock_file(place.folder), found),
-    )
-    return found
-
-
-def _standing(
-    engine: Engine, name: str, settings: Settings
-) -> tuple[InstancePool, list[Container]]:
-    """A pool that stands, as its first instance is, and its instances."""
-    found = _of_pool(engine, name)
-    pool = _like(
-        engine,
-        found[0],
-        name,
-        wanted_size(lock_file(place_of(name, engine).folder), found),
-        settings,
-    )
-    pool.as_it_stands, pool.keep = True, stands(found)
-    return pool, found
-
-
-def _of_pool(engine: Engine, name: str) -> list[Container]:
-    found = instances_of(engine, name)
-    if not found:
-        raise InputError(
-            f"There is no pool {name!r} on {engine.host.name}", "`capacity pool up` makes one"
-        )
-    return found

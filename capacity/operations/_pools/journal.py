@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from capacity.changes._journal.journal import Journal, open_journal, owner
 from capacity.changes._journal.models import Kind, RunStart
@@ -23,7 +22,7 @@ from capacity.changes._journal.runs import new_run
 from capacity.errors import CapacityError
 from capacity.settings import load_settings
 
-__all__ = ["Book", "ProgramJournal", "journal_folder", "journal_of"]
+__all__ = ["AnyJournal", "journal_folder", "program_journal"]
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +33,6 @@ class ProgramJournal:
     """
 
     def __init__(self, folder: Path | None, what: str, pool: str) -> None:
-        """Write nothing yet.
-
-        Args:
-            folder: of the journal; None = there is none.
-            what: the name of the run.
-            pool: whose.
-        """
         self._folder, self._what, self._pool = folder, what, pool
         self._run: Journal | None = None
         self._lock = threading.Lock()
@@ -51,7 +43,8 @@ class ProgramJournal:
             if self._folder is None:
                 return
             try:
-                self._run = self._run or self._begin(self._folder)
+                if self._run is None:
+                    self._run = self._begin(self._folder)
                 self._run.write(kind, service=service, host=host, **detail)
             except (CapacityError, OSError) as error:
                 self._folder = None
@@ -59,25 +52,14 @@ class ProgramJournal:
                     "what the pool %s does is in no journal from here on: %s", self._pool, error
                 )
 
-    def __enter__(self) -> Self:
-        """Nothing is written before there is something to say."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, state: str) -> None:
         """End the run, if it has begun."""
         if self._run is not None:
-            self.write(
-                Kind.FINISHED, state="failed" if isinstance(error, CapacityError) else "finished"
-            )
+            self.write(Kind.FINISHED, state=state)
             self._run.handle.close()
 
     def _begin(self, folder: Path) -> Journal:
-        # a process may begin several in a second
+        # with the process, for one user may begin several in a second
         run = new_run(folder, f"{self._what}-{os.getpid()}", datetime.now(UTC))
         journal = open_journal(folder, run)
         try:
@@ -88,27 +70,34 @@ class ProgramJournal:
         return journal
 
 
-Book = Journal | ProgramJournal
+AnyJournal = Journal | ProgramJournal
 """What takes a line before anything is done, and after it."""
 
 
 @contextmanager
-def journal_of(journal: Journal | Path | None, pool: str) -> Iterator[Book]:
-    """The open run that was given, or one of the pool's own.
+def program_journal(folder: Path | None, what: str, pool: str) -> Iterator[ProgramJournal]:
+    """A run of a pool's own, written from its first line on.
 
     Args:
-        journal: an open run, the folder of a journal, or None for that of the settings.
-        pool: its name.
+        folder: of the journal; None = there is none.
+        what: the name of the run.
+        pool: whose.
     """
-    if isinstance(journal, Journal):
+    journal = ProgramJournal(folder, what, pool)
+    state = "finished"
+    try:
         yield journal
-        return
-    with ProgramJournal(journal_folder(journal), "pool-use", pool) as book:
-        yield book
+    except CapacityError:
+        state = "failed"
+        raise
+    finally:
+        journal.close(state)
 
 
 def journal_folder(journal: Journal | Path | None) -> Path | None:
-    """Where the journal is; None where the settings cannot be read, which is a warning."""
+    """The folder of a journal, by default that of the settings; None where these cannot be read,
+    which is a warning.
+    """
     if journal is not None:
         return (journal.folder.parent if isinstance(journal, Journal) else journal).absolute()
     try:

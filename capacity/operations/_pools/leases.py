@@ -1,5 +1,8 @@
 """Leases on numbered slots that die with their holder: one lock file a slot, held by the kernel for
 whoever opened it.
+
+They are `flock` locks and not those of `filelock`: the users of a pool share one lock, which that
+library does through SQLite only, and a lock's open file carries a note for its next holder.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import random
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from capacity.errors import (
@@ -32,14 +35,13 @@ __all__ = [
     "note",
     "noted",
     "retire",
+    "slot_lock",
 ]
 
 _PAUSE = 0.01  # seconds before what somebody else has is tried again
-# seconds before one that could not be made ready is tried again; twice that after each failure
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 5.0
+_RETRY = 1.0  # seconds before a slot that could not be made ready is tried again
 _OURS = 0o700
-_LONGEST = 128  # bytes of a note: a container's id
+_LONGEST = 128  # bytes of a note
 
 
 def is_private_folder(folder: Path) -> bool:
@@ -50,11 +52,8 @@ def is_private_folder(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid == os.getuid()
-        and stat.S_IMODE(found.st_mode) == _OURS
-    )
+    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return mine and stat.S_IMODE(found.st_mode) == _OURS
 
 
 def make_private_folder(folder: Path, hint: str) -> None:
@@ -75,102 +74,32 @@ def make_private_folder(folder: Path, hint: str) -> None:
         raise StorageError(f"{folder} is no folder that only you own and can use (mode 0700)", hint)
 
 
-@contextmanager
-def member(users: Path) -> Iterator[int]:
-    """Be one of those who use a pool, whose `retire` removes the folder of the file: it is made
-    again where that has happened.
+def _open_locked(file: Path, how: int) -> int | None:
+    """An open lock file with its lock taken; None where somebody else has it and `how` does not
+    wait.
 
-    Yields the open file that all of them hold.
-
-    Raises:
-        StorageError: the folder cannot be written.
+    A file that was removed while we waited excludes nobody any more, and is made again.
     """
-    handle = _joined(users)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _joined(users: Path) -> int:
     while True:
         try:
-            users.parent.mkdir(mode=0o700, exist_ok=True)
-            handle = os.open(users, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:  # removed between these two
-            continue
+            with suppress(FileExistsError):
+                file.parent.mkdir(mode=_OURS)
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            if isinstance(error, FileExistsError) and (
-                users.parent.is_dir() or not os.path.lexists(users.parent)
-            ):
-                continue  # there when it was to be made, and removed before that was looked at
-            raise StorageError(
-                f"Cannot use the lock {users}: {error.strerror}", "Let this user write there"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        except BaseException:
-            os.close(handle)
-            raise
-        if _is_at(users, handle):
-            return handle
-        os.close(handle)  # the file was unlinked while we waited: its lock excludes nobody any more
-
-
-def _is_at(file: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(file.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-
-
-def retire(
-    users: Path, work: Callable[[], bool | None] | None = None, *, patience: float = 0.0
-) -> bool:
-    """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
-
-    It is safe since all who lease are members first: with the members' lock held alone there is no
-    holder of a slot's lock, and whoever waits for the members' lock meanwhile sees that its file is
-    gone, and begins anew.
-
-    Args:
-        users: the members' lock.
-        work: done first, with the pool to ourselves; where it answers False the folder stays.
-        patience: seconds to try again while somebody seems to use it: a process that was killed
-            keeps its locks for a moment.
-    """
-    end = time.monotonic() + patience
-    try:
-        handle = os.open(users, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        while not _alone(handle):
-            if time.monotonic() >= end:
-                return False
-            time.sleep(_PAUSE)
-        if not _is_at(users, handle):
-            return False
-        if work is not None and work() is False:
-            return True
-        with suppress(OSError):  # a file of somebody else is no harm: the folder stays then
-            for lock in users.parent.glob("*.lock"):
-                if lock != users:
-                    lock.unlink()
-            users.unlink()
-            users.parent.rmdir()
-    finally:
-        os.close(handle)
-    return True
-
-
-def _alone(handle: int) -> bool:
-    """Take the lock of an open file for ourselves alone; whether nobody else has it."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+            if isinstance(error, FileNotFoundError) and file.parent.parent.is_dir():
+                continue  # the folder was removed between the two
+            hint = "Let this user write there"
+            raise StorageError(f"Cannot use the lock {file}: {error.strerror}", hint) from error
+        with ExitStack() as opened:
+            opened.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, how)
+            except BlockingIOError:
+                return None
+            with suppress(FileNotFoundError):
+                if os.path.samestat(file.stat(), os.fstat(handle)):
+                    opened.pop_all()
+                    return handle
 
 
 @contextmanager
@@ -180,8 +109,11 @@ def exclusive(file: Path, *, wait: bool = True) -> Iterator[int | None]:
 
     A lock belongs to the open file: threads exclude each other, and the kernel frees it when its
     process dies, however it dies.
+
+    Raises:
+        StorageError: the folder cannot be written.
     """
-    handle = _locked(file, wait=wait)
+    handle = _open_locked(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     try:
         yield handle
     finally:
@@ -189,46 +121,80 @@ def exclusive(file: Path, *, wait: bool = True) -> Iterator[int | None]:
             os.close(handle)
 
 
-def _locked(file: Path, *, wait: bool) -> int | None:
-    while True:
-        try:
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(
-                f"Cannot use the lock {file}: {error.strerror}", "Let this user write there"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            here = _is_at(file, handle)
-        except BlockingIOError:
-            os.close(handle)
-            return None
-        except BaseException:
-            os.close(handle)
-            raise
-        if here:
-            return handle
-        os.close(handle)  # somebody who clears old files away took it before we had its lock
+@contextmanager
+def member(users: Path) -> Iterator[int]:
+    """Be one of those who use a pool; yields the open file whose lock they share.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    handle = _open_locked(users, fcntl.LOCK_SH)
+    assert handle is not None  # it waits
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
-def noted(handle: int) -> str:
+def retire(
+    users: Path, work: Callable[[], bool | None] | None = None, *, patience: float = 0.0
+) -> bool:
+    """Remove the folder of a pool's locks where nobody uses the pool; whether nobody did.
+
+    All who lease are members first: with the members' lock held alone no slot is held, and whoever
+    waits for it meanwhile sees that its file is gone, and begins anew.
+
+    Args:
+        users: the members' lock.
+        work: done first, with the pool to ourselves; where it answers False the folder stays.
+        patience: seconds to try again while somebody seems to use it: a process that was killed
+            keeps its locks for a moment.
+    """
+    end = time.monotonic() + patience
+    while users.exists():
+        with exclusive(users, wait=False) as alone:
+            if alone is not None:
+                if work is None or work() is not False:
+                    _remove_folder(users)
+                return True
+        if time.monotonic() >= end:
+            break
+        time.sleep(_PAUSE)
+    return False
+
+
+def _remove_folder(users: Path) -> None:
+    with suppress(OSError):  # with a file of somebody else in it the folder stays
+        for lock in users.parent.glob("*.lock"):
+            if lock != users:
+                lock.unlink()
+        users.unlink()  # the last one: from here on others make the folder again
+        users.parent.rmdir()
+
+
+def noted(lock: int) -> str:
     """What the holder of a lock, or one before it, wrote into its file."""
-    return os.pread(handle, _LONGEST, 0).decode("ascii", "replace")
+    return os.pread(lock, _LONGEST, 0).decode("ascii", "replace")
 
 
-def note(handle: int, text: str) -> None:
+def note(lock: int, text: str) -> None:
     """Leave a word for the next holder of a lock; on a full disk there is none."""
-    os.ftruncate(handle, 0)
-    with suppress(OSError):  # no word is the careful answer: whoever reads it asks the Engine
-        os.pwrite(handle, text.encode("ascii"), 0)
+    os.ftruncate(lock, 0)
+    with suppress(OSError):  # without one the next holder asks the Engine
+        os.pwrite(lock, text.encode("ascii"), 0)
+
+
+def slot_lock(folder: Path, slot: int) -> Path:
+    """The lock file of a slot."""
+    return folder / f"slot-{slot}.lock"
 
 
 @contextmanager
 def lease(
-    folder: Path, slots: int, timeout: float, use: Callable[[int, int], None]
-) -> Iterator[int]:
-    """The number of a slot that nobody else has until the block ends; one that cannot be made ready
-    is passed over for a while.
+    folder: Path, slots: int, timeout: float, use: Callable[[int, int], str]
+) -> Iterator[tuple[int, int, str]]:
+    """A slot that nobody else has until the block ends: its number, the descriptor of its lock, and
+    what `use` said; one that cannot be made ready is passed over for a second.
 
     Args:
         folder: where the lock files are.
@@ -244,73 +210,48 @@ def lease(
         EngineUnreachable, StorageError: as `use` raises them: no slot is better than another then.
     """
     if not timeout >= 0:
-        raise InputError(
-            f"A lease cannot wait {timeout:g} seconds", "Name a number of seconds, 0 or more"
-        )
-    end, bad = time.monotonic() + timeout, _Bad()
+        hint = "Name a number of seconds, 0 or more"
+        raise InputError(f"A lease cannot wait {timeout:g} seconds", hint)
+    end = time.monotonic() + timeout
+    retry: dict[int, float] = {}  # slot -> when it is worth another try
+    cause: CapacityError | None = None
     while True:
-        for slot in bad.order(slots):
-            with exclusive(folder / f"slot-{slot}.lock", wait=False) as mine:
-                if mine is not None and bad.ready(slot, mine, use):
-                    yield slot
-                    return
+        now = time.monotonic()
+        free = [slot for slot in range(slots) if retry.get(slot, now) <= now]
+        random.shuffle(free)  # or all would fight for the first
+        for slot in free:
+            with exclusive(slot_lock(folder, slot), wait=False) as lock:
+                if lock is None:
+                    continue
+                try:
+                    found = use(slot, lock)
+                except (EngineUnreachable, StorageError):
+                    raise
+                except CapacityError as error:
+                    retry[slot], cause = time.monotonic() + _RETRY, error
+                    continue
+                yield slot, lock, found
+                return
         if time.monotonic() >= end:
-            raise bad.error(slots, timeout)
+            raise _none_free(slots, timeout, cause) from cause
         time.sleep(_PAUSE)
 
 
-class _Bad:
-    """The slots that could not be made ready, and when each is worth another try."""
-
-    def __init__(self) -> None:
-        self._again: dict[int, tuple[float, float]] = {}  # slot -> when, and the pause before it
-        self._last: CapacityError | None = None
-
-    def order(self, slots: int) -> list[int]:
-        """The slots to try now, in any order: or all would fight for the first."""
-        now = time.monotonic()
-        found = [
-            slot for slot in range(slots) if slot not in self._again or self._again[slot][0] <= now
-        ]
-        random.shuffle(found)
-        return found
-
-    def ready(self, slot: int, lock: int, use: Callable[[int, int], None]) -> bool:
-        try:
-            use(slot, lock)
-        except (EngineUnreachable, StorageError):
-            raise
-        except CapacityError as error:
-            pause = (
-                min(2 * self._again[slot][1], _LONGEST_PAUSE)
-                if slot in self._again
-                else _FIRST_PAUSE
-            )
-            self._again[slot], self._last = (time.monotonic() + pause, pause), error
-            return False
-        return True
-
-    def error(self, slots: int, timeout: float) -> CapacityError:
-        """What to say when the time is over."""
-        if self._last is None:
-            return PoolBusy(
-                f"None of {slots} instances was free within {timeout:g} s",
-                "Wait longer, or make the pool larger",
-            )
-        said = f"None of {slots} instances could be had within {timeout:g} s: {self._last.message}"
-        found = PoolUnhealthy(said, self._last.hint or "Fix that, then try again")
-        found.__cause__ = self._last
-        return found
+def _none_free(slots: int, timeout: float, cause: CapacityError | None) -> CapacityError:
+    if cause is None:
+        said = f"None of {slots} instances was free within {timeout:g} s"
+        return PoolBusy(said, "Wait longer, or make the pool larger")
+    said = f"None of {slots} instances could be had within {timeout:g} s: {cause.message}"
+    return PoolUnhealthy(said, cause.hint or "Fix that, then try again")
 
 
 def leased(folder: Path, slots: int) -> list[bool]:
-    """Which slots are held at this moment."""
+    """Which slots are held at this moment; looking leaves no file behind."""
     found = []
-    for slot in range(slots):
-        file = folder / f"slot-{slot}.lock"
-        if not file.exists():  # nobody ever had it, and looking leaves no file behind
-            found.append(False)
-            continue
-        with exclusive(file, wait=False) as free:
-            found.append(free is None)
+    for file in (slot_lock(folder, slot) for slot in range(slots)):
+        held = False
+        if file.exists():
+            with exclusive(file, wait=False) as free:
+                held = free is None
+        found.append(held)
     return found

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +20,9 @@ from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors
 from capacity.changes._journal.journal import owner
 from capacity.errors import InputError, StorageError
-from capacity.operations._pools.leases import make_private_folder
+from capacity.operations._pools.leases import exclusive, make_private_folder, note, noted
 
-__all__ = [
-    "LOCKS",
-    "OWNER",
-    "ROOTS",
-    "LockFolder",
-    "join_lock",
-    "lock_file",
-    "place_of",
-    "refuse_elsewhere",
-]
+__all__ = ["LOCKS", "OWNER", "ROOTS", "LockFolder", "place_of", "refuse_elsewhere"]
 
 LOCKS = "capacity.pool.locks"
 OWNER = "capacity.pool.owner"
@@ -41,7 +31,6 @@ ROOTS = (Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108 - the folder there is
 of the machine.
 """
 
-_SEED = "place"
 _MACHINE = Path("/etc/machine-id")
 _HEX = re.compile(r"[0-9a-f]{32}")
 
@@ -61,8 +50,18 @@ class LockFolder:
     owner: str
 
     @property
+    def users(self) -> Path:
+        """The file that all users of the pool hold together."""
+        return self.folder / "users.lock"
+
+    @property
+    def join(self) -> Path:
+        """The file that one user holds while it changes what the pool is."""
+        return self.folder / "join.lock"
+
+    @property
     def labels(self) -> dict[str, str]:
-        """What every instance of the pool says of them."""
+        """What every instance of the pool says of its locks."""
         return {LOCKS: self.id, OWNER: self.owner}
 
     def guards(self, container: Container) -> bool:
@@ -71,10 +70,8 @@ class LockFolder:
 
 
 def place_of(name: str, engine: Engine) -> LockFolder:
-    """The locks that this user has on this machine for a pool; whoever is a member of it makes
-    their folder.
-
-    They are the same whatever the address of the Engine is: it is asked who it is.
+    """The locks that this user has on this machine for a pool, whatever the address of the Engine;
+    whoever is a member of the pool makes their folder.
 
     Raises:
         StorageError: there is no folder for them.
@@ -84,20 +81,10 @@ def place_of(name: str, engine: Engine) -> LockFolder:
         said = engine.api.info()
     which = _digest(*(str(said.get(key, "")) for key in ("ID", "Name", "DockerRootDir")))[:16]
     root, seed = _root()
-    folder = root / f"{name}-{which}"
-    return LockFolder(folder, _digest(seed, _machine(), which), owner().partition(" (")[0])
-
-
-def lock_file(folder: Path) -> Path:
-    """The file that all users of a pool hold together."""
-    return folder / "users.lock"
-
-
-def join_lock(folder: Path) -> Path:
-    """The file that one user holds while it looks at the pool as a whole, and changes what it
-    is.
-    """
-    return folder / "join.lock"
+    # copies of a machine have the same files, and another id; a container may have none
+    machine = _MACHINE.read_text(encoding="utf-8").strip() if _MACHINE.is_file() else ""
+    who = owner().partition(" (")[0]
+    return LockFolder(root / f"{name}-{which}", _digest(seed, machine, which), who)
 
 
 def refuse_elsewhere(name: str, found: Iterable[Container], place: LockFolder) -> None:
@@ -110,61 +97,41 @@ def refuse_elsewhere(name: str, found: Iterable[Container], place: LockFolder) -
     if container is None:
         return
     way = f"`capacity pool down {name} --anyway` removes it"
-    who = container.labels.get(OWNER) or "somebody else"
     if LOCKS not in container.labels:
         said = (
             f"{container.name} of the pool {name!r} does not say where its locks are: another "
             "version of capacity has made it"
         )
-        raise InputError(said, f"{way[0].upper()}{way[1:]}; then make it again")
+        raise InputError(said, f"{way}; then make it again")
+    who = container.labels.get(OWNER) or "somebody else"
     said = f"The pool {name!r} is that of {who}, and its locks are not those of {place.owner} here"
     raise InputError(said, f"Use it where it was made, or take another name; {way}")
 
 
 def _root() -> tuple[Path, str]:
-    """The folder of this user's locks, and what it alone holds."""
-    last: StorageError | None = None
-    for where in (
-        path for path in ROOTS if path.is_dir()
-    ):  # one that is missing is not ours to make
-        root = where / f"capacity-pools-{os.getuid()}"
+    """The folder of this user's locks, and the random text that it alone holds."""
+    last = StorageError("There is no folder for the locks of pools", "Make /var/tmp")
+    for root in (path / f"capacity-pools-{os.getuid()}" for path in ROOTS if path.is_dir()):
         try:
             make_private_folder(root, "Remove it, or have its owner do that")
-            return root, _seed(root / _SEED)
+            return root, _seed(root / "place")
         except StorageError as error:
             last = error
-    raise last or StorageError("There is no folder for the locks of pools", "Make /var/tmp")
+    raise last
 
 
 def _seed(file: Path) -> str:
-    """The words that make a folder what it is: written once, by whoever comes first."""
-    new = file.with_name(f".{_SEED}-{secrets.token_hex(8)}")
-    try:
-        if not file.exists():
-            new.write_text(secrets.token_hex(16), encoding="ascii")
-            with suppress(FileExistsError):
-                os.link(new, file)
-        said = file.read_text(encoding="ascii")
-        with suppress(OSError):
-            os.utime(file)  # or what clears old files away would take it
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or error
-        raise StorageError(
-            f"Cannot use {file}: {cause}", "Free the disk, or let this user write there"
-        ) from error
-    finally:
-        new.unlink(missing_ok=True)
-    if not _HEX.fullmatch(said):
-        raise StorageError(f"{file} is damaged", "Remove its folder while no pool is in use")
-    return said
-
-
-def _machine() -> str:
-    """What tells copies of a machine apart; empty where there is none, as in a container."""
-    try:
-        return _MACHINE.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+    """The random text of a folder, written once by whoever comes first."""
+    with exclusive(file) as handle:
+        assert handle is not None  # it waits
+        if not noted(handle):
+            note(handle, secrets.token_hex(16))
+        os.utime(handle)  # or what clears old files away would take it
+        seed = noted(handle)
+    if not _HEX.fullmatch(seed):
+        hint = "Free the disk, or remove that folder while no pool is in use"
+        raise StorageError(f"{file} is damaged", hint)
+    return seed
 
 
 def _digest(*words: str) -> str:

@@ -12,106 +12,54 @@ from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import InputError
 
 __all__ = [
-    "all_alike",
     "described",
     "differing_settings",
+    "left_out",
     "of_config",
     "of_host",
-    "shareable",
+    "refuse_unlike",
+    "refuse_unshareable",
     "variables_of",
 ]
 
-_CONFIG: tuple[str, ...] = (
-    "Entrypoint",
-    "User",
-    "WorkingDir",
-    "Volumes",
-    "StopSignal",
-    "StopTimeout",
-    "Tty",
-    "OpenStdin",
-    "Domainname",
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_CONFIG = _keys(
+    "Entrypoint User WorkingDir Volumes StopSignal StopTimeout Tty OpenStdin Domainname"
 )
 """Parts of `Config` that instances take over as they are, in the Engine's words."""
 
-_HOST: tuple[str, ...] = (
-    "Binds",
-    "Mounts",
-    "Tmpfs",
-    "ReadonlyRootfs",
-    "CapAdd",
-    "CapDrop",
-    "SecurityOpt",
-    "Privileged",
-    "GroupAdd",
-    "UsernsMode",
+_HOST = _keys(
+    "Binds Mounts Tmpfs ReadonlyRootfs CapAdd CapDrop SecurityOpt Privileged GroupAdd UsernsMode "
+    "Devices DeviceRequests DeviceCgroupRules MaskedPaths ReadonlyPaths RestartPolicy Init Runtime "
+    "Ulimits Sysctls PidsLimit ShmSize OomScoreAdj OomKillDisable CpuShares BlkioWeight LogConfig "
+    "ExtraHosts Dns DnsOptions DnsSearch PidMode IpcMode UTSMode CgroupnsMode CgroupParent "
+    "StorageOpt VolumeDriver MemorySwappiness Annotations"
 )
-_HOST += (
-    "Devices",
-    "DeviceRequests",
-    "DeviceCgroupRules",
-    "MaskedPaths",
-    "ReadonlyPaths",
-    "RestartPolicy",
-    "Init",
-    "Runtime",
-)
-_HOST += (
-    "Ulimits",
-    "Sysctls",
-    "PidsLimit",
-    "ShmSize",
-    "OomScoreAdj",
-    "OomKillDisable",
-    "CpuShares",
-    "BlkioWeight",
-    "LogConfig",
-)
-_HOST += (
-    "ExtraHosts",
-    "Dns",
-    "DnsOptions",
-    "DnsSearch",
-    "PidMode",
-    "IpcMode",
-    "UTSMode",
-    "CgroupnsMode",
-    "CgroupParent",
-)
-_HOST += ("StorageOpt", "VolumeDriver", "MemorySwappiness", "Annotations")
 """The same of `HostConfig`."""
 
-_WEIGHTY: tuple[str, ...] = (
-    "Binds",
-    "Mounts",
-    "Tmpfs",
-    "ReadonlyRootfs",
-    "CapAdd",
-    "CapDrop",
-    "Privileged",
-    "GroupAdd",
-    "Devices",
-    "RestartPolicy",
+_EMPTY_BY_DEFAULT = _keys(
+    "Binds Mounts Tmpfs ReadonlyRootfs CapAdd CapDrop Privileged GroupAdd Devices RestartPolicy "
+    "SecurityOpt Sysctls ExtraHosts PidsLimit UsernsMode PidMode"
 )
-_WEIGHTY += ("SecurityOpt", "Sysctls", "ExtraHosts", "PidsLimit", "UsernsMode", "PidMode")
 """Those that are empty where nobody asks for them, whatever the Engine's defaults are."""
 
-_WORDS = {"Entrypoint": "entrypoint", "User": "user", "WorkingDir": "working directory"}
-
-_OWN = {
-    "Memory",
-    "NanoCpus",
-    "CpuQuota",
-    "CpuPeriod",
-    "NetworkMode",
-    "PortBindings",
-    "PublishAllPorts",
-    "AutoRemove",
-    "VolumesFrom",
-}
+_OWN = _keys(
+    "Memory NanoCpus CpuQuota CpuPeriod NetworkMode PortBindings PublishAllPorts AutoRemove "
+    "VolumesFrom"
+)
 """What the pool says itself, or what is refused with words of its own."""
 
-_LEFT = {
+_MEANINGLESS = _keys(
+    "ContainerIDFile ConsoleSize Isolation Cgroup CpuPercent CpuCount IOMaximumIOps "
+    "IOMaximumBandwidth"
+)
+"""What says nothing about how a container runs, or is of another system."""
+
+_LEFT_OUT = {
     "MemorySwap": "swap",
     "MemoryReservation": "memory reservation",
     "CpusetCpus": "pinned cores",
@@ -119,19 +67,7 @@ _LEFT = {
 }
 """What is left out, and said."""
 
-_NOTHING = {
-    "ContainerIDFile",
-    "ConsoleSize",
-    "Isolation",
-    "Cgroup",
-    "CpuPercent",
-    "CpuCount",
-    "IOMaximumIOps",
-    "IOMaximumBandwidth",
-}
-"""What says nothing about how a container runs, or is of another system."""
-
-_ENGINES_OWN = {"HOSTNAME"}
+_WORDS = {"Entrypoint": "entrypoint", "User": "user", "WorkingDir": "working directory"}
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _HIDDEN = ("MaskedPaths", "ReadonlyPaths")
 _EMPTY: dict[str, Any] = {
@@ -139,7 +75,6 @@ _EMPTY: dict[str, Any] = {
     "MemorySwappiness": -1,
     "Runtime": "runc",
 }
-_HINT = "Leave it out, or make it like the others"
 
 
 def described(engine: Engine, container: str, name: str = "") -> dict[str, Any]:
@@ -168,9 +103,8 @@ def of_host(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """What of `HostConfig` instances take over; what says nothing is left out."""
     host = attrs["HostConfig"]
     found = {key: host[key] for key in _HOST if host.get(key) and host[key] != _EMPTY.get(key)}
-    found |= {
-        key: [] for key in _HIDDEN if host.get(key) == [] and not host.get("Privileged")
-    }  # the Engine would hide some
+    if not host.get("Privileged"):  # without an empty list the Engine would hide some
+        found |= {key: [] for key in _HIDDEN if host.get(key) == []}
     if (host.get("RestartPolicy") or {}).get("Name") in {"", "no"}:
         found.pop("RestartPolicy", None)
     return found
@@ -192,12 +126,12 @@ def differing_settings(
     """
     made, own = of_config(attrs), of_host(attrs)
     asked = {key: config.get(key) or image.get(key) for key in _CONFIG}
-    found = [key for key in _CONFIG if _plain(made.get(key)) != _plain(asked[key])]
-    found += [key for key in _WEIGHTY if _plain(own.get(key)) != _plain(host.get(key))]
+    found = [key for key in _CONFIG if (made.get(key) or None) != (asked[key] or None)]
+    found += [key for key in _EMPTY_BY_DEFAULT if (own.get(key) or None) != (host.get(key) or None)]
     return [f"another {_WORDS.get(key, key)}" for key in found]
 
 
-def all_alike(found: Sequence[dict[str, Any]]) -> None:
+def refuse_unlike(found: Sequence[dict[str, Any]]) -> None:
     """Refuse containers of which a pool could only be like one.
 
     Args:
@@ -206,53 +140,40 @@ def all_alike(found: Sequence[dict[str, Any]]) -> None:
     Raises:
         InputError: one is not like the first; the message says in what.
     """
-    first = found[0]
-    for attrs in found[1:]:
-        apart = _apart(first, attrs)
+    first, *others = found
+    for attrs in others:
+        mine, its = _compared(first), _compared(attrs)
+        apart = [key for key in mine | its if mine.get(key) != its.get(key)]
+        names = sorted({key for key, _ in _variables(first).items() ^ _variables(attrs).items()})
+        apart += [f"environment ({', '.join(names)})"] if names else []
         if apart:
-            raise InputError(
-                f"{_name(attrs)} is not like {_name(first)}: it has another "
-                f"{', another '.join(apart)}",
-                _HINT,
-            )
+            said = f"{_name(attrs)} is not like {_name(first)}: it has another "
+            hint = "Leave it out, or make it like the others"
+            raise InputError(said + ", another ".join(apart), hint)
 
 
-def _apart(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    mine, its = _shown(first), _shown(other)
-    apart = [key for key in dict.fromkeys([*mine, *its]) if mine.get(key) != its.get(key)]
-    was, now = (_variables(each) for each in (first, other))
-    names = sorted({key for key, _ in was.items() ^ now.items()})
-    return apart + ([f"environment ({', '.join(names)})"] if names else [])
+def _variables(attrs: Mapping[str, Any]) -> dict[str, str]:
+    own = variables_of(attrs["Config"])
+    own.pop("HOSTNAME", None)  # the Engine's own
+    return own
 
 
-def _variables(attrs: dict[str, Any]) -> dict[str, str]:
-    return {
-        key: value
-        for key, value in variables_of(attrs["Config"]).items()
-        if key not in _ENGINES_OWN
-    }
-
-
-def _shown(attrs: dict[str, Any]) -> dict[str, Any]:
-    """What must be the same in all, by the words of the message."""
+def _compared(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same in all, by the words of the message; all that is empty is the same."""
     config, host = attrs["Config"], attrs["HostConfig"]
-    said = {
+    taken = of_config(attrs) | of_host(attrs)
+    return {
         "image": attrs.get("Image"),
         "command": config.get("Cmd") or [],
         "health check": config.get("Healthcheck"),
         "network": host.get("NetworkMode"),
         "mounts": sorted(_mount(mount) for mount in attrs.get("Mounts") or []),
+        **{
+            _WORDS.get(key, key): value or None
+            for key, value in taken.items()
+            if key not in {"Binds", "Mounts"}
+        },
     }
-    more = {
-        _WORDS.get(key, key): _plain(value)
-        for key, value in (of_config(attrs) | of_host(attrs)).items()
-    }
-    return said | {key: value for key, value in more.items() if key not in {"Binds", "Mounts"}}
-
-
-def _plain(value: Any) -> Any:
-    """A value to compare: all that is empty is the same."""
-    return value or None
 
 
 def _mount(mount: Mapping[str, Any]) -> tuple[str, str, str, bool]:
@@ -261,35 +182,28 @@ def _mount(mount: Mapping[str, Any]) -> tuple[str, str, str, bool]:
 
 
 def _is_anonymous(mount: Mapping[str, Any]) -> bool:
-    return (
-        mount.get("Type") == "volume"
-        and _ANONYMOUS.fullmatch(str(mount.get("Name") or "")) is not None
-    )
+    named = str(mount.get("Name") or "")
+    return mount.get("Type") == "volume" and _ANONYMOUS.fullmatch(named) is not None
 
 
-def shareable(attrs: dict[str, Any]) -> list[str]:
-    """What of a container its copies do not have, and can do without.
+def refuse_unshareable(attrs: Mapping[str, Any]) -> None:
+    """Refuse a container with what several cannot share, or what cannot be taken over.
 
     Raises:
-        InputError: it has what several copies cannot share, or what cannot be taken over.
+        InputError: it has such; the message says what.
     """
-    name = _name(attrs)
-    wrong = list(_not_shareable(attrs))
+    wrong = list(_unshareable(attrs))
     if wrong:
-        raise InputError(
-            f"{name} cannot be one of several: it has {'; '.join(wrong)}",
-            "Leave it out, or make it without that",
-        )
-    return [f"{name}: {name} left out" for name in _left_out(attrs)]
+        said = f"{_name(attrs)} cannot be one of several: it has {'; '.join(wrong)}"
+        raise InputError(said, "Leave it out, or make it without that")
 
 
-def _not_shareable(attrs: dict[str, Any]) -> Iterable[str]:
+def _unshareable(attrs: Mapping[str, Any]) -> Iterable[str]:
     config, host = attrs["Config"], attrs["HostConfig"]
     for mount in attrs.get("Mounts") or []:
         if mount.get("Type") != "tmpfs" and mount.get("RW") and not _is_anonymous(mount):
-            yield (
-                f"{mount.get('Name') or mount.get('Source')} writable at {mount.get('Destination')}"
-            )
+            source = mount.get("Name") or mount.get("Source")
+            yield f"{source} writable at {mount.get('Destination')}"
     ports = sorted(key for key, places in (host.get("PortBindings") or {}).items() if places)
     if ports or host.get("PublishAllPorts"):
         yield f"published ports ({', '.join(ports) or 'all'})"
@@ -297,44 +211,44 @@ def _not_shareable(attrs: dict[str, Any]) -> Iterable[str]:
         yield "--rm, with which nothing could bring it back once it is stopped"
     if str(host.get("NetworkMode") or "").startswith("container:"):
         yield "the network of another container"
-    networks = sorted((attrs.get("NetworkSettings") or {}).get("Networks") or {})
+    networks = sorted(_networks(attrs))
     if len(networks) > 1:
         yield f"several networks ({', '.join(networks)})"
     if host.get("VolumesFrom"):
         yield f"volumes of {', '.join(host['VolumesFrom'])}"
     if config.get("MacAddress"):
         yield "a MAC address of its own"
-    known = {*_HOST, *_OWN, *_LEFT, *_NOTHING}
-    for key in sorted(key for key, value in host.items() if key not in known and _says(value)):
-        yield f"{key}, which a pool does not take over"
+    yield from _not_taken_over(host)
 
 
-def _says(value: Any) -> bool:
-    """Whether a value asks for anything; sizes of zero do not."""
-    return any(value) if isinstance(value, list) else bool(value)
+def _not_taken_over(host: Mapping[str, Any]) -> Iterable[str]:
+    for key in sorted(host.keys() - {*_HOST, *_OWN, *_LEFT_OUT, *_MEANINGLESS}):
+        value = host[key]
+        if any(value) if isinstance(value, list) else value:  # sizes of zero ask for nothing
+            yield f"{key}, which a pool does not take over"
 
 
-def _left_out(attrs: dict[str, Any]) -> Iterable[str]:
-    config, host = attrs["Config"], attrs["HostConfig"]
-    for key, words in _LEFT.items():
+def left_out(attrs: Mapping[str, Any]) -> Iterable[str]:
+    """What of a container its copies do not have, and can do without."""
+    config, host, name = attrs["Config"], attrs["HostConfig"], _name(attrs)
+    for key, words in _LEFT_OUT.items():
         if host.get(key) and not (key == "MemorySwap" and host[key] == host.get("Memory")):
-            yield words
-    if (
-        config.get("Hostname")
-        and not attrs["Id"].startswith(config["Hostname"])
-        and host.get("NetworkMode") != "host"
-    ):
-        yield f"host name {config['Hostname']}"
-    for network in ((attrs.get("NetworkSettings") or {}).get("Networks") or {}).values():
-        aliases = [
-            alias
-            for alias in network.get("Aliases") or []
-            if alias != _name(attrs) and not attrs["Id"].startswith(alias)
-        ]
+            yield f"{name}: {words} left out"
+    own = config.get("Hostname")
+    if own and not attrs["Id"].startswith(own) and host.get("NetworkMode") != "host":
+        yield f"{name}: host name {own} left out"
+    for network in _networks(attrs).values():
+        aliases = {*(network.get("Aliases") or [])} - {name}
+        aliases = {alias for alias in aliases if not attrs["Id"].startswith(alias)}
         if aliases:
-            yield f"network aliases ({', '.join(sorted(aliases))})"
+            yield f"{name}: network aliases ({', '.join(sorted(aliases))}) left out"
         if any((network.get("IPAMConfig") or {}).values()):
-            yield "fixed address"
+            yield f"{name}: fixed address left out"
+
+
+def _networks(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (attrs.get("NetworkSettings") or {}).get("Networks") or {}
+    return found
 
 
 def _name(attrs: Mapping[str, Any]) -> str:

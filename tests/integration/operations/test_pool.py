@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from capacity._docker.engine import connect_all
 from capacity.errors import EngineRefused, InputError, PoolBusy, PoolUnhealthy
 from capacity.operations import InstancePool
 from capacity.operations._pools import commands
-from capacity.operations._pools.pool import _TRUSTED
+from capacity.operations._pools.locks import place_of
+from capacity.operations._pools.session import _TRUSTED
 from capacity.settings import ApplySettings, EngineSettings, Settings
 from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
 from tests.fixtures.lock_holder import SLEEP, hold, pool, steps
@@ -139,7 +141,7 @@ def test_the_engine_is_not_asked_again_until_something_speaks_against_an_instanc
     """Its word is taken for a while, but not after the holder's block failed, nor after another
     user replaced the instance.
     """
-    monkeypatch.setattr("capacity.operations._pools.pool._TRUSTED", 600.0)
+    monkeypatch.setattr("capacity.operations._pools.session._TRUSTED", 600.0)
     with pool(engine.url, "trust", 1) as mine, closing(client(engine)) as docker:
         with mine.lease() as first:
             docker.containers.get(first.name).kill()
@@ -183,21 +185,22 @@ def test_scaling_grows_at_once_and_shrinks_after_the_lease(engine: Engine) -> No
             lease.__exit__(None, None, None)
 
 
-def test_a_growth_that_fails_takes_its_new_instances_back(engine: Engine) -> None:
-    """What a third instance cannot have: the pool is as it was, and can be leased."""
-    sick = {
-        "Test": ["CMD-SHELL", "[ -e /proc/1/root/well ]"],
-        "Interval": 100_000_000,
-        "Retries": 1,
-    }
-    with pool(engine.url, "grown", 1) as mine:
-        mine.health = sick
-        with pytest.raises(
-            PoolUnhealthy, match="grown-pool-1 does not become healthy: it is running, unhealthy"
-        ):
+def test_a_growth_that_fails_takes_its_new_instances_back(engine: Engine, tmp_path: Path) -> None:
+    """The health check that the first instance passed fails: the pool is as it was, and can be
+    leased.
+    """
+    well = tmp_path / "well"
+    well.touch()
+    health = {"Test": ["CMD", "test", "-e", "/shared/well"], "Interval": 100_000_000, "Retries": 1}
+    shared = {"Binds": [f"{tmp_path}:/shared:ro"]}
+    with pool(engine.url, "grown", 1, health=health, host_config=shared) as mine:
+        well.unlink()
+        wrong = "grown-pool-1 does not become healthy: it is running, unhealthy"
+        with pytest.raises(PoolUnhealthy, match=wrong):
             mine.scale(3)
         assert names(engine, "grown") == ["grown-pool-0"]
         assert [state.number for state in mine.status()] == [0]
+        well.touch()
         with mine.lease(timeout=5) as instance:
             assert instance.number == 0
 
@@ -209,7 +212,8 @@ def test_two_users_share_and_the_last_one_cleans_up(engine: Engine) -> None:
             assert first.number != second.number
         assert len(names(engine, "shared")) == 2
     assert names(engine, "shared") == []
-    assert not mine.folder.exists()
+    with connect_all(EngineSettings(hosts={"test": engine.url})) as (engines, _):
+        assert not place_of("shared", engines["test"]).folder.exists()
 
 
 def test_a_pool_that_stands_outlives_the_programs_that_join_it(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from capacity.operations._pools.commands import (
     pool_up,
 )
 from capacity.operations._pools.locks import LOCKS, place_of
-from capacity.operations._pools.pool import _TRUSTED
+from capacity.operations._pools.session import _TRUSTED
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, own_place, seen
 from tests.fixtures.fleet import IMAGE, MIB, Fleet
@@ -258,10 +259,7 @@ def test_a_program_that_asks_for_another_pool_of_a_name_is_refused(
     with closing(client(shop.engine)) as api:
         api.images.get(IMAGE).tag("other", "1")
     with work(shop) as mine:
-        wanted = work(shop)
-        for name, value in more.items():
-            setattr(wanted, name, value)
-        with pytest.raises(InputError, match=said), wanted:
+        with pytest.raises(InputError, match=said), replace(work(shop), **more):
             raise AssertionError("it was joined")
         with mine.lease() as instance:
             assert instance.name in {
@@ -390,8 +388,10 @@ def test_a_plan_can_be_applied_while_a_program_has_a_pool(shop: Fleet) -> None:
             keep=True,
             settings=settings.engine,
         )
-        pool_up(settings, other, dry_run=False)
-        pool_down(settings, "other", dry_run=False)
+        made = pool_up(settings, other, dry_run=False)
+        gone = pool_down(settings, "other", dry_run=False)
+    assert len(made) == len(gone) == 1
+    assert [step.state for step in [*made, *gone]] == ["created", "removed"]
 
 
 def test_a_pool_goes_on_without_a_journal(
@@ -412,9 +412,10 @@ def test_a_label_of_every_instance_names_its_locks(shop: Fleet) -> None:
     """So does one that was made by a lease."""
     with work(shop, 2) as mine:
         remove(shop, 0)
-        with mine.lease(), mine.lease():
+        with mine.lease(), mine.lease(), connect_all(shop.settings().engine) as (engines, _):
             found = snapshot(shop.settings().engine).containers
-            assert [container.labels[LOCKS] for container in found] == [mine.place.id] * 2
+            place = place_of("work", engines["here"])
+            assert [container.labels[LOCKS] for container in found] == [place.id] * 2
 
 
 def test_a_pool_takes_no_other_engine_where_the_first_is_down(shop: Fleet, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_no_slot_is_shared_while_the_folder_comes_and_goes(tmp_path: Path) -> No
     def hold() -> None:
         for _ in range(_TURNS):
             try:
-                with member(users), lease(users.parent, 1, 5.0, lambda *_: None):
+                with member(users), lease(users.parent, 1, 5.0, lambda *_: "ready"):
                     inside[0] += 1
                     wrong.extend(["shared"] * (inside[0] != 1))
                     inside[0] -= 1

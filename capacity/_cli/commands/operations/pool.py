@@ -25,7 +25,7 @@ from capacity.changes._result import StepState
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
-    from capacity.operations._pools.steps import PoolStep
+    from capacity.operations._pools.commands import PoolStep
 
 __all__ = ["register"]
 
@@ -124,18 +124,15 @@ def _words(command: str) -> list[str]:
     try:
         return shlex.split(command)
     except ValueError as error:
-        raise InputError(
-            f"--command {command!r} cannot be read: {str(error).lower()}", "Close it, as in a shell"
-        ) from error
+        said = f"--command {command!r} cannot be read: {str(error).lower()}"
+        raise InputError(said, "Close it, as in a shell") from error
 
 
 def _variables(said: list[str]) -> dict[str, str]:
     wrong = next((word for word in said if word.find("=") < 1), None)
     if wrong is not None:
-        raise InputError(
-            f"--env {wrong!r} is no variable with a value",
-            "Write NAME=VALUE, or NAME= for an empty one",
-        )
+        hint = "Write NAME=VALUE, or NAME= for an empty one"
+        raise InputError(f"--env {wrong!r} is no variable with a value", hint)
     return dict(word.partition("=")[::2] for word in said)
 
 
@@ -214,8 +211,12 @@ def migrate(
     from capacity.operations._pools import commands
 
     settings = settings_of(config, None)
-    tell = None if as_json else lambda name: typer.echo(f"stopped {name}")
-    done = commands.migrate(settings, name, containers, size, dry_run=not yes, progress=tell)
+
+    def progress(container: str) -> None:
+        if not as_json:
+            typer.echo(f"stopped {container}")
+
+    done = commands.migrate(settings, name, containers, size, dry_run=not yes, progress=progress)
     if as_json:
         typer.echo(json.dumps(asdict(done), indent=1))
     else:
@@ -243,9 +244,5 @@ def down(
     """Remove a pool and its containers, leased or not."""
     from capacity.operations._pools.commands import pool_down
 
-    _say(
-        pool_down(settings_of(config, None), name, dry_run=not yes, anyway=anyway),
-        name,
-        yes=yes,
-        as_json=as_json,
-    )
+    done = pool_down(settings_of(config, None), name, dry_run=not yes, anyway=anyway)
+    _say(done, name, yes=yes, as_json=as_json)
