@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capacity.errors import BadAnswer
-from capacity.history._prometheus.parse import parse_matrix
+from capacity.history._prometheus.parse import Answer, parse_matrix
 
 START, STEP, POINTS = 1_767_571_200, 300, 12
 
@@ -115,12 +115,15 @@ def test_bytes_that_changed_on_the_way_end_in_an_answer_or_a_bad_answer(
         body[:at] + noise + body[at:],
         body[:at] + noise + body[at + len(noise) :],
     ):
-        try:
-            answer = parse_matrix(damaged, start=START, step=STEP, points=POINTS)
-        except BadAnswer as error:
-            assert error.hint
-        else:
-            assert answer.values.shape == (len(answer.labels), POINTS)
+        answer = _answered(damaged)
+        assert answer is None or answer.values.shape == (len(answer.labels), POINTS)
+
+
+def _answered(body: bytes) -> Answer | None:
+    try:
+        return parse_matrix(body, start=START, step=STEP, points=POINTS)
+    except BadAnswer:
+        return None
 
 
 @pytest.mark.parametrize(
