@@ -23,6 +23,7 @@ __all__ = ["DoctorCheck", "examine"]
 _SKEW = 30.0  # seconds between this clock and the server's that are worth a word
 _RECENT = 3600
 _DAY = 86_400
+_MOSTLY = 0.5  # containers without memory from here on mean that the signal is of no use
 _ADVICE = {
     "container_oom_events_total": "cAdvisor has it from 0.40 on, and needs /dev/kmsg",
     "container_spec_cpu_quota": "appears once a container has a CPU limit",
@@ -79,6 +80,7 @@ def _server(settings: Settings) -> list[DoctorCheck]:
             _clock(server_time),
         ]
         checks += [_signal(signal, names, settings) for signal in Signal]
+        checks += _memory_accounting(source, settings, names)
         return checks + _containers(source, settings, names, now)
     except CapacityError as error:
         return [DoctorCheck("server", "fail", error.message, error.hint)]
@@ -119,6 +121,32 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Doctor
         f"no {', '.join(missing)} in the last hour",
         advice,
     )
+
+
+def _memory_accounting(
+    source: PrometheusSource, settings: Settings, names: frozenset[str]
+) -> list[DoctorCheck]:
+    """Whether the kernel accounts the memory of containers; without it cAdvisor says 0 B."""
+    usual = "container_memory_working_set_bytes"
+    metric = settings.metrics.get(usual, usual)
+    if metric not in names:
+        return []
+    series = f'{metric}{{{settings.identity.name}!=""}}'
+    total = source.instant(f"count({series})")
+    zero = source.instant(f"count({series} == 0)")
+    if not total or not zero:
+        return []
+    share = zero[0][1] / total[0][1]
+    return [
+        DoctorCheck(
+            "memory accounting",
+            "fail" if share > _MOSTLY else "warn",
+            f"{zero[0][1]:.0f} of {total[0][1]:.0f} running containers use 0 B by their metrics; "
+            "such samples are dropped",
+            "Switch on the memory controller of the hosts (cgroup_enable=memory, then a restart), "
+            "and look for cAdvisor's --disable_metrics",
+        )
+    ]
 
 
 def _containers(

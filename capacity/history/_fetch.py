@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from capacity._common.progress import Progress, Silent
-from capacity.errors import NoHistory
+from capacity.errors import Denied, NoHistory, SourceError, Unreachable
 from capacity.history._archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
 from capacity.history._history import History, usage_frame
 from capacity.history._prometheus.client import PrometheusSource, Range
@@ -35,6 +35,9 @@ __all__ = ["Fetched", "fetch", "load_history", "remember_source"]
 _DAY = 86_400
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
 _USUAL_SCRAPE = 60
+_HOPELESS = 8  # failures before the first answer
+_GONE = 2  # times in a row that the server was not reached
+_NAMED = 5  # days of a note
 _CLOCKS_APART = 120  # seconds that two clocks may differ before it matters
 
 _log = logging.getLogger("capacity")
@@ -43,7 +46,7 @@ _log = logging.getLogger("capacity")
 @dataclass(frozen=True)
 class Fetched:
     """What a fetch did: range queries sent, days that were there already, signals the server lacks,
-    its warnings.
+    its warnings, and days that the server could not answer.
     """
 
     source: SourceRecord
@@ -51,6 +54,7 @@ class Fetched:
     kept: int
     missing: tuple[Signal, ...]
     warnings: tuple[str, ...]
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,54 @@ class _Task:
     day: date
     asked: Range
     final: bool
+
+
+class _Failures:
+    """Days that the server could not answer: named and left out, unless it answers nothing."""
+
+    def __init__(self) -> None:
+        self._errors: list[tuple[_Task, SourceError]] = []
+        self._unreachable = 0
+        self._answered = False
+
+    def add(self, task: _Task, error: SourceError) -> None:
+        """Remember a failure.
+
+        Raises:
+            SourceError: this one, where asking on is of no use.
+        """
+        self._errors.append((task, error))
+        self._unreachable += isinstance(error, Unreachable)
+        hopeless = len(self._errors) >= _HOPELESS and not self._answered
+        if isinstance(error, Denied) or hopeless or self._unreachable >= _GONE:
+            raise error
+
+    def answered(self) -> None:
+        """The server gave an answer."""
+        self._unreachable, self._answered = 0, True
+
+    def raise_if_all(self, asked: int) -> None:
+        """Raise the first failure where nothing was answered."""
+        if self._errors and len(self._errors) == asked:
+            raise self._errors[0][1]
+
+    @property
+    def count(self) -> int:
+        """Days of a signal that are missing."""
+        return len(self._errors)
+
+    def notes(self) -> tuple[str, ...]:
+        """One sentence a signal: which days are missing, and why the first one is."""
+        days: dict[Signal, list[date]] = {}
+        reasons: dict[Signal, str] = {}
+        for task, error in self._errors:
+            days.setdefault(task.signal, []).append(task.day)
+            reasons.setdefault(task.signal, error.message)
+        return tuple(
+            f"Incomplete: {signal} of {_named(found)} could not be fetched "
+            f"({reasons[signal]}). The next fetch asks again."
+            for signal, found in days.items()
+        )
 
 
 def fetch(
@@ -88,7 +140,8 @@ def fetch(
         now: the clock, Unix seconds.
 
     Raises:
-        SourceError: the server failed; days that came before are kept.
+        SourceError: the server refused or answered nothing, or is gone; days that came before are
+            kept. A day that it cannot answer while it answers others is a warning.
         StorageError: the archive cannot be written.
     """
     progress = progress or Silent()
@@ -108,15 +161,24 @@ def fetch(
         archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead
     )
     asked = {task.asked: task for task in tasks}
+    failed = _Failures()
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
         # While a day is written the next one is parsed. Leaving the block waits for the last write,
         # also after Ctrl-C.
         with ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer:
             writing: Future[None] | None = None
-            for query, body in source.ranges(task.asked for task in tasks):
+            for query, future in source.answers(task.asked for task in tasks):
                 task = asked[query]
-                answer = parse_matrix(body, start=query.start, step=query.step, points=query.points)
+                progress.advance(f"{task.signal} {task.day}")
+                try:
+                    answer = parse_matrix(
+                        future.result(), start=query.start, step=query.step, points=query.points
+                    )
+                except SourceError as error:
+                    failed.add(task, error)
+                    continue
+                failed.answered()
                 block = _whole_day(
                     merge_replicas(answer, CATALOGUE[task.signal], settings.identity), query.step
                 )
@@ -132,17 +194,24 @@ def fetch(
                     _key(record, query.query, task.signal, settings),
                     day,
                 )
-                progress.advance(f"{task.signal} {task.day}")
             if writing:
                 writing.result()
     finally:
         progress.finish()
-    return Fetched(record, len(tasks), kept, missing, tuple(sorted(warnings)))
+    failed.raise_if_all(len(tasks))
+    return Fetched(
+        record, len(tasks), kept, missing, (*sorted(warnings), *failed.notes()), failed.count
+    )
+
+
+def _named(days: list[date]) -> str:
+    shown = ", ".join(str(day) for day in days[:_NAMED])
+    return shown + (f" and {len(days) - _NAMED} more days" if len(days) > _NAMED else "")
 
 
 def _store(archive: Archive, source: str, task: _Task, key: str, day: StoredDay) -> None:
     """Add what has come to what is there; an empty answer changes nothing."""
-    if not day.block.names:
+    if not np.isfinite(day.block.values).any():
         return
     known = archive.read(source, task.signal, key, task.asked.step, task.day)
     if known:

@@ -114,12 +114,19 @@ class PrometheusSource:
             ) from error
 
     def ranges(self, asked: Iterable[Range]) -> Iterator[tuple[Range, bytes]]:
-        """Bodies of range queries, in the order asked, fetched by threads; parsing is the caller's.
-
-        The threads are daemons: after Ctrl-C nobody waits for an answer that the server still owes.
+        """Bodies of range queries, as of `answers`.
 
         Raises:
             SourceError: the first failure; what was yielded before stays good.
+        """
+        for query, answer in self.answers(asked):
+            yield query, answer.result()
+
+    def answers(self, asked: Iterable[Range]) -> Iterator[tuple[Range, Future[bytes]]]:
+        """Range queries with their bodies or failures, in the order asked, fetched by threads;
+        parsing is the caller's. What is yielded may have to be waited for.
+
+        The threads are daemons: after Ctrl-C nobody waits for an answer that the server still owes.
         """
         waiting: list[tuple[Range, Future[bytes]]] = []
         work: SimpleQueue[tuple[Range, Future[bytes]] | None] = SimpleQueue()
@@ -133,10 +140,8 @@ class PrometheusSource:
                 waiting.append((query, Future()))
                 work.put(waiting[-1])
                 if len(waiting) > self._in_flight:
-                    done, future = waiting.pop(0)
-                    yield done, future.result()
-            for done, future in waiting:
-                yield done, future.result()
+                    yield waiting.pop(0)
+            yield from waiting
         finally:
             stopped.set()
             for _ in range(self._in_flight):

@@ -94,7 +94,7 @@ def _cut(body: bytes) -> tuple[_Samples, Any]:
         if end < 0:
             raise ValueError("it ends in the middle")
         texts.append(memoryview(part)[:end])
-        rest += [b'"values":%d' % number, part[end + len(_CLOSE) :]]
+        rest += [b'"values":{"list":%d}' % number, part[end + len(_CLOSE) :]]
     try:
         return _numbers(texts), json.loads(b"".join(rest))
     except ValueError:
@@ -139,15 +139,15 @@ def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) 
             f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix"
         )
     result = envelope["data"]["result"]
-    labels = [dict(series["metric"].items()) for series in result]
+    labels = [_labels(series["metric"]) for series in result]
     values = np.full((len(result), points), np.nan)
     rows = np.full(
         samples.lists[-1] + 1 if len(samples.lists) else 0, -1
     )  # a list that stands elsewhere has none
     for row, series in enumerate(result):
         listed = series.get("values", [])  # a series of native histograms has none
-        if isinstance(listed, int):
-            rows[listed] = row
+        if isinstance(listed, dict):
+            rows[listed["list"]] = row
         elif len(listed):
             pairs = np.array([(float(at), float(value)) for at, value in listed])
             _place(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), values, start, step)
@@ -156,6 +156,13 @@ def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) 
     if envelope.get("isPartial"):
         warnings.append("partial answer: a storage node did not respond")
     return Answer(labels, values, tuple(warnings))
+
+
+def _labels(metric: Any) -> dict[str, str]:
+    found = dict(metric.items())
+    if not all(isinstance(value, str) for value in found.values()):
+        raise TypeError("a label is no string")
+    return found
 
 
 def _place(

@@ -131,16 +131,64 @@ def test_an_empty_day_is_asked_again(tmp_path: Path) -> None:
         assert fetched(settings).asked == 0
 
 
-def test_a_cut_answer_stops_the_fetch_and_keeps_the_days_before(tmp_path: Path) -> None:
-    """The next run asks only for what is missing."""
+@pytest.mark.parametrize("at", [0, 2, 3])
+def test_a_day_that_cannot_be_answered_is_named_and_asked_again(tmp_path: Path, at: int) -> None:
+    """All other days are fetched; the next run asks only for what is missing."""
     with web(
-        metrics_server(lambda envelope, number: envelope.clear() if number == 2 else None)
+        metrics_server(lambda envelope, number: envelope.clear() if number == at else None)
     ) as server:
         settings = override(settings_for(server.url, tmp_path), "prometheus__max_in_flight", 1)
-        with pytest.raises(BadAnswer):
-            fetched(settings, 4)
-        assert len(list(tmp_path.rglob("*.parquet"))) == 2
-        assert fetched(settings, 4).kept == 2
+        done = fetched(settings, 4)
+        assert (done.asked, done.failed) == (4, 1)
+        (note,) = done.warnings
+        assert f"memory of 2026-03-0{2 + at}" in note
+        assert len(list(tmp_path.rglob("*.parquet"))) == 3
+        again = fetched(settings, 4)
+        assert (again.kept, again.asked, again.failed) == (3, 1, 0)
+
+
+def test_a_server_that_answers_nothing_is_an_error(tmp_path: Path) -> None:
+    """The first failure is raised, and asking ends soon."""
+    asked = 0
+
+    def change(envelope: dict[str, Any], _: int) -> None:
+        nonlocal asked
+        asked += 1
+        envelope.clear()
+
+    with web(metrics_server(change)) as server:
+        settings = override(settings_for(server.url, tmp_path), "prometheus__max_in_flight", 1)
+        for days in (2, 25):
+            with pytest.raises(BadAnswer):
+                fetched(settings, days)
+        assert asked < 2 + 12
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda row: row.update(values=[[at, "NaN"] for at, _ in row["values"]]),
+        lambda row: row.update(values=[[at - 7 * DAY, value] for at, value in row["values"]]),
+        lambda row: row.update(values=0),
+        lambda row: row.update(values="none"),
+        lambda row: row["metric"].update(name=7),
+    ],
+    ids=["all NaN", "of another week", "a number", "a text", "a label that is a number"],
+)
+def test_a_day_without_a_usable_sample_is_not_final(
+    tmp_path: Path, spoil: Callable[[dict[str, Any]], None]
+) -> None:
+    """It is a gap or a failure, and the next fetch asks again."""
+
+    def change(envelope: dict[str, Any], number: int) -> None:
+        if number == 1:
+            spoil(envelope["data"]["result"][0])
+
+    with web(metrics_server(change)) as server:
+        settings = override(settings_for(server.url, tmp_path), "prometheus__max_in_flight", 1)
+        fetched(settings, 3)
+        again = fetched(settings, 3)
+        assert (again.kept, again.asked) == (2, 1)
 
 
 @pytest.mark.parametrize("ahead", [-40 * 3600.0, 40 * 3600.0])
