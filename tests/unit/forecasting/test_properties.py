@@ -13,6 +13,7 @@ from sklearn.base import clone
 
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import Forecaster
+from tests.fixtures.frames import times_of
 from tests.unit.forecasting.conftest import fleet, grid
 
 
@@ -28,7 +29,7 @@ def test_shapes_and_names(usage: pd.DataFrame) -> None:
     assert future.shape == (168, 42)
     assert future.columns.names == ["service", "quantile"]
     assert future.index[0] == usage.index[-1] + pd.Timedelta("1h")
-    assert future.index.freq == usage.index.freq
+    assert times_of(future).freq == times_of(usage).freq
     assert fitted.predict_peak("7D").shape == (6, 7)
     assert fitted.predict("7D", every="6h").index[-1] == future.index[-1]
 

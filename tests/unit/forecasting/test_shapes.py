@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
+from tests.fixtures.frames import float_at
 from tests.unit.forecasting.conftest import fleet, grid
 
 PATTERNS = (
@@ -115,7 +116,9 @@ def test_each_pattern_among_others(pattern: str) -> None:
     if pattern in {"constant", "zero"}:
         level = 3.3 if pattern == "constant" else 0.0
         np.testing.assert_allclose(fitted.predict("7D")["shop/odd"], level, atol=1e-12)
-        np.testing.assert_allclose(fitted.predict_peak("7D").loc["shop/odd", 0.5], level, rtol=0.1)
+        np.testing.assert_allclose(
+            float_at(fitted.predict_peak("7D"), "shop/odd", 0.5), level, rtol=0.1
+        )
 
 
 def test_a_spike_does_not_lift_the_middle() -> None:

@@ -23,7 +23,8 @@ def fleet(services: int, days: int, seed: int, noise: float = 0.08) -> np.ndarra
     level = np.exp(rng.normal(0, 1.2, services))
     rhythm = 1 + rng.uniform(0.1, 0.8, services) * np.sin(hours + rng.uniform(0, 6, services))
     daily = np.repeat(np.exp(rng.normal(0, noise, (days, services))), DAY, axis=0)
-    return level * rhythm * daily * np.exp(rng.normal(0, 0.03, rhythm.shape))
+    made: np.ndarray = level * rhythm * daily * np.exp(rng.normal(0, 0.03, rhythm.shape))
+    return made
 
 
 def limits(values: np.ndarray, horizon: int = 7) -> np.ndarray:

@@ -45,8 +45,8 @@ def test_rows_are_the_policys_answers_and_their_outcomes(name: str, resource: Re
             ]
             assert row["limit"] == pytest.approx(expected)
     after = [
-        frame[row.service].loc[row.time : row.time + pd.Timedelta("7D") - pd.Timedelta(STEP)]
-        for row in table.itertuples()
+        frame[service].loc[time : time + pd.Timedelta("7D") - pd.Timedelta(STEP)]
+        for service, time in zip(table["service"], pd.DatetimeIndex(table["time"]), strict=True)
     ]
     assert table["peak"].to_numpy() == pytest.approx([part.max() for part in after])
     assert (table["breached"] == (table["peak"] > table["limit"])).all()
