@@ -1,0 +1,498 @@
+"""The rules that keep a change from doing harm, each at its very bound, without an Engine."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capacity._common.files import digest
+from capacity._common.units import count_cores, format_cores, format_memory, parse_cpuset
+from capacity._compose.declared import DeclaredProject, load_declared
+from capacity._docker.containers import Container, Host, Inventory, Published
+from capacity.changes import Plan, plan_id
+from capacity.changes._apply.guard import check_lowering
+from capacity.changes._apply.planning import Step, canary_groups, check_plan, make_steps
+from capacity.changes._apply.unattended import by_itself, check_unattended
+from capacity.changes._apply.windows import check_window
+from capacity.changes._journal.journal import open_journal
+from capacity.changes._journal.models import Kind
+from capacity.changes._plan.plan import is_lowering, is_raise
+from capacity.errors import ChangeRefused, InputError, SettingsError
+from capacity.model import Change, Setting, Value
+from capacity.settings import ApplySettings, UnattendedSettings
+from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of
+
+MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
+MINUTE, WEEK = timedelta(minutes=1), timedelta(days=7)
+HOST = Host("here", "unix:///none", "machine", 4, 2**34, "28", "2")
+RULES = UnattendedSettings(
+    enabled=True,
+    actions=["raise", "lower"],
+    reasons=["requested"],
+    services=["a/*"],
+    largest=0.5,
+    confidence=0.8,
+)
+
+
+def container(name: str = "web", project: str = "standalone", **more: Any) -> Container:
+    """A running container with 64 MiB."""
+    known: dict[str, Any] = {
+        "host": "here",
+        "id": name,
+        "name": name,
+        "image": "i",
+        "project": project,
+        "service": name,
+        "replica": 1,
+        "oneoff": False,
+        "config_files": (),
+        "working_dir": "",
+        "memory": 64 * MIB,
+        "memory_swap": None,
+        "reservation": None,
+        "cpus": None,
+        "quota": False,
+        "cpuset": "",
+        "pids": None,
+        "restart_policy": "no",
+        "restart_count": 0,
+        "state": "running",
+        "health": None,
+        "oom_killed": False,
+        "exit_code": 0,
+        "started_at": "",
+        "ports": (),
+        "environment": (),
+        "labels": {},
+    }
+    return Container(**{**known, **more})
+
+
+def steps_of(
+    *changes: Change,
+    running: tuple[Container, ...] = (container(),),
+    projects: dict[str, DeclaredProject] | None = None,
+    hosts: tuple[Host, ...] = (HOST,),
+    **rules: Any,
+) -> tuple[list[Step], list[str]]:
+    """The steps for changes, and why others are refused."""
+    plan = plan_of(*changes)
+    steps, refused = make_steps(
+        plan.changes, Inventory(hosts, running), projects or {}, plan, ApplySettings(**rules)
+    )
+    return steps, [refusal.reason for refusal in refused]
+
+
+def port(before: int, after: int) -> Change:
+    """A move of a port of the container."""
+    return other("standalone/web", Setting.HOST_PORT, before, after)
+
+
+@pytest.mark.parametrize(
+    ("window", "minutes", "is_open"),
+    [
+        ("Mon 10:00-14:00", 10 * 60 - 1, False),
+        ("Mon 10:00-14:00", 10 * 60, True),
+        ("Mon 10:00-14:00", 14 * 60 - 1, True),
+        ("Mon 10:00-14:00", 14 * 60, False),
+        ("Mon 22:00-04:00", 22 * 60 - 1, False),
+        ("Mon 22:00-04:00", 22 * 60, True),
+        ("Mon 22:00-04:00", 28 * 60 - 1, True),
+        ("Mon 22:00-04:00", 28 * 60, False),
+        ("Mon 22:00-04:00", 3 * 60, False),  # that night began on Sunday
+        ("Mon 10:00-10:00", 11 * 60, True),  # the same minute again is a whole day
+        ("Mon 10:00-10:00", 33 * 60, True),
+        ("Tue 10:00-11:00", 10 * 60 + 30, False),
+        ("Tue 10:00-11:00", 34 * 60 + 30, True),
+        ("Sun-Mon 10:00-11:00", 10 * 60 + 30, True),
+        ("Sun-Mon 10:00-11:00", 34 * 60 + 30, False),
+        ("23:59-24:00", 24 * 60 - 1, True),
+        ("10:59-11:00", 10 * 60 + 59, True),
+    ],
+)
+def test_a_window_opens_and_closes_at_its_minute(window: str, minutes: int, is_open: bool) -> None:
+    """The first minute is inside, the last is outside, and days are those on which it begins."""
+    now = MONDAY + minutes * MINUTE
+    if is_open:
+        check_window([window], now)
+        check_window(["Thu 00:00-00:01", window], now)  # one that is open is enough
+        return
+    with pytest.raises(ChangeRefused, match="No maintenance window"):
+        check_window([window], now)
+
+
+@pytest.mark.parametrize("window", ["10:00-24:01", "10:00-10:60", "25:00-01:00"])
+def test_no_time_of_day_is_no_window(window: str) -> None:
+    """24:00 is the last that there is."""
+    with pytest.raises(SettingsError, match="no time of day"):
+        check_window([window], MONDAY)
+
+
+def test_without_windows_it_is_always_open() -> None:
+    """Nothing to keep to."""
+    assert check_window([], MONDAY) is None  # type: ignore[func-returns-value]  # it would raise
+
+
+def test_a_plan_is_valid_to_its_last_moment() -> None:
+    """And not a moment longer."""
+    plan = plan_of()
+    check_plan(plan, plan.valid_until)
+    with pytest.raises(ChangeRefused, match="was valid until"):
+        check_plan(plan, plan.valid_until + timedelta(microseconds=1))
+
+
+def test_unattended_mode_is_off_for_exactly_a_week(tmp_path: Path) -> None:
+    """From the failure on for seven days; nothing else in a journal turns it off."""
+    journal = open_journal(tmp_path, "r1")
+    with closing(journal.handle):
+        journal.write(Kind.STARTED, who="x")
+        failed = journal.write(Kind.BAD, step=1, service="a/b", reason="killed").time
+        journal.write(Kind.FINISHED, state="finished")
+    for moment in (failed, failed + WEEK - MINUTE):
+        with pytest.raises(ChangeRefused, match="Unattended mode is off until"):
+            check_unattended(RULES, tmp_path, moment)
+    check_unattended(RULES, tmp_path, failed + WEEK)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "confidence", "waits"),
+    [
+        (64, 96, 0.8, ""),  # half more, and just sure enough
+        (64, 97, 0.8, "more than 50%"),
+        (64, 32, 0.8, ""),
+        (64, 31, 0.8, "more than 50%"),
+        (64, 96, 0.79, "below 80%"),
+        (64, 96, None, "below 80%"),
+        (None, 96, 1.0, "does not allow to set"),
+    ],
+)
+def test_unattended_changes_stay_within_their_bounds(
+    before: float | None, after: float, confidence: float | None, waits: str
+) -> None:
+    """The bound itself is allowed; without evidence nobody is sure."""
+    evidence = {} if confidence is None else {"confidence": confidence}
+    plan = plan_of(memory("a/b", before, after, **evidence))
+    chosen, waiting = by_itself(plan, plan.changes, RULES)
+    assert (len(chosen), len(waiting)) == ((0, 1) if waits else (1, 0))
+    assert all(waits in refusal.reason for refusal in waiting)
+
+
+def test_a_lowering_that_is_not_allowed_waits() -> None:
+    """A raise and a lowering are told apart, for CPU as for memory."""
+    rules = RULES.model_copy(update={"actions": ["raise"]})
+    plan = plan_of(cpus("a/up", 1, 1.2, confidence=1.0), cpus("a/down", 1, 0.8, confidence=1.0))
+    chosen, waiting = by_itself(plan, plan.changes, rules)
+    assert [change.service for change in chosen] == ["a/up"]
+    assert "does not allow to lower" in waiting[0].reason
+
+
+@pytest.mark.parametrize(
+    ("used", "peak", "refused"),
+    [
+        (40 * MIB, None, False),  # with a quarter free, 50 MiB are just enough
+        (40 * MIB + 1, None, True),
+        (0, 40.0 * MIB, False),
+        (0, 40.0 * MIB + 1, True),
+        (40 * MIB + 1, 1.0, True),
+        (0, None, False),
+    ],
+)
+def test_a_lowering_leaves_what_is_used_and_a_margin(
+    used: int, peak: float | None, refused: bool
+) -> None:
+    """The larger of now and the recent peak counts, to the byte; a raise is not asked."""
+    (step,), _ = steps_of(memory("standalone/web", 64, 50))
+    peaks = (lambda _: peak) if peak is not None else None
+    if refused:
+        with pytest.raises(ChangeRefused, match="is too low"):
+            check_lowering(step, {"web": used, "other": 2**40}, 0.25, peaks)
+    else:
+        check_lowering(step, {"web": used, "other": 2**40}, 0.25, peaks)
+    (raised,), _ = steps_of(memory("standalone/web", 64, 80))
+    check_lowering(raised, {"web": 2**40}, 0.25, peaks)
+
+
+def test_the_largest_replica_counts() -> None:
+    """One that uses more than the new limit is enough to refuse it; an unknown one uses nothing."""
+    first, second, third = (
+        container(id=name, name=name, service="web") for name in ("a", "b", "c")
+    )
+    (step,), _ = steps_of(memory("standalone/web", 64, 50), running=(first, second, third))
+    check_lowering(step, {"a": MIB, "b": 50 * MIB}, 0)
+    with pytest.raises(ChangeRefused, match="is too low"):
+        check_lowering(step, {"a": MIB, "b": 50 * MIB + 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after", "lowering", "raising"),
+    [
+        (Setting.MEMORY, None, 64, True, False),  # a first limit takes something away
+        (Setting.MEMORY, 64, 64, False, False),
+        (Setting.MEMORY, 64, 63, True, False),
+        (Setting.MEMORY, 64, 65, False, True),
+        (Setting.MEMORY, 64, None, False, False),
+        (Setting.HOST_PORT, 80, 79, False, False),
+        (Setting.HOST_PORT, 80, 81, False, False),
+        (Setting.RESERVATION, 64, 32, False, False),
+        (Setting.CPU_RESERVATION, 2.0, 1.0, False, False),
+        (Setting.CPUSET, "0-1", "0", False, False),
+        (Setting.CPUSET, "0", 1, False, False),
+    ],
+)
+def test_what_is_more_and_what_is_less(
+    what: Setting, before: Value, after: Value, lowering: bool, raising: bool
+) -> None:
+    """The same is neither, and what is no limit is neither."""
+    assert is_lowering(what, before, after) is lowering
+    assert is_raise(what, before, after) is raising
+
+
+@pytest.mark.parametrize(
+    ("change", "order", "risk"),
+    [
+        (other("a/b", Setting.MEMORY_SWAP, 64.0 * MIB, 32.0 * MIB), 2, "high"),
+        (other("a/b", Setting.PIDS, 100, 50), 2, "high"),
+        (other("a/b", Setting.PIDS, None, 50), 2, "high"),
+        (other("a/b", Setting.PIDS, 50, 100), 1, "low"),
+        (other("a/b", Setting.RESERVATION, 64.0 * MIB, 32.0 * MIB), 2, "low"),
+        (other("a/b", Setting.HOST_PORT, 8080, 9090), 3, "high"),
+        (other("a/b", Setting.RESTART_POLICY, "no", "always"), 2, "medium"),
+        (memory("a/b", None, 64), 2, "high"),
+        (cpus("a/b", 2, 1), 2, "medium"),
+    ],
+)
+def test_what_can_stop_a_service_is_of_high_risk(change: Change, order: int, risk: str) -> None:
+    """Less memory, swap or processes, and every replacement; raises come first."""
+    (planned,) = plan_of(change).changes
+    assert (planned.order, planned.risk) == (order, risk)
+
+
+def test_ports_of_one_service_are_changes_of_their_own() -> None:
+    """They come in the order of the ports; a limit stands once."""
+    web = [other("a/b", Setting.HOST_PORT, before, before + 1000) for before in (9000, 8080, 10000)]
+    plan = plan_of(*web, memory("a/b", 64, 96))
+    ports = [change.before for change in plan.changes if change.what is Setting.HOST_PORT]
+    assert ports == [8080, 9000, 10000]
+    with pytest.raises(ValueError, match="stands twice"):
+        plan_of(memory("a/b", 64, 96), memory("a/b", 64, 128))
+
+
+def test_half_a_mebibyte_makes_another_plan() -> None:
+    """64 and 64.0 are one plan, 64.5 another."""
+
+    def made(size: float) -> Plan:
+        return plan_of(memory("a/b", 64, size)).model_copy(
+            update={"as_of": MONDAY, "valid_until": MONDAY}
+        )
+
+    assert plan_id(made(96)) == plan_id(made(96.0)) != plan_id(made(96.5))
+
+
+def test_more_than_the_host_has_is_refused() -> None:
+    """All of its cores are allowed, one more is not, and no core that it lacks."""
+    for change, said in (
+        (cpus("standalone/web", None, 4), ""),
+        (cpus("standalone/web", None, 4.01), "here has 4 cores"),
+        (other("standalone/web", Setting.CPUSET, None, "0-3"), ""),
+        (other("standalone/web", Setting.CPUSET, None, "0,4"), "here has the cores 0 to 3"),
+    ):
+        steps, refused = steps_of(change)
+        assert (len(steps), refused) == ((0, [said]) if said else (1, []))
+
+
+def test_what_is_in_force_must_be_what_the_plan_was_made_for() -> None:
+    """To the mebibyte, on every replica; what is there already is said."""
+    (step,), refused = steps_of(memory("standalone/web", 64, 96))
+    assert (step.number, step.mode, step.host, refused) == (1, "live", HOST, [])
+    assert (step.with_file, step.declared) == (False, None)
+    one, two = container(), container(id="2", name="2", service="web", memory=80 * MIB)
+    for running, said in (
+        ((one, two), "in force is 64 MiB, 80 MiB"),
+        ((two,), "the plan was made for 64 MiB, in force is 80 MiB"),
+        ((container(memory=96 * MIB),), "it is in force already"),
+        ((), "no container of it on any host"),
+    ):
+        steps, (reason,) = steps_of(memory("standalone/web", 64, 96), running=running)
+        assert (steps, said in reason) == ([], True)
+
+
+def test_a_port_that_another_running_container_has_is_taken() -> None:
+    """Of another service, on the same host, while it runs."""
+    web = container(ports=(Published(80, host_port=8080),), project="shop")
+    rival = container("rival", ports=(Published(80, host_port=9090),))
+    move = other("shop/web", Setting.HOST_PORT, 8080, 9090)
+    elsewhere = replace(HOST, name="there", hostname="other")
+    for running, taken in (
+        ((web, rival), True),
+        ((web, replace(rival, state="exited")), False),
+        ((web, replace(rival, host="there")), False),
+        ((web, replace(rival, project="shop", service="web", id="3")), False),
+        ((web, replace(rival, ports=(Published(80, host_port=9091),))), False),
+    ):
+        _, (reason,) = steps_of(move, running=running, hosts=(HOST, elsewhere))
+        assert (reason.startswith("rival has the port 9090")) is taken
+    _, (reason,) = steps_of(other("shop/web", Setting.HOST_PORT, 80, 80), running=(web,))
+    assert reason == "it is in force already"
+
+
+def test_what_needs_a_new_container_is_refused_outside_of_compose() -> None:
+    """There is nothing to make it from; limits are changed all the same."""
+    for change in (port(80, 81), other("standalone/web", Setting.CPU_RESERVATION, None, 1.0)):
+        _, refused = steps_of(change)
+        assert refused == ["it is no Compose service, and a new container takes one"]
+
+
+def test_files_decide_beside_what_runs(tmp_path: Path) -> None:
+    """Unreadable ones stop a change unless the container alone is meant; a replacement may wait in
+    the file.
+    """
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  web:\n    image: i\n    mem_limit: 64m\n")
+    web = (container(project="shop"),)
+    declared = load_declared("shop", [file], tmp_path)
+    missing = DeclaredProject("shop", (), None, missing="it is gone")
+    raised = memory("shop/web", 64, 96)
+    (step,), _ = steps_of(raised, running=web, projects={"shop": declared})
+    assert (step.mode, step.with_file, step.declared) == ("live", True, declared)
+    for known in ({"shop": missing}, {}):
+        assert (
+            "cannot be changed in the same step"
+            in steps_of(raised, running=web, projects=known)[1][0]
+        )
+        (step,), refused = steps_of(raised, running=web, projects=known, live_only=True)
+        assert (step.with_file, step.declared, refused) == (False, None, [])
+    reserved = other("shop/web", Setting.CPU_RESERVATION, None, 1.0)
+    assert (
+        "cannot be changed"
+        in steps_of(reserved, running=web, projects={"shop": missing}, live_only=True)[1][0]
+    )
+    extra = other("shop/web", Setting.ENVIRONMENT, None, {"A": "1"})
+    for recreate, mode in ((True, "recreate"), (False, "file")):
+        (step,), _ = steps_of(extra, running=web, projects={"shop": declared}, recreate=recreate)
+        assert step.mode == mode
+    assert (
+        "do not declare it any more"
+        in steps_of(
+            memory("shop/api", 64, 96),
+            running=(container("api", "shop"),),
+            projects={"shop": declared},
+        )[1][0]
+    )
+
+
+def test_a_file_that_has_changed_since_is_left_alone(tmp_path: Path) -> None:
+    """By its bytes; a plan that does not name the file does not ask."""
+    file = tmp_path / "compose.yaml"
+    file.write_text("services:\n  web:\n    image: i\n    environment: {A: '1', B: '2'}\n")
+    known = {"shop": load_declared("shop", [file], tmp_path)}
+    inventory = Inventory((HOST,), (container(project="shop"),))
+
+    def refused(change: Change, files: dict[str, str]) -> list[str]:
+        plan = plan_of(change, files=files)
+        found = make_steps(plan.changes, inventory, known, plan, ApplySettings())[1]
+        return [refusal.reason for refusal in found]
+
+    raised = memory("shop/web", 64, 96)
+    assert refused(raised, {}) == []
+    assert refused(raised, {str(file): digest(file.read_bytes())}) == []
+    assert refused(raised, {str(file): digest(b"")}) == [
+        f"{file} has changed since the plan was made"
+    ]
+    for before, after, said in (
+        ({"A": "1"}, {"A": "3"}, []),
+        (None, {"A": "1"}, []),  # it is what is wanted already
+        (None, {"C": "3"}, []),
+        (None, {"A": "3"}, ["the file says something else for A"]),
+        ({"A": "1", "B": "1"}, {"A": "3", "B": "3"}, ["the file says something else for B"]),
+    ):
+        assert refused(other("shop/web", Setting.ENVIRONMENT, before, after), {}) == said
+    reserved = other("shop/web", Setting.CPU_RESERVATION, 1.0, 2.0)
+    (said,) = refused(reserved, {})
+    assert said.startswith("the plan was made for 1, the file says")
+
+
+def test_canaries_go_first() -> None:
+    """So many services, or so many replicas of the only one; none where none are asked for."""
+    names = ("a", "b", "c")
+    running = tuple(container(name) for name in names)
+    steps, _ = steps_of(*(memory(f"standalone/{name}", 64, 96) for name in names), running=running)
+    assert [step.number for step in steps] == [1, 2, 3]
+    assert canary_groups(steps, 0) == [steps]
+    assert canary_groups([], 0) == canary_groups([], 2) == []
+    assert canary_groups(steps, 1) == [steps[:1], steps[1:]]
+    assert canary_groups(steps, 3) == [steps]
+    replicas = tuple(container(id=name, name=name, service="web") for name in names)
+    (whole,), _ = steps_of(memory("standalone/web", 64, 96), running=replicas)
+    whole = replace(whole, with_file=True)
+    (early,), (late,) = canary_groups([whole], 1)
+    assert (early.number, late.number) == (1, 2)
+    assert (early.containers, late.containers) == (replicas[:1], replicas[1:])
+    assert (early.with_file, late.with_file) == (False, True)
+    ((only,),) = canary_groups([whole], 3)
+    assert (only.number, only.containers) == (2, replicas)
+    ((only,),) = canary_groups([replace(whole, mode="recreate")], 1)
+    assert only.containers == replicas
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("0", (0,)),
+        ("0-0", (0,)),
+        ("0-3,8", (0, 1, 2, 3, 8)),
+        ("8, 0-1", (0, 1, 8)),
+        ("1024", (1024,)),
+        ("1023-1024", (1023, 1024)),
+    ],
+)
+def test_lists_of_cores(text: str, cores: tuple[int, ...]) -> None:
+    """Ranges hold both their ends."""
+    assert parse_cpuset(text) == cores
+
+
+@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "3-2", "1025", "0-1025", "a", "0-b", "0,"])
+def test_no_lists_of_cores(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(InputError, match="no list of cores"):
+        parse_cpuset(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (999, "999 B"),
+        (999.94, "1000 B"),
+        (999.96, "0.98 KiB"),
+        (1000, "0.98 KiB"),
+        (1024, "1 KiB"),
+        (10 * 1024, "10 KiB"),
+        (10.25 * 1024, "10.2 KiB"),
+        (9.996 * 1024, "10 KiB"),
+        (100.4 * 1024, "100 KiB"),
+        (2.0**60 * 1000, "1024000 PiB"),
+        (-2048, "-2 KiB"),
+        (0, "0 B"),
+    ],
+)
+def test_three_digits_for_people(size: float, text: str) -> None:
+    """The unit changes where four digits would be needed."""
+    assert format_memory(size) == text
+
+
+def test_cores_for_people() -> None:
+    """Below one core both decimals stay."""
+    assert [format_cores(value) for value in (0.5, 0.999, 1, 10.04, 10.06, 100.4)] == [
+        "0.50",
+        "1.00",
+        "1",
+        "10",
+        "10.1",
+        "100",
+    ]
+    assert (count_cores(1), count_cores(2)) == ("1 core", "2 cores")
