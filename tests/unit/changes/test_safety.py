@@ -23,7 +23,7 @@ from capacity.changes._journal.journal import open_journal
 from capacity.changes._journal.models import Kind
 from capacity.changes._plan.plan import is_lowering, is_raise
 from capacity.errors import ChangeRefused, InputError, SettingsError
-from capacity.model import Change, Setting, Value
+from capacity.model import Change, Reason, Setting, Value
 from capacity.settings import ApplySettings, UnattendedSettings
 from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of
 
@@ -177,7 +177,7 @@ def test_unattended_changes_stay_within_their_bounds(
 ) -> None:
     """The bound itself is allowed; without evidence nobody is sure."""
     evidence = {} if confidence is None else {"confidence": confidence}
-    plan = plan_of(memory("a/b", before, after, **evidence))
+    plan = plan_of(memory("a/b", before, after, Reason.REQUESTED, **evidence))
     chosen, waiting = by_itself(plan, plan.changes, RULES)
     assert (len(chosen), len(waiting)) == ((0, 1) if waits else (1, 0))
     assert all(waits in refusal.reason for refusal in waiting)
@@ -413,8 +413,8 @@ def test_a_file_that_has_changed_since_is_left_alone(tmp_path: Path) -> None:
     ):
         assert refused(other("shop/web", Setting.ENVIRONMENT, before, after), {}) == said
     reserved = other("shop/web", Setting.CPU_RESERVATION, 1.0, 2.0)
-    (said,) = refused(reserved, {})
-    assert said.startswith("the plan was made for 1, the file says")
+    (differs,) = refused(reserved, {})
+    assert differs.startswith("the plan was made for 1, the file says")
 
 
 def test_canaries_go_first() -> None:
