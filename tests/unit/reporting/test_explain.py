@@ -60,14 +60,14 @@ def test_why_takes_risk_policy_and_horizon(tmp_path: Path) -> None:
     """`--why` answers for the policy, risk and horizon asked for, and prints the kills in the line
     of the limit in force.
     """
-    asked = ("--policy", "krr-limit", "--risk", "0.1", "--horizon", "3D")
+    asked = ("--policy", "vpa", "--risk", "0.1", "--horizon", "3D")
     done = capacity_here(
         "recommend", KILLED, "--sample", "--why", *asked, "--json", folder=tmp_path
     )
     assert done.returncode == 0, done.stderr
     for each in json.loads(done.stdout):
         assert each["horizon"] == "3D"
-        assert next(iter(each["policies"])) == "krr-limit"
+        assert next(iter(each["policies"])) == "vpa"
     plain = capacity_here("recommend", KILLED, "--sample", "--why", *asked, folder=tmp_path)
     assert plain.returncode == 0, plain.stderr
     assert "never in samples, but 34 kills now" in plain.stdout
