@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from capacity._common.files import digest
-from capacity._common.units import count_cores, format_cores, format_memory, parse_cpuset
+from capacity._common.units import (
+    count_cores,
+    format_cores,
+    format_memory,
+    parse_cpuset,
+    parse_memory,
+)
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
@@ -496,3 +502,22 @@ def test_cores_for_people() -> None:
         "100",
     ]
     assert (count_cores(1), count_cores(2)) == ("1 core", "2 cores")
+
+
+def test_a_host_that_is_not_the_plans_is_refused() -> None:
+    """Where a service runs on several hosts, the one that the plan names must be among them."""
+    elsewhere = replace(HOST, name="there", hostname="other")
+    running = (container(), container(id="2", host="there"))
+    plan = plan_of(memory("standalone/web", 64, 96))
+    for host, steps, refused in (("", 2, 0), ("here", 1, 0), ("nowhere", 0, 1)):
+        named = [change.model_copy(update={"host": host}) for change in plan.changes]
+        inventory = Inventory((HOST, elsewhere), running)
+        made, left = make_steps(named, inventory, {}, plan, ApplySettings())
+        assert (len(made), len(left)) == (steps, refused)
+
+
+def test_docker_counts_to_63_bits() -> None:
+    """The largest size that it takes is a byte less."""
+    assert parse_memory(f"{2**62}") == 2**62
+    with pytest.raises(InputError, match="more than Docker can count"):
+        parse_memory(f"{2**63}")
