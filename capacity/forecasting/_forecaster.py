@@ -17,7 +17,7 @@ from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
 from capacity.forecasting._models.base_models import BASE_MODELS, since_change
-from capacity.forecasting._models.daily_summaries import STATS, summarise
+from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from capacity.forecasting._models.peak_model import PeakDistribution, PeakModel
 from capacity.forecasting._preprocessing import (
     WEEK,
@@ -162,7 +162,9 @@ class Forecaster:
             _fitting.prepare_chunk(scaled, levels),
             special,
             found.table,
-            summarise(values, round(grid.step.total_seconds())).transpose(1, 0, 2),
+            summarise(values, round(grid.step.total_seconds()), unfinished(grid.index)).transpose(
+                1, 0, 2
+            ),
         )
 
     def predict(
@@ -208,7 +210,14 @@ class Forecaster:
         A horizon counts in whole days, rounded up.
         """
         days = self._steps(horizon) * self.step_ / pd.Timedelta("1D")
-        return PeakModel.load().predict(self.state_.days.transpose(1, 0, 2), math.ceil(days))
+        return PeakModel.load().predict(self.daily_summaries(), math.ceil(days))
+
+    def daily_summaries(self) -> Floats:
+        """What peaks are learned from: days x services x `STATS`, in the unit of the usage.
+
+        Days are UTC days; what has passed of the last one belongs to the one before.
+        """
+        return self.state_.days.transpose(1, 0, 2)
 
     def backtest(
         self, usage: pd.DataFrame, horizon: str | pd.Timedelta = "7D", origins: int = 4

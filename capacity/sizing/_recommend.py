@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,24 +11,23 @@ import pandas as pd
 from capacity._common.units import count_cores, format_memory
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
+from capacity.forecasting._models.daily_summaries import STATS
 from capacity.model import Resource
 from capacity.sizing._actions import decide_actions, type_defaults
 from capacity.sizing._context import GRAIN, RISK_CLASSES, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._diagnostics import (
-    find_leaks,
     in_business_hours,
     regime_since,
-    startup_peaks,
     step_of,
 )
 from capacity.sizing._frames import checked
 from capacity.sizing._nan_math import at_least, at_most, by_service, in_days, round_down, round_up
-from capacity.sizing._policies.base import Floats, column_quantile
+from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._replay.evidence import add_baselines, add_replay
-from capacity.sizing._service_types import type_of
 from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
+from capacity.sizing._usage_stats import describe
 
 __all__ = ["PEAK_QUANTILES", "recommend"]
 
@@ -43,7 +42,6 @@ _SAFE = 1.25  # times the risk: no limit is lowered to run more
 _LEAK_ROOM = (
     1.25  # a leak gets this much above its recent peak, or its limit this much more, and no more
 )
-_RECENT = pd.Timedelta("14D")
 _LEAST = 0.001  # of a budget: what can be shared out at least
 _EXACT = 1e-9  # share of a budget that sums of many limits may be off by
 _ROUNDS = 12  # halvings, to a four-thousandth of the budget
@@ -79,6 +77,43 @@ _EVIDENCE += [
     "oom_kills",
 ]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
+
+
+@dataclass(frozen=True)
+class _Fleet:
+    """What one call decides on.
+
+    Attributes:
+        usage: UTC grid x services, in the hours that count.
+        resource: what is limited.
+        context: events and house rules.
+        skipped: services without a forecast -> why.
+        past: what policies see.
+        allocation: limits at the risks asked, and the distribution of the peak; None = no usage.
+        risks: accepted by each service.
+        asked: the different risks, falling.
+        copies: replicas that a limit is set on, by service.
+        curve: how use and limit lead to throttling; empty for memory.
+        moved: when the level of each service last moved for good; NaT = not.
+    """
+
+    usage: pd.DataFrame
+    resource: Resource
+    context: Context
+    skipped: dict[str, str]
+    past: Past
+    allocation: Allocation | None
+    risks: pd.Series[float]
+    asked: list[float]
+    copies: pd.Series[float]
+    curve: Floats
+    moved: pd.Series[pd.Timestamp]
+
+    def chances(self, limits: pd.Series[float]) -> Floats | float:
+        """Chance that the coming peak passes each limit; NaN = unknown."""
+        if self.allocation is None:
+            return np.nan
+        return self.allocation.peaks.exceedance(np.asarray(limits, np.float64))
 
 
 def recommend(
@@ -136,90 +171,137 @@ def recommend(
     resource = _resource(signal)
     _check(risk, policy, budget, resource)
     in_days(horizon)
-    usage = checked(usage)
-    context = context or Context()
+    usage, context = checked(usage), context or Context()
+    usage, forecaster = _hours_that_count(usage, resource, context)
     services = pd.Index(usage.columns, name="service", dtype=object)
     table = pd.DataFrame(index=services)
     table["current"] = by_service(current, services)
+    fleet = _fleet(usage, resource, context, forecaster, table["current"], horizon, risk)
+    peaks = forecaster.predict_peak(horizon).reindex(services)
+    describe(table, usage, peaks, risk, resource, context)
+    table["default"] = type_defaults(table, usage, resource, context)
+    _judge_limits(table, fleet, policy)
+    if budget is None:
+        table = _decided(table, fleet, policy, ceiling, None)
+    else:
+        left = budget - _spent_unseen(table, fleet, budget)
+        table = _kept_within(
+            left, lambda share: _decided(table, fleet, policy, ceiling, share), fleet.copies
+        )
+    table["breach_after"] = fleet.chances(table["limit"].fillna(table["current"]))
+    _add_evidence(table, fleet)
+    return table[_FIRST + _EVIDENCE]
+
+
+def _hours_that_count(
+    usage: pd.DataFrame, resource: Resource, context: Context
+) -> tuple[pd.DataFrame, Forecaster]:
+    """Usage in the hours that limits are sized for, and a forecaster of just these."""
     forecaster = context.forecaster
     if resource is Resource.CPU:
         open_hours = in_business_hours(usage, context)
         if open_hours is not usage and forecaster is not None:  # it has learned from all hours
             forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
         usage = open_hours
-    forecaster = forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
-    peaks = forecaster.predict_peak(horizon).reindex(services)
-    past = _past(usage, resource, table["current"], forecaster, horizon)
+    return usage, forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
+
+
+def _fleet(
+    usage: pd.DataFrame,
+    resource: Resource,
+    context: Context,
+    forecaster: Forecaster,
+    current: pd.Series[float],
+    horizon: str,
+    risk: float,
+) -> _Fleet:
+    services = current.index
     risks = pd.Series(
         [min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services],
         index=services,
+        dtype=np.float64,
     )
-    asked = sorted({risk, *risks}, reverse=True)
-    allocation = Capacity().allocate(past, asked) if len(services) and len(usage.index) else None
-    _describe(table, usage, peaks, risk, resource, context)
-    table["default"] = type_defaults(table, usage, resource, context)
     copies = pd.Series(
-        {name: max(1.0, float(context.replicas.get(str(name), 1))) for name in services},
+        [max(1.0, float(context.replicas.get(str(name), 1))) for name in services],
         index=services,
-        dtype=float,
+        dtype=np.float64,
     )
-    if budget is not None:  # what services without history get is no longer there for the others
-        unseen = float(
-            (
-                table["current"].fillna(table["default"]).where(table["peak_high"].isna()) * copies
-            ).sum()
-        )
-        if unseen >= budget:
-            said = (
-                f"A budget of {_amount(budget, resource)} is spent by what services without "
-                "history have, or get by default"
-            )
-            raise InputError(
-                said, f"They take {_amount(unseen, resource)}: raise it, or leave them out"
-            )
-        budget -= unseen
-    curve = (
-        learn_curve(usage, table["current"], context.throttled)
-        if resource is Resource.CPU
-        else np.zeros(0)
+    past = _past(usage, resource, current, forecaster, horizon)
+    asked = sorted({risk, *risks}, reverse=True)
+    allocation = Capacity().allocate(past, asked) if usage.size else None
+    curve = np.zeros(0)
+    if resource is Resource.CPU:
+        curve = learn_curve(usage, current, context.throttled)
+    return _Fleet(
+        usage,
+        resource,
+        context,
+        forecaster.skipped_,
+        past,
+        allocation,
+        risks,
+        asked,
+        copies,
+        curve,
+        regime_since(usage),
     )
-    _add_chances(table, "breach_now", table["current"], allocation)
-    sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
-    table["urgent"] = (
-        (table["breach_now"] > np.minimum(_URGENT * risks, EVEN_ODDS)) & sure
-        if policy == "capacity"
-        else True
-    )
-    table["safe"] = (
-        _safe(allocation, risks, asked) if allocation is not None and policy == "capacity" else 0.0
-    )
-    regime = regime_since(usage)
 
-    def decided(share: float | None) -> pd.DataFrame:
-        chosen = _chosen(policy, allocation, past, asked, risks, share, copies)
-        chosen = np.where(
-            table["peak_high"].notna(), chosen, np.nan
-        )  # where the forecaster has too little, so have we
-        answer = table.copy()
-        answer["limit"] = _needed(
-            answer, usage, chosen, resource, context, curve, within_budget=share is not None
-        )
-        decide_actions(
-            answer,
-            usage,
-            ceiling,
-            resource,
-            context,
-            forecaster.skipped_,
-            regime,
-            within_budget=share is not None,
-        )
-        return answer
 
-    table = decided(None) if budget is None else _kept_within(budget, decided, copies)
-    _add_chances(table, "breach_after", table["limit"].fillna(table["current"]), allocation)
-    _add_evidence(table, usage, resource, curve, context)
-    return table[_FIRST + _EVIDENCE]
+def _spent_unseen(table: pd.DataFrame, fleet: _Fleet, budget: float) -> float:
+    """What services without history take of a budget: it is no longer there for the others.
+
+    Raises:
+        InputError: they take all of it.
+    """
+    limits = table["current"].fillna(table["default"]).where(table["peak_high"].isna())
+    unseen = float((limits * fleet.copies).sum())
+    if unseen >= budget:
+        said = (
+            f"A budget of {_amount(budget, fleet.resource)} is spent by what services without "
+            "history have, or get by default"
+        )
+        raise InputError(
+            said, f"They take {_amount(unseen, fleet.resource)}: raise it, or leave them out"
+        )
+    return unseen
+
+
+def _judge_limits(table: pd.DataFrame, fleet: _Fleet, policy: str) -> None:
+    """How likely the limits in force are passed, and how far a limit may move for that alone."""
+    table["breach_now"] = fleet.chances(table["current"])
+    table["urgent"], table["safe"] = True, 0.0
+    if policy == "capacity":
+        sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
+        table["urgent"] = (
+            table["breach_now"] > np.minimum(_URGENT * fleet.risks, EVEN_ODDS)
+        ) & sure
+        if fleet.allocation is not None:
+            table["safe"] = _safe(fleet.allocation, fleet.risks)
+
+
+def _decided(
+    table: pd.DataFrame,
+    fleet: _Fleet,
+    policy: str,
+    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
+    share: float | None,
+) -> pd.DataFrame:
+    """The table with limits, actions and reasons; within a share of a budget where one is given."""
+    known = table["peak_high"].notna()  # where the forecaster has too little, so have we
+    chosen = np.where(known, _chosen(policy, fleet, share), np.nan)
+    answer = table.copy()
+    answer["limit"] = _needed(answer, chosen, fleet, within_budget=share is not None)
+    decide_actions(
+        answer,
+        fleet.usage,
+        ceiling,
+        fleet.resource,
+        fleet.context,
+        fleet.skipped,
+        fleet.moved,
+        within_budget=share is not None,
+    )
+    return answer
 
 
 def _kept_within(
@@ -294,92 +376,41 @@ def _past(
     step = max(1, round(step_of(usage).total_seconds()))
     where = pd.Index(forecaster.services_).get_indexer(usage.columns)
     peaks = forecaster.peak_distribution(horizon).of(where)
+    days = np.full((len(forecaster.daily_summaries()), len(where), len(STATS)), np.nan)
+    days[:, where >= 0] = forecaster.daily_summaries()[:, where[where >= 0]]
     return Past(
         usage.to_numpy(np.float64),
         step,
         resource,
         np.asarray(current, np.float64),
+        days=days,
         peaks=peaks,
         horizon=in_days(horizon),
     )
 
 
-def _chosen(
-    policy: str,
-    allocation: Allocation | None,
-    past: Past,
-    asked: list[float],
-    risks: pd.Series[float],
-    budget: float | None,
-    copies: pd.Series[float],
-) -> Floats:
+def _chosen(policy: str, fleet: _Fleet, budget: float | None) -> Floats:
     """The policy's limit of each service at its own risk."""
+    allocation, risks = fleet.allocation, fleet.risks
     if allocation is None:
         return np.full(len(risks), np.nan)
     if budget is not None:
-        return allocation.within(budget, np.asarray(copies, dtype=np.float64))
+        return allocation.within(budget, np.asarray(fleet.copies, dtype=np.float64))
     if policy == "capacity":
         limits = np.maximum(allocation.limits, allocation.floors())
     else:
-        limits = POLICIES[policy]().limits(past, asked)
-    return np.asarray(limits[[asked.index(each) for each in risks], np.arange(len(risks))])
-
-
-def _describe(
-    table: pd.DataFrame,
-    usage: pd.DataFrame,
-    peaks: pd.DataFrame,
-    risk: float,
-    resource: Resource,
-    context: Context,
-) -> None:
-    """What was seen and what is forecast."""
-    table["peak"] = peaks[0.5]
-    table["peak_high"] = _quantile(peaks, 1 - risk)
-    end = usage.index.max()
-    recent = usage.loc[usage.index > end - _RECENT] if len(usage) else usage
-    table["observed_peak"] = recent.max()
-    table["startup_peak"] = startup_peaks(usage, context.restarts)
-    table["mean"] = usage.mean()
-    values = usage.to_numpy(np.float64)
-    for name, level in (("p95", 0.95), ("p99", 0.99)):
-        table[name] = column_quantile(values, level)
-    table["throttled"] = _column_stat(
-        context.throttled if resource is Resource.CPU else None, table.index, "quantile"
-    )
-    table["oom_kills"] = _column_stat(
-        context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum"
-    )
-    leaks = find_leaks(usage) if resource is Resource.MEMORY else {}
-    table["growth"] = pd.Series(leaks, dtype=np.float64).reindex(table.index)
-    table["uneven"] = np.nan if context.uneven is None else context.uneven.reindex(table.index)
-    table["type"] = [type_of(str(name), context.types).name for name in table.index]
-    known = usage.notna().sum()
-    table["confidence"] = (known * (step_of(usage) / pd.Timedelta("14D"))).clip(upper=1.0).round(2)
-
-
-def _column_stat(
-    frame: pd.DataFrame | None, services: pd.Index[Any], what: str
-) -> pd.Series[float]:
-    if frame is None or frame.empty:
-        return pd.Series(0.0, index=services)
-    stat = frame.quantile(0.95) if what == "quantile" else frame.sum()
-    return stat.reindex(services).fillna(0.0)
+        limits = POLICIES[policy]().limits(fleet.past, fleet.asked)
+    rows = [fleet.asked.index(risk) for risk in risks]
+    return np.asarray(limits[rows, np.arange(len(risks))])
 
 
 def _needed(
-    table: pd.DataFrame,
-    usage: pd.DataFrame,
-    chosen: Floats,
-    resource: Resource,
-    context: Context,
-    curve: Floats,
-    *,
-    within_budget: bool,
+    table: pd.DataFrame, chosen: Floats, fleet: _Fleet, *, within_budget: bool
 ) -> pd.Series[float]:
     """The limit before it is compared with the one in force: the policy's, and what events ask for;
     whole units.
     """
+    usage, context, resource = fleet.usage, fleet.context, fleet.resource
     grain = GRAIN[resource]
     need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
     table["hard"] = np.nan
@@ -388,7 +419,7 @@ def _needed(
     hard = table["startup_peak"]
     if resource is Resource.CPU:
         hard = at_least(
-            hard, smallest_limit(usage, context.throttled, curve, context.throttle_target)
+            hard, smallest_limit(usage, context.throttled, fleet.curve, context.throttle_target)
         )
     hidden = (table["oom_kills"] > 0) | (table["throttled"] > THROTTLED_TOO_MUCH)
     hard = at_least(hard, (table["current"] * _AFTER_A_KILL).where(hidden))
@@ -399,31 +430,19 @@ def _needed(
     return round_up(need.clip(lower=context.floors[resource]), grain).where(np.isfinite(chosen))
 
 
-def _safe(allocation: Allocation, risks: pd.Series[float], asked: list[float]) -> pd.Series[float]:
+def _safe(allocation: Allocation, risks: pd.Series[float]) -> pd.Series[float]:
     """The lowest limit of each service that runs no more than the risk itself, whatever others run;
     what lowering stops at.
     """
-    order = sorted({*asked})
+    order = sorted({*risks})
     levels = allocation.peaks.quantile([1 - min(_SAFE * risk, 1.0) for risk in order])
-    limits = np.full(len(risks), np.nan)
-    for row, risk in enumerate(risks):
-        limits[row] = levels[row, order.index(risk)]
-    return pd.Series(limits, index=risks.index)
+    columns = [order.index(risk) for risk in risks]
+    return pd.Series(levels[np.arange(len(risks)), columns], index=risks.index)
 
 
-def _add_chances(
-    table: pd.DataFrame, name: str, limits: pd.Series[float], allocation: Allocation | None
-) -> None:
-    """Chance that the coming peak passes each limit."""
-    table[name] = np.nan
-    if allocation is not None:
-        table[name] = allocation.peaks.exceedance(np.asarray(limits, np.float64))
-
-
-def _add_evidence(
-    table: pd.DataFrame, usage: pd.DataFrame, resource: Resource, curve: Floats, context: Context
-) -> None:
+def _add_evidence(table: pd.DataFrame, fleet: _Fleet) -> None:
     """What limits did and will do."""
+    usage, context, resource = fleet.usage, fleet.context, fleet.resource
     after = table["limit"].fillna(table["current"])
     for each in (
         add_replay(usage, table["limit"], table["p95"]),
@@ -435,18 +454,8 @@ def _add_evidence(
     table["throttled_after"] = np.nan
     if resource is Resource.CPU:
         table["throttled_after"] = predicted_share(
-            usage.to_numpy(np.float64), np.asarray(after, np.float64), curve
+            usage.to_numpy(np.float64), np.asarray(after, np.float64), fleet.curve
         )
     kills = context.oom_kills if resource is Resource.MEMORY else None
     rivals = add_baselines(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
     table[list(rivals.columns)] = rivals
-
-
-def _quantile(peaks: pd.DataFrame, level: float) -> pd.Series[float]:
-    """The quantile `level` of each row, read between the given ones; outside them the nearest."""
-    levels = peaks.columns.to_numpy(dtype=float)
-    position = np.interp(level, levels, np.arange(len(levels)))
-    below, above = int(np.floor(position)), int(np.ceil(position))
-    values = peaks.to_numpy()
-    mixed = values[:, below] + (position - below) * (values[:, above] - values[:, below])
-    return pd.Series(mixed, index=peaks.index)

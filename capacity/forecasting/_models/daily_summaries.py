@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from capacity.forecasting._quantiles import Floats
 
-__all__ = ["STATS", "summarise"]
+__all__ = ["STATS", "summarise", "unfinished"]
 
 STATS = (
     "max",
@@ -30,23 +31,48 @@ _HOUR, _DAY = 3600, 86_400
 Indices = NDArray[np.intp]
 
 
-def summarise(values: Floats, step: int) -> Floats:
-    """Daily summaries, days x services x `STATS`, counted back from the last sample.
+def summarise(values: Floats, step: int, tail: int = 0) -> Floats:
+    """Daily summaries, days x services x `STATS`, counted back from the last whole day.
 
     Args:
         values: samples x services, NaN = no sample.
         step: seconds between samples. Steps that do not divide an hour are gathered to hourly
             maxima first, longer ones are taken to last.
+        tail: samples of the day that is not over, see `unfinished`. They belong to the day before,
+            so that summaries follow whole days and what is made from them does not move with the
+            minute it is asked.
     """
-    values, step = _dividing_an_hour(values, step)
+    tail, (values, step) = tail * step, _dividing_an_hour(values, step)
     length = _DAY // step
-    days, services = len(values) // length, values.shape[1]
-    day = values[len(values) - days * length :].reshape(days, length, services)
+    tail //= step
+    days, services = (len(values) - tail) // length, values.shape[1]
+    if days < 1:
+        tail, days = 0, len(values) // length
+    day = values[len(values) - tail - days * length : len(values) - tail]
+    table = _table(day.reshape(days, length, services), 24)
+    if tail:
+        last = np.full((1, 2 * length, services), np.nan)
+        last[0, : length + tail] = values[-length - tail :]
+        table[-1:] = _table(last, 48)
+    return table
+
+
+def unfinished(index: pd.DatetimeIndex) -> int:
+    """How many samples at the end of a regular UTC index belong to a day that is not over."""
+    if len(index) < 2:
+        return 0
+    count = int((index[-1] - index[-1].normalize()) / (index[1] - index[0])) + 1
+    return count % round(pd.Timedelta("1D") / (index[1] - index[0]))
+
+
+def _table(day: Floats, span: int) -> Floats:
+    """Summaries of days x samples x services, each of so many hours."""
+    days, length, services = day.shape
     known = np.isfinite(day)
     count = known.sum(axis=1)
     ordered = -np.sort(-np.where(known, day, -np.inf), axis=1)
     filled = np.where(known, day, 0.0)
-    hours = (days, 24, length // 24, services)
+    hours = (days, span, length // span, services)
     seen = known.reshape(hours).sum(axis=2)
     hourly = np.where(seen > 0, filled.reshape(hours).sum(axis=2) / np.maximum(seen, 1), -np.inf)
     tops = np.where(known, day, -np.inf).reshape(hours).max(axis=2)
@@ -58,7 +84,7 @@ def summarise(values: Floats, step: int) -> Floats:
         _level(ordered, count, 0.0),
         hourly.max(axis=1),
         np.partition(tops, -2, axis=1)[:, -2],
-        tops.argmax(axis=1).astype(np.float64),
+        tops.argmax(axis=1).astype(np.float64) % 24,
     ]
     table = np.stack(columns, axis=-1)
     table[~np.isfinite(table)] = np.nan

@@ -74,7 +74,7 @@ _FIRST = 4  # days of history before a past window is learned from
 _MOST_ROWS = 20_000
 _WEEKS_OF_PRIOR = 5.0  # weight of the pre-trained leaf, in service-windows
 _FEW_WEEKS = 15.0  # more of it, over the square of the windows seen: weeks of a fleet differ
-_SMALL_FLEET = 150.0  # services; below, the pre-trained tail weighs more, by the fourth power
+_SMALL_FLEET = 200.0  # services; below, the pre-trained tail weighs more, by the fourth power
 _CALM = 0.3  # a fleet whose shared strays are below is believed sooner: it can teach no more
 _RARE = 0.01  # chances below are not held on to more firmly
 _SHARED = slice(
@@ -86,7 +86,7 @@ _DOUBT, _CALMEST = (
     2.0,
     0.25,
 )  # sum of strays that the pre-trained expectation weighs; least share of it that is believed
-_LOWERED, _RAISED = 0.006, 0.012  # how far one service may move that share
+_LOWERED, _RAISED = 0.006, 0.008  # how far one service may move that share
 
 
 @dataclass(frozen=True)

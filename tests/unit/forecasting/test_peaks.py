@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacity.forecasting import Forecaster
-from capacity.forecasting._models.daily_summaries import STATS, summarise
+from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
@@ -91,3 +93,21 @@ def test_chances_and_quantiles_are_of_one_distribution() -> None:
     for level in (0.5, 0.8, 0.95):
         chance = peaks.exceedance(peaks.quantile((level,))[:, 0])
         assert chance == pytest.approx(1 - level, abs=0.02)
+
+
+@given(st.integers(2, 5), st.integers(0, 287), st.sampled_from([300, 900, 3600]))
+def test_summaries_follow_utc_days(days: int, extra: int, step: int) -> None:
+    """Whole days are what they are at their end; an unfinished one counts with the day before."""
+    a_day = 86_400 // step
+    extra = extra % a_day
+    index = pd.date_range(
+        "2026-11-01", periods=days * a_day + extra, freq=pd.Timedelta(seconds=step), tz="UTC"
+    )
+    values = np.random.default_rng(days * 1000 + extra).gamma(2.0, 1.0, (len(index), 2))
+    assert unfinished(index) == extra
+    table = summarise(values, step, unfinished(index))
+    assert len(table) == days
+    np.testing.assert_allclose(table[:-1], summarise(values[: days * a_day], step)[:-1])
+    since = values[(days - 1) * a_day :]
+    np.testing.assert_allclose(table[-1, :, STATS.index("max")], since.max(axis=0))
+    np.testing.assert_allclose(table[-1, :, STATS.index("p95")], np.quantile(since, 0.95, axis=0))
