@@ -7,12 +7,14 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import unified_diff
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from capacity._common.files import digest
 from capacity._common.setting_values import compose_settings, show_value
 from capacity._common.units import MIB
 from capacity._compose import Service
@@ -189,9 +191,10 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
     """
     hosts = sorted({change.host for change in plan.changes})
     scripts = {}
+    ends = _file_names(hosts) if len(hosts) > 1 else {}
     for host in hosts or [""]:
         changes = [change for change in plan.changes if change.host == host]
-        end = f"-{re.sub('[^A-Za-z0-9.-]', '_', host) or 'elsewhere'}" if len(hosts) > 1 else ""
+        end = f"-{ends[host]}" if ends else ""
         ordered = sorted(changes, key=lambda change: change.order)
         scripts[f"apply{end}.sh"] = _script(
             plan, host, "Sets the limits", ordered, lambda change: change.after
@@ -200,6 +203,16 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
             plan, host, "Sets the former limits again", ordered[::-1], lambda change: change.before
         )
     return scripts
+
+
+def _file_names(hosts: list[str]) -> dict[str, str]:
+    """A part of a file name for each host; no two are alike, on any file system."""
+    plain = {host: re.sub("[^A-Za-z0-9.-]", "_", host) or "elsewhere" for host in hosts}
+    counts = Counter(name.lower() for name in plain.values())
+    return {
+        host: name if counts[name.lower()] == 1 else f"{name}-{digest(host.encode())[:8]}"
+        for host, name in plain.items()
+    }
 
 
 _HEAD = """\

@@ -131,7 +131,11 @@ def evidence(week: WeeklyReview) -> Html:
         Column("Proposed", number=True),
         Column("Would have been breached", help=_BREACHED),
         Column("Slack then", number=True),
-        Column("KRR", help="What Robusta KRR would set; the kills it would have met as well"),
+        Column(
+            "KRR",
+            help="What Robusta KRR would set: for memory its limit and the kills it would have "
+            "met, for CPU its request, since it sets no CPU limit",
+        ),
         Column(
             "VPA",
             help="What the Vertical Pod Autoscaler's recommender would set; the kills it would "

@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacity._compose import DeclaredProject, load_project
 from capacity._compose.declared import load_declared
@@ -201,6 +203,16 @@ def test_scripts_pass_shellcheck(tmp_path: Path) -> None:
         assert "set -eu" in text
     assert "--cpus 1.5 --memory 512m --memory-swap 1024m" in scripts["apply.sh"]
     assert "--memory 64m --memory-swap 128m" in scripts["revert.sh"]
+
+
+@given(hosts=st.sets(st.text("aA-_:/.1 ", min_size=0, max_size=4), min_size=2, max_size=6))
+def test_each_host_has_scripts_of_its_own(hosts: set[str]) -> None:
+    """Also where names differ only in case or in signs that files cannot have."""
+    plan = plan_of(*[memory(f"shop/web{number}", None, 512) for number in range(len(hosts))])
+    placed = zip(plan.changes, sorted(hosts), strict=True)
+    changes = tuple(change.model_copy(update={"host": host}) for change, host in placed)
+    scripts = emit_scripts(plan.model_copy(update={"changes": changes}))
+    assert len({name.lower() for name in scripts}) == 2 * len(hosts)
 
 
 def test_an_empty_plan_makes_scripts_that_do_nothing(tmp_path: Path) -> None:
