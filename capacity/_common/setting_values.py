@@ -25,6 +25,7 @@ __all__ = [
 
 BYTES = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.RESERVATION})
 CORES = frozenset({Setting.CPUS, Setting.CPU_RESERVATION})
+_UNLIMITED = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.CPUS, Setting.PIDS})
 TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
@@ -112,11 +113,7 @@ def equal(what: Setting, value: Value, other: Value) -> bool:
 def show_value(what: Setting, value: Value) -> str:
     """The value for people."""
     if value is None or value == "":
-        return (
-            "none"
-            if what in TEXTS | {Setting.ENVIRONMENT, Setting.HEALTH_CHECK, Setting.DEPENDS_ON}
-            else "unlimited"
-        )
+        return "unlimited" if what in _UNLIMITED else "none"
     if what in BYTES and isinstance(value, (int, float)):
         return "unlimited" if value == -1 else format_memory(value)
     if what in CORES and isinstance(value, (int, float)):

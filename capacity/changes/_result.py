@@ -5,44 +5,14 @@ emergencies.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from capacity.model import StepState
 
 if TYPE_CHECKING:
     from capacity.changes._journal.models import IntentEntry
 
-__all__ = ["StepResult", "StepState"]
-
-
-class StepState(StrEnum):
-    """How a step ended, or what a dry run says it would do."""
-
-    DONE = "done"
-    FAILED = "failed"
-    REFUSED = "refused"
-    UNDONE = "undone"
-    STOPPED = "stopped"
-    STARTED = "started"
-    FLUSHED = "flushed"
-    BACK = "back"
-    NOT_BACK = "not-back"
-    SKIPPED = "skipped"
-    UNREACHABLE = "unreachable"
-    STAYS = "stays"
-    CREATED = "created"
-    REPLACED = "replaced"
-    REMOVED = "removed"
-    WOULD_STOP = "would-stop"
-    WOULD_START = "would-start"
-    WOULD_FLUSH = "would-flush"
-    WOULD_GO_BACK = "would-go-back"
-    WOULD_GIVE_UP = "would-give-up"
-    WOULD_CREATE = "would-create"
-    WOULD_REPLACE = "would-replace"
-    WOULD_REMOVE = "would-remove"
-    WOULD_TAKE_BACK = "would-take-back"
-    WOULD_FINISH = "would-finish"
-    WOULD_APPLY = "would-apply"
+__all__ = ["StepResult"]
 
 
 @dataclass(frozen=True)

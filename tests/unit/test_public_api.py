@@ -33,7 +33,9 @@ PUBLIC = {
     """,
     "capacity.forecasting": "DEFAULT_QUANTILES Forecaster PeakDistribution hash_of totals",
     "capacity.history": "History",
-    "capacity.model": "Action Change Limits Reason Resource ServiceKey Setting Signal Value",
+    "capacity.model": """
+        Action Change Limits Reason Resource ServiceKey Setting Signal StepState Value
+    """,
     "capacity.operations": "Instance InstancePool RestartLoop find_restart_loops",
     "capacity.reporting": "remediation",
     "capacity.reporting.compliance": """

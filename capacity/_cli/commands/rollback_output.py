@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.printing import print_rows
-from capacity.changes._result import StepState
 from capacity.errors import ChangeRefused
+from capacity.model import StepState
 
 if TYPE_CHECKING:
     from capacity.changes._result import StepResult

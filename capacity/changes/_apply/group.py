@@ -19,9 +19,10 @@ from capacity.changes._journal.adjustments import steps_since
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, IntentEntry, Kind
 from capacity.changes._journal.runs import journal_runs, still_stopped
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import ApplyFailed, CapacityError, ChangeRefused, EngineError, StorageError
+from capacity.model import StepState
 from capacity.settings import Settings
 
 __all__ = ["RunContext", "RunResult", "run_steps", "stopped", "stopped_by"]

@@ -241,7 +241,8 @@ def _port_taken(change: PlannedChange, hosts: set[str], inventory: Inventory) ->
     for container in inventory.containers:
         other = container.running and container.host in hosts and container.key != change.service
         if other and any(port.host_port == change.after for port in container.ports):
-            return f"{container.name} has the port {change.after} already"
+            port = show_value(Setting.HOST_PORT, change.after)
+            return f"{container.name} has the port {port} already"
     return ""
 
 

@@ -23,10 +23,10 @@ from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, 
 from capacity.changes._journal.runs import find_run, journal_runs
 from capacity.changes._plan.file import read_plan
 from capacity.changes._plan.plan import Plan
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
-from capacity.model import Setting, Value
+from capacity.model import Setting, StepState, Value
 from capacity.settings import Settings
 
 __all__ = ["ResumePreview", "resume", "resume_preview"]

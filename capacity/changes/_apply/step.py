@@ -27,12 +27,12 @@ from capacity.changes._journal.models import (
     StepIntent,
 )
 from capacity.changes._plan.plan import FILE_ONLY
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.recreate import recreate
 from capacity.changes._rollback.restore import pending_edits, restore_limits
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import CapacityError, ChangeRefused, EngineUnreachable, JournalLost
-from capacity.model import ServiceKey, Setting, Value
+from capacity.model import ServiceKey, Setting, StepState, Value
 
 __all__ = ["perform_step", "redo_step", "refuse_pending"]
 

@@ -16,9 +16,10 @@ from capacity.changes._journal.journal import Journal, open_journal, owner, read
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents
 from capacity.changes._journal.runs import all_runs, find_run, standing_steps
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.undo import remaining_limits, undo_step
 from capacity.errors import ApplyFailed, ChangeRefused, EngineError, InputError, StorageError
+from capacity.model import StepState
 from capacity.settings import Settings
 
 __all__ = ["RollbackPreview", "roll_back_steps", "rollback", "rollback_preview"]

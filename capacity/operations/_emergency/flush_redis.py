@@ -6,8 +6,9 @@ from capacity._docker import lifecycle
 from capacity._docker.engine import connect_all, survey
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import FLUSH_RUN
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.errors import InputError
+from capacity.model import StepState
 from capacity.operations._emergency.journal import journalled_run
 from capacity.settings import Settings
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capacity._docker.engine import connect_all
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.rollback import RollbackPreview, rollback, rollback_preview
+from capacity.model import StepState
 from capacity.operations._emergency.journal import last_run, writable_folder
 from capacity.operations._readiness import critical_failures
 from capacity.settings import Settings

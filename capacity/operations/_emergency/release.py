@@ -22,7 +22,7 @@ from capacity._docker.engine import Engine, connect_all, engine_errors, inspect,
 from capacity._docker.usage import container_usage
 from capacity.changes._journal.journal import Journal, open_journal
 from capacity.changes._journal.models import ContainerEntry, Kind
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.rollback import rollback
 from capacity.errors import (
     ContainerGone,
@@ -32,6 +32,7 @@ from capacity.errors import (
     InputError,
     StorageError,
 )
+from capacity.model import StepState
 from capacity.operations._dependencies import dependencies, in_order, jobs
 from capacity.operations._emergency.journal import (
     journalled_run,

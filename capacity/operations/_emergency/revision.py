@@ -28,11 +28,12 @@ from capacity.changes._journal.models import (
     StepMode,
 )
 from capacity.changes._journal.runs import REVISION_RUN
-from capacity.changes._result import StepResult, StepState
+from capacity.changes._result import StepResult
 from capacity.changes._rollback.recreate import compose_program, recreate
 from capacity.changes._rollback.restore import pending_edits
 from capacity.changes._rollback.rollback import roll_back_steps
 from capacity.errors import CapacityError, EngineError, EngineRefused, InputError
+from capacity.model import StepState
 from capacity.operations._dependencies import dependencies, in_order, jobs
 from capacity.operations._emergency.git_project import GitProject, project_at_revision
 from capacity.operations._emergency.journal import journalled_run

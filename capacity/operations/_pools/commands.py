@@ -16,8 +16,8 @@ from capacity._docker.engine import Engine, inspect
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import still_stopped
-from capacity.changes._result import StepState
 from capacity.errors import EngineError, InputError, PoolUnhealthy
+from capacity.model import StepState
 from capacity.operations._emergency.journal import journalled_run
 from capacity.operations._emergency.release import stop_one
 from capacity.operations._pools.containers import (

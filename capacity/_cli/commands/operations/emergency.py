@@ -13,8 +13,8 @@ import typer
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows
-from capacity.changes._result import StepState
 from capacity.errors import InputError
+from capacity.model import StepState
 
 if TYPE_CHECKING:
     from capacity.changes._result import StepResult

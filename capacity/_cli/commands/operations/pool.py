@@ -21,8 +21,8 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows
-from capacity.changes._result import StepState
 from capacity.errors import InputError
+from capacity.model import StepState
 
 if TYPE_CHECKING:
     from capacity.operations._pools.commands import PoolStep
