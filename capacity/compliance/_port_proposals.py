@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.port_claims import PortClaim, blocking_claims, port_conflicts
+from capacity.compliance._facts.port_claims import (
+    PortClaim,
+    blocking_claims,
+    port_claims,
+    port_conflicts,
+)
 from capacity.compliance._rules.rules import Rule
 from capacity.model import Change, Reason, Setting
 
@@ -65,7 +70,7 @@ def propose_ports(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortProposa
     range_rule = next((rule for rule in rules if rule.check == "port-range"), None)
     settings: dict[str, Any] = {**(range_rule.parameters if range_rule else {})}
     first, last = settings.get("first", _FIRST), settings.get("last", _LAST)
-    wanted = facts.claims
+    wanted = port_claims(facts)
     leaving = _who_gives_way(facts, wanted, settings.get("gateways", _GATEWAYS))
     taken = {
         port

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from capacity.forecasting._models import conformal, global_model, weights
 from capacity.forecasting._models.base_models import BASE_MODELS, BOOSTED, forecast_all, rows_of
+from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._preprocessing import DAY, WEEK, Scaled
 from capacity.forecasting._quantiles import Floats, Singles, level_index, pinball, seen
 
@@ -26,25 +27,6 @@ THREADS = 2  # numpy sorts without holding the interpreter's lock
 _FARTHEST = 20.0  # a miss by more units says no more than this
 _EVERY = 2  # misses look at every second hour
 _SCORED = 2  # samples an hour that losses look at: neighbours say the same
-
-
-@dataclass
-class ChunkCandidates:
-    """First pass over a chunk of services.
-
-    Attributes:
-        losses: (origins, services, quantiles, candidates), NaN where a candidate did not exist or
-            nothing was seen.
-        tables: for the origins calibrated on, in hours before the end, and for the end (0):
-            candidate -> table.
-        scaled: the services' past.
-        asked: what the boosted model is told, by origin; empty for a history too short for it.
-    """
-
-    losses: Floats
-    tables: dict[int, dict[str, Singles]]
-    scaled: Scaled
-    asked: dict[int, global_model.Asked]
 
 
 @dataclass

@@ -17,6 +17,7 @@ from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
 from capacity.forecasting._models.base_models import BASE_MODELS, since_change
+from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from capacity.forecasting._models.peak_model import PeakDistribution, PeakModel
 from capacity.forecasting._preprocessing import (
@@ -339,7 +340,7 @@ class _Part:
 
     skipped: dict[str, str]
     kept: list[int]
-    prepared: _fitting.ChunkCandidates | None
+    prepared: ChunkCandidates | None
     holidays: Floats | None
     starts: Floats | None
     days: Floats | None

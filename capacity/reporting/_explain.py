@@ -14,7 +14,8 @@ from capacity import _api, sizing
 from capacity._api import sizing_inputs
 from capacity._common.suggest import no_such_service
 from capacity.model import Resource, Signal
-from capacity.reporting.weekly._evidence import COMPARED, limit_hits
+from capacity.reporting.weekly._evidence import limit_hits
+from capacity.reporting.weekly._fleet_frontier import COMPARED
 from capacity.settings import Settings, load_settings
 from capacity.sizing._replay.evidence import add_baselines
 

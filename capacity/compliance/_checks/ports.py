@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.port_claims import PortClaim, port_conflicts
+from capacity.compliance._facts.port_claims import PortClaim, port_claims, port_conflicts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
@@ -65,7 +65,7 @@ def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
     between both.
     """
     faults = {}
-    for clash in port_conflicts(facts.claims):
+    for clash in port_conflicts(port_claims(facts)):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
         cause = (
             f"so does {_some(names)}"
@@ -94,7 +94,7 @@ def port_range(
         raise ValueError(f"the range ends at {last}, before it begins at {first}")
     faults = {
         claim: f"publishes {claim.text}, outside {first}-{last}"
-        for claim in facts.claims
+        for claim in port_claims(facts)
         if not (first <= claim.first and claim.last <= last)
         and not is_gateway(facts, claim.service, gateways)
     }
@@ -108,7 +108,7 @@ def port_reserved(
     """A well-known port of the host belongs to the gateways alone."""
     faults = {
         claim: f"publishes {claim.text}; {port} belongs to {', '.join(gateways)}"
-        for claim in facts.claims
+        for claim in port_claims(facts)
         if claim.first <= port <= claim.last and not is_gateway(facts, claim.service, gateways)
     }
     yield from _every(facts, faults, f"{port} for gateways only", f"does not publish {port}")
@@ -121,7 +121,7 @@ def port_address(facts: Facts, *, gateways: Globs = GATEWAYS) -> Iterator[Verdic
     """
     faults = {
         claim: f"publishes {claim.text} on every address of the host"
-        for claim in facts.claims
+        for claim in port_claims(facts)
         if _is_wild(claim.address) and not is_gateway(facts, claim.service, gateways)
     }
     yield from _every(facts, faults, "a named address", "publishes on named addresses only")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from capacity._docker.events import Ends
     from capacity.compliance._facts.hardening_profile import HardeningProfile
     from capacity.compliance._facts.monitoring import Monitoring
-    from capacity.compliance._facts.port_claims import PortClaim
     from capacity.history import History
     from capacity.settings import TypeSettings
 
@@ -111,13 +110,6 @@ class Facts:
                     RunningContainer(container, self.postures.get(container.id))
                 )
         return {key: tuple(found[key]) for key in sorted(found)}
-
-    @cached_property
-    def claims(self) -> tuple[PortClaim, ...]:
-        """Who wants which port of the host."""
-        from capacity.compliance._facts.port_claims import port_claims
-
-        return port_claims(self)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:

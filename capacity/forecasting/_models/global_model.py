@@ -12,19 +12,16 @@ losses allow.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from capacity.forecasting._models.base_models import expand
+from capacity.forecasting._models.candidates import Asked, ChunkCandidates
 from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles, level_index
 
-if TYPE_CHECKING:
-    from capacity.forecasting._fitting import ChunkCandidates
-
-__all__ = ["LEAST_HOURS", "SEEN_HOURS", "TAUGHT", "Asked", "asked", "teach"]
+__all__ = ["LEAST_HOURS", "SEEN_HOURS", "TAUGHT", "asked", "teach"]
 
 LEAST_HOURS = 5 * WEEK  # two weeks for the profiles, two of targets, one to judge by
 SEEN_HOURS = (
@@ -49,21 +46,6 @@ _SETTINGS = {
     "max_bins": 64,
     "early_stopping": False,
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the model is told at one origin.
-
-    Attributes:
-        features: (services, leads, features).
-        width: (services, 1) the unit of the answer.
-        target: (services, leads) what the answer should have been, NaN where unknown.
-    """
-
-    features: Singles
-    width: Singles
-    target: Singles
 
 
 def asked(tables: dict[str, Singles], means: Singles, levels: Floats) -> Asked:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity import sizing
-from capacity._api import sizing_inputs
 from capacity._common.plotting import plot_frontier
 from capacity.model import Action, Resource, Signal
 from capacity.reporting._html.figures import figure
@@ -21,38 +20,13 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.reporting.weekly._review import WeeklyReview
 
-__all__ = ["COMPARED", "beside_samples", "evidence", "fleet_frontier", "frontiers", "limit_hits"]
+__all__ = ["beside_samples", "evidence", "frontiers", "limit_hits"]
 
-COMPARED = ("capacity", "krr", "vpa", "autopilot", "seed")
-_MOST = 150  # services that are replayed: a frontier of a part of a large fleet is as telling
-_FIRST = "14D"
-_NEEDED = pd.Timedelta("21D")
 _SHIPPED = "as it ships"
 _BREACHED = (
     "How often samples were above it, and for how many minutes together; then the kills and "
     "throttling that samples hide"
 )
-
-
-def fleet_frontier(history: History, resource: Resource, tolerance: float) -> pd.DataFrame:
-    """`capacity.sizing.frontier` of the fleet's own past, on some services of a large one; empty
-    with under three weeks.
-    """
-    usage = history[resource.usage]
-    step = max(1, -(-len(usage.columns) // _MOST))
-    part = usage.iloc[:, ::step]
-    if not len(part.columns) or history.end - history.start < _NEEDED:
-        return sizing.frontier(pd.DataFrame(), part)
-    limits = history.limits(resource).reindex(part.columns)
-    kills = (
-        sizing_inputs.under_present_limit(history, Signal.OOM_KILLS, resource)
-        if resource is Resource.MEMORY
-        else None
-    )
-    replayed = sizing.replay(
-        part, signal=resource, policies=COMPARED, current=limits, kills=kills, first=_FIRST
-    )
-    return sizing.frontier(replayed, part, tolerance)
 
 
 def limit_hits(history: History, resource: Resource) -> sizing.LimitHits:

@@ -32,7 +32,7 @@ from capacity.reporting._runs import (
     write_run,
 )
 from capacity.reporting.weekly._decisions import Decision, weekly_decisions
-from capacity.reporting.weekly._evidence import fleet_frontier
+from capacity.reporting.weekly._fleet_frontier import fleet_frontier
 from capacity.reporting.weekly._limit_crossings import LimitCrossing, find_crossings
 from capacity.reporting.weekly._scorecard import Scorecard, forecast_rows, score
 from capacity.sizing import changes_from
