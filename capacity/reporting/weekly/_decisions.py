@@ -103,7 +103,11 @@ def _changes(
         rated = [
             (
                 _urgency(
-                    row, pressure, sizes[resource].get(service), crossing.get((service, resource))
+                    row,
+                    resource,
+                    pressure,
+                    sizes[resource].get(service),
+                    crossing.get((service, resource)),
                 ),
                 resource,
             )
@@ -139,14 +143,18 @@ def _changes(
 
 
 def _share(row: _Row, host: float | None) -> float:
-    """Share of its host that a service keeps busy on average."""
-    return float(row["mean"] / host) if host and host > 0 and np.isfinite(row["mean"]) else 0.0
+    """Share of its host that a service takes at busy times, what others then lack."""
+    busy = row["p95"]
+    return float(busy / host) if host and host > 0 and np.isfinite(busy) else 0.0
 
 
-def _urgency(row: _Row, pressure: float, host: float | None, risk: LimitCrossing | None) -> float:
+def _urgency(
+    row: _Row, resource: Resource, pressure: float, host: float | None, risk: LimitCrossing | None
+) -> float:
     """Kills first, then limits about to be reached, then throttling, then unlimited giants, then
     waste.
     """
+    by_chance = 100.0 if resource is Resource.MEMORY else 50.0  # CPU beyond a limit only waits
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:
             return float(90.0 + min(row["oom_kills"], 100) / 25)
@@ -154,7 +162,7 @@ def _urgency(row: _Row, pressure: float, host: float | None, risk: LimitCrossing
             return (
                 75.0 + (10.0 if risk.median else 0.0)
                 if risk
-                else 30.0 + 100 * float(row["breach_now"])
+                else 30.0 + by_chance * float(row["breach_now"])
             )
         case Reason.LEAK:
             return 72.0 if row["days_to_limit"] < _SOON else 45.0
