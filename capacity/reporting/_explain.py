@@ -13,6 +13,7 @@ import pandas as pd
 from capacity import _api, sizing
 from capacity._api import sizing_inputs
 from capacity._common.suggest import no_such_service
+from capacity.history._validity import DropReason
 from capacity.model import Resource, Signal
 from capacity.reporting.weekly._evidence import limit_hits
 from capacity.reporting.weekly._fleet_frontier import COMPARED
@@ -49,6 +50,7 @@ class Explanation:
         struck: kills, and minutes held, in the window that the limit in force met, and that the
             proposed one would have met.
         replicas: containers behind the service; the numbers are the worst one's.
+        dropped: why samples of this resource could not be true -> how many were dropped.
     """
 
     service: str
@@ -63,6 +65,7 @@ class Explanation:
     horizon: str
     struck: dict[str, tuple[float, float]]
     replicas: int
+    dropped: dict[DropReason, int]
 
 
 def explain_service(
@@ -155,6 +158,11 @@ def explain_service(
         horizon=horizon,
         struck={name: hit.under(service, float(row[name])) for name in ("current", "limit")},
         replicas=history.replicas.get(service, 1),
+        dropped={
+            entry.reason: entry.count
+            for entry in history.dropped
+            if (entry.name, entry.signal) == (service, resource.usage)
+        },
     )
 
 

@@ -84,6 +84,9 @@ def _show(each: Explanation) -> None:
         f"  in the window  {events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts,"
         f" throttled in {events['throttled']:.0%} of the periods at busy times"
     )
+    if each.dropped:
+        known = ", ".join(f"{count} {reason.text}" for reason, count in each.dropped.items())
+        typer.echo(f"  dropped        samples that cannot be true: {known}")
     passed = [
         ("now", row["current"], row["breaches_now"], "current"),
         ("after", row["limit"], row["breaches"], "limit"),
@@ -146,6 +149,7 @@ def _plain(each: Explanation) -> dict[str, Any]:
             for name, (kills, minutes) in each.struck.items()
         },
         "replicas": each.replicas,
+        "dropped": {str(reason): count for reason, count in each.dropped.items()},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 
 from capacity import _api
 from capacity._common.plotting import plot_frontier
-from capacity.model import Resource
+from capacity.history._validity import DroppedSamples, DropReason
+from capacity.model import Resource, Signal
 from capacity.reporting import weekly
 from capacity.reporting._explain import explain_service
 from capacity.reporting.weekly import _evidence
@@ -103,3 +105,17 @@ def test_why_keeps_to_one_resource_where_one_is_named(tmp_path: Path) -> None:
     assert [each["resource"] for each in json.loads(done.stdout)] == ["cpu"]
     leak = capacity_here("recommend", "shop/catalog", "--sample", "--why", folder=tmp_path)
     assert re.search(r"it leaks, and reaches (that|its) limit in \d+ days", leak.stdout)
+
+
+def test_what_was_dropped_is_told_of_the_service_it_was_dropped_of() -> None:
+    """By reason, and only of the resource that is explained."""
+    history = replace(
+        _api.open_history("sample"),
+        dropped=(
+            DroppedSamples(Signal.MEMORY, KILLED, DropReason.ABOVE_HOST, 3),
+            DroppedSamples(Signal.CPU, KILLED, DropReason.NEGATIVE, 2),
+            DroppedSamples(Signal.MEMORY, "shop/web", DropReason.NEGATIVE, 1),
+        ),
+    )
+    found = explain_service(history, KILLED, Resource.MEMORY, Settings())
+    assert found.dropped == {DropReason.ABOVE_HOST: 3}
