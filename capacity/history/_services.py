@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["SeriesBlock", "merge_replicas", "service_of"]
 
+_RENAMED = re.compile(
+    r"[0-9a-f]{12}_([^_]+_.+_\d+)"
+)  # Compose 1 renames so what it is about to replace
+_SWARM_TASK = re.compile(r"(?:([^_]+)_)?(.+)\.(\d+|[a-z0-9]{25})\.[a-z0-9]{25}")
+_ONE_OFF = re.compile(r"([^_]+)_(.+)_run_[0-9a-f]{12}|([^-]+)-(.+)-run-[0-9a-f]{12}")
 _COMPOSE_NAME = re.compile(r"([^_]+)_(.+)_(\d+)|([^-]+)-(.+)-(\d+)")
 
 
@@ -54,8 +59,10 @@ def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[S
     """Service and replica of a container: Compose labels first, then the container's name.
 
     Compose names containers `project-service-1` (`project_service_1` before v2); that is read back
-    where the labels were not stored. Any other name is a service of its own in the project
-    `standalone`.
+    where the labels were not stored, and so are Swarm's `stack_service.1.<id>`, names that Compose
+    gave a prefix while it replaced a container, and one-off runs, which are the service `web-run`.
+    No random part becomes one of a service's name. Any other name is a service of its own in the
+    project `standalone`.
     """
     kept = (identity.project, identity.service, identity.number, identity.name)
     return _service(*(labels.get(label, "") for label in kept))
@@ -65,8 +72,13 @@ def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[S
 def _service(project: str, service: str, number: str, name: str) -> tuple[ServiceKey, str]:
     if service:
         return ServiceKey(project or ServiceKey.STANDALONE, service), number or name
-    match = _COMPOSE_NAME.fullmatch(name)
-    if match:
+    if match := _RENAMED.fullmatch(name):
+        name = match[1]
+    if match := _SWARM_TASK.fullmatch(name):
+        return ServiceKey(match[1] or ServiceKey.STANDALONE, match[2]), match[3]
+    if match := _ONE_OFF.fullmatch(name):
+        return ServiceKey(match[1] or match[3], f"{match[2] or match[4]}-run"), "run"
+    if match := _COMPOSE_NAME.fullmatch(name):
         project, service, number = match.group(1, 2, 3) if match.group(1) else match.group(4, 5, 6)
         return ServiceKey(project, service), number
     return ServiceKey(ServiceKey.STANDALONE, name), name
