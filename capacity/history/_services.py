@@ -99,40 +99,61 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
         ].append(index)
 
     rows: dict[str, NDArray[np.float64]] = {}
-    hosts: dict[str, set[str]] = defaultdict(set)
-    replicas: dict[str, set[str]] = defaultdict(set)
-    means: dict[str, dict[str, float]] = defaultdict(dict)
+    hosts: dict[str, dict[str, int]] = defaultdict(dict)
+    members: dict[str, dict[str, NDArray[np.float64]]] = defaultdict(dict)
     add = np.fmax if entry.combine == "max" else _add_known
     for indices in containers.values():
         labels = answer.labels[indices[0]]
         row = answer.values[indices[0]] if len(indices) == 1 else _over_cpus(answer, indices)
-        name = column(labels)
+        name, host, member = column(labels), _host(labels, identity), replica(labels)
         rows[name] = add(rows[name], row) if name in rows else row
-        hosts[name].add(_host(labels, identity))
-        replicas[name].add(replica(labels))
-        if entry.scope is SignalScope.SERVICE and np.isfinite(row).any():
-            means[name][replica(labels)] = max(
-                means[name].get(replica(labels), 0.0), float(np.nanmean(row))
-            )
+        hosts[name][host] = max(hosts[name].get(host, -1), _last_known(row))
+        known = members[name].get(member)
+        members[name][member] = row if known is None else np.fmax(known, row)
 
     names = sorted(rows)
-    values = (
-        np.stack([rows[name] for name in names]) if names else np.empty((0, answer.values.shape[1]))
-    )
-    hosts_of = [",".join(sorted(hosts[name])) for name in names]
+    points = answer.values.shape[1]
+    values = np.stack([rows[name] for name in names]) if names else np.empty((0, points))
     return SeriesBlock(
-        names, hosts_of, [len(replicas[name]) for name in names], values, _uneven(means)
+        names,
+        [_hosts_at_the_end(hosts[name], points) for name in names],
+        [len(members[name]) for name in names],
+        values,
+        _uneven(members) if entry.scope is SignalScope.SERVICE else {},
     )
 
 
-def _uneven(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Busiest replica over the mean one, of what has several."""
-    several = {
-        name: list(each.values())
-        for name, each in means.items()
-        if len(each) > 1 and sum(each.values()) > 0
-    }
-    return {name: round(max(each) * len(each) / sum(each), 3) for name, each in several.items()}
+def _last_known(row: NDArray[np.float64]) -> int:
+    """Position of the last sample; -1 = none."""
+    known = np.flatnonzero(np.isfinite(row))
+    return int(known[-1]) if len(known) else -1
+
+
+def _hosts_at_the_end(last: Mapping[str, int], points: int) -> str:
+    """Hosts with a sample in the last twenty-fourth of what is known: what has moved is on its new
+    host alone.
+    """
+    since = max(last.values()) - max(1, points // 24)
+    return ",".join(sorted(host for host, position in last.items() if position >= since))
+
+
+def _uneven(members: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, float]:
+    """Busiest replica over the mean one, of what has several for most of the time; a service that
+    moved has one after the other.
+    """
+    found = {}
+    for name, each in members.items():
+        rows = np.stack(list(each.values()))
+        known = np.isfinite(rows)
+        together = known.sum(axis=0) > 1
+        if not together.any() or 2 * together.sum() < known.any(axis=0).sum():
+            continue
+        seen = known[:, together]
+        sums = np.where(seen, rows[:, together], 0.0).sum(axis=1)
+        means = sums[seen.any(axis=1)] / seen.sum(axis=1)[seen.any(axis=1)]
+        if means.sum() > 0:
+            found[name] = round(float(means.max() / means.mean()), 3)
+    return found
 
 
 def _namers(
