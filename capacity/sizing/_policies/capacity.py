@@ -19,7 +19,7 @@ from capacity.forecasting._models.daily_summaries import summarise
 from capacity.forecasting._models.peak_model import MARGINS, PeakModel
 from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.budget import within_budget
-from capacity.sizing._policies.margins import choose_limits
+from capacity.sizing._policies.margins import choose_limits, spike_limits
 
 __all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Allocation", "Capacity"]
 
@@ -41,17 +41,20 @@ class Allocation:
         peaks: the distribution of the coming peak that they were chosen by.
         steady: steady peak of each service, the 98th percentile of its last fourteen days; NaN =
             never seen.
+        spikes: what an isolated spike buys each service at most; inf = there is none.
     """
 
     limits: Floats
     peaks: PeakDistribution
     steady: Floats
+    spikes: Floats
 
     def floors(self) -> Floats:
         """What every service should get, however cheap for the fleet it were to write it off: its
         steady peak, and even odds of holding the coming one.
         """
-        return np.fmax(self.steady, self.peaks.quantile((1 - EVEN_ODDS,))[:, 0])
+        even = np.minimum(self.peaks.quantile((1 - EVEN_ODDS,))[:, 0], self.spikes)
+        return np.fmax(self.steady, even)
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected
@@ -100,7 +103,8 @@ class Capacity:
         if peaks is None:
             peaks = PeakModel.load().predict(days, max(1, math.ceil(past.horizon)))
         steady = column_quantile(past.last(_STEADY_DAYS), _STEADY)
-        return Allocation(_between(choose_limits(peaks, _LADDER, days), risks), peaks, steady)
+        limits = _between(choose_limits(peaks, _LADDER, days), risks)
+        return Allocation(limits, peaks, steady, spike_limits(peaks, days))
 
 
 def _between(ladder: Floats, risks: Sequence[float]) -> Floats:

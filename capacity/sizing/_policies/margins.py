@@ -17,7 +17,7 @@ from capacity.forecasting._models.peak_features import WEEK, highest
 from capacity.forecasting._models.peak_model import MARGINS, falling
 from capacity.sizing._policies.base import Floats
 
-__all__ = ["choose_limits"]
+__all__ = ["choose_limits", "spike_limits"]
 
 _LOG_STEP = 0.1
 _LOG_CHANCES: Floats = np.arange(np.log(0.98), np.log(2e-4), -_LOG_STEP)
@@ -85,6 +85,18 @@ def choose_limits(
             chosen = _read(margins, _log_chances(cost, min(asked, 0.9)))
             limits[number, known] = np.exp(np.minimum(chosen, tops)) * base
         limits[:, known] = _monotone(limits[:, known], risks)
+    return limits
+
+
+def spike_limits(peaks: PeakDistribution, days: Floats) -> Floats:
+    """What an isolated short spike buys each service at most, in the unit of the usage; inf where
+    its highest day is none.
+    """
+    limits = np.full(len(peaks.base), np.inf)
+    known = np.flatnonzero(peaks.base > 0)
+    if len(known):
+        base = peaks.base[known]
+        limits[known] = np.exp(_spike_tops(days[:, known], base)) * base
     return limits
 
 

@@ -192,3 +192,23 @@ def test_limits_do_not_move_with_the_minute(minutes: int) -> None:
     moved = np.abs(np.log(after / before))
     assert np.median(moved) < 0.01
     assert (moved < 0.1).mean() > 0.9
+
+
+@pytest.mark.parametrize("signal", ["cpu", "memory"])
+@pytest.mark.parametrize("ago", [100, 300])
+def test_an_absurd_sample_buys_twice_the_real_peak_at_most(signal: str, ago: int) -> None:
+    """Also where the size of the host is unknown, and no other limit moves by more than 5 %."""
+    values = np.random.default_rng(1).gamma(4.0, 0.1, (21 * 24, 20)) * (
+        1.0 if signal == "cpu" else 1024 * MIB
+    )
+    spoilt = values.copy()
+    spoilt[-ago, 0] *= 2000
+    names = [f"s{number}" for number in range(20)]
+    before, after = (
+        recommend(pd.DataFrame(each, index=INDEX, columns=names), signal=signal)["limit"].to_numpy(
+            np.float64
+        )
+        for each in (values, spoilt)
+    )
+    assert after[0] <= max(2.05 * values[:, 0].max(), 1.05 * before[0])
+    assert np.abs(np.log(after / before))[1:].max() < np.log(1.05)
