@@ -36,7 +36,8 @@ import numpy as np
 import pandas as pd
 
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load_history
+from capacity.history._fetch import fetch
+from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._signals import CATALOGUE, render_query
 from capacity.model import Signal

@@ -24,6 +24,9 @@ class Signal(StrEnum):
 
     CPU = "cpu"
     MEMORY = "memory"
+    MEMORY_RSS = "memory_rss"
+    MEMORY_CACHE = "memory_cache"
+    MEMORY_SWAP = "memory_swap"
     CPU_LIMIT = "cpu_limit"
     MEMORY_LIMIT = "memory_limit"
     THROTTLED = "throttled"
@@ -112,6 +115,9 @@ class Reason(StrEnum):
     REGIME_CHANGE = "regime-change"
     COOLDOWN = "cooldown"
     STARTUP_PEAK = "startup-peak"
+    CALENDAR_PEAK = "calendar-peak"
+    PAST_PEAK = "past-peak"
+    PAGE_CACHE = "page-cache"
     TYPE_DEFAULT = "type-default"
     PINNED = "pinned"
     NEVER_LOWER = "never-lower"
@@ -152,6 +158,11 @@ _REASON_TEXTS = {
     Reason.COOLDOWN: "Its limit was changed a short while ago; it is lowered one step at a time.",
     Reason.STARTUP_PEAK: "It needs more while it starts than when it runs; the limit must let it "
     "start.",
+    Reason.CALENDAR_PEAK: "A peak that returns by the calendar is due; the limit must hold it.",
+    Reason.PAST_PEAK: "A peak from before the window was higher than the window's, so the limit is "
+    "not lowered below it.",
+    Reason.PAGE_CACHE: "Page cache fills whatever limit it has; what the kernel cannot reclaim "
+    "fits, so more memory would only cache more.",
     Reason.TYPE_DEFAULT: "There is too little history to size it; this is the default for its "
     "type.",
     Reason.PINNED: "The settings pin its limits.",

@@ -15,7 +15,8 @@ from capacity._common.units import format_cores, format_memory, parse_cores, par
 from capacity.errors import InputError, NoHistory, SettingsError
 from capacity.forecasting import Forecaster
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load_history
+from capacity.history._fetch import fetch
+from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._prometheus.transport import plain_address
 from capacity.history._sample.generate import SAMPLE_END, load_sample

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from capacity import sizing
@@ -32,6 +33,8 @@ def sizing_context(
         throttled=under_present_limit(history, Signal.THROTTLED, Resource.CPU),
         oom_kills=under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
         restarts=history[Signal.RESTARTS],
+        rss=_not_reclaimable(history),
+        past_peaks=_past_peaks(history, resource, settings),
         running=history.running(),
         unstable=frozenset(map(str, history.restarting().index)),
         limits_known=history.knows_limits(),
@@ -47,6 +50,30 @@ def sizing_context(
         throttle_target=rules.throttle_target,
         floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
     )
+
+
+def _past_peaks(history: History, resource: Resource, settings: Settings) -> pd.DataFrame | None:
+    """Highest samples of days before the window, without what people said not to learn from."""
+    peaks = history.past_peaks.get(resource)
+    if peaks is None:
+        return None
+    kept = peaks.copy()
+    for name in map(str, peaks.columns):
+        for glob, known in settings.services.items():
+            if not fnmatchcase(name, glob):
+                continue
+            for moment in known.change_points:
+                kept.loc[kept.index < pd.Timestamp(moment), name] = np.nan
+            for start, end in known.ignore:
+                day = pd.Timestamp(start).floor("1D")
+                kept.loc[(kept.index >= day) & (kept.index <= pd.Timestamp(end)), name] = np.nan
+    return kept
+
+
+def _not_reclaimable(history: History) -> pd.DataFrame:
+    """Memory that the kernel cannot reclaim, bytes, times x services: resident and swapped."""
+    rss, swap = history[Signal.MEMORY_RSS], history[Signal.MEMORY_SWAP]
+    return rss.add(swap.reindex_like(rss).fillna(0.0))
 
 
 def service_rules(settings: Settings, services: Iterable[str]) -> dict[str, sizing.ServiceRule]:

@@ -16,6 +16,7 @@ from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
+from capacity.forecasting._diagnostics.runs import find_jobs
 from capacity.forecasting._models.base_models import BASE_MODELS, since_change
 from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
@@ -353,15 +354,20 @@ def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) ->
     """Services that cannot be forecast, and why."""
     present = np.isfinite(values).sum(axis=0)
     least = _LEAST_DAYS * pd.Timedelta("1D") / grid.step
+    jobs = find_jobs(values, grid.step.total_seconds(), _first_second(grid))
     out = {}
-    for name, count in zip(names, present, strict=True):
+    for number, (name, count) in enumerate(zip(names, present, strict=True)):
         if name in exclude:
             out[name] = "excluded"
         elif count == 0:
             out[name] = "no-data"
-        elif count < least:
+        elif count < least and number not in jobs:
             out[name] = "not-enough-history"
     return out
+
+
+def _first_second(grid: Grid) -> float:
+    return grid.index[0].timestamp() if len(grid.index) else 0.0
 
 
 def _fitted_state(parts: list[_Part], levels: Floats, seed: int) -> FittedState:

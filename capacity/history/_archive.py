@@ -27,17 +27,16 @@ import numpy as np
 
 from capacity._common.files import storage_error, write_atomically
 from capacity.errors import InputError
-from capacity.history._parquet import (
-    Damaged,
-    read_block,
-    write_block,
-)
+from capacity.history._daily_peaks import read_daily_peaks
+from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
     from pathlib import Path
+
+    import pandas as pd
 
     from capacity.model import Signal
 
@@ -192,6 +191,21 @@ class Archive:
             path.stem
             for path in self._folder(source, signal, query, step).glob("????-??-??.parquet")
         )
+
+    def daily_peaks(
+        self, source: str, signal: Signal, query: str, step: int, *, start: date, end: date
+    ) -> pd.DataFrame:
+        """Highest sample of each stored day from `start` up to but without `end`: UTC days x
+        services.
+        """
+
+        def read(day: date) -> SeriesBlock | None:
+            stored = self.read(source, signal, query, step, day)
+            return stored.block if stored is not None else None
+
+        days = self.days(source, signal, query, step)
+        wanted = [day for day in days if start.isoformat() <= day < end.isoformat()]
+        return read_daily_peaks(self._folder(source, signal, query, step), wanted, read)
 
     def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
         return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"

@@ -108,6 +108,8 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Doctor
             "ok",
             ", ".join(settings.metrics.get(name, name) for name in chosen.metrics),
         )
+    if entry.optional:
+        return DoctorCheck(f"signal {signal}", "ok", "not exported; nothing depends on it alone")
     wanted = entry.queries[0].metrics
     missing = [name for name in wanted if settings.metrics.get(name, name) not in names]
     advice = next(

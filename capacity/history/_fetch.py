@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from capacity._common.progress import Progress, Silent
-from capacity.errors import Denied, NoHistory, SourceError, Unreachable
+from capacity.errors import SourceError
 from capacity.history._archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
-from capacity.history._history import History, usage_frame
+from capacity.history._failures import DayTask, Failures
+from capacity.history._load import day_key, unix_time, utc_days
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.history._services import SeriesBlock, merge_replicas
-from capacity.history._signals import CATALOGUE, SignalScope, choose_query, render_query
-from capacity.history._validity import drop_impossible, dropped_notes
+from capacity.history._signals import CATALOGUE, choose_query, render_query
 from capacity.model import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from capacity.settings import Settings
 
-__all__ = ["Fetched", "fetch", "load_history", "remember_source"]
+__all__ = ["Fetched", "fetch", "remember_source"]
 
 _DAY = 86_400
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
 _USUAL_SCRAPE = 60
-_HOPELESS = 8  # failures before the first answer
-_GONE = 2  # times in a row that the server was not reached
-_NAMED = 5  # days of a note
 _CLOCKS_APART = 120  # seconds that two clocks may differ before it matters
 
 _log = logging.getLogger("capacity")
@@ -55,62 +51,6 @@ class Fetched:
     missing: tuple[Signal, ...]
     warnings: tuple[str, ...]
     failed: int = 0
-
-
-@dataclass(frozen=True)
-class _Task:
-    signal: Signal
-    day: date
-    asked: Range
-    final: bool
-
-
-class _Failures:
-    """Days that the server could not answer: named and left out, unless it answers nothing."""
-
-    def __init__(self) -> None:
-        self._errors: list[tuple[_Task, SourceError]] = []
-        self._unreachable = 0
-        self._answered = False
-
-    def add(self, task: _Task, error: SourceError) -> None:
-        """Remember a failure.
-
-        Raises:
-            SourceError: this one, where asking on is of no use.
-        """
-        self._errors.append((task, error))
-        self._unreachable += isinstance(error, Unreachable)
-        hopeless = len(self._errors) >= _HOPELESS and not self._answered
-        if isinstance(error, Denied) or hopeless or self._unreachable >= _GONE:
-            raise error
-
-    def answered(self) -> None:
-        """The server gave an answer."""
-        self._unreachable, self._answered = 0, True
-
-    def raise_if_all(self, asked: int) -> None:
-        """Raise the first failure where nothing was answered."""
-        if self._errors and len(self._errors) == asked:
-            raise self._errors[0][1]
-
-    @property
-    def count(self) -> int:
-        """Days of a signal that are missing."""
-        return len(self._errors)
-
-    def notes(self) -> tuple[str, ...]:
-        """One sentence a signal: which days are missing, and why the first one is."""
-        days: dict[Signal, list[date]] = {}
-        reasons: dict[Signal, str] = {}
-        for task, error in self._errors:
-            days.setdefault(task.signal, []).append(task.day)
-            reasons.setdefault(task.signal, error.message)
-        return tuple(
-            f"Incomplete: {signal} of {_named(found)} could not be fetched "
-            f"({reasons[signal]}). The next fetch asks again."
-            for signal, found in days.items()
-        )
 
 
 def fetch(
@@ -161,7 +101,7 @@ def fetch(
         archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead
     )
     asked = {task.asked: task for task in tasks}
-    failed = _Failures()
+    failed = Failures()
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
         # While a day is written the next one is parsed. Leaving the block waits for the last write,
@@ -191,7 +131,7 @@ def fetch(
                     archive,
                     record.name,
                     task,
-                    _key(record, query.query, task.signal, settings),
+                    day_key(record, query.query, task.signal, settings),
                     day,
                 )
             if writing:
@@ -204,12 +144,7 @@ def fetch(
     )
 
 
-def _named(days: list[date]) -> str:
-    shown = ", ".join(str(day) for day in days[:_NAMED])
-    return shown + (f" and {len(days) - _NAMED} more days" if len(days) > _NAMED else "")
-
-
-def _store(archive: Archive, source: str, task: _Task, key: str, day: StoredDay) -> None:
+def _store(archive: Archive, source: str, task: DayTask, key: str, day: StoredDay) -> None:
     """Add what has come to what is there; an empty answer changes nothing."""
     if not np.isfinite(day.block.values).any():
         return
@@ -234,9 +169,9 @@ def remember_source(
     kind = source.kind()
     name = source_name(source.address, kind)
     known = archive.source(name)
-    present = source.metric_names(_unix(start), _unix(end))
+    present = source.metric_names(unix_time(start), unix_time(end))
     interval = (known.scrape_interval if known else 0) or _scrape_interval(
-        source, settings, _unix(end)
+        source, settings, unix_time(end)
     )
     queries: dict[str, str] = dict(known.queries) if known else {}
     missing = []
@@ -244,7 +179,8 @@ def remember_source(
         entry = CATALOGUE[signal]
         chosen = choose_query(entry, present, settings.metrics)
         if chosen is None:
-            missing.append(signal)
+            if not entry.optional:
+                missing.append(signal)
             continue
         window = (
             entry.step(settings.report.step)
@@ -254,81 +190,6 @@ def remember_source(
         queries[str(signal)] = render_query(chosen, settings.identity, settings.metrics, window)
     return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(
         missing
-    )
-
-
-def load_history(
-    archive: Archive,
-    record: SourceRecord,
-    settings: Settings,
-    *,
-    start: pd.Timestamp,
-    end: pd.Timestamp,
-    signals: Iterable[Signal] = tuple(Signal),
-    notes: Iterable[str] = (),
-) -> History:
-    """The history of a window from the archive alone.
-
-    Raises:
-        NoHistory: the archive has no usage in the window.
-    """
-    frames: dict[Signal, pd.DataFrame] = {}
-    hosts: dict[str, str] = {}
-    replicas: dict[str, int] = {}
-    uneven: dict[str, float] = {}
-    all_notes = set(notes)
-    for signal in signals:
-        query = record.queries.get(str(signal))
-        if query is None:
-            all_notes.add(f"The source has no metrics for {signal}.")
-            continue
-        step = CATALOGUE[signal].step(settings.report.step)
-        days = []
-        for day in _days(start, end):
-            stored = archive.read(
-                record.name, signal, _key(record, query, signal, settings), step, day
-            )
-            if stored is not None and stored.block.names:
-                days.append((day, stored.block))
-                all_notes.update(stored.warnings)
-        if not days:
-            continue
-        frames[signal] = _assemble(days, step, start, end)
-        if signal in {
-            Signal.CPU,
-            Signal.MEMORY,
-        }:  # other signals may end before a service moved or was scaled
-            for _, block in days:
-                hosts.update(zip(block.names, block.hosts, strict=True))
-                replicas.update(zip(block.names, block.replicas, strict=True))
-                uneven.update(
-                    {
-                        name: max(ratio, uneven.get(name, 1.0))
-                        for name, ratio in block.uneven.items()
-                    }
-                )
-    if not any(
-        signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)
-    ):
-        raise NoHistory(
-            f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} "
-            f"to {end:%Y-%m-%d %H:%M} UTC",
-            "`capacity doctor` shows which metrics and labels are there; for an earlier window "
-            "give --as-of",
-        )
-    frames, dropped = drop_impossible(frames, hosts)
-    return History(
-        frames=frames,
-        start=start,
-        end=end,
-        step=pd.Timedelta(seconds=settings.report.step),
-        source=record.url or record.name,
-        hosts=hosts,
-        replicas=replicas,
-        uneven=uneven,
-        queries={Signal(name): text for name, text in record.queries.items()},
-        notes=(*sorted(all_notes), *dropped_notes(dropped)),
-        dropped=dropped,
     )
 
 
@@ -342,14 +203,14 @@ def _tasks(
     *,
     refresh: bool,
     now: float,
-) -> tuple[list[_Task], int]:
+) -> tuple[list[DayTask], int]:
     tasks, kept = [], 0
     for signal in wanted:
         query = record.queries.get(str(signal))
         if query is None:
             continue
         step = CATALOGUE[signal].step(settings.report.step)
-        for day in _days(start, end):
+        for day in utc_days(start, end):
             midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
             points = min(_DAY // step, (int(now) - midnight) // step + 1)
             if points <= 0:
@@ -358,14 +219,14 @@ def _tasks(
                 None
                 if refresh
                 else archive.read(
-                    record.name, signal, _key(record, query, signal, settings), step, day
+                    record.name, signal, day_key(record, query, signal, settings), step, day
                 )
             )
             if stored is not None and stored.final:
                 kept += 1
                 continue
             tasks.append(
-                _Task(
+                DayTask(
                     signal,
                     day,
                     Range(query, midnight, step, points),
@@ -393,16 +254,6 @@ def combine(new: SeriesBlock, old: SeriesBlock) -> SeriesBlock:
     return SeriesBlock(names, hosts, replicas, values, {**old.uneven, **new.uneven})
 
 
-def _key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:
-    """What days are kept under: the query, and the labels that decided which service a container
-    belongs to.
-    """
-    if record.kind == "import" or CATALOGUE[signal].scope is not SignalScope.SERVICE:
-        return query
-    labels = settings.identity.model_dump(exclude_defaults=True)
-    return query if not labels else f"{query} # {json.dumps(labels, sort_keys=True)}"
-
-
 def _clock_ahead(source: PrometheusSource) -> float:
     """Seconds this machine's clock is ahead of the server's; 0 if close enough."""
     before = time.time()
@@ -413,38 +264,12 @@ def _clock_ahead(source: PrometheusSource) -> float:
     return ahead if abs(ahead) > _CLOCKS_APART else 0.0
 
 
-def _days(start: pd.Timestamp, end: pd.Timestamp) -> Iterator[date]:
-    day = start.date()
-    while pd.Timestamp(day, tz="UTC") < end:
-        yield day
-        day += timedelta(days=1)
-
-
 def _whole_day(block: SeriesBlock, step: int) -> SeriesBlock:
     """Today's answer ends now; the rest of the day has no samples yet."""
     missing = _DAY // step - block.values.shape[1]
     return dataclasses.replace(
         block, values=np.pad(block.values, ((0, 0), (0, missing)), constant_values=np.nan)
     )
-
-
-def _assemble(
-    days: list[tuple[date, SeriesBlock]], step: int, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """One frame over the window from blocks of days."""
-    names = sorted({name for _, block in days for name in block.names})
-    column = {name: index for index, name in enumerate(names)}
-    first = pd.Timestamp(start.date(), tz="UTC")
-    points = _DAY // step
-    values = np.full((len(list(_days(start, end))) * points, len(names)), np.nan)
-    for day, block in days:
-        row = (pd.Timestamp(day, tz="UTC") - first).days * points
-        values[row : row + points, [column[name] for name in block.names]] = block.values.T
-    frame = usage_frame(values, names, _unix(first), step)
-    inside = (frame.index >= start) & (frame.index < end)
-    lower, upper = int(inside.argmax()), len(inside) - int(inside[::-1].argmax())
-    frame = frame.iloc[lower:upper]
-    return frame.loc[:, frame.notna().any().to_numpy()]
 
 
 def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> int:
@@ -467,7 +292,3 @@ def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> i
 
 def _window(settings: Settings, interval: int) -> int:
     return settings.prometheus.rate_window or max(settings.report.step, _SCRAPES_A_RATE * interval)
-
-
-def _unix(time: pd.Timestamp) -> int:
-    return int(time.timestamp())

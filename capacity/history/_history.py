@@ -60,6 +60,8 @@ class History:
         queries: signal -> PromQL it was asked with.
         notes: what the reader should know: warnings of the server, signals it lacks.
         dropped: samples that cannot be true and are none in `frames`.
+        past_peaks: resource -> highest sample of the archived days before the window, UTC days x
+            services.
         only: the services to look at; None = all. Frames keep the whole fleet, since forecasts
             learn from it.
     """
@@ -75,6 +77,7 @@ class History:
     queries: Mapping[Signal, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     dropped: tuple[DroppedSamples, ...] = ()
+    past_peaks: Mapping[Resource, pd.DataFrame] = field(default_factory=dict)
     only: frozenset[str] | None = None
 
     def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
@@ -258,8 +261,10 @@ class History:
     def fingerprint(self) -> str:
         """Hash of every sample, its time and its name: what a result was computed from."""
         digest = hashlib.sha256(repr(self.only and sorted(self.only)).encode())
-        for signal in sorted(self.frames):
-            frame = self.frames[signal]
+        frames: dict[str, pd.DataFrame] = {str(name): self.frames[name] for name in self.frames}
+        frames |= {f"past {name}": frame for name, frame in self.past_peaks.items()}
+        for signal in sorted(frames):
+            frame = frames[signal]
             if frame.empty:
                 continue
             shape = f"{signal} {frame.index[0].isoformat()} {len(frame)} {list(frame.columns)!r}"

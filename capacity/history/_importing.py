@@ -244,8 +244,7 @@ def _on_grid(frame: pd.DataFrame, signal: Signal, step: int) -> pd.DataFrame:
     ends = -(-unix // (step * 1000)) * step
     moments = pd.DatetimeIndex(pd.to_datetime(ends, unit="s", utc=True))
     groups = frame.groupby(moments)
-    highest = signal in {Signal.MEMORY, Signal.CPU_LIMIT, Signal.MEMORY_LIMIT}
-    if highest:
+    if CATALOGUE[signal].unit == "bytes" or signal is Signal.CPU_LIMIT:
         return groups.max()
     return groups.sum(min_count=1) if CATALOGUE[signal].unit == "events" else groups.mean()
 

@@ -62,7 +62,7 @@ class Query:
 @dataclass(frozen=True)
 class SignalQuery:
     """One signal: its unit, what its columns stand for and the queries that give it, the first
-    possible one wins.
+    possible one wins. Nobody is told that an optional one is not there.
     """
 
     signal: Signal
@@ -71,6 +71,7 @@ class SignalQuery:
     queries: tuple[Query, ...]
     text: str
     hourly: bool = False
+    optional: bool = False
     combine: Literal["max", "sum"] = "max"
 
     def step(self, step: int) -> int:
@@ -80,6 +81,11 @@ class SignalQuery:
 
 _CPU = "container_cpu_usage_seconds_total"
 _MEMORY = "container_memory_working_set_bytes"
+_RSS = "container_memory_rss"
+_CACHE = "container_memory_cache"
+_ACTIVE_FILE = "container_memory_total_active_file_bytes"
+_INACTIVE_FILE = "container_memory_total_inactive_file_bytes"
+_SWAP = "container_memory_swap"
 _NODE_CPU = "node_cpu_seconds_total"
 
 _ENTRIES = (
@@ -97,6 +103,41 @@ _ENTRIES = (
         (Query(f"max_over_time(${_MEMORY}{{$containers}}[$window])", (_MEMORY,)),),
         "Working set, the maximum within the step: an instant sample misses the peak between two "
         "steps",
+    ),
+    SignalQuery(
+        Signal.MEMORY_RSS,
+        "bytes",
+        SignalScope.SERVICE,
+        (Query(f"max_over_time(${_RSS}{{$containers}}[$window])", (_RSS,)),),
+        "Memory that the kernel cannot reclaim without swapping, the maximum within the hour",
+        hourly=True,
+        optional=True,
+    ),
+    SignalQuery(
+        Signal.MEMORY_CACHE,
+        "bytes",
+        SignalScope.SERVICE,
+        (
+            Query(
+                f"max_over_time(${_ACTIVE_FILE}{{$containers}}[$window])"
+                f" + max_over_time(${_INACTIVE_FILE}{{$containers}}[$window])",
+                (_ACTIVE_FILE, _INACTIVE_FILE),
+            ),
+            Query(f"max_over_time(${_CACHE}{{$containers}}[$window])", (_CACHE,)),
+        ),
+        "Page cache, that the kernel reclaims when memory is short; its active part counts as "
+        "working set",
+        hourly=True,
+        optional=True,
+    ),
+    SignalQuery(
+        Signal.MEMORY_SWAP,
+        "bytes",
+        SignalScope.SERVICE,
+        (Query(f"max_over_time(${_SWAP}{{$containers}}[$window])", (_SWAP,)),),
+        "Memory that was swapped out, the maximum within the hour",
+        hourly=True,
+        optional=True,
     ),
     SignalQuery(
         Signal.CPU_LIMIT,

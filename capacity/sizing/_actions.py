@@ -2,24 +2,138 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from capacity.model import Action, Reason, Resource
 from capacity.sizing._context import GRAIN, RAISED_FROM, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._nan_math import at_least, at_most, by_service, round_down, round_up
 from capacity.sizing._service_types import type_of
 
-__all__ = ["decide_actions", "type_defaults"]
+__all__ = ["RULES", "Facts", "Rule", "decide_actions", "type_defaults"]
 
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
 _THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
 _OBSERVE = pd.Timedelta("7D")  # how long a new level is watched before anything is lowered
 
-_Flags = pd.Series  # of booleans, one a service
+Flags = NDArray[np.bool_]
+"""One answer a service."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is true of each service, when its limit is known; all but the last two by service.
+
+    Attributes:
+        excluded, pinned, never_lower: people said so.
+        stopped: not running at the end of the window, and no job between two runs.
+        empty: no sample of this resource.
+        unstable: in a restart loop.
+        offered: the policy, or what events ask for, gave a limit.
+        defaulted: its type has a default.
+        unlimited: no limit in force.
+        capped: the host, not the need, sets the limit.
+        up, down: the limit rises or falls by more than the tolerance, with a reason to.
+        killed: the kernel killed it for memory under the limit in force.
+        at_bound: killed at the highest limit that people allow.
+        at_ceiling: killed at all that its host has.
+        throttled: held back by its CPU limit for a notable share of the time.
+        leaking: its use grows without end.
+        cached: its memory fills any limit with page cache, and nothing was killed.
+        calendar: a peak that returns by the calendar is due, and asks for this limit.
+        startup: what it needs to start asks for this limit.
+        past: only peaks from before the window keep the limit from falling.
+        outside: the limit in force is outside the bounds that people gave.
+        censored: usage touched its limit, so the need is not visible.
+        moved: its level moved for good in the last days.
+        cooling: its limit was changed a short while ago.
+        limits_known: the source measures limits.
+        budget: limits share a budget.
+    """
+
+    excluded: Flags
+    pinned: Flags
+    never_lower: Flags
+    stopped: Flags
+    empty: Flags
+    unstable: Flags
+    offered: Flags
+    defaulted: Flags
+    unlimited: Flags
+    capped: Flags
+    up: Flags
+    down: Flags
+    killed: Flags
+    at_bound: Flags
+    at_ceiling: Flags
+    throttled: Flags
+    leaking: Flags
+    cached: Flags
+    calendar: Flags
+    startup: Flags
+    past: Flags
+    outside: Flags
+    censored: Flags
+    moved: Flags
+    cooling: Flags
+    limits_known: bool
+    budget: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is done about services of which something is true, and the reason given for it."""
+
+    applies: Callable[[Facts], Flags]
+    action: Action
+    reason: Reason
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(lambda f: f.excluded, Action.NONE, Reason.EXCLUDED),
+    Rule(lambda f: f.pinned, Action.NONE, Reason.PINNED),
+    Rule(lambda f: f.stopped, Action.NONE, Reason.STOPPED),
+    Rule(
+        lambda f: ~f.offered & ~f.empty & f.unlimited & f.defaulted & f.limits_known,
+        Action.SET,
+        Reason.TYPE_DEFAULT,
+    ),
+    Rule(lambda f: f.empty, Action.NONE, Reason.NO_DATA),
+    Rule(lambda f: f.at_ceiling, Action.KEEP, Reason.HOST_CEILING),
+    Rule(lambda f: f.at_bound, Action.KEEP, Reason.OWN_BOUNDS),
+    Rule(lambda f: f.unstable & ~f.killed, Action.NONE, Reason.UNSTABLE),
+    Rule(lambda f: ~f.offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
+    Rule(lambda f: f.unlimited & (not f.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
+    Rule(lambda f: f.capped & f.unlimited, Action.SET, Reason.HOST_CEILING),
+    Rule(lambda f: f.capped & f.up, Action.RAISE, Reason.HOST_CEILING),
+    Rule(lambda f: f.unlimited & f.budget, Action.SET, Reason.BUDGET),
+    Rule(lambda f: f.up & f.budget, Action.RAISE, Reason.BUDGET),
+    Rule(lambda f: f.unlimited & f.leaking, Action.SET, Reason.LEAK),
+    Rule(lambda f: f.unlimited, Action.SET, Reason.UNLIMITED),
+    Rule(lambda f: f.up & f.killed & ~f.leaking, Action.RAISE, Reason.OOM_KILLED),
+    Rule(lambda f: f.up & f.leaking, Action.RAISE, Reason.LEAK),
+    Rule(lambda f: f.up & f.throttled, Action.RAISE, Reason.THROTTLED),
+    Rule(lambda f: f.up & f.outside, Action.RAISE, Reason.OWN_BOUNDS),
+    Rule(lambda f: f.up & f.calendar, Action.RAISE, Reason.CALENDAR_PEAK),
+    Rule(lambda f: f.up & f.startup, Action.RAISE, Reason.STARTUP_PEAK),
+    Rule(lambda f: f.up, Action.RAISE, Reason.BREACH_EXPECTED),
+    Rule(lambda f: f.down & f.outside, Action.LOWER, Reason.OWN_BOUNDS),
+    Rule(lambda f: f.down & f.never_lower, Action.KEEP, Reason.NEVER_LOWER),
+    Rule(lambda f: f.cached, Action.KEEP, Reason.PAGE_CACHE),
+    Rule(lambda f: f.down & f.censored, Action.KEEP, Reason.CENSORED),
+    Rule(lambda f: f.down & f.leaking, Action.KEEP, Reason.LEAK),
+    Rule(lambda f: f.down & f.budget, Action.LOWER, Reason.BUDGET),
+    Rule(lambda f: f.down & f.moved, Action.KEEP, Reason.REGIME_CHANGE),
+    Rule(lambda f: f.down & f.cooling, Action.KEEP, Reason.COOLDOWN),
+    Rule(lambda f: f.down, Action.LOWER, Reason.OVERSIZED),
+    Rule(lambda f: f.past, Action.KEEP, Reason.PAST_PEAK),
+)
+"""In order; where none fits, the limit is kept within tolerance."""
 
 
 def decide_actions(
@@ -47,117 +161,128 @@ def decide_actions(
         within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
             tolerance.
     """
-    services = table.index
     grain = GRAIN[resource]
-    offered = table["limit"].notna()
-    table["limit"] = table["limit"].where(offered, table["default"])
-    least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
-    table["limit"] = at_most(at_least(table["limit"], least), most).where(table["limit"].notna())
-    top = round_down(by_service(ceiling, services), grain)
-    capped = table["limit"] > top
-    table["limit"] = table["limit"].where(~capped, top)
-    limit, current = table["limit"], table["current"]
-    end = _end(usage)
-    flags = _flags(table, usage, context, skipped, end - moved < _OBSERVE)
-    room = 0.0 if within_budget else context.tolerance
-    risen = limit > current * (1 + room * RAISED_FROM)
-    up = risen & (table["urgent"] | (table["hard"] > current) | (current < least))
-    if not within_budget:
-        # below what is in force a limit moves one bounded step, and never to more than the
-        # service's own risk
-        slow = at_least(
-            at_least(limit, round_up(table["safe"], grain)),
-            round_up(current * (1 - context.largest_step_down), grain),
-        )
-        table["limit"] = limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
-    down = limit < current * (1 - room)
-    unlimited, leaking = current.isna(), table["growth"].notna()
-    startup = table["startup_peak"] >= limit - grain
-    outside = (current < least) | (current > most)
-    rules: list[tuple[Any, Action, Reason]] = [
-        (flags["excluded"], Action.NONE, Reason.EXCLUDED),
-        (flags["pinned"], Action.NONE, Reason.PINNED),
-        (flags["stopped"], Action.NONE, Reason.STOPPED),
-        (
-            ~offered & ~flags["empty"] & unlimited & context.limits_known & limit.notna(),
-            Action.SET,
-            Reason.TYPE_DEFAULT,
-        ),
-        (flags["empty"], Action.NONE, Reason.NO_DATA),
-        (flags["unstable"], Action.NONE, Reason.UNSTABLE),
-        (~offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
-        (unlimited & (not context.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
-        (capped & unlimited, Action.SET, Reason.HOST_CEILING),
-        (capped & up, Action.RAISE, Reason.HOST_CEILING),
-        (unlimited & within_budget, Action.SET, Reason.BUDGET),
-        (up & within_budget, Action.RAISE, Reason.BUDGET),
-        (unlimited & leaking, Action.SET, Reason.LEAK),
-        (unlimited, Action.SET, Reason.UNLIMITED),
-        ((table["oom_kills"] > 0) & up & ~leaking, Action.RAISE, Reason.OOM_KILLED),
-        (up & leaking, Action.RAISE, Reason.LEAK),
-        ((table["throttled"] > THROTTLED_TOO_MUCH) & up, Action.RAISE, Reason.THROTTLED),
-        (up & outside, Action.RAISE, Reason.OWN_BOUNDS),
-        (up & startup, Action.RAISE, Reason.STARTUP_PEAK),
-        (up, Action.RAISE, Reason.BREACH_EXPECTED),
-        (down & outside, Action.LOWER, Reason.OWN_BOUNDS),
-        (down & flags["never lower"], Action.KEEP, Reason.NEVER_LOWER),
-        (down & flags["censored"], Action.KEEP, Reason.CENSORED),
-        (down & leaking, Action.KEEP, Reason.LEAK),
-        (down & within_budget, Action.LOWER, Reason.BUDGET),
-        (down & flags["moved"], Action.KEEP, Reason.REGIME_CHANGE),
-        (down & flags["cooling"], Action.KEEP, Reason.COOLDOWN),
-        (down, Action.LOWER, Reason.OVERSIZED),
-    ]
-    conditions = [np.asarray(condition, dtype=bool) for condition, _, _ in rules]
-    table["action"] = np.select(
-        conditions, [str(action) for _, action, _ in rules], str(Action.KEEP)
-    )
+    facts = _settled(table, usage, ceiling, resource, context, skipped, moved, within_budget)
+    conditions = [np.asarray(rule.applies(facts), dtype=bool) for rule in RULES]
+    table["action"] = np.select(conditions, [str(rule.action) for rule in RULES], str(Action.KEEP))
     table["reason"] = np.select(
-        conditions, [str(reason) for _, _, reason in rules], str(Reason.WITHIN_TOLERANCE)
+        conditions, [str(rule.reason) for rule in RULES], str(Reason.WITHIN_TOLERANCE)
     )
-    table["limit"] = limit.where(table["action"].isin([Action.SET, Action.RAISE, Action.LOWER]))
+    changed = table["action"].isin([Action.SET, Action.RAISE, Action.LOWER])
+    table["limit"] = table["limit"].where(changed)
     wanted = table["p95"].clip(lower=context.floors[resource]).fillna(context.floors[resource])
     table["reservation"] = at_most(round_up(wanted, grain), table["limit"]).where(
         table["limit"].notna()
     )
 
 
-def _flags(
+def _settled(
     table: pd.DataFrame,
     usage: pd.DataFrame,
+    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
+    resource: Resource,
     context: Context,
     skipped: dict[str, str],
-    moved: pd.Series[bool],
-) -> dict[str, _Flags]:
-    """What is true of each service."""
+    moved: pd.Series[pd.Timestamp],
+    within_budget: bool,  # noqa: FBT001 - one of many inputs that are passed on as they came
+) -> Facts:
+    """Bring `limit` within what people and hosts allow, and say what is true of each service."""
+    services, grain = table.index, GRAIN[resource]
+    offered = table["limit"].notna()
+    current = table["current"]
+    least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
+    limit = table["limit"].where(offered, table["default"])
+    limit = at_most(at_least(limit, least), most).where(limit.notna())
+    top = round_down(by_service(ceiling, services), grain)
+    capped = limit > top
+    limit = limit.where(~capped, top)
+    room = 0.0 if within_budget else context.tolerance
+    risen = limit > current * (1 + room * RAISED_FROM)
+    falling = limit < current * (1 - room)
+    if not within_budget:
+        slow = _slow_down(table, limit, resource, context)
+        limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
+    table["limit"] = limit
+    down = limit < current * (1 - room)
+    killed = (table["oom_kills"] > 0) & current.notna()
+    full = killed & ~(limit > current)
+    return Facts(
+        **_said(table, usage, context, skipped),
+        offered=_flags(offered),
+        defaulted=_flags(limit.notna()),
+        unlimited=_flags(current.isna()),
+        capped=_flags(capped),
+        up=_flags(risen & (table["urgent"] | (table["hard"] > current) | (current < least))),
+        down=_flags(down),
+        killed=_flags(killed),
+        at_bound=_flags(full & (current >= most)),
+        at_ceiling=_flags(full & (current >= top)),
+        throttled=_flags(table["throttled"] > THROTTLED_TOO_MUCH),
+        leaking=_flags(table["growth"].notna()),
+        cached=_flags(table["cached"]),
+        calendar=_flags(table["calendar_need"] >= limit - grain),
+        startup=_flags(table["startup_peak"] >= limit - grain),
+        past=_flags(falling & ~down & (table["past_need"] >= limit - grain)),
+        outside=_flags((current < least) | (current > most)),
+        censored=_flags(
+            (table["observed_peak"] >= current * (1 - _CENSORED_WITHIN))
+            | (table["throttled"] > _THROTTLED_AT_ALL)
+            | (table["oom_kills"] > 0)
+        ),
+        moved=_flags((_end(usage) - moved < _OBSERVE).reindex(services, fill_value=False)),
+        limits_known=context.limits_known,
+        budget=within_budget,
+    )
+
+
+def _slow_down(
+    table: pd.DataFrame, limit: pd.Series[float], resource: Resource, context: Context
+) -> pd.Series[float]:
+    """Below what is in force a limit moves one bounded step, never to more than the service's own
+    risk, and not below a peak from before the window.
+    """
+    grain = GRAIN[resource]
+    slow = at_least(limit, round_up(table["safe"], grain))
+    slow = at_least(slow, round_up(table["current"] * (1 - context.largest_step_down), grain))
+    past = table["past_need"]
+    return at_least(slow, at_most(past, table["current"]).where(past.notna()))
+
+
+def _said(
+    table: pd.DataFrame, usage: pd.DataFrame, context: Context, skipped: dict[str, str]
+) -> dict[str, Flags]:
+    """What people, the Engine and the clock say of each service."""
     services = table.index
-
-    def of(values: Any) -> _Flags:
-        return pd.Series(list(values), index=services, dtype=bool)
-
     running = (
         pd.Series(True, index=services)
         if context.running is None
         else context.running.reindex(services).fillna(False)
     )
-    since = context.limit_since
-    recent = pd.Series(False, index=services)
-    if since is not None and len(since):
-        changed = since.reindex(services) > (usage.index.min() if len(usage.index) else _end(usage))
-        recent = changed & (_end(usage) - since.reindex(services) < context.cooldown)
+    seen = usage.notna().any().reindex(services, fill_value=False)
+    unstable = _flags([str(name) in context.unstable for name in services])
+    waiting = _flags(table["waiting"])
     return {
-        "excluded": of(skipped.get(str(name)) == "excluded" for name in services),
-        "pinned": of(context.rule(name).pinned for name in services),
-        "never lower": of(context.rule(name).never_lower for name in services),
-        "unstable": of(str(name) in context.unstable for name in services),
-        "stopped": ~running.astype(bool) & usage.notna().any().reindex(services, fill_value=False),
-        "empty": ~usage.notna().any().reindex(services, fill_value=False),
-        "censored": (table["observed_peak"] >= table["current"] * (1 - _CENSORED_WITHIN))
-        | (table["throttled"] > _THROTTLED_AT_ALL)
-        | (table["oom_kills"] > 0),
-        "moved": moved.reindex(services, fill_value=False),
-        "cooling": recent,
+        "excluded": _flags([skipped.get(str(name)) == "excluded" for name in services]),
+        "pinned": _flags([context.rule(name).pinned for name in services]),
+        "never_lower": _flags([context.rule(name).never_lower for name in services]),
+        "unstable": unstable,
+        "stopped": _flags(~running.astype(bool) & seen) & ~waiting & ~unstable,
+        "empty": _flags(~seen),
+        "cooling": _flags(_cooling(services, usage, context)),
     }
+
+
+def _cooling(services: pd.Index[Any], usage: pd.DataFrame, context: Context) -> pd.Series[bool]:
+    """Whether each service's limit was changed within the cooldown, as far as the window shows."""
+    since = context.limit_since
+    if since is None or not len(since):
+        return pd.Series(False, index=services)
+    changed = since.reindex(services) > (usage.index.min() if len(usage.index) else _end(usage))
+    return changed & (_end(usage) - since.reindex(services) < context.cooldown)
+
+
+def _flags(values: Any) -> Flags:
+    return np.asarray(values, dtype=bool)
 
 
 def type_defaults(

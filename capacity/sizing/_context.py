@@ -61,6 +61,8 @@ class Context:
         throttled: share of throttled periods, times x services.
         oom_kills: kills, times x services.
         restarts: restarts, times x services: where startups begin.
+        rss: memory that the kernel cannot reclaim without swapping, bytes, times x services.
+        past_peaks: highest sample of days before the window, UTC days x services.
         running: service -> whether it ran at the window's end.
         unstable: services in a restart loop.
         limits_known: False when the source cannot tell which limits are in force.
@@ -81,6 +83,8 @@ class Context:
     throttled: pd.DataFrame | None = None
     oom_kills: pd.DataFrame | None = None
     restarts: pd.DataFrame | None = None
+    rss: pd.DataFrame | None = None
+    past_peaks: pd.DataFrame | None = None
     running: pd.Series[bool] | None = None
     unstable: frozenset[str] = frozenset()
     limits_known: bool = True

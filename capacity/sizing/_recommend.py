@@ -27,12 +27,13 @@ from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocatio
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._replay.evidence import add_baselines, add_replay
 from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
-from capacity.sizing._usage_stats import describe
+from capacity.sizing._usage_stats import describe, describe_cache, describe_past
 
 __all__ = ["PEAK_QUANTILES", "recommend"]
 
 PEAK_QUANTILES = PEAK_LEVELS
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
+_AFTER_A_LOOP = 2.0  # of kills: it never ran long enough to show what it needs
 _URGENT = 2.0  # times the risk: below it a limit in force stays
 _SURE, _NEAR = (
     0.5,
@@ -77,6 +78,7 @@ _EVIDENCE += [
     "oom_kills",
 ]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
+_EVIDENCE += ["rhythm", "past_peak", "past_peak_at", "rss_peak"]
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,9 @@ def recommend(
         limit in the window; `_now`: of the limit in force), `throttled` (share of periods at the
         95th percentile) and `throttled_after` (predicted), `oom_kills`, `days_to_limit` (of a
         leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa`
-        (what these would set).
+        (what these would set), `rhythm` (of a job's runs, or of peaks that return by the calendar;
+        empty = none), `past_peak` and `past_peak_at` (highest before the last four weeks, and its
+        UTC day), `rss_peak` (of memory that is no page cache, last 14 days).
 
     Raises:
         InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules
@@ -170,7 +174,6 @@ def recommend(
     """
     resource = _resource(signal)
     _check(risk, policy, budget, resource)
-    in_days(horizon)
     usage, context = checked(usage), context or Context()
     usage, forecaster = _hours_that_count(usage, resource, context)
     services = pd.Index(usage.columns, name="service", dtype=object)
@@ -179,6 +182,8 @@ def recommend(
     fleet = _fleet(usage, resource, context, forecaster, table["current"], horizon, risk)
     peaks = forecaster.predict_peak(horizon).reindex(services)
     describe(table, usage, peaks, risk, resource, context)
+    describe_past(table, usage, context, in_days(horizon))
+    describe_cache(table, usage, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
     _judge_limits(table, fleet, policy)
     if budget is None:
@@ -188,7 +193,8 @@ def recommend(
         table = _kept_within(
             left, lambda share: _decided(table, fleet, policy, ceiling, share), fleet.copies
         )
-    table["breach_after"] = fleet.chances(table["limit"].fillna(table["current"]))
+    after = table["limit"].fillna(table["current"])
+    table["breach_after"] = fleet.chances(after / _held_share(table))
     _add_evidence(table, fleet)
     return table[_FIRST + _EVIDENCE]
 
@@ -268,7 +274,7 @@ def _spent_unseen(table: pd.DataFrame, fleet: _Fleet, budget: float) -> float:
 
 def _judge_limits(table: pd.DataFrame, fleet: _Fleet, policy: str) -> None:
     """How likely the limits in force are passed, and how far a limit may move for that alone."""
-    table["breach_now"] = fleet.chances(table["current"])
+    table["breach_now"] = fleet.chances(table["current"] / _held_share(table))
     table["urgent"], table["safe"] = True, 0.0
     if policy == "capacity":
         sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
@@ -277,6 +283,11 @@ def _judge_limits(table: pd.DataFrame, fleet: _Fleet, policy: str) -> None:
         ) & sure
         if fleet.allocation is not None:
             table["safe"] = _safe(fleet.allocation, fleet.risks)
+
+
+def _held_share(table: pd.DataFrame) -> pd.Series[float]:
+    """Share of its memory that a service cannot give back: below 1 where the rest is page cache."""
+    return (table["rss_peak"] / table["observed_peak"]).where(table["cached"], 1.0)
 
 
 def _decided(
@@ -421,13 +432,24 @@ def _needed(
         hard = at_least(
             hard, smallest_limit(usage, context.throttled, fleet.curve, context.throttle_target)
         )
-    hidden = (table["oom_kills"] > 0) | (table["throttled"] > THROTTLED_TOO_MUCH)
-    hard = at_least(hard, (table["current"] * _AFTER_A_KILL).where(hidden))
+    hard = at_least(hard, _hidden_need(table, context))
+    hard = at_least(hard, table["calendar_need"])
     table["hard"] = hard
     need = at_least(need, hard)
+    full_of_cache = at_least(table["cache_need"], table["current"])
+    need = need.where(~table["cached"], at_most(need, full_of_cache))
     room = at_least(table["current"], table["observed_peak"]) * _LEAK_ROOM
     need = need.where(table["growth"].isna(), at_most(need, room))
-    return round_up(need.clip(lower=context.floors[resource]), grain).where(np.isfinite(chosen))
+    known = np.isfinite(chosen) | (table["oom_kills"] > 0) & table["current"].notna()
+    return round_up(need.clip(lower=context.floors[resource]), grain).where(known)
+
+
+def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
+    """What to go up to where kills or throttling hide the need; NaN where nothing does."""
+    killed = table["oom_kills"] > 0
+    looping = pd.Series([str(name) in context.unstable for name in table.index], table.index)
+    factor = pd.Series(_AFTER_A_KILL, index=table.index).mask(killed & looping, _AFTER_A_LOOP)
+    return (table["current"] * factor).where(killed | (table["throttled"] > THROTTLED_TOO_MUCH))
 
 
 def _safe(allocation: Allocation, risks: pd.Series[float]) -> pd.Series[float]:

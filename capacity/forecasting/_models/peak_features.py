@@ -7,12 +7,26 @@ import numpy as np
 from capacity.forecasting._models.daily_summaries import STATS
 from capacity.forecasting._quantiles import Floats
 
-__all__ = ["FEATURES", "RECENT", "WEEK", "features", "highest", "known_median", "log_size", "stray"]
+__all__ = [
+    "FEATURES",
+    "RECENT",
+    "WEEK",
+    "features",
+    "highest",
+    "known_median",
+    "log_size",
+    "since_fall",
+    "stray",
+]
 
 RECENT, WEEK = 14, 7
 """Days of the trailing peak that all else is relative to, and of a week."""
 
 _MONTH = 28
+_FALLEN = 1.5  # times what followed: peaks of a level that was left
+_ABOVE = 1.25  # times it: the last day of that level
+_STEADY = 0.12  # change of the log daily peak below which a level can be told to be left
+_FALLEN_DAYS, _BEFORE_DAYS = 3, 7  # that show the new level, and the old one
 _TINY, _UNKNOWN = 1e-12, -9.0
 _S = {name: number for number, name in enumerate(STATS)}
 
@@ -146,6 +160,48 @@ def stray(peaks: Floats, origin: int, horizon: int) -> Floats:
     )
     with np.errstate(invalid="ignore"):
         return np.where(base > 0, log_size(ahead) - log_size(base), np.nan)
+
+
+def since_fall(peaks: Floats) -> Floats:
+    """First day of the level that each service has fallen to for good; 0 = it has not fallen.
+
+    A fall is for good when the service was steady before, a week at least, and never so low for so
+    long: a quiet weekend, the calm after a single high day, or a service whose days differ anyway
+    is none.
+
+    Args:
+        peaks: days x services, NaN = no sample.
+    """
+    count, services = peaks.shape
+    first = np.zeros(services)
+    for days in range(_FALLEN_DAYS, min(RECENT, count - _BEFORE_DAYS) + 1):
+        left = peaks[: count - days]
+        after = highest(peaks[count - days :])
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.where(np.isfinite(left), left, -np.inf), min(days, len(left)), axis=0
+        )
+        known = np.isfinite(left).sum(axis=0) >= _BEFORE_DAYS
+        lowest = windows.max(axis=-1)
+        lowest = np.where(np.isfinite(lowest), lowest, np.inf).min(axis=0)
+        with np.errstate(invalid="ignore"):
+            fallen = known & np.isfinite(lowest) & (after > 0)
+            fallen &= (lowest > _FALLEN * after) & (left[-1] > _ABOVE * after)
+            fallen &= _restlessness(left) < _STEADY
+        first = np.where(fallen & (first == 0), count - days, first)
+    return first
+
+
+def _restlessness(peaks: Floats) -> Floats:
+    """Mean change of the log daily peak from one day, or one week, to the next, whichever is
+    smaller; infinite where neither is known.
+    """
+    logs = log_size(peaks[-2 * RECENT :])
+    logs[~np.isfinite(peaks[-2 * RECENT :])] = np.nan
+    change = np.full(peaks.shape[1], np.inf)
+    for lag in (1, WEEK):
+        if len(logs) > lag:
+            change = np.fmin(change, known_mean(np.abs(logs[lag:] - logs[:-lag])))
+    return change
 
 
 def log_size(size: Floats) -> Floats:

@@ -27,6 +27,7 @@ from capacity.forecasting._models.peak_features import (
     WEEK,
     features,
     highest,
+    since_fall,
     stray,
 )
 from capacity.forecasting._quantiles import Floats
@@ -40,6 +41,7 @@ __all__ = [
     "Windows",
     "falling",
     "past_windows",
+    "present_level",
 ]
 
 Indices = NDArray[np.intp]
@@ -212,11 +214,12 @@ class PeakModel:
             horizon: days ahead.
             own: learn from the fleet's own past windows too.
         """
-        base = highest(days[-RECENT:, :, 0])
+        level = present_level(days)
+        base = highest(level[-RECENT:, :, 0])
         known = np.flatnonzero(base > 0)
         chances = np.full((len(base), len(MARGINS)), np.nan)
         if len(known):
-            now = features(days[:, known], horizon).astype(np.float32)
+            now = features(level[:, known], horizon).astype(np.float32)
             chances[known] = self._chances(now, past_windows(days, horizon) if own else None)
         if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
             chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)
@@ -256,6 +259,19 @@ class PeakModel:
         beyond = np.clip(past.unclipped, 0.0, _FAR) * past.weight - expected
         by_service = np.clip(np.bincount(past.services, weights=beyond) / known, -_LOWERED, _RAISED)
         return float(np.clip(1 + by_service.sum(), _CALMEST, 1.0))
+
+
+def present_level(days: Floats) -> Floats:
+    """The summaries without the days before each service fell to its present level.
+
+    Args:
+        days: days x services x `STATS`.
+    """
+    first = since_fall(days[:, :, 0])
+    if not first.any():
+        return days
+    former = np.arange(len(days))[:, None] < first
+    return np.where(former[:, :, None], np.nan, days)
 
 
 def past_windows(days: Floats, horizon: int) -> Windows | None:

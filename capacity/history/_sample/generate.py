@@ -69,6 +69,8 @@ def load_sample(start: pd.Timestamp | None = None, end: pd.Timestamp | None = No
     frames: dict[Signal, pd.DataFrame] = {}
     hosts: dict[str, str] = {}
     for signal, entry in CATALOGUE.items():
+        if entry.optional:
+            continue
         try:
             block, _ = read_block(folder / f"{signal}.parquet")
         except (FileNotFoundError, Damaged) as error:

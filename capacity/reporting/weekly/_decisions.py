@@ -13,6 +13,8 @@ from capacity.changes._plan.commands import containers_of, update_command
 from capacity.model import Action, Reason, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from capacity.history import History
@@ -25,6 +27,20 @@ __all__ = ["MOST_DECISIONS", "Decision", "weekly_decisions"]
 MOST_DECISIONS = 5
 _UNEVEN = 1.5  # worst replica over the mean one, from which it is worth a word
 _SOON = 14  # days until a leak is full
+_ANSWERED = {Reason.OOM_KILLED, Reason.HOST_CEILING, Reason.OWN_BOUNDS}
+"""What a loop of kills is answered with, in place of the advice to look at the log."""
+_MORE_MEMORY = {
+    Reason.HOST_CEILING: (
+        "all that its host has",
+        "Move it to a larger host, or make it need less memory",
+        "capacity recommend {service} --why",
+    ),
+    Reason.OWN_BOUNDS: (
+        "the most that the settings allow",
+        "Raise its max_memory_mib, or make it need less memory",
+        "capacity recommend {service} --why",
+    ),
+}
 _PRINT = {Resource.CPU: count_cores, Resource.MEMORY: format_memory}
 
 
@@ -60,7 +76,16 @@ def weekly_decisions(
     history: History, tables: dict[Resource, pd.DataFrame], risks: list[LimitCrossing]
 ) -> list[Decision]:
     """At most five decisions, the most urgent first; one a service."""
-    candidates = [*_loops(history), *_changes(history, tables, risks)]
+    killed = {
+        str(service)
+        for service, row in tables[Resource.MEMORY].iterrows()
+        if row["oom_kills"] > 0 and row["reason"] in _ANSWERED
+    }
+    candidates = [
+        *(loop for loop in _loops(history) if loop.service not in killed),
+        *_at_the_most(tables[Resource.MEMORY]),
+        *_changes(history, tables, risks),
+    ]
     best: dict[str, Decision] = {}
     for decision in sorted(candidates, key=lambda decision: (-decision.urgency, decision.service)):
         best.setdefault(decision.service, decision)
@@ -81,6 +106,33 @@ def _loops(history: History) -> list[Decision]:
         )
         for service, count in history.restarting().items()
     ]
+
+
+def _at_the_most(memory: pd.DataFrame) -> list[Decision]:
+    """Services killed for memory at the highest limit that their host or the settings allow."""
+    found = []
+    for service, row in memory.iterrows():
+        advice = _MORE_MEMORY.get(row["reason"])
+        if row["action"] != Action.KEEP or not row["oom_kills"] > 0 or advice is None:
+            continue
+        bound, what, command = advice
+        found.append(
+            Decision(
+                service=str(service),
+                what=what,
+                why=f"killed for memory {row['oom_kills']:.0f} times at "
+                f"{format_memory(row['current'])}, {bound}",
+                by="now",
+                effect="without it the kills go on: no limit that is allowed is high enough",
+                command=command.format(service=service),
+                urgency=_kill_urgency(row["oom_kills"]),
+            )
+        )
+    return found
+
+
+def _kill_urgency(kills: float) -> float:
+    return float(90.0 + min(kills, 100) / 25)
 
 
 def _changes(
@@ -157,7 +209,7 @@ def _urgency(
     by_chance = 100.0 if resource is Resource.MEMORY else 50.0  # CPU beyond a limit only waits
     match Reason(row["reason"]):
         case Reason.OOM_KILLED:
-            return float(90.0 + min(row["oom_kills"], 100) / 25)
+            return _kill_urgency(row["oom_kills"])
         case Reason.BREACH_EXPECTED:
             return (
                 75.0 + (10.0 if risk.median else 0.0)
@@ -207,32 +259,45 @@ def _cause(resource: Resource, together: dict[Resource, _Row], risk: LimitCrossi
                 f"{show(row['peak_high'])}{when}"
             )
         case Reason.LEAK:
-            daily = (
-                (row["limit"] - row["observed_peak"]) / row["days_to_limit"]
-                if row["days_to_limit"]
-                else math.nan
-            )
-            return (
-                f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} "
-                "days, fix the leak meanwhile"
-            )
-        case Reason.STARTUP_PEAK:
-            return f"it needs {show(row['startup_peak'])} to start"
-        case Reason.TYPE_DEFAULT:
-            return f"too little history; the default for its type, {row['type']}"
+            return _leak(row, show)
+        case Reason.CALENDAR_PEAK | Reason.STARTUP_PEAK | Reason.TYPE_DEFAULT:
+            return _of_its_own(row, show)
         case Reason.OWN_BOUNDS | Reason.BUDGET:
             return Reason(row["reason"]).text
         case Reason.HOST_CEILING if np.isfinite(row["current"]):
             return f"the need of {show(row['peak_high'])} is more than its host has"
         case Reason.UNLIMITED | Reason.HOST_CEILING:
-            most = [
-                _PRINT[part](together[part]["observed_peak"])
-                for part in Resource
-                if part in together
-            ]
-            return f"no limit; it has used up to {' and '.join(most)}"
+            return _unlimited(together)
         case _:
             return f"peaked at {show(row['observed_peak'])} of {show(row['current'])}"
+
+
+def _of_its_own(row: _Row, show: Callable[[float], str]) -> str:
+    """What only this service asks for."""
+    match Reason(row["reason"]):
+        case Reason.CALENDAR_PEAK:
+            return f"its peak of the {row['rhythm']} is due, {show(row['past_peak'])} before"
+        case Reason.STARTUP_PEAK:
+            return f"it needs {show(row['startup_peak'])} to start"
+        case _:
+            return f"too little history; the default for its type, {row['type']}"
+
+
+def _unlimited(together: dict[Resource, _Row]) -> str:
+    most = [_PRINT[part](row["observed_peak"]) for part, row in together.items()]
+    return f"no limit; it has used up to {' and '.join(most)}"
+
+
+def _leak(row: _Row, show: Callable[[float], str]) -> str:
+    daily = (
+        (row["limit"] - row["observed_peak"]) / row["days_to_limit"]
+        if row["days_to_limit"]
+        else math.nan
+    )
+    return (
+        f"it leaks {show(daily)} a day; the new limit lasts {row['days_to_limit']:.0f} "
+        "days, fix the leak meanwhile"
+    )
 
 
 def _by_when(row: _Row, risk: LimitCrossing | None) -> str:

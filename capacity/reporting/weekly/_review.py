@@ -22,6 +22,7 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError
+from capacity.history._signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting._runs import (
     ReportRun,
@@ -324,7 +325,9 @@ def _verdict(history: History) -> DataQuality:
             "time"
         )
     missing = [
-        str(signal) for signal in Signal if history[signal].empty and signal is not Signal.OOM_KILLS
+        str(signal)
+        for signal, entry in CATALOGUE.items()
+        if history[signal].empty and signal is not Signal.OOM_KILLS and not entry.optional
     ]
     if missing:
         reasons.append(f"no samples of {', '.join(missing)}")

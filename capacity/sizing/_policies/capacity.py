@@ -16,6 +16,7 @@ import numpy as np
 
 from capacity.forecasting import PeakDistribution
 from capacity.forecasting._models.daily_summaries import summarise
+from capacity.forecasting._models.peak_features import WEEK, since_fall
 from capacity.forecasting._models.peak_model import MARGINS, PeakModel
 from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.budget import within_budget
@@ -26,6 +27,7 @@ __all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Allocation", "Capacity"]
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 EVEN_ODDS = 0.5
 _STEADY, _STEADY_DAYS = 0.98, 14.0
+_DAY = 86_400
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Risks at which limits are chosen; what lies between is read from these, so that no limit falls
 with the risk from one call to the next.
@@ -102,9 +104,20 @@ class Capacity:
         peaks = past.peaks
         if peaks is None:
             peaks = PeakModel.load().predict(days, max(1, math.ceil(past.horizon)))
-        steady = column_quantile(past.last(_STEADY_DAYS), _STEADY)
+        steady = column_quantile(_at_present_level(past, days), _STEADY)
         limits = _between(choose_limits(peaks, _LADDER, days), risks)
         return Allocation(limits, peaks, steady, spike_limits(peaks, days))
+
+
+def _at_present_level(past: Past, days: Floats) -> Floats:
+    """The last samples, without those from before a service fell for good and stayed there for a
+    week.
+    """
+    recent = past.last(_STEADY_DAYS)
+    since = len(days) - since_fall(days[:, :, 0])
+    held = np.where(since >= WEEK, since, len(days)) * (_DAY / past.step)
+    former = np.arange(len(recent))[:, None] < len(recent) - held
+    return np.where(former, np.nan, recent) if former.any() else recent
 
 
 def _between(ladder: Floats, risks: Sequence[float]) -> Floats:

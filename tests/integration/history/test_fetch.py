@@ -18,7 +18,8 @@ import pytest
 from capacity._api import open_history
 from capacity.errors import NoHistory, QueryRefused, Unreachable
 from capacity.history._archive import Archive
-from capacity.history._fetch import fetch, load_history
+from capacity.history._fetch import fetch
+from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.history._services import merge_replicas
@@ -66,6 +67,24 @@ def scrapes(first: int = START, last: int = END) -> range:
     return range(first + 7, last, SCRAPE)
 
 
+MEMORY_PARTS = {
+    "container_memory_rss": 0.6,
+    "container_memory_cache": 0.7,
+    "container_memory_total_active_file_bytes": 0.4,
+    "container_memory_total_inactive_file_bytes": 0.3,
+    "container_memory_swap": 0.05,
+}
+"""Of a container's memory."""
+
+
+def add_memory_parts(
+    series: defaultdict[str, list[tuple[int, float]]], text: str, memory: float, times: range
+) -> None:
+    """What the memory of a container is made of."""
+    for name, share in MEMORY_PARTS.items():
+        series[f"{name}{{{text}}}"] += [(at, float(round(memory * share))) for at in times]
+
+
 def fleet() -> Series:
     """Three days of a small fleet whose every value is known.
 
@@ -95,6 +114,7 @@ def fleet() -> Series:
                 (at, float(round(memory * (1 + some))))
             )
             series[f"container_oom_events_total{{{text}}}"].append((at, 0.0))
+        add_memory_parts(series, text, memory, times)
 
     def limit(text: str, cores: float, memory: float, times: range) -> None:
         for at in times:

@@ -14,7 +14,8 @@ import pytest
 from capacity.history import _signals
 from capacity.history._archive import Archive
 from capacity.history._doctor import examine
-from capacity.history._fetch import fetch, load_history
+from capacity.history._fetch import fetch
+from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings, override

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.errors import InputError, StorageError
@@ -308,3 +309,66 @@ def test_an_unreadable_record_counts_as_new(
     assert archive.record(dataclasses.replace(record, queries={"memory": "m"})).queries == {
         "memory": "m"
     }
+
+
+def key(day: date) -> tuple[str, Signal, str, int, date]:
+    """Of another day."""
+    return (*KEY[:4], day)
+
+
+def daily(archive: Archive) -> pd.DataFrame:
+    """Peaks of all days of March."""
+    source, which, query, step, _ = KEY
+    return archive.daily_peaks(
+        source, which, query, step, start=date(2026, 3, 1), end=date(2026, 4, 1)
+    )
+
+
+def expected(days: dict[date, StoredDay]) -> pd.DataFrame:
+    """The same, from the days themselves."""
+    rows = {
+        pd.Timestamp(day, tz="UTC"): dict(
+            zip(each.block.names, np.nanmax(each.block.values, axis=1), strict=True)
+        )
+        for day, each in sorted(days.items())
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 31), st.integers(0, 1000), st.booleans()), min_size=1, max_size=12
+    )
+)
+def test_peaks_of_days_follow_what_is_written(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, bool]]
+) -> None:
+    """Whatever days are written, again or for the first time, and whenever they are asked for."""
+    archive = Archive(tmp_path_factory.mktemp("archive"))
+    days: dict[date, StoredDay] = {}
+    for number, seed, asked in steps:
+        day = date(2026, 3, number)
+        days[day] = StoredDay(block(seed, 1 + seed % 7), True, ())
+        archive.write(*key(day), days[day])
+        if asked:
+            pd.testing.assert_frame_equal(
+                daily(archive).sort_index(axis=1),
+                expected(days).sort_index(axis=1),
+                check_freq=False,
+                check_index_type=False,
+            )
+    assert daily(archive).max().max() == expected(days).max().max()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more", os.urandom(4000)])
+def test_a_damaged_summary_of_peaks_is_made_again(tmp_path: Path, damage: bytes) -> None:
+    """It is a shortcut, not the truth."""
+    archive = Archive(tmp_path)
+    archive.write(*KEY, stored(3))
+    before = daily(archive)
+    summary = next(tmp_path.glob("*/*/peaks.parquet"))
+    summary.write_bytes(damage)
+    pd.testing.assert_frame_equal(daily(archive), before)
+    assert summary.read_bytes() != damage
+    assert archive.days(*KEY[:4]) == [DAY.isoformat()]

@@ -22,7 +22,8 @@ from hypothesis.extra.numpy import arrays
 
 from capacity.errors import BadAnswer
 from capacity.history._archive import Archive
-from capacity.history._fetch import combine, fetch, load_history
+from capacity.history._fetch import combine, fetch
+from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._services import SeriesBlock
 from capacity.model import Signal

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from capacity import _api
 from capacity.history._sample.generate import load_sample
-from capacity.model import Resource, Signal
+from capacity.model import Reason, Resource, Signal
 from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
@@ -133,6 +133,25 @@ def test_decisions_are_few_and_one_a_service() -> None:
     assert urgencies == sorted(urgencies, reverse=True)
     assert decisions[0].service == "platform/webhook-relay"
     assert not any("Lower" in decision.what and "Raise" in decision.what for decision in decisions)
+
+
+@pytest.mark.parametrize("reason", [Reason.HOST_CEILING, Reason.OWN_BOUNDS])
+def test_kills_at_the_most_there_is_are_a_decision(reason: Reason) -> None:
+    """A limit that cannot rise leaves something to decide, in place of the loop's log."""
+    history = load_sample()
+    tables = {
+        resource: _api.recommend(history, resource, settings=Settings()).table
+        for resource in Resource
+    }
+    loop = "platform/webhook-relay"
+    memory = tables[Resource.MEMORY]
+    killed = {"action": "keep", "reason": str(reason), "oom_kills": 384.0, "current": 2.0**28}
+    for column, value in {**killed, "limit": np.nan}.items():
+        memory[column] = memory[column].where(memory.index != loop, value)
+    found = {entry.service: entry for entry in weekly_decisions(history, tables, [])}
+    assert "killed for memory 384 times at 256 MiB" in found[loop].why
+    assert found[loop].by == "now"
+    assert found[loop].what != "Stop the restart loop"
 
 
 def test_review_of_poor_data_says_so() -> None:

@@ -350,3 +350,110 @@ def test_sizes_scale_and_columns_permute(scale: float, seed: int) -> None:
     assert scaled.to_numpy() == pytest.approx(
         plain.to_numpy() * scale, abs=2 * MIB * max(scale, 1), rel=0.06
     )
+
+
+def looping(kills: float, days: int = 2) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Use of a service killed again and again under 256 MiB, and its kills by the hour."""
+    usage = steady("web", "api").iloc[-24 * days :]
+    usage["bad"] = np.where(np.arange(len(usage)) % 2, 200.0 * MIB, np.nan)
+    return usage, pd.DataFrame({"bad": np.full(len(usage), kills)}, index=usage.index)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    kills=st.floats(0.5, 120),
+    days=st.integers(1, 28),
+    limit=st.integers(205, 2000),
+)
+def test_a_loop_that_the_limit_causes_ends_by_raising_it(
+    kills: float, days: int, limit: int
+) -> None:
+    """However short the history and however often it was killed: twice the limit at least."""
+    usage, events = looping(kills, days)
+    context = Context(unstable=frozenset({"bad"}), oom_kills=events)
+    row = recommend(usage, current={"bad": limit * MIB}, context=context).loc["bad"]
+    assert (row["action"], row["reason"]) == (Action.RAISE, Reason.OOM_KILLED)
+    assert row["limit"] >= 2 * limit * MIB
+
+
+def test_a_loop_without_kills_stays_unstable() -> None:
+    """Its memory is not what ends it."""
+    usage, events = looping(0.0)
+    context = Context(unstable=frozenset({"bad"}), oom_kills=events)
+    row = recommend(usage, current={"bad": 256 * MIB}, context=context).loc["bad"]
+    assert (row["action"], row["reason"]) == (Action.NONE, Reason.UNSTABLE)
+
+
+def test_kills_at_the_most_there_is_say_so() -> None:
+    """At the host's size, or at the bound that people gave, a kill is never within tolerance."""
+    usage, events = looping(8.0)
+    context = Context(unstable=frozenset({"bad"}), oom_kills=events)
+    host = recommend(usage, current={"bad": 256 * MIB}, ceiling=256 * MIB, context=context)
+    rules = {"bad": ServiceRule(most={Resource.MEMORY: 256.0 * MIB})}
+    bound = recommend(
+        usage, current={"bad": 256 * MIB}, context=Context(oom_kills=events, rules=rules)
+    )
+    for table, reason in ((host, Reason.HOST_CEILING), (bound, Reason.OWN_BOUNDS)):
+        assert (table["action"]["bad"], table["reason"]["bad"]) == (Action.KEEP, reason)
+
+
+@settings(max_examples=20, deadline=None)
+@given(resident=st.floats(0.05, 0.7), limit=st.integers(300, 4000))
+def test_page_cache_is_not_chased(resident: float, limit: int) -> None:
+    """Memory that fills its limit with cache, without kills, keeps the limit, for ever."""
+    usage = steady("web", "api", "db")
+    rng = np.random.default_rng(2)
+    usage["files"] = limit * MIB * np.minimum(1.0, 0.9 + 0.1 * rng.random(len(usage)))
+    rss = pd.DataFrame({"files": resident * limit * MIB}, index=usage.index)
+    row = recommend(usage, current={"files": limit * MIB}, context=Context(rss=rss)).loc["files"]
+    assert (row["action"], row["reason"]) == (Action.KEEP, Reason.PAGE_CACHE)
+    assert row["rss_peak"] == pytest.approx(resident * limit * MIB)
+    assert row["breach_now"] < 0.5
+
+
+def test_resident_memory_that_fills_its_limit_is_raised() -> None:
+    """What is no cache is a need."""
+    usage = steady("web", "api", "db")
+    usage["files"] = 1000.0 * MIB
+    rss = pd.DataFrame({"files": 950.0 * MIB}, index=usage.index)
+    row = recommend(usage, current={"files": 1000 * MIB}, context=Context(rss=rss)).loc["files"]
+    assert row["action"] == Action.RAISE
+
+
+@settings(max_examples=20, deadline=None)
+@given(hour=st.integers(0, 23), level=st.floats(0.2, 4.0))
+def test_a_nightly_job_is_sized_by_its_runs(hour: int, level: float) -> None:
+    """Between two runs it is not stopped, and while it runs not unknown: its peaks size it."""
+    index = pd.date_range("2026-10-27", periods=28 * 288, freq="5min", tz="UTC", unit="s")
+    rng = np.random.default_rng(4)
+    usage = pd.DataFrame({"web": GIB * rng.lognormal(0, 0.05, len(index))}, index=index)
+    runs = (index.hour == hour) & (index.minute < 20)
+    usage["job"] = np.where(runs, level * GIB * rng.lognormal(0, 0.05, len(index)), np.nan)
+    running = pd.Series({"web": True, "job": False})
+    row = recommend(usage, context=Context(running=running)).loc["job"]
+    assert row["action"] == Action.SET
+    assert row["limit"] >= usage["job"].max() * 0.98
+    assert row["rhythm"] == f"daily at {hour:02d}:00 UTC, for 20 min"
+    late = usage.copy()
+    late.loc[late.index > index[-1] - pd.Timedelta("4D"), "job"] = np.nan
+    row = recommend(late, context=Context(running=running)).loc["job"]
+    assert row["reason"] == Reason.STOPPED
+
+
+@pytest.mark.parametrize("days", [4, 7, 10, 14])
+def test_the_level_of_now_counts_after_a_fall(days: int) -> None:
+    """A fall to half is forecast at its new level, and a service that ends at what is left."""
+    index = pd.date_range("2026-10-27", periods=28 * 288, freq="5min", tz="UTC", unit="s")
+    rng = np.random.default_rng(6)
+    noise = rng.lognormal(0, 0.05, (len(index), 2))
+    ended = index[-1] - pd.Timedelta("1D")
+    usage = pd.DataFrame(
+        {
+            "half": np.where(index > index[-1] - pd.Timedelta(days=days), 1.0, 2.0) * noise[:, 0],
+            "ending": np.clip((ended - index) / pd.Timedelta("26D"), 0, 1) * 2 * noise[:, 1] + 1e-3,
+        },
+        index=index,
+    )
+    peaks = Forecaster(quantiles=(0.1, 0.5, 0.9)).fit(usage).predict_peak("7D")
+    assert float_at(peaks, "half", 0.5) < 1.4
+    assert float_at(peaks, "ending", 0.5) < 0.4
