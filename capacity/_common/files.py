@@ -6,16 +6,27 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
+import stat
 import time
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from capacity.errors import StorageError
 
-__all__ = ["digest", "storage_error", "sync_folder", "write_atomically", "write_text"]
+__all__ = [
+    "digest",
+    "file_parts",
+    "read_bounded",
+    "storage_error",
+    "sync_folder",
+    "write_atomically",
+    "write_text",
+]
 
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 
@@ -23,6 +34,46 @@ _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 def digest(content: bytes) -> str:
     """The SHA-256 of a content, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The bytes of a regular file of at most `most` bytes; a pipe or a device could keep a reader
+    waiting for ever.
+
+    Raises:
+        OSError: unreadable, no regular file, or too large; `strerror` says which.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "its name holds a NUL") from error
+    with os.fdopen(descriptor, "rb") as handle:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        content = handle.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes")
+    return content
+
+
+def file_parts(names: Iterable[str], empty: str) -> dict[str, str]:
+    """A part of a file name for each name: no two are alike on any file system, and none leaves its
+    folder. A name that is changed for that carries its hash behind a `+`, which no other has.
+
+    Args:
+        names: anything.
+        empty: what the empty name becomes.
+    """
+    plain = {name: re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100] for name in names}
+    counts = Counter(part.lower() for part in plain.values())
+    return {
+        name: part
+        if name == part and counts[part.lower()] == 1 and part.strip(".")
+        else f"{part or empty}+{digest(name.encode('utf-8', 'surrogatepass'))[:12]}"
+        if name or counts[""] > 1 or empty in counts
+        else empty
+        for name, part in plain.items()
+    }
 
 
 def write_atomically(

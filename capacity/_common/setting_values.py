@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from capacity._common.printable import check_text, visible
 from capacity._common.units import MIB, format_cores, format_memory, parse_cpuset
 from capacity.errors import InputError
 from capacity.model import Setting, Value
@@ -17,6 +18,7 @@ __all__ = [
     "COMPOSE_NAMES",
     "CPUSET",
     "RESTART_POLICY",
+    "check_former",
     "check_value",
     "compose_settings",
     "equal",
@@ -30,8 +32,12 @@ TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
 _LARGEST_PORT = 65535
-CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d+)?")
+_MOST_BYTES = 2**62  # twice that, which memory and swap would be, is no 64-bit number any more
+_MOST_CORES = 1e9  # the Engine counts billionths in 64 bits
+_MOST_PIDS = 2**31 - 1
+_MOST_ENTRIES, _LONGEST_NAME, _LONGEST_TEXT = 1000, 255, 128 * 1024
+CPUSET = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*", re.ASCII)
+RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d{1,9})?", re.ASCII)
 
 COMPOSE_NAMES = {
     Setting.MEMORY: "memory",
@@ -56,25 +62,88 @@ def check_value(what: Setting, value: Value) -> None:
     Raises:
         ValueError: with the cause.
     """
+    _check_kind(what, value)
+    if isinstance(value, (int, float)):
+        _check_number(what, float(value))
+    elif isinstance(value, dict) and not value:
+        raise ValueError(f"{what} must be a mapping with something in it")
+
+
+def check_former(what: Setting, value: Value) -> None:
+    """Refuse what no container and no compose file can have had; None, nothing set, it may be.
+
+    Raises:
+        ValueError: with the cause.
+    """
+    if value is None:
+        return
+    _check_kind(what, value)
+    if isinstance(value, (int, float)) and value < 0 and value != -1:
+        raise ValueError(f"{what} cannot have been below zero")
+
+
+def _check_kind(what: Setting, value: Value) -> None:
+    """Number, text or mapping, as the setting has it, within its bounds."""
     if what in BYTES | CORES | {Setting.PIDS, Setting.HOST_PORT}:
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ValueError(f"{what} must be a number")
-        _check_number(what, float(value))
+        if abs(value) > _largest(what):
+            raise ValueError(_too_large(what))
+        if what in {Setting.PIDS, Setting.HOST_PORT} and not float(value).is_integer():
+            raise ValueError(f"{what} must be a whole number")
     elif what in TEXTS:
         pattern = CPUSET if what is Setting.CPUSET else RESTART_POLICY
-        if not isinstance(value, str) or not pattern.fullmatch(value):
+        if not isinstance(value, str) or len(value) > _LONGEST_TEXT or not pattern.fullmatch(value):
             raise ValueError(
-                f"{value!r} is no {what}; write it as "
+                f"{str(value)[:_LONGEST_NAME]!r} is no {what}; write it as "
                 f"{'0-3,8' if what is Setting.CPUSET else 'on-failure:3'}"
             )
         if what is Setting.CPUSET:
             _check_cpuset(value)
-    elif not isinstance(value, dict) or not value:
+    elif not isinstance(value, dict):
         raise ValueError(f"{what} must be a mapping with something in it")
-    elif what is Setting.DEPENDS_ON and not all(
+    else:
+        _check_mapping(what, value)
+
+
+def _largest(what: Setting) -> float:
+    if what in BYTES:
+        return _MOST_BYTES
+    return {Setting.PIDS: _MOST_PIDS, Setting.HOST_PORT: _LARGEST_PORT}.get(what, _MOST_CORES)
+
+
+def _too_large(what: Setting) -> str:
+    return (
+        f"a port is at most {_LARGEST_PORT}"
+        if what is Setting.HOST_PORT
+        else f"{what} is at most {_largest(what):.0f}"
+    )
+
+
+def _check_mapping(what: Setting, value: dict[str, object]) -> None:
+    """Names and plain values, none of which hides something from who reads them."""
+    if len(value) > _MOST_ENTRIES:
+        raise ValueError(f"{what} has more than {_MOST_ENTRIES} entries")
+    for name, part in value.items():
+        if not isinstance(name, str) or not name or (what is Setting.ENVIRONMENT and "=" in name):
+            raise ValueError(f"{what} has the name {name!r}, which is none")
+        check_text(name, f"a name of {what}", _LONGEST_NAME)
+        for item in part if isinstance(part, (list, tuple)) else (part,):
+            _check_part(what, name, item)
+    if what is Setting.DEPENDS_ON and not all(
         isinstance(part, str) and part in CONDITIONS for part in value.values()
     ):
         raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
+
+
+def _check_part(what: Setting, name: str, part: object) -> None:
+    if isinstance(part, str):
+        check_text(part, f"{what} {name}", _LONGEST_TEXT, keep="\n\r\t")
+    elif isinstance(part, (int, float)):
+        if not math.isfinite(part) or abs(part) > _MOST_BYTES:
+            raise ValueError(f"{what} {name} is no number that a file could hold")
+    elif part is not None:
+        raise ValueError(f"{what} {name} must be a text, a number or a list of texts")
 
 
 def _check_cpuset(value: str) -> None:
@@ -91,10 +160,6 @@ def _check_number(what: Setting, value: float) -> None:
         raise ValueError(f"{what} must be above zero")
     if what in BYTES and value < _LEAST_MEMORY and what is not Setting.RESERVATION:
         raise ValueError(f"{what} must be at least 6 MiB, which is {_LEAST_MEMORY} bytes")
-    if what in {Setting.PIDS, Setting.HOST_PORT} and not value.is_integer():
-        raise ValueError(f"{what} must be a whole number")
-    if what is Setting.HOST_PORT and value > _LARGEST_PORT:
-        raise ValueError(f"a port is at most {_LARGEST_PORT}")
 
 
 def equal(what: Setting, value: Value, other: Value) -> bool:
@@ -119,8 +184,8 @@ def show_value(what: Setting, value: Value) -> str:
     if what in CORES and isinstance(value, (int, float)):
         return format_cores(value)
     if isinstance(value, dict):
-        return ", ".join(f"{name}={part}" for name, part in value.items())
-    return f"{value:.0f}" if isinstance(value, float) else str(value)
+        return visible(", ".join(f"{name}={part}" for name, part in value.items()))
+    return f"{value:.0f}" if isinstance(value, float) else visible(str(value))
 
 
 def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ MIB = 1024**2
 _EXPONENTS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _MEMORY = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE | re.ASCII)
 _CORES = re.compile(r"\d+(?:\.\d*)?|\.\d+", re.ASCII)
+_CORE = re.compile(r"\d{1,5}", re.ASCII)
 _MOST_CORES = 1024
 _LARGEST = 2**63  # Docker keeps sizes in a signed 64-bit number
 
@@ -125,8 +126,8 @@ def parse_cpuset(text: str) -> tuple[int, ...]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if (
-            not first.isdigit()
-            or (dash and not last.isdigit())
+            not _CORE.fullmatch(first)
+            or (dash and not _CORE.fullmatch(last))
             or int(last or first) < int(first)
             or int(last or first) > _MOST_CORES
         ):

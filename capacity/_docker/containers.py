@@ -208,7 +208,7 @@ def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published
     found = []
     for name in sorted({*bindings, *exposed}):
         number, _, protocol = name.partition("/")
-        if not number.isdigit():
+        if not (number.isascii() and number.isdigit()):
             continue
         places = bindings.get(name) or [{}]
         found += [
@@ -244,6 +244,6 @@ def cpus_of(text: Value) -> set[int]:
     found: set[int] = set()
     for part in str(text or "").split(","):
         first, _, last = part.partition("-")
-        if first.strip().isdigit():
+        if first.strip().isdecimal():
             found |= set(range(int(first), int(last or first) + 1))
     return found

@@ -14,6 +14,7 @@ from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.models import IntentEntry, Kind, intents, run_start
 from capacity.changes._journal.runs import journal_runs, still_stopped, way_out
 from capacity.compliance._trend import read_records
+from capacity.errors import InputError
 from capacity.history._archive import Archive
 from capacity.model import Signal
 from capacity.operations._timeline.timeline import read_timeline
@@ -84,7 +85,13 @@ def test_runs_are_listed_and_the_interrupted_one_says_how_to_go_on(version: Path
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.name)
 def test_plans_are_read(path: Path) -> None:
-    """Every kind of change, with the id that it was given."""
+    """Every kind of change, with the id that it was given; a name with characters that nobody sees
+    is refused, as no service has one.
+    """
+    if path.name in {"plan-3.yaml", "plan-4.yaml"}:
+        with pytest.raises(InputError, match=r"the service's name holds U\+[0-9A-F]{4}"):
+            read_plan(path)
+        return
     plan = read_plan(path)
     assert plan.plan_id
     assert plan.as_of.tzinfo is not None

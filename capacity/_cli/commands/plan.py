@@ -161,6 +161,7 @@ def emit(
     """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else
     is touched.
     """
+    from capacity._common.files import file_parts
     from capacity.changes import (
         alert_rules,
         emit_override,
@@ -184,8 +185,11 @@ def emit(
         name: emit_override(read, declared)[0] for name, declared in sorted(projects.items())
     }
     named = {name: text for name, text in overrides.items() if text}
+    parts = file_parts(named, "unnamed")
     files |= {
-        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{name}.yaml"): text
+        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{parts[name]}.yaml"): (
+            text
+        )
         for name, text in named.items()
     }
     files["alerts.yml"] = alert_rules(limit_forecasts(read), settings, valid_until=read.valid_until)

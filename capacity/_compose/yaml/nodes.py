@@ -7,7 +7,7 @@ both start here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 
+_DEEPEST = 100  # far below where Python's own stack ends, for every reader of the nodes
 _MOST_NODES = 1_000_000  # nine lines of aliases can stand for a billion nodes
 
 
@@ -138,7 +139,9 @@ def parse_documents(text: str, file: str) -> list[Node]:
     while True:
         try:
             return list(
-                _documents(iter(YAML(typ="safe", pure=True).parse(readable)), _Source(file, text))
+                _documents(
+                    _shallow(YAML(typ="safe", pure=True).parse(readable), file), _Source(file, text)
+                )
             )
         except YAMLError as error:
             spaced = _without_tab(readable, error)
@@ -150,6 +153,24 @@ def parse_documents(text: str, file: str) -> list[Node]:
             RecursionError,
         ) as error:  # ruamel lets both through: `%YAML x`, ten thousand brackets
             raise ComposeError(f"{file} is no YAML: {error}", "Correct the file") from error
+
+
+def _shallow(events: Iterable[Any], file: str) -> Iterator[Any]:
+    """The events, until something stands too deep for any reader."""
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            mark = event.start_mark
+            origin = Origin(file, mark.line + 1, mark.column + 1)
+            raise ComposeError(
+                f"{origin}: more than {_DEEPEST} lists and mappings stand in each other",
+                "Correct the file",
+                origin=origin,
+            )
+        yield event
 
 
 def _without_tab(text: str, error: Any) -> str | None:

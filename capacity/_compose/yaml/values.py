@@ -35,6 +35,7 @@ _INTEGERS = (
 )
 _YAML = "tag:yaml.org,2002:"
 _LARGEST = 2**64
+_MOST_DIGITS = 300  # more are no number that a float could hold
 
 
 def scalar_value(node: Scalar) -> Any:
@@ -60,6 +61,8 @@ def _plain(text: str) -> Any:
     if text[0] not in "+-.0123456789":
         return text
     digits = text.replace("_", "")
+    if len(digits) > _MOST_DIGITS:
+        return text
     for pattern, base in _INTEGERS:
         if pattern.fullmatch(digits):
             number = int(re.sub(r"0[xXbBoO]", "", digits, count=1), base)

@@ -94,13 +94,19 @@ def make_steps(
     """
     groups: dict[tuple[int, str, str, Mode], list[PlannedChange]] = {}
     refused: list[Refusal] = []
+    meant: set[tuple[str, str, Setting, int]] = set()
     for change in changes:
         found = inventory.of(change.service, change.host)
         hosts = sorted({container.host for container in found})
         reason = _not_now(change, found, inventory, projects, plan, live_only=rules.live_only)
+        _, _, what, port = change.key
+        targets = {(container.host, container.id, what, port) for container in found}
+        if not reason and targets & meant:
+            reason = "the plan says it twice of one container, under two names of its host"
         if reason:
             refused.append(Refusal(change, reason))
             continue
+        meant |= targets
         mode: Mode = (
             "live" if change.what not in RECREATING else "recreate" if rules.recreate else "file"
         )

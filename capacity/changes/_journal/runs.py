@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from capacity._common.files import file_parts
 from capacity.changes._journal.journal import LINES, read_journal
 from capacity.changes._journal.models import (
     ContainerEntry,
@@ -65,7 +66,7 @@ def new_run(folder: Path, what: str, now: datetime) -> str:
     Raises:
         StorageError: the folder cannot be written.
     """
-    first = f"{now:%Y%m%dT%H%M%S}-{what}"
+    first = f"{now:%Y%m%dT%H%M%S}-{file_parts([what], 'unnamed')[what]}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in (first, *(f"{first}-{number}" for number in range(2, _MOST_IN_A_SECOND))):

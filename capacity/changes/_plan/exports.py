@@ -7,14 +7,14 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import unified_diff
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from capacity._common.files import digest
+from capacity._common.files import file_parts
+from capacity._common.printable import one_line
 from capacity._common.setting_values import compose_settings, show_value
 from capacity._common.units import MIB
 from capacity._compose import Service
@@ -163,12 +163,21 @@ def _override(service: Service, wanted: Mapping[str, Any]) -> dict[str, Any]:
     return said
 
 
+def _literal(value: Any) -> Any:
+    """The value as Compose reads it back: a dollar is no variable of whoever runs it."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {name: _literal(part) for name, part in value.items()}
+    return [_literal(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
 def _shown(name: str, value: Any) -> Any:
     if name == "depends_on":
         return {other: {"condition": condition} for other, condition in value.items()}
     if name in {"memory", "memswap", "memory_reservation"}:
         return value if value == -1 else f"{value // MIB}m" if value % MIB == 0 else f"{value}b"
-    return f"{value:g}" if name in {"cpus", "cpus_reservation"} else value
+    return f"{value:g}" if name in {"cpus", "cpus_reservation"} else _literal(value)
 
 
 def _yaml(content: dict[str, Any]) -> str:
@@ -191,7 +200,7 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
     """
     hosts = sorted({change.host for change in plan.changes})
     scripts = {}
-    ends = _file_names(hosts) if len(hosts) > 1 else {}
+    ends = file_parts(hosts, "elsewhere") if len(hosts) > 1 else {}
     for host in hosts or [""]:
         changes = [change for change in plan.changes if change.host == host]
         end = f"-{ends[host]}" if ends else ""
@@ -205,18 +214,9 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
     return scripts
 
 
-def _file_names(hosts: list[str]) -> dict[str, str]:
-    """A part of a file name for each host; no two are alike, on any file system."""
-    plain = {host: re.sub("[^A-Za-z0-9.-]", "_", host) or "elsewhere" for host in hosts}
-    counts = Counter(name.lower() for name in plain.values())
-    return {
-        host: name if counts[name.lower()] == 1 else f"{name}-{digest(host.encode())[:8]}"
-        for host, name in plain.items()
-    }
-
-
 _HEAD = """\
 #!/usr/bin/env bash
+# shellcheck disable=SC2016,SC1003  # a name is one word as it stands, whatever signs it has
 # {does} of plan {plan} on the running containers{where}.
 # The compose files are not touched: the next `docker compose up` undoes this.
 set -eu
@@ -233,16 +233,16 @@ update() { # FILTER... -- FLAG...: update every container that the filters find
 
 
 def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], value: Any) -> str:
-    head = _HEAD.replace("{does}", does).replace("{plan}", plan.plan_id)
-    lines = [head.replace("{where}", f" of {_comment(host)}" if host else "")]
+    head = _HEAD.replace("{does}", does).replace("{plan}", one_line(plan.plan_id))
+    lines = [head.replace("{where}", f" of {one_line(host)}" if host else "")]
     together: dict[tuple[int, str], dict[Setting, Value]] = {}
     for change in changes:
         if change.what in LIVE:
             together.setdefault((change.order, change.service), {})[change.what] = value(change)
         else:
             lines.append(
-                f"# by hand: {_comment(change.label)}: "
-                f"{_comment(show_value(change.what, value(change)))}"
+                f"# by hand: {one_line(change.label)}: "
+                f"{one_line(show_value(change.what, value(change)))}"
             )
     updates = [
         f"update {_filters(service)} -- {update_flags(limits)}"
@@ -251,10 +251,6 @@ def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], valu
     return (
         "\n".join([*lines, *(updates or ["echo 'nothing that docker update could do' >&2"])]) + "\n"
     )
-
-
-def _comment(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _filters(service: str) -> str:

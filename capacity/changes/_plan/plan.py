@@ -6,16 +6,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from capacity._common.setting_values import check_value
+from capacity._common.printable import visible
+from capacity._common.setting_values import check_former, check_value
 from capacity.changes._plan.commands import update_command
-from capacity.model import Change, Reason, Resource, Setting, Value
+from capacity.changes._plan.fields import (
+    MOST_CHANGES,
+    Command,
+    Evidence,
+    FileHashes,
+    Fingerprint,
+    HostName,
+    Moment,
+    Order,
+    PlanId,
+    Sentence,
+    ServiceName,
+)
+from capacity.model import Change, Reason, Resource, ServiceKey, Setting, Value
 
 __all__ = [
     "FILE_ONLY",
@@ -38,6 +61,9 @@ FILE_ONLY = frozenset({Setting.CPU_RESERVATION, Setting.DEPENDS_ON})
 
 ChangeRisk = Literal["low", "medium", "high"]
 
+_UNNAMED = "unnamed"
+_log = logging.getLogger(__name__)
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -46,10 +72,10 @@ class _Part(BaseModel):
 class MadeFrom(_Part):
     """What the plan was computed from."""
 
-    history: str = Field(description="Hash of every sample used")
-    settings: str = Field(description="Hash of the settings that change results")
-    code: str = Field(description="Version of capacity")
-    files: dict[str, str] = Field(
+    history: Fingerprint = Field(description="Hash of every sample used")
+    settings: Fingerprint = Field(description="Hash of the settings that change results")
+    code: Fingerprint = Field(description="Version of capacity")
+    files: FileHashes = Field(
         {},
         description="Compose file -> SHA-256 of its bytes; a file that differs now is left alone",
     )
@@ -58,30 +84,31 @@ class MadeFrom(_Part):
 class PlannedChange(_Part):
     """One thing to change on one service; CPU in cores, memory in bytes."""
 
-    service: str = Field(
+    service: ServiceName = Field(
         description="project/service; a container outside Compose is standalone/NAME"
     )
-    host: str = Field("", description="Where it runs; empty where the service is only on one host")
+    host: HostName = Field(
+        "", description="Where it runs; empty where the service is only on one host"
+    )
     what: Setting
     before: Value = Field(
         alias="from", description="In force when the plan was made; null = unlimited or not set"
     )
     after: Value = Field(alias="to", description="What is to be in force")
     reason: Reason
-    why: str = Field("", description="The reason as a sentence")
+    why: Sentence = Field("", description="The reason as a sentence")
     risk: ChangeRisk = Field(
         "medium",
         description="What can happen if it is wrong: nothing, slowness, a stopped or replaced "
         "container",
     )
-    order: int = Field(
+    order: Order = Field(
         0,
-        ge=0,
         description="Lower numbers first: raises, then new and lower limits, then replacements",
     )
-    command: str = Field("", description="What would change it on the running containers")
-    inverse: str = Field("", description="What would change it back")
-    evidence: dict[str, float] = Field(
+    command: Command = Field("", description="What would change it on the running containers")
+    inverse: Command = Field("", description="What would change it back")
+    evidence: Evidence = Field(
         {}, description="Numbers that support it, in the units of what is changed"
     )
 
@@ -114,32 +141,49 @@ class PlannedChange(_Part):
             raise ValueError("true and false are no values here")  # noqa: TRY004 - pydantic reports ValueErrors
         return value
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        check_value(self.what, self.after)
-        return self
+    @field_validator("before")
+    @classmethod
+    def _was_possible(cls, value: Value, info: ValidationInfo) -> Value:
+        if "what" in info.data:
+            check_former(info.data["what"], value)
+        return value
+
+    @field_validator("after")
+    @classmethod
+    def _is_possible(cls, value: Value, info: ValidationInfo) -> Value:
+        if "what" in info.data:
+            check_value(info.data["what"], value)
+        return value
 
 
 class Plan(_Part):
     """All proposed changes of one run."""
 
     format: Literal[1] = 1
-    plan_id: str = Field(
+    plan_id: PlanId = Field(
         description="Hash of everything else; differs from it when somebody has edited the plan"
     )
-    as_of: datetime
-    valid_until: datetime
+    as_of: Moment
+    valid_until: Moment
     made_from: MadeFrom
-    changes: list[PlannedChange]
+    changes: list[PlannedChange] = Field(max_length=MOST_CHANGES)
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:
-        seen: set[tuple[str, str, Setting, int]] = set()
+        seen: dict[tuple[str, Setting, int], set[str]] = {}
         for change in self.changes:
-            if change.key in seen:
-                raise ValueError(f"{change.label} stands twice")
-            seen.add(change.key)
+            service, host, what, port = change.key
+            hosts = seen.setdefault((service, what, port), set())
+            spelled = _spelled(host)
+            if spelled in hosts or (hosts and "" in {spelled, *hosts}):
+                raise ValueError(f"{visible(change.label)} stands twice")
+            hosts.add(spelled)
         return self
+
+
+def _spelled(host: str) -> str:
+    """A host's name in the one spelling that a resolver would compare."""
+    return host.casefold().rstrip(".")
 
 
 def make_plan(
@@ -152,6 +196,9 @@ def make_plan(
 ) -> Plan:
     """A plan from changes; its id is the hash of its content.
 
+    A change that no plan could hold, such as one of a name with characters that nobody sees, is
+    left out with a warning.
+
     Args:
         changes: in any order.
         hosts: service -> host, for those that are known.
@@ -160,12 +207,27 @@ def make_plan(
         made_from: hashes of the inputs.
     """
     planned = sorted(
-        (_planned(change, hosts.get(change.service, "")) for change in changes), key=_place
+        (
+            planned
+            for change in changes
+            if (planned := _held(change, hosts.get(change.service, ""))) is not None
+        ),
+        key=_place,
     )
     unnamed = Plan(
-        plan_id="", as_of=as_of, valid_until=valid_until, made_from=made_from, changes=planned
+        plan_id=_UNNAMED, as_of=as_of, valid_until=valid_until, made_from=made_from, changes=planned
     )
     return unnamed.model_copy(update={"plan_id": plan_id(unnamed)})
+
+
+def _held(change: Change, host: str) -> PlannedChange | None:
+    """The change as a plan has it, None where none could hold it."""
+    try:
+        return _planned(change, host)
+    except ValidationError as error:
+        said = error.errors(include_url=False, include_input=False)[0]["msg"]
+        _log.warning("%s is left out of the plan: %s", visible(change.service), visible(said))
+        return None
 
 
 def _place(change: PlannedChange) -> tuple[str, str, int, int]:
@@ -176,7 +238,7 @@ def _place(change: PlannedChange) -> tuple[str, str, int, int]:
 def _planned(change: Change, host: str) -> PlannedChange:
     what = Setting.of(change.resource)
     return PlannedChange(
-        service=change.service,
+        service=str(ServiceKey.parse(change.service)),
         host=host,
         what=what,
         before=change.before,

@@ -22,6 +22,7 @@ from capacity.changes import (
 )
 from capacity.errors import InputError, StorageError
 from capacity.model import Change, Reason, Resource, Setting, Value
+from tests.fixtures.hostile import NAMES
 from tests.fixtures.paths import ROOT
 
 MADE = MadeFrom(history="h", settings="s", code="1")
@@ -29,10 +30,10 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CHANGES = st.lists(
     st.builds(
         Change,
-        service=st.text(min_size=1, max_size=40).map(lambda name: f"p/{name}"),
+        service=NAMES.map(lambda name: f"p/{name}"),
         resource=st.sampled_from(Resource),
-        before=st.none() | st.floats(1, 1e12),
-        after=st.floats(6 * 2**20, 1e12),
+        before=st.none() | st.floats(1, 1e9),
+        after=st.floats(6 * 2**20, 1e9),
         reason=st.sampled_from(Reason),
         evidence=st.dictionaries(st.sampled_from(["peak", "p99"]), st.floats(0, 1e12)),
     ),
