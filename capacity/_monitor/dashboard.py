@@ -4,10 +4,10 @@ too.
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capacity._common.escape import html_text
 from capacity._common.runbooks import runbook, runbook_html
 from capacity._monitor.state import Evaluation, now
 from capacity.compliance import Severity, Status
@@ -216,4 +216,4 @@ def _moment(at: datetime) -> str:
 
 
 def _text(value: str) -> str:
-    return html.escape(value)
+    return html_text(value)

@@ -7,7 +7,9 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
+from capacity._common.escape import encodable
 from capacity._monitor.state import now
+from capacity.model import ServiceKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +51,7 @@ def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
     age = gauge("data_age_seconds", "Seconds since a source last answered", ("source",))
     for name, source in sorted(found.sources.items()):
         if source.answered is not None:
-            age.labels(name).set((now() - source.answered).total_seconds())
+            age.labels(encodable(name)).set((now() - source.answered).total_seconds())
     if found.report is None:
         return
     if found.report.score is not None:
@@ -78,5 +80,5 @@ def _limits(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
         )
         for key, value in table["limit"].items():
             if math.isfinite(value):
-                project, _, service = str(key).rpartition("/")
-                limit.labels(project, service).set(value)
+                service = ServiceKey.parse(encodable(str(key)))
+                limit.labels(service.project, service.service).set(value)

@@ -5,12 +5,12 @@ one, use above the forecast.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from capacity._common.escape import promql_string, template
 from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
 from capacity.changes._plan.plan import Plan
@@ -89,8 +89,8 @@ def alert_rules(
 def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
     show = count_cores if outlook.resource is Resource.CPU else format_memory
     risk = settings.sizing.risk if outlook.resource is Resource.MEMORY else settings.sizing.cpu_risk
-    what = f"{outlook.service} {outlook.resource}"
-    labels = {"service": outlook.service, "resource": str(outlook.resource)}
+    what = template(f"{outlook.service} {outlook.resource}")
+    labels = {"service": template(outlook.service), "resource": str(outlook.resource)}
     if outlook.reaches is not None and outlook.limit is not None:
         at = int(outlook.reaches.timestamp())
         yield _rule(
@@ -136,17 +136,15 @@ def _usage(outlook: LimitForecast, settings: Settings) -> str:
     signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY
     query = render_query(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
     if key.project == ServiceKey.STANDALONE:
-        chosen = f"{identity.name}={_text(key.service)}"
+        chosen = f"{identity.name}={promql_string(key.service)}"
     else:
-        chosen = f"{identity.project}={_text(key.project)},{identity.service}={_text(key.service)}"
+        chosen = (
+            f"{identity.project}={promql_string(key.project)},"
+            f"{identity.service}={promql_string(key.service)}"
+        )
     narrowed = query.replace(f'{identity.name}!=""', chosen, 1)
     inner = f"sum without (cpu) ({narrowed})" if signal is Signal.CPU else narrowed
     return f"max({inner})"
-
-
-def _text(value: str) -> str:
-    """A PromQL string."""
-    return json.dumps(value)
 
 
 def _yaml(content: dict[str, Any]) -> str:

@@ -297,9 +297,9 @@ class History:
         )
 
     def _repr_html_(self) -> str:
-        import html
+        from capacity._common.escape import html_text
 
-        return f"<p>{html.escape(repr(self))}</p>" + self.coverage().head(20).to_html(
+        return f"<p>{html_text(repr(self))}</p>" + self.coverage().head(20).to_html(
             escape=True, float_format="{:.3f}".format
         )
 

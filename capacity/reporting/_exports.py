@@ -9,8 +9,9 @@ import math
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
+from capacity._common.escape import csv_cell, from_csv_cell, label_value, markdown
 from capacity.errors import InputError
-from capacity.model import Action, Reason, Resource
+from capacity.model import Action, Reason, Resource, ServiceKey
 from capacity.reporting._html.formatting import NAMES, PRINT
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def as_csv(tables: Mapping[Resource, pd.DataFrame]) -> str:
         for resource, table in tables.items()
     ]
     whole = pd.concat(parts).sort_values(["service", "resource"], kind="stable")
+    whole = whole.assign(service=[csv_cell(str(name)) for name in whole["service"]])
     first = ["service", "resource"]
     return whole[first + [name for name in whole.columns if name not in first]].to_csv(
         index=False, lineterminator="\n"
@@ -68,10 +70,9 @@ def as_markdown(tables: Mapping[Resource, pd.DataFrame]) -> str:
                 "-" if math.isnan(row[name]) else f"{row[name]:.1%}"
                 for name in ("breach_now", "breach_after")
             )
-            name = str(service).replace("|", "\\|")
             lines.append(
-                f"| {name} | {NAMES[resource]} | {row['action']} | {now} | {show(row['limit'])} | "
-                f"{chances} |"
+                f"| {markdown(str(service))} | {NAMES[resource]} | {row['action']} | {now} | "
+                f"{show(row['limit'])} | {chances} |"
                 f" {Reason(row['reason']).text} |"
             )
     unchanged = [f"- {count} x {Reason(reason).text}" for reason, count in sorted(rest.items())]
@@ -90,8 +91,10 @@ def as_exposition(tables: Mapping[Resource, pd.DataFrame]) -> str:
             lines += [f"# HELP {metric} {text}.", f"# TYPE {metric} gauge"]
             for service, value in table[column].sort_index().items():
                 if math.isfinite(value):
-                    project, _, own = str(service).rpartition("/")
-                    labels = f'project="{_escaped(project)}",service="{_escaped(own)}"'
+                    key = ServiceKey.parse(str(service))
+                    labels = (
+                        f'project="{label_value(key.project)}",service="{label_value(key.service)}"'
+                    )
                     lines.append(f"{metric}{{{labels}}} {value:.10g}")
     return "\n".join(lines) + "\n"
 
@@ -117,6 +120,8 @@ def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
             ["limit", "action", "reason"]
         ]
         rows = rows.assign(limit=pd.to_numeric(rows["limit"]))
+        if text[:1] != "[":
+            rows.index = rows.index.map(lambda name: from_csv_cell(str(name)))
     except OSError as error:
         raise InputError(
             f"Cannot read {file}: {error.strerror}", "Name an earlier output"
@@ -163,7 +168,3 @@ def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]
 
 def _same(number: float, other: float) -> bool:
     return (math.isnan(number) and math.isnan(other)) or math.isclose(number, other, rel_tol=1e-9)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

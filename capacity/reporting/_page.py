@@ -6,10 +6,11 @@ nothing, forbids it by a content security policy, and follows the reader's colou
 
 from __future__ import annotations
 
-import html
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from capacity._common.escape import html_text
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -47,10 +48,10 @@ def render_page(notebook: NotebookNode, title: str) -> str:
 def index_page(runs: list[ReportRun]) -> str:
     """The page that lists all runs, newest first."""
     rows = "".join(
-        f'<tr><th scope="row"><a href="{_link(run)}">{html.escape(run.folder.name)}</a></th>'
-        f"<td>{html.escape(run.report)}</td><td>{run.as_of:%d %b %Y}</td>"
-        f"<td>{html.escape(str(run.facts.get('source', '')))}</td>"
-        f"<td>{html.escape(str(run.facts.get('verdict', '')))}</td>"
+        f'<tr><th scope="row"><a href="{_link(run)}">{html_text(run.folder.name)}</a></th>'
+        f"<td>{html_text(run.report)}</td><td>{run.as_of:%d %b %Y}</td>"
+        f"<td>{html_text(str(run.facts.get('source', '')))}</td>"
+        f"<td>{html_text(str(run.facts.get('verdict', '')))}</td>"
         f"<td class='number'>{run.facts.get('changes', '')}</td></tr>"
         for run in sorted(runs, key=lambda run: run.as_of, reverse=True)
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
+from capacity._common.escape import operand
 from capacity._common.units import MIB
 from capacity.model import ServiceKey, Setting
 
@@ -33,10 +34,10 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
     """
     flags = update_flags(limits)
     if not flags:
-        name = quote(ServiceKey.parse(service).service)
+        name = ServiceKey.parse(service).service
         return (
-            f'docker compose up -d --no-deps --scale {name}="$({_listing(service, "-aq")} | wc '
-            f'-l)" {name}'
+            f"docker compose up -d --no-deps --scale {quote(name)}="
+            f'"$({_listing(service, "-aq")} | wc -l)" {operand(name)}'
         )
     return f"docker update {flags} {containers_of(service)}"
 
@@ -90,7 +91,7 @@ def containers_of(service: str) -> str:
     """
     key = ServiceKey.parse(service)
     if key.project == ServiceKey.STANDALONE:
-        return quote(key.service)
+        return operand(key.service)
     return f"$({_listing(service, '-q')})"
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from capacity._common.escape import markdown
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._formats.paths import shown
 from capacity.compliance._verdicts import Status
@@ -35,16 +34,17 @@ def as_markdown(report: Report) -> str:
         if waivers:
             lines += [f"Waivers {title}:", ""]
             lines += [
-                f"- {_cell(waiver.rule)} {_cell(waiver.service)}, {_cell(waiver.owner)}, "
-                f"{waiver.expires}: {_cell(waiver.reason)}"
+                f"- {markdown(waiver.rule)} {markdown(waiver.service)}, {markdown(waiver.owner)}, "
+                f"{waiver.expires}: {markdown(waiver.reason)}"
                 for waiver in waivers
             ]
             lines += [""]
     missing = sorted(
         {finding.rule.id for finding in report.findings if finding.status is Status.NOT_EVALUATED}
     )
-    lines += [f"Not evaluated everywhere: {', '.join(missing)}.", ""] if missing else []
-    lines += [f"- {_cell(note)}" for note in report.notes]
+    named = ", ".join(map(markdown, missing))
+    lines += [f"Not evaluated everywhere: {named}.", ""] if missing else []
+    lines += [f"- {markdown(note)}" for note in report.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -70,10 +70,5 @@ def _table(title: str, found: list[Finding]) -> list[str]:
             finding.verdict.message,
             place,
         )
-        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+        lines.append(f"| {' | '.join(markdown(cell) for cell in cells)} |")
     return [*lines, ""]
-
-
-def _cell(text: str) -> str:
-    """Text that a Markdown table shows as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", " ".join(text.split()))

@@ -7,6 +7,7 @@ import json
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from capacity._common.escape import sarif_text
 from capacity._common.runbooks import runbook_url
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._formats.paths import as_uri
@@ -89,8 +90,10 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
         "kind": "fail",
         "level": _LEVELS[finding.rule.severity],
         "message": {
-            "text": f"{finding.subject} {finding.verdict.message}"
-            + (f" ({evidence})" if evidence and not finding.file else "")
+            "text": sarif_text(
+                f"{finding.subject} {finding.verdict.message}"
+                + (f" ({evidence})" if evidence and not finding.file else "")
+            )
         },
         "locations": [_location(finding)],
         "partialFingerprints": {"capacity/v1": _fingerprint(finding)},
@@ -121,4 +124,8 @@ def _fingerprint(finding: Finding) -> str:
 
 def _notification(finding: Finding) -> dict[str, Any]:
     text = f"{finding.rule.id} was not evaluated for {finding.subject}: {finding.verdict.message}"
-    return {"level": "note", "message": {"text": text}, "associatedRule": {"id": finding.rule.id}}
+    return {
+        "level": "note",
+        "message": {"text": sarif_text(text)},
+        "associatedRule": {"id": finding.rule.id},
+    }

@@ -13,7 +13,9 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from capacity._common.escape import markdown
 from capacity._common.runbooks import runbook_url
 from capacity.compliance import Report, Severity, Status
 from capacity.errors import InputError, StorageError
@@ -423,8 +425,8 @@ def to_markdown(items: Sequence[TimelineItem], runbooks: str | None = None) -> s
 def _line(item: TimelineItem, runbooks: str | None) -> str:
     box = "x" if item.state is ItemState.DONE else " "
     said = [
-        f"- [{box}] **{_safe(item.subject)}** {_safe(item.what)}",
-        f"owner: {_safe(item.owner) or 'nobody'}",
+        f"- [{box}] **{markdown(item.subject)}** {markdown(item.what)}",
+        f"owner: {markdown(item.owner) or 'nobody'}",
     ]
     said += ["in work"] if item.state is ItemState.DOING else []
     said += [f"done {item.until}"] if item.until else [f"since {item.since}"] if item.since else []
@@ -432,14 +434,7 @@ def _line(item: TimelineItem, runbooks: str | None) -> str:
     return " — ".join(
         [
             *said,
-            *([_safe(item.note)] if item.note else []),
-            *([f"[runbook]({page})"] if page else []),
+            *([markdown(item.note)] if item.note else []),
+            *([f"[runbook]({quote(page, safe=':/#?&=%@,;+~')})"] if page else []),
         ]
     )
-
-
-def _safe(text: str) -> str:
-    """Text that stays text in Markdown."""
-    for letter in "\\*_[]<>|#":
-        text = text.replace(letter, f"\\{letter}")
-    return " ".join(text.split())

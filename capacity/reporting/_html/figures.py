@@ -7,11 +7,11 @@ A picture inside `<img>` follows the reader's colour scheme, carries alt text an
 from __future__ import annotations
 
 import base64
-import html
 import io
 import re
 from typing import TYPE_CHECKING
 
+from capacity._common.escape import html_text
 from capacity._common.plotting import COLOURS
 from capacity.reporting._html.html import Html
 
@@ -69,9 +69,9 @@ def figure(
         buffer = io.StringIO()
         canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     encoded = base64.b64encode(_themed(buffer.getvalue()).encode()).decode()
-    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    below = f"<figcaption>{html_text(caption)}</figcaption>" if caption else ""
     return Html(
-        f'<figure><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{encoded}" '
+        f'<figure><img alt="{html_text(alt)}" src="data:image/svg+xml;base64,{encoded}" '
         f'width="{size[0] * 96:.0f}" height="{size[1] * 96:.0f}">{below}</figure>'
     )
 

@@ -4,11 +4,12 @@ no addresses.
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from capacity._common.escape import html_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,29 +48,29 @@ Cell = str | Html
 
 def text(value: object) -> Html:
     """Any value as escaped text; what is Html already stays as it is."""
-    return value if isinstance(value, Html) else Html(html.escape(str(value)))
+    return value if isinstance(value, Html) else Html(html_text(str(value)))
 
 
 def join(parts: Iterable[object], tag: str = "", css: str = "") -> Html:
     """Parts one after the other, wrapped in `tag` if given."""
     inner = "".join(text(part).source for part in parts)
-    attribute = f' class="{html.escape(css)}"' if css else ""
+    attribute = f' class="{html_text(css)}"' if css else ""
     return Html(f"<{tag}{attribute}>{inner}</{tag}>" if tag else inner)
 
 
 def code(value: str) -> Html:
     """A command or query, in its own scrollable line."""
-    return Html(f"<pre><code>{html.escape(value)}</code></pre>")
+    return Html(f"<pre><code>{html_text(value)}</code></pre>")
 
 
 def badge(value: str, level: str) -> Html:
     """A word in a coloured lozenge; `level` is bad, warn, good or quiet."""
-    return Html(f'<span class="badge {html.escape(level)}">{html.escape(value)}</span>')
+    return Html(f'<span class="badge {html_text(level)}">{html_text(value)}</span>')
 
 
 def details(summary: str, body: Html) -> Html:
     """A part that opens on request."""
-    return Html(f"<details><summary>{html.escape(summary)}</summary>{body}</details>")
+    return Html(f"<details><summary>{html_text(summary)}</summary>{body}</details>")
 
 
 def table(
@@ -84,13 +85,13 @@ def table(
         more: a line below, for instance how many rows were left out.
     """
     head = "".join(
-        f'<th scope="col"{_number(column)}{_title(column)}>{html.escape(column.name)}</th>'
+        f'<th scope="col"{_number(column)}{_title(column)}>{html_text(column.name)}</th>'
         for column in columns
     )
     body = "".join(_row(columns, row) for row in rows)
-    foot = f'<p class="more">{html.escape(more)}</p>' if more else ""
+    foot = f'<p class="more">{html_text(more)}</p>' if more else ""
     return Html(
-        f'<div class="scroll"><table><caption>{html.escape(caption)}</caption>'
+        f'<div class="scroll"><table><caption>{html_text(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{foot}"
     )
 
@@ -98,7 +99,7 @@ def table(
 def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
     first, *rest = (text(cell).source for cell in row)
     cells = "".join(
-        f'<td data-label="{html.escape(column.name)}"{_number(column)}>{cell}</td>'
+        f'<td data-label="{html_text(column.name)}"{_number(column)}>{cell}</td>'
         for column, cell in zip(columns[1:], rest, strict=True)
     )
     return f'<tr><th scope="row">{first}</th>{cells}</tr>'
@@ -109,7 +110,7 @@ def _number(column: Column) -> str:
 
 
 def _title(column: Column) -> str:
-    return f' title="{html.escape(column.help)}"' if column.help else ""
+    return f' title="{html_text(column.help)}"' if column.help else ""
 
 
 def sparkline(values: pd.Series[float], *, limit: float | None = None, label: str = "") -> Html:
@@ -138,7 +139,7 @@ def sparkline(values: pd.Series[float], *, limit: float | None = None, label: st
         level = height - 2 - limit / top * (height - 4)
         dashed = f'<path class="limit" d="M0,{level:.1f}L{width},{level:.1f}"/>'
     return Html(
-        f'<svg class="spark" role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width} '
+        f'<svg class="spark" role="img" aria-label="{html_text(label)}" viewBox="0 0 {width} '
         f'{height}" '
         f'width="{width}" height="{height}">{dashed}<path d="{"".join(lines)}"/></svg>'
     )
