@@ -121,10 +121,15 @@ def model_without(family: str, models: Path, traces: str) -> Path:
     return path
 
 
+def scaled(usage: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A trace in plausible units."""
+    return usage * next((by for start, by in SCALES.items() if name.startswith(start)), 1.0)
+
+
 def judge(file: Path, history: int | None, through: str) -> Tally | None:
     """Everything about one fleet; None where it is too short for that history."""
     usage, resource = read(file)
-    usage = usage * next((by for name, by in SCALES.items() if file.stem.startswith(name)), 1.0)
+    usage = scaled(usage, file.stem)
     horizon = 3 if file.stem.startswith("google") else 7
     ours, base, peak, minutes, rivals = [], [], [], [], []
     for moment in decisions(usage, history, horizon):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from capacity import sizing
@@ -206,7 +207,7 @@ class Forecast:
     Attributes:
         usage: the past it was made from, UTC grid x services.
         bands: future grid x (service, quantile).
-        peaks: service x quantile of the maximum over the horizon.
+        peaks: service x quantile of the maximum over the horizon; at most what the host has.
         signal: `cpu` (cores) or `memory` (bytes).
         skipped: service -> why there is no forecast.
         model: the fitted forecaster.
@@ -291,6 +292,8 @@ def forecast(
     model = _forecaster(settings or load_settings(), history.whole()[resource.usage], progress)
     usage = history[resource.usage]
     peaks = model.predict_peak(horizon)
+    host = history.whole().host_size(resource).reindex(peaks.index).fillna(np.inf)
+    peaks = peaks.clip(upper=host, axis=0)
     shown = [name for name in peaks.index if name in usage.columns]
     bands = model.predict(horizon, every=every)
     bands = bands if len(shown) == len(peaks) else bands.loc[:, shown]

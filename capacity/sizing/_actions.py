@@ -194,7 +194,7 @@ def _settled(
     limit = table["limit"].where(offered, table["default"])
     limit = at_most(at_least(limit, least), most).where(limit.notna())
     top = round_down(by_service(ceiling, services), grain)
-    capped = limit > top
+    capped = limit >= top
     limit = limit.where(~capped, top)
     room = 0.0 if within_budget else context.tolerance
     risen = limit > current * (1 + room * RAISED_FROM)

@@ -27,14 +27,19 @@ from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocatio
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._replay.evidence import add_baselines, add_replay
 from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
-from capacity.sizing._usage_stats import describe, describe_cache, describe_past
+from capacity.sizing._usage_stats import (
+    describe,
+    describe_cache,
+    describe_past,
+    read_quantile,
+)
 
 __all__ = ["PEAK_QUANTILES", "recommend"]
 
 PEAK_QUANTILES = PEAK_LEVELS
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
 _AFTER_A_LOOP = 2.0  # of kills: it never ran long enough to show what it needs
-_URGENT = 2.0  # times the risk: below it a limit in force stays
+_URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 _SURE, _NEAR = (
     0.5,
     0.8,
@@ -179,9 +184,10 @@ def recommend(
     services = pd.Index(usage.columns, name="service", dtype=object)
     table = pd.DataFrame(index=services)
     table["current"] = by_service(current, services)
-    fleet = _fleet(usage, resource, context, forecaster, table["current"], horizon, risk)
-    peaks = forecaster.predict_peak(horizon).reindex(services)
-    describe(table, usage, peaks, risk, resource, context)
+    most = by_service(ceiling, services)
+    fleet = _fleet(usage, resource, context, forecaster, table["current"], most, horizon, risk)
+    describe(table, usage, resource, context)
+    _describe_peaks(table, fleet, forecaster.predict_peak(horizon), most, risk)
     describe_past(table, usage, context, in_days(horizon))
     describe_cache(table, usage, resource, context)
     table["default"] = type_defaults(table, usage, resource, context)
@@ -218,6 +224,7 @@ def _fleet(
     context: Context,
     forecaster: Forecaster,
     current: pd.Series[float],
+    most: pd.Series[float],
     horizon: str,
     risk: float,
 ) -> _Fleet:
@@ -232,7 +239,7 @@ def _fleet(
         index=services,
         dtype=np.float64,
     )
-    past = _past(usage, resource, current, forecaster, horizon)
+    past = _past(usage, resource, current, most, forecaster, horizon)
     asked = sorted({risk, *risks}, reverse=True)
     allocation = Capacity().allocate(past, asked) if usage.size else None
     curve = np.zeros(0)
@@ -251,6 +258,33 @@ def _fleet(
         curve,
         regime_since(usage),
     )
+
+
+def _describe_peaks(
+    table: pd.DataFrame,
+    fleet: _Fleet,
+    predicted: pd.DataFrame,
+    most: pd.Series[float],
+    risk: float,
+) -> None:
+    """Median and high quantile of the coming peak, from the distribution that limits are chosen by.
+
+    Args:
+        table: one row a service; gets `peak` and `peak_high`.
+        fleet: with the distribution.
+        predicted: service x quantile, for services at zero or not seen lately.
+        most: what there is on the host, by service; NaN = unknown.
+        risk: the high quantile is its complement.
+    """
+    bands = predicted.reindex(table.index)
+    levels = {"peak": 0.5, "peak_high": 1 - risk}
+    for name, level in levels.items():
+        table[name] = read_quantile(bands, level)
+        if fleet.allocation is not None:
+            peaks = fleet.allocation.peaks
+            told = pd.Series(peaks.quantile((level,))[:, 0], index=table.index)
+            table[name] = told.where(peaks.base > 0, table[name])
+        table[name] = at_most(table[name], most).where(table[name].notna())
 
 
 def _spent_unseen(table: pd.DataFrame, fleet: _Fleet, budget: float) -> float:
@@ -278,9 +312,9 @@ def _judge_limits(table: pd.DataFrame, fleet: _Fleet, policy: str) -> None:
     table["urgent"], table["safe"] = True, 0.0
     if policy == "capacity":
         sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
-        table["urgent"] = (
-            table["breach_now"] > np.minimum(_URGENT * fleet.risks, EVEN_ODDS)
-        ) & sure
+        # what is dear is accepted a higher chance, so that its limit moves no sooner than others
+        accepted = np.fmax(fleet.risks, fleet.chances(pd.Series(_chosen(policy, fleet, None))))
+        table["urgent"] = (table["breach_now"] > np.minimum(_URGENT * accepted, EVEN_ODDS)) & sure
         if fleet.allocation is not None:
             table["safe"] = _safe(fleet.allocation, fleet.risks)
 
@@ -381,12 +415,13 @@ def _past(
     usage: pd.DataFrame,
     resource: Resource,
     current: pd.Series[float],
+    most: pd.Series[float],
     forecaster: Forecaster,
     horizon: str,
 ) -> Past:
     step = max(1, round(step_of(usage).total_seconds()))
     where = pd.Index(forecaster.services_).get_indexer(usage.columns)
-    peaks = forecaster.peak_distribution(horizon).of(where)
+    peaks = forecaster.peak_distribution(horizon).of(where).within(np.asarray(most, np.float64))
     days = np.full((len(forecaster.daily_summaries()), len(where), len(STATS)), np.nan)
     days[:, where >= 0] = forecaster.daily_summaries()[:, where[where >= 0]]
     return Past(

@@ -1,4 +1,4 @@
-"""What was seen of each service and what is forecast: the first columns of a recommendation."""
+"""What was seen of each service: the first columns of a recommendation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from capacity.sizing._past_peaks import CALENDAR_ROOM, past_peaks
 from capacity.sizing._policies.base import column_quantile
 from capacity.sizing._service_types import type_of
 
-__all__ = ["describe", "describe_cache", "describe_past"]
+__all__ = ["describe", "describe_cache", "describe_past", "read_quantile"]
 
 _RECENT = pd.Timedelta("14D")
 _JOB_RUNS = 14  # runs of a job that say as much as two weeks of samples
@@ -27,14 +27,10 @@ _CACHE_ROOM = 1.25  # times the memory that cannot be reclaimed: what a service 
 def describe(
     table: pd.DataFrame,
     usage: pd.DataFrame,
-    peaks: pd.DataFrame,
-    risk: float,
     resource: Resource,
     context: Context,
 ) -> None:
-    """What was seen and what is forecast."""
-    table["peak"] = peaks[0.5]
-    table["peak_high"] = _quantile(peaks, 1 - risk)
+    """What was seen of each service."""
     end = usage.index.max()
     recent = usage.loc[usage.index > end - _RECENT] if len(usage) else usage
     table["observed_peak"] = recent.max()
@@ -139,7 +135,7 @@ def _column_stat(
     return stat.reindex(services).fillna(0.0)
 
 
-def _quantile(peaks: pd.DataFrame, level: float) -> pd.Series[float]:
+def read_quantile(peaks: pd.DataFrame, level: float) -> pd.Series[float]:
     """The quantile `level` of each row, read between the given ones; outside them the nearest."""
     levels = peaks.columns.to_numpy(dtype=float)
     position = np.interp(level, levels, np.arange(len(levels)))

@@ -60,7 +60,10 @@ def recommend(
         typer.Option("--risk", help="Accepted share of breaches; default from the settings."),
     ] = None,
     policy: Annotated[
-        str, typer.Option("--policy", help="Whose limits: capacity, krr, vpa, autopilot, seed ...")
+        str,
+        typer.Option(
+            "--policy", help="Whose limits: capacity, maximum, krr, vpa, autopilot, seed ..."
+        ),
     ] = "capacity",
     budget: Annotated[
         str | None,

@@ -153,6 +153,16 @@ class PeakDistribution:
         rows = [np.interp(-wanted, -falling(row), MARGINS) for row in self.chances]
         return np.asarray(np.exp(np.array(rows).reshape(-1, len(wanted))) * self.base[:, None])
 
+    def within(self, most: Floats) -> PeakDistribution:
+        """The same, where no peak of a service exceeds what there is.
+
+        Args:
+            most: by service; NaN = unknown, which bounds nothing.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            beyond = (np.log(most) - np.log(self.base))[:, None] - 1e-9 <= MARGINS
+        return PeakDistribution(self.base, np.where(beyond, 0.0, self.chances))
+
     def of(self, positions: Indices) -> PeakDistribution:
         """The distributions at these positions; nothing is known of a position of -1."""
         known = positions >= 0

@@ -11,7 +11,7 @@ from capacity.model import Resource, Signal
 
 __all__ = ["COMPARED", "fleet_frontier"]
 
-COMPARED = ("capacity", "krr", "vpa", "autopilot", "seed")
+COMPARED = ("capacity", "maximum", "krr", "vpa", "autopilot", "seed")
 _MOST = 150  # services that are replayed: a frontier of a part of a large fleet is as telling
 _FIRST = "14D"
 _NEEDED = pd.Timedelta("21D")

@@ -23,7 +23,7 @@ from capacity.sizing._policies.registry import POLICIES, Past
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
-DEFAULT_POLICIES = ("capacity", "krr", "vpa", "autopilot", "seed")
+DEFAULT_POLICIES = ("capacity", "maximum", "krr", "vpa", "autopilot", "seed")
 DEFAULT_RISKS = (0.2, 0.1, 0.05, 0.02, 0.01)
 _DAY = 86_400
 _SAME = 1e-9

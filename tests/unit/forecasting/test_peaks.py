@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
+from capacity.forecasting._models.peak_model import MARGINS, PeakDistribution
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
@@ -111,3 +112,23 @@ def test_summaries_follow_utc_days(days: int, extra: int, step: int) -> None:
     since = values[(days - 1) * a_day :]
     np.testing.assert_allclose(table[-1, :, STATS.index("max")], since.max(axis=0))
     np.testing.assert_allclose(table[-1, :, STATS.index("p95")], np.quantile(since, 0.95, axis=0))
+
+
+@given(
+    most=st.floats(0.2, 50),
+    level=st.floats(0.01, 0.999),
+    base=st.floats(0.1, 10),
+    seed=st.integers(0, 999),
+)
+def test_no_peak_is_beyond_what_there_is(most: float, level: float, base: float, seed: int) -> None:
+    """Quantiles stop at the host's size, up to a step of the grid; below it nothing changes."""
+    rng = np.random.default_rng(seed)
+    chances = np.sort(rng.random((1, len(MARGINS))))[:, ::-1]
+    free = PeakDistribution(np.array([base]), chances)
+    bound = free.within(np.array([most]))
+    grid = float(np.exp(np.diff(MARGINS).max()))
+    assert bound.quantile([level])[0, 0] <= max(most, base * np.exp(MARGINS[0])) * grid
+    assert float(bound.exceedance(np.array([most * grid]))[0]) == 0.0
+    below = most / grid**2
+    assert bound.exceedance(np.array([below])) == free.exceedance(np.array([below]))
+    assert free.within(np.array([np.nan])).chances.tobytes() == chances.tobytes()

@@ -82,7 +82,7 @@ def test_why_holds_what_was_seen_and_what_others_say() -> None:
     history = _api.open_history("sample")
     found = explain_service(history, "shop/thumbnailer", Resource.MEMORY)
     assert found.events["oom_kills"] > 0
-    assert set(found.policies) == {"capacity", "krr", "vpa", "autopilot", "seed"}
+    assert set(found.policies) == {"capacity", "maximum", "krr", "vpa", "autopilot", "seed"}
     assert found.weeks == 2
     assert len(found.days) == 28
     with pytest.raises(InputError, match="shop/thumbnailer"):

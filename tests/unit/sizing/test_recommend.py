@@ -212,3 +212,26 @@ def test_an_absurd_sample_buys_twice_the_real_peak_at_most(signal: str, ago: int
     )
     assert after[0] <= max(2.05 * values[:, 0].max(), 1.05 * before[0])
     assert np.abs(np.log(after / before))[1:].max() < np.log(1.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_limits_in_force_stay_from_day_to_day(seed: int) -> None:
+    """Thirty services with a day's rhythm and noise of their own, asked daily for ten days: at most
+    3 % of the limits move in a day.
+    """
+    rng = np.random.default_rng(seed)
+    index = pd.date_range("2026-10-01", periods=38 * 288, freq="5min", tz="UTC", unit="s")
+    hour = np.asarray(index.hour)[:, None] + np.zeros((1, 30))
+    daily = 1 + rng.uniform(0, 0.5, 30) * np.sin((hour + rng.uniform(0, 24, 30)) / 12 * np.pi)
+    noise = rng.lognormal(0, rng.uniform(0.02, 0.3, 30), (len(index), 30))
+    usage = pd.DataFrame(
+        daily * noise * 300 * MIB, index=index, columns=[f"s{number}" for number in range(30)]
+    )
+    limit = recommend(usage.iloc[: 28 * 288])["limit"]
+    moves = []
+    for day in range(29, 39):
+        table = recommend(usage.iloc[(day - 28) * 288 : day * 288], current=limit)
+        moves.append(table["limit"].notna().mean())
+        limit = table["limit"].fillna(table["current"])
+    assert np.mean(moves) <= 0.03
