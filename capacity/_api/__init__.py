@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from capacity import sizing
@@ -289,11 +288,9 @@ def forecast(
         progress: told about each part of the fleet.
     """
     resource = resource_of(signal)
-    model = _forecaster(settings or load_settings(), history.whole()[resource.usage], progress)
+    model = _forecaster(settings or load_settings(), history, resource, progress)
     usage = history[resource.usage]
     peaks = model.predict_peak(horizon)
-    host = history.whole().host_size(resource).reindex(peaks.index).fillna(np.inf)
-    peaks = peaks.clip(upper=host, axis=0)
     shown = [name for name in peaks.index if name in usage.columns]
     bands = model.predict(horizon, every=every)
     bands = bands if len(shown) == len(peaks) else bands.loc[:, shown]
@@ -325,9 +322,14 @@ def predict_with(
 
 
 def _forecaster(
-    settings: Settings, usage: pd.DataFrame, progress: Progress | None = None
+    settings: Settings, history: History, resource: Resource, progress: Progress | None = None
 ) -> Forecaster:
-    """A fitted forecaster that knows what people know about services and the calendar."""
+    """A fitted forecaster that knows what people know about services and the calendar, and the size
+    of hosts.
+    """
+    fleet = history.whole()
+    usage = fleet[resource.usage]
+    sizes = fleet.host_size(resource).dropna()
     ignore, change_points, exclude = [], [], []
     for name in map(str, usage.columns):
         for glob, known in settings.services.items():
@@ -341,6 +343,7 @@ def _forecaster(
         change_points=tuple(change_points),
         holidays=tuple(settings.forecast.holidays),
         exclude=tuple(exclude),
+        ceiling=tuple((str(name), float(size)) for name, size in sizes.items()),
     ).fit(usage, progress=progress)
 
 
@@ -371,7 +374,7 @@ def recommend(
     settings = settings or load_settings()
     resource = resource_of(signal)
     rules = settings.sizing
-    forecaster = forecaster or _forecaster(settings, history.whole()[resource.usage])
+    forecaster = forecaster or _forecaster(settings, history, resource)
     # limits are chosen together, so a choice of services is made after; only a budget is that of
     # the chosen ones
     fleet = history if budget is not None else history.whole()

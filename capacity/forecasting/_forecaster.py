@@ -53,6 +53,8 @@ class Forecaster:
         holidays: `(start, end)` calendar windows, past and coming: past ones teach only coming
             ones.
         exclude: services not to forecast; they are listed in `skipped_` as `excluded`.
+        ceiling: `(service, most)`: what its host has, in the unit of the usage, which nothing that
+            is forecast exceeds.
 
     Attributes:
         services_: services that are forecast, in the order of the frame.
@@ -70,6 +72,7 @@ class Forecaster:
         change_points: tuple[KnownChangePoint, ...] = (),
         holidays: tuple[tuple[object, object], ...] = (),
         exclude: tuple[str, ...] = (),
+        ceiling: tuple[tuple[str, float], ...] = (),
     ) -> None:
         self.quantiles = quantiles
         self.random_state = random_state
@@ -77,6 +80,7 @@ class Forecaster:
         self.change_points = change_points
         self.holidays = holidays
         self.exclude = exclude
+        self.ceiling = ceiling
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - scikit-learn's signature
         """Constructor parameters."""
@@ -186,6 +190,8 @@ class Forecaster:
             [self.services_, list(self.quantiles)], names=["service", "quantile"]
         )
         out = _horizon.on_grid(self.state_, lead, future, self.holidays)
+        if self.ceiling:
+            out = np.fmin(out, np.repeat(self._most(), len(self.quantiles)))
         return pd.DataFrame(out, index=future, columns=columns, copy=False)
 
     def predict_peak(self, horizon: str | pd.Timedelta) -> pd.DataFrame:
@@ -201,7 +207,7 @@ class Forecaster:
         peaks = self.peak_distribution(horizon)
         told = peaks.quantile(self.quantiles)
         return pd.DataFrame(
-            np.where((peaks.base > 0)[:, None], told, band),
+            np.fmin(np.where((peaks.base > 0)[:, None], told, band), self._most()[:, None]),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
         )
@@ -212,7 +218,13 @@ class Forecaster:
         A horizon counts in whole days, rounded up.
         """
         days = self._steps(horizon) * self.step_ / pd.Timedelta("1D")
-        return PeakModel.load().predict(self.daily_summaries(), math.ceil(days))
+        peaks = PeakModel.load().predict(self.daily_summaries(), math.ceil(days))
+        return peaks.within(self._most()) if self.ceiling else peaks
+
+    def _most(self) -> Floats:
+        """The ceiling of each service; NaN where none is known."""
+        known = dict(self.ceiling)
+        return np.array([known.get(str(name), np.nan) for name in self.services_], np.float64)
 
     def daily_summaries(self) -> Floats:
         """What peaks are learned from: days x services x `STATS`, in the unit of the usage.
@@ -347,7 +359,15 @@ class _Part:
     days: Floats | None
 
 
-_PARAMETERS = ("quantiles", "random_state", "ignore", "change_points", "holidays", "exclude")
+_PARAMETERS = (
+    "quantiles",
+    "random_state",
+    "ignore",
+    "change_points",
+    "holidays",
+    "exclude",
+    "ceiling",
+)
 
 
 def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
