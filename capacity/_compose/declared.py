@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from capacity._compose.homes import HOMES, declared_setting
+from capacity._compose.load.load import reader_of
 from capacity._compose.project import Project, load_project
 from capacity._compose.service import Service
 from capacity._compose.yaml.nodes import Origin
@@ -14,22 +16,6 @@ from capacity.errors import ComposeError
 from capacity.model import ServiceKey, Setting, Value
 
 __all__ = ["DeclaredProject", "declarations", "declared_value", "load_declared"]
-
-# Where a setting can stand in a service, the place that wins first.
-_PLACES = {
-    Setting.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
-    Setting.MEMORY_SWAP: ("memswap_limit",),
-    Setting.CPUS: ("deploy.resources.limits.cpus", "cpus"),
-    Setting.CPUSET: ("cpuset",),
-    Setting.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
-    Setting.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
-    Setting.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
-    Setting.RESTART_POLICY: ("restart",),
-    Setting.HOST_PORT: ("ports",),
-    Setting.ENVIRONMENT: ("environment",),
-    Setting.HEALTH_CHECK: ("healthcheck",),
-    Setting.DEPENDS_ON: ("depends_on",),
-}
 
 
 @dataclass(frozen=True)
@@ -55,8 +41,18 @@ def load_declared(
     files: Iterable[str | Path],
     folder: str | Path | None,
     env_files: Iterable[str | Path] = (),
+    texts: Mapping[Path, str] | None = None,
 ) -> DeclaredProject:
-    """Read a project; what cannot be read is said in `missing`, nothing is raised."""
+    """Read a project; what cannot be read is said in `missing`, nothing is raised.
+
+    Args:
+        name: of the project.
+        files: its compose files, in their order.
+        folder: that relative paths start from.
+        env_files: of `--env-file`.
+        texts: compose file -> text that stands for what is on disk.
+    """
+    known = texts or {}
     paths, home = tuple(Path(file) for file in files), Path(folder) if folder else None
     variables = tuple(
         path for path in map(Path, env_files) if home is None or path != home / ".env"
@@ -65,11 +61,20 @@ def load_declared(
         return DeclaredProject(
             name, paths, home, missing="its containers do not name their compose files"
         )
-    absent = next((path for path in (*paths, *variables) if not path.is_file()), None)
+    absent = next(
+        (path for path in (*paths, *variables) if path not in known and not path.is_file()), None
+    )
     if absent is not None:
         return DeclaredProject(name, paths, home, missing=f"{absent} is not on this machine")
     try:
-        project = load_project(paths, name=name, folder=home, profiles=("*",), env_files=variables)
+        project = load_project(
+            paths,
+            name=name,
+            folder=home,
+            profiles=("*",),
+            env_files=variables,
+            read=reader_of(known),
+        )
     except ComposeError as error:
         return DeclaredProject(name, paths, home, missing=str(error))
     return DeclaredProject(name, paths, home, project, env_files=variables)
@@ -106,22 +111,6 @@ def declarations(
 
 def declared_value(service: Service, what: Setting) -> tuple[Value, Origin | None]:
     """What the files say, None where they say nothing, and where; memory in bytes, CPU in cores."""
-    resources = service.resources
-    values: dict[Setting, Value] = {
-        Setting.MEMORY: resources.memory or None,
-        Setting.MEMORY_SWAP: resources.memory_swap or None,
-        Setting.CPUS: resources.cpus or None,
-        Setting.CPUSET: service.cpuset,
-        Setting.RESERVATION: resources.memory_reservation or None,
-        Setting.CPU_RESERVATION: resources.cpus_reservation or None,
-        Setting.PIDS: resources.pids if resources.pids and resources.pids > 0 else None,
-        Setting.RESTART_POLICY: service.restart,
-        Setting.HOST_PORT: None,
-        Setting.ENVIRONMENT: dict(service.environment) or None,
-        Setting.HEALTH_CHECK: service.model.get("healthcheck"),
-        Setting.DEPENDS_ON: dict(service.depends_on) or None,
-    }
-    origin = next(
-        (found for place in _PLACES[what] if (found := service.where(place)) is not None), None
-    )
-    return values[what], origin
+    places = (service.where(home) for home in HOMES[what])
+    origin = next((found for found in places if found is not None), None)
+    return declared_setting(service.model, what), origin

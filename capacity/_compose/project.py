@@ -13,7 +13,7 @@ from typing import Any
 from capacity._compose.check.consistency import check_consistency
 from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import interpolate
-from capacity._compose.load.load import LoadOptions, load_model, read_text
+from capacity._compose.load.load import LoadOptions, Reader, load_model, read_text
 from capacity._compose.load.normalize import settle
 from capacity._compose.render.render import render_config
 from capacity._compose.service import Service, make_service
@@ -39,6 +39,7 @@ class Project:
     Attributes:
         name: the project's name.
         files: the files, in the order in which they were laid on each other.
+        sources: every compose file that was read, those of `include` and `extends` too.
         services: the services of the profiles asked for, by name.
         model: the whole as `docker compose config --format json` prints it, with every dollar sign
             single.
@@ -46,6 +47,7 @@ class Project:
 
     name: str
     files: tuple[Path, ...]
+    sources: tuple[Path, ...]
     services: dict[str, Service]
     model: dict[str, Any] = field(repr=False)
     _tree: Map = field(repr=False, compare=False)
@@ -63,6 +65,7 @@ def load_project(
     name: str | None = None,
     folder: str | Path | None = None,
     env_files: Iterable[str | Path] = (),
+    read: Reader = read_text,
 ) -> Project:
     """Read compose files as Compose v2 does.
 
@@ -77,6 +80,7 @@ def load_project(
         folder: what relative paths start from; the folder of the first file by default.
         env_files: read in the place of `.env`, the later ones over the earlier, as `--env-file`
             does.
+        read: gives the text of a compose file; from the disk by default.
 
     Raises:
         ComposeError: unreadable, or refused by Compose too; the message names file, line, cause and
@@ -94,10 +98,16 @@ def load_project(
         if env_files or file.is_file():
             dotenv |= read_env_file(file, {**dotenv, **outside})
     variables = {**dotenv, **outside}
+    sources: dict[Path, None] = {}
+
+    def noted(file: Path) -> str:
+        sources[file] = None
+        return read(file)
+
     project = (
         name
         or variables.get("COMPOSE_PROJECT_NAME")
-        or _declared_name(paths, variables)
+        or _declared_name(paths, variables, noted)
         or _plain_name(home.name)
     )
     if not project:
@@ -105,7 +115,8 @@ def load_project(
             f"{home}: no project name can be made of this folder's name", "Give a name"
         )
     variables["COMPOSE_PROJECT_NAME"] = project
-    loaded = load_model(paths, LoadOptions(home, variables, user_home=variables.get("HOME", "")))
+    options = LoadOptions(home, variables, user_home=variables.get("HOME", ""), read=noted)
+    loaded = load_model(paths, options)
     declared = frozenset(loaded.get("services") or ())
     tree = settle(loaded, project, variables, tuple(profiles))
     model = render_config(tree)
@@ -114,7 +125,7 @@ def load_project(
         service: make_service(service, tree, model["services"][service])
         for service in model["services"]
     }
-    return Project(project, tuple(paths), services, model, tree)
+    return Project(project, tuple(paths), tuple(sources), services, model, tree)
 
 
 def find_files(place: Path) -> list[Path]:
@@ -134,10 +145,12 @@ def find_files(place: Path) -> list[Path]:
     return [found[0], *overrides[:1]]
 
 
-def _declared_name(files: list[Path], variables: collections.abc.Mapping[str, str]) -> str:
+def _declared_name(
+    files: list[Path], variables: collections.abc.Mapping[str, str], read: Reader
+) -> str:
     name = ""
     for file in files:
-        for node in parse_documents(read_text(file), str(file)):
+        for node in parse_documents(read(file), str(file)):
             root = target(node)
             found = target(root.get("name")) if isinstance(root, Mapping) else None
             name = (found.text if isinstance(found, Scalar) else "") or name

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from capacity._compose.homes import declared_setting
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map, where
+from capacity.model import Setting, Value
 
 __all__ = ["Healthcheck", "Port", "Resources", "Service", "Volume", "make_service"]
 
@@ -62,10 +64,18 @@ class Healthcheck:
     start_interval: str | None = None
     disable: bool = False
 
+    @property
+    def off(self) -> bool:
+        """Whether it switches off what the image brings; both spellings mean the same."""
+        return self.disable or self.test[:1] == ("NONE",)
+
 
 @dataclass(frozen=True)
 class Service:
-    """A service as declared; `model` is all of it as Compose prints it."""
+    """A service as declared; `model` is all of it as Compose prints it.
+
+    `restart` is what wins of `restart` and `deploy.restart_policy`, as the Engine names it.
+    """
 
     name: str
     image: str | None
@@ -135,7 +145,7 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
         healthcheck=None
         if check is None
         else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),
-        restart=model.get("restart"),
+        restart=_text(declared_setting(model, Setting.RESTART_POLICY)),
         replicas=int(model.get("scale", deploy.get("replicas", 1))),
         container_name=model.get("container_name"),
         environment=model.get("environment", {}),
@@ -162,21 +172,24 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
 
 
 def _resources(model: dict[str, Any]) -> Resources:
-    declared = model.get("deploy", {}).get("resources", {})
-    limits, reservations = declared.get("limits", {}), declared.get("reservations", {})
+    number = {
+        what: value
+        for what in Setting
+        if isinstance(value := declared_setting(model, what), (int, float))
+    }
     return Resources(
-        memory=_bytes(limits.get("memory", model.get("mem_limit"))),
-        cpus=_cores(limits.get("cpus", model.get("cpus"))),
-        pids=limits.get("pids", model.get("pids_limit")),
-        memory_swap=_bytes(model.get("memswap_limit")),
-        memory_reservation=_bytes(reservations.get("memory", model.get("mem_reservation"))),
-        cpus_reservation=_cores(reservations.get("cpus")),
+        memory=_whole(number.get(Setting.MEMORY)),
+        cpus=number.get(Setting.CPUS),
+        pids=_whole(number.get(Setting.PIDS)),
+        memory_swap=_whole(number.get(Setting.MEMORY_SWAP)),
+        memory_reservation=_whole(number.get(Setting.RESERVATION)),
+        cpus_reservation=number.get(Setting.CPU_RESERVATION),
     )
 
 
-def _bytes(value: str | None) -> int | None:
+def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
 
 
-def _cores(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def _text(value: Value) -> str | None:
+    return None if value is None else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows
 from capacity.errors import StorageError
+from capacity.model import ServiceKey
 
 if TYPE_CHECKING:
     from capacity._compose import DeclaredProject
@@ -161,10 +163,8 @@ def emit(
     """Write limits.patch, compose.capacity.yaml, apply.sh, revert.sh and alert rules; nothing else
     is touched.
     """
-    from capacity._common.files import file_parts
     from capacity.changes import (
         alert_rules,
-        emit_override,
         emit_patch,
         emit_scripts,
         limit_forecasts,
@@ -180,18 +180,8 @@ def emit(
         )
     projects = _projects(compose, settings)
     patch, refused = emit_patch(read, projects, Path.cwd())
-    files = {"limits.patch": patch, **emit_scripts(read)}
-    overrides = {
-        name: emit_override(read, declared)[0] for name, declared in sorted(projects.items())
-    }
-    named = {name: text for name, text in overrides.items() if text}
-    parts = file_parts(named, "unnamed")
-    files |= {
-        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{parts[name]}.yaml"): (
-            text
-        )
-        for name, text in named.items()
-    }
+    files = {"limits.patch": patch, **emit_scripts(read, _of_known(refused, projects))}
+    files |= _override_files(read, projects, refused)
     files["alerts.yml"] = alert_rules(limit_forecasts(read), settings, valid_until=read.valid_until)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -205,6 +195,40 @@ def emit(
             f"Cannot write {out}: {error.strerror}", "Name another folder with --out"
         ) from error
     _say_refused(refused)
+
+
+def _override_files(
+    plan: Plan, projects: dict[str, DeclaredProject], refused: Collection[str]
+) -> dict[str, str]:
+    """File name -> override file of each project; what only they leave out is said."""
+    from capacity._common.files import file_parts
+    from capacity.changes import emit_override
+
+    made = {name: emit_override(plan, projects[name]) for name in sorted(projects)}
+    for name, (_, left) in made.items():
+        for service in [service for service in left if service not in refused]:
+            typer.echo(
+                f"capacity: left out of the override file of {name}: {left[service]}", err=True
+            )
+    named = {name: text for name, (text, _) in made.items() if text}
+    parts = file_parts(named, "unnamed")
+    return {
+        ("compose.capacity.yaml" if len(named) == 1 else f"compose.capacity.{parts[name]}.yaml"): (
+            text
+        )
+        for name, text in named.items()
+    }
+
+
+def _of_known(refused: dict[str, str], projects: dict[str, DeclaredProject]) -> dict[str, str]:
+    """The refusals of services whose files were read; of others nothing is known against the
+    change.
+    """
+    return {
+        service: why
+        for service, why in refused.items()
+        if (known := projects.get(ServiceKey.parse(service).project)) and known.project is not None
+    }
 
 
 def _say_refused(refused: dict[str, str]) -> None:

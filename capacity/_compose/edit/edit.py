@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capacity._compose.edit.extends import extended, extenders
-from capacity._compose.edit.limits import SETTINGS, at, trees
+from capacity._compose.edit.limits import SETTINGS, Homes, home_choices, set_paths, tree_of
 from capacity._compose.edit.lists import STRUCTURED, add_structured, line_budget
 from capacity._compose.edit.locate import (
     Impossible,
@@ -36,13 +36,24 @@ from capacity._compose.edit.verify import (
     differing_paths,
     read,
 )
+from capacity._compose.homes import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 from capacity.errors import EditRefused
 
-__all__ = ["edit_compose"]
+__all__ = ["Whole", "edit_compose", "edit_text"]
 
 _Written = dict[tuple[str, ...], Any]
 _Way = Callable[[Placing, Scalar, Node, dict[str, Any], Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What is known of a service beyond one text: all that it means in its project, and where its
+    settings are to be written.
+    """
+
+    model: collections.abc.Mapping[str, Any]
+    homes: Homes
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +95,30 @@ def edit_compose(
             why.
     """
     _check_arguments(text, changes)
+    return edit_text(text, changes, file=file)
+
+
+def edit_text(
+    text: str,
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    *,
+    file: str | None = None,
+    wholes: collections.abc.Mapping[str, Whole] | None = None,
+) -> str:
+    """The same, for services of which more is known than this text says.
+
+    Raises:
+        EditRefused: as `edit_compose`.
+    """
     check_text(text)
     parsed = read(text)
     check_template(parsed)
     intended = deepcopy(parsed.model)
     touched: dict[str, list[tuple[str, ...]]] = {}
     for service, wanted in changes.items():
-        parsed, written = _edit_service(parsed, service, dict(wanted), set(changes), file)
-        _write(intended, service, written)
+        job = _Job(service, dict(wanted), frozenset(changes), file, (wholes or {}).get(service))
+        parsed, written, already = _edit_service(parsed, job)
+        _write(intended, service, {**already, **written})
         touched[service] = [*written]
     wrong = differing_paths(intended, parsed.model)
     if wrong:
@@ -135,9 +162,20 @@ def _set(model: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     model[path[-1]] = value
 
 
-def _edit_service(
-    file: File, service: str, wanted: dict[str, Any], others: set[str], name: str | None
-) -> tuple[File, _Written]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to set on one service, beside which others, in a file of which name."""
+
+    service: str
+    wanted: dict[str, Any]
+    others: frozenset[str]
+    file: str | None
+    whole: Whole | None
+
+
+def _edit_service(file: File, job: _Job) -> tuple[File, _Written, _Written]:
+    """The file with the edit, what was written, and what stood there already."""
+    service, wanted = job.service, job.wanted
     found = _find(file, service)
     unknown = set(wanted) - SETTINGS - STRUCTURED
     if unknown:
@@ -146,8 +184,10 @@ def _edit_service(
     scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
     refused: list[EditRefused] = []
     second: list[tuple[File, _Written]] = []
-    taken_over = extended(file.model["services"], service, name)
-    for tree in trees(service, found.present, scalars, file.model.get("version"), taken_over):
+    whole = job.whole.model if job.whole else extended(file.model["services"], service, job.file)
+    choices = home_choices(whole, scalars, file.model.get("version"))
+    for homes in [job.whole.homes] if job.whole else choices:
+        tree = tree_of(service, found.present, scalars, homes, whole)
         add_structured(
             service,
             found.present,
@@ -155,22 +195,35 @@ def _edit_service(
             tree,
         )
         if not tree:
-            return file, {}
+            standing = [
+                path for part in homes.values() for home in part for path in set_paths(home)
+            ]
+            return file, {}, _standing(found.present, standing, wanted)
         for way, at_start in ((place_values, False), (place_values, True), (place_beside, True)):
             attempt = Placing(
                 file.text, _style(file, found), lines, at_start, in_flow=found.in_flow
             )
             try:
-                edited, written = _attempt(attempt, way, found, file.model, tree, others)
+                edited, written = _attempt(attempt, way, found, file.model, tree, job.others)
             except EditRefused as error:
                 refused.append(error)
                 continue
             if not attempt.copied:
-                return edited, written
+                return edited, written, {}
             second.append((edited, written))
     if second:
-        return second[0]
+        return (*second[0], {})
     raise refused[0]
+
+
+def _standing(
+    present: dict[str, Any], paths: list[tuple[str, ...]], wanted: dict[str, Any]
+) -> _Written:
+    """What of the wanted a service says already: an edit before this one may have brought it by an
+    anchor.
+    """
+    every = [*paths, *((name,) for name in wanted if name in STRUCTURED)]
+    return {path: value for path in every if (value := at(present, *path)) is not None}
 
 
 def _find(file: File, service: str) -> _Target:
@@ -196,7 +249,7 @@ def _attempt(
     found: _Target,
     model: dict[str, Any],
     tree: dict[str, Any],
-    others: set[str],
+    others: frozenset[str],
 ) -> tuple[File, _Written]:
     """One way to write it, proved.
 

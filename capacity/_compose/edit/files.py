@@ -9,7 +9,7 @@ from typing import Any
 from capacity._compose.edit.verify import read, same
 from capacity.errors import EditRefused, StorageError
 
-__all__ = ["read_bytes", "undo_text"]
+__all__ = ["read_bytes", "read_exactly", "undo_text"]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -24,6 +24,18 @@ def read_bytes(path: Path) -> bytes:
         raise StorageError(
             f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it"
         ) from error
+
+
+def read_exactly(path: Path) -> str:
+    """The text of a file with its own line breaks.
+
+    Raises:
+        StorageError: unreadable, or no UTF-8.
+    """
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path} is no UTF-8 text", "Edit it by hand") from error
 
 
 def undo_text(before: str, after: str, current: str) -> str:

@@ -7,84 +7,69 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from capacity._common.setting_values import CPUSET, RESTART_POLICY
+from capacity._common.setting_values import COMPOSE_NAMES, CPUSET, RESTART_POLICY
 from capacity._common.units import MIB, parse_memory
 from capacity._compose.edit.locate import Leaf
 from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.homes import HOMES, at, period_of, policy_name
 from capacity.errors import InputError
 
-__all__ = ["SETTINGS", "at", "says", "trees"]
+__all__ = ["HOMES_BY_NAME", "SETTINGS", "Homes", "home_choices", "says", "set_paths", "tree_of"]
+
+Homes = Mapping[str, "list[tuple[str, ...]]"]
+"""Setting -> the places in a service that it is to be written to."""
 
 _SMALLEST = 6 * MIB  # what the Engine accepts as a memory limit
 _UNITS = (("g", 1024**3), ("m", 1024**2), ("k", 1024), ("b", 1))
+_SIZES = frozenset({"memory", "memory_reservation", "memswap"})
+_CORES = frozenset({"cpus", "cpus_reservation"})
 
 _TEXTS = {"cpuset": CPUSET, "restart": RESTART_POLICY}
+_LIMITS = ("memory", "cpus", "pids")
+_POLICY = ("deploy", "restart_policy")
+_QUOTA = ("cpu_quota",)
+SETTINGS = frozenset({*_LIMITS, *_SIZES, *_CORES, *_TEXTS})
 
-# What can be said in two places: under `deploy.resources`, and by a key of the service itself.
+HOMES_BY_NAME = {name: HOMES[what] for what, name in COMPOSE_NAMES.items()}
+_PATHS = {name: [tuple(home.split(".")) for home in homes] for name, homes in HOMES_BY_NAME.items()}
+# What can be said in two places: under `deploy`, and by a key of the service itself.
 _DEPLOY = {
-    "memory": ("deploy", "resources", "limits", "memory"),
-    "cpus": ("deploy", "resources", "limits", "cpus"),
-    "pids": ("deploy", "resources", "limits", "pids"),
-    "memory_reservation": ("deploy", "resources", "reservations", "memory"),
-    "cpus_reservation": ("deploy", "resources", "reservations", "cpus"),
+    name: _POLICY if name == "restart" else path
+    for name, paths in _PATHS.items()
+    if (path := paths[0])[0] == "deploy"
 }
 _SERVICE = {
-    "memory": "mem_limit",
-    "cpus": "cpus",
-    "pids": "pids_limit",
-    "memory_reservation": "mem_reservation",
-    "memswap": "memswap_limit",
-    "cpuset": "cpuset",
-    "restart": "restart",
+    name: own[0][0]
+    for name, paths in _PATHS.items()
+    if (own := [path for path in paths if len(path) == 1])
 }
-_LIMITS = ("memory", "cpus", "pids")
-SETTINGS = frozenset({*_DEPLOY, *_SERVICE})
 
 
-def at(model: Any, *path: str) -> Any:
-    """The value at a path of keys, None where it ends early."""
-    for name in path:
-        model = model.get(name) if isinstance(model, dict) else None
-    return model
-
-
-def trees(
-    service: str,
-    model: dict[str, Any],
-    wanted: Mapping[str, Any],
-    version: Any,
-    extended: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """What to put into a service's mapping, the most natural way first.
+def home_choices(whole: Mapping[str, Any], wanted: Mapping[str, Any], version: Any) -> list[Homes]:
+    """The places that settings are to be written to, the most natural choice first.
 
     Args:
-        service: its name, for refusals.
-        model: what the service means at present.
-        wanted: settings with their values, those of `SETTINGS` only.
+        whole: the service with all that it takes over; Compose wants one value in both of the
+            places that it knows.
+        wanted: settings, those of `SETTINGS` only.
         version: the file's top-level `version`.
-        extended: the same with what it takes over by `extends`; Compose wants one value in both of
-            the places that it knows.
-
-    Raises:
-        EditRefused: a value that the Engine would not take, or that stands in a variable.
     """
-    for name, value in wanted.items():
-        _check_value(service, name, value)
-    homes = {name: _homes(extended, name, version) for name in wanted}
-    choices = [_tree(service, model, wanted, homes)]
-    other = {name: _service_home(extended, name) or paths for name, paths in homes.items()}
-    if other != homes:
-        choices.append(_tree(service, model, wanted, other))
-    return choices
+    homes = {name: _homes(whole, name, version) for name in wanted}
+    other = {name: _service_home(whole, name) or paths for name, paths in homes.items()}
+    return [homes] if other == homes else [homes, other]
 
 
-def _homes(model: dict[str, Any], name: str, version: Any) -> list[tuple[str, ...]]:
+def _homes(model: Mapping[str, Any], name: str, version: Any) -> list[tuple[str, ...]]:
     """The paths that a setting is to be written to."""
     deploy, own = _DEPLOY.get(name), _SERVICE.get(name)
     if deploy is None or own is None:
         return [deploy or (str(own),)]
+    if name == "restart":  # the block wins over the key, whatever that says
+        return [deploy] if at(model, *deploy) is not None else [(own,)]
     block = at(model, *deploy[:-1])
-    in_deploy, in_service = isinstance(block, dict) and deploy[-1] in block, own in model
+    in_deploy, in_service = isinstance(block, Mapping) and deploy[-1] in block, own in model
+    if name == "cpus" and not in_deploy and not in_service and _in_quota(model):
+        return [_QUOTA]
     if in_service:  # beside any limits block Compose wants the same value in both
         return [deploy, (own,)] if block is not None else [(own,)]
     if in_deploy or block is not None:
@@ -92,7 +77,12 @@ def _homes(model: dict[str, Any], name: str, version: Any) -> list[tuple[str, ..
     return [(own,)] if _uses_service_keys(model, name, version) else [deploy]
 
 
-def _uses_service_keys(model: dict[str, Any], name: str, version: Any) -> bool:
+def _in_quota(model: Mapping[str, Any]) -> bool:
+    """Whether the Engine is told CPU as a quota a period, which it refuses beside cores."""
+    return any(model.get(key) for key in ("cpu_quota", "cpu_period"))
+
+
+def _uses_service_keys(model: Mapping[str, Any], name: str, version: Any) -> bool:
     """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack
     their value.
     """
@@ -102,41 +92,101 @@ def _uses_service_keys(model: dict[str, Any], name: str, version: Any) -> bool:
     ).startswith("2")
 
 
-def _service_home(model: dict[str, Any], name: str) -> list[tuple[str, ...]] | None:
+def _service_home(model: Mapping[str, Any], name: str) -> list[tuple[str, ...]] | None:
     """The service's own key, where Compose allows it: no limits block stands beside it."""
     deploy, own = _DEPLOY.get(name), _SERVICE.get(name)
     if deploy is None or own is None or at(model, *deploy[:-1]) is not None:
         return None
-    return [(own,)]
+    return None if name == "cpus" and _in_quota(model) else [(own,)]
 
 
-def _tree(
+def tree_of(
     service: str,
-    model: dict[str, Any],
+    model: Mapping[str, Any],
     wanted: Mapping[str, Any],
-    homes: Mapping[str, list[tuple[str, ...]]],
+    homes: Homes,
+    whole: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """What to put into a service's mapping.
+
+    Args:
+        service: its name, for refusals.
+        model: what the service means at present in this text.
+        wanted: settings with their values, those of `SETTINGS` only.
+        homes: where to write them.
+        whole: the service with all that it takes over.
+
+    Raises:
+        EditRefused: a value that the Engine would not take, or that stands in a variable.
+    """
     tree: dict[str, Any] = {}
     for name in sorted(wanted, key=lambda name: (name != "cpus", name != "memory")):
-        for path in homes[name]:
+        _check_value(service, name, wanted[name])
+        if name == "cpus" and _contradicts(whole):
+            raise refuse(EditReason.CPU_QUOTA, service)
+        leaves = {
+            path: leaf
+            for home in homes[name]
+            for path, leaf in _leaves(name, wanted[name], home, model, whole).items()
+        }
+        for path, leaf in leaves.items():
             present = at(model, *path)
             if isinstance(present, str) and "$" in present:
                 raise refuse(EditReason.INTERPOLATED, service, f"{'.'.join(path)}: {present}")
             if isinstance(present, (dict, list)):
                 raise refuse(EditReason.SHAPE, service, ".".join(path))
-            if present is not None and says(name, present) == says(name, wanted[name]):
+            if present is not None and _same(name, present, leaf.value):
                 continue
             branch = tree
             for part in path[:-1]:
                 branch = branch.setdefault(part, {})
-            branch[path[-1]] = _leaf(name, wanted[name], in_deploy=len(path) > 1)
+            branch[path[-1]] = leaf
     return tree
 
 
+def set_paths(home: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The paths of the values that say a setting at one of its homes."""
+    return [(*home, "condition"), (*home, "max_attempts")] if home == _POLICY else [home]
+
+
+def _contradicts(whole: Mapping[str, Any]) -> bool:
+    cores = whole.get("cpus") or at(whole, *_DEPLOY["cpus"])
+    return bool(cores) and _in_quota(whole)
+
+
+def _leaves(
+    name: str,
+    value: Any,
+    home: tuple[str, ...],
+    model: Mapping[str, Any],
+    whole: Mapping[str, Any],
+) -> dict[tuple[str, ...], Leaf]:
+    """The values that say a setting at one of its homes."""
+    if home == _QUOTA:
+        return {home: Leaf(round(float(value) * period_of(whole)))}
+    if home != _POLICY:
+        return {home: _leaf(name, value, in_deploy=len(home) > 1)}
+    word, _, tries = str(value).partition(":")
+    condition = {"no": "none", "always": "any"}.get(word, word)
+    found: dict[tuple[str, ...], Leaf] = {(*home, "condition"): Leaf(condition)}
+    tried = at(model, *home, "max_attempts"), at(whole, *home, "max_attempts")
+    if tries or any(tried):
+        found[*home, "max_attempts"] = Leaf(int(tries or 0))
+    return found
+
+
+def _same(name: str, present: Any, value: Any) -> bool:
+    if name == "restart" and isinstance(present, str) and isinstance(value, str):
+        return policy_name(present) == policy_name(value)
+    if name == "restart" and isinstance(value, int):
+        return str(present) == str(value)
+    return bool(says(name, present) == says(name, value))
+
+
 def _leaf(name: str, value: Any, *, in_deploy: bool) -> Leaf:
-    if name in {"memory", "memory_reservation", "memswap"}:
+    if name in _SIZES:
         return Leaf(-1 if value == -1 else _memory(int(value)))
-    if name in {"cpus", "cpus_reservation"}:
+    if name in _CORES:
         number: Any = int(value) if float(value).is_integer() else float(value)
         return Leaf(_decimal(value), number) if in_deploy else Leaf(number)
     return Leaf(value)
@@ -157,9 +207,9 @@ def _decimal(cores: float) -> str:
 def says(name: str, value: Any) -> Any:
     """What a written value amounts to: bytes, cores or the text itself."""
     try:
-        if name in {"memory", "memory_reservation", "memswap"}:
+        if name in _SIZES:
             return value if isinstance(value, int) else parse_memory(str(value))
-        if name in {"cpus", "cpus_reservation"}:
+        if name in _CORES:
             return float(value)
     except (InputError, ValueError):
         return None
@@ -167,7 +217,7 @@ def says(name: str, value: Any) -> Any:
 
 
 def _check_value(service: str, name: str, value: Any) -> None:
-    if name in {"memory", "memory_reservation", "memswap"}:
+    if name in _SIZES:
         unlimited = name == "memswap" and value == -1
         whole = (
             isinstance(value, (int, float))
@@ -181,7 +231,7 @@ def _check_value(service: str, name: str, value: Any) -> None:
                 service,
                 f"{name} must be whole bytes of at least 6 MiB, not {value!r}",
             )
-    elif name in {"cpus", "cpus_reservation"}:
+    elif name in _CORES:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not (number and math.isfinite(value) and 0.001 <= value < 1e6):
             raise refuse(

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from capacity._compose.edit.limits import at
 from capacity._compose.edit.locate import Keyed, Leaf, ListEdit
 from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.homes import at
 from capacity.errors import EditRefused
 
 __all__ = ["STRUCTURED", "add_structured", "line_budget"]

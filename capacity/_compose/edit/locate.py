@@ -21,7 +21,16 @@ from capacity._compose.edit.splice import (
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity._compose.yaml.values import scalar_value
 
-__all__ = ["Impossible", "Keyed", "Leaf", "ListEdit", "Placing", "place_beside", "place_values"]
+__all__ = [
+    "Impossible",
+    "Keyed",
+    "Leaf",
+    "ListEdit",
+    "Placing",
+    "place_beside",
+    "place_values",
+    "plain_values",
+]
 
 
 class Impossible(Exception):
@@ -156,15 +165,17 @@ def _added(work: Placing, wanted: Any, inherited: Any) -> Any:
     if isinstance(wanted, Keyed):
         work.copied = True
         return wanted.value
-    if isinstance(inherited, dict) and _overlay(inherited, wanted) != _values(wanted):
+    if isinstance(inherited, dict) and _overlay(inherited, wanted) != plain_values(wanted):
         work.copied = True
         return _overlay(inherited, wanted)
-    return _values(wanted)
+    return plain_values(wanted)
 
 
-def _values(tree: dict[str, Any]) -> dict[str, Any]:
+def plain_values(tree: dict[str, Any]) -> dict[str, Any]:
+    """What a tree of leaves says, as a model."""
     return {
-        name: item.value if isinstance(item, Leaf) else _values(item) for name, item in tree.items()
+        name: item.value if isinstance(item, Leaf) else plain_values(item)
+        for name, item in tree.items()
     }
 
 
@@ -190,7 +201,7 @@ def _copy_of_alias(work: Placing, body: Alias, tree: dict[str, Any], effective: 
 
 
 def _fill_null(work: Placing, key: Scalar, body: Scalar, tree: dict[str, Any]) -> Any:
-    values = _values(tree)
+    values = plain_values(tree)
     if body.tag or body.anchor:
         raise Impossible
     if body.start != body.end or work.in_flow:

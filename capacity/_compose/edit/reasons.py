@@ -29,6 +29,8 @@ class EditReason(StrEnum):
     BELOW_RESERVATION = "below-reservation"
     ABOVE_SWAP = "above-swap"
     CPU_QUOTA = "cpu-quota"
+    OVERRIDDEN = "overridden"
+    PROJECT = "project"
     NOT_EXACT = "not-exact"
 
     @property
@@ -78,7 +80,7 @@ _TEXTS = {
         "Change the variable where it is set",
     ),
     EditReason.SHARED: (
-        "Other services take the value from here, by an anchor or by `extends`",
+        "Other services take the value from here, by an anchor, by `extends` or by `include`",
         "Give those services limits of their own",
     ),
     EditReason.SHAPE: ("What stands there is not what Compose expects", "Correct that value first"),
@@ -100,7 +102,15 @@ _TEXTS = {
     ),
     EditReason.CPU_QUOTA: (
         "The service has `cpu_quota` or `cpu_period`, which the Engine refuses beside `cpus`",
-        "Write the present quota as cpus first",
+        "Keep one of the two first",
+    ),
+    EditReason.OVERRIDDEN: (
+        "Another place in the project's files has the last word on the value",
+        "Change it there, or remove it there",
+    ),
+    EditReason.PROJECT: (
+        "Compose would refuse the whole project afterwards",
+        "Edit its files by hand, together",
     ),
     EditReason.NOT_EXACT: (
         "No small edit of this text gives exactly the intended change",

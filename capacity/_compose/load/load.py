@@ -5,7 +5,7 @@ order.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,36 @@ from capacity._compose.yaml.tree import Items, Map, build, clone, remove_node
 from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
 
-__all__ = ["LoadOptions", "load_model", "read_documents", "read_text"]
+__all__ = ["LoadOptions", "Reader", "load_model", "read_documents", "read_text", "reader_of"]
+
+Reader = Callable[[Path], str]
+"""Gives the text of a compose file, or raises `ComposeError`."""
 
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
+
+
+def read_text(file: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        ComposeError: unreadable.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ComposeError(f"Cannot read {file}: {error}", "Name a compose file") from error
+
+
+def reader_of(texts: Mapping[Path, str]) -> Reader:
+    """A reader of texts, with the line breaks of any system, and of the disk for all other
+    files.
+    """
+
+    def read(file: Path) -> str:
+        text = texts.get(file)
+        return read_text(file) if text is None else text.replace("\r\n", "\n").replace("\r", "\n")
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +59,7 @@ class LoadOptions:
     """What a set of files is read with: the folder that paths are relative to, the variables, and
     the files on the way here.
 
-    `user_home` is what `~` stands for; empty when nobody says it.
+    `user_home` is what `~` stands for; empty when nobody says it. `read` gives the text of a file.
     """
 
     folder: Path
@@ -40,6 +67,7 @@ class LoadOptions:
     included: tuple[Path, ...] = ()
     lookup: Path | None = None
     user_home: str = ""
+    read: Reader = read_text
 
     @property
     def beside(self) -> Path:
@@ -66,7 +94,7 @@ def load_model(files: Iterable[Path], settings: LoadOptions) -> Map:
     """
     model = Map()
     for file in files:
-        for document in read_documents(file, settings.variables):
+        for document in read_documents(file, settings):
             model = _laid_on(model, document, settings)
     if not model:
         raise ComposeError(f"{', '.join(map(str, files))}: empty compose file", "Declare services")
@@ -74,25 +102,13 @@ def load_model(files: Iterable[Path], settings: LoadOptions) -> Map:
     return resolve_paths(model, settings.folder, settings.user_home)
 
 
-def read_text(file: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        ComposeError: unreadable.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ComposeError(f"Cannot read {file}: {error}", "Name a compose file") from error
-
-
-def read_documents(file: Path, variables: Variables) -> list[_Document]:
+def read_documents(file: Path, settings: LoadOptions) -> list[_Document]:
     """The documents of a file.
 
     Raises:
         ComposeError: unreadable, no YAML, no mapping.
     """
-    text = read_text(file)
+    text = settings.read(file)
     version = re.search(r"^%YAML[ \t]+(\S+)", text, re.MULTILINE)
     if version and version[1] != "1.1":
         line = text.count("\n", 0, version.start()) + 1
@@ -109,7 +125,7 @@ def read_documents(file: Path, variables: Variables) -> list[_Document]:
                 "Declare services",
                 origin=node.origin,
             )
-        found.append(_Document(interpolate(model, variables), resets, file))
+        found.append(_Document(interpolate(model, settings.variables), resets, file))
     return found
 
 
@@ -210,7 +226,7 @@ def _other_file(
     name: str, settings: LoadOptions, origin: Origin | None
 ) -> tuple[_Document, Map, LoadOptions]:
     file = absolute(name, settings.beside)
-    documents = read_documents(file, settings.variables)
+    documents = read_documents(file, settings)
     services = documents[-1].model.get("services") if documents else None
     if not isinstance(services, Map):
         raise ComposeError(
@@ -248,8 +264,12 @@ def _include(model: Map, file: Path, settings: LoadOptions) -> None:
         variables = dict(settings.variables)
         for name in names:
             variables = {**read_env_file(name, variables), **variables}
-        inner = LoadOptions(
-            folder, variables, (*settings.included, file), user_home=settings.user_home
+        inner = replace(
+            settings,
+            folder=folder,
+            variables=variables,
+            included=(*settings.included, file),
+            lookup=None,
         )
         _import(model, load_model(files, inner), file)
 

@@ -4,6 +4,7 @@ writes them, lists sorted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from capacity._compose.render.go_values import (
@@ -34,7 +35,7 @@ from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map
 from capacity.errors import ComposeError
 
-__all__ = ["render_config"]
+__all__ = ["render_config", "render_healthcheck"]
 
 
 def render_config(model: Map) -> dict[str, Any]:
@@ -64,6 +65,16 @@ def render_config(model: Map) -> dict[str, Any]:
             result[section] = kept
     result.update({name: _plain(value) for name, value in model.items() if name.startswith("x-")})
     return result
+
+
+def render_healthcheck(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A service's health check alone, as Compose prints it.
+
+    Raises:
+        ComposeError: a duration or a number that is none.
+    """
+    rendered: dict[str, Any] = _located(_HEALTHCHECK, Map(dict(values)), ("healthcheck",), None)
+    return rendered
 
 
 def _section(model: Map, section: str, rule: FieldRule) -> dict[str, Any]:

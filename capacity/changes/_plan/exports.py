@@ -7,7 +7,8 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
 from shlex import quote
@@ -15,32 +16,28 @@ from typing import Any
 
 from capacity._common.files import file_parts
 from capacity._common.printable import one_line
-from capacity._common.setting_values import compose_settings, show_value
-from capacity._common.units import MIB
-from capacity._compose import Service
+from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
+from capacity._compose.edit.judge import check_edit
+from capacity._compose.edit.project import override_bodies, reload
+from capacity._compose.edit.reasons import EditReason
 from capacity._docker.update import LIVE
 from capacity.changes._plan.commands import update_flags
-from capacity.changes._plan.file_edits import edit_service
+from capacity.changes._plan.file_edits import edit_service, settings_of
 from capacity.changes._plan.plan import Plan, PlannedChange
-from capacity.errors import CapacityError
+from capacity.errors import CapacityError, ChangeRefused, EditRefused
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["changes_by_service", "emit_override", "emit_patch", "emit_scripts", "patch_of"]
+__all__ = [
+    "changes_by_service",
+    "each_service",
+    "emit_override",
+    "emit_patch",
+    "emit_scripts",
+    "patch_of",
+]
 
-_DEPLOY = {
-    "memory": ("limits", "memory"),
-    "cpus": ("limits", "cpus"),
-    "pids": ("limits", "pids"),
-    "memory_reservation": ("reservations", "memory"),
-    "cpus_reservation": ("reservations", "cpus"),
-}
-_OWN = {
-    "memory": "mem_limit",
-    "cpus": "cpus",
-    "pids": "pids_limit",
-    "memory_reservation": "mem_reservation",
-}
+OVERRIDE = "compose.capacity.yaml"
 
 
 def changes_by_service(changes: Iterable[PlannedChange]) -> dict[str, list[PlannedChange]]:
@@ -64,19 +61,44 @@ def emit_patch(
     """
     first: dict[Path, str] = {}
     texts: dict[Path, str] = {}
-    refused: dict[str, str] = {}
-    for service, changes in changes_by_service(plan.changes).items():
-        try:
-            edits = edit_service(_project(service, projects), service, changes, texts)
-        except CapacityError as error:
-            refused[service] = str(error)
-            continue
+
+    def edit(service: str, changes: list[PlannedChange]) -> None:
+        edits = edit_service(_project(service, projects), service, changes, texts)
         for path, (before, after) in edits.items():
             first.setdefault(path, before)
             texts[path] = after
+
+    refused = each_service(changes_by_service(plan.changes), edit)
     return "".join(
         patch_of(path, root, first[path], after) for path, after in sorted(texts.items())
     ), refused
+
+
+def each_service(
+    changes: Mapping[str, list[PlannedChange]], edit: Callable[[str, list[PlannedChange]], None]
+) -> dict[str, str]:
+    """Edit one service after the other; those that could not be, with the reason.
+
+    A service that others take values over from is tried again once another edit has succeeded:
+    those others may have a value of their own by then.
+    """
+    refused: dict[str, str] = {}
+    waiting = dict(changes)
+    while waiting:
+        shared = {}
+        for service, wanted in waiting.items():
+            try:
+                edit(service, wanted)
+            except CapacityError as error:
+                refused[service] = str(error)
+                if isinstance(error, EditRefused) and error.reason is EditReason.SHARED:
+                    shared[service] = wanted
+            else:
+                refused.pop(service, None)
+        if len(shared) == len(waiting):
+            break
+        waiting = shared
+    return refused
 
 
 def _project(service: str, projects: Mapping[str, DeclaredProject]) -> DeclaredProject:
@@ -122,62 +144,56 @@ def emit_override(plan: Plan, declared: DeclaredProject) -> tuple[str, dict[str,
     """The text of an override file for one project, to be named last with `-f`, and what it cannot
     say, with the reason.
     """
-    services: dict[str, Any] = {}
     refused: dict[str, str] = {}
-    for service, changes in changes_by_service(plan.changes).items():
-        key = ServiceKey.parse(service)
-        if key.project != declared.name:
-            continue
-        found = declared.service(key.service)
-        if found is None:
-            refused[service] = declared.missing or "its compose files do not declare it"
-            continue
-        if any(change.what is Setting.HOST_PORT for change in changes):
+    services: dict[str, Any] = {}
+    mine = {
+        ServiceKey.parse(service).service: changes
+        for service, changes in changes_by_service(plan.changes).items()
+        if ServiceKey.parse(service).project == declared.name
+    }
+    for name, changes in mine.items():
+        said = [(change.what, change.before, change.after) for change in changes]
+        fixed = [part for part in said if part[0] is not Setting.HOST_PORT]
+        service = f"{declared.name}/{name}"
+        if len(fixed) < len(said):
             refused[service] = "an override file adds ports, it cannot move one"
-        said = [
-            (change.what, change.before, change.after)
-            for change in changes
-            if change.what is not Setting.HOST_PORT
-        ]
-        if said:
-            services[key.service] = _override(found, compose_settings(said))
+        try:
+            services |= {name: _override(declared, services, name, fixed)} if fixed else {}
+        except CapacityError as error:
+            refused[service] = str(error)
     return (_yaml({"services": services}) if services else ""), refused
 
 
-def _override(service: Service, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys that win over what the service's files say; where those use the service's own keys,
-    so does this.
+def _override(
+    declared: DeclaredProject,
+    services: Mapping[str, Any],
+    name: str,
+    said: list[tuple[Setting, Value, Value]],
+) -> dict[str, Any]:
+    """The keys that win over what the service's files say, judged on the project with them.
+
+    Raises:
+        EditRefused: no further file can say it exactly.
+        ChangeRefused: the project cannot be loaded, or does not declare the service.
     """
-    own = any(service.where(key) is not None for key in ("mem_limit", "cpus", "pids_limit"))
-    deploy = service.where("deploy.resources.limits") is not None
-    said: dict[str, Any] = {}
-    for name, value in wanted.items():
-        shown = _shown(name, value)
-        if name not in _DEPLOY or (own and name in _OWN):
-            said[_OWN.get(name, {"memswap": "memswap_limit"}.get(name, name))] = shown
-        if name in _DEPLOY and (deploy or not own or name not in _OWN):
-            part, key = _DEPLOY[name]
-            said.setdefault("deploy", {}).setdefault("resources", {}).setdefault(part, {})[key] = (
-                shown
-            )
-    return said
-
-
-def _literal(value: Any) -> Any:
-    """The value as Compose reads it back: a dollar is no variable of whoever runs it."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, dict):
-        return {name: _literal(part) for name, part in value.items()}
-    return [_literal(part) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-def _shown(name: str, value: Any) -> Any:
-    if name == "depends_on":
-        return {other: {"condition": condition} for other, condition in value.items()}
-    if name in {"memory", "memswap", "memory_reservation"}:
-        return value if value == -1 else f"{value // MIB}m" if value % MIB == 0 else f"{value}b"
-    return f"{value:g}" if name in {"cpus", "cpus_reservation"} else _literal(value)
+    file = (declared.folder or declared.files[0].parent) / OVERRIDE if declared.files else Path()
+    whole = replace(declared, files=(*declared.files, file))
+    before = reload(declared, {})
+    if services:
+        before = reload(whole, {file: _yaml({"services": services})})
+    if name not in before.services:
+        raise ChangeRefused("Its compose files do not declare it", "Take a new snapshot")
+    wanted = settings_of(before, name, said)
+    refused: list[CapacityError] = []
+    for body in override_bodies(before.services[name], wanted):
+        text = _yaml({"services": {**services, name: body}})
+        try:
+            check_edit(before, reload(whole, {file: text}), name, wanted)
+        except (EditRefused, ChangeRefused) as error:
+            refused.append(error)
+        else:
+            return body
+    raise refused[0]
 
 
 def _yaml(content: dict[str, Any]) -> str:
@@ -190,14 +206,20 @@ def _yaml(content: dict[str, Any]) -> str:
     yaml.dump(content, text)
     return (
         "# Limits from a capacity plan; name it last: docker compose -f compose.yaml -f "
-        "compose.capacity.yaml up -d\n" + text.getvalue()
+        f"{OVERRIDE} up -d\n" + text.getvalue()
     )
 
 
-def emit_scripts(plan: Plan) -> dict[str, str]:
+def emit_scripts(plan: Plan, refused: Mapping[str, str] | None = None) -> dict[str, str]:
     """File name -> text of bash scripts: `apply.sh` and its inverse `revert.sh`, one pair a host
     where there are several.
+
+    Args:
+        plan: what to change.
+        refused: service -> why its compose files cannot say the change, from `emit_patch`; it is
+            left out.
     """
+    left_out = refused or {}
     hosts = sorted({change.host for change in plan.changes})
     scripts = {}
     ends = file_parts(hosts, "elsewhere") if len(hosts) > 1 else {}
@@ -206,10 +228,15 @@ def emit_scripts(plan: Plan) -> dict[str, str]:
         end = f"-{ends[host]}" if ends else ""
         ordered = sorted(changes, key=lambda change: change.order)
         scripts[f"apply{end}.sh"] = _script(
-            plan, host, "Sets the limits", ordered, lambda change: change.after
+            plan, host, "Sets the limits", ordered, lambda change: change.after, left_out
         )
         scripts[f"revert{end}.sh"] = _script(
-            plan, host, "Sets the former limits again", ordered[::-1], lambda change: change.before
+            plan,
+            host,
+            "Sets the former limits again",
+            ordered[::-1],
+            lambda change: change.before,
+            left_out,
         )
     return scripts
 
@@ -232,12 +259,23 @@ update() { # FILTER... -- FLAG...: update every container that the filters find
 """
 
 
-def _script(plan: Plan, host: str, does: str, changes: list[PlannedChange], value: Any) -> str:
+def _script(
+    plan: Plan,
+    host: str,
+    does: str,
+    changes: list[PlannedChange],
+    value: Callable[[PlannedChange], Value],
+    left_out: Mapping[str, str],
+) -> str:
     head = _HEAD.replace("{does}", does).replace("{plan}", one_line(plan.plan_id))
     lines = [head.replace("{where}", f" of {one_line(host)}" if host else "")]
     together: dict[tuple[int, str], dict[Setting, Value]] = {}
     for change in changes:
-        if change.what in LIVE:
+        if change.service in left_out:
+            lines.append(
+                f"# left out: {one_line(change.label)}: {one_line(left_out[change.service])}"
+            )
+        elif change.what in LIVE:
             together.setdefault((change.order, change.service), {})[change.what] = value(change)
         else:
             lines.append(

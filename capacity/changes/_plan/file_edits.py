@@ -1,24 +1,23 @@
-"""The edits of compose files that changes ask for, each in the file where the service's value
-stands.
-"""
+"""The edits of compose files that changes ask for, judged on the whole project."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from capacity._common.setting_values import compose_settings
-from capacity._compose import Service
-from capacity._compose.declared import DeclaredProject, declared_value
-from capacity._compose.edit.edit import edit_compose
-from capacity._compose.edit.files import read_bytes
+from capacity._compose import Project, Service
+from capacity._compose.declared import DeclaredProject
+from capacity._compose.edit.files import read_exactly
+from capacity._compose.edit.project import edit_project, reload
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._docker.update import swap_with
 from capacity.changes._plan.plan import PlannedChange
-from capacity.errors import ChangeRefused, EditRefused, StorageError
+from capacity.errors import ChangeRefused
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["edit_service"]
+__all__ = ["edit_service", "settings_of"]
 
 
 def edit_service(
@@ -37,35 +36,43 @@ def edit_service(
 
     Raises:
         EditRefused: the edit could not be made exactly; the message names file and service.
-        ChangeRefused: the service is not in the files.
+        ChangeRefused: the project cannot be loaded, or does not declare the service.
         StorageError: a file cannot be read.
     """
     name = ServiceKey.parse(service).service
-    found = declared.service(name)
+    project = reload(declared, texts or {})
+    found = project.services.get(name)
     if found is None:
         raise ChangeRefused(
-            f"{service}: its compose files do not declare it",
-            declared.missing or "Take a new snapshot",
+            f"{service}: its compose files do not declare it", "Take a new snapshot"
         )
-    by_file: dict[Path, list[tuple[Setting, Value, Value]]] = {}
-    for change in changes:
-        origin = declared_value(found, change.what)[1] or found.where()
-        path = Path(origin.file) if origin else declared.files[0]
-        by_file.setdefault(path, []).append((change.what, change.before, change.after))
-    _check_together(found, [change for part in by_file.values() for change in part])
-    _check_awaited(declared, name, [change for part in by_file.values() for change in part])
-    edited = {}
-    for path, wanted in by_file.items():
-        before = (texts or {}).get(path)
-        before = _text(path) if before is None else before
-        settings = {**compose_settings(wanted), **_swap_beside(found, wanted)}
-        try:
-            edited[path] = (before, edit_compose(before, {name: settings}, file=path.name))
-        except EditRefused as error:
-            raise EditRefused(
-                f"{path}: {error.message}", error.hint, service=error.service, reason=error.reason
-            ) from error
-    return edited
+    settings = settings_of(
+        project, name, [(change.what, change.before, change.after) for change in changes]
+    )
+    edited = edit_project(declared, project, name, settings, texts or {})
+    start = {path: (texts or {}).get(path) for path in edited}
+    return {
+        path: (read_exactly(path) if (text := start[path]) is None else text, after)
+        for path, after in edited.items()
+    }
+
+
+def settings_of(
+    project: Project, name: str, wanted: list[tuple[Setting, Value, Value]]
+) -> dict[str, Any]:
+    """What `edit_compose` is to set for changes of a service, and what has to move with it.
+
+    Raises:
+        EditRefused: the Engine would refuse the values together, or Compose what is awaited.
+    """
+    service = project.services[name]
+    _check_together(service, wanted)
+    _check_awaited(project, name, wanted)
+    return {
+        **compose_settings(wanted),
+        **_swap_beside(service, wanted),
+        **_switched_on(service, wanted),
+    }
 
 
 def _check_together(service: Service, wanted: Iterable[tuple[Setting, Value, Value]]) -> None:
@@ -90,17 +97,15 @@ def _check_together(service: Service, wanted: Iterable[tuple[Setting, Value, Val
         )
     if limit and swap and 0 < swap < limit:
         raise refuse(EditReason.ABOVE_SWAP, service.name, f"{limit:.0f} > {swap:.0f} bytes")
-    if Setting.CPUS in to and (service.model.get("cpu_quota") or service.model.get("cpu_period")):
-        raise refuse(EditReason.CPU_QUOTA, service.name)
 
 
 def _check_awaited(
-    declared: DeclaredProject, name: str, wanted: Iterable[tuple[Setting, Value, Value]]
+    project: Project, name: str, wanted: Iterable[tuple[Setting, Value, Value]]
 ) -> None:
     """Refuse to wait for what is not there, or for what waits for this service itself: Compose
     would take the file no more.
     """
-    services = declared.project.services if declared.project else {}
+    services = project.services
     for what, _, after in wanted:
         for other in after if what is Setting.DEPENDS_ON and isinstance(after, dict) else ():
             if other not in services:
@@ -121,13 +126,6 @@ def _needs(services: Mapping[str, Service], name: str) -> set[str]:
     return found
 
 
-def _text(path: Path) -> str:
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise StorageError(f"{path} is no UTF-8 text", "Edit it by hand") from error
-
-
 def _swap_beside(
     service: Service, wanted: Iterable[tuple[Setting, Value, Value]]
 ) -> dict[str, int]:
@@ -138,3 +136,14 @@ def _swap_beside(
     if not swap or swap == -1 or Setting.MEMORY_SWAP in to or not isinstance(memory, (int, float)):
         return {}
     return {"memswap": swap_with(service.resources.memory, swap, int(memory))}
+
+
+def _switched_on(
+    service: Service, wanted: Iterable[tuple[Setting, Value, Value]]
+) -> dict[str, dict[str, object]]:
+    """A health check that `disable` switches off needs more than a test to run."""
+    check = next((after for what, _, after in wanted if what is Setting.HEALTH_CHECK), None)
+    off = service.healthcheck is not None and service.healthcheck.disable
+    if not off or not isinstance(check, dict) or "disable" in check:
+        return {}
+    return {"healthcheck": {**check, "disable": False}}

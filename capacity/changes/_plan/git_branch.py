@@ -13,10 +13,10 @@ from pathlib import Path
 
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
-from capacity.changes._plan.exports import changes_by_service
+from capacity.changes._plan.exports import changes_by_service, each_service
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import Plan, PlannedChange
-from capacity.errors import CapacityError, InputError, WorkError
+from capacity.errors import InputError, WorkError
 from capacity.model import ServiceKey
 
 __all__ = ["Branch", "commit_plan"]
@@ -49,44 +49,34 @@ def commit_plan(
     """
     root = Path(_git(repository, "rev-parse", "--show-toplevel").strip())
     name = branch or f"capacity/{plan.plan_id}"
-    parent = base = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
+    base = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     if _git(root, "branch", "--list", name).strip():
         raise InputError(
             f"The branch {name} exists already", "Name another with --branch, or delete it"
         )
     texts: dict[Path, str] = {}
     commits: dict[str, str] = {}
-    refused: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
         index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
         _git(root, "read-tree", base, environment=index)
-        for service, changes in changes_by_service(plan.changes).items():
-            try:
-                edits = _edits(root, base, projects, service, changes, texts)
-            except CapacityError as error:
-                refused[service] = str(error)
-                continue
+
+        def commit(service: str, changes: list[PlannedChange]) -> None:
+            edits = _edits(root, base, projects, service, changes, texts)
             for path, after in edits.items():
                 _stage(root, path, after, index)
-            texts |= edits
+            texts.update(edits)
             tree = _git(root, "write-tree", environment=index).strip()
-            parent = _git(
-                root,
-                "commit-tree",
-                tree,
-                "-p",
-                parent,
-                "-F",
-                "-",
-                given=_message(plan, service, changes),
-            ).strip()
-            commits[service] = parent
+            above = next(reversed(commits.values()), base)
+            words = ("commit-tree", tree, "-p", above, "-F", "-")
+            commits[service] = _git(root, *words, given=_message(plan, service, changes)).strip()
+
+        refused = each_service(changes_by_service(plan.changes), commit)
     if not commits:
         raise WorkError(
             f"No service of the plan could be committed: {'; '.join(refused.values())}",
             "Correct that, or edit by hand",
         )
-    _git(root, "branch", name, parent)
+    _git(root, "branch", name, next(reversed(commits.values())))
     return Branch(name, commits, refused)
 
 
@@ -104,15 +94,8 @@ def _edits(
     if declared is None or declared.project is None:
         missing = declared.missing if declared else "no compose file of its project was named"
         raise InputError(f"{service}: {missing}")
-    origins = {
-        Path(origin.file)
-        for member in declared.project.services.values()
-        if (origin := member.where()) is not None
-    }
     committed = {
-        path: _committed(root, base, path)
-        for path in {*declared.files, *origins}
-        if path not in texts
+        path: _committed(root, base, path) for path in declared.project.sources if path not in texts
     }
     edits = edit_service(
         declared,

@@ -62,7 +62,7 @@ def repository(folder: Path) -> None:
             other("shop/web", Setting.MEMORY_SWAP, None, 32 * MIB),
             EditReason.ABOVE_SWAP,
         ),
-        ("cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
+        ("cpus: 1\n    cpu_quota: 50000", cpus("shop/web", None, 2), EditReason.CPU_QUOTA),
         (
             "",
             other("shop/web", Setting.DEPENDS_ON, None, {"nobody": "service_healthy"}),

@@ -1,0 +1,141 @@
+"""Before and after an edit, the whole project as Compose would load it: the two differ in the
+change alone, or the edit is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from capacity._common.setting_values import COMPOSE_NAMES
+from capacity._compose.edit.limits import HOMES_BY_NAME
+from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.edit.verify import differing_paths, same
+from capacity._compose.homes import declared_setting
+from capacity._compose.project import Project
+from capacity._compose.render.render import render_healthcheck
+from capacity._compose.yaml.tree import Items
+
+__all__ = ["check_edit"]
+
+_SETTINGS = {name: what for what, name in COMPOSE_NAMES.items()}
+_APART = 1e-4  # cores, less than a quota can say
+
+
+def check_edit(before: Project, after: Project, service: str, wanted: Mapping[str, Any]) -> None:
+    """Refuse an edit that means anything but the change.
+
+    Args:
+        before: the project without the edit.
+        after: with it.
+        service: the one that was edited.
+        wanted: what was to be set on it, by the names of `edit_compose`.
+
+    Raises:
+        EditRefused: other services, or other settings of this one, change too, or another file has
+            the last word.
+    """
+    if service not in after.services:
+        raise refuse(EditReason.NOT_EXACT, service)
+    was, now = (project.model["services"][service] for project in (before, after))
+    for name, value in wanted.items():
+        if not _is_set(was, now, name, value):
+            stays = "stays" if _reads(was, name) == _reads(now, name) else "becomes"
+            raise refuse(EditReason.OVERRIDDEN, service, f"{name} {stays} {_reads(now, name)}")
+    wrong = differing_paths(*(_without(project, service, wanted) for project in (before, after)))
+    if wrong - {service, ""}:
+        raise refuse(EditReason.SHARED, service, ", ".join(sorted(wrong - {service, ""})))
+    if wrong:
+        raise refuse(EditReason.NOT_EXACT, service)
+
+
+def _reads(model: Mapping[str, Any], name: str) -> Any:
+    return model.get("ports") if name == "ports" else declared_setting(model, _SETTINGS[name])
+
+
+def _is_set(was: Mapping[str, Any], now: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether a service has a value that it was to have, and the rest of its mapping as before."""
+    present = _reads(now, name)
+    if name in {"cpus", "cpus_reservation"}:
+        return present is not None and abs(present - float(value)) < _APART
+    if name == "pids" and value == -1:
+        return present is None
+    if name not in _EXPECTED:
+        return bool(present == value)
+    expected = _EXPECTED[name](was.get(name), value)
+    return same(expected, now.get(name))
+
+
+def _environment(was: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+    }
+    return {**(was or {}), **texts}
+
+
+def _depends_on(was: Any, values: Mapping[str, str]) -> dict[str, Any]:
+    waits = was or {}
+    return waits | {
+        name: {"required": True, **waits.get(name, {}), "condition": condition}
+        for name, condition in values.items()
+    }
+
+
+def _healthcheck(was: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Compose prints a dollar sign that is none of a variable singly, and no `disable: false`."""
+    merged = {**(was or {}), **render_healthcheck(_single_dollars(values))}
+    return {
+        name: part for name, part in merged.items() if name != "disable" or values.get(name, part)
+    }
+
+
+def _single_dollars(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _single_dollars(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return Items([_single_dollars(part) for part in value])
+    return value.replace("$$", "$") if isinstance(value, str) else value
+
+
+def _ports(was: Any, values: Mapping[Any, Any]) -> list[Any]:
+    moved = {str(old): str(new) for old, new in values.items()}
+    return [
+        {**port, "published": moved[port["published"]]} if port.get("published") in moved else port
+        for port in was or ()
+    ]
+
+
+_EXPECTED = {
+    "environment": _environment,
+    "depends_on": _depends_on,
+    "healthcheck": _healthcheck,
+    "ports": _ports,
+}
+
+
+def _without(project: Project, service: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The model without the settings that an edit was to change."""
+    services = project.model["services"]
+    rest = deepcopy(services[service])
+    for name in wanted:
+        for home in HOMES_BY_NAME[name]:
+            _remove(rest, home.split("."))
+    rest["deploy"] = _filled(rest.get("deploy") or {})
+    return {**project.model, "services": {**services, service: rest}}
+
+
+def _remove(model: Any, path: list[str]) -> None:
+    for part in path[:-1]:
+        model = model.get(part) if isinstance(model, dict) else None
+    if isinstance(model, dict):
+        model.pop(path[-1], None)
+
+
+def _filled(value: Any) -> Any:
+    """A mapping without the parts of it that say nothing."""
+    if not isinstance(value, dict):
+        return value
+    parts = {name: _filled(part) for name, part in value.items()}
+    return {name: part for name, part in parts.items() if part not in ({}, None)}

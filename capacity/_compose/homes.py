@@ -1,0 +1,102 @@
+"""Where each setting of a service can stand, which of the places wins, and what the service then
+has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from capacity.model import Setting, Value
+
+__all__ = ["HOMES", "at", "declared_setting", "period_of", "policy_name"]
+
+HOMES: Mapping[Setting, tuple[str, ...]] = {
+    Setting.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
+    Setting.MEMORY_SWAP: ("memswap_limit",),
+    Setting.CPUS: ("deploy.resources.limits.cpus", "cpus", "cpu_quota", "cpu_period"),
+    Setting.CPUSET: ("cpuset",),
+    Setting.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
+    Setting.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
+    Setting.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
+    Setting.RESTART_POLICY: (
+        "deploy.restart_policy.condition",
+        "deploy.restart_policy.max_attempts",
+        "restart",
+    ),
+    Setting.HOST_PORT: ("ports",),
+    Setting.ENVIRONMENT: ("environment",),
+    Setting.HEALTH_CHECK: ("healthcheck",),
+    Setting.DEPENDS_ON: ("depends_on",),
+}
+"""Setting -> its places in a service, the one that Compose hands to the Engine first."""
+
+_PERIOD = 100_000  # microseconds, the kernel's own
+_CONDITIONS = {"none": "no", "any": "always"}
+_SWAP_WITHOUT_END = -1
+
+
+def at(model: Any, *path: str) -> Any:
+    """The value at a path of keys, None where it ends early."""
+    for name in path:
+        model = model.get(name) if isinstance(model, Mapping) else None
+    return model
+
+
+def declared_setting(model: Mapping[str, Any], what: Setting) -> Value:
+    """What a service has in force by its files: bytes, cores, a number, text or a mapping; None
+    where they say nothing.
+
+    Args:
+        model: the service as Compose prints it.
+        what: the setting; ports are not looked at.
+    """
+    if what is Setting.RESTART_POLICY:
+        return _restart_policy(model)
+    if what is Setting.HOST_PORT:
+        return None
+    if what is Setting.DEPENDS_ON:
+        waits = model.get("depends_on") or {}
+        return {name: wanted["condition"] for name, wanted in waits.items()} or None
+    if what in {Setting.CPUSET, Setting.ENVIRONMENT, Setting.HEALTH_CHECK}:
+        return at(model, *HOMES[what]) or None
+    if what is Setting.MEMORY_SWAP:
+        swap = int(model.get("memswap_limit") or 0)
+        return swap if swap > 0 or swap == _SWAP_WITHOUT_END else None
+    if what is Setting.CPUS:
+        return _first(model, *HOMES[what][:2]) or _quota(model)
+    number = _first(model, *HOMES[what])
+    return number if number is None or what is Setting.CPU_RESERVATION else int(number)
+
+
+def period_of(model: Mapping[str, Any]) -> int:
+    """The microseconds that a service's `cpu_quota` is a quota of."""
+    return int(model.get("cpu_period") or _PERIOD)
+
+
+def policy_name(condition: str) -> str:
+    """The Engine's word for a condition of `deploy.restart_policy`."""
+    return _CONDITIONS.get(condition, condition)
+
+
+def _first(model: Mapping[str, Any], *homes: str) -> float | None:
+    """The first number above zero; zero leaves the next place its say."""
+    numbers = (float(at(model, *home.split(".")) or 0) for home in homes)
+    return next((number for number in numbers if number > 0), None)
+
+
+def _quota(model: Mapping[str, Any]) -> float | None:
+    quota = int(model.get("cpu_quota") or 0)
+    return quota / period_of(model) if quota > 0 else None
+
+
+def _restart_policy(model: Mapping[str, Any]) -> str | None:
+    """As `docker inspect` would show it: with a number of tries only where there is one."""
+    deploy = at(model, "deploy", "restart_policy")
+    if deploy is not None:
+        name, tries = deploy.get("condition") or "no", deploy.get("max_attempts") or 0
+    else:
+        name, _, said = str(model.get("restart") or "").partition(":")
+        tries = int(said) if said.isdecimal() else 0
+    plain = policy_name(name)
+    return f"{plain}:{tries}" if tries else plain or None
