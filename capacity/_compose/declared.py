@@ -8,14 +8,14 @@ from pathlib import Path
 
 from capacity._compose.homes import HOMES, declared_setting
 from capacity._compose.load.load import reader_of
-from capacity._compose.project import Project, load_project
+from capacity._compose.project import Project, find_files, load_project, plain_name
 from capacity._compose.service import Service
 from capacity._compose.yaml.nodes import Origin
 from capacity._docker.containers import Container
 from capacity.errors import ComposeError
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["DeclaredProject", "declarations", "declared_value", "load_declared"]
+__all__ = ["DeclaredProject", "declarations", "declared_value", "load_declared", "load_named"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,22 @@ def load_declared(
     except ComposeError as error:
         return DeclaredProject(name, paths, home, missing=str(error))
     return DeclaredProject(name, paths, home, project, env_files=variables)
+
+
+def load_named(place: Path) -> DeclaredProject:
+    """The project of a folder or file under its own name; what cannot be read is said in
+    `missing`.
+
+    Raises:
+        ComposeError: a folder without a compose file.
+    """
+    files = find_files(place)
+    home = files[0].parent
+    try:
+        project = load_project(files, profiles=("*",))
+    except ComposeError as error:
+        return DeclaredProject(plain_name(home.name), tuple(files), home, missing=str(error))
+    return DeclaredProject(project.name, project.files, home, project)
 
 
 def declarations(

@@ -21,7 +21,7 @@ from capacity._compose.yaml.nodes import Mapping, Origin, Scalar, parse_document
 from capacity._compose.yaml.tree import Map, where
 from capacity.errors import ComposeError
 
-__all__ = ["Project", "find_files", "load_project"]
+__all__ = ["Project", "find_files", "load_project", "plain_name"]
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
@@ -108,7 +108,7 @@ def load_project(
         name
         or variables.get("COMPOSE_PROJECT_NAME")
         or _declared_name(paths, variables, noted)
-        or _plain_name(home.name)
+        or plain_name(home.name)
     )
     if not project:
         raise ComposeError(
@@ -154,8 +154,9 @@ def _declared_name(
             root = target(node)
             found = target(root.get("name")) if isinstance(root, Mapping) else None
             name = (found.text if isinstance(found, Scalar) else "") or name
-    return _plain_name(str(interpolate(name, variables, ("name",))))
+    return plain_name(str(interpolate(name, variables, ("name",))))
 
 
-def _plain_name(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name that Compose gives a project after a folder; empty where it makes none of it."""
     return "".join(re.findall(r"[a-z0-9_-]", name.lower())).lstrip("_-")

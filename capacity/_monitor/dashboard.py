@@ -182,6 +182,10 @@ def _sources(watch: Monitor, found: Evaluation) -> str:
         )
         for name, source in sorted(found.sources.items())
     ]
+    rows += [
+        (f"compose {_text(project.name)}", "not evaluated", _text(project.text))
+        for project in found.facts.unread
+    ]
     delivery = watch.prober.delivery
     if delivery is not None:
         arrived = (

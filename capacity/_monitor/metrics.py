@@ -52,6 +52,9 @@ def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
     for name, source in sorted(found.sources.items()):
         if source.answered is not None:
             age.labels(encodable(name)).set((now() - source.answered).total_seconds())
+    gauge("compose_projects_unread", "Compose projects that cannot be loaded").set(
+        len(found.facts.unread)
+    )
     if found.report is None:
         return
     if found.report.score is not None:

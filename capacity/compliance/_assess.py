@@ -150,7 +150,8 @@ def assess(
 
 
 def _files(facts: Facts, targets: Targets) -> Facts:
-    return replace(facts, projects=collect.from_files(targets.paths).projects)
+    found = collect.from_files(targets.paths)
+    return replace(facts, projects=found.projects, unread=found.unread)
 
 
 def _snapshot(facts: Facts, targets: Targets) -> Facts:

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from capacity.compliance._facts.facts import Facts
+from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.compliance._facts.gc_pause import gc_paused
+from capacity.compliance._rules.registry import reads_files
 from capacity.compliance._rules.rules import Rule
 from capacity.compliance._verdicts import Evidence, Severity, Status, Verdict, unknown
 from capacity.compliance._waivers import Waiver, first_fitting
@@ -62,6 +63,7 @@ class Report:
         unused: those that fit neither a failing finding nor one that could not be evaluated.
         today: the day for which waivers were judged, UTC.
         notes: what the reader should know about the facts.
+        unread: compose projects that could not be loaded.
     """
 
     rules: tuple[Rule, ...]
@@ -70,6 +72,7 @@ class Report:
     unused: tuple[Waiver, ...]
     today: date
     notes: tuple[str, ...] = ()
+    unread: tuple[UnreadProject, ...] = ()
     _statuses: dict[tuple[str, str], tuple[Severity, Status]] = field(
         default_factory=dict, repr=False, compare=False
     )
@@ -156,7 +159,9 @@ def _evaluated(
             findings += found
     findings.sort(key=_place)
     unused = _without_use(waivers, findings)
-    return Report(rules, tuple(findings), waivers, unused, today, facts.notes, statuses)
+    return Report(
+        rules, tuple(findings), waivers, unused, today, facts.notes, facts.unread, statuses
+    )
 
 
 def _without_use(waivers: Iterable[Waiver], findings: Iterable[Finding]) -> tuple[Waiver, ...]:
@@ -211,7 +216,7 @@ def _by_subject(rule: Rule, facts: Facts) -> dict[str, list[Verdict]]:
 
 
 def _in_scope(rule: Rule, facts: Facts) -> Iterator[Verdict]:
-    for verdict in _verdicts(rule, facts):
+    for verdict in (*_verdicts(rule, facts), *_unread(rule, facts)):
         if not _is_verdict(verdict):
             raise InputError(
                 f"The check {rule.check!r} of {rule.id} gave {verdict!r:.80}, no verdict",
@@ -221,6 +226,13 @@ def _in_scope(rule: Rule, facts: Facts) -> Iterator[Verdict]:
             verdict.subject, facts.labels(verdict.subject) if rule.scope.labels else {}
         ):
             yield verdict
+
+
+def _unread(rule: Rule, facts: Facts) -> Iterator[Verdict]:
+    """Of a project that cannot be loaded nothing is known, so nothing of it passes."""
+    for project in facts.unread if reads_files(rule.check) else ():
+        place = Evidence(file=project.file, line=project.line)
+        yield unknown(project.subject, f"cannot be loaded: {project.reason}", place)
 
 
 def _is_verdict(verdict: object) -> bool:

@@ -157,7 +157,7 @@ def check(
     ] = False,
 ) -> None:
     """Check your rules: exit 0 clean, 1 findings at or above the threshold, 2 usage or
-    data error.
+    data error or a project that cannot be loaded, 3 both.
     """
     from capacity.compliance import load_rules
 
@@ -197,8 +197,10 @@ def check(
         raise
     if form != "table" or not quiet:
         _show(report, assessed.port_proposals, form, settings.report.runbooks)
-    if threshold is not None and report.failing(threshold):
-        raise typer.Exit(1)
+    broken = threshold is not None and bool(report.failing(threshold))
+    code = broken + (_DATA_ERROR if report.unread else 0)
+    if code:
+        raise typer.Exit(code)
 
 
 def _threshold(text: str) -> Severity | None:
@@ -234,6 +236,10 @@ def _assessed(
     )
     assessed = assess(facts, settings, rules, today=datetime.now(UTC).date(), waivers=waivers)
     if assessed.report.score is None and not assessed.report.counts[Status.WAIVED]:
+        if assessed.report.unread:
+            raise InputError(
+                assessed.report.unread[0].reason, "Nothing else could be evaluated; correct it"
+            )
         raise InputError(
             "No rule could be evaluated on what was named",
             "Name compose files with services, --engine or --source",

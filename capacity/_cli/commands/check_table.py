@@ -40,10 +40,13 @@ def show(report: Report, moves: tuple[PortProposal, ...]) -> None:
             f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until "
             f"{waiver.expires}): {why}"
         )
+    for project in report.unread:
+        typer.echo(project.text)
+    named = {project.subject for project in report.unread}
     missing = {
         finding.rule.id: finding
         for finding in report.findings
-        if finding.status is Status.NOT_EVALUATED
+        if finding.status is Status.NOT_EVALUATED and finding.subject not in named
     }
     for finding in missing.values():
         typer.echo(

@@ -142,16 +142,13 @@ def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> No
 
 def _projects(compose: list[Path] | None, settings: Settings) -> dict[str, DeclaredProject]:
     """What the compose files on the command line declare, or those that running containers name."""
-    from capacity._compose import DeclaredProject, declarations, load_project
+    from capacity._compose import declarations
+    from capacity._compose.declared import load_named
     from capacity._docker import snapshot
 
     if not compose:
         return declarations(snapshot(settings.engine).containers, settings.apply.projects)
-    found = (load_project(path, profiles=("*",)) for path in compose)
-    return {
-        project.name: DeclaredProject(project.name, project.files, project.files[0].parent, project)
-        for project in found
-    }
+    return {declared.name: declared for declared in map(load_named, compose)}
 
 
 def emit(

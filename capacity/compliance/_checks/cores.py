@@ -59,7 +59,7 @@ def cores_balanced(
         )
 
 
-@check("cpu-pinning")
+@check("cpu-pinning", files=True)
 def cpu_pinning(
     facts: Facts,
     *,

@@ -89,7 +89,7 @@ def _limits(facts: Facts, history: History) -> pd.Series[float]:
     return allocated
 
 
-@check("cpu-limit")
+@check("cpu-limit", files=True)
 def cpu_limit(facts: Facts) -> Iterator[Verdict]:
     """Every service has a CPU limit, declared and in force."""
     for key, pair in facts.pairs:

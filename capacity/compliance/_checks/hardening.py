@@ -55,7 +55,7 @@ def _judge(
                 yield passed(key, f"{name} {good}", shown)
 
 
-@check("privileged")
+@check("privileged", files=True)
 def privileged(facts: Facts) -> Iterator[Verdict]:
     """No container is privileged."""
     fault = "is privileged: root in it is root on the host"
@@ -70,7 +70,7 @@ def privileged(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("host-network")
+@check("host-network", files=True)
 def host_network(facts: Facts) -> Iterator[Verdict]:
     """No container shares the host's network."""
     fault = "shares the network of its host"
@@ -87,7 +87,7 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("docker-socket")
+@check("docker-socket", files=True)
 def docker_socket(facts: Facts) -> Iterator[Verdict]:
     """No container can reach the Engine's socket; mounting it read-only protects nothing."""
 
@@ -108,7 +108,7 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("pids-limit")
+@check("pids-limit", files=True)
 def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> Iterator[Verdict]:
     """Every container has a limit of processes, and not a higher one than `most`."""
 
@@ -128,7 +128,7 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
     )
 
 
-@check("no-new-privileges")
+@check("no-new-privileges", files=True)
 def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     """No process can gain privileges that its parent did not have."""
 
@@ -147,7 +147,7 @@ def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("read-only-root")
+@check("read-only-root", files=True)
 def read_only_root(facts: Facts) -> Iterator[Verdict]:
     """The root file system of every container is read-only."""
     fault = "can write to its root file system"
@@ -162,7 +162,7 @@ def read_only_root(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("restart-bounded")
+@check("restart-bounded", files=True)
 def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> Iterator[Verdict]:
     """A broken container is not restarted without end: `no`, or `on-failure` with at most so many
     tries.

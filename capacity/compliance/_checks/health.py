@@ -16,7 +16,7 @@ from capacity.model import Signal
 _MINUTES_AN_HOUR = 60
 
 
-@check("health-check")
+@check("health-check", files=True)
 def health_check(facts: Facts) -> Iterator[Verdict]:
     """Every service has a health check, of its compose file or of its image."""
     for key in sorted({*facts.declared, *facts.live}):

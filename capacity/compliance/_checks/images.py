@@ -9,7 +9,7 @@ from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
 
-@check("image-tag")
+@check("image-tag", files=True)
 def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterator[Verdict]:
     """Every image has a tag that does not move, or a digest; an image that is built here needs
     neither.

@@ -13,7 +13,7 @@ from capacity.model import Resource, Signal
 _DECLARED = ("deploy.resources.limits.memory", "mem_limit")
 
 
-@check("memory-limit-declared")
+@check("memory-limit-declared", files=True)
 def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
     """Every service of a compose file declares a memory limit."""
     for key, pair in facts.pairs:

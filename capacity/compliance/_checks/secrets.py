@@ -14,7 +14,7 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 _WANTED = "a file under /run/secrets"
 
 
-@check("environment-secrets")
+@check("environment-secrets", files=True)
 def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iterator[Verdict]:
     """No variable of the environment holds a secret; `harmless` names variables that only look like
     one.

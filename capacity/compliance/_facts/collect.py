@@ -15,14 +15,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from capacity._common.progress import Progress
-from capacity._compose import find_files, load_project
+from capacity._compose import Origin, Project, find_files, load_project
+from capacity._compose.project import plain_name
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.engine import Engine, connect_all, engine_errors, survey
 from capacity._docker.events import recent_ends
-from capacity.compliance._facts.facts import Facts
+from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.compliance._facts.gc_pause import gc_paused
 from capacity.compliance._facts.hardening_profile import HardeningProfile, read_hardening_profile
-from capacity.errors import ContainerGone, EngineError, InputError
+from capacity.errors import CapacityError, ComposeError, ContainerGone, EngineError, InputError
 from capacity.settings import EngineSettings, Settings
 
 __all__ = ["find_projects", "from_engines", "from_files", "from_snapshot", "read_snapshot"]
@@ -41,7 +42,7 @@ def find_projects(paths: Iterable[str | Path]) -> list[tuple[Path, ...]]:
     then its override belongs to it.
 
     Raises:
-        InputError: a folder without any compose file.
+        InputError: a folder without any compose file, or no such file.
     """
     found: dict[tuple[Path, ...], None] = {}
     for path in paths:
@@ -68,6 +69,8 @@ def _below(folder: Path) -> list[tuple[Path, ...]]:
 
 def _of_file(file: Path) -> tuple[Path, ...]:
     file = file.absolute()
+    if not file.exists():
+        raise ComposeError(f"Cannot read {file}: there is no such file", "Name a compose file")
     if any((file.parent / name).is_file() for name in _NAMES):
         beside = tuple(find_files(file.parent))
         if file in beside:
@@ -76,16 +79,30 @@ def _of_file(file: Path) -> tuple[Path, ...]:
 
 
 def from_files(paths: Iterable[str | Path]) -> Facts:
-    """What compose files declare, services of all profiles included.
+    """What compose files declare, services of all profiles included; a project that cannot be
+    loaded is named with the reason.
 
     Raises:
-        ComposeError: a file that Compose would refuse too.
-        InputError: a folder without any compose file.
+        InputError: a folder without any compose file, or no such file.
     """
     with gc_paused():
-        return Facts(
-            projects=tuple(load_project(files, profiles="*") for files in find_projects(paths))
-        )
+        found = [_loaded(files) for files in find_projects(paths)]
+    return Facts(
+        projects=tuple(project for project in found if isinstance(project, Project)),
+        unread=tuple(project for project in found if isinstance(project, UnreadProject)),
+    )
+
+
+def _loaded(files: tuple[Path, ...]) -> Project | UnreadProject:
+    name = plain_name(files[0].absolute().parent.name)
+    try:
+        return load_project(files, profiles="*")
+    except CapacityError as error:
+        origin = getattr(error, "origin", None)
+        place = (origin.file, origin.line) if isinstance(origin, Origin) else (str(files[0]), 1)
+        return UnreadProject(name, " ".join(str(error).split()), *place)
+    except (*_UNREADABLE, RecursionError) as error:  # the others must be judged all the same
+        return UnreadProject(name, f"it cannot be understood ({error!r})", str(files[0]), 1)
 
 
 def with_settings(facts: Facts, settings: Settings) -> Facts:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import TypeSettings
 
-__all__ = ["DeclaredService", "Facts", "RunningContainer"]
+__all__ = ["DeclaredService", "Facts", "RunningContainer", "UnreadProject"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,34 @@ class DeclaredService:
         """The first of the places that stands in a file; the service itself where none does."""
         found = (self.service.where(path) for path in paths)
         return next((place for place in found if place is not None), None) or self.service.where()
+
+
+@dataclass(frozen=True)
+class UnreadProject:
+    """A compose project that cannot be loaded: nothing is known of what it declares.
+
+    Attributes:
+        name: its folder's, as Compose would call it.
+        reason: in one line, with place and cause.
+        file: where it can be corrected.
+        line: from 1.
+    """
+
+    name: str
+    reason: str
+    file: str
+    line: int
+
+    @property
+    def subject(self) -> str:
+        """What findings call all of its services."""
+        return f"{self.name}/*"
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        place = "" if self.file in self.reason else f"{self.file}: "
+        return f"{self.subject} is not evaluated: {place}{self.reason}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +84,7 @@ class Facts:
     Attributes:
         projects: compose projects, taken as running on one host unless the inventory says
             otherwise.
+        unread: compose projects that cannot be loaded.
         inventory: containers of all Engines.
         postures: container id -> how it is locked down.
         history: what Prometheus remembers.
@@ -68,6 +97,7 @@ class Facts:
     """
 
     projects: tuple[Project, ...] = ()
+    unread: tuple[UnreadProject, ...] = ()
     inventory: Inventory | None = None
     postures: Mapping[str, HardeningProfile] = field(default_factory=dict)
     history: History | None = None

@@ -45,6 +45,7 @@ def as_json(report: Report, moves: Iterable[PortProposal] = (), runbooks: str | 
             ],
         },
         "notes": list(report.notes),
+        "unread": [{**asdict(project), "file": shown(project.file)} for project in report.unread],
     }
     return json.dumps(said, indent=1) + "\n"
 

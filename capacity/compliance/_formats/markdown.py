@@ -44,6 +44,7 @@ def as_markdown(report: Report) -> str:
     )
     named = ", ".join(map(markdown, missing))
     lines += [f"Not evaluated everywhere: {named}.", ""] if missing else []
+    lines += [f"- {markdown(project.text)}" for project in report.unread]
     lines += [f"- {markdown(note)}" for note in report.notes]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -10,6 +10,7 @@ from typing import Any
 from capacity._common.escape import sarif_text
 from capacity._common.runbooks import runbook_url
 from capacity.compliance._evaluate import Finding, Report
+from capacity.compliance._facts.facts import UnreadProject
 from capacity.compliance._formats.paths import as_uri
 from capacity.compliance._rules.rules import Rule
 from capacity.compliance._verdicts import Severity, Status
@@ -36,7 +37,12 @@ def as_sarif(report: Report, runbooks: str | None = None) -> str:
     shown = [
         finding for finding in report.findings if finding.status in {Status.FAIL, Status.WAIVED}
     ]
-    missing = [finding for finding in report.findings if finding.status is Status.NOT_EVALUATED]
+    named = {project.subject for project in report.unread}
+    missing = [
+        finding
+        for finding in report.findings
+        if finding.status is Status.NOT_EVALUATED and finding.subject not in named
+    ]
     driver = {
         "name": "capacity",
         "version": _version(),
@@ -47,7 +53,10 @@ def as_sarif(report: Report, runbooks: str | None = None) -> str:
         "invocations": [
             {
                 "executionSuccessful": True,
-                "toolExecutionNotifications": [_notification(finding) for finding in missing],
+                "toolExecutionNotifications": [
+                    *map(_unread, report.unread),
+                    *map(_notification, missing),
+                ],
             }
         ],
         "columnKind": "unicodeCodePoints",
@@ -120,6 +129,18 @@ def _fingerprint(finding: Finding) -> str:
     return hashlib.sha256(
         f"{finding.rule.id}\0{finding.subject}\0{finding.verdict.message}".encode()
     ).hexdigest()[:32]
+
+
+def _unread(project: UnreadProject) -> dict[str, Any]:
+    place = {
+        "artifactLocation": {"uri": as_uri(project.file)},
+        "region": {"startLine": max(project.line, 1)},
+    }
+    return {
+        "level": "error",
+        "message": {"text": project.text},
+        "locations": [{"physicalLocation": place}],
+    }
 
 
 def _notification(finding: Finding) -> dict[str, Any]:

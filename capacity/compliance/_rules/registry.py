@@ -20,22 +20,41 @@ from typing import Any, TypeVar, get_type_hints
 from capacity.compliance._verdicts import Verdict
 from capacity.errors import InputError
 
-__all__ = ["GROUP", "Check", "check", "checks", "find_check", "parameters_of", "read_parameters"]
+__all__ = [
+    "GROUP",
+    "Check",
+    "check",
+    "checks",
+    "find_check",
+    "parameters_of",
+    "read_parameters",
+    "reads_files",
+]
 
 GROUP = "capacity.checks"
 Check = Callable[..., Iterable[Verdict]]
 _F = TypeVar("_F", bound=Check)
 _built_in: dict[str, Check] = {}
+_of_files: set[str] = set()
 
 
-def check(name: str) -> Callable[[_F], _F]:
-    """Register a function of this package as the check of that name."""
+def check(name: str, *, files: bool = False) -> Callable[[_F], _F]:
+    """Register a function of this package as the check of that name; `files` says that it looks at
+    what compose files declare.
+    """
 
     def register(function: _F) -> _F:
         _built_in[name] = function
+        if files:
+            _of_files.add(name)
         return function
 
     return register
+
+
+def reads_files(name: str) -> bool:
+    """Whether a check looks at what compose files declare."""
+    return name in _of_files
 
 
 def checks() -> Mapping[str, Check]:

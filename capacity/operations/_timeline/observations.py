@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from capacity.compliance import assess
-from capacity.compliance._facts.facts import Facts
+from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.operations._timeline.timeline import (
     TimelineItem,
     from_loops,
@@ -38,11 +38,13 @@ class Observation:
         items: what is to be fixed; each with the sources that show it.
         kinds: of items that were looked for; others are neither there nor gone.
         sources: what was looked at: `compose PROJECT`, `engine HOST`, `metrics SOURCE`.
+        unread: compose projects that could not be looked at.
     """
 
     items: tuple[TimelineItem, ...]
     kinds: frozenset[str]
     sources: frozenset[str]
+    unread: tuple[UnreadProject, ...] = ()
 
 
 def observe(
@@ -95,7 +97,7 @@ def observe(
             for recommendation in from_recommendations(table, resource)
         ]
         kinds.add(f"{resource}-risk")
-    return Observation(tuple(items), frozenset(kinds), sources)
+    return Observation(tuple(items), frozenset(kinds), sources, facts.unread)
 
 
 def _parts(facts: Facts) -> list[tuple[tuple[str, ...], Facts]]:

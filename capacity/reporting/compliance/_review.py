@@ -117,7 +117,7 @@ def review(
         services: the glob that `history` was narrowed by; empty = all.
 
     Raises:
-        InputError: an unreadable rule book, waivers or compose file.
+        InputError: an unreadable rule book or waivers, or no compose file at a path.
     """
     if not paths and history.source == SAMPLE:
         paths = (str(bundled("data/sample/compose")),)
@@ -201,7 +201,7 @@ def _assessed(
     history: History, settings: Settings, paths: Sequence[str], *, engine: bool, live: bool
 ) -> tuple[Assessment, tuple[str, ...]]:
     """What can be known, judged; a source that cannot be asked is named, and its rules are not
-    evaluated. Files must be readable.
+    evaluated. The paths must be there.
     """
     errors: list[str] = []
 

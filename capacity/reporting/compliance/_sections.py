@@ -50,7 +50,7 @@ def header(week: ComplianceReview) -> Html:
             ),
         ),
     ]
-    verdict = "bad" if grave else "warn" if report.failing() else "good"
+    verdict = "bad" if grave else "warn" if report.failing() or report.unread else "good"
     said = (
         f"{grave} findings cannot wait"
         if grave
@@ -58,7 +58,10 @@ def header(week: ComplianceReview) -> Html:
         if report.failing()
         else "Every rule holds"
     )
-    notes = "".join(f'<p class="note">{text(note)}</p>' for note in (*week.errors, *report.notes))
+    unread = [project.text for project in report.unread]
+    said += f", {len(unread)} projects not evaluated" if unread else ""
+    shown = (*week.errors, *unread, *report.notes)
+    notes = "".join(f'<p class="note">{text(note)}</p>' for note in shown)
     return Html(
         f"<h1>Weekly compliance <span>{text(week.name)}</span></h1><p>{badge(said, verdict)}</p>"
         f'<dl class="facts">{pairs(facts)}</dl>{notes}'

@@ -172,12 +172,12 @@ def test_a_huge_body_is_refused(project: Path) -> None:
 
 
 def test_a_broken_source_is_called_stale_and_its_facts_are_kept(project: Path) -> None:
-    """An unreadable compose file leaves the last findings, since when they are stale, and why;
-    fixed, it is fresh again.
+    """A path that is gone leaves the last findings, since when they are stale, and why; back, it is
+    fresh again.
     """
     made = watch(project)
     before = made.evaluation
-    (project / "compose.yaml").write_text("services: [")
+    (project / "compose.yaml").unlink()
     made.evaluate()
     assert made.evaluation is not None
     assert before is not None
@@ -190,6 +190,18 @@ def test_a_broken_source_is_called_stale_and_its_facts_are_kept(project: Path) -
     (project / "compose.yaml").write_text(COMPOSE)
     made.evaluate()
     assert made.evaluation.sources["files"].stale_since is None
+
+
+def test_a_project_that_cannot_be_loaded_is_on_the_page(project: Path) -> None:
+    """The page, the JSON and the metrics say it; the monitor itself is well."""
+    made = watch(project)
+    (project / "compose.yaml").write_text("services:\n  web: [\n")
+    made.evaluate()
+    assert made.problems(datetime.now(UTC)) == watch(project).problems(datetime.now(UTC))
+    with TestClient(make_app(made)) as client:
+        assert "compose.yaml:3" in client.get("/").text
+        assert client.get("/api/v1/findings").json()["report"]["unread"][0]["line"] == 3
+        assert "capacity_compose_projects_unread 1.0" in client.get("/metrics").text
 
 
 def test_health_looks_at_the_loops(project: Path) -> None:

@@ -53,7 +53,7 @@ def timeline(
     quiet: Quiet = False,
 ) -> None:
     """Keep the list of what to fix on day 1, on days 2 and 3 and in the week; prints it as
-    Markdown.
+    Markdown. Exit code 2 when a compose project cannot be loaded; what it had stays in the list.
     """
     from capacity.operations._timeline import timeline as kept
 
@@ -76,6 +76,10 @@ def timeline(
         kept.write_timeline(place, items)
     if not quiet:
         typer.echo(kept.to_markdown(items, settings.report.runbooks), nl=False)
+    for project in seen.unread:
+        typer.echo(f"capacity: {project.text}", err=True)
+    if seen.unread:
+        raise typer.Exit(2)
 
 
 def _look(
