@@ -62,7 +62,8 @@ def declared_setting(model: Mapping[str, Any], what: Setting) -> Value:
         return at(model, *HOMES[what]) or None
     if what is Setting.MEMORY_SWAP:
         swap = int(model.get("memswap_limit") or 0)
-        return swap if swap > 0 or swap == _SWAP_WITHOUT_END else None
+        endless = swap == _SWAP_WITHOUT_END and _first(model, *HOMES[Setting.MEMORY]) is not None
+        return swap if swap > 0 or endless else None  # without a limit there is nothing to pass
     if what is Setting.CPUS:
         return _first(model, *HOMES[what][:2]) or _quota(model)
     number = _first(model, *HOMES[what])

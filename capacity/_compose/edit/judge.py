@@ -15,7 +15,6 @@ from capacity._compose.edit.verify import differing_paths, same
 from capacity._compose.homes import declared_setting
 from capacity._compose.project import Project
 from capacity._compose.render.render import render_healthcheck
-from capacity._compose.yaml.tree import Items
 
 __all__ = ["check_edit"]
 
@@ -84,19 +83,11 @@ def _depends_on(was: Any, values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _healthcheck(was: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Compose prints a dollar sign that is none of a variable singly, and no `disable: false`."""
-    merged = {**(was or {}), **render_healthcheck(_single_dollars(values))}
+    """Compose prints no `disable: false`."""
+    merged = {**(was or {}), **render_healthcheck(values)}
     return {
         name: part for name, part in merged.items() if name != "disable" or values.get(name, part)
     }
-
-
-def _single_dollars(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _single_dollars(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return Items([_single_dollars(part) for part in value])
-    return value.replace("$$", "$") if isinstance(value, str) else value
 
 
 def _ports(was: Any, values: Mapping[Any, Any]) -> list[Any]:

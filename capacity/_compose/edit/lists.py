@@ -90,7 +90,7 @@ def _environment(
         ):
             raise refuse(EditReason.BAD_VALUE, service, f"environment {name!r}: {value!r}")
         text = ("true" if value else "false") if isinstance(value, bool) else str(value)
-        texts[name] = text.replace("$", "$$")  # Compose would put a variable in
+        texts[name] = _literal(text)
     if present is None or isinstance(present, dict):
         tree["environment"] = {
             name: Leaf(text, _bare(text))
@@ -120,10 +120,14 @@ def _healthcheck(service: str, values: Mapping[str, Any], tree: dict[str, Any]) 
         )
         if name not in _CHECK_KEYS or not fits:
             raise refuse(EditReason.BAD_VALUE, service, f"healthcheck {name!r}: {value!r}")
-    tree["healthcheck"] = {
-        name: Leaf(list(value) if isinstance(value, tuple) else value)
-        for name, value in values.items()
-    }
+    tree["healthcheck"] = {name: Leaf(_literal(value)) for name, value in values.items()}
+
+
+def _literal(value: Any) -> Any:
+    """The value as Compose reads it back: a dollar is no variable of whoever runs it."""
+    if isinstance(value, (list, tuple)):
+        return [_literal(part) for part in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
 
 
 def _depends_on(

@@ -32,7 +32,7 @@ from capacity._compose.render.go_values import (
     words,
 )
 from capacity._compose.yaml.nodes import Origin
-from capacity._compose.yaml.tree import Map
+from capacity._compose.yaml.tree import Items, Map
 from capacity.errors import ComposeError
 
 __all__ = ["render_config", "render_healthcheck"]
@@ -73,7 +73,11 @@ def render_healthcheck(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ComposeError: a duration or a number that is none.
     """
-    rendered: dict[str, Any] = _located(_HEALTHCHECK, Map(dict(values)), ("healthcheck",), None)
+    listed = {
+        name: Items([*value]) if isinstance(value, (list, tuple)) else value
+        for name, value in values.items()
+    }
+    rendered: dict[str, Any] = _located(_HEALTHCHECK, Map(listed), ("healthcheck",), None)
     return rendered
 
 

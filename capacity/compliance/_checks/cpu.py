@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from capacity._common.units import count_cores
+from capacity._compose.homes import HOMES
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
-from capacity.model import Resource, Signal
+from capacity.model import Resource, Setting, Signal
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from capacity.history import History
 
-_DECLARED = ("deploy.resources.limits.cpus", "cpus", "cpu_quota")
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -95,7 +95,9 @@ def cpu_limit(facts: Facts) -> Iterator[Verdict]:
     for key, pair in facts.pairs:
         limit = pair.service.resources.cpus
         evidence = Evidence.at(
-            pair.where(*_DECLARED), count_cores(limit) if limit else "no limit", "any limit"
+            pair.where(*HOMES[Setting.CPUS]),
+            count_cores(limit) if limit else "no limit",
+            "any limit",
         )
         yield (
             passed(key, f"declares {count_cores(limit)}", evidence)

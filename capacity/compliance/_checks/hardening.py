@@ -11,10 +11,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from capacity._compose.homes import HOMES
 from capacity.compliance._facts.facts import DeclaredService, Facts, RunningContainer
 from capacity.compliance._facts.hardening_profile import is_docker_socket
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
+from capacity.model import Setting
 
 
 def _judge(
@@ -121,7 +123,7 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
         facts,
         lambda fact: of_limit(fact.service.resources.pids),
         lambda fact: of_limit(fact.container.pids),
-        paths=("pids_limit", "deploy.resources.limits.pids"),
+        paths=HOMES[Setting.PIDS],
         threshold=f"at most {most}",
         good="has a limit of processes",
         look="PidsLimit",
@@ -182,22 +184,10 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
 
     yield from _judge(
         facts,
-        lambda fact: of_policy(_declared_policy(fact)),
+        lambda fact: of_policy(fact.service.restart or "no"),
         lambda fact: of_policy(fact.container.restart_policy),
-        paths=("restart", "deploy.restart_policy"),
+        paths=HOMES[Setting.RESTART_POLICY],
         threshold=f"no, or on-failure:{most}",
         good="restarts within bounds",
         look="RestartPolicy",
     )
-
-
-def _declared_policy(declared: DeclaredService) -> str:
-    """`restart`, or what Compose makes of `deploy.restart_policy` where that is missing."""
-    if declared.service.restart is not None:
-        return declared.service.restart
-    deploy = (declared.service.model.get("deploy") or {}).get("restart_policy")
-    if not deploy:
-        return "no"
-    tries = deploy.get("max_attempts") or 0
-    name = {"none": "no", "on-failure": "on-failure"}.get(deploy.get("condition", "any"), "always")
-    return f"{name}:{tries}" if tries and name == "on-failure" else name

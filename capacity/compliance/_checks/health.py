@@ -26,7 +26,7 @@ def health_check(facts: Facts) -> Iterator[Verdict]:
             container.posture and container.posture.has_health_check for container in known
         )
         declared = service.service.healthcheck if service else None
-        disabled = declared is not None and (declared.disable or declared.test[:1] == ("NONE",))
+        disabled = declared is not None and declared.off
         evidence = Evidence.at(
             service.where("healthcheck") if service else None, "none", "a health check"
         )

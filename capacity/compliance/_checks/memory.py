@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capacity._common.units import format_memory
+from capacity._compose.homes import HOMES
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
-from capacity.model import Resource, Signal
-
-_DECLARED = ("deploy.resources.limits.memory", "mem_limit")
+from capacity.model import Resource, Setting, Signal
 
 
 @check("memory-limit-declared", files=True)
@@ -19,7 +18,9 @@ def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
     for key, pair in facts.pairs:
         limit = pair.service.resources.memory
         evidence = Evidence.at(
-            pair.where(*_DECLARED), format_memory(limit) if limit else "no limit", "any limit"
+            pair.where(*HOMES[Setting.MEMORY]),
+            format_memory(limit) if limit else "no limit",
+            "any limit",
         )
         if limit:
             yield passed(key, f"declares {format_memory(limit)}", evidence)

@@ -1,0 +1,164 @@
+"""Right after Compose has made the containers, nothing differs from the files: every home of every
+setting, alone, beside others and where both say something else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capacity._compose import drift, load_project
+from capacity._docker import snapshot
+from capacity.errors import ComposeError
+from tests.fixtures.fleet import IMAGE, Fleet, fleet
+from tests.fixtures.paths import COMPOSE
+from tests.fixtures.servers import require
+
+KEPT = (
+    "mem_limit",
+    "memswap_limit",
+    "mem_reservation",
+    "cpus",
+    "cpu_quota",
+    "cpu_period",
+    "cpuset",
+    "pids_limit",
+    "restart",
+    "deploy",
+    "scale",
+    "healthcheck",
+    "ulimits",
+)
+MEMORY: list[dict[str, Any]] = [
+    {},
+    {"mem_limit": "64m", "memswap_limit": "128m", "mem_reservation": "32m"},
+    {"deploy": {"resources": {"limits": {"memory": "64m"}, "reservations": {"memory": "32m"}}}},
+    {"mem_limit": "64m", "deploy": {"resources": {"limits": {"memory": "64m"}}}},
+    {"mem_limit": "64m", "memswap_limit": -1},
+    {"mem_limit": 0},
+    {"memswap_limit": -1},
+]
+CPU: list[dict[str, Any]] = [
+    {},
+    {"cpus": 0.5, "cpuset": "0"},
+    {"deploy": {"resources": {"limits": {"cpus": "0.5"}}}},
+    {"cpu_quota": 50_000},
+    {"cpu_quota": 50_000, "cpu_period": 50_000},
+    {"cpu_period": 50_000},
+    {"pids_limit": 100},
+    {"pids_limit": -1},
+    {"deploy": {"resources": {"limits": {"pids": 100}}}},
+]
+POLICIES: list[dict[str, Any]] = [
+    {},
+    *({"restart": policy} for policy in ("no", "always", "on-failure:0", "on-failure:3")),
+    *(
+        {"restart": said, "deploy": {"restart_policy": policy}}
+        for said in ("unless-stopped", "no")
+        for policy in (
+            {"condition": "on-failure", "max_attempts": 3},
+            {"condition": "none"},
+            {"condition": "any", "delay": "5s"},
+            {"condition": "unless-stopped"},
+            {"delay": "5s"},
+        )
+    ),
+    {"deploy": {"restart_policy": {"condition": "any"}}},
+    {"scale": 2},
+    {"deploy": {"replicas": 2}},
+    {"healthcheck": {"disable": True}, "ulimits": {"nproc": 99}},
+]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """An Engine with one image."""
+    with fleet(tmp_path_factory.mktemp("drift")) as found:
+        yield found
+
+
+def merged(*parts: dict[str, Any]) -> dict[str, Any]:
+    """Mappings laid on each other, at every depth."""
+    whole: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            inner = isinstance(value, dict) and isinstance(whole.get(name), dict)
+            whole[name] = merged(whole[name], value) if inner else value
+    return whole
+
+
+def created(shop: Fleet, name: str, services: dict[str, dict[str, Any]]) -> None:
+    """Containers of the services that Compose takes, made by it and not started."""
+    basis = {"image": IMAGE, "network_mode": "none", "command": ["sleep", "600"]}
+    file = shop.folder / name / "compose.yaml"
+    file.parent.mkdir()
+    taken: dict[str, Any] = {}
+    for key, own in services.items():
+        file.write_text(json.dumps({"services": {key: basis | own}}))
+        with suppress(ComposeError):  # two homes that must agree, and do not
+            taken |= {key: basis | own} if load_project(file) else {}
+    assert len(taken) > len(services) * 0.8
+    file.write_text(json.dumps({"services": taken}))
+    words = [str(require("docker-compose")), "-p", name, "-f", str(file), "create"]
+    done = subprocess.run(
+        words, env=shop.environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_home_of_every_setting(shop: Fleet) -> None:
+    """Each alone, and in pairs with those of other settings."""
+    pairs = [
+        *itertools.product(MEMORY, CPU, [{}]),
+        *(({}, {}, policy) for policy in POLICIES),
+        *(({}, CPU[2], policy) for policy in POLICIES),
+    ]
+    created(shop, "homes", {f"s{n}": merged(*parts) for n, parts in enumerate(pairs)})
+    assert drift(snapshot(shop.settings().engine)) == []
+    shop.clear()
+
+
+def test_the_corpus(shop: Fleet) -> None:
+    """What the services of all public-style files say of limits and restarts."""
+    services: dict[str, dict[str, Any]] = {}
+    for place in [*(COMPOSE / "single").glob("*.yaml"), *(COMPOSE / "projects").iterdir()]:
+        for name, model in _models(place).items():
+            kept = {key: model[key] for key in KEPT if model.get(key)}
+            if kept and not {"0,1", "0-3", "1-3"} & {kept.get("cpuset")}:
+                services[f"{place.stem}-{name}".lower()] = _small(kept)
+    assert len(services) > 20
+    created(shop, "corpus", services)
+    assert drift(snapshot(shop.settings().engine)) == []
+    shop.clear()
+
+
+def _models(place: Path) -> dict[str, Any]:
+    try:
+        return dict(load_project(place, environment={}, profiles=["*"]).model["services"])
+    except ComposeError:  # some need the environment of the agreement test
+        return {}
+
+
+def _small(model: dict[str, Any]) -> dict[str, Any]:
+    """Without more replicas, cores and devices than this machine has."""
+    deploy = model.get("deploy") or {}
+    reserved = (deploy.get("resources") or {}).get("reservations") or {}
+    for key in ("devices", "generic_resources"):
+        reserved.pop(key, None)
+    for key in ("replicas", "mode", "endpoint_mode", "placement"):
+        deploy.pop(key, None)
+    limits = (deploy.get("resources") or {}).get("limits") or {}
+    for holder in (limits, model):
+        if float(holder.get("cpus") or 0) > 1:
+            holder["cpus"] = "1" if holder is limits else 1
+    (model.get("healthcheck") or {}).pop("start_interval", None)  # newer Engines only
+    if model.get("scale"):
+        model["scale"] = 1
+    return model
