@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -11,6 +12,7 @@ __all__ = [
     "Limits",
     "Reason",
     "Resource",
+    "RestartLimit",
     "ServiceKey",
     "Setting",
     "Signal",
@@ -74,6 +76,32 @@ class ServiceKey:
         """Read `project/service`; only the first slash separates."""
         project, slash, service = text.partition("/")
         return cls(project, service) if slash else cls(cls.STANDALONE, text)
+
+
+@dataclass(frozen=True)
+class RestartLimit:
+    """What a restart loop is: more than so many restarts within so many minutes, or so many in a
+    day, however they lie.
+    """
+
+    more_than: int = 3
+    minutes: float = 10.0
+    a_day: int = 12
+
+    def is_loop(self, day: float, worst_hour: float) -> bool | None:
+        """Whether a day's restarts are a loop; None where counts by the hour cannot tell.
+
+        Args:
+            day: restarts in the day.
+            worst_hour: the most of them in one hour.
+        """
+        if day >= self.a_day or worst_hour > self.more_than * max(60 / self.minutes, 1):
+            return True
+        return None if worst_hour > self.more_than else False
+
+    def at_least(self, restarts: float) -> int:
+        """How many of an hour's restarts lie within so many minutes at least."""
+        return math.ceil(restarts * min(self.minutes / 60, 1))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def sizing_context(
         rss=_not_reclaimable(history),
         past_peaks=_past_peaks(history, resource, settings),
         running=history.running(),
-        unstable=frozenset(map(str, history.restarting().index)),
+        unstable=frozenset(map(str, history.restarting(settings.operations.restart_limit).index)),
         limits_known=history.knows_limits(),
         limit_since=history.limit_since(resource),
         replicas=history.replicas,

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Assessment", "Outcome", "Targets", "assess", "collect_facts", "restart_window"]
 
-_DEFAULT_WINDOW = 10
 
 Outcome: TypeAlias = "Callable[[str, CapacityError | None], None]"
 """Told for each source by name whether it answered (None) or why not."""
@@ -63,10 +62,12 @@ class Assessment:
     port_proposals: tuple[PortProposal, ...]
 
 
-def restart_window(rules: Sequence[Rule]) -> int:
-    """Minutes within which the rule book counts restarts: what every source is asked for."""
+def restart_window(rules: Sequence[Rule], settings: Settings) -> int:
+    """Minutes within which restarts are counted, by the rule book or else by the settings: what
+    every source is asked for.
+    """
     asked = (rule.parameters.get("minutes") for rule in rules if rule.check == "restart-loop")
-    return int(next(asked, None) or _DEFAULT_WINDOW)
+    return int(next(asked, None) or max(settings.operations.window_minutes, 1))
 
 
 def collect_facts(
@@ -91,7 +92,7 @@ def collect_facts(
     Raises:
         CapacityError: a source failed, and nobody is told about outcomes.
     """
-    window = restart_window(rules)
+    window = restart_window(rules, settings)
     facts = collect.with_settings(replace(previous or Facts(), notes=()), settings)
     steps: list[tuple[str, bool, Callable[[Facts], Facts]]] = [
         ("files", bool(targets.paths), partial(_files, targets=targets)),

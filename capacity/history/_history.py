@@ -12,7 +12,7 @@ import pandas as pd
 
 from capacity.history._signals import CATALOGUE, SignalScope
 from capacity.history._validity import DroppedSamples
-from capacity.model import Resource, Signal
+from capacity.model import Resource, RestartLimit, Signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["History", "usage_frame"]
 
 _HOUR = pd.Timedelta("1h")
-_LOOP = 12.0  # restarts in a day
 
 
 def usage_frame(values: np.ndarray, names: list[str], start: int, step: int) -> pd.DataFrame:
@@ -215,13 +214,22 @@ class History:
         ]
         return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
 
-    def restarting(self) -> pd.Series[float]:
-        """Restarts in the last day of each service that restarts again and again: twelve times or
-        more.
+    def restarts(self, days: float = 1.0) -> pd.DataFrame:
+        """Restarts of each service in the last days: `total`, and `worst_hour`; NaN where none were
+        counted.
         """
-        restarts = self[Signal.RESTARTS]
-        last_day = restarts.loc[restarts.index >= self.end - pd.Timedelta("1D")].sum()
-        return last_day[last_day >= _LOOP]
+        events = self[Signal.RESTARTS]
+        recent = events.loc[events.index >= self.end - pd.Timedelta(days=days)]
+        return pd.DataFrame({"total": recent.sum(min_count=1), "worst_hour": recent.max()})
+
+    def restarting(self, limit: RestartLimit | None = None) -> pd.DataFrame:
+        """The rows of `restarts` of services in a restart loop in the last day, and of those that
+        may be: `loop` is True, or None where counts by the hour cannot tell.
+        """
+        limit, counted = limit or RestartLimit(), self.restarts().dropna()
+        verdicts = [limit.is_loop(row["total"], row["worst_hour"]) for _, row in counted.iterrows()]
+        counted["loop"] = pd.Series(verdicts, index=counted.index, dtype=object)
+        return counted[[loop is not False for loop in verdicts]]
 
     def running(self) -> pd.Series[bool]:
         """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""

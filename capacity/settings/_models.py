@@ -22,6 +22,7 @@ from pydantic import (
 
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
+from capacity.model import RestartLimit
 from capacity.settings._maintenance_window import parse_maintenance_window
 
 __all__ = [
@@ -420,6 +421,15 @@ class OperationsSettings(_Table):
     more_than: int = Field(
         3, ge=0, description="Restarts within these minutes that are no loop yet"
     )
+    loop_a_day: int = Field(
+        12, ge=1, description="Restarts in a day that are a loop, however they lie"
+    )
+
+    @property
+    def restart_limit(self) -> RestartLimit:
+        """What a restart loop is, for everything that speaks of one."""
+        return RestartLimit(self.more_than, self.window_minutes, self.loop_a_day)
+
     causes: Path | None = Field(
         None,
         description="File with patterns of causes, as data/restart_causes.yaml; default that one",

@@ -34,7 +34,7 @@ PUBLIC = {
     "capacity.forecasting": "DEFAULT_QUANTILES Forecaster PeakDistribution hash_of totals",
     "capacity.history": "History",
     "capacity.model": """
-        Action Change Limits Reason Resource ServiceKey Setting Signal StepState Value
+        Action Change Limits Reason Resource RestartLimit ServiceKey Setting Signal StepState Value
     """,
     "capacity.operations": "Instance InstancePool RestartLoop find_restart_loops",
     "capacity.reporting": "remediation",

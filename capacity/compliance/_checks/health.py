@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from capacity.compliance._facts.facts import Facts, RunningContainer
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Status, Verdict, failed, passed, unknown
-from capacity.model import Signal
+from capacity.model import RestartLimit, Signal
 
-_MINUTES_AN_HOUR = 60
+_MINUTES_A_DAY = 1440
 
 
 @check("health-check", files=True)
@@ -69,28 +69,32 @@ def health_passing(facts: Facts) -> Iterator[Verdict]:
 def restart_loop(
     facts: Facts,
     *,
-    restarts: Annotated[int, Field(ge=1)] = 3,
-    minutes: Annotated[int, Field(ge=1, le=60)] = 10,
+    restarts: Annotated[int, Field(ge=1)] | None = None,
+    minutes: Annotated[int, Field(ge=1, le=60)] | None = None,
+    a_day: Annotated[int, Field(ge=1)] | None = None,
     days: Annotated[float, Field(gt=0)] = 1.0,
 ) -> Iterator[Verdict]:
-    """No container restarts more often than so many times in so many minutes.
+    """No container restarts more often than so many times in so many minutes, nor so many times
+    in the last day; default what the settings' `[operations]` call a loop.
 
     Three sources: Prometheus asked for this very window, the Engine with its count of restarts
         and its last events, and the
     hourly counts of history. An hour with few restarts clears a service and one with very many
     fails it; in between, hourly counts alone cannot tell.
     """
-    limit = f"{restarts} restarts in {minutes} min"
+    usual = facts.restart_limit
+    restarts = usual.more_than if restarts is None else restarts
+    minutes = int(max(usual.minutes, 1)) if minutes is None else minutes
+    known = RestartLimit(restarts, minutes, usual.a_day if a_day is None else a_day)
+    limit = f"{restarts} restarts in {minutes} min, fewer than {known.a_day} in a day"
     worst = _worst_hours(facts, days)
+    totals = {} if facts.history is None else facts.history.restarts()["total"].dropna().to_dict()
     for key in facts.keys:
         said = [
             *_probed(facts, key, restarts, minutes, limit),
-            *(
-                _engine(facts, container, restarts, minutes, limit)
-                for container in facts.live.get(key, ())
-            ),
+            *(_engine(facts, container, known, limit) for container in facts.live.get(key, ())),
         ]
-        remembered = [*_history(facts, key, worst, restarts, minutes, days, limit)]
+        remembered = [*_history(facts, key, worst, totals, known, days, limit)]
         verdicts = said or remembered
         clear = next((verdict for verdict in verdicts if verdict.status is Status.PASS), None)
         failing = [verdict for verdict in (*said, *remembered) if verdict.status is Status.FAIL]
@@ -124,9 +128,8 @@ def _probed(facts: Facts, key: str, restarts: int, minutes: int, limit: str) -> 
     yield failed(key, text, evidence) if most > restarts else passed(key, text, evidence)
 
 
-def _engine(
-    facts: Facts, live: RunningContainer, restarts: int, minutes: int, limit: str
-) -> Verdict:
+def _engine(facts: Facts, live: RunningContainer, known: RestartLimit, limit: str) -> Verdict:
+    restarts, minutes = known.more_than, int(known.minutes)
     container = live.container
     count, name = container.restart_count, container.name
     look = f"docker inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' {name}"
@@ -144,6 +147,8 @@ def _engine(
         return failed(
             container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence
         )
+    if count >= known.a_day and not _runs_since(live, facts.at, _MINUTES_A_DAY):
+        return _frequent(live, facts.at, known, evidence)
     if container.running and _runs_since(live, facts.at, minutes):
         return passed(container.key, f"{name} has run for more than {minutes} minutes", evidence)
     if ends is not None and ends.minutes == minutes and ends.complete:
@@ -153,6 +158,22 @@ def _engine(
     return unknown(
         container.key, f"{name} was restarted {count} times; the Engine does not say when", evidence
     )
+
+
+def _frequent(
+    live: RunningContainer, at: datetime | None, known: RestartLimit, evidence: Evidence
+) -> Verdict:
+    """Of a container with the restarts of a loop by the day, of which some were in the last day."""
+    container, count = live.container, live.container.restart_count
+    created = _moment(live.posture.created_at if live.posture else "")
+    if at is not None and created is not None and at - created <= timedelta(days=1):
+        text = f"{container.name} was restarted {count} times since it was made, within a day"
+        return failed(container.key, text, evidence)
+    cause = (
+        f"{container.name} was restarted {count} times; whether {known.a_day} of them were in the "
+        "last day the Engine does not say"
+    )
+    return unknown(container.key, cause, evidence)
 
 
 def _runs_since(live: RunningContainer, at: datetime | None, minutes: int) -> bool:
@@ -187,11 +208,8 @@ def _worst_hours(facts: Facts, days: float) -> dict[str, float | None]:
     history = facts.history
     if history is None:
         return {}
-    import pandas as pd
-
-    events = history[Signal.RESTARTS]
-    most = events.loc[events.index >= history.end - pd.Timedelta(days=days)].max()
-    counted = {str(name): float(value) for name, value in most.dropna().items()}
+    most = history.restarts(days)["worst_hour"].dropna()
+    counted = {str(name): float(value) for name, value in most.items()}
     return {name: counted.get(name) for name in (*history.services, *counted)}
 
 
@@ -199,8 +217,8 @@ def _history(
     facts: Facts,
     key: str,
     worst: dict[str, float | None],
-    restarts: int,
-    minutes: int,
+    totals: dict[Any, float],
+    known: RestartLimit,
     days: float,
     limit: str,
 ) -> Iterator[Verdict]:
@@ -210,20 +228,23 @@ def _history(
     if most is None:
         yield unknown(key, "history holds no count of its restarts", Evidence(threshold=limit))
         return
-    query = facts.history.queries.get(Signal.RESTARTS, "")
+    total = totals.get(key, 0.0)
     evidence = Evidence(
-        value=f"{most:.0f} restarts in one hour",
+        value=f"{total:.0f} restarts in the last day, {most:.0f} in the worst hour",
         threshold=limit,
         window=f"the last {days:g} days",
-        query=query,
+        query=facts.history.queries.get(Signal.RESTARTS, ""),
     )
-    if most <= restarts:
+    loop = known.is_loop(total, most)
+    if loop is False:
         yield passed(key, f"restarted {most:.0f} times in its worst hour", evidence)
-    elif most > restarts * _MINUTES_AN_HOUR / minutes:
+    elif loop and total >= known.a_day:
+        yield failed(key, f"restarted {total:.0f} times in the last day", evidence)
+    elif loop:
         yield failed(key, f"restarted {most:.0f} times within an hour", evidence)
     else:
         cause = (
-            f"restarted {most:.0f} times within an hour; whether {minutes} minutes held more than "
-            f"{restarts} is not recorded"
+            f"restarted {most:.0f} times within an hour; whether {known.minutes:g} minutes held "
+            f"more than {known.more_than} is not recorded"
         )
         yield unknown(key, cause, evidence)

@@ -106,8 +106,15 @@ def _loaded(files: tuple[Path, ...]) -> Project | UnreadProject:
 
 
 def with_settings(facts: Facts, settings: Settings) -> Facts:
-    """The facts with the types of services and the cores that the settings give them."""
-    return replace(facts, types=settings.types, cores=settings.placement.model_dump())
+    """The facts with what the settings say of services: their types, their cores, what a restart
+    loop is.
+    """
+    return replace(
+        facts,
+        types=settings.types,
+        cores=settings.placement.model_dump(),
+        restart_limit=settings.operations.restart_limit,
+    )
 
 
 def from_engines(

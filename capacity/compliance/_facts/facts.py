@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from capacity._compose import Origin, Project, Service
-from capacity.model import ServiceKey
+from capacity.model import RestartLimit, ServiceKey
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -94,6 +94,7 @@ class Facts:
         notes: what the reader should know about how it was gathered.
         types: own types of services, by name.
         cores: category -> cores that the settings give it, such as `0-3`; None is the default.
+        restart_limit: what a restart loop is.
     """
 
     projects: tuple[Project, ...] = ()
@@ -107,6 +108,7 @@ class Facts:
     notes: tuple[str, ...] = ()
     types: Mapping[str, TypeSettings] = field(default_factory=dict)
     cores: Mapping[str, str | None] = field(default_factory=dict)
+    restart_limit: RestartLimit = field(default_factory=RestartLimit)
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, DeclaredService], ...]:

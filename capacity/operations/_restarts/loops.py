@@ -27,6 +27,7 @@ __all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
 _AFTER_A_KILL = 1.5
 _GRAIN = 1 << 20
 _HOUR = 3600
+_DAY = 24 * _HOUR
 _STEADY = 10.0  # seconds; a shorter time is no proof
 _RETRIES = "on-failure:3"
 
@@ -72,11 +73,13 @@ class Known:
         sized: service -> memory that sizing proposes, bytes.
         moves: ports that the compliance plan moves.
         restarts: service -> restarts that the metrics show within the window.
+        days: service -> restarts in the last day, of those that are in a loop by them.
     """
 
     sized: Mapping[str, float] = field(default_factory=dict)
     moves: Sequence[PortProposal] = ()
     restarts: Mapping[str, float] = field(default_factory=dict)
+    days: Mapping[str, float] = field(default_factory=dict)
 
 
 def find_restart_loops(
@@ -133,6 +136,9 @@ def find_restart_loops(
         loops = count > more_than or (
             candidate.state == "restarting" and candidate.restart_count > more_than
         )
+        if not loops and candidate.key in known.days:
+            count = math.floor(known.days[candidate.key])
+            loops, between = count > 0, _DAY / count
         loops = loops and not _is_steady(candidate, clocks[candidate.host], between)
         refused = (
             start_error(engines[candidate.host], candidate) if loops or _is_down(candidate) else ""

@@ -10,7 +10,7 @@ import numpy as np
 
 from capacity._common.units import count_cores, format_memory
 from capacity.changes._plan.commands import containers_of, update_command
-from capacity.model import Action, Reason, Resource
+from capacity.model import Action, Reason, Resource, RestartLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,10 @@ class Decision:
 
 
 def weekly_decisions(
-    history: History, tables: dict[Resource, pd.DataFrame], risks: list[LimitCrossing]
+    history: History,
+    tables: dict[Resource, pd.DataFrame],
+    risks: list[LimitCrossing],
+    limit: RestartLimit | None = None,
 ) -> list[Decision]:
     """At most five decisions, the most urgent first; one a service."""
     killed = {
@@ -82,7 +85,7 @@ def weekly_decisions(
         if row["oom_kills"] > 0 and row["reason"] in _ANSWERED
     }
     candidates = [
-        *(loop for loop in _loops(history) if loop.service not in killed),
+        *(loop for loop in _loops(history, limit) if loop.service not in killed),
         *_at_the_most(tables[Resource.MEMORY]),
         *_changes(history, tables, risks),
     ]
@@ -92,19 +95,20 @@ def weekly_decisions(
     return list(best.values())[:MOST_DECISIONS]
 
 
-def _loops(history: History) -> list[Decision]:
-    """Services that restart again and again."""
+def _loops(history: History, limit: RestartLimit | None) -> list[Decision]:
+    """Services in a restart loop, and those that may be."""
     return [
         Decision(
             service=str(service),
-            what="Stop the restart loop",
-            why=f"{count:.0f} restarts in the last day",
-            by="now",
+            what="Stop the restart loop" if row["loop"] else "See whether it is a restart loop",
+            why=f"{row['total']:.0f} restarts in the last day, {row['worst_hour']:.0f} in the "
+            "worst hour",
+            by="now" if row["loop"] else "this week",
             effect="the service stays up; limits can be sized once it runs steadily",
             command=f"docker logs --tail 50 {containers_of(str(service))}",
-            urgency=95 + min(count, 400) / 100,
+            urgency=(95 if row["loop"] else 50) + min(row["total"], 400) / 100,
         )
-        for service, count in history.restarting().items()
+        for service, row in history.restarting(limit).iterrows()
     ]
 
 

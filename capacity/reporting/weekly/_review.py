@@ -166,7 +166,7 @@ def review(
         forecasts=forecasts,
         tables=tables,
         verdict=_verdict(history),
-        decisions=weekly_decisions(history, tables, risks),
+        decisions=weekly_decisions(history, tables, risks, settings.operations.restart_limit),
         risks=risks,
         unthreatened=unthreatened,
         previous=last,

@@ -91,7 +91,7 @@ def test_every_output_counts_restarts_in_the_window_of_the_rules(
             compliance={"rules": [str(book)]},
         )
         rules = load_rules(settings.compliance.rules)
-        assert restart_window(rules) == 30
+        assert restart_window(rules, Settings()) == 30
         facts = collect_facts(Targets(monitoring=True, history=history), settings, rules)
         command = assess(facts, settings, rules, today=date(2026, 11, 23)).report
         weekly = compliance.review(history(), settings, live=True).report

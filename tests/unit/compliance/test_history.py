@@ -116,13 +116,13 @@ def test_memory_limits_by_history() -> None:
         (0, Status.PASS),
         (3, Status.PASS),
         (4, Status.NOT_EVALUATED),
-        (18, Status.NOT_EVALUATED),
-        (19, Status.FAIL),
+        (11, Status.NOT_EVALUATED),
+        (12, Status.FAIL),
         (60, Status.FAIL),
     ],
 )
 def test_restarts_an_hour(worst: int, status: Status) -> None:
-    """Hourly counts clear and convict; between four and eighteen they cannot tell."""
+    """Hourly counts clear and convict; between four and eleven they cannot tell."""
     known = history(restarts=frame("1h", shop__web=[0] * 40 + [worst] + [0] * 7))
     assert found("restart-loop", Facts(history=known))["shop/web"] is status
 

@@ -101,7 +101,7 @@ def loops_of(
     """
     from capacity import _api
     from capacity._docker.engine import connect_all
-    from capacity.model import Signal
+    from capacity.model import RestartLimit, Signal
     from capacity.operations import find_restart_loops
     from capacity.operations._restarts.causes import load_causes
     from capacity.operations._restarts.loops import Known, port_moves
@@ -110,13 +110,20 @@ def loops_of(
     seconds = _api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
     sized: dict[str, float] = {}
     counted: dict[str, float] = {}
+    days: dict[str, float] = {}
     if history is not None:
         with suppress(NoHistory):  # no memory samples: half more it is
             limits = _api.recommend(history, "memory", settings=settings).table["limit"].dropna()
             sized = {str(service): float(limit) for service, limit in limits.items()}
+        days = {
+            str(name): float(row["total"])
+            for name, row in history.restarting(rules.restart_limit).iterrows()
+            if row["total"] >= rules.loop_a_day
+        }
         hours = max(1, -(-int(seconds) // 3600))
+        limit = RestartLimit(minutes=seconds / 60)
         counted = {
-            str(service): float(count)
+            str(service): float(limit.at_least(count))
             for service, count in history[Signal.RESTARTS].tail(hours).sum().items()
         }
     moves = port_moves(settings)
@@ -130,7 +137,7 @@ def loops_of(
             load_causes(rules.causes),
             more_than=rules.more_than if more_than is None else more_than,
             window=seconds,
-            known=Known(sized, moves, counted),
+            known=Known(sized, moves, counted, days),
         )
         return loops, sorted(unreachable)
 

@@ -96,7 +96,7 @@ def _look(
     )
     rules = load_rules(settings.compliance.rules)
     facts = collect_facts(targets, settings, rules, progress=progress_of(quiet=quiet))
-    loops, silent = loops_of(settings, None, None) if engine else (None, [])
+    loops, silent = loops_of(settings, None, None, history) if engine else (None, [])
     seen = observe(facts, rules, settings, loops=loops, tables=_tables(history, settings))
     if silent:  # what is not seen there may be there all the same
         typer.echo("Nothing is marked as done while a host does not answer.", err=True)
