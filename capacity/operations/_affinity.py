@@ -59,7 +59,7 @@ class Balance:
         measured: busy share of each core over the window; empty without metrics.
         measured_imbalance: standard deviation over mean of that; None without metrics.
         placement: proposed cores.
-        changes: what would bring it about.
+        changes: what would bring it about; none where it would not pass for even.
         applied: what the last applied balance has brought; None where there is none, or no metrics
             on both sides of it.
     """
@@ -125,7 +125,7 @@ def balance(
                 Reason.CORE_BALANCE,
             )
             for key, row in placement.table.iterrows()
-            if not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
+            if placement.even and not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
         )
         shares = _cores_of(busy, host.name, host.hostname)
         cores = shares.mean()

@@ -16,16 +16,23 @@ from capacity.errors import InputError
 
 __all__ = [
     "CATEGORIES",
+    "IDLE",
+    "MOST_UNEVEN",
     "Placement",
     "core_ranges",
     "forecast_load",
     "format_cores_list",
     "imbalance",
+    "is_even",
     "place",
 ]
 
 CATEGORIES = ("infrastructure", "critical", "standard")
 Cores = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+MOST_UNEVEN = 0.35
+"""The imbalance up to which cores are evenly used."""
+IDLE = 0.05
+"""Busy share of the busiest core up to which a host is idle, and its imbalance means nothing."""
 _BUSY = 0.7  # share of a core that is planned for; a service that needs more gets more cores
 
 
@@ -45,6 +52,19 @@ class Placement:
     load: pd.Series[float]
     imbalance: float
     round_robin: float
+
+    @property
+    def even(self) -> bool:
+        """Whether the proposal would pass for evenly used cores."""
+        return is_even(self.imbalance, float(self.load.max()))
+
+    @property
+    def advice(self) -> str:
+        """What to do where it would not, which is then not proposed."""
+        return (
+            f"That is more than the {MOST_UNEVEN:g} which are allowed, so it is not proposed: give "
+            "the categories other cores under [placement], or move a service"
+        )
 
 
 def format_cores_list(cores: Sequence[int]) -> str:
@@ -175,6 +195,11 @@ def place(
             )
         ),
     )
+
+
+def is_even(index: float, busiest: float, most: float = MOST_UNEVEN, idle: float = IDLE) -> bool:
+    """Whether cores are evenly used: the imbalance is allowed, or the host idle."""
+    return index <= most or busiest <= idle
 
 
 def imbalance(busy: Cores) -> float:

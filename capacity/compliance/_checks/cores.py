@@ -18,8 +18,8 @@ from capacity.model import Resource, Signal
 def cores_balanced(
     facts: Facts,
     *,
-    imbalance: Annotated[float, Field(gt=0)] = 0.35,
-    idle: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    imbalance: Annotated[float, Field(gt=0)] | None = None,
+    idle: Annotated[float, Field(ge=0, lt=1)] | None = None,
     days: Annotated[float, Field(gt=0)] = 7.0,
 ) -> Iterator[Verdict]:
     """The cores of each host are about equally busy: standard deviation over mean of their busy
@@ -30,6 +30,11 @@ def cores_balanced(
         return
     import pandas as pd
 
+    from capacity.sizing._placement import IDLE, MOST_UNEVEN, is_even
+    from capacity.sizing._placement import imbalance as imbalance_of
+
+    most = MOST_UNEVEN if imbalance is None else imbalance
+    least = IDLE if idle is None else idle
     busy = history[Signal.CORE_BUSY]
     recent = busy.loc[busy.index >= history.end - pd.Timedelta(days=days)].mean().dropna()
     query = history.queries.get(Signal.CORE_BUSY, "")
@@ -37,7 +42,7 @@ def cores_balanced(
     for host in hosts:
         cores = recent[[str(name).rpartition("/")[0] == host for name in recent.index]]
         evidence = Evidence(
-            threshold=f"imbalance {imbalance:g}",
+            threshold=f"imbalance {most:g}",
             window=f"the last {days:g} days",
             query=query,
             host=host,
@@ -45,17 +50,16 @@ def cores_balanced(
         if len(cores) < 2:
             yield unknown(host, f"{len(cores)} cores are measured", evidence)
             continue
-        index = float(cores.std(ddof=0) / cores.mean()) if cores.mean() > 0 else 0.0
+        index = imbalance_of(cores.to_numpy(dtype=float))
         text = (
             f"imbalance {index:.2f}: cores {cores.min():.0%} to {cores.max():.0%} busy, "
             f"{cores.mean():.0%} on average"
         )
         shown = Evidence(text, evidence.threshold, evidence.window, query, host=host)
-        bad = index > imbalance and float(cores.max()) > idle
         yield (
-            failed(host, f"uses its cores unevenly, {text}", shown)
-            if bad
-            else passed(host, f"uses its cores evenly, {text}", shown)
+            passed(host, f"uses its cores evenly, {text}", shown)
+            if is_even(index, float(cores.max()), most, least)
+            else failed(host, f"uses its cores unevenly, {text}", shown)
         )
 
 

@@ -13,6 +13,7 @@ from capacity._api import sizing_inputs
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
+from capacity.reporting._host_limits import limit_sums, replicas_on
 from capacity.reporting._runs import ReportRun, list_reports, read_forecast
 from capacity.reporting.weekly._scorecard import Scorecard, score
 from capacity.sizing import Placement, Prices
@@ -59,8 +60,9 @@ class MonthlyReview:
         columns: the month's plan: `raise`, `lower` and `decide` -> rows of proposals with column
             `resource`.
         scenarios: one row a scenario and resource, see `scenarios`.
-        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `limits` (sum
-            after the plan), both of all replicas there, `services`.
+        hosts: one row a host and resource: `size`, `expected` (sum of planned peaks), `in_force`
+            and `limits` (sums of limits now and after the plan), all of the replicas there,
+            `services`.
         placements: host -> proposed cores.
         waste: what lowering gives back, see `capacity.sizing._savings`.
         savings: one row a resource: `first` and `now` (sum of the limits in force of services in
@@ -371,9 +373,9 @@ def _hosts(week: weekly.WeeklyReview) -> pd.DataFrame:
             if len(peaks.columns)
             else None
         )
-        limits = week.tables[resource]["limit"].fillna(week.tables[resource]["current"])
         for host, size in _sizes(week, resource).items():
-            mine = _on_host(week, str(host))
+            mine = replicas_on(week.history, str(host))
+            sums = limit_sums(week.history, week.tables[resource], str(host))
             expected = float((peaks[level] * mine).sum()) if level is not None else np.nan
             row = {
                 "host": str(host),
@@ -381,28 +383,11 @@ def _hosts(week: weekly.WeeklyReview) -> pd.DataFrame:
                 "size": float(size),
                 "expected": expected,
             }
-            rows.append(row | {"limits": float((limits * mine).sum()), "services": len(mine)})
+            limits = {"in_force": sums.in_force, "limits": sums.proposed}
+            rows.append(row | limits | {"services": len(mine)})
     return pd.DataFrame(
-        rows, columns=["host", "resource", "size", "expected", "limits", "services"]
+        rows, columns=["host", "resource", "size", "expected", "in_force", "limits", "services"]
     )
-
-
-def _on_host(week: weekly.WeeklyReview, host: str) -> pd.Series[float]:
-    """Replicas there of each running service of a host; those of a service on several hosts count
-    evenly.
-    """
-    running = week.history.running()
-    places = {
-        name: week.history.hosts.get(name, "").split(",")
-        for name in week.history.services
-        if running[name]
-    }
-    mine = {
-        name: week.history.replicas.get(name, 1) / len(hosts)
-        for name, hosts in places.items()
-        if host in hosts
-    }
-    return pd.Series(mine, dtype=float)
 
 
 def _placements(week: weekly.WeeklyReview, settings: Settings) -> dict[str, Placement]:
@@ -410,7 +395,7 @@ def _placements(week: weekly.WeeklyReview, settings: Settings) -> dict[str, Plac
     types = sizing_inputs.service_types(settings)
     found = {}
     for host, cores in _sizes(week, Resource.CPU).items():
-        mine = _on_host(week, str(host))
+        mine = replicas_on(week.history, str(host))
         load = sizing.forecast_load(
             week.forecasts[Resource.CPU].bands,
             {str(name): float(many) for name, many in mine.items()},

@@ -309,7 +309,7 @@ def packing(month: MonthlyReview) -> Html:
     for row in month.hosts.to_dict("records"):
         show = PRINT[Resource(row["resource"])]
         shares = (f"{row[name] / row['size']:.0%}" for name in ("expected", "limits"))
-        sizes = (show(row[name]) for name in ("size", "expected", "limits"))
+        sizes = (show(row[name]) for name in ("size", "expected", "in_force", "limits"))
         cells.append(
             (
                 str(row["host"]),
@@ -324,9 +324,16 @@ def packing(month: MonthlyReview) -> Html:
         Column("Resource"),
         *(
             Column(name, number=True)
-            for name in ("Services", "Size", "Sum of peaks, p95", "Sum of limits", "Peaks/size")
+            for name in (
+                "Services",
+                "Size",
+                "Sum of peaks, p95",
+                "Limits in force",
+                "Limits proposed",
+                "Peaks/size",
+            )
         ),
-        Column("Limits/size", number=True, help="After the plan; over 100 % is overcommitted"),
+        Column("Proposed/size", number=True, help="Over 100 % is overcommitted"),
     ]
     parts = [table("Hosts: size against what is forecast and what the plan allows", columns, cells)]
     for host, placement in month.placements.items():
@@ -339,6 +346,9 @@ def packing(month: MonthlyReview) -> Html:
             f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over "
             "mean; 0 is even)"
         )
+        if not placement.even:
+            parts.append(Html(f'<p class="note">{said}. {text(placement.advice)}</p>'))
+            continue
         heads = [
             Column("Service"),
             Column("Category"),

@@ -12,6 +12,7 @@ import pandas as pd
 from capacity._common.plotting import plot_heatmap, plot_stack
 from capacity._common.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
+from capacity.reporting._host_limits import limit_sums
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, table_rows
 from capacity.reporting._html.html import Column, Html, badge, code, join, table, text
@@ -124,19 +125,14 @@ def fleet(week: WeeklyReview) -> Html:
     for host in sorted(
         history[Signal.HOST_MEMORY_TOTAL].columns.union(history[Signal.HOST_CORES].columns)
     ):
-        on_host = [
-            name for name in history.services if host in history.hosts.get(name, "").split(",")
-        ]
-        running = history.running()
-        on_host = [name for name in on_host if running[name]]
-        rows += [(host, *_host_row(week, str(host), resource, on_host)) for resource in Resource]
+        rows += [(host, *_host_row(week, str(host), resource)) for resource in Resource]
     columns = [
         Column("Host"),
         Column("Resource"),
         Column("Size", number=True),
         Column("Used, p95", number=True),
         Column("Used, peak", number=True),
-        Column("Sum of limits", number=True),
+        Column("Limits in force", number=True),
         Column(
             "Over 90%",
             number=True,
@@ -327,30 +323,24 @@ def _stack(week: WeeklyReview, resource: Resource) -> Html:
     )
 
 
-def _host_row(
-    week: WeeklyReview, host: str, resource: Resource, services: list[str]
-) -> tuple[str, ...]:
+def _host_row(week: WeeklyReview, host: str, resource: Resource) -> tuple[str, ...]:
     history, show = week.history, PRINT[resource]
     size_signal = Signal.HOST_CORES if resource is Resource.CPU else Signal.HOST_MEMORY_TOTAL
     use_signal = Signal.HOST_CPU if resource is Resource.CPU else Signal.HOST_MEMORY
     size = float(history[size_signal][host].max()) if host in history[size_signal] else np.nan
     used = history[use_signal][host] if host in history[use_signal] else pd.Series(dtype=float)
-    limits = week.tables[resource]["current"].reindex(services)
-    replicas = pd.Series({name: history.replicas.get(name, 1) for name in services}, dtype=float)
-    total = float((limits * replicas).sum())
-    proposed = week.tables[resource]["limit"].reindex(services)
-    then = float((proposed.fillna(limits) * replicas).sum())
+    sums = limit_sums(history, week.tables[resource], host)
     return (
         NAMES[resource],
         show(size),
         show(float(used.quantile(0.95))),
         show(float(used.max())),
-        show(total),
+        show(sums.in_force),
         f"{(used > 0.9 * size).sum() / max(used.notna().sum(), 1):.0%}"
         if np.isfinite(size)
         else "-",
-        str(int(limits.isna().sum())),
-        *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in (total, then)),
+        str(sums.unlimited),
+        *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in sums[:2]),
     )
 
 

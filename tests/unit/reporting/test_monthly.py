@@ -14,6 +14,7 @@ from capacity import _api
 from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
+from capacity.reporting._host_limits import replicas_on
 from capacity.reporting.monthly import _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
@@ -129,7 +130,7 @@ def test_every_replica_counts(month: monthly.MonthlyReview) -> None:
         hosts=dict.fromkeys(history.services, "a,b,c"),
         replicas=dict.fromkeys(history.services, 3),
     )
-    assert set(_review._on_host(replace(month.week, history=spread), "b")) == {1.0}
+    assert set(replicas_on(spread, "b")) == {1.0}
 
 
 def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
@@ -18,8 +20,10 @@ from capacity.forecasting import Forecaster
 from capacity.history import History
 from capacity.model import Resource, RestartLimit, Signal
 from capacity.operations._timeline.observations import observe
+from capacity.reporting._host_limits import limit_sums
 from capacity.reporting.weekly._decisions import _loops
 from capacity.settings import Settings, override
+from capacity.sizing import place
 
 END = pd.Timestamp("2026-11-23", tz="UTC")
 RULES = load_rules()
@@ -40,7 +44,7 @@ def fleet(restarts: dict[str, list[int]]) -> History:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     restarts=st.dictionaries(
         st.sampled_from(["shop/a", "shop/b", "shop/c"]),
@@ -79,6 +83,39 @@ def test_every_output_calls_the_same_a_loop(
             assert re.findall(r"\d+", text) == re.findall(r"\d+", shown)
     point = next(item for item in checklist(report) if "restart loops" in item.text)
     assert (point.status is Status.FAIL) == any(each.failing for each in found.values())
+
+
+@pytest.mark.parametrize("host", ["one", "two"])
+def test_weekly_and_monthly_add_limits_up_alike(host: str) -> None:
+    """A stopped service counts on neither page, one on two hosts by halves."""
+    history = replace(
+        fleet({"shop/a": [0] * 24, "shop/b": [0] * 24}),
+        hosts={"shop/a": "one,two", "shop/b": "one"},
+        replicas={"shop/a": 4},
+    )
+    known = pd.DataFrame(
+        {"current": [2.0, np.nan], "limit": [3.0, 5.0]}, index=["shop/a", "shop/b"]
+    )
+    sums = limit_sums(history, known, host)
+    assert sums == {"one": (4.0, 11.0, 1), "two": (4.0, 6.0, 0)}[host]
+    off = history.frames[Signal.CPU].copy()
+    off["shop/b"] = np.nan
+    stopped = replace(history, frames={**history.frames, Signal.CPU: off, Signal.MEMORY: off})
+    assert limit_sums(stopped, known, host) == (4.0, 6.0, 0)
+
+
+@given(st.lists(st.floats(0, 3), min_size=1, max_size=12), st.sampled_from([2, 4, 8, 16]))
+def test_cores_that_are_proposed_pass_the_rule(load: list[float], cores: int) -> None:
+    """By the same index and the same threshold as compliance."""
+    services = [f"shop/s{number}" for number in range(len(load))]
+    made = place(pd.Series(load, index=services), {}, cores)
+    busy = pd.DataFrame([made.load.to_numpy()], index=[END], columns=range(cores))
+    history = replace(
+        fleet({"shop/a": [0] * 24}), frames={Signal.CORE_BUSY: busy.rename(columns="one/{}".format)}
+    )
+    report = assess(Facts(history=history), Settings(), RULES, today=END.date()).report
+    found = [each for each in report.findings if each.rule.check == "cores-balanced"]
+    assert [each.failing for each in found] == [not made.even]
 
 
 @pytest.mark.parametrize(

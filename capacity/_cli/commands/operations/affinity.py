@@ -113,6 +113,8 @@ def affinity(
             f"{placed.round_robin:.2f} one core after the other"
         )
         print_rows(_balance_rows(inventory, host_balance), as_json=False, title=title)
+        if not placed.even:
+            typer.echo(f"{host_balance.host}: {placed.advice}")
         if host_balance.applied is not None:
             print_rows(
                 _core_rows(host_balance.applied),
