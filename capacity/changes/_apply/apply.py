@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from capacity._common.files import digest, write_text
 from capacity._common.progress import Progress, Silent
 from capacity._compose.declared import declarations
 from capacity._docker.engine import Engine, connect_all, survey
@@ -26,7 +27,7 @@ from capacity.changes._journal.journal import open_journal, owner
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import journal_runs, new_run, way_out
-from capacity.changes._plan.file import write_plan
+from capacity.changes._plan.file import plan_text
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited
 from capacity.errors import CapacityError, ChangeRefused, InputError
 from capacity.settings import Settings
@@ -194,11 +195,13 @@ def apply_plan(
             run = new_run(rules.journal, plan.plan_id or "unnamed", now)
             journal = open_journal(rules.journal, run)
             with closing(journal.handle):
-                write_plan(plan, journal.folder / "plan.yaml")
+                text = plan_text(plan)
+                write_text(journal.folder / "plan.yaml", text)
                 start = RunStart(
                     who=owner(),
                     why=why,
                     plan=plan.plan_id,
+                    plan_sha256=digest(text.encode()),
                     edited=is_edited(plan),
                     services=services,
                     canary=canary,
@@ -219,7 +222,7 @@ def apply_plan(
 
 
 def _nothing_unfinished(settings: Settings) -> None:
-    for run, entries in reversed([*journal_runs(settings.apply.journal)]):
+    for run, entries in reversed([*journal_runs(settings.apply.journal, skip_damaged=True)]):
         hint = way_out(run, entries)
         if hint:
             raise ChangeRefused(f"The run {run} did not come to its end", hint)

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from capacity._common.files import digest
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import declarations
+from capacity._compose.edit.files import read_bytes
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import LIVE
 from capacity.changes._apply.apply import Clock, choose, utc_now
@@ -61,7 +64,8 @@ def resume(
         with closing(journal.handle), connect_all(settings.engine) as connected:
             entries = journal.entries()
             _goes_on(name, entries)
-            plan = read_plan(journal.folder / "plan.yaml")
+            plan = _plan_of(journal.folder, entries)
+            journal.check_backups(intents(entries))
             work = RunContext(connected[0], journal, settings, peaks, progress or Silent())
             journal.write(Kind.RESUMED, who=owner())
             try:
@@ -123,7 +127,7 @@ def resume_preview(
         ]
     with connect_all(settings.engine) as connected:
         steps, refused = _left(
-            read_plan(folder / name / "plan.yaml"), entries, connected, settings, clock
+            _plan_of(folder / name, entries), entries, connected, settings, clock
         )
     for step in steps:
         changes_of = [_shown(change.what, change.before, change.after) for change in step.changes]
@@ -143,6 +147,23 @@ def resume_preview(
             )
         )
     return name, found
+
+
+def _plan_of(place: Path, entries: list[Entry]) -> Plan:
+    """The plan that a run was begun with.
+
+    Raises:
+        InputError: it cannot be read, or is not that one any more.
+    """
+    path = place / "plan.yaml"
+    plan = read_plan(path)
+    expected = run_start(entries).plan_sha256
+    if expected and digest(read_bytes(path)) != expected:
+        raise InputError(
+            f"{path} has changed since the run {place.name} began",
+            f"`capacity rollback {place.name} --yes` rolls back what was done",
+        )
+    return plan
 
 
 def _shown(what: Setting, before: Value, after: Value) -> str:
@@ -217,7 +238,7 @@ def _stage(intent: IntentEntry, entries: list[Entry]) -> str:
 
 
 def _unfinished(settings: Settings) -> str:
-    found = journal_runs(settings.apply.journal)
+    found = journal_runs(settings.apply.journal, skip_damaged=True)
     runs = [
         run
         for run, entries in found

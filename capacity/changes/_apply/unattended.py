@@ -33,7 +33,7 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
         raise ChangeRefused(
             "Unattended mode is off", "Set unattended.enabled = true, or apply the plan with --yes"
         )
-    for run, entries in journal_runs(journal):
+    for run, entries in journal_runs(journal, skip_damaged=True):
         bad = next(
             (entry for entry in entries if entry.kind is Kind.BAD and entry.time > now - _WEEK),
             None,

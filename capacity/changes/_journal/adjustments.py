@@ -125,7 +125,7 @@ def failure_cooldowns(folder: Path, now: datetime, cooldown_hours: float = 72.0)
         cooldown_hours: how long a service is held back.
     """
     held: dict[str, str] = {}
-    for adjustment in applied_changes(folder):
+    for adjustment in applied_changes(folder, skip_damaged=True):
         until = adjustment.time + timedelta(hours=cooldown_hours)
         if adjustment.outcome == "failed" and until > now:
             held[adjustment.service] = (
@@ -141,6 +141,6 @@ def steps_since(folder: Path, *, hours: float, now: datetime | None = None) -> i
     since = (now or datetime.now(UTC)) - timedelta(hours=hours)
     return sum(
         entry.kind is Kind.INTENT and entry.time > since
-        for _, entries in journal_runs(folder)
+        for _, entries in journal_runs(folder, skip_damaged=True)
         for entry in entries
     )

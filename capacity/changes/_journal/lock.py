@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capacity.changes._journal.journal import owner
@@ -39,15 +39,16 @@ def apply_lock(folder: Path) -> Iterator[None]:
         except OSError as error:
             handle.seek(0)
             raise _refusal(folder, handle.read().decode("utf-8", "replace").strip()) from error
-        handle.truncate(0)
         try:
+            handle.truncate(0)
             handle.write(owner().encode())
         except OSError as error:
             raise StorageError(
                 f"Cannot write {path}: {error.strerror}", "Free the disk and try again"
             ) from error
         yield
-        handle.truncate(0)
+        with suppress(OSError):  # a name that stays says nothing once the lock is free
+            handle.truncate(0)
 
 
 def _refusal(folder: Path, held: str) -> Locked:

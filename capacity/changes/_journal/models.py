@@ -34,7 +34,8 @@ __all__ = [
     "run_start",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
+"""Since 2 every line has a checksum, see `chain`."""
 
 StepMode = Literal["live", "file", "recreate", "create", "stop"]
 """How a step changes its service: on running containers, in files alone, by new containers, by
@@ -144,10 +145,11 @@ class ProjectFiles(_Frozen):
 class RunStart(_Frozen):
     """How a run began: by whom, why, and with which plan or for what."""
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(1, alias="schema")
     who: str = ""
     why: str = ""
     plan: str | None = None
+    plan_sha256: str = ""
     edited: bool = False
     services: str = "*"
     canary: int = 0

@@ -123,8 +123,7 @@ def journal_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[
                 raise
             _left_out(place.parent, str(error))
             continue
-        if entries:
-            yield place.parent.name, entries
+        yield place.parent.name, entries
 
 
 @cache

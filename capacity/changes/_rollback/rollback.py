@@ -124,9 +124,8 @@ def rollback(
         name = find_run(folder, run)
         journal = open_journal(folder, name)
         with closing(journal.handle), connect_all(settings.engine) as (engines, _):
-            _refuse_older(
-                {folder, settings.apply.journal}, name, _standing(name, journal.entries(), services)
-            )
+            standing = _standing(name, journal.entries(), services)
+            _refuse_older({folder, settings.apply.journal}, name, standing)
             return roll_back_steps(
                 journal, engines, services=services, exact=exact, progress=progress
             )
@@ -158,6 +157,7 @@ def roll_back_steps(
     progress = progress or Silent()
     entries = journal.entries()
     standing = _standing(journal.run, entries, services)
+    journal.check_backups(standing)
     ends = any(entry.kind is Kind.FINISHED for entry in entries) or not _half_done(
         entries, services
     )

@@ -100,8 +100,11 @@ def week(tmp_path: Path, shop_review: weekly.WeeklyReview) -> weekly.WeeklyRevie
     journal.write(Kind.FINISHED, state="finished")
     journal.handle.close()
     lines = (tmp_path / "20261120T060000-x" / "journal.jsonl").read_text().splitlines()
+    then = {"time": datetime(2026, 11, 20, 6, tzinfo=UTC).isoformat()}
     moved = [
-        json.dumps(json.loads(line) | {"time": datetime(2026, 11, 20, 6, tzinfo=UTC).isoformat()})
+        json.dumps(
+            {name: part for name, part in (json.loads(line) | then).items() if name != "sum"}
+        )
         for line in lines
     ]
     (tmp_path / "20261120T060000-x" / "journal.jsonl").write_text("\n".join(moved) + "\n")
