@@ -23,10 +23,12 @@ def main() -> None:
     sys.unraisablehook = give_again
     try:
         from capacity import _cli
+        from capacity._cli.printing import say_crash
     except KeyboardInterrupt:
-        sys.stderr.write("capacity: interrupted before anything was done\n")
+        sys.stderr.write("capacity: interrupted before anything was done\n")  # noqa: TID251 - ours
         sys.stderr.flush()
         os._exit(130)
+    sys.excepthook = say_crash
     _cli.main()
 
 

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from capacity._cli.commands import apply, check, history, monitor, operations, report
+from capacity._cli.printing import VisibleFormatter, say, say_block
 from capacity.errors import CapacityError
 
 __all__ = ["app", "main"]
@@ -57,7 +58,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except CapacityError as error:
-        _say(f"capacity: {' '.join(str(error).split())}")
+        say_block(f"capacity: {' '.join(str(error).split())}")
         code = error.exit_code
     except typer.Exit as error:
         code = error.exit_code
@@ -66,14 +67,14 @@ def main() -> None:
     except TyperException as error:  # a wrong option or argument
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         # a group called without a command answers with its help
-        _say(
+        say_block(
             message if "\n" in message else f"capacity: {message.rstrip('.')}. See capacity --help"
         )
         code = 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
-        _say(f"capacity: interrupted; {became}")
+        say_block(f"capacity: interrupted; {became}")
         _leave(_INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -90,7 +91,7 @@ def _root(
     if version:
         from capacity import __version__
 
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -98,13 +99,8 @@ def _log_to_stderr() -> None:
     """Only our own log lines: what libraries log of a failure is told once, by the error itself."""
     logging.getLogger().addHandler(logging.NullHandler())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("capacity: %(message)s"))
+    handler.setFormatter(VisibleFormatter("capacity: %(message)s"))
     logging.getLogger("capacity").addHandler(handler)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _leave(code: int) -> None:

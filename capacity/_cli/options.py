@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capacity._common.printable import visible
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class _Bar:
             TimeRemainingColumn(),
         )
         self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task(what, total=total)
+        self._task = self._bar.add_task(visible(what), total=total)
         self._bar.start()
 
     def advance(self, note: str = "") -> None:

@@ -1,17 +1,66 @@
-"""Tables for people, JSON for programs."""
+"""Everything that reaches a terminal: lines, tables for people, JSON for programs. Nothing else in
+the program writes to one, so that no name, label or answer can.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
+import sys
+import traceback
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from capacity._common.printable import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["print_rows", "print_table"]
+__all__ = [
+    "VisibleFormatter",
+    "print_rows",
+    "print_table",
+    "say",
+    "say_block",
+    "say_crash",
+    "show_text",
+]
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """One line; what a terminal would obey, also a line feed, is shown in its place."""
+    typer.echo(visible(line, keep="\t"), err=err)
+
+
+def say_block(text: str) -> None:
+    """Several lines on standard error, such as a help."""
+    typer.echo(visible(text, keep="\n\t"), err=True)
+
+
+def show_text(text: str) -> None:
+    """Several lines of a format that has its own escaper: as they are for a file or a program,
+    visible on a terminal.
+    """
+    if not text:
+        return
+    ended = text if text.endswith("\n") else f"{text}\n"
+    typer.echo(visible(ended, keep="\n\t") if sys.stdout.isatty() else ended, nl=False)
+
+
+def say_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of what nobody foresaw, its message visible."""
+    say_block("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
+
+
+class VisibleFormatter(logging.Formatter):
+    """Log lines as `say` writes them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the lines of a traceback where there is one."""
+        return visible(super().format(record), keep="\n\t" if record.exc_info else "\t")
 
 
 def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str) -> None:
@@ -41,22 +90,22 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
 def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
     """Rows as a table, or as JSON."""
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, allow_nan=False))
+        show_text(json.dumps(rows, indent=1, allow_nan=False))
         return
     if not rows:
-        typer.echo(f"{title}: nothing" if title else "nothing")
+        say(f"{title}: nothing" if title else "nothing")
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=SIMPLE_HEAD)
+    table = Table(title=Text(visible(title), style="table.title"), box=SIMPLE_HEAD)
     for position, name in enumerate(rows[0]):
         table.add_column(name, no_wrap=position == 0, overflow="fold")
     for row in rows:
         # Text: a service's name is no markup
-        table.add_row(*(Text("-" if cell is None else str(cell)) for cell in row.values()))
+        table.add_row(*(Text("-" if cell is None else visible(str(cell))) for cell in row.values()))
     console = Console()
     wide = console if console.is_terminal else Console(width=200)
     wide.print(table)

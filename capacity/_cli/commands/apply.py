@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from capacity._cli.commands import plan
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say, show_text
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def inventory(
         print_rows(rows, as_json=as_json, title="Live limits against declared ones")
         return
     if as_json:
-        typer.echo(json.dumps(_inventory_json(found), indent=1))
+        show_text(json.dumps(_inventory_json(found), indent=1))
         return
     rows = [
         {
@@ -97,7 +98,7 @@ def inventory(
     ]
     print_rows(rows, as_json=False, title=f"{len(rows)} containers on {len(found.hosts)} hosts")
     for name, why in found.unreachable.items():
-        typer.echo(f"capacity: {name} is not in this list: {why}", err=True)
+        say(f"capacity: {name} is not in this list: {why}", err=True)
 
 
 def _inventory_json(found: Any) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json
         as_json=as_json,
         title=f"Dry run: going on with {run}",
     )
-    typer.echo("Nothing was changed; --yes does it.", err=True)
+    say("Nothing was changed; --yes does it.", err=True)
 
 
 def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) -> None:
@@ -219,7 +220,7 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
             }
             for refusal in refused
         ]
-        typer.echo(json.dumps({"steps": shown, "refused": left}, indent=1))
+        show_text(json.dumps({"steps": shown, "refused": left}, indent=1))
     else:
         _print_preview(shown, refused)
     if (shown or refused) and all(step["refused"] for step in shown):
@@ -227,23 +228,27 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
 
 
 def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
+    from capacity._common.escape import operand
+    from capacity.model import ServiceKey
+
     for number, step in enumerate(shown, start=1):
-        typer.echo(
+        say(
             f"{number}. {step['service']} on {step['host']}: {step['how']}"
             + (f"; refused: {step['refused']}" * bool(step["refused"]))
         )
         for name, body in step["update"].items():
-            typer.echo(f"   POST /containers/{name}/update {json.dumps(body)}")
+            say(f"   POST /containers/{name}/update {json.dumps(body)}")
         if step["how"] == "recreate" and not step["refused"]:
-            name = step["service"].partition("/")[2]
-            typer.echo(
-                f"   docker compose up --detach --no-deps --scale {name}={step['containers']} "
-                f"{name}"
+            own = ServiceKey.parse(step["service"]).service
+            say(
+                f"   docker compose up --detach --no-deps --scale {quote(own)}="
+                f"{step['containers']} {operand(own)}"
             )
-        typer.echo(step["patch"], nl=False)
+        for line in step["patch"].splitlines():
+            say(line)
     for refusal in refused:
-        typer.echo(f"refused: {refusal.change.label}: {refusal.reason}")
-    typer.echo("Nothing was changed; --yes does it.")
+        say(f"refused: {refusal.change.label}: {refusal.reason}")
+    say("Nothing was changed; --yes does it.")
 
 
 def _outcomes(outcomes: list[StepResult], refused: list[Refusal]) -> list[dict[str, Any]]:
@@ -270,7 +275,7 @@ def _outcomes(outcomes: list[StepResult], refused: list[Refusal]) -> list[dict[s
 def _say_result(result: Any, *, as_json: bool) -> None:
     rows = _outcomes(result.outcomes, result.refused)
     if as_json:
-        typer.echo(json.dumps({"run": result.run, "state": result.state, "steps": rows}, indent=1))
+        show_text(json.dumps({"run": result.run, "state": result.state, "steps": rows}, indent=1))
     else:
         print_rows(rows, as_json=False, title=f"Run {result.run}: {result.state}")
     if any(row["outcome"] in {"failed", "refused"} for row in rows):
@@ -325,7 +330,7 @@ def journal(
 
     found = journal_history(journal_folders(settings_of(config, None)), service)
     if as_json:
-        typer.echo(json.dumps([asdict(adjustment) for adjustment in found], indent=1, default=str))
+        show_text(json.dumps([asdict(adjustment) for adjustment in found], indent=1, default=str))
         return
     rows = [
         {

@@ -21,6 +21,7 @@ from capacity._cli.options import (
     progress_of,
     settings_of,
 )
+from capacity._cli.printing import show_text
 from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -254,12 +255,12 @@ def _show(report: Report, moves: tuple[PortProposal, ...], form: str, runbooks: 
     if form == "table":
         check_table.show(report, moves)
     elif form == "json":
-        typer.echo(_formats.as_json(report, moves, runbooks), nl=False)
+        show_text(_formats.as_json(report, moves, runbooks))
     elif form == "sarif":
-        typer.echo(_formats.as_sarif(report, runbooks), nl=False)
+        show_text(_formats.as_sarif(report, runbooks))
     else:
         render = {"junit": _formats.as_junit, "markdown": _formats.as_markdown}[form]
-        typer.echo(render(report), nl=False)
+        show_text(render(report))
 
 
 def register(app: typer.Typer) -> None:

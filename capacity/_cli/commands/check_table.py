@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say
 
 if TYPE_CHECKING:
     from capacity.compliance import Finding, PortProposal, Report
@@ -26,17 +24,17 @@ def show(report: Report, moves: tuple[PortProposal, ...]) -> None:
             [_row(finding) for finding in failing[:_MOST_ROWS]], as_json=False, title="Broken rules"
         )
     if len(failing) > _MOST_ROWS:
-        typer.echo(
+        say(
             f"and {len(failing) - _MOST_ROWS} more, none of them worse; --format markdown lists all"
         )
     for move in moves:
         new = f"move to {move.new}" if move.new is not None else "no port of the range is free"
-        typer.echo(f"{move.service}: host port {move.old}/{move.protocol}: {new} ({move.reason})")
+        say(f"{move.service}: host port {move.old}/{move.protocol}: {new} ({move.reason})")
     waivers = [(waiver, "expired") for waiver in report.expired] + [
         (waiver, "ends within 30 days") for waiver in report.expiring
     ]
     for waiver, why in [*waivers, *((unused, report.useless(unused)) for unused in report.unused)]:
-        typer.echo(
+        say(
             f"waiver {waiver.place}: {waiver.rule} for {waiver.service} ({waiver.owner}, until "
             f"{waiver.expires}): {why}"
         )
@@ -49,19 +47,19 @@ def show(report: Report, moves: tuple[PortProposal, ...]) -> None:
         if finding.status is Status.NOT_EVALUATED and finding.subject not in named
     }
     for finding in missing.values():
-        typer.echo(
+        say(
             f"not evaluated: {finding.rule.id} {finding.rule.slug} for {finding.subject}: "
             f"{finding.verdict.message}"
         )
     for note in report.notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
     score = (
         "no score, nothing could be evaluated"
         if report.score is None
         else f"score {report.score:.1%}"
     )
-    typer.echo(f"{score}: {counts}")
+    say(f"{score}: {counts}")
 
 
 def _row(finding: Finding) -> dict[str, str]:

@@ -6,9 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say, show_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +40,7 @@ def print_why(
         for resource in resources
     ]
     if as_json:
-        typer.echo(json.dumps([_plain(each) for each in found], indent=1))
+        show_text(json.dumps([_plain(each) for each in found], indent=1))
         return
     for each in found:
         _show(each)
@@ -52,10 +50,11 @@ def _show(each: Explanation) -> None:
     from capacity.model import Reason
 
     row = each.row
-    typer.echo(_headline(each))
-    typer.echo(f"  {Reason(row['reason']).text} ({row['reason']})")
+    say("")
+    say(_headline(each))
+    say(f"  {Reason(row['reason']).text} ({row['reason']})")
     for line in (*_use(each), *_life(each), *_chances(each), *_events(each)):
-        typer.echo(f"  {line}")
+        say(f"  {line}")
     print_rows(_policies(each), as_json=False, title="")
 
 
@@ -67,7 +66,7 @@ def _headline(each: Explanation) -> str:
     then = f" -> {show(row['limit'])}" if math.isfinite(row["limit"]) else ""
     uneven = f", {row['uneven']:.1f} times the mean one" if math.isfinite(row["uneven"]) else ""
     worst = f" (the worst of {each.replicas} replicas{uneven})" if each.replicas > 1 else ""
-    return f"\n{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}"
+    return f"{each.service}, {NAMES[each.resource]}{worst}: {row['action']} {now}{then}"
 
 
 def _use(each: Explanation) -> list[str]:

@@ -26,7 +26,7 @@ from capacity._cli.options import (
     settings_of,
     signal_of,
 )
-from capacity._cli.printing import print_rows, print_table
+from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity.errors import InputError
 
 
@@ -97,10 +97,10 @@ def fetch(
             "notes": list(ready.notes),
         }
     if as_json:
-        typer.echo(json.dumps(facts))
+        show_text(json.dumps(facts))
     elif not quiet:
         for key, value in facts.items():
-            typer.echo(f"{key}: {'; '.join(value) if isinstance(value, list) else value}")
+            say(f"{key}: {'; '.join(value) if isinstance(value, list) else value}")
 
 
 def forecast(
@@ -145,7 +145,7 @@ def forecast(
     print_table(table, signal, as_json=as_json, title=f"Peak {signal} over {horizon}")
     if not as_json:
         for service, reason in skipped.items():
-            typer.echo(f"{service}: {reason}")
+            say(f"{service}: {reason}")
 
 
 def register(app: typer.Typer) -> None:

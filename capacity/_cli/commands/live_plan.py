@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capacity._cli.printing import say
+
 if TYPE_CHECKING:
     from capacity.model import Change
     from capacity.settings import Settings
@@ -40,7 +42,7 @@ def write_live_plan(
         made_from=made_from,
     )
     write_plan(plan, out)
-    typer.echo(
+    say(
         f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at "
         "work",
         err=True,

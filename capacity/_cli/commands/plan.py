@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._cli.options import Config, Json, settings_of
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say
 from capacity.errors import StorageError
 from capacity.model import ServiceKey
 
@@ -170,7 +170,7 @@ def emit(
 
     settings, read = settings_of(config, None), read_plan(plan)
     if read.valid_until < datetime.now(UTC):
-        typer.echo(
+        say(
             f"capacity: this plan was valid until {read.valid_until:%Y-%m-%d %H:%M} UTC; make a "
             "new one",
             err=True,
@@ -186,7 +186,7 @@ def emit(
             (out / name).write_bytes(text.encode())
             if name.endswith(".sh"):
                 (out / name).chmod(0o755)
-            typer.echo(str(out / name))
+            say(str(out / name))
     except OSError as error:
         raise StorageError(
             f"Cannot write {out}: {error.strerror}", "Name another folder with --out"
@@ -230,7 +230,7 @@ def _of_known(refused: dict[str, str], projects: dict[str, DeclaredProject]) -> 
 
 def _say_refused(refused: dict[str, str]) -> None:
     for service, why in refused.items():
-        typer.echo(f"capacity: left out {service}: {why}", err=True)
+        say(f"capacity: left out {service}: {why}", err=True)
     if refused:
         raise typer.Exit(1)
 
@@ -255,7 +255,7 @@ def commit(
         read_plan(plan), _projects(compose, settings_of(config, None)), repository, branch
     )
     for service, name in done.commits.items():
-        typer.echo(f"{done.name} {name[:12]} {service}")
+        say(f"{done.name} {name[:12]} {service}")
     _say_refused(done.refused)
 
 
@@ -272,7 +272,7 @@ def units(
 
     new, found = correct_units(read_bytes(file).decode())
     for correction in found:
-        typer.echo(f"{file}: {correction.text}")
+        say(f"{file}: {correction.text}")
     if write and any(correction.new for correction in found):
         write_atomically(file, new.encode(), keep_metadata=True)
     if any(not (write and correction.new) for correction in found):

@@ -23,7 +23,7 @@ from capacity._cli.options import (
     history_of,
     settings_of,
 )
-from capacity._cli.printing import print_rows, print_table
+from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity._common.suggest import no_such_service
 from capacity.errors import InputError
 
@@ -149,7 +149,7 @@ def _print(table: pd.DataFrame, resource: Resource, form: str) -> None:
         "prometheus": _exports.as_exposition,
     }
     if form in writers:
-        typer.echo(writers[form]({resource: table}), nl=False)
+        show_text(writers[form]({resource: table}))
     elif form == "json":
         raw = table.copy()
         raw.insert(0, "resource", str(resource))
@@ -200,7 +200,7 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
             f"capacity: peaks of the last 14 days add up to {show(seen)}, the budget is "
             f"{show(budget)}"
         )
-        typer.echo(f"{said}; {below} services get less than they have already used", err=True)
+        say(f"{said}; {below} services get less than they have already used", err=True)
 
 
 def _print_differences(

@@ -21,7 +21,7 @@ from capacity._cli.options import (
     progress_of,
     settings_of,
 )
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say, show_text
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
 Refresh = Annotated[
@@ -129,11 +129,9 @@ def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
         more=more,
     )
     if asked.as_json:
-        typer.echo(
-            json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)})
-        )
+        show_text(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
     elif not asked.quiet:
-        typer.echo(str(done.page.resolve()))
+        say(str(done.page.resolve()))
 
 
 def sample_make(
@@ -146,7 +144,7 @@ def sample_make(
 
     written = make_sample(folder)
     size = sum(path.stat().st_size for path in written)
-    typer.echo(f"{len(written)} files, {size / 1e6:.1f} MB in {folder}")
+    say(f"{len(written)} files, {size / 1e6:.1f} MB in {folder}")
 
 
 def sample_services(as_json: Json = False) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say
 from capacity.errors import ChangeRefused
 from capacity.model import StepState
 
@@ -37,7 +37,7 @@ def say_preview(found: Sequence[RollbackPreview], run: str, *, as_json: bool) ->
         for preview in found
     ]
     print_rows(rows, as_json=as_json, title=f"Dry run: run {run} rolled back")
-    typer.echo("Nothing was changed; --yes does it.", err=True)
+    say("Nothing was changed; --yes does it.", err=True)
 
 
 def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from capacity._cli.options import (
     one_source,
     settings_of,
 )
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, show_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ def affinity(
             hosts,
         )
     if as_json:
-        typer.echo(json.dumps([_balance_json(host_balance) for host_balance in found], indent=1))
+        show_text(json.dumps([_balance_json(host_balance) for host_balance in found], indent=1))
         return
     for host_balance in found:
         placed = host_balance.placement

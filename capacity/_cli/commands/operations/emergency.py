@@ -12,7 +12,7 @@ import typer
 
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, settings_of
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say
 from capacity.errors import InputError
 from capacity.model import StepState
 
@@ -119,7 +119,7 @@ def _say_shortfall(done: Sequence[StepResult], wanted: int, *, yes: bool) -> boo
         if size < wanted
     ]
     if short:
-        typer.echo(
+        say(
             f"{'Freed' if yes else 'Would free'} less than {format_memory(wanted)}: "
             f"{', '.join(short)}",
             err=True,
@@ -228,14 +228,14 @@ def _say(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) ->
 def _say_silent(done: Sequence[StepResult], so: str) -> bool:
     silent = [result for result in done if result.state == StepState.UNREACHABLE]
     for result in silent:
-        typer.echo(f"{result.host} does not answer: {so}", err=True)
+        say(f"{result.host} does not answer: {so}", err=True)
     return bool(silent)
 
 
 def _show(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) -> None:
     print_rows(_rows(done, as_json=as_json), as_json=as_json, title=title if yes else "Dry run")
     if not yes:
-        typer.echo("Nothing was changed; --yes does it.", err=True)
+        say("Nothing was changed; --yes does it.", err=True)
 
 
 def _rows(done: Sequence[StepResult], *, as_json: bool) -> list[dict[str, Any]]:

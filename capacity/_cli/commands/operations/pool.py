@@ -20,7 +20,7 @@ from capacity._cli.options import (
     history_of,
     settings_of,
 )
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say, show_text
 from capacity.errors import InputError
 from capacity.model import StepState
 
@@ -69,9 +69,9 @@ def size(
     growth = float(coming.sum()) / past if past > 0 else 1.0
     found = pool_size(history.cpu, history.memory, growth)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=1))
+        show_text(json.dumps(asdict(found), indent=1))
     else:
-        typer.echo(f"{found.why}; the others hold {format_memory(found.freed)}.")
+        say(f"{found.why}; the others hold {format_memory(found.freed)}.")
 
 
 def up(
@@ -147,7 +147,7 @@ def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> N
         row["cpus"] = format_cores(row["cpus"]) if row["cpus"] else "-"
     print_rows(rows, as_json=as_json, title=f"Pool {name}" if yes else f"Pool {name}, dry run")
     if not yes:
-        typer.echo("Nothing was changed; --yes does it.", err=True)
+        say("Nothing was changed; --yes does it.", err=True)
     if any(step.state == StepState.FAILED for step in steps):
         raise typer.Exit(1)
 
@@ -214,17 +214,17 @@ def migrate(
 
     def progress(container: str) -> None:
         if not as_json:
-            typer.echo(f"stopped {container}")
+            say(f"stopped {container}")
 
     done = commands.migrate(settings, name, containers, size, dry_run=not yes, progress=progress)
     if as_json:
-        typer.echo(json.dumps(asdict(done), indent=1))
+        show_text(json.dumps(asdict(done), indent=1))
     else:
         limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
-        typer.echo(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
+        say(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
         for note in done.notes:
-            typer.echo(note)
-    typer.echo(
+            say(note)
+    say(
         "`capacity emergency undo` starts them again."
         if yes
         else "Nothing was changed; --yes does it.",

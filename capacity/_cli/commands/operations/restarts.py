@@ -20,7 +20,7 @@ from capacity._cli.options import (
     one_source,
     settings_of,
 )
-from capacity._cli.printing import print_rows
+from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.runbooks import runbook_url
 from capacity.errors import NoHistory, SourceError
 
@@ -62,7 +62,7 @@ def restarts(
             NoHistory,
         ) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
             missing = True
-            typer.echo(f"capacity: only what the Engines tell is looked at: {error}", err=True)
+            say(f"capacity: only what the Engines tell is looked at: {error}", err=True)
     loops, silent = loops_of(settings, window, more_than, history)
     if out is not None:
         write_live_plan(
@@ -72,25 +72,30 @@ def restarts(
             {found.service: found.host for found in loops},
         )
     if as_json:
-        typer.echo(
+        show_text(
             json.dumps([_loop_json(loop, settings.report.runbooks) for loop in loops], indent=1)
         )
     elif not loops:
         where = " on the hosts that answer" if silent else ""
-        typer.echo(f"No restart loops, and nothing that cannot start{where}.")
+        say(f"No restart loops, and nothing that cannot start{where}.")
     else:
         down = sum(loop.cannot_start for loop in loops)
         title = f"{len(loops) - down} restart loops, {down} cannot start"
         print_rows([_loop_row(loop) for loop in loops], as_json=False, title=title)
-        for loop in loops:
-            typer.echo(
-                "".join(f"{loop.container}: {line}\n" for line in loop.diagnosis.lines), nl=False
-            )
-        for cause in dict.fromkeys(loop.diagnosis.cause for loop in loops):
-            page = runbook_url(cause, settings.report.runbooks)
-            typer.echo(f"{cause}: {page}\n" if page else "", nl=False)
+        _say_more(loops, settings.report.runbooks)
     if loops or silent or missing:
         raise typer.Exit(1)
+
+
+def _say_more(loops: list[RestartLoop], runbooks: str | None) -> None:
+    """What the logs say of each loop, and where its cause is explained."""
+    for loop in loops:
+        for line in loop.diagnosis.lines:
+            say(f"{loop.container}: {line}")
+    for cause in dict.fromkeys(loop.diagnosis.cause for loop in loops):
+        page = runbook_url(cause, runbooks)
+        if page:
+            say(f"{cause}: {page}")
 
 
 def loops_of(
@@ -129,9 +134,7 @@ def loops_of(
     moves = port_moves(settings)
     with connect_all(settings.engine) as (engines, unreachable):
         for host, why in unreachable.items():
-            typer.echo(
-                f"{host} does not answer, and its containers are not looked at: {why}", err=True
-            )
+            say(f"{host} does not answer, and its containers are not looked at: {why}", err=True)
         loops = find_restart_loops(
             engines,
             load_causes(rules.causes),

@@ -20,6 +20,7 @@ from capacity._cli.options import (
     progress_of,
     settings_of,
 )
+from capacity._cli.printing import say, show_text
 from capacity.errors import InputError, NoHistory
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ def timeline(
     if place:
         kept.write_timeline(place, items)
     if not quiet:
-        typer.echo(kept.to_markdown(items, settings.report.runbooks), nl=False)
+        show_text(kept.to_markdown(items, settings.report.runbooks))
     for project in seen.unread:
-        typer.echo(f"capacity: {project.text}", err=True)
+        say(project.text, err=True)
     if seen.unread:
         raise typer.Exit(2)
 
@@ -99,7 +100,7 @@ def _look(
     loops, silent = loops_of(settings, None, None, history) if engine else (None, [])
     seen = observe(facts, rules, settings, loops=loops, tables=_tables(history, settings))
     if silent:  # what is not seen there may be there all the same
-        typer.echo("Nothing is marked as done while a host does not answer.", err=True)
+        say("Nothing is marked as done while a host does not answer.", err=True)
         return replace(seen, kinds=frozenset())
     return seen
 
@@ -114,5 +115,5 @@ def _tables(history: Any, settings: Settings) -> dict[Resource, pd.DataFrame]:
         try:
             found[resource] = _api.recommend(history, resource, settings=settings).table
         except NoHistory as error:
-            typer.echo(f"capacity: {resource} is not in the list: {error}", err=True)
+            say(f"capacity: {resource} is not in the list: {error}", err=True)
     return found
