@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from capacity._common.progress import Progress, Silent
-from capacity.errors import SourceError
+from capacity.errors import BadAnswer, SourceError
 from capacity.history._archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
 from capacity.history._failures import DayTask, Failures
 from capacity.history._load import day_key, unix_time, utc_days
 from capacity.history._prometheus.client import PrometheusSource, Range
-from capacity.history._prometheus.parse import parse_matrix
+from capacity.history._prometheus.parse import Answer, parse_matrix
 from capacity.history._services import SeriesBlock, merge_replicas
 from capacity.history._signals import CATALOGUE, choose_query, render_query
 from capacity.model import Signal
@@ -112,8 +112,11 @@ def fetch(
                 task = asked[query]
                 progress.advance(f"{task.signal} {task.day}")
                 try:
-                    answer = parse_matrix(
-                        future.result(), start=query.start, step=query.step, points=query.points
+                    answer = _asked_for(
+                        parse_matrix(
+                            future.result(), start=query.start, step=query.step, points=query.points
+                        ),
+                        query,
                     )
                 except SourceError as error:
                     failed.add(task, error)
@@ -262,6 +265,21 @@ def _clock_ahead(source: PrometheusSource) -> float:
         return 0.0
     ahead = (before + time.time()) / 2 - answer[0][1]
     return ahead if abs(ahead) > _CLOCKS_APART else 0.0
+
+
+def _asked_for(answer: Answer, query: Range) -> Answer:
+    """The answer, if it is for the time that was asked about.
+
+    Raises:
+        BadAnswer: it is for another, and must not be kept as this day.
+    """
+    if answer.other_time is None:
+        return answer
+    raise BadAnswer(
+        f"The server answered for another time: {answer.other_time:.15g} is not in "
+        f"{query.start} to {query.end}",
+        "Look at what stands between here and the server, such as a cache",
+    )
 
 
 def _whole_day(block: SeriesBlock, step: int) -> SeriesBlock:

@@ -77,6 +77,9 @@ class PrometheusSettings(_Table):
     )
     connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection")
     read_timeout: float = Field(180.0, gt=0, description="Seconds to wait for an answer")
+    answer_timeout: float = Field(
+        900.0, gt=0, description="Seconds that a whole answer may take once it has begun"
+    )
     max_in_flight: int = Field(
         2, ge=1, le=8, description="Range queries the server may have to work on at once"
     )

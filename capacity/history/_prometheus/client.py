@@ -13,6 +13,8 @@ from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
 from capacity.errors import BadAnswer, QueryRefused, SettingsError
+from capacity.history._prometheus.bounded import BoundedAdapter
+from capacity.history._prometheus.parse import labels_of
 from capacity.history._prometheus.transport import Transport
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ class PrometheusSource:
             retry=Retry(total=0, redirect=5),  # the transport knows better what may be asked again
             timeout=(settings.connect_timeout, settings.read_timeout),  # type: ignore[arg-type]  # requests takes a pair
         )
+        # the client has mounted one of its own on the session
+        self._transport.session.mount(self.address, BoundedAdapter())
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,7 +101,7 @@ class PrometheusSource:
         names = self._data("/api/v1/label/__name__/values", {"start": start, "end": end})
         if not isinstance(names, list):
             raise BadAnswer(f"{self.address} gave no list of metrics", "Is it a Prometheus server?")
-        return frozenset(str(name) for name in names)
+        return frozenset(name for name in names if isinstance(name, str))
 
     def instant(self, query: str, at: float | None = None) -> list[tuple[dict[str, str], float]]:
         """Labels and value of each series of an instant query at `at` (Unix seconds; default the
@@ -107,8 +111,15 @@ class PrometheusSource:
         try:
             if data["resultType"] == "scalar":
                 return [({}, float(data["result"][1]))]
-            return [(row["metric"], float(row["value"][1])) for row in data["result"]]
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+            return [(labels_of(row["metric"]), float(row["value"][1])) for row in data["result"]]
+        except (
+            KeyError,
+            TypeError,
+            IndexError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise BadAnswer(
                 f"{self.address} gave an unreadable instant answer ({error!r})", "Is it a proxy?"
             ) from error
@@ -172,6 +183,6 @@ class PrometheusSource:
                     f"{self.address} answered {str(envelope)[:120]}", "Is it a Prometheus server?"
                 )
             return envelope.get("data", {})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             hint = "prometheus.url must be the metrics server's own address, not a proxy's page"
             raise BadAnswer(f"{self.address}{path} gave no Prometheus answer", hint) from error

@@ -18,8 +18,9 @@ from capacity.errors import BadAnswer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Answer", "parse_matrix"]
+__all__ = ["Answer", "labels_of", "parse_matrix"]
 
+_MOST_CELLS = 150_000_000  # series x points; three times what Prometheus gives by default
 _OPEN = b'"values":[['
 _CLOSE = b"]]"
 
@@ -32,11 +33,13 @@ class Answer:
         labels: one dict of labels a series.
         values: float64, series x points of the grid; NaN where the server gave no finite sample.
         warnings: what the server said beside the data; a day with warnings is not final.
+        other_time: Unix seconds of a sample that is of another time than was asked for, if any.
     """
 
     labels: list[dict[str, str]]
     values: NDArray[np.float64]
     warnings: tuple[str, ...] = ()
+    other_time: float | None = None
 
 
 def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
@@ -49,7 +52,7 @@ def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
         points: length of the grid.
 
     Raises:
-        BadAnswer: not JSON, cut short, or not a matrix.
+        BadAnswer: not JSON, cut short, not a matrix, or larger than any answer.
     """
     try:
         answer = _read(*_cut(body), start, step, points)
@@ -57,7 +60,7 @@ def parse_matrix(body: bytes, *, start: int, step: int, points: int) -> Answer:
         raise BadAnswer(
             f"The server's answer is not readable as JSON ({error})", _PROXY_HINT
         ) from error
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise BadAnswer(
             f"The server's answer is no Prometheus matrix ({error!r})", _PROXY_HINT
         ) from error
@@ -139,29 +142,60 @@ def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) 
             f"The server answered with {str(envelope)[:120]}", "Expected a Prometheus matrix"
         )
     result = envelope["data"]["result"]
-    labels = [_labels(series["metric"]) for series in result]
+    if not isinstance(result, list) or len(result) * points > _MOST_CELLS:
+        raise TypeError(
+            f"{len(result)} series" if isinstance(result, list) else "no list of series"
+        )
+    labels = [labels_of(series["metric"]) for series in result]
     values = np.full((len(result), points), np.nan)
     rows = np.full(
         samples.lists[-1] + 1 if len(samples.lists) else 0, -1
     )  # a list that stands elsewhere has none
+    stray = [samples.times]
     for row, series in enumerate(result):
         listed = series.get("values", [])  # a series of native histograms has none
         if isinstance(listed, dict):
-            rows[listed["list"]] = row
-        elif len(listed):
+            number = listed["list"]
+            if type(number) is not int or not 0 <= number < len(rows) or rows[number] >= 0:
+                raise TypeError("values are no list")
+            rows[number] = row
+        elif not isinstance(listed, list):
+            raise TypeError("values are no list")
+        elif listed:
+            # a list that is written in an unusual way
             pairs = np.array([(float(at), float(value)) for at, value in listed])
+            stray.append(pairs[:, 0])
             _place(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), values, start, step)
     _place(samples.times, samples.values, rows[samples.lists], values, start, step)
     warnings = [str(text) for text in envelope.get("warnings") or ()]
     if envelope.get("isPartial"):
         warnings.append("partial answer: a storage node did not respond")
-    return Answer(labels, values, tuple(warnings))
+    return Answer(labels, values, tuple(warnings), _other_time(stray, start, step, points))
 
 
-def _labels(metric: Any) -> dict[str, str]:
+def _other_time(
+    times: list[NDArray[np.float64]], start: int, step: int, points: int
+) -> float | None:
+    """The first time that is not in what was asked for; at its edges a server may add a step."""
+    for part in times:
+        outside = part[~((part >= start - step) & (part <= start + points * step))]
+        if len(outside):
+            return float(outside[0])
+    return None
+
+
+def labels_of(metric: Any) -> dict[str, str]:
+    """The labels of a series.
+
+    Raises:
+        AttributeError, TypeError: they are no mapping of texts.
+        ValueError: a text holds half a character, which no file takes.
+    """
     found = dict(metric.items())
-    if not all(isinstance(value, str) for value in found.values()):
-        raise TypeError("a label is no string")
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise TypeError(f"the label {name!r} is no string")
+        (name + value).encode()
     return found
 
 

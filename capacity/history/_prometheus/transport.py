@@ -12,6 +12,7 @@ import itertools
 import json
 import re
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +28,7 @@ from tenacity import (
 
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
 from capacity.history._archive import plain_address
+from capacity.history._prometheus.bounded import MOST_BYTES, Deadline, OutOfBounds, read_body
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,7 @@ __all__ = ["Transport", "plain_address"]
 
 _AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_BODY = 200  # characters of a foreign answer that are worth showing
+_MOST_OF_AN_ERROR = 2**22  # bytes
 _LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
 
 
@@ -128,28 +131,51 @@ class Transport:
     def _once(self, path: str, params: dict[str, Any]) -> bytes:
         began = time.monotonic()
         self.sent = next(self._numbers)
+        deadline = Deadline()
         try:
-            with self.session.get(
-                self.address + path,
-                params=params,
-                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
-                # said at the call: from the session they would lose against REQUESTS_CA_BUNDLE
-                verify=self.session.verify,
-                cert=self.session.cert,
-                allow_redirects=False,  # the headers that were configured are for this server alone
-                stream=True,
-            ) as response:
-                # `content` reads 10 KiB at a time, and each read waits for the interpreter's lock
-                # while another body is parsed
-                body = b"".join(response.iter_content(None))
+            response, body = self._received(path, params, deadline)
+        except OutOfBounds as error:
+            hint = "Something else answers there, or it does not work: look at that server"
+            raise BadAnswer(f"The answer of {self.address} {error}", hint) from error
         # requests' own errors are OSErrors, those of unreadable certificates are plain ones
         except OSError as error:
+            if deadline.passed:
+                raise self._too_long(time.monotonic() - began) from error
             raise self._explain(error) from error
         self._rest(time.monotonic() - began)
         if response.status_code == requests.codes.ok:
             _refuse_html(response, self.address)
             return body
         raise self._refusal(response, body)
+
+    def _received(
+        self, path: str, params: dict[str, Any], deadline: Deadline
+    ) -> tuple[requests.Response, bytes]:
+        """An answer with its body, both within their bounds."""
+        connect, wait = self.settings.connect_timeout, self.settings.read_timeout
+        with deadline, ExitStack() as stack:
+            # a server may think for as long as one read may take; then its headers come at once
+            with deadline.within(connect + 2 * wait):
+                response = self.session.get(
+                    self.address + path,
+                    params=params,
+                    timeout=(connect, wait),
+                    # said at the call: from the session they would lose against REQUESTS_CA_BUNDLE
+                    verify=self.session.verify,
+                    cert=self.session.cert,
+                    allow_redirects=False,  # the configured headers are for this server alone
+                    stream=True,
+                )
+                stack.enter_context(response)
+            most = MOST_BYTES if response.status_code == requests.codes.ok else _MOST_OF_AN_ERROR
+            with deadline.within(self.settings.answer_timeout, idle=2 * wait):
+                return response, read_body(response, deadline, wait, most)
+
+    def _too_long(self, spent: float) -> Unreachable:
+        return Unreachable(
+            f"{self.address} was still not through with its answer after {spent:.0f} s",
+            "Raise prometheus.answer_timeout or read_timeout, or look at that server",
+        )
 
     def _rest(self, spent: float) -> None:
         """Leave the server alone for a while, as the query budget says."""
