@@ -39,7 +39,7 @@ def show(report: Report, moves: tuple[PortProposal, ...]) -> None:
             f"{waiver.expires}): {why}"
         )
     for project in report.unread:
-        typer.echo(project.text)
+        say(project.text)
     named = {project.subject for project in report.unread}
     missing = {
         finding.rule.id: finding

@@ -204,9 +204,7 @@ def _override_files(
     made = {name: emit_override(plan, projects[name]) for name in sorted(projects)}
     for name, (_, left) in made.items():
         for service in [service for service in left if service not in refused]:
-            typer.echo(
-                f"capacity: left out of the override file of {name}: {left[service]}", err=True
-            )
+            say(f"capacity: left out of the override file of {name}: {left[service]}", err=True)
     named = {name: text for name, (text, _) in made.items() if text}
     parts = file_parts(named, "unnamed")
     return {

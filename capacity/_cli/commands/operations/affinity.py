@@ -22,7 +22,7 @@ from capacity._cli.options import (
     one_source,
     settings_of,
 )
-from capacity._cli.printing import print_rows, show_text
+from capacity._cli.printing import print_rows, say, show_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def affinity(
         )
         print_rows(_balance_rows(inventory, host_balance), as_json=False, title=title)
         if not placed.even:
-            typer.echo(f"{host_balance.host}: {placed.advice}")
+            say(f"{host_balance.host}: {placed.advice}")
         if host_balance.applied is not None:
             print_rows(
                 _core_rows(host_balance.applied),

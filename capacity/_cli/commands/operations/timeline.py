@@ -78,7 +78,7 @@ def timeline(
     if not quiet:
         show_text(kept.to_markdown(items, settings.report.runbooks))
     for project in seen.unread:
-        say(project.text, err=True)
+        say(f"capacity: {project.text}", err=True)
     if seen.unread:
         raise typer.Exit(2)
 
