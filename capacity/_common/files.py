@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from capacity._common.printable import visible
 from capacity.errors import StorageError
 
 __all__ = [
@@ -23,11 +23,13 @@ __all__ = [
     "file_parts",
     "read_bounded",
     "storage_error",
+    "sweep",
     "sync_folder",
     "write_atomically",
     "write_text",
 ]
 
+_TEMPORARY = re.compile(r"\..+\.[^.]+\.tmp", re.DOTALL)
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
@@ -81,7 +83,7 @@ def write_atomically(
 ) -> None:
     """Write a file beside its place, then rename it: after a crash there is the old or the new one.
 
-    What a process that was killed left behind for the same path is swept an hour later.
+    What a process that was killed left behind in the same folder is swept an hour later.
 
     Args:
         path: a link stays a link; its folder is made.
@@ -109,11 +111,11 @@ def write_atomically(
             _copy_metadata(place, temporary)
         temporary.replace(place)
         sync_folder(place.parent)
-        _sweep(place)
-    except OSError as error:
+        sweep(place.parent)
+    except (OSError, ValueError) as error:
         raise storage_error(path, error) from error
     finally:
-        with suppress(OSError):  # after a success it is gone; on a dead disk nothing can be done
+        with suppress(OSError, ValueError):  # after a success it is gone; or there can be none
             temporary.unlink()
 
 
@@ -139,8 +141,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """What to tell a person whose disk or permissions failed."""
+def storage_error(path: Path, error: OSError | ValueError) -> StorageError:
+    """What to tell a person whose disk or permissions failed, or whose path has a NUL."""
+    if isinstance(error, ValueError):
+        return StorageError(f"Cannot use {visible(str(path))}: {error}", "Name another file")
     hints = {
         errno.ENOSPC: "Free some space on that disk, then run it again: what was finished is kept",
         errno.EDQUOT: "Your quota is used up; free some space, then run it again",
@@ -161,8 +165,10 @@ def _copy_metadata(old: Path, new: Path) -> None:
         os.chown(new, facts.st_uid, facts.st_gid)
 
 
-def _sweep(path: Path) -> None:
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed more than an hour ago."""
+    for left in folder.glob(".*.tmp"):
         with suppress(OSError):  # another process may sweep too
-            if time.time() - left.stat().st_mtime > _LEFT_BEHIND:
+            old = time.time() - left.stat().st_mtime > _LEFT_BEHIND
+            if _TEMPORARY.fullmatch(left.name) and old:
                 left.unlink()

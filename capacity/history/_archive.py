@@ -16,17 +16,22 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import re
+import stat
+import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from socket import gethostname
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
-from capacity._common.files import storage_error, write_atomically
-from capacity.errors import InputError
+from capacity._common.files import read_bounded, storage_error, sweep, write_atomically
+from capacity._common.printable import visible
+from capacity.errors import InputError, Locked
 from capacity.history._daily_peaks import read_daily_peaks
 from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._services import SeriesBlock
@@ -34,6 +39,7 @@ from capacity.history._services import SeriesBlock
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import date
+    from io import FileIO
     from pathlib import Path
 
     import pandas as pd
@@ -44,6 +50,10 @@ __all__ = ["SETTLE", "Archive", "SourceRecord", "StoredDay", "plain_address", "s
 
 SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
 _FORMAT = 1
+_DAY = 86_400
+_LONGEST_WAIT = 30.0  # seconds; a record is written in a moment
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_OF_A_RECORD = 2**22  # bytes
 
 _log = logging.getLogger("capacity")
 
@@ -123,6 +133,8 @@ class Archive:
         meanwhile; the sum of both.
         """
         with self._locked(source.name):
+            for folder in (self.path / source.name).glob("*/"):
+                sweep(folder)
             known = self.source(source.name)
             if known is not None:
                 source = replace(source, queries={**known.queries, **source.queries})
@@ -145,18 +157,19 @@ class Archive:
         """
         path = self._file(source, signal, query, step, day)
         try:
-            inode = path.stat().st_ino
+            found = path.stat()
+            _check_regular(found)
             block, meta = read_block(path)
             _verify(block, meta, {"query": query, "step": step, "day": day.isoformat()})
         except FileNotFoundError:
             return None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise storage_error(path, error) from error
         except Damaged as error:
             aside = path.with_name(path.name + ".damaged")
             _log.warning("%s is damaged (%s); set aside as %s", path, error, aside.name)
             try:
-                if path.stat().st_ino == inode:  # else another run has fixed it meanwhile
+                if path.stat().st_ino == found.st_ino:  # else another run has fixed it meanwhile
                     path.replace(aside)
             except FileNotFoundError:
                 return None  # another run was quicker
@@ -216,29 +229,91 @@ class Archive:
 
     @contextmanager
     def _locked(self, source: str) -> Iterator[None]:
-        """Alone with a source's record; the lock ends with the process at the latest."""
+        """Alone with a source's record; the lock ends with the process at the latest.
+
+        Raises:
+            Locked: another process holds it and does not let go.
+            StorageError: there can be no lock.
+        """
         lock = self.path / source / ".lock"
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = lock.open("w")
-        except OSError as error:
+            handle = os.fdopen(os.open(lock, _LOCK_FLAGS, 0o644), "r+b", buffering=0)
+        except (OSError, ValueError) as error:
             raise storage_error(lock.parent, error) from error
         with handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _wait_for(handle, lock)
+            with suppress(OSError):  # who holds it is only told where the disk takes that
+                handle.truncate(0)
+                handle.write(f"process {os.getpid()} on {gethostname()}".encode())
             yield
+            with suppress(OSError):
+                handle.truncate(0)
 
     def _read_record(self, file: Path) -> SourceRecord | None:
         try:
-            fields = json.loads(file.read_text(encoding="utf-8"))
+            fields = json.loads(read_bounded(file, _MOST_OF_A_RECORD))
             fields.pop("format")
-            return SourceRecord(**fields)
+            return _record(fields, file.parent.name)
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise storage_error(file, error) from error
-        except (ValueError, TypeError, KeyError, AttributeError, OSError):
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
             _log.warning("%s is unreadable; the source counts as new", file)
             return None
+
+
+def _check_regular(found: os.stat_result) -> None:
+    """Raise `Damaged` for a pipe or a device, which could keep a reader waiting for ever."""
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged("it is no regular file")
+
+
+def _record(fields: dict[str, Any], folder: str) -> SourceRecord:
+    """The record of a folder.
+
+    Raises:
+        ValueError, TypeError: it is none, or that of another folder, where days would be written.
+    """
+    record = SourceRecord(**fields)
+    texts = (record.name, record.url, record.kind, *record.queries, *record.queries.values())
+    if record.name != folder or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it is of another source")
+    if type(record.scrape_interval) is not int or not 0 <= record.scrape_interval <= _DAY:
+        raise ValueError("its scrape interval is none")
+    return record
+
+
+def _wait_for(handle: FileIO, lock: Path) -> None:
+    """Take a lock, with a word on who has it, for a bounded time.
+
+    Raises:
+        Locked: it was not let go.
+        StorageError: it is no file that can be locked.
+    """
+    began = time.monotonic()
+    told = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            holder = visible(handle.read(200).decode("utf-8", "replace")) or "another process"
+            waited = time.monotonic() - began
+            if waited > _LONGEST_WAIT:
+                raise Locked(
+                    f"{lock} is held by {holder}, for more than {_LONGEST_WAIT:.0f} s",
+                    "End that process, or try again when it is done",
+                ) from error
+            if waited > 1 and not told:
+                _log.warning("waiting for %s, which is held by %s", lock, holder)
+                told = True
+            time.sleep(0.05)
+        except OSError as error:
+            raise storage_error(lock, error) from error
+        else:
+            return
 
 
 def _verify(block: SeriesBlock, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Settings from `capacity.toml` and the environment, validated."""
 
-from capacity.settings._load import DEFAULT_FILE, Settings, load_settings, override
+from capacity.settings._load import DEFAULT_FILE, Settings, exposed_secrets, load_settings, override
 from capacity.settings._models import (
     ApplySettings,
     ArchiveSettings,
@@ -39,6 +39,7 @@ __all__ = [
     "SizingSettings",
     "TypeSettings",
     "UnattendedSettings",
+    "exposed_secrets",
     "load_settings",
     "override",
 ]

@@ -8,8 +8,13 @@ Unknown names are errors: a misspelt setting must not be ignored in silence.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
+import stat
 import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
+from capacity._common.files import read_bounded
 from capacity.errors import SettingsError
 from capacity.settings._models import (
     ApplySettings,
@@ -37,10 +43,13 @@ from capacity.settings._models import (
     UnattendedSettings,
 )
 
-__all__ = ["DEFAULT_FILE", "Settings", "load_settings", "override"]
+__all__ = ["DEFAULT_FILE", "Settings", "exposed_secrets", "load_settings", "override"]
 
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
+_MOST_BYTES = 2**20
+_SECRET = frozenset({"bearer_token", "headers", "password", "token", "webhook"})
+_log = logging.getLogger("capacity")
 
 
 class Settings(BaseSettings):
@@ -155,16 +164,59 @@ def _refuse_unknown_variables() -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(read_bounded(file, _MOST_BYTES).decode())
     except OSError as error:
         raise SettingsError(
             f"Cannot read {file}: {error.strerror}", "Name a readable file with --config"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise SettingsError(f"{file} is nested too deep", "Correct it") from error
+    except (ValueError, OverflowError) as error:  # also what `tomllib` makes of 2026-99-99
         raise SettingsError(
             f"{file} is no valid TOML: {error}", "Correct the line named above"
         ) from error
+    _warn_of_readers(file, tables)
     return _absolute_paths(tables, file.resolve().parent)
+
+
+@cache
+def _warn_once(told: str) -> None:
+    _log.warning("%s", told)
+
+
+def _warn_of_readers(file: Path, tables: dict[str, Any]) -> None:
+    told = _readers(file, tables)
+    if told:
+        _warn_once(told)
+
+
+def exposed_secrets(file: Path | None) -> str:
+    """A sentence on secrets in a settings file that everybody can read; empty where there are none.
+
+    Args:
+        file: default `capacity.toml` if it is there.
+
+    Raises:
+        SettingsError: it cannot be read.
+    """
+    chosen = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    return _readers(chosen, _read(chosen)) if chosen else ""
+
+
+def _readers(file: Path, tables: dict[str, Any]) -> str:
+    secret = sorted(_secrets(tables))
+    if not secret or not file.stat().st_mode & stat.S_IROTH:
+        return ""
+    return f"everybody on this machine can read {', '.join(secret)} in {file}: chmod o= {file}"
+
+
+def _secrets(tables: dict[str, Any]) -> Iterator[str]:
+    """The names of the secrets that stand in the file itself."""
+    for table, keys in tables.items():
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            credentials = isinstance(value, str) and bool(re.search(r"://[^/@]*:[^/@]*@", value))
+            if (key in _SECRET or credentials) and value:
+                yield f"{table}.{key}"
 
 
 def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:

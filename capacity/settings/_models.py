@@ -45,13 +45,26 @@ __all__ = [
 ]
 
 _SECONDS_A_DAY = 86_400
+_MOST_MIB, _MOST_CORES = 2**24, 10_000  # of one machine
+_LONGEST = 65_536
 _SCHEMES = {"unix", "tcp", "http", "https", "ssh"}
 _SHORTEST_STEP = 8  # a UTC day at 8 s is 10,800 points: under the server's limit of 11,000
 
 
 class _Table(BaseModel):
     # the text of a validation error may end in a log, so it must not show what was typed
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _seen_whole(cls, value: Any) -> Any:
+        """No path, name or address has a NUL, at which the system's own calls end."""
+        for text in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(text, (str, Path)) and ("\0" in str(text) or len(str(text)) > _LONGEST):
+                raise ValueError(f"a text with a NUL, or of more than {_LONGEST} characters")
+        return value
 
 
 class PrometheusSettings(_Table):
@@ -75,10 +88,12 @@ class PrometheusSettings(_Table):
     headers: dict[str, SecretStr] = Field(
         {}, description="Headers added to every request, such as X-Scope-OrgID"
     )
-    connect_timeout: float = Field(5.0, gt=0, description="Seconds to wait for a connection")
-    read_timeout: float = Field(180.0, gt=0, description="Seconds to wait for an answer")
+    connect_timeout: float = Field(
+        5.0, gt=0, le=86_400, description="Seconds to wait for a connection"
+    )
+    read_timeout: float = Field(180.0, gt=0, le=86_400, description="Seconds to wait for an answer")
     answer_timeout: float = Field(
-        900.0, gt=0, description="Seconds that a whole answer may take once it has begun"
+        900.0, gt=0, le=86_400, description="Seconds that a whole answer may take once it has begun"
     )
     max_in_flight: int = Field(
         2, ge=1, le=8, description="Range queries the server may have to work on at once"
@@ -97,7 +112,10 @@ class PrometheusSettings(_Table):
         default=False, description="Ask for gzip: pays only on links slower than about 90 Mbit/s"
     )
     rate_window: int | None = Field(
-        None, ge=1, description="Seconds a rate looks back; default the step, at least four scrapes"
+        None,
+        ge=1,
+        le=86_400,
+        description="Seconds a rate looks back; default the step, at least four scrapes",
     )
 
 
@@ -154,12 +172,20 @@ class SizingSettings(_Table):
     cpu_risk: float = Field(
         0.1, gt=0, lt=1, description="The same for a CPU limit: a slower service"
     )
-    headroom: float = Field(0.0, ge=0, description="Share added on top of what the risk asks for")
+    headroom: float = Field(
+        0.0, ge=0, le=100, description="Share added on top of what the risk asks for"
+    )
     tolerance: float = Field(
-        0.15, ge=0, description="Changes smaller than this share of the limit are not proposed"
+        0.15,
+        ge=0,
+        le=100,
+        description="Changes smaller than this share of the limit are not proposed",
     )
     cooldown_days: float = Field(
-        7.0, ge=0, description="A limit changed less than this many days ago is not lowered"
+        7.0,
+        ge=0,
+        le=3_650,
+        description="A limit changed less than this many days ago is not lowered",
     )
     largest_step_down: float = Field(
         0.5, gt=0, lt=1, description="Share of a limit that one change takes away at most"
@@ -171,9 +197,14 @@ class SizingSettings(_Table):
         description="Share of throttled periods a CPU limit may have at busy times",
     )
     min_memory_mib: int = Field(
-        32, ge=6, description="No memory limit below this many MiB; Docker's own minimum is 6"
+        32,
+        ge=6,
+        le=_MOST_MIB,
+        description="No memory limit below this many MiB; Docker's own minimum is 6",
     )
-    min_cores: float = Field(0.1, gt=0, description="No CPU limit below this many cores")
+    min_cores: float = Field(
+        0.1, gt=0, le=_MOST_CORES, description="No CPU limit below this many cores"
+    )
 
 
 class TypeSettings(_Table):
@@ -182,8 +213,10 @@ class TypeSettings(_Table):
     """
 
     patterns: list[str] = Field(description="Globs of service names, matched in lower case")
-    memory_mib: int = Field(1024, ge=6, description="Default memory limit, MiB")
-    cores: float | None = Field(None, gt=0, description="Default CPU limit, cores; none without")
+    memory_mib: int = Field(1024, ge=6, le=_MOST_MIB, description="Default memory limit, MiB")
+    cores: float | None = Field(
+        None, gt=0, le=_MOST_CORES, description="Default CPU limit, cores; none without"
+    )
     category: Literal["infrastructure", "critical", "standard"] = Field(
         "standard", description="Which cores it belongs on"
     )
@@ -192,8 +225,10 @@ class TypeSettings(_Table):
 class MoneySettings(_Table):
     """What resources cost a month; without prices waste is shown in bytes and cores alone."""
 
-    memory_gib: float | None = Field(None, ge=0, description="Price of a GiB of memory a month")
-    core: float | None = Field(None, ge=0, description="Price of a core a month")
+    memory_gib: float | None = Field(
+        None, ge=0, le=1e9, description="Price of a GiB of memory a month"
+    )
+    core: float | None = Field(None, ge=0, le=1e9, description="Price of a core a month")
     currency: str = Field("EUR", description="What it is paid in")
 
 
@@ -236,7 +271,9 @@ class EngineSettings(_Table):
         None, description="Client certificate for engines behind TLS, PEM"
     )
     client_key: Path | None = Field(None, description="Key of that certificate, PEM")
-    timeout: float = Field(60.0, gt=0, description="Seconds to wait for an engine's answer")
+    timeout: float = Field(
+        60.0, gt=0, le=_SECONDS_A_DAY, description="Seconds to wait for an engine's answer"
+    )
     in_flight: int = Field(
         16, ge=1, le=64, description="Questions an engine may have to answer at once"
     )
@@ -282,14 +319,21 @@ class ApplySettings(_Table):
         description="Folder of the journal, one folder a run",
     )
     observe: float = Field(
-        60.0, ge=0, description="Seconds to watch changed services before a change counts as good"
+        60.0,
+        ge=0,
+        le=_SECONDS_A_DAY,
+        description="Seconds to watch changed services before a change counts as good",
     )
     cooldown_hours: float = Field(
-        72.0, ge=0, description="Hours for which a service is held back after a failed change"
+        72.0,
+        ge=0,
+        le=87_600,
+        description="Hours for which a service is held back after a failed change",
     )
     margin: float = Field(
         0.1,
         ge=0,
+        le=100,
         description="Share by which a lowered memory limit must stay above present and recent use",
     )
     recreate: bool = Field(
@@ -300,7 +344,7 @@ class ApplySettings(_Table):
         description="When plans may be applied, UTC, such as Mon-Fri 22:00-04:00; default always",
     )
     most_per_hour: int | None = Field(
-        None, ge=1, description="Services that may be changed in an hour"
+        None, ge=1, le=1_000_000, description="Services that may be changed in an hour"
     )
     projects: dict[str, Path] = Field(
         {}, description="Where the compose file of a project lies on this machine: project = file"
@@ -331,7 +375,7 @@ class UnattendedSettings(_Table):
         ["breach-expected", "oom-killed", "throttled"], description="Reason codes"
     )
     largest: float = Field(
-        0.5, gt=0, description="Largest change, as a share of the limit in force"
+        0.5, gt=0, le=1_000, description="Largest change, as a share of the limit in force"
     )
     confidence: float = Field(
         0.8, ge=0, le=1, description="Least confidence in the evidence of a change"
@@ -375,7 +419,10 @@ class MonitorSettings(_Table):
     )
     port: int = Field(10499, ge=1, le=65535, description="Port to listen at")
     interval: float = Field(
-        60.0, ge=1, description="Seconds between evaluations; events of the engines ask for more"
+        60.0,
+        ge=1,
+        le=86_400,
+        description="Seconds between evaluations; events of the engines ask for more",
     )
     token: SecretStr | None = Field(
         None, description="Token that clients send as Authorization: Bearer"
@@ -396,13 +443,16 @@ class MonitorSettings(_Table):
     most_in_flight: int = Field(
         64,
         ge=1,
+        le=10_000,
         description="Requests that may be worked on at once; the others are told to come back",
     )
     probe: bool = Field(
         default=True,
         description="Prove alert delivery, where an Alertmanager is named whose route leads here",
     )
-    probe_interval: float = Field(900.0, ge=10, description="Seconds between probe alerts")
+    probe_interval: float = Field(
+        900.0, ge=10, le=_SECONDS_A_DAY * 7, description="Seconds between probe alerts"
+    )
 
     @field_validator("webhook", mode="before")
     @classmethod
@@ -422,7 +472,7 @@ class OperationsSettings(_Table):
         10.0, gt=0, le=1440, description="Minutes in which restarts are counted"
     )
     more_than: int = Field(
-        3, ge=0, description="Restarts within these minutes that are no loop yet"
+        3, ge=0, le=1_000_000, description="Restarts within these minutes that are no loop yet"
     )
     loop_a_day: int = Field(
         12, ge=1, description="Restarts in a day that are a loop, however they lie"
@@ -448,7 +498,9 @@ class ReportSettings(_Table):
     window_days: int = Field(28, ge=7, le=400, description="Days of history the report looks at")
     horizon_days: int = Field(7, ge=1, le=28, description="Days ahead it forecasts")
     step: int = Field(300, description="Seconds between samples; divides a day, at least 8")
-    timeout: float = Field(1800.0, gt=0, description="Seconds a whole report run may take")
+    timeout: float = Field(
+        1800.0, gt=0, le=_SECONDS_A_DAY, description="Seconds a whole report run may take"
+    )
     runbooks: str | None = Field(
         None,
         pattern=r"^https?://\S*\{code\}\S*$",
@@ -501,10 +553,14 @@ class ServiceSettings(_Table):
         description="Risk it may run: a quarter of the risk set under sizing, that risk, four "
         "times as much",
     )
-    min_memory_mib: int | None = Field(None, ge=6, description="No memory limit below")
-    max_memory_mib: int | None = Field(None, ge=6, description="No memory limit above")
-    min_cores: float | None = Field(None, gt=0, description="No CPU limit below")
-    max_cores: float | None = Field(None, gt=0, description="No CPU limit above")
+    min_memory_mib: int | None = Field(
+        None, ge=6, le=_MOST_MIB, description="No memory limit below"
+    )
+    max_memory_mib: int | None = Field(
+        None, ge=6, le=_MOST_MIB, description="No memory limit above"
+    )
+    min_cores: float | None = Field(None, gt=0, le=_MOST_CORES, description="No CPU limit below")
+    max_cores: float | None = Field(None, gt=0, le=_MOST_CORES, description="No CPU limit above")
     never_lower: bool = Field(default=False, description="Raise its limits only")
     pinned: bool = Field(default=False, description="Leave its limits and its cores as they are")
     business_hours: tuple[int, int] | None = Field(

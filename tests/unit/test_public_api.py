@@ -55,7 +55,7 @@ PUBLIC = {
         ApplySettings ArchiveSettings ComplianceSettings DEFAULT_FILE EngineSettings
         ForecastSettings IdentitySettings MoneySettings MonitorSettings OperationsSettings
         PlacementSettings PrometheusSettings ReportSettings ServiceSettings Settings SizingSettings
-        TypeSettings UnattendedSettings load_settings override
+        TypeSettings UnattendedSettings exposed_secrets load_settings override
     """,
     "capacity.sizing": """
         Context LimitHits PEAK_QUANTILES POLICIES Past Placement Prices RAISED_FROM ServiceRule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,9 @@ from capacity._cli.options import (
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity.errors import InputError
 
+if TYPE_CHECKING:
+    from capacity.history._doctor import DoctorCheck
+
 
 def doctor(config: Config = None, source: Source = None, as_json: Json = False) -> None:
     """Look at what can be reached, which metrics are there, and what to do about what is
@@ -37,7 +40,7 @@ def doctor(config: Config = None, source: Source = None, as_json: Json = False) 
     from capacity.history._doctor import examine
 
     settings = settings_of(config, source)
-    checks = examine(settings)
+    checks = [*examine(settings), *_readers(config)]
     rows = [
         {"check": check.what, "status": check.status, "seen": check.seen, "advice": check.advice}
         for check in checks
@@ -45,6 +48,16 @@ def doctor(config: Config = None, source: Source = None, as_json: Json = False) 
     print_rows(rows, as_json=as_json, title="capacity doctor")
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
+
+
+def _readers(config: Path | None) -> list[DoctorCheck]:
+    """Secrets in a settings file that everybody can read."""
+    from capacity.history._doctor import DoctorCheck
+    from capacity.settings import exposed_secrets
+
+    told = exposed_secrets(config)
+    seen, _, advice = told.rpartition(": ")
+    return [DoctorCheck("settings", "warn", seen, advice)] if told else []
 
 
 def fetch(
