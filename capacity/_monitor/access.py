@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
+import logging
+import re
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from capacity.errors import SettingsError
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard", "check_exposure"]
 
-_OPEN = {"/health"}  # a health check has no credentials
+_OPEN = {"/health", "/ready"}  # a health check has no credentials, and is answered when all is busy
+_LONGEST = 30.0  # seconds from a request's header to the end of its answer
+_log = logging.getLogger(__name__)
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -47,11 +53,14 @@ def check_exposure(settings: MonitorSettings) -> None:
 
 
 class Guard:
-    """ASGI middleware: credentials, a bound on requests in flight, security headers."""
+    """ASGI middleware: who is asked and by whom, credentials, bounds on the number and the time of
+    requests, security headers.
+    """
 
     def __init__(self, app: ASGIApp, settings: MonitorSettings) -> None:
         self.app = app
         self._allowed = _allowed(settings)
+        self._names = {name.lower() for name in (*_LOOPBACK, settings.host, *settings.names)}
         self._most, self._in_flight = settings.most_in_flight, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,8 +69,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def dressed(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
@@ -69,21 +82,56 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, dressed)
             return
-        self._in_flight += 1
+        counted = scope["path"] not in _OPEN
+        self._in_flight += counted
         try:
-            await self.app(scope, receive, dressed)
+            async with asyncio.timeout(_LONGEST):
+                await self.app(scope, receive, dressed)
+        except ClientDisconnect:
+            _log.info("a client went away in the middle of its request")
+        except TimeoutError:
+            if begun:  # who reads so slowly is cut off
+                raise
+            late = JSONResponse(
+                {"error": "the request took too long"}, 408, {"Connection": "close"}
+            )
+            await late(scope, receive, dressed)
         finally:
-            self._in_flight -= 1
+            self._in_flight -= counted
 
     def _refusal(self, scope: Scope) -> Response | None:
+        foreign = self._foreign(Headers(scope=scope))
+        if foreign:
+            return JSONResponse({"error": foreign}, 403)
         if self._allowed and scope["path"] not in _OPEN:
             given = Headers(scope=scope).get("authorization", "").encode("latin-1", "replace")
             if not any(hmac.compare_digest(given, wanted) for wanted in self._allowed):
                 challenge = {"WWW-Authenticate": 'Basic realm="capacity", charset="UTF-8"'}
                 return JSONResponse({"error": "credentials are needed"}, 401, challenge)
-        if self._in_flight >= self._most:
+        if self._in_flight >= self._most and scope["path"] not in _OPEN:
             return JSONResponse({"error": "too many requests at once"}, 503, {"Retry-After": "1"})
         return None
+
+    def _foreign(self, headers: Headers) -> str:
+        """Why a request is none of this monitor's own; empty where it is one.
+
+        A page elsewhere can point its own name at this address (DNS rebinding), and send requests
+        of its own here; with credentials asked for it has none to send.
+        """
+        if not self._allowed and _host(headers.get("host", "")) not in self._names:
+            return "this monitor has another name; set monitor.names"
+        origin = headers.get("origin")
+        other = origin is not None and origin.partition("://")[2] != headers.get("host", "")
+        asks = headers.get("sec-fetch-mode", "navigate") != "navigate"  # a link may lead here
+        if other or (asks and headers.get("sec-fetch-site") == "cross-site"):
+            return "a page elsewhere may ask nothing here"
+        return ""
+
+
+def _host(header: str) -> str:
+    """The name in a Host header, without its port."""
+    name = header.rpartition(":")[0] if re.search(r":[0-9]{1,5}$", header) else header
+    return name.strip("[]").rstrip(".").lower()
 
 
 def _allowed(settings: MonitorSettings) -> list[bytes]:

@@ -4,6 +4,7 @@ alert delivery.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["make_app"]
 
 _LARGEST_BODY = 1 << 20
+_BODY_SECONDS = 10.0
 _MOST_KEPT = 20
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -64,6 +66,10 @@ def make_app(watch: Monitor) -> Starlette:
             {"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200
         )
 
+    async def ready(_: Request) -> Response:
+        done = watch.evaluation is not None
+        return JSONResponse({"status": "ready" if done else "not yet"}, 200 if done else 503)
+
     async def metrics(_: Request) -> Response:
         second = f"metrics {time.monotonic():.0f}"  # ages move on, but not within a second
         return PlainTextResponse(
@@ -90,6 +96,7 @@ def make_app(watch: Monitor) -> Starlette:
         routes=[
             Route("/", root),
             Route("/health", health),
+            Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/runbooks/{code}", explained),
             *(
@@ -137,8 +144,9 @@ def _received(watch: Monitor, body: bytes | None) -> Response:
 async def _body(request: Request) -> bytes | None:
     """The body, unless it is larger than any honest one."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_BODY:
-            return None
+    async with asyncio.timeout(_BODY_SECONDS):
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LARGEST_BODY:
+                return None
     return body

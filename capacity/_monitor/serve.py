@@ -30,6 +30,7 @@ def serve(watched: MonitorTargets) -> None:
         ) from error
     from capacity._monitor.access import check_exposure
     from capacity._monitor.app import make_app
+    from capacity._monitor.connections import BoundedProtocol
     from capacity._monitor.loops import Monitor
 
     chosen = watched.settings.monitor
@@ -47,6 +48,8 @@ def serve(watched: MonitorTargets) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
     )
     server = uvicorn.Server(config)
     watch.start()

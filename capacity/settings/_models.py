@@ -417,6 +417,11 @@ class MonitorSettings(_Table):
         description="Address to listen at; any other than the loopback asks for a token or a "
         "password",
     )
+    names: list[str] = Field(
+        [],
+        description="Names that it is asked under beside the loopback's and `host`, where it asks "
+        "for no credentials",
+    )
     port: int = Field(10499, ge=1, le=65535, description="Port to listen at")
     interval: float = Field(
         60.0,

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from capacity._monitor.access import check_exposure
@@ -63,9 +64,14 @@ def watch(project: Path, **monitor: Any) -> Monitor:
     return made
 
 
+def client_of(app: Starlette) -> TestClient:
+    """A client on the loopback; a monitor without credentials has no other name."""
+    return TestClient(app, base_url="http://127.0.0.1")
+
+
 def test_everything_is_served(project: Path) -> None:
     """Dashboard, metrics, findings, services, plan and their document come from one evaluation."""
-    with TestClient(make_app(watch(project))) as client:
+    with client_of(make_app(watch(project))) as client:
         page = client.get("/").text
         assert "no-port-conflicts" in page
         assert "<script" not in page
@@ -93,7 +99,7 @@ def test_everything_is_served(project: Path) -> None:
 
 def test_every_answer_carries_the_security_headers(project: Path) -> None:
     """Errors and refusals too."""
-    with TestClient(make_app(watch(project, token="s3cret"))) as client:
+    with client_of(make_app(watch(project, token="s3cret"))) as client:
         for path in ("/", "/health", "/nowhere"):
             answer = client.get(path)
             assert answer.headers["x-content-type-options"] == "nosniff"
@@ -135,7 +141,7 @@ def test_no_more_than_so_many_at_once(project: Path) -> None:
         leave.wait(5)
         return usual(at)
 
-    with TestClient(make_app(made)) as client:
+    with client_of(make_app(made)) as client:
         made.problems = slow  # type: ignore[method-assign]  # a slow page
         made.version += 1
         first = threading.Thread(target=lambda: client.get("/"))
@@ -159,7 +165,7 @@ def test_any_webhook_body_gets_an_answer(body: bytes) -> None:
     accident.
     """
     made = Monitor(MonitorTargets(Settings(), (), engine=False))
-    with TestClient(make_app(made)) as client:
+    with client_of(make_app(made)) as client:
         answer = client.post("/api/v1/alerts", content=body)
     assert answer.status_code in {200, 400}
     assert answer.json().get("probes", 0) == 0
@@ -167,7 +173,7 @@ def test_any_webhook_body_gets_an_answer(body: bytes) -> None:
 
 def test_a_huge_body_is_refused(project: Path) -> None:
     """Two megabytes are no alert."""
-    with TestClient(make_app(watch(project))) as client:
+    with client_of(make_app(watch(project))) as client:
         assert client.post("/api/v1/alerts", content=b" " * (2 << 20)).status_code == 413
 
 
@@ -222,7 +228,7 @@ def test_findings_link_to_their_runbooks(project: Path) -> None:
     alerts lead there.
     """
     made = watch(project, external_url="https://monitor.example/")
-    with TestClient(make_app(made)) as client:
+    with client_of(make_app(made)) as client:
         assert '<a href="runbooks/CAP004">CAP004</a>' in client.get("/").text
         page = client.get("/runbooks/CAP004")
         assert (page.status_code, "<h4>How to fix</h4>" in page.text) == (200, True)
