@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["MOST_READ", "looks_secret", "redact", "redact_lines"]
+__all__ = ["MOST_READ", "looks_secret", "redact", "redact_lines", "sounds_secret"]
 
 _NAME = re.compile(
     r"(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|SECRET|SECRETS|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|SECRET_KEY|AUTH_KEY"
@@ -19,11 +19,34 @@ _NAME = re.compile(
     r"|PASSWORD|SECRET_?KEY|APIKEY",
     re.IGNORECASE,
 )
+# what is said about a secret, and is none: its length, its realm, where it is
+_ABOUT = (
+    "AGE ALGORITHM ALLOWED ATTEMPTS AUDIENCE BACKEND BUDGET BYTES CACHE CHARS CHECK CLAIM "
+    "CLAIMS CLASS COLUMN COST COUNT DAYS DIR DISABLED DRIVER DURATION EMAIL ENABLED ENCODING "
+    "ENDPOINT ENGINE EXPIRATION EXPIRES EXPIRY FIELD FILE FORMAT GRACE HEADER HINT HOST HOURS "
+    "ID INTERVAL ISSUER ITERATIONS KIND LABEL LEEWAY LENGTH LIFETIME LIMIT LIMITS LOCATION "
+    "LOGIN MAX METHOD MIN MINUTES MODE MS NAME PATH PER_MINUTE POLICY PORT PREFIX PROVIDER "
+    "QUOTA RATE REALM REFRESH REGION REQUIRED REQUIREMENTS RESET RETRIES ROTATION ROUNDS "
+    "SCHEME SCOPE SCOPES SECONDS SERVICE SIZE STORAGE STORE STRENGTH SUFFIX TEMPLATE TIMEOUT "
+    "TTL TYPE URI URL USER USERNAME VALIDATION VALIDITY VERIFY VERSION WINDOW "
+)
 _HARMLESS = re.compile(
-    r"_(?:FILE|PATH|DIR|URL|URI|NAME|ID|TTL|LENGTH|EXPIRY|EXPIRES|ENABLED|DISABLED|TIMEOUT|POLICY|MIN|MAX|ALGORITHM|HEADER|FIELD|TYPE)$"
+    rf"_(?:{'|'.join(_ABOUT.split())})$"
+    r"|^(?:MAX|MIN|NUM|ALLOW|ENABLE|DISABLE|USE|REQUIRE|SHOW|HIDE|SKIP)_"
     r"|^(?:PWD|OLDPWD)$",
     re.IGNORECASE,
 )
+_PUBLIC = re.compile(
+    r"(?:^|_)(?:SHA\d*|MD5|DIGEST|HASH|CHECKSUM|COMMIT|REVISION|REF|GPG\w*|FINGERPRINT|BUILD|ID|UUID"
+    r"|VERSION|PUBLIC\w*)(?:_|$)",
+    re.IGNORECASE,
+)
+"""Names of what is as random as a key, and open to all."""
+_RANDOM = re.compile(
+    r"(?:base64:)?(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=\D*\d)[A-Za-z0-9+/_-]{32,}={0,2}"
+    r"|(?=\D*\d)(?=[^a-f]*[a-f])[0-9a-f]{32,}"
+)
+"""A value that only a generator of keys makes."""
 _SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1"}
 _TOKENS = (
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",  # a JSON web token
@@ -41,6 +64,7 @@ _SHAPES = re.compile(
             r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY",
             *_TOKENS,
             r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@",  # an address with a password in it
+            r"(?i:(?:^|[;\s?&])(?:password|passwd|pwd)\s*=\s*[^;\s&]+)",  # or another connection
         )
     )
 )
@@ -98,20 +122,21 @@ _SECRETS = tuple(
 
 
 def looks_secret(name: str, value: str | None) -> bool:
-    """Whether a variable holds a secret: a telling name with a value of its own, or a value of a
-    telling shape.
+    """Whether a variable holds a secret: a telling name with a value of its own, a value of a
+    telling shape, or one as random as keys are.
 
     A name that ends in `_FILE` holds the path of a secret, which is how it should be.
     """
     if value is None:
         return False
-    if _SHAPES.search(value):
+    if _SHAPES.search(value) or (_RANDOM.fullmatch(value) and not _PUBLIC.search(name)):
         return True
-    return (
-        bool(_NAME.search(name))
-        and not _HARMLESS.search(name)
-        and value.strip().lower() not in _SWITCHES
-    )
+    return sounds_secret(name) and value.strip().lower() not in _SWITCHES
+
+
+def sounds_secret(name: str) -> bool:
+    """Whether a variable of this name would hold a secret, whatever its value."""
+    return bool(_NAME.search(name)) and not _HARMLESS.search(name)
 
 
 def redact(line: str) -> str:

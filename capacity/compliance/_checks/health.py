@@ -11,35 +11,61 @@ from pydantic import Field
 from capacity.compliance._facts.facts import Facts, RunningContainer
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Status, Verdict, failed, passed, unknown
-from capacity.model import RestartLimit, Signal
+from capacity.model import RestartLimit, ServiceKey, Signal
 
 _MINUTES_A_DAY = 1440
 
 
 @check("health-check", files=True)
 def health_check(facts: Facts) -> Iterator[Verdict]:
-    """Every service has a health check, of its compose file or of its image."""
+    """Every service has a health check, of its compose file or of its image; a job that others wait
+    for to end needs none.
+
+    What runs has the last word: a check that only the file has is not in force.
+    """
+    jobs = _awaited_jobs(facts)
     for key in sorted({*facts.declared, *facts.live}):
-        service, live = facts.declared.get(key), facts.live.get(key, ())
-        known = [container for container in live if container.posture is not None]
-        in_image = bool(known) and all(
-            container.posture and container.posture.has_health_check for container in known
-        )
-        declared = service.service.healthcheck if service else None
-        disabled = declared is not None and declared.off
+        service = facts.declared.get(key)
         evidence = Evidence.at(
             service.where("healthcheck") if service else None, "none", "a health check"
         )
-        if declared is not None and not disabled and (declared.test or in_image):
+        known = {
+            live.container.name: live.posture.has_health_check
+            for live in facts.live.get(key, ())
+            if live.posture is not None
+        }
+        bare = [name for name, checked in known.items() if not checked]
+        check = service.service.healthcheck if service else None
+        if key in jobs:
+            yield passed(key, "is a job that others wait for to end", evidence)
+        elif bare and check is not None and not check.off:
+            yield failed(key, f"declares a health check, and {bare[0]} runs without", evidence)
+        elif bare or (check is not None and check.off and not known):
+            off = check is not None and check.off
+            text = "switches its health check off" if off else "has no health check"
+            yield failed(key, text, evidence)
+        elif known:
+            source = "declares a health check" if check else "has its image's health check"
+            yield passed(key, source, evidence)
+        elif check is not None and check.test:
             yield passed(key, "declares a health check", evidence)
-        elif disabled:
-            yield failed(key, "switches its health check off", evidence)
-        elif in_image:
-            yield passed(key, "has its image's health check", evidence)
-        elif service is None and not known:
+        elif check is not None:
+            cause = "leaves its health check to its image, which was not looked at"
+            yield unknown(key, cause, evidence)
+        elif service is None:
             yield unknown(key, "The Engine was not asked for its health check", evidence)
         else:
-            yield failed(key, "has no health check", evidence)
+            yield failed(key, "declares no health check", evidence)
+
+
+def _awaited_jobs(facts: Facts) -> set[str]:
+    """Services that another one waits for until they have ended well."""
+    return {
+        str(ServiceKey(pair.project.name, name))
+        for _, pair in facts.pairs
+        for name, condition in pair.service.depends_on.items()
+        if condition == "service_completed_successfully"
+    }
 
 
 @check("health-passing")

@@ -14,9 +14,10 @@ def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterato
     """Every image has a tag that does not move, or a digest; an image that is built here needs
     neither.
     """
+    built = {key for key, pair in facts.pairs if pair.service.model.get("build") is not None}
     for key, pair in facts.pairs:
         image = pair.service.image
-        if pair.service.model.get("build") is not None:
+        if key in built:
             yield passed(key, "is built from its own files", Evidence.at(pair.where("build")))
             continue
         yield _judged(
@@ -25,7 +26,7 @@ def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterato
             moving,
             Evidence.at(pair.where("image"), image or "no image", "a tag or a digest"),
         )
-    for key in [key for key in facts.live if key not in facts.declared]:
+    for key in [key for key in facts.live if key not in built]:
         for live in facts.live[key]:
             name, image = live.container.name, live.container.image
             look = f"docker inspect -f '{{{{.Config.Image}}}}' {name}"

@@ -6,22 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capacity._common.secrets import looks_secret
+from capacity._common.secrets import looks_secret, sounds_secret
 from capacity.compliance._facts.facts import DeclaredService, Facts
 from capacity.compliance._rules.registry import check
-from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
+from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
 
 _WANTED = "a file under /run/secrets"
 
 
 @check("environment-secrets", files=True)
 def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iterator[Verdict]:
-    """No variable of the environment holds a secret; `harmless` names variables that only look like
-    one.
+    """No variable of the environment holds a secret, in the file or in the container; `harmless`
+    names variables that only look like one.
+
+    A value that the file leaves to a variable is known of a container alone.
     """
     for key, pair in facts.pairs:
-        yield from _declared(key, pair, harmless)
-    for key in [key for key in facts.live if key not in facts.declared]:
+        seen = any(live.posture is not None for live in facts.live.get(key, ()))
+        yield from _declared(key, pair, harmless, seen=seen)
+    for key in facts.live:
         for live in facts.live[key]:
             if live.posture is None:
                 continue
@@ -30,27 +33,27 @@ def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iter
                 value=", ".join(names) or "none", threshold=_WANTED, host=live.container.host
             )
             if names:
-                yield failed(
-                    key,
-                    f"{live.container.name} has secrets in its environment: {', '.join(names)}",
-                    shown,
-                )
+                text = f"{live.container.name} has secrets in its environment: {', '.join(names)}"
+                yield failed(key, text, shown)
             else:
                 yield passed(key, f"{live.container.name} has no secret in its environment", shown)
 
 
-def _declared(key: str, declared: DeclaredService, harmless: tuple[str, ...]) -> Iterator[Verdict]:
-    found = [
-        name
-        for name, value in declared.service.environment.items()
-        if name not in harmless and looks_secret(name, value)
-    ]
+def _declared(
+    key: str, declared: DeclaredService, harmless: tuple[str, ...], *, seen: bool
+) -> Iterator[Verdict]:
+    values = {
+        name: value for name, value in declared.service.environment.items() if name not in harmless
+    }
+    found = [name for name, value in values.items() if looks_secret(name, value)]
     for name in found:
         place = Evidence.at(declared.where(f"environment.{name}", "environment"), name, _WANTED)
         yield failed(key, f"has a secret in its environment: {name}", place)
-    if not found:
-        yield passed(
-            key,
-            "has no secret in its environment",
-            Evidence.at(declared.where("environment"), "none", _WANTED),
-        )
+    open_ones = [name for name, value in values.items() if not value and sounds_secret(name)]
+    if open_ones and not found and not seen:
+        place = Evidence.at(declared.where(f"environment.{open_ones[0]}", "environment"))
+        cause = f"{', '.join(open_ones)} has its value from elsewhere, which is not known here"
+        yield unknown(key, cause, place)
+    elif not found:
+        none = Evidence.at(declared.where("environment"), "none", _WANTED)
+        yield passed(key, "has no secret in its environment", none)
