@@ -4,29 +4,33 @@ In a notebook::
 
     from capacity import open_history, forecast, recommend
 
-    history = open_history("sample")
-    recommend(history)
+    fleet = open_history("sample")
+    recommend(fleet)
+    fleet["ai/ollama"].plot("cpu")
 """
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from capacity._common.version import VERSION
+
 if TYPE_CHECKING:
-    from capacity._api import forecast, open_history, recommend
+    from capacity._api import forecast, recommend
+    from capacity._explore import open_history
 
 __all__ = ["__version__", "forecast", "open_history", "recommend"]
 
-try:
-    __version__ = version("capacity-notebooks")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:
     """Load the public calls on first use: `capacity --help` must not wait for pandas."""
-    if name in {"forecast", "open_history", "recommend"}:
+    if name == "open_history":
+        from capacity._explore import open_history
+
+        return open_history
+    if name in {"forecast", "recommend"}:
         from capacity import _api
 
         return getattr(_api, name)

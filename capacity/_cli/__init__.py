@@ -43,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (history, report, check, apply, monitor, operations):
     group.register(app)
@@ -89,9 +90,9 @@ def _root(
     if verbose:
         logging.getLogger("capacity").setLevel(logging.INFO)
     if version:
-        from capacity import __version__
+        from capacity._common.version import VERSION
 
-        say(__version__)
+        say(VERSION)
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from capacity._common.addresses import with_scheme
 from capacity._common.printable import visible
 from capacity.errors import InputError
 
@@ -20,10 +21,18 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", help="Settings file; default capacity.toml if it is there."),
 ]
+
+
+def _address_or_name(source: str | None) -> str | None:
+    return None if source is None else with_scheme(source)
+
+
 Source = Annotated[
     str | None,
     typer.Option(
-        "--source", help="Address of a metrics server, or a source's name in the archive."
+        "--source",
+        help="Address of a metrics server, or a source's name in the archive.",
+        callback=_address_or_name,
     ),
 ]
 Sample = Annotated[bool, typer.Option("--sample", help="Use the bundled sample fleet.")]

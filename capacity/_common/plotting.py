@@ -72,7 +72,7 @@ def plot_usage(
     """Usage over time with the limit in force (same unit; None or NaN = no limit)."""
     axes = _axes(axes)
     thin = _thin(usage)
-    axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.2)
+    axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.2, label="used")
     _limit_line(axes, limit)
     _dress(axes, signal)
     return axes
@@ -100,13 +100,21 @@ def plot_bands(
     """
     axes = _axes(axes)
     thin = _thin(usage)
-    axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.0)
+    axes.plot(thin.index, thin.to_numpy(), color=COLOURS["usage"], linewidth=1.0, label="used")
     low, high = bands.columns.min(), min(bands.columns, key=lambda level: abs(float(level) - top))
     axes.fill_between(
-        bands.index, bands[low], bands[high], color=COLOURS["band"], alpha=0.45, linewidth=0
+        bands.index,
+        bands[low],
+        bands[high],
+        color=COLOURS["band"],
+        alpha=0.45,
+        linewidth=0,
+        label=f"{low:.0%} to {high:.0%} of what may come",
     )
     middle = min(bands.columns, key=lambda level: abs(float(level) - 0.5))
-    axes.plot(bands.index, bands[middle], color=COLOURS["second"], linewidth=1.2)
+    axes.plot(
+        bands.index, bands[middle], color=COLOURS["second"], linewidth=1.2, label="median forecast"
+    )
     _limit_line(axes, limit)
     _dress(axes, signal)
     return axes
@@ -314,7 +322,10 @@ def _thin(usage: pd.Series[float]) -> pd.Series[float]:
 
 def _limit_line(axes: Axes, limit: float | None) -> None:
     if limit is not None and np.isfinite(limit):
-        axes.axhline(limit, color=COLOURS["limit"], linewidth=1.2, linestyle=(0, (4, 3)))
+        style = (0, (4, 3))
+        axes.axhline(
+            limit, color=COLOURS["limit"], linewidth=1.2, linestyle=style, label="limit in force"
+        )
 
 
 def _binary_ticks(top: float) -> list[float]:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from capacity import __version__
+from capacity._common.version import VERSION
 from capacity.compliance._formats import as_json
 from capacity.model import Action
 
@@ -134,7 +134,7 @@ def openapi() -> dict[str, Any]:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "capacity monitor", "version": __version__},
+        "info": {"title": "capacity monitor", "version": VERSION},
         "paths": paths,
     }
 

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from capacity._common.addresses import with_scheme
 from capacity._common.units import parse_cpuset
 from capacity.errors import InputError
 from capacity.model import RestartLimit
@@ -117,6 +118,11 @@ class PrometheusSettings(_Table):
         le=86_400,
         description="Seconds a rate looks back; default the step, at least four scrapes",
     )
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _scheme(cls, url: object) -> object:
+        return with_scheme(url) if isinstance(url, str) else url
 
 
 class IdentitySettings(_Table):

@@ -26,14 +26,14 @@ def write_live_plan(
     """A plan of what an Engine showed; it is good for a day, since things change."""
     from datetime import UTC, datetime, timedelta
 
-    from capacity import __version__
+    from capacity._common.version import VERSION
     from capacity.changes import MadeFrom, make_plan, write_plan
 
     now = datetime.now(UTC).replace(microsecond=0)
     once = {
         (change.service, change.resource): change for change in changes
     }  # replicas of a service propose the same
-    made_from = MadeFrom(history="", settings=settings.fingerprint(), code=__version__)
+    made_from = MadeFrom(history="", settings=settings.fingerprint(), code=VERSION)
     plan = make_plan(
         once.values(),
         hosts=hosts,

@@ -5,6 +5,7 @@ is new since an earlier run.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,10 @@ def recommend(
         str | None,
         typer.Option("--format", help="table, json, csv, markdown or prometheus; default table."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Also write the proposed changes as a plan to this file."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the proposed limit of each service, or the reason why there is none."""
@@ -91,6 +96,8 @@ def recommend(
 
     _api.parse_length(horizon)
     form = _form(form, as_json=as_json, why=why, against=against)
+    if out is not None and (why or against is not None):
+        raise InputError("--out writes the plan of a table", "Leave out --why and --against")
     _check_service(service, services, why=why)
     wanted = signal or str(Resource.MEMORY)
     amount = _budget(budget, wanted, policy, why=why)
@@ -122,6 +129,13 @@ def recommend(
         if service not in table.index:
             raise no_such_service(service, table.index)
         table = table.loc[[service]]
+    if out is not None:
+        plan = replace(made, table=table).to_plan(out)
+        say(
+            f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
+            "would do",
+            err=True,
+        )
     if before is not None:
         known = before if service is None else before[before.index == service]
         _print_differences(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from capacity import __version__
 from capacity._api import SAMPLE
 from capacity._common.bundled import bundled
 from capacity._common.files import write_text
+from capacity._common.version import VERSION
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.compliance import (
     Assessment,
@@ -192,7 +192,7 @@ def _plan(week: ComplianceReview) -> Plan:
         as_of=week.history.end.to_pydatetime(),
         valid_until=(week.history.end + pd.Timedelta("7D")).to_pydatetime(),
         made_from=MadeFrom(
-            history=week.history.fingerprint(), settings=week.settings, code=__version__
+            history=week.history.fingerprint(), settings=week.settings, code=VERSION
         ),
     )
 

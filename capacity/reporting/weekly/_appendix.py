@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capacity import __version__
+from capacity._common.version import VERSION
 from capacity.model import Reason
 from capacity.reporting._html.formatting import NAMES, days, length, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, table, text
@@ -52,7 +52,7 @@ def _method(week: WeeklyReview) -> Html:
     )
     return Html(
         f"<h3>Method</h3><ul>{''.join(f'<li>{text(line)}</li>' for line in lines)}</ul><p>capacity "
-        f"{text(__version__)}</p>"
+        f"{text(VERSION)}</p>"
     )
 
 

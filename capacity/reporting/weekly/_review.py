@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capacity import __version__, _api
+from capacity import _api
 from capacity._common.files import write_atomically, write_text
+from capacity._common.version import VERSION
 from capacity.changes import (
     LimitForecast,
     MadeFrom,
@@ -211,7 +212,7 @@ def save(
     """
     history, settings = week.history, week.settings
     made_from = MadeFrom(
-        history=history.fingerprint(), settings=settings.fingerprint(), code=__version__
+        history=history.fingerprint(), settings=settings.fingerprint(), code=VERSION
     )
     plan = make_plan(
         _chosen_changes(week, only),

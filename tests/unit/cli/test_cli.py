@@ -273,3 +273,32 @@ def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path)
         for row in json.loads(gone.stdout, parse_constant=pytest.fail)
         if row["action"] == "gone"
     } == {None}
+
+
+def test_a_plan_comes_from_recommend(tmp_path: Path) -> None:
+    """`--out` writes the proposals of the table as a plan; with --why it is refused."""
+    done = capacity("recommend", "--sample", "--out", "plan.yaml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "capacity apply plan.yaml" in done.stderr
+    assert capacity("plan", "validate", "plan.yaml", folder=tmp_path).returncode in {0, 1}
+    refused = capacity(
+        "recommend", "shop/redis", "--why", "--sample", "--out", "other.yaml", folder=tmp_path
+    )
+    assert refused.returncode == 2
+    assert not (tmp_path / "other.yaml").exists()
+
+
+@pytest.mark.parametrize("command", [(), ("recommend",), ("plan",), ("plan", "emit")])
+def test_help_has_a_short_name(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """-h is --help, for every command."""
+    short, long = (capacity(*command, flag, folder=tmp_path) for flag in ("-h", "--help"))
+    assert short.returncode == 0
+    assert short.stdout == long.stdout
+
+
+def test_an_address_needs_no_scheme(tmp_path: Path) -> None:
+    """A host and its port are an address, on the command line and in the settings."""
+    done = capacity("doctor", "--source", "127.0.0.1:1", folder=tmp_path)
+    assert "http://127.0.0.1:1" in done.stdout
+    (tmp_path / "capacity.toml").write_text('[prometheus]\nurl = "127.0.0.1:1"\n')
+    assert "http://127.0.0.1:1" in capacity("doctor", folder=tmp_path).stdout

@@ -1,0 +1,146 @@
+"""A window of history, brought into the archive as far as it is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from capacity._api.arguments import parse_length, parse_time
+from capacity._common.addresses import with_scheme
+from capacity._common.progress import Progress
+from capacity._common.suggest import closest_names
+from capacity.errors import InputError, NoHistory, SettingsError
+from capacity.history._archive import Archive, plain_address
+from capacity.history._fetch import fetch
+from capacity.history._history import History
+from capacity.history._load import load_history
+from capacity.history._prometheus.client import PrometheusSource
+from capacity.history._sample.generate import SAMPLE_END, load_sample
+from capacity.model import Signal
+from capacity.settings._load import Settings, override
+
+__all__ = ["SAMPLE", "ArchivedWindow", "prepare_window"]
+
+SAMPLE = "sample"
+
+
+@dataclass(frozen=True)
+class ArchivedWindow:
+    """A window whose history is at hand: in the archive, or in the sample.
+
+    Attributes:
+        source: `sample`, or the source's name in the archive.
+        start: first moment, UTC.
+        end: the moment after the last step, UTC.
+        notes: what the reader should know.
+    """
+
+    source: str
+    start: pd.Timestamp
+    end: pd.Timestamp
+    notes: tuple[str, ...] = ()
+
+    def load(
+        self,
+        settings: Settings,
+        *,
+        signals: Iterable[Signal | str] = tuple(Signal),
+        services: str | Iterable[str] | None = None,
+    ) -> History:
+        """The history of this window.
+
+        Raises:
+            NoHistory: there are no samples in it.
+            InputError: no service matches `services`.
+        """
+        if self.source == SAMPLE:
+            history = load_sample(self.start, self.end)
+        else:
+            archive = Archive(settings.archive.path)
+            record = archive.find(self.source)
+            wanted = [Signal(signal) for signal in signals]
+            history = load_history(
+                archive,
+                record,
+                settings,
+                start=self.start,
+                end=self.end,
+                signals=wanted,
+                notes=self.notes,
+            )
+        if not services:
+            return history
+        chosen = history.select(services)
+        if not chosen.services:
+            near = closest_names(services, history.services) if isinstance(services, str) else []
+            hint = (
+                f"Did you mean {' or '.join(near)}?"
+                if near
+                else f"Names are such as {', '.join(history.services[:3])}"
+            )
+            raise InputError(f"No service matches {services!r}", hint)
+        return chosen
+
+
+def prepare_window(
+    settings: Settings,
+    *,
+    source: str | None = None,
+    as_of: str | pd.Timestamp | None = None,
+    window: str | None = None,
+    signals: Iterable[Signal | str] = tuple(Signal),
+    offline: bool = False,
+    refresh: bool = False,
+    progress: Progress | None = None,
+) -> ArchivedWindow:
+    """Bring the history of a window into the archive, as far as it is not there; arguments as of
+    `open_history`.
+    """
+    span = parse_length(window or f"{settings.report.window_days}D")
+    end = parse_time(as_of) if as_of is not None else None
+    if source == SAMPLE:
+        end = end or SAMPLE_END
+        return ArchivedWindow(SAMPLE, end - span, end)
+    now = pd.Timestamp.now(tz="UTC")
+    end = (end or now).floor(pd.Timedelta(seconds=settings.report.step))
+    if end > now:
+        hint = "Give an --as-of that has passed; mind this machine's clock"
+        raise InputError(f"{end:%Y-%m-%d %H:%M} UTC is in the future", hint)
+    archive = Archive(settings.archive.path)
+    source = None if source is None else with_scheme(source)
+    if offline or (source is not None and "://" not in source):
+        return ArchivedWindow(archive.find(source or _configured(settings)).name, end - span, end)
+    if source is not None:
+        settings = _with_address(settings, source)
+    server = PrometheusSource(settings.prometheus)
+    wanted = [Signal(signal) for signal in signals]
+    done = fetch(
+        server,
+        archive,
+        settings,
+        start=end - span,
+        end=end,
+        signals=wanted,
+        refresh=refresh,
+        progress=progress,
+    )
+    if {Signal.CPU, Signal.MEMORY} <= {*done.missing}:
+        hint = (
+            "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` "
+            "shows what is there"
+        )
+        raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
+    return ArchivedWindow(done.source.name, end - span, end, done.warnings)
+
+
+def _configured(settings: Settings) -> str | None:
+    return plain_address(str(settings.prometheus.url)) if settings.prometheus.url else None
+
+
+def _with_address(settings: Settings, address: str) -> Settings:
+    try:
+        return override(settings, "prometheus__url", address)
+    except SettingsError as error:
+        raise InputError(f"{address!r} is no address", "Write it as http://host:9090") from error

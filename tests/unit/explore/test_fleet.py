@@ -1,0 +1,131 @@
+"""A fleet whose services are asked for by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from capacity import open_history
+from capacity._explore import Fleet, FleetService
+from capacity.changes import read_plan
+from capacity.errors import InputError
+from capacity.history import History
+from capacity.model import Resource, Signal
+
+mpl.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Fleet:
+    """The sample."""
+    return open_history("sample")
+
+
+def service(fleet: Fleet, name: str) -> FleetService:
+    """One of it, as its index gives it."""
+    found = fleet[name]
+    assert isinstance(found, FleetService)
+    return found
+
+
+def test_a_name_gives_a_service_and_a_signal_its_frame(fleet: Fleet) -> None:
+    """Both by the same brackets; the fleet is a `History` in everything else."""
+    assert isinstance(fleet, History)
+    assert fleet["memory"] is fleet[Signal.MEMORY]
+    used = service(fleet, "ai/ollama").usage
+    assert list(used.columns) == ["cpu", "memory"]
+    pd.testing.assert_series_equal(used["cpu"], fleet.cpu["ai/ollama"], check_names=False)
+    completions = fleet._ipython_key_completions_()
+    assert {"ai/ollama", "memory"} <= set(completions)
+
+
+def test_a_service_has_what_the_calls_say(fleet: Fleet) -> None:
+    """Forecast, limit, reasons and past are those of the whole fleet's calls."""
+    ollama = service(fleet, "ai/ollama")
+    for resource in Resource:
+        row = ollama.recommend(resource)
+        assert row["limit"] == fleet.recommend(resource).table["limit"]["ai/ollama"]
+    assert ollama.forecast("cpu").shape[0] == 168
+    assert set(ollama.replay("cpu")["service"]) == {"ai/ollama"}
+    assert "chance that it passes the limit" in repr(ollama.why("cpu"))
+    assert "<table" in ollama.why("cpu")._repr_html_()
+    assert "no limit -> " in repr(ollama)
+    assert "<b>ai/ollama</b>" in ollama._repr_html_()
+    assert np.isnan(ollama.limits["cpu"])
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("ai/olama", "ai/ollama"), ("ollama", "ai/ollama"), ("redis", "shop/redis")]
+)
+def test_a_mistaken_name_is_one_line_with_the_next_step(fleet: Fleet, name: str, near: str) -> None:
+    """By brackets, by recommendations, by forecasts."""
+    for asked in (fleet, fleet.recommend(), fleet.forecast()):
+        with pytest.raises(InputError) as error:
+            asked[name]
+        assert near in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_other_mistakes_are_the_librarys_errors(fleet: Fleet) -> None:
+    """A resource that is none, a length that is none, a policy that is none."""
+    ollama = service(fleet, "ai/ollama")
+    for call in (
+        lambda: ollama.plot("disk"),
+        lambda: ollama.recommend("disk"),
+        lambda: ollama.forecast(horizon="soon"),
+        lambda: ollama.recommend(policy="none"),
+        lambda: fleet.compare(["no/such"]),
+    ):
+        with pytest.raises(InputError):
+            call()
+
+
+def test_plots_have_titles_units_and_legends(fleet: Fleet) -> None:
+    """One service, its forecast, and small multiples of several."""
+    single = service(fleet, "shop/redis").plot("memory")
+    forecast = fleet.forecast("memory").plot("shop/redis")
+    several = fleet.compare(["shop/*", "ai/ollama"], "cpu")
+    assert len(several) == len(fleet.select("shop/*").services) + 1
+    for axes in (single, forecast, *several):
+        assert axes.get_title()
+        legend = axes.get_legend()
+        assert legend is not None
+        assert "used" in [text.get_text() for text in legend.get_texts()]
+    plt.close("all")
+
+
+def test_recommendations_become_a_plan(fleet: Fleet, tmp_path: Path) -> None:
+    """Every proposed change, and nothing else."""
+    made = fleet.recommend("memory")
+    written = made.to_plan(tmp_path / "plan.yaml")
+    assert read_plan(tmp_path / "plan.yaml") == written
+    assert {change.service for change in written.changes} == set(made.changes.index)
+    assert repr(made).startswith("<Recommendations memory: 45 services")
+
+
+def test_a_view_of_some_services_keeps_its_names(fleet: Fleet) -> None:
+    """`select` and `between` give fleets, with limits from what they see."""
+    shop = fleet.select("shop/*")
+    assert isinstance(shop, Fleet)
+    assert isinstance(shop["shop/redis"], FleetService)
+    with pytest.raises(InputError):
+        shop["ai/ollama"]
+    earlier = fleet.between(fleet.start, fleet.end - pd.Timedelta("7D"))
+    assert isinstance(earlier, Fleet)
+    assert earlier.forecast().bands.index[0] < fleet.forecast().bands.index[0]
+
+
+@pytest.mark.slow
+def test_the_first_answers_come_soon() -> None:
+    """Opening the sample and looking at one service takes a few seconds at most, also on a busy
+    machine.
+    """
+    start = time.monotonic()
+    repr(open_history("sample")["ai/ollama"])
+    assert time.monotonic() - start < 10
