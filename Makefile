@@ -12,7 +12,9 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-fast lint format lock clean
+.PHONY: report test test-fast lint format lock fuzz audit clean
+
+TIME := 60
 
 report: $(VENV)/runtime
 	@$(BIN)/capacity report weekly --sample --as-of 2026-11-16 --quiet
@@ -32,6 +34,14 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info" notebooks/*.ipynb
+
+# Broken input for every parser, for so many seconds: make fuzz TIME=600
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tools.fuzz $(TIME)
+
+# A bill of materials, and known vulnerabilities; without an index it says so.
+audit: $(VENV)/dev
+	$(BIN)/python -m tools.audit
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -74,6 +75,11 @@ def main() -> None:
         code = 2
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         _leave(0)
+    except OSError as error:  # wherever the disk is full, one line says so
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        say_block(f"capacity: {error.strerror}. Free some space, then run it again")
+        code = 1
     if code == _INTERRUPTED:  # typer turns Ctrl-C into this code
         say_block(f"capacity: interrupted; {became}")
         _leave(_INTERRUPTED)

@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from capacity._common.printable import visible
@@ -22,6 +23,7 @@ __all__ = [
     "digest",
     "file_parts",
     "read_bounded",
+    "scratch_folder",
     "storage_error",
     "sweep",
     "sync_folder",
@@ -29,7 +31,9 @@ __all__ = [
     "write_text",
 ]
 
+MOST_BYTES = 2**25  # of what people write by hand
 _TEMPORARY = re.compile(r"\..+\.[^.]+\.tmp", re.DOTALL)
+_NULL_DEVICE = os.makedev(1, 3)  # people name it for an empty file
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
 
 
@@ -38,9 +42,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a regular file of at most `most` bytes; a pipe or a device could keep a reader
-    waiting for ever.
+def read_bounded(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a regular file of at most `most` bytes, or of /dev/null; a pipe or another
+    device could keep a reader waiting for ever.
 
     Raises:
         OSError: unreadable, no regular file, or too large; `strerror` says which.
@@ -50,7 +54,8 @@ def read_bounded(path: Path, most: int) -> bytes:
     except ValueError as error:
         raise OSError(errno.EINVAL, "its name holds a NUL") from error
     with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) and found.st_rdev != _NULL_DEVICE:
             raise OSError(errno.EINVAL, "it is no regular file")
         content = handle.read(most + 1)
     if len(content) > most:
@@ -139,6 +144,26 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for temporary files that goes when the block ends.
+
+    Raises:
+        StorageError: there is no room for it.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="capacity-"))
+    except OSError as error:  # without room there is no place either, as `tempfile` says it
+        raise StorageError(
+            f"There is no room for temporary files: {error.strerror or error}",
+            "Free /tmp, or set TMPDIR to another folder",
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def storage_error(path: Path, error: OSError | ValueError) -> StorageError:

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from capacity._common.files import scratch_folder
 from capacity.errors import InputError
 
 __all__ = ["ssh_command", "tunnel"]
@@ -53,10 +52,10 @@ def tunnel(address: str) -> Iterator[str]:
     command = ssh_command(address)
     started: list[subprocess.Popen[bytes]] = []
     with (
-        tempfile.TemporaryDirectory(prefix="capacity-") as folder,
+        scratch_folder() as folder,
         socket.socket(socket.AF_UNIX) as listener,
     ):
-        place = Path(folder) / "docker.sock"
+        place = folder / "docker.sock"
         listener.bind(str(place))
         listener.listen(64)
         thread = threading.Thread(target=_serve, args=(listener, command, started), daemon=True)

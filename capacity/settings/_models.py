@@ -486,7 +486,7 @@ class OperationsSettings(_Table):
         3, ge=0, le=1_000_000, description="Restarts within these minutes that are no loop yet"
     )
     loop_a_day: int = Field(
-        12, ge=1, description="Restarts in a day that are a loop, however they lie"
+        12, ge=1, le=1_000_000, description="Restarts in a day that are a loop, however they lie"
     )
 
     @property

@@ -6,6 +6,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import read_bounded
 from capacity._compose.edit.verify import read, same
 from capacity.errors import EditRefused, StorageError
 
@@ -19,7 +20,7 @@ def read_bytes(path: Path) -> bytes:
         StorageError: unreadable.
     """
     try:
-        return path.read_bytes()
+        return read_bounded(path)
     except OSError as error:
         raise StorageError(
             f"Cannot read {path}: {error.strerror}", "Correct its permissions, or restore it"

@@ -6,6 +6,7 @@ import collections.abc
 import re
 from pathlib import Path
 
+from capacity._common.files import read_bounded
 from capacity._compose.load.interpolate import substitute
 from capacity.errors import ComposeError
 
@@ -34,7 +35,7 @@ def read_env_file(path: Path, variables: collections.abc.Mapping[str, str]) -> d
         ComposeError: unreadable, or not in the form `NAME=value`.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ComposeError(
             f"Cannot read the env file {path}: {error}", "Create it, or mark it `required: false`"

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from capacity._common.files import scratch_folder
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
 from capacity.changes._plan.exports import changes_by_service, each_service
@@ -56,8 +56,8 @@ def commit_plan(
         )
     texts: dict[Path, str] = {}
     commits: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
-        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+    with scratch_folder() as scratch:
+        index = {"GIT_INDEX_FILE": str(scratch / "index")}
         _git(root, "read-tree", base, environment=index)
 
         def commit(service: str, changes: list[PlannedChange]) -> None:

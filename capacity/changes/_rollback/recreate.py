@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
+from capacity._common.files import scratch_folder
 from capacity._compose.declared import load_declared
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity.changes._journal.models import IntentEntry
@@ -100,8 +100,8 @@ def recreate(
         InputError: Compose is not installed.
     """
     program = compose_program()
-    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
-        environment = _environment(engine, Path(scratch))
+    with scratch_folder() as scratch:
+        environment = _environment(engine, scratch)
         alone = not start or not _needs_are_in_line(intent, engine, program, environment)
         _run(
             intent,

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from capacity._common.files import read_bounded
 from capacity._common.progress import Progress
 from capacity._compose import Origin, Project, find_files, load_project
 from capacity._compose.project import plain_name
@@ -185,7 +186,7 @@ def from_snapshot(facts: Facts, file: str | Path, host: str = "snapshot") -> Fac
         InputError: unreadable, or no such record.
     """
     try:
-        text = Path(file).read_text(encoding="utf-8")
+        text = read_bounded(Path(file), 2**30).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"Cannot read the snapshot {file}: {error}", "Record one with docker inspect"

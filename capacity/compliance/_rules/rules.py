@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity._common.bundled import bundled
+from capacity._common.files import read_bounded
 from capacity.compliance._rules.markdown import RuleBlock, rule_blocks
 from capacity.compliance._rules.registry import Check, find_check, read_parameters
 from capacity.compliance._rules.strict_yaml import StrictMapping, read_mapping
@@ -102,7 +103,7 @@ def load_rules(books: Iterable[str | Path] = (DEFAULT_RULES,)) -> tuple[Rule, ..
     for book in books:
         file = bundled("data/rules.md") if str(book) == DEFAULT_RULES else Path(book)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_bounded(file).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 f"Cannot read the rule book {file}: {error}", "Name a Markdown file, or `house`"

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from capacity._common.files import scratch_folder, write_atomically
 from capacity._compose import Project, find_files, load_project
 from capacity._docker.containers import Container
 from capacity.errors import ComposeError, InputError
@@ -186,13 +186,12 @@ def _declared_name(place: Path) -> str | None:
 @contextmanager
 def _laid_out(texts: dict[Path, bytes], files: Iterable[Path]) -> Iterator[list[Path]]:
     """The files with their former texts, in a folder of their own."""
-    with tempfile.TemporaryDirectory(prefix="capacity-") as scratch:
+    with scratch_folder() as scratch:
         found = []
         for number, path in enumerate(files):
-            copy = Path(scratch) / str(number) / path.name
+            copy = scratch / str(number) / path.name
             if path in texts:
-                copy.parent.mkdir()
-                copy.write_bytes(texts[path])
+                write_atomically(copy, texts[path])
             found.append(copy if path in texts else path)
         yield found
 

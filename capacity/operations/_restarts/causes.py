@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity._common.bundled import bundled
+from capacity._common.files import read_bounded
 from capacity._common.secrets import MOST_READ, redact_lines
 from capacity.errors import InputError
 
@@ -68,7 +69,7 @@ def _read(place: Path) -> tuple[tuple[Cause, ...], bool]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        said = YAML(typ="safe").load(place.read_text(encoding="utf-8"))
+        said = YAML(typ="safe").load(read_bounded(place).decode())
         entries, alone = _entries(said)
         return tuple(_cause(entry) for entry in entries), alone
     except (
@@ -78,6 +79,7 @@ def _read(place: Path) -> tuple[tuple[Cause, ...], bool]:
         KeyError,
         TypeError,
         ValueError,
+        RecursionError,
         re.error,
     ) as error:
         cause = " ".join(str(error).split())

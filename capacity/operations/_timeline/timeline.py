@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from capacity._common.escape import markdown
+from capacity._common.files import read_bounded
 from capacity._common.runbooks import runbook_url
 from capacity.compliance import Report, Severity, Status
 from capacity.errors import InputError, StorageError
@@ -273,7 +274,7 @@ def read_timeline(file: Path) -> list[TimelineItem]:
     try:
         if not file.exists():
             return []
-        said = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
+        said = YAML(typ="safe").load(read_bounded(file).decode())
         found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
     except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
         raise InputError(

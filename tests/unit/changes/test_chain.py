@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.files import digest, write_atomically
+from capacity._common.files import digest, scratch_folder, write_atomically
 from capacity.changes._journal.adjustments import failure_cooldowns, steps_since
 from capacity.changes._journal.journal import LINES, Journal, open_journal, read_journal
 from capacity.changes._journal.lock import apply_lock
@@ -229,3 +229,16 @@ def test_a_file_is_written_whole_or_not_at_all(
             assert len(content) > size
     assert digest(path.read_bytes()) == digest(content if len(content) <= size else b"old")
     assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+def test_no_room_for_temporary_files_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A git index, an override and a socket need some; without it there is one line."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="no room for temporary files"), scratch_folder():
+        pass
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with scratch_folder() as folder:
+        (folder / "x").touch()
+    assert not [*tmp_path.iterdir()]

@@ -204,7 +204,7 @@ def test_a_project_that_cannot_be_loaded_is_on_the_page(project: Path) -> None:
     (project / "compose.yaml").write_text("services:\n  web: [\n")
     made.evaluate()
     assert made.problems(datetime.now(UTC)) == watch(project).problems(datetime.now(UTC))
-    with TestClient(make_app(made)) as client:
+    with client_of(make_app(made)) as client:
         assert "compose.yaml:3" in client.get("/").text
         assert client.get("/api/v1/findings").json()["report"]["unread"][0]["line"] == 3
         assert "capacity_compose_projects_unread 1.0" in client.get("/metrics").text
