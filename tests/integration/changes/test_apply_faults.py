@@ -246,9 +246,6 @@ def test_a_full_disk_without_a_lock_file(tmp_path: Path) -> None:
             raise AssertionError("two hold the lock")
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # closing what a full disk did not take
 def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
     """Nothing is done without its line; with room again the run goes on to its end."""
     journal = shop.folder / "journal"
