@@ -5,8 +5,9 @@ variables are never kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 
 __all__ = [
@@ -26,6 +27,7 @@ can lift a limit.
 """
 
 _AS_GOOD_AS_NONE = 2**62
+_Other = TypeVar("_Other")
 _COMPOSE = "com.docker.compose."
 
 
@@ -134,13 +136,31 @@ class Inventory:
 
 
 def read_container(host: str, attrs: dict[str, Any]) -> Container:
-    """A container from the Engine's own description of it."""
+    """A container from the Engine's own description of it.
+
+    Raises:
+        EngineError: no Engine describes a container so.
+    """
+    try:
+        return _container(host, attrs)
+    except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
+        raise EngineError(
+            f"{host} describes a container as no Engine does ({type(error).__name__})",
+            "Something else answers there: look at that address",
+        ) from error
+
+
+def _container(host: str, attrs: dict[str, Any]) -> Container:
     config, limits, state = (
         attrs.get("Config") or {},
         attrs.get("HostConfig") or {},
         attrs.get("State") or {},
     )
-    labels = dict(config.get("Labels") or {})
+    labels = {
+        name: value
+        for name, value in dict(config.get("Labels") or {}).items()
+        if isinstance(name, str) and isinstance(value, str)
+    }
     name = str(attrs.get("Name", "")).lstrip("/")
     service = labels.get(f"{_COMPOSE}service")
     return Container(
@@ -150,7 +170,7 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
         image=config.get("Image") or "",
         project=labels.get(f"{_COMPOSE}project", "") if service else ServiceKey.STANDALONE,
         service=service or name,
-        replica=int(labels.get(f"{_COMPOSE}container-number") or 1),
+        replica=_whole(labels.get(f"{_COMPOSE}container-number"), 1),
         oneoff=labels.get(f"{_COMPOSE}oneoff", "").lower() == "true",
         config_files=_paths(labels, "config_files"),
         working_dir=labels.get(f"{_COMPOSE}project.working_dir", ""),
@@ -174,6 +194,12 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
         env_files=_paths(labels, "environment_file"),
         finished_at=state.get("FinishedAt") or "",
     )
+
+
+def _whole(text: str | None, other: _Other) -> int | _Other:
+    """The number in a text that anybody may have written into a label."""
+    plain = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+    return int(text or "") if plain else other
 
 
 def _paths(labels: dict[str, str], name: str) -> tuple[str, ...]:
@@ -216,7 +242,7 @@ def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published
                 int(number),
                 protocol or "tcp",
                 place.get("HostIp") or "",
-                int(place["HostPort"]) if place.get("HostPort") else None,
+                _whole(place.get("HostPort"), None),
             )
             for place in places
         ]

@@ -37,7 +37,7 @@ from capacity.changes._journal.models import (
 )
 from capacity.errors import InputError, JournalLost, StorageError
 
-__all__ = ["LINES", "Journal", "open_journal", "owner", "read_journal"]
+__all__ = ["LINES", "EmptyJournal", "Journal", "open_journal", "owner", "read_journal"]
 
 LINES = "journal.jsonl"
 _BACKUPS = "files"
@@ -212,6 +212,10 @@ class Journal:
         return read_journal(self.folder)
 
 
+class EmptyJournal(InputError):
+    """A run without a line: it was killed before its first one, or somebody emptied its journal."""
+
+
 def owner() -> str:
     """Who is at work: user, machine and process."""
     try:
@@ -267,7 +271,7 @@ def read_journal(place: Path) -> list[Entry]:
     if found.broken:
         raise _not_believed(place, found.broken, "is not as it was written")
     if not entries:
-        raise InputError(
+        raise EmptyJournal(
             f"{place / LINES} has no whole line: nothing is known of the run",
             "Look at what runs; if nothing was changed, remove that folder",
         )

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from capacity._common.files import file_parts
-from capacity.changes._journal.journal import LINES, read_journal
+from capacity.changes._journal.journal import LINES, EmptyJournal, read_journal
 from capacity.changes._journal.models import (
     ContainerEntry,
     Entry,
@@ -105,7 +105,7 @@ def standing_steps(entries: Iterable[Entry]) -> list[IntentEntry]:
 
 
 def journal_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[str, list[Entry]]]:
-    """Runs with their lines, the oldest first.
+    """Runs with their lines, the oldest first; one without a line is left out with a warning.
 
     Args:
         folder: of the journal.
@@ -119,7 +119,7 @@ def journal_runs(folder: Path, *, skip_damaged: bool = False) -> Iterator[tuple[
         try:
             entries = read_journal(place.parent)
         except InputError as error:
-            if not skip_damaged:
+            if not (skip_damaged or isinstance(error, EmptyJournal)):
                 raise
             _left_out(place.parent, str(error))
             continue

@@ -25,7 +25,7 @@ __all__ = [
     "check_service",
 ]
 
-MOST_CHANGES = 20_000
+MOST_CHANGES = 10_000
 _MOST_ENTRIES = 10_000
 _FIRST_YEAR, _LAST_YEAR = 2000, 2199
 

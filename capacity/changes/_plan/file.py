@@ -23,12 +23,14 @@ from capacity._compose.yaml.nodes import (
     parse_documents,
 )
 from capacity._compose.yaml.values import plain
+from capacity.changes._plan.fields import MOST_CHANGES
 from capacity.changes._plan.plan import Plan
 from capacity.errors import InputError
 
 __all__ = ["plan_text", "read_plan", "write_plan"]
 
 _MOST_BYTES = 16 * 2**20
+_MOST_VALUES = 25 * MOST_CHANGES
 _LONGEST_MESSAGE = 1000
 _CONTROL = re.compile("[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\U0010ffff]")
 _HEADER = "# Proposed limit changes. Nothing here has been applied. Delete what you do not want.\n"
@@ -93,6 +95,11 @@ def _parsed(text: str, path: Path) -> Mapping:
         raise InputError(
             f"{path}:{line} is no YAML: it holds the control character {visible(hidden.group())}",
             "Remove it",
+        )
+    if text.count("\n") + 2 * text.count(",") > _MOST_VALUES:  # three seconds for each 50,000
+        raise InputError(
+            f"{path} is no plan: it has more values than {MOST_CHANGES} changes have",
+            "Split it, or make it again with a report",
         )
     documents = parse_documents(text, str(path))
     root = documents[0] if len(documents) == 1 else None

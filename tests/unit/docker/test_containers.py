@@ -1,0 +1,95 @@
+"""Descriptions of containers: labels are anybody's, and something else may answer for an Engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity._docker.containers import Container, read_container
+from capacity.errors import EngineError
+from tests.fixtures.hostile import HIDDEN, SIGNS
+
+NUMBER = "com.docker.compose.container-number"
+GOOD: dict[str, Any] = {
+    "Id": "a" * 64,
+    "Name": "/shop-web-1",
+    "Config": {
+        "Labels": {
+            "com.docker.compose.project": "shop",
+            "com.docker.compose.service": "web",
+            "com.docker.compose.oneoff": "False",
+            "com.docker.compose.project.config_files": "/a.yaml,/b.yaml",
+            NUMBER: "2",
+        },
+        "Env": ["A=b"],
+        "Image": "x",
+        "ExposedPorts": {"80/tcp": {}},
+    },
+    "HostConfig": {
+        "Memory": 2**26,
+        "MemorySwap": 2**27,
+        "NanoCpus": 10**9,
+        "PidsLimit": 5,
+        "PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+        "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
+    },
+    "State": {"Status": "running", "Health": {"Status": "healthy"}, "ExitCode": 0},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to everything in the description."""
+    named = value.items() if isinstance(value, dict) else ()
+    for name, part in enumerate(value) if isinstance(value, list) else named:
+        yield (*above, name)
+        yield from places(part, (*above, name))
+
+
+def changed(place: tuple[Any, ...], value: object) -> dict[str, Any]:
+    """The description with one part of it replaced."""
+    whole: Any = copy.deepcopy(GOOD)
+    inside = whole
+    for name in place[:-1]:
+        inside = inside[name]
+    inside[place[-1]] = value
+    found: dict[str, Any] = whole
+    return found
+
+
+@given(
+    label=st.sampled_from(sorted(GOOD["Config"]["Labels"])),
+    text=st.text()
+    | st.sampled_from([*SIGNS, *HIDDEN, "\u0661", "\u00b2", "9" * 5000, "-1", "1.5"]),
+)
+def test_any_text_of_a_label_is_read(label: str, text: str) -> None:
+    """Whoever may start a container must not keep the others from being seen."""
+    found = read_container("here", changed(("Config", "Labels", label), text))
+    assert isinstance(found, Container)
+    assert found.replica == 2 or label == NUMBER
+
+
+@given(place=st.sampled_from([*places(GOOD)]), value=JSON)
+def test_any_other_shape_is_read_or_an_error_of_the_engine(
+    place: tuple[Any, ...], value: object
+) -> None:
+    """It names the host."""
+    with suppress(EngineError):
+        assert read_container("here", changed(place, value)).host == "here"
+
+
+@pytest.mark.parametrize("value", [[], 5, "x"])
+def test_what_no_engine_says_names_the_host(value: object) -> None:
+    """With what to look at."""
+    with pytest.raises(EngineError, match="here describes a container as no Engine does"):
+        read_container("here", changed(("HostConfig", "PortBindings"), {"80/tcp": [value or 1]}))
