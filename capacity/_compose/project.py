@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity._compose.check.consistency import check_consistency
+from capacity._compose.check.validate import newer_keys
 from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import interpolate
 from capacity._compose.load.load import LoadOptions, Reader, load_model, read_text
@@ -43,6 +44,7 @@ class Project:
         services: the services of the profiles asked for, by name.
         model: the whole as `docker compose config --format json` prints it, with every dollar sign
             single.
+        notes: keys that only a newer Compose knows, with their places; they are passed through.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Project:
     services: dict[str, Service]
     model: dict[str, Any] = field(repr=False)
     _tree: Map = field(repr=False, compare=False)
+    notes: tuple[str, ...] = ()
 
     def where(self, path: str) -> Origin | None:
         """Where a value such as `networks.front.driver` stands; None when no file says it."""
@@ -125,7 +128,11 @@ def load_project(
         service: make_service(service, tree, model["services"][service])
         for service in model["services"]
     }
-    return Project(project, tuple(paths), tuple(sources), services, model, tree)
+    notes = tuple(
+        f"{origin or paths[0]}: {'.'.join(path)} is a key of a newer Compose, and is not looked at"
+        for path, origin in newer_keys(loaded)
+    )
+    return Project(project, tuple(paths), tuple(sources), services, model, tree, notes)
 
 
 def find_files(place: Path) -> list[Path]:

@@ -152,7 +152,12 @@ def assess(
 
 def _files(facts: Facts, targets: Targets) -> Facts:
     found = collect.from_files(targets.paths)
-    return replace(facts, projects=found.projects, unread=found.unread)
+    return replace(
+        facts,
+        projects=found.projects,
+        unread=found.unread,
+        notes=(*facts.notes, *found.notes),
+    )
 
 
 def _snapshot(facts: Facts, targets: Targets) -> Facts:

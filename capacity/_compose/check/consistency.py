@@ -111,7 +111,7 @@ def check_consistency(tree: Map, model: dict[str, Any], declared: Collection[str
 
 def _own(service: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
-    if not service.get("image") and "build" not in service:
+    if not service.get("image") and "build" not in service and "provider" not in service:
         found.append(("has neither an image nor a build context", "Name an image"))
     platforms = service.get("build", {}).get("platforms", [])
     if platforms and service.get("platform", platforms[0]) not in platforms:
@@ -152,6 +152,11 @@ def _references(
         (f"refers to undefined network {name}", "Declare it under networks")
         for name in service.get("networks") or {}
         if name not in (tree.get("networks") or {})
+    ]
+    found += [
+        (f"refers to undefined model {name}", "Declare it under models")
+        for name in service.get("models") or {}
+        if name not in (tree.get("models") or {})
     ]
     found += [
         (f"depends on undefined service {name!r}", "Declare it, or switch its profile on")

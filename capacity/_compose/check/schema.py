@@ -1,4 +1,7 @@
-"""Compose's own schema as a table: which keys there are, and what may stand at each."""
+"""Compose's own schema as a table: which keys there are, and what may stand at each.
+
+It follows the specification as Compose 2.40 reads it, and is tested against 2.26 too.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ class SchemaNode:
     Attributes:
         kinds: `s` text, `n` number, `i` whole number, `b` boolean, `z` nothing, `o` any mapping.
         choices: the only texts, when there are such.
+        form: of the texts that are possible beside them.
         least: the smallest number.
         most: the largest number.
         items: what an item of a list is.
@@ -30,6 +34,7 @@ class SchemaNode:
 
     kinds: str = ""
     choices: frozenset[str] = frozenset()
+    form: re.Pattern[str] | None = None
     least: float | None = None
     most: float | None = None
     items: SchemaNode | None = None
@@ -122,6 +127,7 @@ _BUILD = SchemaNode(
         **_each(_PAIRS, "ssh", "args", "labels", "additional_contexts"),
         **_each(_TRUTH, "no_cache", "pull", "privileged"),
         "shm_size": _WHOLE,
+        **_each(SchemaNode("sb"), "provenance", "sbom"),
         "extra_hosts": _HOSTS,
         "secrets": _FILES,
         "ulimits": _ULIMITS,
@@ -132,7 +138,8 @@ _HOOK = _keys(
 )
 _WATCH = SchemaNode(
     keys={
-        "ignore": _LIST,
+        **_each(_TEXT_OR_LIST, "ignore", "include"),
+        "initial_sync": _TRUTH,
         "path": _TEXT,
         "action": SchemaNode(
             "s", choices=frozenset({"rebuild", "sync", "restart", "sync+restart", "sync+exec"})
@@ -168,7 +175,7 @@ _ATTACHMENT = SchemaNode(
     "z",
     keys={
         **_each(_SET, "aliases", "link_local_ips"),
-        **_each(_TEXT, "ipv4_address", "ipv6_address", "mac_address"),
+        **_each(_TEXT, "interface_name", "ipv4_address", "ipv6_address", "mac_address"),
         **_each(SchemaNode("n"), "priority", "gw_priority"),
         "driver_opts": _OPTIONS,
     },
@@ -193,6 +200,7 @@ _MOUNT = SchemaNode(
         "read_only": _TRUTH,
         "bind": _BIND,
         "volume": _keys(nocopy=_TRUTH, subpath=_TEXT),
+        "image": _keys(subpath=_TEXT),
         "tmpfs": _keys(size=SchemaNode("is", least=0), mode=_NUMBER),
     },
     required=("type",),
@@ -203,7 +211,11 @@ _ENV_FILE = SchemaNode(
     required=("path",),
     extensible=False,
 )
-_PULL_POLICIES = frozenset({"always", "never", "if_not_present", "build", "missing"})
+_PULL_POLICIES = frozenset(
+    {"always", "never", "if_not_present", "build", "missing", "refresh", "daily", "weekly"}
+)
+_EVERY = re.compile(r"every_([0-9]+[smhdw])+")
+_SOME = SchemaNode("snb", items=SchemaNode("snb"))
 _SERVICE = SchemaNode(
     keys={
         **_each(
@@ -250,6 +262,7 @@ _SERVICE = SchemaNode(
             "read_only",
             "stdin_open",
             "tty",
+            "use_api_socket",
         ),
         **_each(_PAIRS, "annotations", "environment", "labels", "sysctls"),
         **_each(
@@ -267,7 +280,7 @@ _SERVICE = SchemaNode(
         **_each(_COMMAND, "command", "entrypoint"),
         **_each(_FILES, "configs", "secrets"),
         **_each(SchemaNode(items=SchemaNode("sn"), distinct=True), "expose", "group_add"),
-        **_each(SchemaNode(items=_HOOK), "post_start", "pre_stop"),
+        **_each(SchemaNode(items=_HOOK), "pre_start", "post_start", "pre_stop"),
         "blkio_config": _BLKIO,
         "build": _BUILD,
         "cgroup": SchemaNode("s", choices=frozenset({"host", "private"})),
@@ -303,7 +316,13 @@ _SERVICE = SchemaNode(
         "networks": SchemaNode(items=_TEXT, distinct=True, values=_ATTACHMENT, names=_NAME),
         "oom_score_adj": SchemaNode("is", least=-1000, most=1000),
         "ports": SchemaNode(items=_PORT, distinct=True),
-        "pull_policy": SchemaNode("s", choices=_PULL_POLICIES),
+        "models": SchemaNode(
+            items=_TEXT, values=_keys("z", endpoint_var=_TEXT, model_var=_TEXT), names=_NAME
+        ),
+        "provider": SchemaNode(
+            keys={"type": _TEXT, "options": SchemaNode(values=_SOME)}, required=("type",)
+        ),
+        "pull_policy": SchemaNode("s", choices=_PULL_POLICIES, form=_EVERY),
         "storage_opt": SchemaNode("o"),
         "ulimits": _ULIMITS,
         "volumes": SchemaNode(items=_MOUNT, distinct=True),
@@ -352,6 +371,13 @@ _CONFIG = SchemaNode(
         "labels": _PAIRS,
     }
 )
+_MODEL = SchemaNode(
+    keys={
+        **_each(_TEXT, "name", "model"),
+        "context_size": _WHOLE,
+        "runtime_flags": _LIST,
+    }
+)
 _INCLUDE = SchemaNode(
     "s",
     keys={"path": _TEXT_OR_SET, "env_file": _TEXT_OR_SET, "project_directory": _TEXT},
@@ -367,5 +393,6 @@ ROOT = SchemaNode(
         "volumes": SchemaNode(values=_VOLUME, names=_NAME),
         "secrets": SchemaNode(values=_SECRET, names=_NAME),
         "configs": SchemaNode(values=_CONFIG, names=_NAME),
+        "models": SchemaNode(values=_MODEL, names=_NAME),
     }
 )

@@ -5,16 +5,18 @@ schema.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from capacity._compose.check.schema import ROOT, SchemaNode
 from capacity._compose.load.merge import go_text
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
+from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
 
-__all__ = ["check_shape", "hollow"]
+__all__ = ["check_shape", "hollow", "newer_keys"]
 
 _KINDS = {
     "s": "text",
@@ -24,11 +26,13 @@ _KINDS = {
     "z": "nothing",
     "o": "a mapping",
 }
-_Path = tuple[str, ...]
+_READ_OVER = frozenset({"build", "develop", "models", "networks", "provider", "volumes"})
+_SLIP = 0.75  # how alike a wrong key is to the one that was meant
 
 
 def check_shape(model: Map) -> None:
-    """Refuse unknown keys, keys that are missing, and values of the wrong kind.
+    """Refuse keys that are missing, values of the wrong kind, and unknown keys where they could
+    change what is read.
 
     Raises:
         ComposeError: the first of them, with its place.
@@ -36,7 +40,36 @@ def check_shape(model: Map) -> None:
     _check(model, ROOT, (), None)
 
 
-def hollow(model: Map, is_kept: Callable[[_Path], bool]) -> None:
+def newer_keys(model: Map) -> Iterator[tuple[Keys, Origin | None]]:
+    """The keys of a model that passed `check_shape` and no table knows: a newer Compose may."""
+    yield from _newer(model, ROOT, ())
+
+
+def _newer(value: Any, shape: SchemaNode, path: Keys) -> Iterator[tuple[Keys, Origin | None]]:
+    if isinstance(value, Map):
+        for name, item in value.items():
+            below = shape.values if shape.keys is None else shape.keys.get(name)
+            if below is not None:
+                yield from _newer(item, below, (*path, name))
+            elif shape.keys is not None and not shape.loose and not name.startswith("x-"):
+                yield (*path, name), value.origin(name)
+    elif isinstance(value, Items) and shape.items is not None:
+        for number, item in enumerate(value):
+            yield from _newer(item, shape.items, (*path, str(number)))
+
+
+def _may_be_newer(path: Keys, name: str, value: Map, shape: SchemaNode) -> bool:
+    """Whether an unknown key may be one of a newer Compose: it stands where nothing is read or
+    edited that it could change, and is no slip of the pen.
+    """
+    if path:
+        apart = len(path) == 2 or (path[0] == "services" and path[2] in _READ_OVER)
+    else:  # services at the top are those of version 1
+        apart = not {"services", "include"}.isdisjoint(value)
+    return apart and not get_close_matches(name, shape.keys or (), n=1, cutoff=_SLIP)
+
+
+def hollow(model: Map, is_kept: Callable[[Keys], bool]) -> None:
     """Make nothing of empty lists before another file is laid on them, as Compose does, and then
     refuses them.
 
@@ -47,7 +80,7 @@ def hollow(model: Map, is_kept: Callable[[_Path], bool]) -> None:
     _hollow(model, ROOT, (), is_kept)
 
 
-def _hollow(value: Any, shape: SchemaNode, path: _Path, is_kept: Callable[[_Path], bool]) -> Any:
+def _hollow(value: Any, shape: SchemaNode, path: Keys, is_kept: Callable[[Keys], bool]) -> Any:
     if isinstance(value, Map):
         for name in value:
             below = shape.values if shape.keys is None else shape.keys.get(name)
@@ -60,7 +93,7 @@ def _hollow(value: Any, shape: SchemaNode, path: _Path, is_kept: Callable[[_Path
     return value
 
 
-def _check(value: Any, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
+def _check(value: Any, shape: SchemaNode, path: Keys, origin: Origin | None) -> None:
     if isinstance(value, Map) and shape.keys is not None:
         _check_keys(value, shape, path, origin)
     elif isinstance(value, Map) and shape.values is not None:
@@ -76,13 +109,17 @@ def _check(value: Any, shape: SchemaNode, path: _Path, origin: Origin | None) ->
         raise _wrong(path, origin, f"must be {_wanted(shape)}", hint)
 
 
-def _check_keys(value: Map, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
+def _check_keys(value: Map, shape: SchemaNode, path: Keys, origin: Origin | None) -> None:
     assert shape.keys is not None
     for name, item in value.items():
         known = shape.keys.get(name)
         if known is not None:
             _check(item, known, (*path, name), value.origin(name))
-        elif not shape.loose and not (shape.extensible and name.startswith("x-")):
+        elif (
+            not shape.loose
+            and not (shape.extensible and name.startswith("x-"))
+            and not _may_be_newer(path, name, value, shape)
+        ):
             hint = (
                 "Correct its name, or begin it with x-" if shape.extensible else "Correct its name"
             )
@@ -92,7 +129,7 @@ def _check_keys(value: Map, shape: SchemaNode, path: _Path, origin: Origin | Non
             raise _wrong(path, origin, f"lacks the key {name}", f"Add {name}")
 
 
-def _check_values(value: Map, shape: SchemaNode, path: _Path) -> None:
+def _check_values(value: Map, shape: SchemaNode, path: Keys) -> None:
     assert shape.values is not None
     for name, item in value.items():
         if shape.names.match(name):
@@ -106,7 +143,7 @@ def _check_values(value: Map, shape: SchemaNode, path: _Path) -> None:
             )
 
 
-def _check_items(value: Items, shape: SchemaNode, path: _Path, origin: Origin | None) -> None:
+def _check_items(value: Items, shape: SchemaNode, path: Keys, origin: Origin | None) -> None:
     assert shape.items is not None
     for number, (item, at) in enumerate(zip(value, value.origins, strict=True)):
         _check(item, shape.items, (*path, str(number)), at or origin)
@@ -126,7 +163,8 @@ def _identity(value: Any) -> Any:
 def _fits(value: Any, shape: SchemaNode) -> bool:
     kinds = shape.kinds
     if isinstance(value, str):
-        return "s" in kinds and (not shape.choices or value in shape.choices)
+        fits = not shape.choices or value in shape.choices
+        return "s" in kinds and (fits or bool(shape.form and shape.form.fullmatch(value)))
     if value is None or isinstance(value, bool):
         return ("z" if value is None else "b") in kinds
     if isinstance(value, (int, float)):
@@ -159,6 +197,6 @@ def _wanted(shape: SchemaNode) -> str:
     return " or ".join(kinds)
 
 
-def _wrong(path: _Path, origin: Origin | None, cause: str, hint: str) -> ComposeError:
+def _wrong(path: Keys, origin: Origin | None, cause: str, hint: str) -> ComposeError:
     where = f"{origin}: " if origin else ""
     return ComposeError(f"{where}{'.'.join(path)} {cause}", hint, origin=origin)

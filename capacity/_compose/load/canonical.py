@@ -218,6 +218,7 @@ _SERVICE: dict[str, Callable[[Any], Any]] = {
     "extends": lambda value: Map({"service": value}) if isinstance(value, str) else value,
     "gpus": lambda value: Items([Map({"count": "all"})]) if isinstance(value, str) else value,
     "label_file": _listed,
+    "models": _networks,
     "networks": _networks,
     "ports": _ports,
     "secrets": _each(_mount),

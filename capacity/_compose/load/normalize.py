@@ -52,7 +52,8 @@ def _is_on(service: Map, profiles: tuple[str, ...]) -> bool:
 
 
 def _imply_networks(service: Map) -> None:
-    if "network_mode" not in service and not service.get("networks"):
+    apart = "network_mode" in service or "provider" in service  # a provider runs no container
+    if not apart and not service.get("networks"):
         service["networks"] = Map({"default": None})
 
 

@@ -4,9 +4,10 @@ writes them, lists sorted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from capacity._compose.check.validate import newer_keys
 from capacity._compose.render.go_values import (
     Field,
     FieldRule,
@@ -33,6 +34,7 @@ from capacity._compose.render.go_values import (
 )
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
+from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
 
 __all__ = ["render_config", "render_healthcheck"]
@@ -136,6 +138,7 @@ def _plain(value: Any) -> Any:
 
 def _service(service: Map) -> dict[str, Any]:
     result: dict[str, Any] = _SERVICE(service)
+    result |= {name: _plain(service[name]) for (name, *more), _ in _beyond(service) if not more}
     if (
         "scale" in result
         and "deploy" in result
@@ -143,6 +146,29 @@ def _service(service: Map) -> dict[str, Any]:
     ):
         raise ComposeError("distinct values on scale and deploy.replicas", "Keep one of them")
     return result
+
+
+def _beyond(service: Map) -> Iterator[tuple[Keys, Origin | None]]:
+    """The keys of a service that only a newer Compose knows."""
+    found = newer_keys(Map({"services": Map({"": service})}))
+    return ((path[2:], origin) for path, origin in found)
+
+
+def _switch(value: Any) -> str:
+    """A text, or on and off."""
+    return str(value).lower() if isinstance(value, bool) else go_text_of(value)
+
+
+def _listed_texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else texts(value)
+
+
+def _options(value: Map) -> dict[str, list[str]]:
+    """What a provider is told, each as a list."""
+    return {
+        name: texts(item) if isinstance(item, list) else [go_text_of(item)]
+        for name, item in value.items()
+    }
 
 
 def _config(value: Any) -> dict[str, Any]:
@@ -280,6 +306,7 @@ _BUILD = structure(
             "network",
             "target",
         ),
+        **each(_switch, "provenance", "sbom"),
         **each(texts, "entitlements", "cache_from", "cache_to", "tags", "platforms"),
         **each(boolean, "no_cache", "pull", "privileged"),
         **each(labels, "labels", "additional_contexts"),
@@ -305,6 +332,7 @@ _VOLUME_MOUNT = structure(
             "bind",
         ),
         **given(structure({"nocopy": Field(boolean), "subpath": Field(go_text_of)}), "volume"),
+        **given(structure(each(go_text_of, "subpath")), "image"),
         **given(structure({"size": Field(size), "mode": Field(unsigned)}), "tmpfs"),
     }
 )
@@ -316,9 +344,9 @@ _PORT = structure(
 )
 _ATTACHMENT = structure(
     {
-        "priority": Field(integer),
+        **each(integer, "priority", "gw_priority"),
         **each(texts, "aliases", "link_local_ips"),
-        **each(go_text_of, "ipv4_address", "ipv6_address", "mac_address"),
+        **each(go_text_of, "interface_name", "ipv4_address", "ipv6_address", "mac_address"),
         "driver_opts": Field(labels),
     }
 )
@@ -328,7 +356,8 @@ _WATCH = structure(
         "action": Field(go_text_of, given=True),
         "target": Field(go_text_of),
         "exec": Field(_HOOK, always=True),
-        "ignore": Field(texts),
+        **each(_listed_texts, "ignore", "include"),
+        "initial_sync": Field(boolean),
     }
 )
 _HEALTHCHECK = structure(
@@ -400,7 +429,10 @@ _SERVICE = structure(
         **given(boolean, "attach", "init"),
         **each(labels, "annotations", "labels", "sysctls"),
         **each(_FILES, "configs", "secrets"),
-        **each(listed(_HOOK), "post_start", "pre_stop"),
+        **each(listed(_HOOK), "pre_start", "post_start", "pre_stop"),
+        "models": Field(names(structure(each(go_text_of, "endpoint_var", "model_var")))),
+        **given(structure({"type": Field(go_text_of), "options": Field(_options)}), "provider"),
+        "use_api_socket": Field(boolean),
         "command": Field(words, always=True),
         "entrypoint": Field(words, always=True),
         **given(_BUILD, "build"),

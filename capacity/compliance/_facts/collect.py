@@ -91,6 +91,9 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
     return Facts(
         projects=tuple(project for project in found if isinstance(project, Project)),
         unread=tuple(project for project in found if isinstance(project, UnreadProject)),
+        notes=tuple(
+            note for project in found if isinstance(project, Project) for note in project.notes
+        ),
     )
 
 

@@ -1,5 +1,5 @@
-"""Our loader against `docker compose config` of the real Compose v2, on every file of the
-corpus.
+"""Our loader against `docker compose config` of the real Compose v2, on every file of the corpus:
+of Debian's 2.26, and of 2.40, the newest that can be had.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.fixtures.servers import require
 
 SINGLE = sorted((COMPOSE / "single").glob("*.yaml"))
 REFUSED = sorted((COMPOSE / "refused").glob("*.yaml"))
+NEWER = sorted((COMPOSE / "newer").glob("*.yaml"))
 PROJECTS = sorted(path for path in (COMPOSE / "projects").iterdir() if path.is_dir())
 VARIABLES = {
     "HOME": "/home/somebody",
@@ -40,10 +41,13 @@ class Answer:
     error: str
 
 
-@pytest.fixture(scope="module")
-def compose() -> dict[Path, Answer]:
+NEWEST = "docker-compose-newest"
+OTHERWISE = {"empty_mappings", "env_files", "texts_as_other_kinds", "windows_paths"}
+"""What 2.40 refuses, or reads otherwise than 2.26, which we follow there."""
+
+
+def _asked(program: str, every: list[Path]) -> dict[Path, Answer]:
     """Ask Compose once for everything, several files at a time."""
-    program = _program()
 
     def ask(path: Path) -> Answer:
         files = [] if path.is_dir() else ["-p", "corpus", "-f", str(path)]
@@ -63,9 +67,20 @@ def compose() -> dict[Path, Answer]:
             _single_dollars(json.loads(done.stdout)) if done.returncode == 0 else None, done.stderr
         )
 
-    every = [*SINGLE, *REFUSED, *PROJECTS]
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(every, pool.map(ask, every), strict=True))
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[Path, Answer]:
+    """What 2.26 says."""
+    return _asked(_program(), [*SINGLE, *REFUSED, *PROJECTS])
+
+
+@pytest.fixture(scope="module")
+def newest() -> dict[Path, Answer]:
+    """What 2.40 says."""
+    return _asked(str(require(NEWEST)), [*SINGLE, *REFUSED, *PROJECTS, *NEWER])
 
 
 def _program() -> str:
@@ -73,6 +88,21 @@ def _program() -> str:
     if local.exists():
         return str(local)
     return shutil.which("docker-compose") or str(require("docker-compose"))
+
+
+def _as_of(model: Any, *, older: bool) -> Any:
+    """Our model as a version prints it: 2.26 passes `gw_priority` over, 2.40 writes modes of
+    secrets and configs in octal.
+    """
+    for service in model["services"].values():
+        for network in (service.get("networks") or {}).values():
+            if older and network:
+                network.pop("gw_priority", None)
+        mounts = [*service.get("secrets", []), *service.get("configs", [])]
+        for mount in mounts if not older else ():
+            if "mode" in mount:
+                mount["mode"] = f"{mount['mode']:04o}"
+    return model
 
 
 def _single_dollars(value: Any) -> Any:
@@ -103,7 +133,7 @@ def test_the_model_is_composes(
 ) -> None:
     """Names, values and types agree in every service, network, volume, secret and config."""
     assert compose[path].model is not None, compose[path].error
-    assert _ours(path, monkeypatch) == compose[path].model
+    assert _as_of(_ours(path, monkeypatch), older=True) == compose[path].model
 
 
 @pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
@@ -116,3 +146,22 @@ def test_what_compose_refuses_is_refused(
         _ours(path, monkeypatch)
     assert refused.value.hint
     assert path.name in refused.value.message
+
+
+@pytest.mark.parametrize("path", [*SINGLE, *PROJECTS, *NEWER], ids=lambda path: path.stem)
+def test_the_model_is_that_of_the_newest_compose(
+    path: Path, newest: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its newer keys too; where it reads a file otherwise than 2.26, that is written down here."""
+    ours = _as_of(_ours(path, monkeypatch), older=False)
+    assert (ours == newest[path].model) == (path.stem not in OTHERWISE), newest[path].error
+
+
+@pytest.mark.parametrize("path", REFUSED, ids=lambda path: path.stem)
+def test_what_the_newest_compose_refuses_is_refused(
+    path: Path, newest: dict[Path, Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that it takes by now is in this folder."""
+    assert newest[path].model is None
+    with pytest.raises(ComposeError):
+        _ours(path, monkeypatch)

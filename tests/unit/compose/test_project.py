@@ -213,3 +213,49 @@ def test_a_value_of_the_wrong_kind_is_named_with_its_whole_path(tmp_path: Path) 
         match=r"compose\.yaml:4:43: services\.a\.deploy\.resources\.limits\.memory: '2Gi'",
     ):
         load_project(file, environment={})
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("services: {a: {image: a, teleport: yes}}\n", "services.a.teleport"),
+        ("services: {a: {image: a}}\nplanets: {x: 1}\n", "planets"),
+        (
+            "services: {a: {build: {context: ., magic: {deep: [1]}}}}\n",
+            "services.a.build.magic",
+        ),
+        (
+            "services: {a: {image: a, networks: {n: {warp: 9}}}}\nnetworks: {n: }\n",
+            "services.a.networks.n.warp",
+        ),
+        ("services: {a: {image: a}}\nvolumes: {v: {holo: true}}\n", "volumes.v.holo"),
+    ],
+)
+def test_keys_of_a_newer_compose_are_passed_through_with_a_note(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    """With their place, and the rest is read as ever."""
+    (tmp_path / "compose.yaml").write_text(text)
+    project = load_project(tmp_path, environment={})
+    (note,) = project.notes
+    assert "compose.yaml:" in note
+    assert f"{key} is a key of a newer Compose" in note
+    if key == "services.a.teleport":
+        assert project.model["services"]["a"]["teleport"] == "yes"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: {a: {image: a, mem_limits: 5m}}\n",
+        "services: {a: {image: a, deploy: {resources: {limits: {warp: 1}}}}}\n",
+        "services: {a: {image: a, healthcheck: {warp: 1}}}\n",
+        "services: {a: {image: a, deploy: {restart_policy: {warp: 1}}}}\n",
+        "serices: {a: {image: a}}\nservices: {}\n",
+    ],
+)
+def test_a_slip_and_what_could_change_a_limit_are_refused(tmp_path: Path, text: str) -> None:
+    """An unknown key beside what is read or edited may mean anything."""
+    (tmp_path / "compose.yaml").write_text(text)
+    with pytest.raises(ComposeError, match="no key that Compose knows"):
+        load_project(tmp_path, environment={})
