@@ -96,12 +96,8 @@ def _pinned(
     if _host_cores(facts, key) is None and not any(
         wanted.values()
     ):  # files alone: a hook must not wait for heavy imports
-        unsure = f"is pinned to {cpuset}; the number of its host's cores is not known"
-        return (
-            unknown(key, unsure, evidence)
-            if cpuset
-            else failed(key, "is not pinned to the cores of its category", evidence)
-        )
+        how = f"is pinned to {cpuset}" if cpuset else "is not pinned, which small hosts do not ask"
+        return unknown(key, f"{how}; the number of its host's cores is not known", evidence)
     from capacity._common.units import parse_cpuset
     from capacity.sizing._placement import format_cores_list
     from capacity.sizing._service_types import type_of, types_with

@@ -99,8 +99,10 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
 
     yield from _judge(
         facts,
-        lambda fact: of_paths(
-            volume.source for volume in fact.service.volumes if volume.type == "bind"
+        lambda fact: (
+            "asks for the Engine's socket"
+            if fact.service.model.get("use_api_socket")
+            else of_paths(_host_paths(fact))
         ),
         lambda fact: of_paths(iter(fact.posture.mounts)) if fact.posture else "",
         paths=("volumes",),
@@ -108,6 +110,22 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
         good="cannot reach the Engine",
         look="Binds",
     )
+
+
+def _host_paths(declared: DeclaredService) -> Iterator[str]:
+    """The host's paths that a service mounts: by binds, by named volumes that bind one, and as
+    configs and secrets.
+    """
+    model = declared.project.model
+    for volume in declared.service.volumes:
+        if volume.type == "bind":
+            yield volume.source
+        elif volume.source:
+            options = (model.get("volumes", {}).get(volume.source) or {}).get("driver_opts") or {}
+            yield str(options.get("device") or "")
+    for section in ("configs", "secrets"):
+        for item in declared.service.model.get(section) or ():
+            yield str((model.get(section, {}).get(item.get("source")) or {}).get("file") or "")
 
 
 @check("pids-limit", files=True)

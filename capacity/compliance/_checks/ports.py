@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from capacity.compliance._facts.facts import Facts
-from capacity.compliance._facts.port_claims import PortClaim, port_claims, port_conflicts
+from capacity.compliance._facts.port_claims import PortClaim, bad_ports, port_claims, port_conflicts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
@@ -19,15 +19,25 @@ __all__ = ["is_gateway"]
 PortNumber = Annotated[int, Field(ge=1, le=65535)]
 Globs = Annotated[tuple[str, ...], Field(min_length=1)]
 GATEWAYS = ("kong", "traefik")
+_VENDORS = {
+    "kong": ("kong-gateway*", "kong-enterprise*", "mirrored-*kong"),
+    "traefik": ("traefikee*", "traefik-hub*", "mirrored-*traefik", "*-traefik-ee"),
+}
+"""Gateway -> other names of its images."""
 _SHOWN = 3
 
 
 def is_gateway(facts: Facts, key: str, gateways: Iterable[str]) -> bool:
     """Whether a service is a gateway: one of the globs fits its name, or the last part of its
-    image's.
+    image's, or the image is one that a gateway's vendor gives another name.
     """
-    names = {key.partition("/")[2].lower(), *(_plain(image) for image in facts.images(key))}
-    return any(fnmatchcase(name, glob) for name in names for glob in gateways)
+    images = {_plain(image) for image in facts.images(key)}
+    names = {key.partition("/")[2].lower(), *images}
+    wanted = tuple(gateways)
+    vendors = [glob for gateway in wanted for glob in _VENDORS.get(gateway, ())]
+    return any(fnmatchcase(name, glob) for name in names for glob in wanted) or any(
+        fnmatchcase(image, glob) for image in images for glob in vendors
+    )
 
 
 def _plain(image: str) -> str:
@@ -64,6 +74,9 @@ def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
     """No two services want one port of a host: across running containers, across compose files, and
     between both.
     """
+    for key, text, origin in bad_ports(facts):
+        shown = Evidence.at(origin, text, "8080, or 8080-8085")
+        yield failed(key, f"publishes {text!r}, which is no port", shown)
     faults = {}
     for clash in port_conflicts(port_claims(facts)):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))

@@ -72,6 +72,8 @@ def is_docker_socket(path: str) -> bool:
     """Whether mounting this path of the host gives the Engine away: its socket, or a folder with
     the socket in it.
     """
+    if not path:
+        return False
     path = "/" + posixpath.normpath(path).strip("/")
     folder = path.rstrip("/") + "/"
     return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith(

@@ -13,13 +13,13 @@ from functools import cache
 
 from capacity._compose import Origin
 from capacity.compliance._facts.facts import Facts
-from capacity.errors import ComposeError
 
 __all__ = [
     "ANY_HOST",
     "PortClaim",
     "PortConflict",
     "addresses_overlap",
+    "bad_ports",
     "blocking_claims",
     "port_claims",
     "port_conflicts",
@@ -82,20 +82,20 @@ class PortConflict:
 def port_claims(facts: Facts) -> tuple[PortClaim, ...]:
     """All claims on host ports, declared ones first; a range that maps port by port is one claim a
     port.
-
-    Raises:
-        ComposeError: a published port that is none.
     """
     return (*_declared(facts), *_live(facts))
 
 
 def _declared(facts: Facts) -> Iterator[PortClaim]:
     for key, pair in facts.pairs:
+        if not pair.service.replicas or _shares_network(pair.service.network_mode):
+            continue
         for host in sorted({live.container.host for live in facts.running(key)}) or [ANY_HOST]:
             for number, port in enumerate(pair.service.ports):
-                if port.published and port.mode in {"ingress", "host"}:
+                span = _ports(port.published) if port.published else None
+                if span is not None and port.mode in {"ingress", "host"}:
                     origin = pair.where(f"ports.{number}", "ports")
-                    first, last = _ports(port.published, key, origin)
+                    first, last = span
                     yield PortClaim(
                         service=key,
                         host=host,
@@ -111,25 +111,34 @@ def _declared(facts: Facts) -> Iterator[PortClaim]:
                     )
 
 
-def _ports(text: str, key: str, origin: Origin | None) -> tuple[int, int]:
-    """First and last port of `8080` or `8080-8085`; Compose leaves it to the Engine to refuse
-    anything else.
+def _shares_network(mode: str | None) -> bool:
+    """Whether a network mode leaves nothing to publish: the Engine discards its ports."""
+    return (mode or "").partition(":")[0] in {"host", "none", "container", "service"}
+
+
+def bad_ports(facts: Facts) -> Iterator[tuple[str, str, Origin | None]]:
+    """Service, text and place of what is published and is no port; Compose leaves it to the Engine
+    to refuse.
     """
+    for key, pair in facts.pairs:
+        for number, port in enumerate(pair.service.ports):
+            if port.published and _ports(port.published) is None:
+                yield key, port.published, pair.where(f"ports.{number}", "ports")
+
+
+def _ports(text: str) -> tuple[int, int] | None:
+    """First and last port of `8080` or `8080-8085`; None for anything else."""
     match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", text, re.ASCII)
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-    if not first <= last <= _LARGEST_PORT:
-        raise ComposeError(
-            f"{origin}: {key} publishes {text!r}, which is no port",
-            "Write 8080 or 8080-8085",
-            origin=origin,
-        )
-    return first, last
+    return (first, last) if first <= last <= _LARGEST_PORT else None
 
 
 def _live(facts: Facts) -> Iterator[PortClaim]:
     for key in facts.live:
         for member in facts.running(key):
             container = member.container
+            if member.posture is not None and _shares_network(member.posture.network_mode):
+                continue
             for port in container.ports:
                 if port.host_port:
                     yield PortClaim(

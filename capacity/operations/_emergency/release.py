@@ -84,7 +84,8 @@ def release(
     """
     tell = progress or (lambda _: None)
     with connect_all(settings.engine) as (engines, unreachable):
-        low = _may_stop(survey(engines, unreachable), services)
+        inventory = survey(engines, unreachable)
+        low = _may_stop(inventory, services)
         used = {name: found.memory for name, (_, found) in container_usage(engines, low).items()}
         low = [
             container for container in low if container.id in used
@@ -94,7 +95,7 @@ def release(
             for engine in engines.values()
             for pair in _chosen(engine, low, used, memory, settings.operations.critical)
         ]
-        silent = _silent(unreachable)
+        silent = [*_paused(inventory, services), *_silent(unreachable)]
         planned = [
             StepResult(
                 container.key,
@@ -215,11 +216,32 @@ def _may_stop(inventory: Inventory, services: str) -> list[Container]:
     ]
     if not low:
         of = "" if services == "*" else f" of {services!r}"
+        asleep = ", ".join(result.container for result in _paused(inventory, services))
         raise InputError(
-            f"No running container{of} has the label priority=low{silent}",
-            "Label what may be stopped",
+            f"No running container{of} has the label priority=low{silent}"
+            + (f"; paused is {asleep}" if asleep else ""),
+            "Unpause it first, or label others" if asleep else "Label what may be stopped",
         )
     return low
+
+
+def _paused(inventory: Inventory, services: str) -> list[StepResult]:
+    """Containers that might be stopped and are paused: their memory is held, and they are left
+    alone.
+    """
+    return [
+        StepResult(
+            container.key,
+            container.host,
+            StepState.SKIPPED,
+            "it is paused, and holds its memory: unpause it first, or stop it by hand",
+            container=container.name,
+        )
+        for container in inventory.containers
+        if container.state == "paused"
+        and container.labels.get(_PRIORITY) == _LOW
+        and fnmatchcase(container.key, services)
+    ]
 
 
 def _such_as(name: str, inventory: Inventory) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from capacity.errors import InputError
+from capacity.model import StepState
+from capacity.operations._emergency.release import release
 from tests.fixtures.commands import capacity
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import LOOP, QUICK, loops_of, own_place, says
@@ -64,3 +67,19 @@ def test_a_fleet_that_is_paused_altogether_has_neither_loops_nor_cores(shop: Fle
             "affinity", "--seconds", "0.1", "--json", folder=shop.folder, **shop.environment()
         )
         assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr
+
+
+def test_release_names_what_is_paused(shop: Fleet) -> None:
+    """Its memory is held, and it is neither stopped nor passed over in silence."""
+    for name in ("first", "second"):
+        shop.run(name, labels={"priority": "low"}, **QUICK)
+    with closing(client(shop.engine)) as api:
+        api.containers.get("second").pause()
+        results = release(shop.settings(), memory=MIB)
+        assert {(result.container, result.state) for result in results} == {
+            ("first", StepState.WOULD_STOP),
+            ("second", StepState.SKIPPED),
+        }
+        api.containers.get("first").pause()
+        with pytest.raises(InputError, match="paused is first, second"):
+            release(shop.settings(), memory=MIB)

@@ -157,3 +157,27 @@ def test_an_image_built_here_needs_no_tag(tmp_path: Path) -> None:
     assert found("image-tag", declared(tmp_path, shop="  web: {build: .}\n")) == {
         "shop/web": Status.PASS
     }
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "volumes: ['sock:/v']",
+        "volumes: ['folder:/v']",
+        "use_api_socket: true",
+        "configs: [c]",
+    ],
+)
+def test_the_socket_by_other_ways(tmp_path: Path, rest: str) -> None:
+    """A named volume that binds it or its folder, the key that asks for it, a config of it."""
+    text = (
+        f"  web:\n    image: a:1\n    {rest}\n  db: {{image: 'b:1', volumes: ['data:/d']}}\n"
+        "volumes:\n  data:\n"
+        "  sock: {driver_opts: {type: none, o: bind, device: /var/run/docker.sock}}\n"
+        "  folder: {driver_opts: {type: none, o: bind, device: /var/run}}\n"
+        "configs:\n  c: {file: /run/docker.sock}\n"
+    )
+    assert found("docker-socket", declared(tmp_path, shop=text)) == {
+        "shop/db": Status.PASS,
+        "shop/web": Status.FAIL,
+    }

@@ -223,7 +223,7 @@ def test_pinning(tmp_path: Path) -> None:
             str(statuses[f"shop/{name}"]) for name in ("redis", "kong", "web", "worker")
         ] == expected
     alone = found("cpu-pinning", declared(tmp_path / "alone", shop=text))
-    assert (alone["shop/redis"], alone["shop/web"]) == (Status.NOT_EVALUATED, Status.FAIL)
+    assert set(alone.values()) == {Status.NOT_EVALUATED}
     house = Settings(
         types={"queue": {"patterns": ["worker"], "category": "critical"}},
         placement={"infrastructure": "0-1", "critical": "4-7", "standard": "2"},

@@ -239,3 +239,36 @@ def test_nothing_published_passes(tmp_path: Path) -> None:
         "a/one": Status.PASS
     }
     assert found("port-conflicts", Facts()) == {"fleet": Status.NOT_EVALUATED}
+
+
+@pytest.mark.parametrize(
+    "line", ["network_mode: host", "network_mode: none", "deploy: {replicas: 0}", "scale: 0"]
+)
+def test_what_publishes_nothing_is_in_nobodys_way(tmp_path: Path, line: str) -> None:
+    """The ports stand in the file, and the Engine opens none."""
+    facts = declared(
+        tmp_path,
+        shop=f"  a:\n    image: a:1\n    ports: ['10001:80']\n    {line}\n"
+        "  b: {image: 'a:1', ports: ['10001:80']}\n",
+    )
+    assert set(found("port-conflicts", facts).values()) == {Status.PASS}
+
+
+@pytest.mark.parametrize(
+    ("image", "gateway"),
+    [
+        ("kong/kong-gateway:3.8", True),
+        ("registry.example/mirror/kong-gateway-dev@sha256:0", True),
+        ("rancher/mirrored-library-traefik:3", True),
+        ("traefik/traefikee:v2", True),
+        ("docker.io/library/traefik:v3", True),
+        ("thomseddon/traefik-forward-auth:2", False),
+        ("pantsel/konga:latest", False),
+        ("kong-database:1", False),
+    ],
+)
+def test_images_of_gateways(tmp_path: Path, image: str, gateway: bool) -> None:
+    """Whatever their vendors call them; what only stands beside a gateway is none."""
+    facts = declared(tmp_path, shop=f"  edge: {{image: '{image}', ports: ['8080:80']}}\n")
+    status = Status.PASS if gateway else Status.FAIL
+    assert found("port-reserved", facts) == {"shop/edge": status}
