@@ -37,6 +37,7 @@ from capacity.settings._models import (
     PlacementSettings,
     PrometheusSettings,
     ReportSettings,
+    ScheduleSettings,
     ServiceSettings,
     SizingSettings,
     TypeSettings,
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     unattended: UnattendedSettings = UnattendedSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     operations: OperationsSettings = OperationsSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
     metrics: dict[str, str] = Field(
         {}, description="Other names of metrics: the usual name = the name here"
     )

@@ -39,6 +39,7 @@ __all__ = [
     "PlacementSettings",
     "PrometheusSettings",
     "ReportSettings",
+    "ScheduleSettings",
     "ServiceSettings",
     "SizingSettings",
     "TypeSettings",
@@ -527,6 +528,28 @@ class ReportSettings(_Table):
                 f"{step} does not divide a day of 86400 seconds, or is under {_SHORTEST_STEP}"
             )
         return step
+
+
+class ScheduleSettings(_Table):
+    """When fetch and reports run by themselves; an empty time switches a job off."""
+
+    zone: str = Field("UTC", max_length=64, description="Time zone of these times: Europe/Berlin")
+    fetch: str = Field("daily 02:30", max_length=40, description="When history is fetched")
+    weekly: str = Field("Mon 06:00", max_length=40, description="When the resource report runs")
+    compliance: str = Field(
+        "Mon 06:15",
+        max_length=40,
+        description="When the compliance report runs; needs `compose`",
+    )
+    monthly: str = Field("1 07:00", max_length=40, description="When the monthly review runs")
+    compose: list[Path] = Field([], description="Compose files or folders that compliance judges")
+    reports: Path = Field(Path("reports"), description="Folder of the reports")
+    state: Path = Field(
+        user_data_path("capacity") / "schedule", description="Folder of what became of each job"
+    )
+    textfile: Path | None = Field(
+        None, description="File of metrics of the jobs, for node_exporter's textfile collector"
+    )
 
 
 Moments = tuple[datetime, datetime]

@@ -54,8 +54,9 @@ PUBLIC = {
     "capacity.settings": """
         ApplySettings ArchiveSettings ComplianceSettings DEFAULT_FILE EngineSettings
         ForecastSettings IdentitySettings MoneySettings MonitorSettings OperationsSettings
-        PlacementSettings PrometheusSettings ReportSettings ServiceSettings Settings SizingSettings
-        TypeSettings UnattendedSettings exposed_secrets load_settings override
+        PlacementSettings PrometheusSettings ReportSettings ScheduleSettings ServiceSettings
+        Settings SizingSettings TypeSettings UnattendedSettings exposed_secrets load_settings
+        override
     """,
     "capacity.sizing": """
         Context LimitHits PEAK_QUANTILES POLICIES Past Placement Prices RAISED_FROM ServiceRule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capacity._cli.commands.operations import emergency, pool
+from capacity._cli.commands.operations import emergency, pool, schedule
 from capacity._cli.commands.operations.affinity import affinity
 from capacity._cli.commands.operations.restarts import restarts
 from capacity._cli.commands.operations.timeline import timeline
@@ -21,3 +21,4 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
     pool.register(app)
     emergency.register(app)
+    schedule.register(app)

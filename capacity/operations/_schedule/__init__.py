@@ -1,0 +1,1 @@
+"""Reports that run themselves: when, by what, and what became of them."""

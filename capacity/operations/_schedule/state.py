@@ -1,0 +1,95 @@
+"""What became of each job: kept as JSON, told as metrics and as an alert rule."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from capacity._common.escape import label_value
+from capacity._common.files import read_bounded, write_text
+from capacity.operations._schedule.jobs import Job
+
+__all__ = ["JobState", "exposition", "late_alert", "read_state", "write_state"]
+
+
+@dataclass(frozen=True)
+class JobState:
+    """The last run of a job.
+
+    Attributes:
+        started: of the last run, Unix seconds.
+        seconds: that it took.
+        exit_code: 0 = it went well; 1 also means that a report found something.
+        succeeded: end of the last run that went well, Unix seconds; 0 = none yet.
+        failures: runs in a row that failed.
+        log: what the last failed run printed; empty = none did.
+    """
+
+    started: float = 0.0
+    seconds: float = 0.0
+    exit_code: int = 0
+    succeeded: float = 0.0
+    failures: int = 0
+    log: str = ""
+
+
+def read_state(folder: Path, job: str) -> JobState:
+    """What is known of a job; nothing where it never ran, or its file is no longer readable."""
+    try:
+        fields = json.loads(read_bounded(folder / f"{job}.json"))
+        return JobState(**fields)
+    except (OSError, ValueError, TypeError):
+        return JobState()
+
+
+def write_state(folder: Path, job: str, state: JobState) -> None:
+    """Keep what became of a job.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    write_text(folder / f"{job}.json", json.dumps(asdict(state), indent=1) + "\n")
+
+
+def exposition(states: dict[str, JobState]) -> str:
+    """Gauges in Prometheus' text format, for node_exporter's textfile collector."""
+    gauges = (
+        ("last_success_timestamp_seconds", "End of the last run that went well", "succeeded"),
+        ("last_run_timestamp_seconds", "Start of the last run", "started"),
+        ("last_duration_seconds", "How long the last run took", "seconds"),
+        ("consecutive_failures", "Runs in a row that failed", "failures"),
+    )
+    lines = []
+    for name, text, field in gauges:
+        metric = f"capacity_schedule_{name}"
+        lines += [f"# HELP {metric} {text}.", f"# TYPE {metric} gauge"]
+        lines += [
+            f'{metric}{{job_name="{label_value(job)}"}} {getattr(state, field):.10g}'
+            for job, state in sorted(states.items())
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def late_alert(jobs: list[Job], zone: ZoneInfo, now: datetime) -> str:
+    """Alert rules, as Prometheus loads them, for jobs whose last success is too old."""
+    rules = [
+        {
+            "alert": "CapacityReportLate",
+            "expr": (
+                "time() - capacity_schedule_last_success_timestamp_seconds"
+                f'{{job_name="{label_value(job.name)}"}}'
+                f" > {job.late_after(zone, now).total_seconds():.0f}"
+            ),
+            "for": "15m",
+            "labels": {"severity": "warning"},
+            "annotations": {
+                "summary": f"The {job.what} is late",
+                "description": f"capacity schedule status shows why {job.name} did not succeed.",
+            },
+        }
+        for job in jobs
+    ]
+    return json.dumps({"groups": [{"name": "capacity-schedule", "rules": rules}]}, indent=1) + "\n"

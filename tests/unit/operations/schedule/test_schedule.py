@@ -1,0 +1,241 @@
+"""The schedule in its three forms, in place, and at work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from capacity._compose import load_project
+from capacity.errors import InputError, Locked, WorkError
+from capacity.operations._schedule.install import (
+    SystemdPlace,
+    install_crontab,
+    install_units,
+    remove_crontab,
+    remove_units,
+)
+from capacity.operations._schedule.jobs import Job, find_job, scheduled_jobs
+from capacity.operations._schedule.render import (
+    BEGIN,
+    END,
+    Program,
+    compose_service,
+    crontab_block,
+    systemd_units,
+)
+from capacity.operations._schedule.run import due_jobs, run_job
+from capacity.operations._schedule.state import late_alert, read_state
+from capacity.settings import ScheduleSettings, Settings
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def asked(folder: Path, **more: object) -> Settings:
+    """Settings whose states lie in a folder."""
+    said = {"state": folder / "state", "textfile": folder / "capacity.prom", "compose": [folder]}
+    return Settings(schedule=ScheduleSettings.model_validate({**said, **more}))
+
+
+def jobs_of(folder: Path) -> list[Job]:
+    """All jobs."""
+    return scheduled_jobs(asked(folder))
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "with space", 'quo"te', "per%cent", "dol$lar", "back\\s"]
+)
+def test_systemd_takes_the_units(tmp_path: Path, name: str) -> None:
+    """`systemd-analyze verify` finds nothing wrong, whatever the folder is called."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.fail("systemd-analyze is needed: install the package systemd")
+    folder = tmp_path / name
+    folder.mkdir()
+    units = systemd_units(jobs_of(tmp_path), Program(folder), "Europe/Berlin")
+    for unit, text in units.items():
+        (tmp_path / unit).write_text(text)
+    done = subprocess.run(
+        [analyze, "verify", "--user", *(str(tmp_path / unit) for unit in units)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    about_ours = [line for line in done.stderr.splitlines() if "capacity-" in line]
+    assert about_ours == []
+    for job in jobs_of(tmp_path):
+        calendar = units[f"capacity-{job.name}.timer"].split("OnCalendar=")[1].split("\n")[0]
+        known = subprocess.run(
+            [analyze, "calendar", calendar], capture_output=True, text=True, check=False
+        )
+        assert known.returncode == 0, known.stderr
+
+
+class Tools:
+    """Stands for crontab and systemctl: remembers what it was told."""
+
+    def __init__(self, crontab: str | None) -> None:
+        self.crontab = crontab
+        self.calls: list[list[str]] = []
+
+    def __call__(self, words: Sequence[str], text: str | None = None) -> str:
+        """As the program would."""
+        self.calls.append(list(words))
+        if list(words) == ["crontab", "-l"]:
+            if self.crontab is None:
+                raise WorkError("crontab -l failed: no crontab for root", "")
+            return self.crontab
+        if list(words) == ["crontab", "-"]:
+            self.crontab = text
+        return ""
+
+
+LINES = st.lists(
+    st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=30), max_size=6
+)
+
+
+@settings(max_examples=50)
+@given(LINES, st.booleans())
+def test_a_crontab_keeps_all_other_lines(lines: list[str], installed: bool) -> None:
+    """Installed once or again, and removed, what people wrote stays as it was."""
+    before = "".join(f"{line}\n" for line in lines)
+    tools = Tools(before if lines else None)
+    block = crontab_block(jobs_of(Path("/srv/x")), Program(Path("/srv/x")), "UTC")
+    install_crontab(block, tools)
+    if installed:
+        install_crontab(block, tools)
+    assert tools.crontab == before + block
+    assert remove_crontab(tools)
+    assert tools.crontab == before
+    assert not remove_crontab(tools)
+
+
+@pytest.mark.parametrize("mark", [BEGIN, END])
+def test_half_a_block_is_not_guessed_at(mark: str) -> None:
+    """Where one mark is gone, nobody knows what is ours."""
+    tools = Tools(f"0 0 * * * true\n{mark}\n")
+    with pytest.raises(InputError, match="one of the two marks"):
+        install_crontab("", tools)
+    assert tools.crontab == f"0 0 * * * true\n{mark}\n"
+
+
+def test_units_are_put_in_place_and_taken_away(tmp_path: Path) -> None:
+    """With their timers started; those of jobs that were switched off go; others' units stay."""
+    tools, place = Tools(""), SystemdPlace(tmp_path / "user", ("--user",))
+    jobs = jobs_of(tmp_path)
+    install_units(systemd_units(jobs, Program(tmp_path), "UTC"), place, tools)
+    foreign = place.folder / "capacity-other.service"
+    foreign.write_text("[Unit]\nDescription=another program\n")
+    install_units(systemd_units(jobs[:1], Program(tmp_path), "UTC"), place, tools)
+    assert sorted(path.name for path in place.folder.iterdir()) == [
+        "capacity-fetch.service",
+        "capacity-fetch.timer",
+        "capacity-other.service",
+    ]
+    assert ["systemctl", "--user", "enable", "--now", "capacity-fetch.timer"] in tools.calls
+    remove_units(place, tools)
+    assert [path.name for path in place.folder.iterdir()] == ["capacity-other.service"]
+
+
+def test_the_compose_service_is_one_that_compose_loads(tmp_path: Path) -> None:
+    """With limits, a health check and bounded logs of its own."""
+    (tmp_path / "compose.yaml").write_text(compose_service(Program(tmp_path), "UTC", "capacity"))
+    service = load_project([tmp_path / "compose.yaml"]).services["capacity-schedule"]
+    assert service is not None
+
+
+def test_a_run_is_remembered_and_a_failure_keeps_its_words(tmp_path: Path) -> None:
+    """Success, failure and success again; the metrics follow."""
+    said, jobs = asked(tmp_path), jobs_of(tmp_path)
+    job = find_job("weekly", jobs)
+    good = run_job(job, jobs, said, run=lambda _: (0, "page"))
+    assert good.failures == 0
+    assert good.succeeded > 0
+    bad = run_job(job, jobs, said, run=lambda _: (1, "the server is gone"))
+    assert (bad.failures, bad.succeeded) == (1, good.succeeded)
+    assert Path(bad.log).read_text() == "the server is gone"
+    text = (tmp_path / "capacity.prom").read_text()
+    assert f'last_success_timestamp_seconds{{job_name="weekly"}} {good.succeeded:.10g}' in text
+    assert 'consecutive_failures{job_name="weekly"} 1' in text
+    assert run_job(job, jobs, said, run=lambda _: (0, "")).failures == 0
+
+
+def test_a_job_runs_alone(tmp_path: Path) -> None:
+    """A second run beside the first is refused, and another job is not."""
+    said, jobs = asked(tmp_path), jobs_of(tmp_path)
+    weekly, fetch = find_job("weekly", jobs), find_job("fetch", jobs)
+
+    def beside(_: Sequence[str]) -> tuple[int, str]:
+        with pytest.raises(Locked):
+            run_job(weekly, jobs, said, run=lambda _: (0, ""))
+        return run_job(fetch, jobs, said, run=lambda _: (0, "")).exit_code, ""
+
+    assert run_job(weekly, jobs, said, run=beside).exit_code == 0
+
+
+def test_the_real_program_is_run(tmp_path: Path) -> None:
+    """Without a server a fetch fails, with its own words in the log."""
+    said, jobs = asked(tmp_path), jobs_of(tmp_path)
+    state = run_job(find_job("fetch", jobs), jobs, said)
+    assert state.exit_code == 2
+    assert "No metrics server is named" in Path(state.log).read_text()
+
+
+def test_missed_runs_are_caught_up_once(tmp_path: Path) -> None:
+    """What never ran or was missed is due; what ran since is not; what failed is due after an hour,
+    a few times.
+    """
+    said, jobs = asked(tmp_path), jobs_of(tmp_path)
+    assert due_jobs(jobs, said) == jobs
+    for job in jobs:
+        run_job(job, jobs, said, run=lambda _: (0, ""))
+    assert due_jobs(jobs, said) == []
+    assert due_jobs(jobs, said, datetime.now(UTC) + timedelta(days=40)) == jobs
+    fetch = find_job("fetch", jobs)
+    for _ in range(6):
+        run_job(fetch, jobs, said, run=lambda _: (1, "no"))
+        again = due_jobs([fetch], said, datetime.now(UTC) + timedelta(minutes=61))
+        missed = (
+            fetch.when.before(
+                datetime.now(UTC) + timedelta(minutes=61), ZoneInfo("UTC")
+            ).timestamp()
+            > read_state(said.schedule.state, "fetch").started
+        )
+        failures = read_state(said.schedule.state, "fetch").failures
+        assert bool(again) == (failures < 5 or missed)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"started": 1, "more": 2}', "\x00"])
+def test_a_damaged_state_counts_as_none(tmp_path: Path, damage: str) -> None:
+    """The job is due then, and its state is written anew."""
+    said, jobs = asked(tmp_path), jobs_of(tmp_path)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "weekly.json").write_text(damage)
+    job = find_job("weekly", jobs)
+    assert job in due_jobs(jobs, said)
+    run_job(job, jobs, said, run=lambda _: (0, ""))
+    assert job not in due_jobs(jobs, said)
+
+
+def test_times_switch_jobs_off(tmp_path: Path) -> None:
+    """An empty time, or compliance without compose files."""
+    names = [job.name for job in scheduled_jobs(asked(tmp_path, weekly="", compose=[]))]
+    assert names == ["fetch", "monthly"]
+
+
+def test_a_late_job_has_an_alert(tmp_path: Path) -> None:
+    """A rule a job, with the time that it may take until the next success."""
+    zone = ZoneInfo("UTC")
+    rules = json.loads(late_alert(jobs_of(tmp_path), zone, NOW))["groups"][0]["rules"]
+    ages = {rule["expr"].split('"')[1]: float(rule["expr"].split("> ")[1]) for rule in rules}
+    assert ages["fetch"] == pytest.approx(30 * 3600)
+    assert ages["weekly"] == pytest.approx(7 * 86400 + 6 * 3600)
