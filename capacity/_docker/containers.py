@@ -4,6 +4,8 @@ variables are never kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ __all__ = [
     "Host",
     "Inventory",
     "Published",
+    "as_an_engine",
     "cpus_of",
     "live_value",
     "read_container",
@@ -141,11 +144,22 @@ def read_container(host: str, attrs: dict[str, Any]) -> Container:
     Raises:
         EngineError: no Engine describes a container so.
     """
-    try:
+    with as_an_engine(host, "describes a container"):
         return _container(host, attrs)
+
+
+@contextmanager
+def as_an_engine(host: str, doing: str) -> Iterator[None]:
+    """Read what an Engine answered; something else may answer at its address.
+
+    Raises:
+        EngineError: no Engine answers so.
+    """
+    try:
+        yield
     except (TypeError, ValueError, AttributeError, KeyError, OverflowError) as error:
         raise EngineError(
-            f"{host} describes a container as no Engine does ({type(error).__name__})",
+            f"{host} {doing} as no Engine does ({type(error).__name__})",
             "Something else answers there: look at that address",
         ) from error
 

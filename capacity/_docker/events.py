@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from capacity._docker.containers import as_an_engine
 from capacity._docker.engine import Engine, engine_errors
 
 __all__ = ["Ends", "deaths", "last_lives", "memory_kills", "recent_ends"]
@@ -30,10 +31,11 @@ def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[i
         EngineError: no answer.
     """
     found: dict[str, list[tuple[int, float]]] = {}
-    for actor, when in _events(engine, "die", since, until):
-        found.setdefault(actor["ID"], []).append(
-            (int(actor["Attributes"].get("exitCode") or 0), when)
-        )
+    died = _events(engine, "die", since, until)
+    with as_an_engine(engine.host.name, "tells its events"):
+        for actor, when in died:
+            code = int(actor["Attributes"].get("exitCode") or 0)
+            found.setdefault(actor["ID"], []).append((code, when))
     return found
 
 
@@ -89,7 +91,8 @@ def _events(
                 since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True
             )
         )
-    return [(event["Actor"], event["timeNano"] / 1e9) for event in events]
+    with as_an_engine(engine.host.name, "tells its events"):
+        return [(dict(event["Actor"]), event["timeNano"] / 1e9) for event in events]
 
 
 @dataclass(frozen=True, slots=True)

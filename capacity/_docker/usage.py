@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
-from capacity._docker.containers import Container
+from capacity._docker.containers import Container, as_an_engine
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import ContainerGone
 
@@ -39,6 +40,11 @@ def usage(engine: Engine, container: str) -> Usage:
     """
     with engine_errors(engine.host.name, f"measure {container}"):
         stats = engine.api.stats(container, stream=False, one_shot=True)
+    with as_an_engine(engine.host.name, "measures a container"):
+        return _read(stats)
+
+
+def _read(stats: dict[str, Any]) -> Usage:
     memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
     details = memory.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))
@@ -46,8 +52,8 @@ def usage(engine: Engine, container: str) -> Usage:
     return Usage(
         memory=max((memory.get("usage") or 0) - cache, 0),
         cpu_seconds=(cpu.get("cpu_usage") or {}).get("total_usage", 0) / 1e9,
-        periods=throttling.get("periods") or 0,
-        throttled=throttling.get("throttled_periods") or 0,
+        periods=int(throttling.get("periods") or 0),
+        throttled=int(throttling.get("throttled_periods") or 0),
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._docker.containers import Container, read_container
+from capacity._docker.containers import Container, as_an_engine, read_container
+from capacity._docker.usage import _read
 from capacity.errors import EngineError
 from tests.fixtures.hostile import HIDDEN, SIGNS
 
@@ -56,9 +57,9 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(part, (*above, name))
 
 
-def changed(place: tuple[Any, ...], value: object) -> dict[str, Any]:
-    """The description with one part of it replaced."""
-    whole: Any = copy.deepcopy(GOOD)
+def changed(place: tuple[Any, ...], value: object, of: Any = GOOD) -> dict[str, Any]:
+    """A description with one part of it replaced."""
+    whole: Any = copy.deepcopy(of)
     inside = whole
     for name in place[:-1]:
         inside = inside[name]
@@ -86,6 +87,26 @@ def test_any_other_shape_is_read_or_an_error_of_the_engine(
     """It names the host."""
     with suppress(EngineError):
         assert read_container("here", changed(place, value)).host == "here"
+
+
+STATS: dict[str, Any] = {
+    "memory_stats": {"usage": 5, "stats": {"inactive_file": 1}},
+    "cpu_stats": {
+        "cpu_usage": {"total_usage": 10**9},
+        "throttling_data": {"periods": 3, "throttled_periods": 1},
+    },
+}
+
+
+@given(place=st.sampled_from([*places(STATS)]), value=JSON)
+def test_any_statistics_are_read_or_an_error_of_the_engine(
+    place: tuple[Any, ...], value: object
+) -> None:
+    """What a container uses now, from something that may be no Engine."""
+    spoilt = changed(place, value, STATS)
+    with suppress(EngineError), as_an_engine("here", "measures"):
+        found = _read(spoilt)
+        assert found.memory >= 0
 
 
 @pytest.mark.parametrize("value", [[], 5, "x"])
