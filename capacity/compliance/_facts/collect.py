@@ -86,15 +86,27 @@ def from_files(paths: Iterable[str | Path]) -> Facts:
     Raises:
         InputError: a folder without any compose file, or no such file.
     """
+    places = [Path(path).absolute() for path in paths]
+    named = {*places}
     with gc_paused():
-        found = [_loaded(files) for files in find_projects(paths)]
+        found = [_loaded(files) for files in find_projects(places)]
+    projects = [project for project in found if isinstance(project, Project)]
+    parts = {file for project in projects for file in project.sources if file not in project.files}
+    projects = [  # what another project includes is a part of that
+        project
+        for project in projects
+        if project.files[0] not in parts or not named.isdisjoint(_names(project.files[0]))
+    ]
     return Facts(
-        projects=tuple(project for project in found if isinstance(project, Project)),
+        projects=tuple(projects),
         unread=tuple(project for project in found if isinstance(project, UnreadProject)),
-        notes=tuple(
-            note for project in found if isinstance(project, Project) for note in project.notes
-        ),
+        notes=tuple(note for project in projects for note in project.notes),
     )
+
+
+def _names(file: Path) -> set[Path]:
+    """How a person names a project for itself: by its file or by its folder."""
+    return {file, file.parent}
 
 
 def _loaded(files: tuple[Path, ...]) -> Project | UnreadProject:

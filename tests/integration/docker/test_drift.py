@@ -128,7 +128,8 @@ def test_every_home_of_every_setting(shop: Fleet) -> None:
 def test_the_corpus(shop: Fleet) -> None:
     """What the services of all public-style files say of limits and restarts."""
     services: dict[str, dict[str, Any]] = {}
-    for place in [*(COMPOSE / "single").glob("*.yaml"), *(COMPOSE / "projects").iterdir()]:
+    folders = [*(COMPOSE / "projects").iterdir(), *(COMPOSE / "stacks").iterdir()]
+    for place in [*(COMPOSE / "single").glob("*.yaml"), *folders]:
         for name, model in _models(place).items():
             kept = {key: model[key] for key in KEPT if model.get(key)}
             if kept and not {"0,1", "0-3", "1-3"} & {kept.get("cpuset")}:

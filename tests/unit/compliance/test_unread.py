@@ -68,6 +68,17 @@ def test_one_bad_file_does_not_blind_the_others(tmp_path: Path, kind: str) -> No
     assert unread.reason
 
 
+def test_what_a_project_includes_is_judged_once(tmp_path: Path) -> None:
+    """As a part of that project; by itself only where somebody names it."""
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "compose.yaml").write_text(GOOD)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "compose.yaml").write_text("include: [../part/compose.yaml]\n")
+    assert set(from_files([tmp_path]).declared) == {"whole/web"}
+    both = from_files([tmp_path / "whole", tmp_path / "part"])
+    assert set(both.declared) == {"whole/web", "part/web"}
+
+
 def test_no_point_of_the_checklist_passes_without_the_bad_project(tmp_path: Path) -> None:
     """All containers have memory limits only where all were looked at."""
     folder = fleet(tmp_path, "no YAML")
