@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from capacity.operations._schedule.render import (
 from capacity.operations._schedule.run import due_jobs, run_job
 from capacity.operations._schedule.state import late_alert, read_state
 from capacity.settings import ScheduleSettings, Settings
+from tests.fixtures.servers import require
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -55,9 +55,7 @@ def jobs_of(folder: Path) -> list[Job]:
 )
 def test_systemd_takes_the_units(tmp_path: Path, name: str) -> None:
     """`systemd-analyze verify` finds nothing wrong, whatever the folder is called."""
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.fail("systemd-analyze is needed: install the package systemd")
+    analyze = require("systemd-analyze")
     folder = tmp_path / name
     folder.mkdir()
     units = systemd_units(jobs_of(tmp_path), Program(folder), "Europe/Berlin")
