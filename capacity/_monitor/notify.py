@@ -51,15 +51,13 @@ class Notifier:
 
     def work(self) -> None:
         """Send what waits, oldest first; after a failure wait twice as long as the time before."""
-        import requests
+        from capacity.history._prometheus.bounded import status_of
 
         while self._waiting and time.monotonic() >= self._not_before:
             try:
-                with requests.post(
-                    self._webhook, json=self._waiting[0], timeout=_PATIENCE, allow_redirects=False
-                ) as answer:
-                    cause = "" if answer.ok else f"HTTP {answer.status_code}"
-            except requests.RequestException as error:
+                status = status_of("POST", self._webhook, self._waiting[0], _PATIENCE)
+                cause = "" if status < 400 else f"HTTP {status}"
+            except (OSError, ValueError) as error:
                 cause = type(error).__name__
             if cause:
                 self.failed += 1

@@ -230,7 +230,7 @@ def read_snapshot(
     for number, answer in enumerate(answers):
         try:
             container, posture = _container(answer, host)
-        except _UNREADABLE as error:
+        except (*_UNREADABLE, EngineError) as error:
             raise InputError(
                 f"{file}: item {number} describes no container ({error!r})", hint
             ) from error

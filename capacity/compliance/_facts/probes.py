@@ -216,14 +216,11 @@ def _alert(token: str, lasts: timedelta) -> list[dict[str, Any]]:
 
 def _request(method: str, url: str, body: Any = None) -> str:
     """What went wrong, or nothing."""
-    import requests
-
+    from capacity.history._prometheus.bounded import status_of
     from capacity.history._prometheus.transport import plain_address
 
     try:
-        with requests.request(
-            method, url, json=body, timeout=_PATIENCE, allow_redirects=False
-        ) as response:
-            return "" if response.ok else f"HTTP {response.status_code} at {plain_address(url)}"
-    except (requests.RequestException, ValueError) as error:
+        status = status_of(method, url, body, _PATIENCE)
+        return "" if status < 400 else f"HTTP {status} at {plain_address(url)}"
+    except (OSError, ValueError) as error:
         return f"{type(error).__name__} at {plain_address(url)}"

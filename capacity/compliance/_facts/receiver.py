@@ -78,7 +78,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdigit() or int(length) > _LARGEST_BODY:
+            if not (length.isascii() and length.isdigit()) or int(length) > _LARGEST_BODY:
                 self._answer(413)
                 return
             if receiver.token in tokens_of(self.rfile.read(int(length))):

@@ -11,7 +11,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from socket import SHUT_RDWR, socket
 from typing import Any, Self
@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["MOST_BYTES", "BoundedAdapter", "Deadline", "OutOfBounds", "read_body"]
+__all__ = ["MOST_BYTES", "BoundedAdapter", "Deadline", "OutOfBounds", "read_body", "status_of"]
 
 MOST_BYTES = 2**30  # a day of the largest answer that Prometheus gives by default is half of that
 _MOST_RATIO = 200  # numbers in JSON come to some 30; gzip itself goes up to 1032
@@ -136,6 +136,30 @@ class Deadline:
             done.set()
         if self.passed:
             raise TimeoutError
+
+
+def status_of(method: str, url: str, body: Any, wait: float) -> int:
+    """The status that a server answers a JSON body with; nothing of its answer is read.
+
+    Args:
+        method: of HTTP.
+        url: whole.
+        body: what is sent.
+        wait: seconds for a connection, for a read, and twice that for the headers.
+
+    Raises:
+        OSError: as of requests, or too late.
+        ValueError: no address.
+    """
+    with requests.Session() as session, Deadline() as deadline, ExitStack() as stack:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, BoundedAdapter())
+        with deadline.within(3 * wait):
+            response = session.request(
+                method, url, json=body, timeout=wait, allow_redirects=False, stream=True
+            )
+            stack.enter_context(response)
+        return int(response.status_code)
 
 
 def read_body(response: requests.Response, deadline: Deadline, wait: float, most: int) -> bytes:

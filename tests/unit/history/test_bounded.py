@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity.errors import BadAnswer, SourceError, Unreachable
+from capacity.history._prometheus.bounded import status_of
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.settings import PrometheusSettings, override
@@ -96,6 +98,23 @@ def test_a_byte_at_a_time_does_not_hang(first: bytes, then: bytes) -> None:
     assert time.monotonic() - began < 5
     assert url.removeprefix("http://") in str(told.value)
     assert told.value.hint
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 2", HEAD])
+def test_a_webhook_that_answers_a_byte_at_a_time_does_not_hang(first: bytes) -> None:
+    """Nor does Alertmanager: only the status is wanted."""
+    began = time.monotonic()
+    with raw(slowly(first, b"a")) as url, suppress(requests.RequestException, TimeoutError):
+        raise AssertionError(status_of("POST", url, {}, 0.5))
+    assert time.monotonic() - began < 4
+
+
+def test_the_body_of_a_webhook_is_not_read() -> None:
+    """However long it is, or whatever it would unpack to."""
+    with raw(slowly(LONG + b"x", b"x")) as url:
+        assert status_of("POST", url, {"a": 1}, 0.5) == 200
+    with web(lambda *_: Answer(status=503)) as server:
+        assert status_of("GET", server.url, None, 1.0) == 503
 
 
 def test_a_whole_answer_has_a_deadline() -> None:
