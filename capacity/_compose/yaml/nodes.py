@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from capacity.errors import ComposeError
@@ -126,7 +127,8 @@ class _Source:
     text: str
 
 
-def parse_documents(text: str, file: str) -> list[Node]:
+@lru_cache(maxsize=8)  # one edit after the other reads the same few texts again and again
+def parse_documents(text: str, file: str) -> tuple[Node, ...]:
     """The root node of every document in the text; an empty document is a null scalar.
 
     Raises:
@@ -138,7 +140,7 @@ def parse_documents(text: str, file: str) -> list[Node]:
     readable = text
     while True:
         try:
-            return list(
+            return tuple(
                 _documents(
                     _shallow(YAML(typ="safe", pure=True).parse(readable), file), _Source(file, text)
                 )
