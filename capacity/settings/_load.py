@@ -28,6 +28,7 @@ from capacity.settings._models import (
     ApplySettings,
     ArchiveSettings,
     ComplianceSettings,
+    DeliverySettings,
     EngineSettings,
     ForecastSettings,
     IdentitySettings,
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     unattended: UnattendedSettings = UnattendedSettings()
     compliance: ComplianceSettings = ComplianceSettings()
     operations: OperationsSettings = OperationsSettings()
+    delivery: DeliverySettings = DeliverySettings()
     schedule: ScheduleSettings = ScheduleSettings()
     metrics: dict[str, str] = Field(
         {}, description="Other names of metrics: the usual name = the name here"

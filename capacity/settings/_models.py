@@ -30,6 +30,7 @@ __all__ = [
     "ApplySettings",
     "ArchiveSettings",
     "ComplianceSettings",
+    "DeliverySettings",
     "EngineSettings",
     "ForecastSettings",
     "IdentitySettings",
@@ -528,6 +529,41 @@ class ReportSettings(_Table):
                 f"{step} does not divide a day of 86400 seconds, or is under {_SHORTEST_STEP}"
             )
         return step
+
+
+class DeliverySettings(_Table):
+    """Where finished reports are sent; each way that is named is taken."""
+
+    mail_to: list[str] = Field([], description="Addresses that get the report by mail")
+    mail_from: str = Field(
+        "capacity@localhost", max_length=254, description="Sender of these mails"
+    )
+    smtp: str = Field(
+        "localhost:25", pattern=r"^\S+:[0-9]{1,5}$", description="Mail server and port"
+    )
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "starttls", description="How the connection to it is protected"
+    )
+    smtp_user: str | None = Field(None, description="Name to log in with")
+    smtp_password: SecretStr | None = Field(None, description="Its password")
+    webhooks: list[SecretStr] = Field([], description="Addresses that get plain JSON by POST")
+    apprise: list[SecretStr] = Field(
+        [], description="Addresses in the form of apprise: slack://, msteams://, mmosts:// ..."
+    )
+    folder: str | None = Field(
+        None, description="Folder, or object store such as s3://reports, that gets the page"
+    )
+    base_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="Where the folder of reports is served"
+    )
+
+    @field_validator("mail_to", "mail_from")
+    @classmethod
+    def _one_line(cls, said: list[str] | str) -> list[str] | str:
+        for address in [said] if isinstance(said, str) else said:
+            if not re.fullmatch(r"[^\s,@]+@[^\s,@]+", address):
+                raise ValueError("a mail address has the form name@host")
+        return said
 
 
 class ScheduleSettings(_Table):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,10 +22,18 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity.errors import InputError
+
+if TYPE_CHECKING:
+    from capacity.settings import Settings
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
+]
+
+Deliver = Annotated[
+    bool, typer.Option("--deliver", help="Send the page on the ways of the settings too.")
 ]
 
 
@@ -42,11 +50,14 @@ def report_weekly(
     services: Services = None,
     out: Out = Path("reports"),
     refresh: Refresh = False,
+    deliver: Deliver = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Render the weekly resource report with proposed limit changes."""
-    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    asked = _Asked(
+        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
+    )
     _run("WEEKLY", asked, {"engine": engine})
 
 
@@ -59,13 +70,16 @@ def report_monthly(
     services: Services = None,
     out: Out = Path("reports"),
     refresh: Refresh = False,
+    deliver: Deliver = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Render the monthly optimization review: promises kept, the month's plan, what-if
     scenarios.
     """
-    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    asked = _Asked(
+        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
+    )
     _run("MONTHLY", asked)
 
 
@@ -84,13 +98,16 @@ def report_compliance(
     services: Services = None,
     out: Out = Path("reports"),
     refresh: Refresh = False,
+    deliver: Deliver = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Render the weekly compliance report: score and trend, checklist, broken rules with evidence,
     timeline.
     """
-    asked = _Asked(config, source, sample, offline, as_of, services, out, refresh, quiet, as_json)
+    asked = _Asked(
+        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
+    )
     live = not (sample or offline or (source is not None and "://" not in source))
     _run(
         "COMPLIANCE",
@@ -108,6 +125,7 @@ class _Asked(NamedTuple):
     services: str | None
     out: Path
     refresh: bool
+    deliver: bool
     quiet: bool
     as_json: bool
 
@@ -115,9 +133,10 @@ class _Asked(NamedTuple):
 def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
     from capacity.reporting import _render
 
+    settings = settings_of(asked.config, None)
     done = _render.render(
         getattr(_render, kind),
-        settings_of(asked.config, None),
+        settings,
         source=one_source(asked.source, sample=asked.sample, offline=asked.offline),
         as_of=asked.as_of,
         out=asked.out,
@@ -132,6 +151,35 @@ def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
         show_text(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
     elif not asked.quiet:
         say(str(done.page.resolve()))
+    if asked.deliver:
+        _deliver(done.page, settings)
+
+
+def deliver(
+    page: Annotated[Path, typer.Argument(help="A finished page, in the folder of its run.")],
+    config: Config = None,
+) -> None:
+    """Send a finished report by mail, to chats, webhooks and folders of the settings; exit code 1
+    when a way failed.
+    """
+    if not page.is_file():
+        raise InputError(f"There is no page {page}", "`capacity report weekly` prints its path")
+    if _deliver(page, settings_of(config, None)):
+        raise typer.Exit(1)
+
+
+def _deliver(page: Path, settings: Settings) -> bool:
+    """Send a page; whether a way failed, which is told and stops nothing."""
+    from capacity.reporting._delivery.channels import deliver, has_ways
+    from capacity.reporting._delivery.message import message_of
+
+    said = settings.delivery
+    if not has_ways(said):
+        raise InputError("No way of delivery is set", "Name one under [delivery] in capacity.toml")
+    failures = deliver(message_of(page.resolve(), page.stem, said.base_url), said)
+    for failure in failures:
+        say(f"capacity: not delivered by {failure.channel}: {failure.why}", err=True)
+    return bool(failures)
 
 
 def sample_make(
@@ -171,6 +219,7 @@ def register(app: typer.Typer) -> None:
     report.command("monthly")(report_monthly)
     report.command("compliance")(report_compliance)
     app.add_typer(report, name="report")
+    app.command()(deliver)
     sample = typer.Typer(help="The bundled sample fleet.", no_args_is_help=True)
     sample.command("make")(sample_make)
     sample.command("services")(sample_services)

@@ -46,7 +46,9 @@ def scheduled_jobs(settings: Settings, *, config: str | None = None) -> list[Job
     """
     said = settings.schedule
     more = ("--config", config) if config else ()
-    out = ("--out", str(said.reports))
+    sent = settings.delivery
+    ways = sent.mail_to or sent.webhooks or sent.apprise or sent.folder
+    out = ("--out", str(said.reports), *(("--deliver",) if ways else ()))
     paths = tuple(str(path) for path in said.compose)
     known = (
         ("fetch", "history of the last days", said.fetch, ("fetch",)),

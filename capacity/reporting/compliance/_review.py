@@ -178,6 +178,7 @@ def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
         "score": week.report.score,
         "counts": {str(status): count for status, count in week.report.counts.items()},
         "failing": [list(pair) for pair in failing],
+        "headline": [f"{rule}: {subject}" for rule, subject in failing],
         "seconds": round(seconds, 3),
     }
     write_run(folder, REPORT, facts)

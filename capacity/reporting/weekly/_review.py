@@ -247,6 +247,10 @@ def save(
         "python": platform.python_version(),
         "seconds": round(seconds, 3),
         "state": week.state,
+        "headline": [
+            f"{decision.service}: {decision.what}, {decision.by} ({decision.why})"
+            for decision in week.decisions
+        ],
         **(extra or {}),
     }
     write_run(folder, report, facts)
