@@ -6,13 +6,13 @@ import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from capacity import _api, sizing
 from capacity._common.suggest import no_such_service
-from capacity._common.units import format_cores, format_memory
+from capacity._common.units import MIB, format_cores, format_memory
 from capacity.errors import InputError
 from capacity.history import History
 from capacity.model import Reason, Resource, Signal
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Fleet", "FleetService", "Why", "open_history"]
 
 _PRINT = {Resource.CPU: format_cores, Resource.MEMORY: format_memory}
+_SCALED = {Resource.CPU: ("cpu, cores", 1.0), Resource.MEMORY: ("memory, GiB", 1024.0 * MIB)}
 _COLUMNS = 2  # of small multiples
 
 
@@ -106,6 +107,39 @@ class Fleet(History):
                 risk=risk,
             )
         return self._made.limits[key]
+
+    def what_if(self, growth: float = 1.0) -> pd.DataFrame:
+        """What each host would carry if every service needed so many times what it does now.
+
+        Args:
+            growth: times the forecast peaks; 2 = doubled.
+
+        Returns:
+            host x, for `cpu, cores` and `memory, GiB`: `size`, `peaks` (sum of the median coming
+            peaks, each as often as its service has replicas), `limits` (sum of limits in force or
+            proposed) and `fits` (whether the peaks do).
+
+        Raises:
+            InputError: `growth` is not above zero.
+        """
+        if not growth > 0:
+            raise InputError(f"A growth of {growth} is not above zero", "2 doubles the need")
+        parts = {}
+        for resource in Resource:
+            table = self.recommend(resource).table
+            copies = pd.Series({name: self.replicas.get(name, 1) for name in table.index})
+            host = pd.Series({name: self.hosts.get(str(name), "") for name in table.index})
+            sums = pd.DataFrame(
+                {
+                    "size": self.whole().host_size(resource).reindex(table.index),
+                    "peaks": table["peak"] * copies * growth,
+                    "limits": table["limit"].fillna(table["current"]) * copies,
+                }
+            ).groupby(host)
+            part = sums.sum().assign(size=sums["size"].min())
+            fits = part["peaks"] <= part["size"]
+            parts[_SCALED[resource][0]] = (part / _SCALED[resource][1]).round(2).assign(fits=fits)
+        return pd.concat(parts, axis=1).rename_axis("host")
 
     def compare(
         self, services: Sequence[str], resource: Resource | str = "memory"
@@ -215,6 +249,30 @@ class FleetService:
         rows = sizing.replay(usage, signal=wanted, policies=policies, risk=(risk,), first=first)
         return rows[rows["service"] == self.name].reset_index(drop=True)
 
+    def plot_rhythm(self, resource: Resource | str = "cpu", axes: Axes | None = None) -> Axes:
+        """When it is busy: the mean of each hour of the week, UTC."""
+        from capacity._common.plotting import plot_heatmap
+
+        wanted = _api.resource_of(resource)
+        usage = self._usage(wanted)
+        index = pd.DatetimeIndex(usage.index)
+        by_hour = pd.DataFrame({"use": usage, "day": index.day_of_week, "hour": index.hour})
+        hours = by_hour.pivot_table(values="use", index="day", columns="hour", dropna=False)
+        hours = hours.reindex(index=range(7), columns=range(24))
+        drawn = plot_heatmap(hours, signal=wanted.usage, axes=axes)
+        drawn.set_title(f"{self.name}, {wanted} by hour of the week")
+        return drawn
+
+    def slide(self, resource: Resource | str = "memory") -> Any:
+        """A slider over the accepted risk that moves the limit and shows what it would have done to
+        the past; a static figure where ipywidgets is not installed.
+        """
+        from capacity._explore.risk import RISKS, risk_slider
+
+        wanted = _api.resource_of(resource)
+        rows = {risk: self._proposed(wanted, risk) for risk in RISKS}
+        return risk_slider(self._usage(wanted), rows, wanted)
+
     def plot(self, resource: Resource | str = "memory", axes: Axes | None = None) -> Axes:
         """Its use, the limit in force and the one proposed."""
         from capacity._common.plotting import COLOURS, plot_usage
@@ -256,6 +314,10 @@ class FleetService:
             )
         table = pd.DataFrame(rows).to_html(index=False, escape=True)
         return f"<p><b>{html.escape(self.name)}</b></p>{table}"
+
+    def _proposed(self, resource: Resource, risk: float) -> dict[str, Any]:
+        row = self.recommend(resource, risk=risk)
+        return {str(name): value for name, value in row.items()}
 
     def _usage(self, resource: Resource) -> pd.Series[float]:
         frame = self.fleet[resource.usage]

@@ -9,10 +9,13 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 
 from capacity import open_history
 from capacity._explore import Fleet, FleetService
+from capacity._explore.risk import RISKS, risks_side_by_side
 from capacity.changes import read_plan
 from capacity.errors import InputError
 from capacity.history import History
@@ -86,8 +89,46 @@ def test_other_mistakes_are_the_librarys_errors(fleet: Fleet) -> None:
             call()
 
 
+@given(st.floats(0.1, 5))
+def test_what_if_scales_the_peaks_alone(fleet: Fleet, growth: float) -> None:
+    """Sizes and limits stay, peaks grow by the factor, and what fits follows."""
+    now, then = fleet.what_if(), fleet.what_if(growth)
+    for part in ("cpu, cores", "memory, GiB"):
+        before, after = now[part], then[part]
+        assert isinstance(before, pd.DataFrame)
+        assert isinstance(after, pd.DataFrame)
+        assert after["peaks"].to_numpy() == pytest.approx(
+            before["peaks"].to_numpy() * growth, abs=0.02 * max(1.0, growth)
+        )
+        assert (after["size"] == before["size"]).all()
+        assert (after["limits"] == before["limits"]).all()
+    with pytest.raises(InputError):
+        fleet.what_if(-growth)
+
+
+@pytest.mark.parametrize("resource", list(Resource))
+def test_the_slider_moves_the_limit(fleet: Fleet, resource: Resource) -> None:
+    """Less risk, no lower limit; the widget draws anew, and without it risks stand side by side."""
+    web = service(fleet, "shop/search")
+    limits = [float(web.recommend(resource, risk=risk)["limit"]) for risk in RISKS]
+    known = [limit for limit in limits if np.isfinite(limit)]
+    assert known == sorted(known)
+    widget = web.slide(resource)
+    slider, picture = widget.children
+    for risk in RISKS:
+        slider.value = risk
+    assert picture is widget.children[1]
+    rows = {risk: dict(web.recommend(resource, risk=risk)) for risk in RISKS}
+    usage = web.usage[str(resource)]
+    figure = risks_side_by_side(usage, rows, resource)
+    for axes, risk in zip(figure.axes, (0.1, 0.02, 0.005), strict=True):
+        assert axes.get_title().startswith(f"risk {risk:.1%}: ")
+    plt.close("all")
+
+
 def test_plots_have_titles_units_and_legends(fleet: Fleet) -> None:
     """One service, its forecast, and small multiples of several."""
+    assert service(fleet, "shop/redis").plot_rhythm("cpu").get_title()
     single = service(fleet, "shop/redis").plot("memory")
     forecast = fleet.forecast("memory").plot("shop/redis")
     several = fleet.compare(["shop/*", "ai/ollama"], "cpu")

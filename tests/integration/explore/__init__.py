@@ -1,0 +1,1 @@
+"""Of `capacity._explore`, in a real browser."""
