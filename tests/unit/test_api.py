@@ -124,7 +124,10 @@ def test_history_reads_limits_as_they_were_last() -> None:
 def test_the_explore_notebook_runs(tmp_path: Path) -> None:
     """Run all works from top to bottom, and a figure comes out."""
     done = run_notebook(
-        bundled("notebooks/explore.ipynb"), {}, failed=tmp_path / "failed.ipynb", timeout=120
+        bundled("notebooks/explore.ipynb"),
+        {"plan": str(tmp_path / "plan.yaml")},
+        failed=tmp_path / "failed.ipynb",
+        timeout=120,
     )
     pictures = [
         output
@@ -133,6 +136,7 @@ def test_the_explore_notebook_runs(tmp_path: Path) -> None:
         if "image/png" in output.get("data", {})
     ]
     assert len(pictures) >= 4
+    assert (tmp_path / "plan.yaml").is_file()
 
 
 def test_what_people_know_reaches_the_forecaster() -> None:

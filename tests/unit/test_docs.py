@@ -53,7 +53,11 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
             )
             assert name or parts[0].startswith("--"), f"{page.name}: {line}"
             options = (
-                {option for part in known[name].params for option in part.opts}
+                {
+                    option
+                    for part in known[name].params
+                    for option in (*part.opts, *part.secondary_opts)
+                }
                 if name
                 else {"--help", "--version"}
             )
