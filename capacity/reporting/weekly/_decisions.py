@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from capacity._common.escape import operand
 from capacity._common.units import count_cores, format_memory
 from capacity.changes._plan.commands import containers_of, update_command
 from capacity.model import Action, Reason, Resource, RestartLimit
@@ -54,7 +56,9 @@ class Decision:
         why: what was seen.
         by: when it should be done.
         effect: what will be different.
-        command: what does it.
+        command: what does it by hand.
+        code: of the runbook: a reason, or a cause of restarts.
+        planned: whether the week's plan has the change, so that `capacity apply` can do it.
         urgency: for the order; above 60 is bad, above 25 worth a warning.
     """
 
@@ -64,7 +68,15 @@ class Decision:
     by: str
     effect: str
     command: str
+    code: str
+    planned: bool
     urgency: float
+
+    @property
+    def apply(self) -> str:
+        """The dry run of this change alone, from the folder of the page; empty = not planned."""
+        service = quote(operand(self.service))
+        return f"capacity apply plan.yaml --service {service}" if self.planned else ""
 
     @property
     def level(self) -> str:
@@ -106,6 +118,8 @@ def _loops(history: History, limit: RestartLimit | None) -> list[Decision]:
             by="now" if row["loop"] else "this week",
             effect="the service stays up; limits can be sized once it runs steadily",
             command=f"docker logs --tail 50 {containers_of(str(service))}",
+            code=str(Reason.UNSTABLE),
+            planned=False,
             urgency=(95 if row["loop"] else 50) + min(row["total"], 400) / 100,
         )
         for service, row in history.restarting(limit).iterrows()
@@ -128,7 +142,9 @@ def _at_the_most(memory: pd.DataFrame) -> list[Decision]:
                 f"{format_memory(row['current'])}, {bound}",
                 by="now",
                 effect="without it the kills go on: no limit that is allowed is high enough",
-                command=command.format(service=service),
+                command=command.format(service=quote(operand(str(service)))),
+                code=str(row["reason"]),
+                planned=False,
                 urgency=_kill_urgency(row["oom_kills"]),
             )
         )
@@ -189,6 +205,8 @@ def _changes(
                 why=_why(resource, together, risk),
                 by=_by_when(row, risk),
                 effect=_effects(resource, together),
+                code=str(row["reason"]),
+                planned=True,
                 command=update_command(
                     service, {part: float(each["limit"]) for part, each in together.items()}
                 ),

@@ -10,16 +10,18 @@ import numpy as np
 import pandas as pd
 
 from capacity._common.plotting import plot_heatmap, plot_stack
+from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._host_limits import limit_sums
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, table_rows
-from capacity.reporting._html.html import Column, Html, badge, code, join, table, text
+from capacity.reporting._html.html import Column, Html, badge, code, details, join, table, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from capacity.reporting.weekly._decisions import Decision
     from capacity.reporting.weekly._review import WeeklyReview
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "unlimited",
 ]
 
+_PAGE = "weekly-resources.html"
 _LEVELS = {"good": "good", "fair": "warn", "poor": "bad"}
 
 
@@ -68,7 +71,7 @@ def header(week: WeeklyReview) -> Html:
         f"<p>{badge(verdict, _LEVELS[week.verdict.level])} "
         f"{text(reasons[:1].upper() + reasons[1:])}.</p>"
         f'<dl class="facts">{pairs(facts)}</dl>'
-        + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
+        f"{_links(week)}" + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
     )
 
 
@@ -84,9 +87,36 @@ def decisions(week: WeeklyReview) -> Html:
             f"{text(decision.service)}"
             f" {badge(decision.by, decision.level)}</h3>"
             f'<p class="what">{text(decision.what)}</p><dl>{facts}</dl>'
-            f"{code(decision.command)}</li>"
+            f"{_action(week, decision)}</li>"
         )
     return Html(f'<ol class="decisions">{"".join(cards)}</ol>')
+
+
+def _action(week: WeeklyReview, decision: Decision) -> Html:
+    """How to do it: the dry run of the plan first, by hand below, and where to read on."""
+    own = week.settings.report.runbooks
+    page = runbook_url(decision.code, own)
+    # the project's own pages lie outside: a page that asks nothing of any network only names them
+    name = f'<a href="{text(page)}">{text(decision.code)}</a>' if own else text(decision.code)
+    more = f"<p>Runbook: {name}</p>" if page else ""
+    if not decision.apply:
+        return Html(f"{code(decision.command)}{more}")
+    by_hand = details("By hand", code(decision.command))
+    return Html(
+        "<p>Dry run, from the folder of this page; with <code>--yes</code> it is done, and can be "
+        f"rolled back:</p>{code(decision.apply)}{by_hand}{more}"
+    )
+
+
+def _links(week: WeeklyReview) -> Html:
+    """To what lies beside the page."""
+    targets = [("Plan", "plan.yaml"), ("Alert rules", "alerts.yml")]
+    if week.previous is not None:
+        name = week.previous.folder.name
+        targets.append((f"Last report, {name}", f"../{name}/{_PAGE}"))
+    targets.append(("All reports", "../index.html"))
+    listed = " · ".join(f'<a href="{text(to)}">{text(name)}</a>' for name, to in targets)
+    return Html(f'<p class="links">{listed}</p>')
 
 
 def changes_since(week: WeeklyReview) -> Html:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity import _api
+from capacity._common.runbooks import runbook_url
 from capacity.history._sample.generate import load_sample
 from capacity.model import Reason, Resource, Signal
 from capacity.reporting._html.html import Column, sparkline, table, text
@@ -132,6 +133,10 @@ def test_decisions_are_few_and_one_a_service() -> None:
     urgencies = [decision.urgency for decision in decisions]
     assert urgencies == sorted(urgencies, reverse=True)
     assert decisions[0].service == "platform/webhook-relay"
+    assert decisions[0].apply == ""
+    for decision in decisions[1:]:
+        assert decision.apply == f"capacity apply plan.yaml --service {decision.service}"
+        assert runbook_url(decision.code) is not None
     assert not any("Lower" in decision.what and "Raise" in decision.what for decision in decisions)
 
 
