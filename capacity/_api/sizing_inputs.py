@@ -36,7 +36,7 @@ def sizing_context(
         rss=_not_reclaimable(history),
         past_peaks=_past_peaks(history, resource, settings),
         running=history.running(),
-        unstable=frozenset(map(str, history.restarting(settings.operations.restart_limit).index)),
+        unstable=_looping(history, settings),
         limits_known=history.knows_limits(),
         limit_since=history.limit_since(resource),
         replicas=history.replicas,
@@ -50,6 +50,12 @@ def sizing_context(
         throttle_target=rules.throttle_target,
         floors={Resource.CPU: rules.min_cores, Resource.MEMORY: float(rules.min_memory_mib * MIB)},
     )
+
+
+def _looping(history: History, settings: Settings) -> frozenset[str]:
+    """Services that are in a restart loop; not those of which counts by the hour cannot tell."""
+    counted = history.restarting(settings.operations.restart_limit)
+    return frozenset(str(name) for name, row in counted.iterrows() if row["loop"] is True)
 
 
 def _past_peaks(history: History, resource: Resource, settings: Settings) -> pd.DataFrame | None:

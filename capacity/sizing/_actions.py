@@ -259,8 +259,9 @@ def _said(
         else context.running.reindex(services).fillna(False)
     )
     seen = usage.notna().any().reindex(services, fill_value=False)
-    unstable = _flags([str(name) in context.unstable for name in services])
     waiting = _flags(table["waiting"])
+    # a job that runs every hour starts as often as a loop does, and is none
+    unstable = _flags([str(name) in context.unstable for name in services]) & ~waiting
     return {
         "excluded": _flags([skipped.get(str(name)) == "excluded" for name in services]),
         "pinned": _flags([context.rule(name).pinned for name in services]),

@@ -302,3 +302,10 @@ def test_an_address_needs_no_scheme(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1" in done.stdout
     (tmp_path / "capacity.toml").write_text('[prometheus]\nurl = "127.0.0.1:1"\n')
     assert "http://127.0.0.1:1" in capacity("doctor", folder=tmp_path).stdout
+
+
+def test_restarts_of_the_sample_need_no_engine(tmp_path: Path) -> None:
+    """What the metrics tell, with exit code 1 where something loops."""
+    done = capacity("restarts", "--sample", "--json", folder=tmp_path)
+    assert done.returncode == 1
+    assert [row["service"] for row in json.loads(done.stdout)] == ["platform/webhook-relay"]

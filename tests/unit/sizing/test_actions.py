@@ -457,3 +457,13 @@ def test_the_level_of_now_counts_after_a_fall(days: int) -> None:
     peaks = Forecaster(quantiles=(0.1, 0.5, 0.9)).fit(usage).predict_peak("7D")
     assert float_at(peaks, "half", 0.5) < 1.4
     assert float_at(peaks, "ending", 0.5) < 0.4
+
+
+def test_a_job_that_starts_every_hour_is_no_loop() -> None:
+    """Its starts are as many as those of a loop, and its gaps are not those of one."""
+    index = pd.date_range("2026-11-10", periods=14 * 288, freq="5min", tz="UTC", unit="s")
+    rng = np.random.default_rng(4)
+    usage = pd.DataFrame({"web": GIB * rng.lognormal(0, 0.05, len(index))}, index=index)
+    usage["job"] = np.where(index.minute < 10, GIB * rng.lognormal(0, 0.05, len(index)), np.nan)
+    row = recommend(usage, context=Context(unstable=frozenset({"job"}))).loc["job"]
+    assert (row["action"], row["rhythm"]) == (Action.SET, "every 60 min, for 10 min")

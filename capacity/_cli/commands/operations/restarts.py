@@ -63,6 +63,9 @@ def restarts(
         ) as error:  # in an emergency the metrics may be down too, and the Engines know most of it
             missing = True
             say(f"capacity: only what the Engines tell is looked at: {error}", err=True)
+    if sample:
+        _show_measured(history, settings, as_json=as_json)
+        return
     loops, silent = loops_of(settings, window, more_than, history)
     if out is not None:
         write_live_plan(
@@ -84,6 +87,22 @@ def restarts(
         print_rows([_loop_row(loop) for loop in loops], as_json=False, title=title)
         _say_more(loops, settings.report.runbooks)
     if loops or silent or missing:
+        raise typer.Exit(1)
+
+
+def _show_measured(history: Any, settings: Settings, *, as_json: bool) -> None:
+    """Restarts as the metrics tell them, where there is no Engine to ask; exit code 1 with any."""
+    rows = [
+        {
+            "service": str(service),
+            "state": "loops" if row["loop"] else "may loop",
+            "last day": f"{row['total']:.0f}",
+            "worst hour": f"{row['worst_hour']:.0f}",
+        }
+        for service, row in history.restarting(settings.operations.restart_limit).iterrows()
+    ]
+    print_rows(rows, as_json=as_json, title=f"{len(rows)} restart loops, by metrics alone")
+    if rows:
         raise typer.Exit(1)
 
 
