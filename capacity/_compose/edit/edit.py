@@ -27,7 +27,7 @@ from capacity._compose.edit.locate import (
     place_values,
 )
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.edit.splice import Style, apply_splices, column
+from capacity._compose.edit.splice import Splice, Style, apply_splices, column
 from capacity._compose.edit.verify import (
     File,
     changed_lines,
@@ -40,7 +40,7 @@ from capacity._compose.homes import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 from capacity.errors import EditRefused
 
-__all__ = ["Whole", "edit_compose", "edit_text"]
+__all__ = ["Whole", "edit_compose", "edit_text", "edit_together"]
 
 _Written = dict[tuple[str, ...], Any]
 _Way = Callable[[Placing, Scalar, Node, dict[str, Any], Any], Any]
@@ -127,6 +127,58 @@ def edit_text(
     return parsed.text
 
 
+def edit_together(
+    text: str,
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    *,
+    file: str,
+    wholes: collections.abc.Mapping[str, Whole],
+) -> dict[str, str]:
+    """Service -> the text with its edit and those before it; each in the most natural way, and
+    proved once for all.
+
+    Raises:
+        EditRefused: they cannot be made so; one by one, and in other ways, they may.
+    """
+    check_text(text)
+    parsed = read(text)
+    check_template(parsed)
+    intended = deepcopy(parsed.model)
+    splices: list[Splice] = []
+    ends: dict[str, int] = {}
+    touched: dict[str, list[tuple[str, ...]]] = {}
+    lines = 0
+    for service, wanted in changes.items():
+        found = _find(parsed, service)
+        whole = wholes[service]
+        tree = _tree(service, wanted, found.present, whole.homes, whole.model)
+        budget = line_budget(dict(wanted), found.present)
+        attempt = Placing(text, _style(parsed, found), budget, in_flow=found.in_flow)
+        written = _placed(attempt, place_values, found, tree) if tree else {}
+        _write(intended, service, written)
+        touched[service] = [*written]
+        if attempt.copied or _meet(splices, attempt.splices):
+            raise refuse(EditReason.NOT_EXACT, service)
+        splices += attempt.splices
+        ends[service] = len(splices)
+        lines += attempt.lines
+    after = read(apply_splices(text, splices))
+    wrong = differing_paths(intended, after.model)
+    if wrong or changed_lines(text, after.text) > lines:
+        raise refuse(EditReason.NOT_EXACT, min(wrong, default=""))
+    _check_extending(after.model["services"], touched, file)
+    return {service: apply_splices(text, splices[:end]) for service, end in ends.items()}
+
+
+def _meet(splices: list[Splice], more: list[Splice]) -> bool:
+    """Whether two edits write at one place."""
+    return any(
+        old.start == new.start or (old.start < new.end and new.start < old.end)
+        for new in more
+        for old in splices
+    )
+
+
 def _check_arguments(text: Any, changes: Any) -> None:
     if not isinstance(text, str):
         raise refuse(EditReason.INVALID, detail=f"a text is needed, not {type(text).__name__}")
@@ -187,13 +239,7 @@ def _edit_service(file: File, job: _Job) -> tuple[File, _Written, _Written]:
     whole = job.whole.model if job.whole else extended(file.model["services"], service, job.file)
     choices = home_choices(whole, scalars, file.model.get("version"))
     for homes in [job.whole.homes] if job.whole else choices:
-        tree = tree_of(service, found.present, scalars, homes, whole)
-        add_structured(
-            service,
-            found.present,
-            {name: wanted[name] for name in wanted if name in STRUCTURED},
-            tree,
-        )
+        tree = _tree(service, wanted, found.present, homes, whole)
         if not tree:
             standing = [
                 path for part in homes.values() for home in part for path in set_paths(home)
@@ -214,6 +260,21 @@ def _edit_service(file: File, job: _Job) -> tuple[File, _Written, _Written]:
     if second:
         return (*second[0], {})
     raise refused[0]
+
+
+def _tree(
+    service: str,
+    wanted: collections.abc.Mapping[str, Any],
+    present: dict[str, Any],
+    homes: Homes,
+    whole: collections.abc.Mapping[str, Any],
+) -> dict[str, Any]:
+    """What is to be written below a service."""
+    scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
+    structured = {name: value for name, value in wanted.items() if name in STRUCTURED}
+    tree = tree_of(service, present, scalars, homes, whole)
+    add_structured(service, present, structured, tree)
+    return tree
 
 
 def _standing(
@@ -256,11 +317,7 @@ def _attempt(
     Raises:
         EditRefused: it cannot be written this way, or would mean something else.
     """
-    try:
-        result = way(attempt, found.key, found.body, tree, found.present)
-    except Impossible:
-        raise refuse(EditReason.SHAPE, found.name) from None
-    written = {path: at(result, *path) for path in _paths(tree)}
+    written = _placed(attempt, way, found, tree)
     try:
         edited = read(apply_splices(attempt.text, attempt.splices))
     except EditRefused as error:
@@ -273,6 +330,14 @@ def _attempt(
     if found.name in wrong or changed_lines(attempt.text, edited.text) > attempt.lines:
         raise refuse(EditReason.NOT_EXACT, found.name)
     return edited, written
+
+
+def _placed(attempt: Placing, way: _Way, found: _Target, tree: dict[str, Any]) -> _Written:
+    try:
+        result = way(attempt, found.key, found.body, tree, found.present)
+    except Impossible:
+        raise refuse(EditReason.SHAPE, found.name) from None
+    return {path: at(result, *path) for path in _paths(tree)}
 
 
 def _paths(tree: dict[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -1,12 +1,16 @@
-"""What services of one file take over from each other by `extends`."""
+"""What services take over from each other by `extends`, and by anchors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-__all__ = ["extended", "extenders"]
+from capacity._compose.load.load import reader_of
+from capacity._compose.yaml.nodes import Alias, Node, Scalar, children, parse_documents, target
+from capacity._compose.yaml.nodes import Mapping as MappingNode
+
+__all__ = ["bases_of", "extended", "extenders"]
 
 _OWN_NAMES = {f"{stem}.{end}" for stem in ("compose", "docker-compose") for end in ("yaml", "yml")}
 
@@ -60,3 +64,56 @@ def _under(above: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
         if isinstance(above[key], dict) and isinstance(below[key], dict):
             merged[key] = _under(above[key], below[key])
     return merged
+
+
+def bases_of(files: Iterable[Path], texts: Mapping[Path, str]) -> dict[str, set[str]]:
+    """Service -> all services that it may take values over from, at any distance; a heir has more
+    of them than any of its bases.
+
+    Args:
+        files: every compose file of a project.
+        texts: file -> text that stands for what is on disk.
+
+    Raises:
+        ComposeError: a file is unreadable.
+    """
+    direct: dict[str, set[str]] = {}
+    for path in files:
+        for root in map(target, parse_documents(reader_of(texts)(path), str(path))):
+            services = target(root.get("services")) if isinstance(root, MappingNode) else None
+            if isinstance(services, MappingNode):
+                for name, found in _direct(services):
+                    direct.setdefault(name, set()).update(found - {name})
+    return {name: _closure(direct, name) - {name} for name in direct}
+
+
+def _direct(services: MappingNode) -> Iterator[tuple[str, set[str]]]:
+    bodies = {key.text: body for key, body in services.entries if isinstance(key, Scalar)}
+    for name, body in bodies.items():
+        found = {
+            other
+            for alias in _aliases(body)
+            for other, place in bodies.items()
+            if alias.target is not None and place.start <= alias.target.start < place.end
+        }
+        said = target(body.get("extends")) if isinstance(body, MappingNode) else None
+        base = target(said.get("service")) if isinstance(said, MappingNode) else said
+        yield name, found | ({base.text} if isinstance(base, Scalar) else set())
+
+
+def _aliases(node: Node) -> Iterator[Alias]:
+    if isinstance(node, Alias):
+        yield node
+    for child in children(node):
+        yield from _aliases(child)
+
+
+def _closure(direct: Mapping[str, set[str]], name: str) -> set[str]:
+    found: set[str] = set()
+    open_ends = [name]
+    while open_ends:
+        end = open_ends.pop()
+        if end not in found:
+            found.add(end)
+            open_ends += direct.get(end, ())
+    return found

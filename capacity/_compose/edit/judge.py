@@ -1,5 +1,5 @@
-"""Before and after an edit, the whole project as Compose would load it: the two differ in the
-change alone, or the edit is refused.
+"""Before and after edits, the whole project as Compose would load it: the two differ in the changes
+alone, or the edits are refused.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ _SETTINGS = {name: what for what, name in COMPOSE_NAMES.items()}
 _APART = 1e-4  # cores, less than a quota can say
 
 
-def check_edit(before: Project, after: Project, service: str, wanted: Mapping[str, Any]) -> None:
-    """Refuse an edit that means anything but the change.
+def check_edit(before: Project, after: Project, edits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse edits that mean anything but the changes.
 
     Args:
-        before: the project without the edit.
-        after: with it.
-        service: the one that was edited.
-        wanted: what was to be set on it, by the names of `edit_compose`.
+        before: the project without the edits.
+        after: with them.
+        edits: service -> what was to be set on it, by the names of `edit_compose`.
 
     Raises:
-        EditRefused: other services, or other settings of this one, change too, or another file has
-            the last word.
+        EditRefused: other services, or other settings of these, change too, or another file has the
+            last word.
     """
-    if service not in after.services:
-        raise refuse(EditReason.NOT_EXACT, service)
-    was, now = (project.model["services"][service] for project in (before, after))
-    for name, value in wanted.items():
-        if not _is_set(was, now, name, value):
-            stays = "stays" if _reads(was, name) == _reads(now, name) else "becomes"
-            raise refuse(EditReason.OVERRIDDEN, service, f"{name} {stays} {_reads(now, name)}")
-    wrong = differing_paths(*(_without(project, service, wanted) for project in (before, after)))
-    if wrong - {service, ""}:
-        raise refuse(EditReason.SHARED, service, ", ".join(sorted(wrong - {service, ""})))
+    for service, wanted in edits.items():
+        if service not in after.services:
+            raise refuse(EditReason.NOT_EXACT, service)
+        was, now = (project.model["services"][service] for project in (before, after))
+        for name, value in wanted.items():
+            if not _is_set(was, now, name, value):
+                stays = "stays" if _reads(was, name) == _reads(now, name) else "becomes"
+                raise refuse(EditReason.OVERRIDDEN, service, f"{name} {stays} {_reads(now, name)}")
+    wrong = differing_paths(*(_without(project, edits) for project in (before, after)))
+    others = wrong - edits.keys() - {""}
+    if others:
+        raise refuse(EditReason.SHARED, min(edits), ", ".join(sorted(others)))
     if wrong:
-        raise refuse(EditReason.NOT_EXACT, service)
+        raise refuse(EditReason.NOT_EXACT, min(edits.keys() & wrong, default=min(edits)))
 
 
 def _reads(model: Mapping[str, Any], name: str) -> Any:
@@ -106,15 +107,17 @@ _EXPECTED = {
 }
 
 
-def _without(project: Project, service: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The model without the settings that an edit was to change."""
-    services = project.model["services"]
-    rest = deepcopy(services[service])
-    for name in wanted:
-        for home in HOMES_BY_NAME[name]:
-            _remove(rest, home.split("."))
-    rest["deploy"] = _filled(rest.get("deploy") or {})
-    return {**project.model, "services": {**services, service: rest}}
+def _without(project: Project, edits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The model without the settings that the edits were to change."""
+    services = dict(project.model["services"])
+    for service, wanted in edits.items():
+        rest = deepcopy(services[service])
+        for name in wanted:
+            for home in HOMES_BY_NAME[name]:
+                _remove(rest, home.split("."))
+        rest["deploy"] = _filled(rest.get("deploy") or {})
+        services[service] = rest
+    return {**project.model, "services": services}
 
 
 def _remove(model: Any, path: list[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capacity._compose.declared import DeclaredProject, load_declared
-from capacity._compose.edit.edit import Whole, edit_text
+from capacity._compose.edit.edit import Whole, edit_text, edit_together
 from capacity._compose.edit.files import read_exactly
 from capacity._compose.edit.judge import check_edit
 from capacity._compose.edit.limits import (
@@ -30,7 +30,7 @@ from capacity._compose.yaml.nodes import Mapping as MappingNode
 from capacity._compose.yaml.nodes import Scalar, parse_documents, target
 from capacity.errors import ChangeRefused, EditRefused
 
-__all__ = ["edit_project", "override_bodies", "reload"]
+__all__ = ["edit_project", "edit_services_together", "override_bodies", "reload"]
 
 _Part = tuple[dict[str, Any], Homes]
 
@@ -59,12 +59,57 @@ def edit_project(
     for parts in _placements(before, found, wanted, texts):
         try:
             edited = _edited(parts, found, texts)
-            check_edit(before, _after(declared, service, {**texts, **edited}), service, wanted)
+            after = _after(declared, service, {**texts, **edited})
+            check_edit(before, after, {service: wanted})
         except EditRefused as error:
             refused.append(error)
         else:
             return edited
     raise refused[0] if refused else refuse(EditReason.UNKNOWN_SERVICE, service)
+
+
+def edit_services_together(
+    declared: DeclaredProject,
+    before: Project,
+    wanted: Mapping[str, Mapping[str, Any]],
+    texts: Mapping[Path, str],
+) -> dict[str, dict[Path, str]]:
+    """Service -> compose file -> its text with the edit of that service and those before it; one
+    load, however many services there are.
+
+    Args:
+        declared: the project.
+        before: the same with these texts, from `reload`.
+        wanted: service -> what to set; a service stands before the bases it takes values over from.
+        texts: file -> text that stands for what is on disk.
+
+    Raises:
+        EditRefused: they cannot be made at once; `edit_project` may know other ways for one of
+            them, and says which is to blame.
+        ChangeRefused: Compose would refuse the whole afterwards.
+    """
+    parts: dict[Path, dict[str, tuple[dict[str, Any], Whole]]] = {}
+    for name, values in wanted.items():
+        found = before.services[name]
+        placed = next(_placements(before, found, values, texts), None)
+        if placed is None:
+            raise refuse(EditReason.UNKNOWN_SERVICE, name)
+        for path, (some, homes) in placed.items():
+            parts.setdefault(path, {})[name] = (some, Whole(found.model, homes))
+    edited: dict[str, dict[Path, str]] = {name: {} for name in wanted}
+    last: dict[Path, str] = {}
+    for path, services in parts.items():
+        text = texts.get(path)
+        steps = edit_together(
+            read_exactly(path) if text is None else text,
+            {name: some for name, (some, _) in services.items()},
+            file=path.name,
+            wholes={name: whole for name, (_, whole) in services.items()},
+        )
+        for name, text in steps.items():
+            edited[name][path] = last[path] = text
+    check_edit(before, reload(declared, {**texts, **last}), wanted)
+    return edited
 
 
 def reload(declared: DeclaredProject, texts: Mapping[Path, str]) -> Project:

@@ -53,12 +53,16 @@ class Style:
 
 def apply_splices(text: str, splices: list[Splice]) -> str:
     """The text with all splices made; those at one place are written in the order of the list."""
-    for splice in sorted(splices, key=lambda splice: splice.start, reverse=True):
-        same = [other for other in splices if other.start == splice.start]
-        if splice is not same[0]:
-            continue
-        new = "".join(other.new for other in same)
-        text = text[: splice.start] + new + text[max(other.end for other in same) :]
+    places: dict[int, list[Splice]] = {}
+    for splice in splices:
+        places.setdefault(splice.start, []).append(splice)
+    for start in sorted(places, reverse=True):
+        here = places[start]
+        text = (
+            text[:start]
+            + "".join(splice.new for splice in here)
+            + (text[max(splice.end for splice in here) :])
+        )
     return text
 
 

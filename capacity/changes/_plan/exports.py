@@ -20,17 +20,16 @@ from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
 from capacity._compose.edit.judge import check_edit
 from capacity._compose.edit.project import override_bodies, reload
-from capacity._compose.edit.reasons import EditReason
 from capacity._docker.update import LIVE
 from capacity.changes._plan.commands import update_flags
-from capacity.changes._plan.file_edits import edit_service, settings_of
+from capacity.changes._plan.file_edits import edit_services, settings_of
 from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.errors import CapacityError, ChangeRefused, EditRefused
 from capacity.model import ServiceKey, Setting, Value
 
 __all__ = [
+    "by_project",
     "changes_by_service",
-    "each_service",
     "emit_override",
     "emit_patch",
     "emit_scripts",
@@ -61,51 +60,29 @@ def emit_patch(
     """
     first: dict[Path, str] = {}
     texts: dict[Path, str] = {}
-
-    def edit(service: str, changes: list[PlannedChange]) -> None:
-        edits = edit_service(_project(service, projects), service, changes, texts)
-        for path, (before, after) in edits.items():
-            first.setdefault(path, before)
-            texts[path] = after
-
-    refused = each_service(changes_by_service(plan.changes), edit)
+    refused: dict[str, str] = {}
+    for name, changes in by_project(plan.changes).items():
+        done, left = edit_services(projects.get(name) or _unnamed(name), changes, texts)
+        refused |= {service: str(error) for service, error in left.items()}
+        for edits in done.values():
+            for path, (before, after) in edits.items():
+                first.setdefault(path, before)
+                texts[path] = after
     return "".join(
         patch_of(path, root, first[path], after) for path, after in sorted(texts.items())
     ), refused
 
 
-def each_service(
-    changes: Mapping[str, list[PlannedChange]], edit: Callable[[str, list[PlannedChange]], None]
-) -> dict[str, str]:
-    """Edit one service after the other; those that could not be, with the reason.
-
-    A service that others take values over from is tried again once another edit has succeeded:
-    those others may have a value of their own by then.
-    """
-    refused: dict[str, str] = {}
-    waiting = dict(changes)
-    while waiting:
-        shared = {}
-        for service, wanted in waiting.items():
-            try:
-                edit(service, wanted)
-            except CapacityError as error:
-                refused[service] = str(error)
-                if isinstance(error, EditRefused) and error.reason is EditReason.SHARED:
-                    shared[service] = wanted
-            else:
-                refused.pop(service, None)
-        if len(shared) == len(waiting):
-            break
-        waiting = shared
-    return refused
+def by_project(changes: Iterable[PlannedChange]) -> dict[str, dict[str, list[PlannedChange]]]:
+    """Project -> service -> its changes, in the order of the plan."""
+    found: dict[str, dict[str, list[PlannedChange]]] = {}
+    for service, some in changes_by_service(changes).items():
+        found.setdefault(ServiceKey.parse(service).project, {})[service] = some
+    return found
 
 
-def _project(service: str, projects: Mapping[str, DeclaredProject]) -> DeclaredProject:
-    name = ServiceKey.parse(service).project
-    return projects.get(name) or DeclaredProject(
-        name, (), None, missing="no compose file of its project was named"
-    )
+def _unnamed(name: str) -> DeclaredProject:
+    return DeclaredProject(name, (), None, missing="no compose file of its project was named")
 
 
 def patch_of(path: Path, root: Path, before: str, after: str) -> str:
@@ -145,32 +122,34 @@ def emit_override(plan: Plan, declared: DeclaredProject) -> tuple[str, dict[str,
     say, with the reason.
     """
     refused: dict[str, str] = {}
-    services: dict[str, Any] = {}
-    mine = {
-        ServiceKey.parse(service).service: changes
-        for service, changes in changes_by_service(plan.changes).items()
-        if ServiceKey.parse(service).project == declared.name
-    }
-    for name, changes in mine.items():
+    wanted: dict[str, list[_Said]] = {}
+    for service, changes in by_project(plan.changes).get(declared.name, {}).items():
         said = [(change.what, change.before, change.after) for change in changes]
         fixed = [part for part in said if part[0] is not Setting.HOST_PORT]
-        service = f"{declared.name}/{name}"
         if len(fixed) < len(said):
             refused[service] = "an override file adds ports, it cannot move one"
-        try:
-            services |= {name: _override(declared, services, name, fixed)} if fixed else {}
-        except CapacityError as error:
-            refused[service] = str(error)
+        if fixed:
+            wanted[ServiceKey.parse(service).service] = fixed
+    services: dict[str, Any] = {}
+    try:
+        services = _bodies(declared, {}, wanted) if wanted else {}
+    except CapacityError:  # one by one, to find the one to blame
+        for name, fixed in wanted.items():
+            try:
+                services |= _bodies(declared, services, {name: fixed})
+            except CapacityError as error:
+                refused[f"{declared.name}/{name}"] = str(error)
     return (_yaml({"services": services}) if services else ""), refused
 
 
-def _override(
-    declared: DeclaredProject,
-    services: Mapping[str, Any],
-    name: str,
-    said: list[tuple[Setting, Value, Value]],
+_Said = tuple[Setting, Value, Value]
+
+
+def _bodies(
+    declared: DeclaredProject, services: Mapping[str, Any], said: Mapping[str, list[_Said]]
 ) -> dict[str, Any]:
-    """The keys that win over what the service's files say, judged on the project with them.
+    """Service -> the keys that win over what its files say, judged on the project with them and
+    with what stands for other services already; tried from the most natural keys on.
 
     Raises:
         EditRefused: no further file can say it exactly.
@@ -181,18 +160,20 @@ def _override(
     before = reload(declared, {})
     if services:
         before = reload(whole, {file: _yaml({"services": services})})
-    if name not in before.services:
+    if not said.keys() <= before.services.keys():
         raise ChangeRefused("Its compose files do not declare it", "Take a new snapshot")
-    wanted = settings_of(before, name, said)
+    wanted = {name: settings_of(before, name, parts) for name, parts in said.items()}
+    ways = [override_bodies(before.services[name], values) for name, values in wanted.items()]
     refused: list[CapacityError] = []
-    for body in override_bodies(before.services[name], wanted):
-        text = _yaml({"services": {**services, name: body}})
+    for bodies in zip(*ways, strict=False):
+        found = dict(zip(wanted, bodies, strict=True))
+        text = _yaml({"services": {**services, **found}})
         try:
-            check_edit(before, reload(whole, {file: text}), name, wanted)
+            check_edit(before, reload(whole, {file: text}), wanted)
         except (EditRefused, ChangeRefused) as error:
             refused.append(error)
         else:
-            return body
+            return found
     raise refused[0]
 
 

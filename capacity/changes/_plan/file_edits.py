@@ -9,15 +9,20 @@ from typing import Any
 from capacity._common.setting_values import compose_settings
 from capacity._compose import Project, Service
 from capacity._compose.declared import DeclaredProject
+from capacity._compose.edit.extends import bases_of
 from capacity._compose.edit.files import read_exactly
-from capacity._compose.edit.project import edit_project, reload
+from capacity._compose.edit.project import edit_project, edit_services_together, reload
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._docker.update import swap_with
 from capacity.changes._plan.plan import PlannedChange
-from capacity.errors import ChangeRefused
+from capacity.errors import CapacityError, ChangeRefused, EditRefused
 from capacity.model import ServiceKey, Setting, Value
 
-__all__ = ["edit_service", "settings_of"]
+__all__ = ["Edits", "edit_service", "edit_services", "settings_of"]
+
+
+Edits = dict[Path, tuple[str, str]]
+"""Compose file -> its text before and after."""
 
 
 def edit_service(
@@ -25,7 +30,7 @@ def edit_service(
     service: str,
     changes: Iterable[PlannedChange],
     texts: Mapping[Path, str] | None = None,
-) -> dict[Path, tuple[str, str]]:
+) -> Edits:
     """Compose file -> its text before and after some changes of one service.
 
     Args:
@@ -39,22 +44,107 @@ def edit_service(
         ChangeRefused: the project cannot be loaded, or does not declare the service.
         StorageError: a file cannot be read.
     """
-    name = ServiceKey.parse(service).service
-    project = reload(declared, texts or {})
-    found = project.services.get(name)
-    if found is None:
-        raise ChangeRefused(
-            f"{service}: its compose files do not declare it", "Take a new snapshot"
-        )
-    settings = settings_of(
-        project, name, [(change.what, change.before, change.after) for change in changes]
-    )
-    edited = edit_project(declared, project, name, settings, texts or {})
-    start = {path: (texts or {}).get(path) for path in edited}
+    known = texts or {}
+    project = reload(declared, known)
+    name, settings = _settings(project, service, changes)
+    return _beside(edit_project(declared, project, name, settings, known), known)
+
+
+def edit_services(
+    declared: DeclaredProject,
+    changes: Mapping[str, Iterable[PlannedChange]],
+    texts: Mapping[Path, str] | None = None,
+) -> tuple[dict[str, Edits], dict[str, CapacityError]]:
+    """The edits of some services of a project, each starting from the texts of the one before it,
+    and those that could not be made, with the reason.
+
+    All are judged at once, before and after; only when that fails are they halved until the one to
+    blame is found. A service whose values others take over stands behind those others, and is
+    tried again once another edit has succeeded: they may have values of their own by then.
+    """
+    known = texts or {}
+    try:
+        before = reload(declared, known)
+        bases = bases_of(before.sources, known)
+    except CapacityError as error:
+        return {}, dict.fromkeys(changes, error)
+    order = sorted(changes, key=lambda key: -len(bases.get(ServiceKey.parse(key).service, ())))
+    done, refused = _halved(declared, before, {key: changes[key] for key in order}, known)
+    while shared := [key for key, error in refused.items() if _is_shared(error)]:
+        now = {**known, **_last(done)}
+        again = {key: changes[key] for key in shared}
+        more, still = _halved(declared, reload(declared, now), again, now)
+        if not more:
+            break
+        done |= more
+        refused = {key: error for key, error in refused.items() if key not in again} | still
+    return done, refused
+
+
+def _halved(
+    declared: DeclaredProject,
+    before: Project,
+    changes: Mapping[str, Iterable[PlannedChange]],
+    texts: Mapping[Path, str],
+) -> tuple[dict[str, Edits], dict[str, CapacityError]]:
+    """Some edits at once, else those of each half."""
+    keys = [*changes]
+    try:
+        if len(keys) > 1:
+            return _together(declared, before, changes, texts), {}
+        return {key: edit_service(declared, key, changes[key], texts) for key in keys}, {}
+    except CapacityError as error:
+        if len(keys) == 1:
+            return {}, {keys[0]: error}
+    half = len(keys) // 2
+    done, refused = _halved(declared, before, {key: changes[key] for key in keys[:half]}, texts)
+    now = {**texts, **_last(done)}
+    rest = {key: changes[key] for key in keys[half:]}
+    more, too = _halved(declared, reload(declared, now) if done else before, rest, now)
+    return {**done, **more}, {**refused, **too}
+
+
+def _together(
+    declared: DeclaredProject,
+    before: Project,
+    changes: Mapping[str, Iterable[PlannedChange]],
+    texts: Mapping[Path, str],
+) -> dict[str, Edits]:
+    wanted = dict(_settings(before, key, some) for key, some in changes.items())
+    edited = edit_services_together(declared, before, wanted, texts)
+    now = dict(texts)
+    done = {}
+    for key, after in zip(changes, edited.values(), strict=True):
+        done[key] = _beside(after, now)
+        now |= after
+    return done
+
+
+def _settings(
+    project: Project, key: str, changes: Iterable[PlannedChange]
+) -> tuple[str, dict[str, Any]]:
+    """A service's name in its project, and what to set on it."""
+    name = ServiceKey.parse(key).service
+    if name not in project.services:
+        raise ChangeRefused(f"{key}: its compose files do not declare it", "Take a new snapshot")
+    wanted = [(change.what, change.before, change.after) for change in changes]
+    return name, settings_of(project, name, wanted)
+
+
+def _beside(edited: Mapping[Path, str], texts: Mapping[Path, str]) -> Edits:
+    """The texts that some stand for, beside them."""
     return {
-        path: (read_exactly(path) if (text := start[path]) is None else text, after)
+        path: (read_exactly(path) if (text := texts.get(path)) is None else text, after)
         for path, after in edited.items()
     }
+
+
+def _last(done: Mapping[str, Edits]) -> dict[Path, str]:
+    return {path: after for edits in done.values() for path, (_, after) in edits.items()}
+
+
+def _is_shared(error: CapacityError) -> bool:
+    return isinstance(error, EditRefused) and error.reason is EditReason.SHARED
 
 
 def settings_of(

@@ -13,11 +13,10 @@ from pathlib import Path
 from capacity._common.files import scratch_folder
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
-from capacity.changes._plan.exports import changes_by_service, each_service
-from capacity.changes._plan.file_edits import edit_service
+from capacity.changes._plan.exports import by_project
+from capacity.changes._plan.file_edits import Edits, edit_services
 from capacity.changes._plan.plan import Plan, PlannedChange
-from capacity.errors import InputError, WorkError
-from capacity.model import ServiceKey
+from capacity.errors import CapacityError, InputError, WorkError
 
 __all__ = ["Branch", "commit_plan"]
 
@@ -54,23 +53,24 @@ def commit_plan(
         raise InputError(
             f"The branch {name} exists already", "Name another with --branch, or delete it"
         )
-    texts: dict[Path, str] = {}
     commits: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    texts: dict[Path, str] = {}
     with scratch_folder() as scratch:
         index = {"GIT_INDEX_FILE": str(scratch / "index")}
         _git(root, "read-tree", base, environment=index)
-
-        def commit(service: str, changes: list[PlannedChange]) -> None:
-            edits = _edits(root, base, projects, service, changes, texts)
-            for path, after in edits.items():
-                _stage(root, path, after, index)
-            texts.update(edits)
-            tree = _git(root, "write-tree", environment=index).strip()
-            above = next(reversed(commits.values()), base)
-            words = ("commit-tree", tree, "-p", above, "-F", "-")
-            commits[service] = _git(root, *words, given=_message(plan, service, changes)).strip()
-
-        refused = each_service(changes_by_service(plan.changes), commit)
+        for project, changes in by_project(plan.changes).items():
+            edited, left = _edits(root, base, projects.get(project), changes, texts)
+            refused |= {service: str(error) for service, error in left.items()}
+            for service, edits in edited.items():
+                for path, (_, after) in edits.items():
+                    texts[path] = after
+                    _stage(root, path, after, index)
+                tree = _git(root, "write-tree", environment=index).strip()
+                above = next(reversed(commits.values()), base)
+                words = ("commit-tree", tree, "-p", above, "-F", "-")
+                message = _message(plan, service, changes[service])
+                commits[service] = _git(root, *words, given=message).strip()
     if not commits:
         raise WorkError(
             f"No service of the plan could be committed: {'; '.join(refused.values())}",
@@ -83,35 +83,37 @@ def commit_plan(
 def _edits(
     root: Path,
     base: str,
-    projects: Mapping[str, DeclaredProject],
-    service: str,
-    changes: list[PlannedChange],
-    texts: dict[Path, str],
-) -> dict[Path, str]:
-    """File -> new text, starting from what is committed, not from what lies in the working tree."""
-    project = ServiceKey.parse(service).project
-    declared = projects.get(project)
+    declared: DeclaredProject | None,
+    changes: Mapping[str, list[PlannedChange]],
+    texts: Mapping[Path, str],
+) -> tuple[dict[str, Edits], dict[str, CapacityError]]:
+    """The edits of a project's services, starting from what is committed, not from what lies in the
+    working tree, and those that are left out.
+    """
     if declared is None or declared.project is None:
         missing = declared.missing if declared else "no compose file of its project was named"
-        raise InputError(f"{service}: {missing}")
-    committed = {
-        path: _committed(root, base, path) for path in declared.project.sources if path not in texts
+        return {}, {service: InputError(f"{service}: {missing}") for service in changes}
+    committed = {path: _committed(root, base, path) for path in declared.project.sources}
+    known = {path: text for path, text in committed.items() if text is not None}
+    known.update(texts)
+    done, refused = edit_services(declared, changes, known)
+    outside: dict[str, CapacityError] = {
+        service: InputError(f"{path} is not committed in {root}", "Commit it first")
+        for service, edits in done.items()
+        for path in edits
+        if path not in known
     }
-    edits = edit_service(
-        declared,
-        service,
-        changes,
-        {**{path: text for path, text in committed.items() if text is not None}, **texts},
-    )
-    for path in edits:
-        if path not in texts and committed.get(path) is None:
-            raise InputError(f"{path} is not committed in {root}", "Commit it first")
-    changed = {path: after for path, (before, after) in edits.items() if before != after}
-    if not changed:
-        raise InputError(
-            f"{service}: what is committed says this already", "Nothing is left to commit for it"
-        )
-    return changed
+    if outside:  # the others once more: their texts must not hold these edits
+        rest = {service: some for service, some in changes.items() if service not in outside}
+        again, more = _edits(root, base, declared, rest, texts)
+        return again, {**outside, **more}
+    for service, edits in done.items():
+        if all(before == after for before, after in edits.values()):
+            refused[service] = InputError(
+                f"{service}: what is committed says this already",
+                "Nothing is left to commit for it",
+            )
+    return {service: edits for service, edits in done.items() if service not in refused}, refused
 
 
 def _committed(root: Path, base: str, path: Path) -> str | None:
