@@ -13,6 +13,8 @@ from capacity._common.addresses import with_scheme
 from capacity._common.printable import visible
 from capacity.errors import InputError
 
+_DAY = 86_400
+
 if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity.settings import Settings
@@ -96,6 +98,21 @@ def history_of(
         settings=settings,
         progress=progress_of(quiet=quiet),
     )
+
+
+def warn_of_horizon(history: Any, horizon: str) -> None:
+    """Say so where a forecast reaches further ahead than the history reaches back."""
+    from capacity import _api
+    from capacity._cli.printing import say
+
+    ahead, back = _api.parse_length(horizon), history.end - history.start
+    if ahead > back:
+        days = back.total_seconds() / _DAY
+        say(
+            f"capacity: {horizon} ahead is further than the {days:.0f} days of history reach back; "
+            "what is so far ahead is a guess",
+            err=True,
+        )
 
 
 def signal_of(text: str) -> Any:

@@ -25,6 +25,7 @@ from capacity._cli.options import (
     progress_of,
     settings_of,
     signal_of,
+    warn_of_horizon,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity.errors import InputError
@@ -148,6 +149,7 @@ def forecast(
         peaks, skipped = _api.predict_with(trained, signal, horizon, services)
     else:
         history = history_of(settings, source, sample, offline, as_of, services, quiet=as_json)
+        warn_of_horizon(history, horizon)
         made = _api.forecast(
             history, signal, horizon, settings=settings, progress=progress_of(quiet=as_json)
         )

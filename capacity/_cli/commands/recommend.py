@@ -23,6 +23,7 @@ from capacity._cli.options import (
     Source,
     history_of,
     settings_of,
+    warn_of_horizon,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity._common.suggest import no_such_service
@@ -106,6 +107,7 @@ def recommend(
         _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
     )
     history = history_of(settings, source, sample, offline, as_of, services, quiet=form != "table")
+    warn_of_horizon(history, horizon)
     if why and service is not None:
         chosen = [_api.resource_of(signal)] if signal else [*Resource]
         print_why(

@@ -309,3 +309,13 @@ def test_restarts_of_the_sample_need_no_engine(tmp_path: Path) -> None:
     done = capacity("restarts", "--sample", "--json", folder=tmp_path)
     assert done.returncode == 1
     assert [row["service"] for row in json.loads(done.stdout)] == ["platform/webhook-relay"]
+
+
+@pytest.mark.parametrize("command", ["forecast", "recommend"])
+def test_a_horizon_beyond_the_history_is_said(tmp_path: Path, command: str) -> None:
+    """On standard error; a week ahead of four is none."""
+    far = capacity(command, "--sample", "--horizon", "60D", "--json", folder=tmp_path)
+    near = capacity(command, "--sample", "--json", folder=tmp_path)
+    assert far.returncode == near.returncode == 0
+    assert "further than the 28 days of history" in far.stderr
+    assert near.stderr == ""
