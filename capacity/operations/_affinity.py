@@ -27,6 +27,9 @@ _HOUR = pd.Timedelta("1h")
 _LONGEST = 168  # hours compared on each side: a whole week has every hour of it
 
 
+_BALANCED_FROM = 4  # cores
+
+
 @dataclass(frozen=True)
 class Applied:
     """What an applied balance has brought on one host.
@@ -116,6 +119,8 @@ def balance(
         here = pd.Series({key: _share(inventory, key, host.name) for key in running}, dtype=float)
         mine = load.reindex(list(running)).astype(float) * here
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
+        # below four cores no rule asks for balance, and categories alone decide
+        proposed = placement.even or host.cores < _BALANCED_FROM
         changes = tuple(
             Change(
                 str(key),
@@ -125,7 +130,7 @@ def balance(
                 Reason.CORE_BALANCE,
             )
             for key, row in placement.table.iterrows()
-            if placement.even and not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
+            if proposed and not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
         )
         shares = _cores_of(busy, host.name, host.hostname)
         cores = shares.mean()

@@ -112,8 +112,10 @@ def _declared(facts: Facts) -> Iterator[PortClaim]:
 
 
 def _shares_network(mode: str | None) -> bool:
-    """Whether a network mode leaves nothing to publish: the Engine discards its ports."""
-    return (mode or "").partition(":")[0] in {"host", "none", "container", "service"}
+    """Whether the ports are those of another network, so that the Engine discards its own. What has
+    no network at all keeps its claims: they come true with the first network it gets.
+    """
+    return (mode or "").partition(":")[0] in {"host", "container", "service"}
 
 
 def bad_ports(facts: Facts) -> Iterator[tuple[str, str, Origin | None]]:

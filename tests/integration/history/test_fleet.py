@@ -107,7 +107,8 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
     assert history["restarts"]["shop/api"].sum() >= 1
     assert history["restarts"]["shop/web"].sum() == 0
     assert history.replicas == dict.fromkeys(history.services, 1)
-    assert 0 < history["host_cpu"].max().max() <= history["host_cores"].max().max()
+    # rates are extrapolated to the ends of their window, so a saturated host passes its cores a bit
+    assert 0 < history["host_cpu"].max().max() <= 1.1 * history["host_cores"].max().max()
     assert 0 < history["host_memory"].max().max() < history["host_memory_total"].max().max()
     assert history.host_size("memory").notna().all()
     assert 0.15 < history["core_busy"].max().max() <= 1

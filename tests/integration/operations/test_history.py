@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from capacity.changes import read_plan
+from capacity.changes._journal.chain import Chain
 from capacity.model import Setting
 from capacity.operations._timeline.timeline import read_timeline
 from tests.fixtures.commands import capacity
@@ -150,9 +151,13 @@ def earlier(journal: Path, began: datetime) -> None:
     (file,) = journal.glob("*/journal.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     by = datetime.fromisoformat(lines[0]["time"]) - began
+    chain, sealed = Chain.start(file.parent.name), b""
     for line in lines:
         line["time"] = (datetime.fromisoformat(line["time"]) - by).isoformat()
-    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        line.pop("sum")
+        whole, chain = chain.sealed(json.dumps(line).encode())
+        sealed += whole
+    file.write_bytes(sealed)
 
 
 def test_affinity_shows_what_an_applied_balance_has_brought(

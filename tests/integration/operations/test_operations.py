@@ -330,8 +330,8 @@ services:
 
 
 def test_two_processes_that_bind_one_port(shop: Fleet) -> None:
-    """The kernel refuses the second; the compliance plan's free port is proposed, and without the
-    first one there is no loop.
+    """The kernel refuses the second, and no other port is proposed: on the network of the host the
+    process chooses it. Without the first one there is no loop.
     """
     port = free_port()
     shop.up(BOUND.format(image=IMAGE, port=port))
@@ -345,13 +345,7 @@ def test_two_processes_that_bind_one_port(shop: Fleet) -> None:
         "address-in-use",
         "httpd: bind: Address already in use",
     )
-    (change,) = loop.changes
-    assert (change.service, change.resource, change.before) == (
-        "shop/second",
-        Setting.HOST_PORT,
-        port,
-    )
-    assert 10000 <= float(str(change.after)) <= 10999
+    assert loop.changes == ()
     with closing(client(shop.engine)) as api:
         api.containers.get("shop-first-1").stop()
         wait_for(

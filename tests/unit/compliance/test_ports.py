@@ -242,7 +242,7 @@ def test_nothing_published_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["network_mode: host", "network_mode: none", "deploy: {replicas: 0}", "scale: 0"]
+    "line", ["network_mode: host", "deploy: {replicas: 0}", "scale: 0", "network_mode: 'service:b'"]
 )
 def test_what_publishes_nothing_is_in_nobodys_way(tmp_path: Path, line: str) -> None:
     """The ports stand in the file, and the Engine opens none."""
