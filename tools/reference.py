@@ -36,6 +36,7 @@ PUBLIC = (
     "capacity.reporting",
     "capacity.reporting.compliance",
     "capacity.reporting.monthly",
+    "capacity.reporting.quarterly",
     "capacity.reporting.weekly",
     "capacity.settings",
     "capacity.model",

@@ -6,11 +6,12 @@ import json
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import pandas as pd
 
 from capacity import _api
 from capacity._common.bundled import bundled
@@ -18,7 +19,7 @@ from capacity._common.files import storage_error, write_atomically
 from capacity.changes import plan_id, read_plan
 from capacity.errors import InputError, ReportError
 from capacity.model import Resource
-from capacity.reporting import compliance, monthly, weekly
+from capacity.reporting import compliance, monthly, quarterly, weekly
 from capacity.reporting._notebook import run_notebook
 from capacity.reporting._page import index_page, render_page
 from capacity.reporting._runs import iso_week, list_reports, make_folder, run_folder, write_run
@@ -26,24 +27,32 @@ from capacity.reporting._runs import iso_week, list_reports, make_folder, run_fo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pandas as pd
-
     from capacity._common.progress import Progress
     from capacity.settings import Settings
 
-__all__ = ["COMPLIANCE", "KINDS", "MONTHLY", "WEEKLY", "Finished", "ReportKind", "render"]
+__all__ = [
+    "COMPLIANCE",
+    "KINDS",
+    "MONTHLY",
+    "QUARTERLY",
+    "WEEKLY",
+    "Finished",
+    "ReportKind",
+    "render",
+]
 
 
 @dataclass(frozen=True)
 class ReportKind:
-    """A report: its name in files, its notebook, its title, and how a run is named after its
-    end.
+    """A report: its name in files, its notebook, its title, how a run is named after its end, and
+    the window it looks at where that is not the settings'.
     """
 
     report: str
     notebook: str
     title: str
     name: Callable[[pd.Timestamp], str]
+    window: str | None = None
 
 
 WEEKLY = ReportKind(weekly.REPORT, "weekly_resources", "Weekly resources", iso_week)
@@ -51,7 +60,14 @@ MONTHLY = ReportKind(
     monthly.REPORT, "monthly_optimization", "Monthly optimization", monthly.month_name
 )
 COMPLIANCE = ReportKind(compliance.REPORT, "weekly_compliance", "Weekly compliance", iso_week)
-KINDS = (WEEKLY, COMPLIANCE, MONTHLY)
+QUARTERLY = ReportKind(
+    quarterly.REPORT,
+    "quarterly_architecture",
+    "Quarterly architecture",
+    quarterly.quarter_name,
+    quarterly.WINDOW,
+)
+KINDS = (WEEKLY, COMPLIANCE, MONTHLY, QUARTERLY)
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,7 @@ def render(
     progress: Progress | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Finished:
-    """Render a report into `out/<ISO week or month>/`.
+    """Render a report into `out/<ISO week, month or quarter>/`.
 
     The history is fetched first, so that the notebook works from the archive and a server's failure
     is told as such. Everything is made in a temporary folder beside its place and moved there when
@@ -103,13 +119,22 @@ def render(
     began = time.monotonic()
     make_folder(out)
     window = _api.prepare_window(
-        settings, source=source, as_of=as_of, offline=offline, refresh=refresh, progress=progress
+        settings,
+        source=source,
+        as_of=as_of,
+        window=kind.window,
+        offline=offline,
+        refresh=refresh,
+        progress=progress,
     )
     # an empty window is told as such, and before a kernel starts; the frames themselves are the
     # notebook's to hold
-    origin = window.load(
-        settings, signals=[resource.usage for resource in Resource], services=services
-    ).source
+    newest = max(window.start, window.end - pd.Timedelta(days=settings.report.window_days))
+    origin = (
+        replace(window, start=newest)
+        .load(settings, signals=[resource.usage for resource in Resource], services=services)
+        .source
+    )
     place = run_folder(out, kind.report, kind.name(window.end), origin, services)
     failed = place / f"{kind.report}.failed.ipynb"
     try:

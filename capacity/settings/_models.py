@@ -578,6 +578,9 @@ class ScheduleSettings(_Table):
         description="When the compliance report runs; needs `compose`",
     )
     monthly: str = Field("1 07:00", max_length=40, description="When the monthly review runs")
+    quarterly: str = Field(
+        "quarterly 1 07:30", max_length=40, description="When the quarterly review runs"
+    )
     compose: list[Path] = Field([], description="Compose files or folders that compliance judges")
     reports: Path = Field(Path("reports"), description="Folder of the reports")
     state: Path = Field(

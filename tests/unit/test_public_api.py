@@ -46,6 +46,10 @@ PUBLIC = {
         MonthlyReview REPORT header misses month_name packing plan promises review save savings
         scorecards what_if
     """,
+    "capacity.reporting.quarterly": """
+        QuarterlyReview REPORT SIGNALS WINDOW debts header promises quarter_name review risks rules
+        runways save structure trends waivers
+    """,
     "capacity.reporting.weekly": """
         REPORT WeeklyReview appendix changes_since decisions drifted evidence fleet forecasts
         frontiers header heatmap oversized realised review risks save scorecards undersized

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from capacity.settings import Settings
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of all reports.")]
+Paths = Annotated[
+    list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")
+]
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
 ]
@@ -83,10 +86,31 @@ def report_monthly(
     _run("MONTHLY", asked)
 
 
+def report_quarterly(
+    paths: Paths = None,
+    config: Config = None,
+    source: Source = None,
+    sample: Sample = False,
+    offline: Offline = False,
+    as_of: AsOf = None,
+    services: Services = None,
+    out: Out = Path("reports"),
+    refresh: Refresh = False,
+    deliver: Deliver = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Render the quarterly architecture review: trends, when hosts are full, what to split, merge,
+    pool or retire, rules, promises and the risk register.
+    """
+    asked = _Asked(
+        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
+    )
+    _run("QUARTERLY", asked, {"paths": _absolute(paths)})
+
+
 def report_compliance(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(help="Compose files or folders; default the sample's.")
-    ] = None,
+    paths: Paths = None,
     engine: Annotated[
         bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
     ] = False,
@@ -112,8 +136,12 @@ def report_compliance(
     _run(
         "COMPLIANCE",
         asked,
-        {"paths": [str(path.resolve()) for path in paths or ()], "engine": engine, "live": live},
+        {"paths": _absolute(paths), "engine": engine, "live": live},
     )
+
+
+def _absolute(paths: list[Path] | None) -> list[str]:
+    return [str(path.resolve()) for path in paths or ()]
 
 
 class _Asked(NamedTuple):
@@ -217,6 +245,7 @@ def register(app: typer.Typer) -> None:
     report = typer.Typer(help="Render a report.", no_args_is_help=True)
     report.command("weekly")(report_weekly)
     report.command("monthly")(report_monthly)
+    report.command("quarterly")(report_quarterly)
     report.command("compliance")(report_compliance)
     app.add_typer(report, name="report")
     app.command()(deliver)

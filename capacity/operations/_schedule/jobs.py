@@ -65,6 +65,12 @@ def scheduled_jobs(settings: Settings, *, config: str | None = None) -> list[Job
             said.monthly,
             ("report", "monthly", *out),
         ),
+        (
+            "quarterly",
+            "quarterly architecture review",
+            said.quarterly,
+            ("report", "quarterly", *paths, *out),
+        ),
     )
     return [
         Job(name, what, parse_recurrence(when), (*arguments, *more, "--quiet"))

@@ -15,6 +15,7 @@ _TITLES = {
     "weekly-resources": "weekly resource report",
     "weekly-compliance": "weekly compliance report",
     "monthly-optimization": "monthly review",
+    "quarterly-architecture": "quarterly review",
 }
 
 

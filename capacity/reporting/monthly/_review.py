@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,8 @@ from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting._host_limits import limit_sums, replicas_on
-from capacity.reporting._runs import ReportRun, list_reports, read_forecast
+from capacity.reporting._promises import MONTHLY, earlier_runs, promised_limits
+from capacity.reporting._runs import ReportRun, read_forecast
 from capacity.reporting.weekly._scorecard import Scorecard, score
 from capacity.sizing import Placement, Prices
 from capacity.sizing._service_types import type_of
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT", "MonthlyReview", "month_name", "review", "save"]
 
-REPORT = "monthly-optimization"
+REPORT = MONTHLY
 _MONTH = pd.Timedelta("32D")  # a monthly run is not always at the same hour
 _SURE = 0.8  # confidence from which a proposal needs no discussion
 _GROWTH, _CUT = 1.2, 0.8
 _PLANNED = 0.95  # quantile of a service's forecast peak that hosts are packed by
-_AGREES = 0.02  # relative difference at which a limit counts as the one promised
 _OPEN = frozenset(
     {
         Reason.LEAK,
@@ -103,13 +103,13 @@ def review(
         services: the glob that `history` was narrowed by; empty = all.
     """
     week = weekly.review(history, settings, reports, services)
-    runs = _runs(reports, history, services)
+    runs = earlier_runs(reports, history, services)
     month = [run for run in runs if run.as_of >= history.end - _MONTH]
     prices = Prices(settings.money.memory_gib, settings.money.core, settings.money.currency)
     return MonthlyReview(
         name=month_name(history.end),
         week=week,
-        promises=_promises(history, month[0]) if month else _promises(history, None),
+        promises=promised_limits(history, month[0] if month else None),
         promised_in=month[0] if month else None,
         scorecards=[
             (run.as_of, resource, card) for run in month for resource, card in _scores(history, run)
@@ -138,91 +138,6 @@ def save(month: MonthlyReview, folder: Path, *, seconds: float = 0.0) -> None:
     weekly.save(
         month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds
     )
-
-
-def _runs(reports: Path | None, history: History, services: str) -> list[ReportRun]:
-    """Weekly and monthly runs of the same source and choice, oldest first; of two of one moment the
-    weekly one.
-    """
-    if reports is None:
-        return []
-    same = (history.source, services)
-    found = [run for name in (REPORT, weekly.REPORT) for run in list_reports(reports, name)]
-    mine = [
-        run
-        for run in found
-        if (run.facts.get("source"), run.facts.get("services", "")) == same
-        and run.as_of < history.end
-    ]
-    return sorted({run.as_of: run for run in mine}.values(), key=lambda run: run.as_of)
-
-
-def _promises(history: History, run: ReportRun | None) -> pd.DataFrame:
-    """What became of each proposal of a run."""
-    rows: list[dict[str, Any]] = []
-    known = run.state.get("services", {}) if run else {}
-    limits = {resource: history.limits(resource) for resource in Resource}
-    for service in sorted(known):
-        for resource in Resource:
-            before, promised, action = known[service].get(str(resource), (None, None, ""))
-            if run is None or promised is None:
-                continue
-            now = limits[resource].get(service, np.nan)
-            rows.append(
-                {
-                    "service": service,
-                    "resource": str(resource),
-                    "action": action,
-                    "before": np.nan if before is None else before,
-                    "promised": promised,
-                    "now": now,
-                    "state": _state(before, promised, now),
-                    **_since(history, run, service, resource, now),
-                }
-            )
-    columns = [
-        "service",
-        "resource",
-        "action",
-        "before",
-        "promised",
-        "now",
-        "state",
-        "breach_minutes",
-        "oom_kills",
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _state(before: float | None, promised: float, now: float) -> str:
-    if np.isfinite(now) and abs(now - promised) <= _AGREES * promised:
-        return "applied"
-    same = (
-        np.isnan(now)
-        if before is None
-        else np.isfinite(now) and abs(now - before) <= _AGREES * before
-    )
-    return "open" if same else "other"
-
-
-def _since(
-    history: History, run: ReportRun, service: str, resource: Resource, limit: float
-) -> dict[str, float]:
-    """Minutes above the limit in force, and kills, since the run."""
-    usage = history[resource.usage]
-    after = usage[service][usage.index > run.as_of] if service in usage else pd.Series(dtype=float)
-    kills = history["oom_kills"]
-    count = (
-        float(kills[service][kills.index > run.as_of].sum())
-        if resource is Resource.MEMORY and service in kills
-        else 0.0
-    )
-    minutes = (
-        float((after > limit).sum()) * (history.step / pd.Timedelta("1min"))
-        if np.isfinite(limit)
-        else 0.0
-    )
-    return {"breach_minutes": minutes, "oom_kills": count}
 
 
 def _counts(promises: pd.DataFrame) -> dict[str, int]:

@@ -28,9 +28,20 @@ from capacity.reporting._runs import read_forecast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from capacity.reporting._runs import ReportRun
     from capacity.reporting.monthly._review import MonthlyReview
 
-__all__ = ["header", "misses", "packing", "plan", "promises", "savings", "scorecards", "what_if"]
+__all__ = [
+    "header",
+    "misses",
+    "packing",
+    "plan",
+    "promised_table",
+    "promises",
+    "savings",
+    "scorecards",
+    "what_if",
+]
 
 _WORST = 3
 _SHOWN = 12  # lines of a column before the rest is folded
@@ -80,11 +91,15 @@ def header(month: MonthlyReview) -> Html:
 
 def promises(month: MonthlyReview) -> Html:
     """What the proposals of a month ago became."""
-    run, rows = month.promised_in, month.promises
+    return promised_table(month.promised_in, month.promises, "month")
+
+
+def promised_table(run: ReportRun | None, rows: pd.DataFrame, span: str) -> Html:
+    """What the proposals of a run became; `span` is what it is the earliest run of."""
     if run is None:
         return Html(
-            "<p>No run of the last month is in the reports folder: the next review can look back "
-            "at this one.</p>"
+            f"<p>No run of the last {text(span)} is in the reports folder: the next review can "
+            "look back at this one.</p>"
         )
     since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
     if rows.empty:

@@ -20,23 +20,27 @@ if TYPE_CHECKING:
     from capacity.reporting.weekly._review import WeeklyReview
     from capacity.settings import Settings
 
-__all__ = ["drifted", "realised"]
+__all__ = ["applied_outcomes", "drifted", "realised"]
 
 _LOOK_BACK = pd.Timedelta("28D")
 
 
 def realised(week: WeeklyReview) -> Html:
     """Applied changes of the last four weeks: promised and realised, and who is held back."""
-    history, settings = week.history, week.settings
+    return applied_outcomes(week.history, week.settings, _LOOK_BACK, "four weeks")
+
+
+def applied_outcomes(history: History, settings: Settings, back: pd.Timedelta, words: str) -> Html:
+    """The same of any span back from the end of a history; `words` is its name."""
     try:
-        rows = _rows(history, settings)
+        rows = _rows(history, settings, back)
         held = failure_cooldowns(
             settings.apply.journal, history.end.to_pydatetime(), settings.apply.cooldown_hours
         )
     except InputError as error:  # a damaged journal is told, and the rest of the page stands
         return Html(f"<p>The journal cannot be read: {text(' '.join(str(error).split()))}</p>")
     if not rows:
-        return Html("<p>Nothing was applied in the last four weeks.</p>")
+        return Html(f"<p>Nothing was applied in the last {text(words)}.</p>")
     good = sum(row.held for row in rows)
     cells = [
         (
@@ -69,9 +73,9 @@ def realised(week: WeeklyReview) -> Html:
     return join(parts)
 
 
-def _rows(history: History, settings: Settings) -> list[Outcome]:
+def _rows(history: History, settings: Settings, back: pd.Timedelta) -> list[Outcome]:
     usage = {resource: history[resource.usage] for resource in Resource}
-    since = (history.end - _LOOK_BACK).to_pydatetime()
+    since = (history.end - back).to_pydatetime()
     until = history.end.to_pydatetime()
     rows = promised_outcomes(
         settings.apply.journal, usage, history[Signal.OOM_KILLS], since=since, until=until

@@ -227,7 +227,7 @@ def test_a_damaged_state_counts_as_none(tmp_path: Path, damage: str) -> None:
 def test_times_switch_jobs_off(tmp_path: Path) -> None:
     """An empty time, or compliance without compose files."""
     names = [job.name for job in scheduled_jobs(asked(tmp_path, weekly="", compose=[]))]
-    assert names == ["fetch", "monthly"]
+    assert names == ["fetch", "monthly", "quarterly"]
 
 
 def test_a_late_job_has_an_alert(tmp_path: Path) -> None:

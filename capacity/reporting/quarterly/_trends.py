@@ -1,0 +1,108 @@
+"""Straight lines through weekly peaks, with what the scatter around them leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FEWEST_WEEKS", "Lines", "Trend", "sample_lines", "trend_of", "weekly_peaks"]
+
+FEWEST_WEEKS = 4
+_WEEK = pd.Timedelta("7D")
+_DRAWS = 400
+_SEED = 20_260_101
+_EDGES = (0.05, 0.95)
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A line through weekly peaks, in the unit of the peaks.
+
+    Attributes:
+        level: of the line in the last week.
+        slope: change a week.
+        low: lower edge of the slope's 90 % interval.
+        high: upper edge.
+        weeks: with a peak.
+    """
+
+    level: float
+    slope: float
+    low: float
+    high: float
+    weeks: int
+
+    @property
+    def verdict(self) -> str:
+        """`grows` or `shrinks` where the interval leaves zero out, else `level`."""
+        return "grows" if self.low > 0 else "shrinks" if self.high < 0 else "level"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines that the weeks could as well have come from: `levels` (of the last week) and `slopes` a
+    week, one each a draw; `scatter` of weeks around them.
+    """
+
+    levels: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+
+def weekly_peaks(usage: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
+    """Highest sample of each whole week before `end`: weeks (their ends) x names; a week with
+    samples on fewer than four of its days has none.
+    """
+    back = (end - pd.DatetimeIndex(usage.index) - pd.Timedelta("1ns")) // _WEEK
+    daily = usage.resample("1D").max()
+    of_day = (end - pd.DatetimeIndex(daily.index) - pd.Timedelta("1ns")) // _WEEK
+    peaks = usage.groupby(np.asarray(back)).max()
+    days = daily.notna().groupby(np.asarray(of_day)).sum().reindex(peaks.index, fill_value=0)
+    found = peaks.where(days >= FEWEST_WEEKS)
+    found.index = pd.DatetimeIndex([end - week * _WEEK for week in found.index])
+    return found.sort_index().dropna(how="all")
+
+
+def sample_lines(peaks: pd.Series[float]) -> Lines | None:
+    """Lines by least squares through weeks whose scatter was dealt anew; None with too few weeks.
+
+    The same peaks give the same lines.
+    """
+    known = peaks.dropna()
+    if len(known) < FEWEST_WEEKS:
+        return None
+    ends = pd.DatetimeIndex(known.index)
+    weeks: NDArray[np.float64] = np.asarray((ends - ends[-1]) / _WEEK, dtype=np.float64)
+    values = np.array([known.tolist()], dtype=np.float64)
+    slope, level = _fit(weeks, values)
+    free = len(weeks) / (len(weeks) - 2)  # two were spent on the line
+    scatter = np.asarray((values[0] - level - slope * weeks) * np.sqrt(free), np.float64)
+    dealt = np.random.default_rng(_SEED).integers(0, len(weeks), (_DRAWS, len(weeks)))
+    rows: NDArray[np.float64] = np.asarray(level + slope * weeks + scatter[dealt], np.float64)
+    slopes, levels = _fit(weeks, rows)
+    return Lines(levels, slopes, scatter)
+
+
+def trend_of(peaks: pd.Series[float]) -> Trend | None:
+    """The trend of weekly peaks; None with fewer than four weeks."""
+    lines = sample_lines(peaks)
+    if lines is None:
+        return None
+    low, high = np.quantile(lines.slopes, _EDGES)
+    middle, level = float(np.median(lines.slopes)), float(np.median(lines.levels))
+    return Trend(level, middle, float(low), float(high), int(peaks.notna().sum()))
+
+
+def _fit(
+    weeks: NDArray[np.float64], rows: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slope, and level at week 0, of each row."""
+    centred = weeks - weeks.mean()
+    slopes = rows @ centred / float(centred @ centred)
+    return slopes, rows.mean(axis=1) - slopes * weeks.mean()
