@@ -621,6 +621,7 @@ class ServiceSettings(_Table):
         [], description="Moments after which older history counts no more: deploys, moves"
     )
     exclude: bool = Field(default=False, description="Make no forecast and no proposal")
+    owner: str = Field("", max_length=200, description="Team or person that decides for them")
     risk_class: Literal["critical", "standard", "batch"] = Field(
         "standard",
         description="Risk it may run: a quarter of the risk set under sizing, that risk, four "

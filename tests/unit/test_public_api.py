@@ -43,8 +43,8 @@ PUBLIC = {
         waivers
     """,
     "capacity.reporting.monthly": """
-        MonthlyReview REPORT header misses month_name packing plan promises review save savings
-        scorecards what_if
+        MonthlyReview REPORT agenda header misses month_name owned packing plan promises review save
+        savings scorecards what_if
     """,
     "capacity.reporting.quarterly": """
         QuarterlyReview REPORT SIGNALS WINDOW debts header promises quarter_name review risks rules

@@ -1,5 +1,6 @@
 """The monthly optimization review: its computation, and one function a section of the page."""
 
+from capacity.reporting.monthly._agenda import agenda, owned
 from capacity.reporting.monthly._review import REPORT, MonthlyReview, month_name, review, save
 from capacity.reporting.monthly._sections import (
     header,
@@ -15,9 +16,11 @@ from capacity.reporting.monthly._sections import (
 __all__ = [
     "REPORT",
     "MonthlyReview",
+    "agenda",
     "header",
     "misses",
     "month_name",
+    "owned",
     "packing",
     "plan",
     "promises",

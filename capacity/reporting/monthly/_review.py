@@ -10,12 +10,14 @@ import pandas as pd
 
 from capacity import _api, sizing
 from capacity._api import sizing_inputs
+from capacity._common.files import write_text
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting._host_limits import limit_sums, replicas_on
 from capacity.reporting._promises import MONTHLY, earlier_runs, promised_limits
 from capacity.reporting._runs import ReportRun, read_forecast
+from capacity.reporting.monthly._agenda import as_csv, as_markdown, to_decide
 from capacity.reporting.weekly._scorecard import Scorecard, score
 from capacity.sizing import Placement, Prices
 from capacity.sizing._service_types import type_of
@@ -125,7 +127,7 @@ def review(
 
 
 def save(month: MonthlyReview, folder: Path, *, seconds: float = 0.0) -> None:
-    """Write the month's `plan.yaml` and `run.json`.
+    """Write the month's `plan.yaml`, `decisions.md`, `decisions.csv` and `run.json`.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -138,6 +140,9 @@ def save(month: MonthlyReview, folder: Path, *, seconds: float = 0.0) -> None:
     weekly.save(
         month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds
     )
+    items = to_decide(month.columns, month.week.settings)
+    write_text(folder / "decisions.md", as_markdown(items))
+    write_text(folder / "decisions.csv", as_csv(items))
 
 
 def _counts(promises: pd.DataFrame) -> dict[str, int]:

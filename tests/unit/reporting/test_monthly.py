@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
 from capacity.reporting._host_limits import replicas_on
-from capacity.reporting.monthly import _review, _sections
+from capacity.reporting.monthly import _agenda, _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
 from tests.fixtures.frames import float_at
@@ -161,6 +163,27 @@ def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
     page = str(_sections.promises(found))
     rows = page.split('<th scope="row">')
     assert rows[1].startswith("shop/thumbnailer")
+
+
+def test_decisions_are_listed_by_owner(month: monthly.MonthlyReview, tmp_path: Path) -> None:
+    """Each proposal once, under the last glob that names somebody; page, Markdown and CSV agree."""
+    owners = {"*": {"owner": "=Ops"}, "shop/*": {"owner": "Team <Shop>"}, "shop/redis": {}}
+    ruled = Settings.model_validate({"services": owners})
+    named = replace(month, week=replace(month.week, settings=ruled))
+    items = _agenda.to_decide(named.columns, ruled)
+    assert len(items) == sum(len(rows) for rows in month.columns.values())
+    assert len({item.id for item in items}) == len(items)
+    assert {item.owner for item in items if item.service.startswith("shop/")} == {"Team <Shop>"}
+    assert _agenda.owner_of("shop/redis", Settings()) == _agenda.NOBODY
+    page = str(_agenda.owned(named))
+    assert "Team &lt;Shop&gt;" in page
+    assert "Who" in page
+    assert "Decide:" in str(_agenda.agenda(named))
+    monthly.save(named, tmp_path)
+    rows = list(csv.DictReader(StringIO((tmp_path / "decisions.csv").read_text(encoding="utf-8"))))
+    assert [row["Id"] for row in rows] == [item.id for item in items]
+    assert {row["Owner"] for row in rows} == {"'=Ops", "Team <Shop>"}
+    assert (tmp_path / "decisions.md").read_text().count("- [ ] ") == len(items)
 
 
 def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.MonthlyReview) -> None:
