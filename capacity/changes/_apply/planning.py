@@ -14,6 +14,7 @@ from capacity._common.files import digest
 from capacity._common.setting_values import equal, show_value
 from capacity._common.units import parse_cpuset
 from capacity._compose.declared import DeclaredProject, declared_value
+from capacity._compose.edit.extends import bases_of
 from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, Host, Inventory, live_value
 from capacity._docker.update import LIVE
@@ -26,6 +27,8 @@ from capacity.settings import ApplySettings
 __all__ = ["Refusal", "Step", "canary_groups", "check_plan", "edited_files", "make_steps"]
 
 Mode = Literal["live", "recreate", "file"]
+_Group = tuple[int, str, str, Mode]  # order, service, host
+_Groups = dict[_Group, list[PlannedChange]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def make_steps(
         rules: whether containers may be replaced, and changed although their compose file cannot be
             read here.
     """
-    groups: dict[tuple[int, str, str, Mode], list[PlannedChange]] = {}
+    groups: _Groups = {}
     refused: list[Refusal] = []
     meant: set[tuple[str, str, Setting, int]] = set()
     for change in changes:
@@ -114,7 +117,7 @@ def make_steps(
             groups.setdefault((change.order, change.service, host, mode), []).append(change)
     steps = []
     for number, ((_, service, host, mode), together) in enumerate(
-        sorted(groups.items(), key=lambda item: item[0]), start=1
+        _heirs_first(groups, projects), start=1
     ):
         containers = tuple(
             container for container in inventory.of(service, host) if container.host == host
@@ -136,13 +139,56 @@ def make_steps(
     return steps, refused
 
 
+def _heirs_first(
+    groups: _Groups, projects: Mapping[str, DeclaredProject]
+) -> list[tuple[_Group, list[PlannedChange]]]:
+    """The groups by their order; a service behind those that would take its new value over and are
+    to have one of their own.
+    """
+    bases = _bases([service for _, service, _, _ in groups], projects)
+    turns: dict[_Group, int] = {}
+    settings = {group: {change.what for change in some} for group, some in groups.items()}
+    for group in sorted(groups, key=lambda group: -len(bases[group[1]])):
+        heirs = [
+            turn
+            for other, turn in turns.items()
+            if group[1] in bases[other[1]] and settings[other] & settings[group]
+        ]
+        turns[group] = max([group[0], *heirs])
+    return sorted(
+        groups.items(), key=lambda item: (turns[item[0]], -len(bases[item[0][1]]), item[0])
+    )
+
+
+def _bases(services: Iterable[str], projects: Mapping[str, DeclaredProject]) -> dict[str, set[str]]:
+    """Service -> all services that it takes values over from in its compose files."""
+    keys = [ServiceKey.parse(service) for service in services]
+    known = {
+        name: bases_of(declared.project.sources, {})
+        for name in {key.project for key in keys}
+        if (declared := projects.get(name)) is not None and declared.project is not None
+    }
+    return {
+        str(key): {
+            str(ServiceKey(key.project, base))
+            for base in known.get(key.project, {}).get(key.service, ())
+        }
+        for key in keys
+    }
+
+
 def canary_groups(steps: list[Step], canary: int) -> list[list[Step]]:
     """The steps in the groups that are watched one after the other: the canaries, then the rest.
 
-    Canaries are services; where there is only one, they are its first replicas, and its file waits
-    for the rest.
+    Canaries are services, heirs before those they take values over from; where there is only one,
+    they are its first replicas, and its file waits for the rest.
     """
-    services = sorted({(step.service, step.host.name) for step in steps})
+    files = {step.declared.name: step.declared for step in steps if step.declared is not None}
+    bases = _bases([step.service for step in steps], files)
+    services = sorted(
+        {(step.service, step.host.name) for step in steps},
+        key=lambda service: (-len(bases[service[0]]), service),
+    )
     if not canary or not steps:
         return [steps] if steps else []
     if len(services) > 1:

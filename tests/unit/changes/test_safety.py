@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from capacity._common.files import digest
 from capacity._common.units import (
@@ -22,7 +24,13 @@ from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
 from capacity.changes._apply.guard import check_lowering
-from capacity.changes._apply.planning import Step, canary_groups, check_plan, make_steps
+from capacity.changes._apply.planning import (
+    Step,
+    canary_groups,
+    check_plan,
+    edited_files,
+    make_steps,
+)
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.journal import open_journal
@@ -521,3 +529,41 @@ def test_docker_counts_to_63_bits() -> None:
     assert parse_memory(f"{2**62}") == 2**62
     with pytest.raises(InputError, match="more than Docker can count"):
         parse_memory(f"{2**63}")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    sizes=st.tuples(*[st.sampled_from([32, 96, 128])] * 4),
+    names=st.permutations(["a", "b", "c", "d"]),
+    canary=st.integers(0, 3),
+)
+def test_a_base_waits_for_its_heirs(
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: tuple[int, ...],
+    names: list[str],
+    canary: int,
+) -> None:
+    """Raises come before lowered limits; yet no step is refused because an heir of the service,
+    which the plan changes too, has no value of its own before its turn.
+    """
+    base, heir, grandson, merged = names
+    file = tmp_path_factory.mktemp("shop") / "compose.yaml"
+    file.write_text(
+        f"services:\n  {base}: &base\n    image: i\n    mem_limit: 64m\n"
+        f"  {heir}: {{extends: {{service: {base}}}}}\n"
+        f"  {grandson}: {{extends: {heir}}}\n"
+        f"  {merged}:\n    <<: *base\n    command: x\n"
+    )
+    known = {"shop": load_declared("shop", [file], file.parent)}
+    running = tuple(container(name, project="shop") for name in names)
+    changes = (memory(f"shop/{n}", 64, to) for n, to in zip(names, sizes, strict=True))
+    steps, refused = steps_of(*changes, running=running, projects=known)
+    assert refused == []
+    for group in canary_groups(steps, canary):
+        for step in group:
+            for path, (_, after) in edited_files(step).items():
+                path.write_text(after)
+    found = load_declared("shop", [file], file.parent).project
+    assert found is not None
+    limits = {name: service.resources.memory for name, service in found.services.items()}
+    assert limits == {name: to * 2**20 for name, to in zip(names, sizes, strict=True)}
