@@ -23,8 +23,19 @@ from capacity._docker.engine import Engine, connect_all, engine_errors, survey
 from capacity._docker.events import recent_ends
 from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.compliance._facts.gc_pause import gc_paused
-from capacity.compliance._facts.hardening_profile import HardeningProfile, read_hardening_profile
-from capacity.errors import CapacityError, ComposeError, ContainerGone, EngineError, InputError
+from capacity.compliance._facts.hardening_profile import (
+    HardeningProfile,
+    read_hardening_profile,
+    volume_devices,
+)
+from capacity.errors import (
+    CapacityError,
+    ComposeError,
+    ContainerGone,
+    EngineError,
+    EngineRefused,
+    InputError,
+)
 from capacity.settings import EngineSettings, Settings
 
 __all__ = ["find_projects", "from_engines", "from_files", "from_snapshot", "read_snapshot"]
@@ -145,7 +156,11 @@ def from_engines(
     now = datetime.now(UTC)
     with connect_all(settings) as (engines, unreachable):
         inventory = _surveyed(engines, unreachable, progress)
-        asked = [(engines[container.host], container.id) for container in inventory.containers]
+        devices = {name: _devices(engine) for name, engine in engines.items()}
+        asked = [
+            (engines[container.host], container.id, devices[container.host])
+            for container in inventory.containers
+        ]
         with ThreadPoolExecutor(
             max(sum(engine.in_flight for engine in engines.values()), 1)
         ) as pool:
@@ -180,11 +195,28 @@ def _surveyed(
         ) from error
 
 
-def _posture(place: tuple[Engine, str]) -> tuple[str, HardeningProfile | None]:
-    engine, container = place
+def _devices(engine: Engine) -> dict[str, str]:
+    """What named volumes bind; a proxy before the Engine may keep their list to itself."""
+    try:
+        with engine_errors(engine.host.name, "list its volumes"):
+            return volume_devices(engine.api.volumes())
+    except (EngineRefused, ContainerGone):
+        return {}
+    except _UNREADABLE as error:
+        raise EngineError(
+            f"Engine {engine.host.name} lists its volumes unreadably ({error!r})", "Is it a proxy?"
+        ) from error
+
+
+def _posture(
+    place: tuple[Engine, str, Mapping[str, str]],
+) -> tuple[str, HardeningProfile | None]:
+    engine, container, devices = place
     try:
         with engine_errors(engine.host.name, f"inspect {container}"):
-            return container, read_hardening_profile(engine.api.inspect_container(container))
+            return container, read_hardening_profile(
+                engine.api.inspect_container(container), devices
+            )
     except ContainerGone:
         return container, None
     except _UNREADABLE as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from capacity._common.secrets import looks_secret
 
-__all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile"]
+__all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile", "volume_devices"]
 
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
 
@@ -32,8 +32,14 @@ class HardeningProfile:
     created_at: str
 
 
-def read_hardening_profile(attrs: Mapping[str, Any]) -> HardeningProfile:
+def read_hardening_profile(
+    attrs: Mapping[str, Any], devices: Mapping[str, str] | None = None
+) -> HardeningProfile:
     """The posture from the Engine's description of a container, as `docker inspect` prints it.
+
+    Args:
+        attrs: the description.
+        devices: named volume -> what of the host it stands for, from `volume_devices`.
 
     Raises:
         TypeError, ValueError, AttributeError, KeyError, IndexError: it is no such description.
@@ -45,15 +51,53 @@ def read_hardening_profile(attrs: Mapping[str, Any]) -> HardeningProfile:
         network_mode=str(host.get("NetworkMode") or ""),
         read_only=_switch(host.get("ReadonlyRootfs")),
         security_opt=tuple(map(str, host.get("SecurityOpt") or [])),
-        mounts=tuple(
-            str(mount.get("Source") or "")
-            for mount in attrs.get("Mounts") or []
-            if mount.get("Type") == "bind"
-        ),
+        mounts=_mounts(attrs, {**_own_devices(host), **(devices or {})}),
         secrets=_secrets(config.get("Env") or []),
         has_health_check=bool(test) and test[0] != "NONE",
         created_at=str(attrs.get("Created") or ""),
     )
+
+
+def volume_devices(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Named volume -> the path of the host that it binds, from the Engine's list of volumes.
+
+    Raises:
+        TypeError, AttributeError: it is no such list.
+    """
+    found = {
+        str(volume.get("Name")): _device(volume.get("Options"))
+        for volume in answer.get("Volumes") or []
+    }
+    return {name: device for name, device in found.items() if device}
+
+
+def _own_devices(host: Mapping[str, Any]) -> dict[str, str]:
+    """The same of volumes that a container was created with, which its description spells out."""
+    found = {
+        str(mount.get("Target")): _device(
+            ((mount.get("VolumeOptions") or {}).get("DriverConfig") or {}).get("Options")
+        )
+        for mount in host.get("Mounts") or []
+    }
+    return {place: device for place, device in found.items() if device}
+
+
+def _device(options: Mapping[str, Any] | None) -> str:
+    return str((options or {}).get("device") or "")
+
+
+def _mounts(attrs: Mapping[str, Any], devices: Mapping[str, str]) -> tuple[str, ...]:
+    """Paths of the host: of binds, and what named volumes bind, by their names or where they are
+    mounted.
+    """
+    mounts = attrs.get("Mounts") or []
+    binds = [str(mount.get("Source") or "") for mount in mounts if mount.get("Type") == "bind"]
+    volumes = [
+        devices.get(str(mount.get("Name"))) or devices.get(str(mount.get("Destination")))
+        for mount in mounts
+        if mount.get("Type") == "volume"
+    ]
+    return (*binds, *filter(None, volumes))
 
 
 def _switch(value: Any) -> bool:

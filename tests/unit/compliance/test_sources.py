@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from capacity.compliance import Facts, Status
+from capacity.compliance._facts.hardening_profile import read_hardening_profile, volume_devices
+from capacity.compliance._rules.registry import checks
 from tests.fixtures.compliance_fleets import container, declared, found, live
 from tests.unit.compliance.test_hardening import CASES
+from tests.unit.compliance.test_history import history
 
 PARTS = ("none", "good", "bad")
 BOTH = sorted(name for name, case in CASES.items() if case[0] and case[2] is not None)
@@ -43,6 +47,66 @@ def test_either_breaks_the_rule_and_a_health_check_is_the_containers(
     assert found(check, facts(tmp_path, check, file, running)) == {"shop/web": status}
 
 
+# Of a plain service, one part known alone: nothing, file, container, image, history of its use;
+# "?" is not evaluated. The image is
+# known by the container made of it. A rule that is missing here fails the test.
+ALONE = """
+agents-pooled ? ? ? ? ?
+alert-delivery ? ? ? ? ?
+alert-rules ? ? ? ? ?
+alertmanager ? ? ? ? ?
+cores-balanced ? ? ? ? ?
+cpu-limit ? fail fail fail ?
+cpu-pinning ? ? ? ? ?
+cpu-share ? ? ? ? ?
+docker-socket ? pass pass pass ?
+environment-secrets ? pass pass pass ?
+health-check ? ? fail pass ?
+health-passing ? ? ? ? ?
+host-network ? pass pass pass ?
+image-tag ? fail pass pass ?
+memory-limit-declared ? fail ? ? ?
+memory-limit-live ? ? fail fail ?
+no-new-privileges ? fail fail fail ?
+pids-limit ? fail fail fail ?
+port-address ? pass pass pass ?
+port-conflicts ? pass pass pass ?
+port-range ? pass pass pass ?
+port-reserved ? pass pass pass ?
+privileged ? pass pass pass ?
+read-only-root ? fail fail fail ?
+restart-bounded ? pass pass pass ?
+restart-loop ? ? pass pass ?
+targets-up ? ? ? ? ?
+"""
+
+
+@pytest.mark.parametrize("check", sorted(checks()))
+def test_one_part_alone(tmp_path: Path, check: str) -> None:
+    """What each rule of the book says of a plain service when nothing but one part is known: never
+    a pass without the data that it judges.
+    """
+    table = {name: said for name, *said in map(str.split, ALONE.strip().splitlines())}
+    assert said_alone(tmp_path, check) == table[check]
+
+
+def said_alone(folder: Path, check: str) -> list[str]:
+    """Of nothing, the file, the container, the image and the history."""
+    image: dict[str, Any] = {"Healthcheck": {"Test": ["CMD", "ok"]}, "Env": ["PATH=/bin"]}
+    parts = (
+        Facts(),
+        declared(folder, shop="  web: {image: a}\n"),
+        live(container("web")),
+        live(container("web", **image)),
+        Facts(history=history()),
+    )
+    letters = {Status.PASS: "pass", Status.FAIL: "fail", Status.NOT_EVALUATED: "?"}
+    return [
+        "/".join(sorted({letters[status] for status in found(check, facts).values()}))
+        for facts in parts
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "env", "status"),
     [
@@ -68,7 +132,8 @@ def test_a_secret_in_a_variable_is_known_of_the_container(
 @pytest.mark.parametrize(
     ("check", "running", "status"),
     [
-        ("", None, Status.FAIL),
+        ("", None, Status.NOT_EVALUATED),
+        ("", {}, Status.FAIL),
         ("healthcheck: {interval: 5s}", None, Status.NOT_EVALUATED),
         ("healthcheck: {disable: false}", None, Status.NOT_EVALUATED),
         ("healthcheck: {disable: false}", {"Test": ["CMD", "ok"]}, Status.PASS),
@@ -97,7 +162,28 @@ def test_a_job_that_is_awaited_to_its_end_needs_no_health_check(tmp_path: Path) 
         "  migrate: {image: 'a:1'}\n  db: {image: 'b:1'}\n"
     )
     assert found("health-check", declared(tmp_path, shop=text)) == {
-        "shop/db": Status.FAIL,
+        "shop/db": Status.NOT_EVALUATED,
         "shop/migrate": Status.PASS,
         "shop/web": Status.PASS,
     }
+
+
+@pytest.mark.parametrize(
+    ("device", "status"),
+    [("/var/run/docker.sock", Status.FAIL), ("/run", Status.FAIL), ("/srv/data", Status.PASS)],
+)
+def test_a_named_volume_may_be_the_socket(device: str, status: Status) -> None:
+    """By the Engine's list of volumes, or by what the container was created with."""
+    mount = {"Type": "volume", "Name": "v", "Source": "/data/v", "Destination": "/x"}
+    options = {"type": "none", "o": "bind", "device": device}
+    made = {
+        "Type": "volume",
+        "Target": "/x",
+        "VolumeOptions": {"DriverConfig": {"Options": options}},
+    }
+    recorded = container("web", Mounts=[mount])
+    recorded["HostConfig"]["Mounts"] = [made]
+    assert found("docker-socket", live(recorded)) == {"shop/web": status}
+    listed = volume_devices({"Volumes": [{"Name": "v", "Options": options}, {"Name": "w"}]})
+    posture = read_hardening_profile(container("web", Mounts=[mount]), listed)
+    assert posture.mounts == (device,)
