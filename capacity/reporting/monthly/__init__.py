@@ -1,6 +1,6 @@
 """The monthly optimization review: its computation, and one function a section of the page."""
 
-from capacity.reporting.monthly._agenda import agenda, owned
+from capacity.reporting.monthly._agenda_sections import agenda, owned
 from capacity.reporting.monthly._review import REPORT, MonthlyReview, month_name, review, save
 from capacity.reporting.monthly._sections import (
     header,

@@ -17,7 +17,7 @@ from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
 from capacity.reporting._host_limits import replicas_on
-from capacity.reporting.monthly import _agenda, _review, _sections
+from capacity.reporting.monthly import _agenda, _agenda_sections, _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
 from tests.fixtures.frames import float_at
@@ -175,10 +175,10 @@ def test_decisions_are_listed_by_owner(month: monthly.MonthlyReview, tmp_path: P
     assert len({item.id for item in items}) == len(items)
     assert {item.owner for item in items if item.service.startswith("shop/")} == {"Team <Shop>"}
     assert _agenda.owner_of("shop/redis", Settings()) == _agenda.NOBODY
-    page = str(_agenda.owned(named))
+    page = str(_agenda_sections.owned(named))
     assert "Team &lt;Shop&gt;" in page
     assert "Who" in page
-    assert "Decide:" in str(_agenda.agenda(named))
+    assert "Decide:" in str(_agenda_sections.agenda(named))
     monthly.save(named, tmp_path)
     rows = list(csv.DictReader(StringIO((tmp_path / "decisions.csv").read_text(encoding="utf-8"))))
     assert [row["Id"] for row in rows] == [item.id for item in items]
