@@ -32,7 +32,7 @@ from capacity.reporting.quarterly._rules import (
 )
 from capacity.reporting.quarterly._runway import HostRunway, host_runways
 from capacity.reporting.quarterly._structure import Restructuring, restructurings
-from capacity.reporting.quarterly._trends import Trend, trend_of, weekly_peaks
+from capacity.reporting.quarterly._trends import ServiceTrend, Trend, trend_of, weekly_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,27 +66,6 @@ SIGNALS = (
 """What of the quarter is looked at; the weeks that sizing learns from have every signal."""
 
 _QUARTER = pd.Timedelta("92D")  # a quarterly run is not always at the same hour
-
-
-@dataclass(frozen=True)
-class ServiceTrend:
-    """How a service's weekly peaks move, in cores or bytes.
-
-    Attributes:
-        service: `project/service`.
-        resource: what is used.
-        peak: highest of the quarter.
-        quarter: trend of its 13 weeks; None with too few.
-        archive: trend of all archived weeks; None where there are no more than the quarter's.
-        limit: in force, NaN without one.
-    """
-
-    service: str
-    resource: Resource
-    peak: float
-    quarter: Trend | None
-    archive: Trend | None
-    limit: float
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capacity.model import Resource
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FEWEST_WEEKS", "Lines", "Trend", "sample_lines", "trend_of", "weekly_peaks"]
+__all__ = [
+    "FEWEST_WEEKS",
+    "Lines",
+    "ServiceTrend",
+    "Trend",
+    "sample_lines",
+    "trend_of",
+    "weekly_peaks",
+]
 
 FEWEST_WEEKS = 4
 _WEEK = pd.Timedelta("7D")
@@ -106,3 +116,24 @@ def _fit(
     centred = weeks - weeks.mean()
     slopes = rows @ centred / float(centred @ centred)
     return slopes, rows.mean(axis=1) - slopes * weeks.mean()
+
+
+@dataclass(frozen=True)
+class ServiceTrend:
+    """How a service's weekly peaks move, in cores or bytes.
+
+    Attributes:
+        service: `project/service`.
+        resource: what is used.
+        peak: highest of the quarter.
+        quarter: trend of its 13 weeks; None with too few.
+        archive: trend of all archived weeks; None where there are no more than the quarter's.
+        limit: in force, NaN without one.
+    """
+
+    service: str
+    resource: Resource
+    peak: float
+    quarter: Trend | None
+    archive: Trend | None
+    limit: float
