@@ -127,7 +127,7 @@ def test_the_explore_notebook_runs(tmp_path: Path) -> None:
         bundled("notebooks/explore.ipynb"),
         {"plan": str(tmp_path / "plan.yaml")},
         failed=tmp_path / "failed.ipynb",
-        timeout=120,
+        timeout=600,
     )
     pictures = [
         output
