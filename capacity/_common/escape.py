@@ -22,6 +22,7 @@ __all__ = [
     "markdown",
     "operand",
     "promql_string",
+    "re2_literal",
     "sarif_text",
     "template",
 ]
@@ -32,6 +33,7 @@ _WWW = re.compile(r"\b(www)\.", re.IGNORECASE)
 _BLANKS = "\n\t\xa0\u2009\u202f"
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 _BRACKETS = re.compile(r"([\\\[\]])")
+_RE2_SIGNS = re.compile(r"[\\.+*?()|\[\]{}^$]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -66,6 +68,13 @@ def label_value(text: str) -> str:
 def promql_string(text: str) -> str:
     """A string of PromQL, with its quotes."""
     return json.dumps(encodable(text), ensure_ascii=False)
+
+
+def re2_literal(text: str) -> str:
+    """Text as a part of a regular expression of Prometheus, Go and Python; they know no common
+    escapes but those of signs.
+    """
+    return _RE2_SIGNS.sub(r"\\\g<0>", encodable(text))
 
 
 def template(text: str) -> str:

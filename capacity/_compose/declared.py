@@ -13,7 +13,7 @@ from capacity._compose.service import Service
 from capacity._compose.yaml.nodes import Origin
 from capacity._docker.containers import Container
 from capacity.errors import ComposeError
-from capacity.model import ServiceKey, Setting, Value
+from capacity.model import Setting, Value
 
 __all__ = ["DeclaredProject", "declarations", "declared_value", "load_declared", "load_named"]
 
@@ -110,11 +110,7 @@ def declarations(
     for newest in sorted(
         containers, key=lambda container: container.started_at, reverse=True
     ):  # the newest labels count
-        if (
-            newest.project != ServiceKey.STANDALONE
-            and not newest.oneoff
-            and newest.project not in found
-        ):
+        if newest.composed and not newest.oneoff and newest.project not in found:
             own = elsewhere.get(newest.project)
             files, folder = (
                 ((own,), own.parent) if own else (newest.config_files, newest.working_dir)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from capacity._common.container_names import identify_container
 from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 
@@ -88,6 +89,11 @@ class Container:
     def key(self) -> str:
         """`project/service`, the name that everything else uses."""
         return str(ServiceKey(self.project, self.service))
+
+    @property
+    def composed(self) -> bool:
+        """Whether Compose made it; a name alone can look so too."""
+        return bool(self.labels.get(f"{_COMPOSE}service"))
 
     @property
     def running(self) -> bool:
@@ -176,15 +182,18 @@ def _container(host: str, attrs: dict[str, Any]) -> Container:
         if isinstance(name, str) and isinstance(value, str)
     }
     name = str(attrs.get("Name", "")).lstrip("/")
-    service = labels.get(f"{_COMPOSE}service")
+    number = labels.get(f"{_COMPOSE}container-number", "")
+    key, replica = identify_container(
+        name, *(labels.get(f"{_COMPOSE}{label}", "") for label in ("project", "service")), number
+    )
     return Container(
         host=host,
         id=attrs["Id"],
         name=name,
         image=config.get("Image") or "",
-        project=labels.get(f"{_COMPOSE}project", "") if service else ServiceKey.STANDALONE,
-        service=service or name,
-        replica=_whole(labels.get(f"{_COMPOSE}container-number"), 1),
+        project=key.project,
+        service=key.service,
+        replica=_whole(replica, 1),
         oneoff=labels.get(f"{_COMPOSE}oneoff", "").lower() == "true",
         config_files=_paths(labels, "config_files"),
         working_dir=labels.get(f"{_COMPOSE}project.working_dir", ""),

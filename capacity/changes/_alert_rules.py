@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from capacity._common.container_names import name_pattern
 from capacity._common.escape import promql_string, template
 from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
@@ -135,14 +136,13 @@ def _usage(outlook: LimitForecast, settings: Settings) -> str:
     identity, key = settings.identity, ServiceKey.parse(outlook.service)
     signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY
     query = render_query(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
-    if key.project == ServiceKey.STANDALONE:
-        chosen = f"{identity.name}={promql_string(key.service)}"
-    else:
-        chosen = (
-            f"{identity.project}={promql_string(key.project)},"
-            f"{identity.service}={promql_string(key.service)}"
-        )
-    narrowed = query.replace(f'{identity.name}!=""', chosen, 1)
+    unlabelled = f'{identity.service}="",{identity.name}=~{promql_string(name_pattern(key))}'
+    labelled = (
+        f"{identity.project}={promql_string(key.project)},"
+        f"{identity.service}={promql_string(key.service)}"
+    )
+    chosen = [unlabelled] if key.project == ServiceKey.STANDALONE else [labelled, unlabelled]
+    narrowed = " or ".join(query.replace(f'{identity.name}!=""', each, 1) for each in chosen)
     inner = f"sum without (cpu) ({narrowed})" if signal is Signal.CPU else narrowed
     return f"max({inner})"
 

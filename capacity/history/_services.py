@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from capacity._common.container_names import identify_container
 from capacity.history._signals import SignalQuery, SignalScope
-from capacity.model import ServiceKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,16 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from capacity.history._prometheus.parse import Answer
+    from capacity.model import ServiceKey
     from capacity.settings import IdentitySettings
 
 __all__ = ["SeriesBlock", "merge_replicas", "service_of"]
-
-_RENAMED = re.compile(
-    r"[0-9a-f]{12}_([^_]+_.+_\d+)"
-)  # Compose 1 renames so what it is about to replace
-_SWARM_TASK = re.compile(r"(?:([^_]+)_)?(.+)\.(\d+|[a-z0-9]{25})\.[a-z0-9]{25}")
-_ONE_OFF = re.compile(r"([^_]+)_(.+)_run_[0-9a-f]{12}|([^-]+)-(.+)-run-[0-9a-f]{12}")
-_COMPOSE_NAME = re.compile(r"([^_]+)_(.+)_(\d+)|([^-]+)-(.+)-(\d+)")
 
 
 @dataclass(frozen=True)
@@ -56,32 +50,9 @@ class SeriesBlock:
 
 
 def service_of(labels: Mapping[str, str], identity: IdentitySettings) -> tuple[ServiceKey, str]:
-    """Service and replica of a container: Compose labels first, then the container's name.
-
-    Compose names containers `project-service-1` (`project_service_1` before v2); that is read back
-    where the labels were not stored, and so are Swarm's `stack_service.1.<id>`, names that Compose
-    gave a prefix while it replaced a container, and one-off runs, which are the service `web-run`.
-    No random part becomes one of a service's name. Any other name is a service of its own in the
-    project `standalone`.
-    """
-    kept = (identity.project, identity.service, identity.number, identity.name)
-    return _service(*(labels.get(label, "") for label in kept))
-
-
-@lru_cache(maxsize=65_536)  # every day brings the same containers
-def _service(project: str, service: str, number: str, name: str) -> tuple[ServiceKey, str]:
-    if service:
-        return ServiceKey(project or ServiceKey.STANDALONE, service), number or name
-    if match := _RENAMED.fullmatch(name):
-        name = match[1]
-    if match := _SWARM_TASK.fullmatch(name):
-        return ServiceKey(match[1] or ServiceKey.STANDALONE, match[2]), match[3]
-    if match := _ONE_OFF.fullmatch(name):
-        return ServiceKey(match[1] or match[3], f"{match[2] or match[4]}-run"), "run"
-    if match := _COMPOSE_NAME.fullmatch(name):
-        project, service, number = match.group(1, 2, 3) if match.group(1) else match.group(4, 5, 6)
-        return ServiceKey(project, service), number
-    return ServiceKey(ServiceKey.STANDALONE, name), name
+    """Service and replica of a container's series, by the labels that the settings name."""
+    kept = (identity.name, identity.project, identity.service, identity.number)
+    return identify_container(*(labels.get(label, "") for label in kept))
 
 
 def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySettings) -> SeriesBlock:

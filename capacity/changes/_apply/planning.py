@@ -238,14 +238,13 @@ def _not_now(
     reason = reason or _port_taken(change, hosts, inventory)
     if reason:
         return reason
-    key = ServiceKey.parse(change.service)
-    if key.project == ServiceKey.STANDALONE:
+    if not any(container.composed for container in found):
         return (
             "it is no Compose service, and a new container takes one"
             if change.what in RECREATING | FILE_ONLY
             else ""
         )
-    declared = projects.get(key.project)
+    declared = projects.get(ServiceKey.parse(change.service).project)
     if declared is None or declared.project is None:
         why = declared.missing if declared else "its project is not known"
         return (

@@ -14,6 +14,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from capacity._common.escape import re2_literal
 from capacity._common.files import file_parts
 from capacity._common.printable import one_line
 from capacity._common.setting_values import show_value
@@ -275,7 +276,7 @@ def _script(
 def _filters(service: str) -> str:
     key = ServiceKey.parse(service)
     if key.project == ServiceKey.STANDALONE:
-        return quote(f"name=^/{re.escape(key.service)}$")
+        return quote(f"name=^/{re2_literal(key.service)}$")
     return " ".join(
         quote(f"label=com.docker.compose.{name}={value}")
         for name, value in (("project", key.project), ("service", key.service))

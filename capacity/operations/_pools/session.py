@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capacity._common.container_names import identify_container
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, inspect
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Kind
 from capacity.errors import CapacityError, ContainerGone, InputError, PoolUnhealthy
-from capacity.model import ServiceKey
 from capacity.operations._pools.containers import (
     KEEP,
     POOL_LABEL,
@@ -356,7 +356,7 @@ class PoolSession:
         container it replaces.
         """
         name, host = self._name(slot), self.engine.host.name
-        service = str(ServiceKey(ServiceKey.STANDALONE, name))
+        service = str(identify_container(name)[0])
         self.journal.write(kind, service=service, host=host, container=name, **detail)
 
     def _name(self, slot: int) -> str:

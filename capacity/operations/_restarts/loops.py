@@ -17,7 +17,7 @@ from capacity._docker.events import deaths, memory_kills
 from capacity._docker.logs import health_output, last_lines
 from capacity.compliance import PortProposal, Targets, collect_facts, load_rules, propose_ports
 from capacity.errors import ComposeError, ContainerGone
-from capacity.model import Change, Reason, ServiceKey, Setting
+from capacity.model import Change, Reason, Setting
 from capacity.operations._dependencies import not_awaited
 from capacity.operations._restarts.causes import KILLED, NEVER_RAN, Cause, Diagnosis, diagnose
 from capacity.settings import Settings
@@ -345,7 +345,7 @@ def _wait(
     declared = dict(service.depends_on) if service else None
     early = (
         {}
-        if container.project == ServiceKey.STANDALONE
+        if not container.composed
         else not_awaited(container, diagnosis.lines, inventory, declared)
     )
     if not early:

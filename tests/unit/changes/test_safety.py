@@ -83,7 +83,7 @@ def container(name: str = "web", project: str = "standalone", **more: Any) -> Co
         "started_at": "",
         "ports": (),
         "environment": (),
-        "labels": {},
+        "labels": {} if project == "standalone" else {"com.docker.compose.service": name},
     }
     return Container(**{**known, **more})
 

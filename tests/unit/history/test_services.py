@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from capacity.history._prometheus.parse import Answer
-from capacity.history._services import merge_replicas, service_of
+from capacity.history._services import merge_replicas
 from capacity.history._signals import CATALOGUE
 from capacity.model import ServiceKey, Signal
 from capacity.settings import IdentitySettings
@@ -146,23 +146,6 @@ def test_events_of_replicas_are_added_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "service"),
-    [
-        ("shop-web-1", "shop/web"),
-        ("shop_web_12", "shop/web"),
-        ("shop-web-front-2", "shop/web-front"),
-        ("my_shop-web-1", "my_shop/web"),
-        ("redis", "standalone/redis"),
-        ("redis-7", "standalone/redis-7"),
-        ("", "standalone/"),
-    ],
-)
-def test_without_compose_labels_the_name_tells_the_service(name: str, service: str) -> None:
-    """Compose's own pattern is read back; any other name is a service of its own."""
-    assert str(service_of({"name": name}, IDENTITY)[0]) == service
-
-
-@pytest.mark.parametrize(
     "odd",
     [
         "<script>alert(1)</script>",
@@ -202,29 +185,3 @@ def test_an_empty_answer_is_an_empty_block() -> None:
         0,
         4,
     )
-
-
-PROJECTS = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
-HEX = st.text("0123456789abcdef", min_size=12, max_size=12)
-TASK = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=25, max_size=25)
-
-
-@given(PROJECTS, PROJECTS, HEX, HEX, TASK, TASK)
-def test_the_random_part_of_a_name_is_no_part_of_the_service(
-    project: str, service: str, first: str, second: str, task: str, other: str
-) -> None:
-    """Over redeploys Compose, Compose run and Swarm names keep one identity each."""
-    identity = IdentitySettings()
-
-    def key(name: str) -> ServiceKey:
-        return service_of({"name": name}, identity)[0]
-
-    assert key(f"{first}_{project}_{service}_1") == ServiceKey(project, service)
-    assert key(f"{project}_{service}.1.{task}") == ServiceKey(project, service)
-    assert key(f"{project}_{service}.2.{other}") == ServiceKey(project, service)
-    assert key(f"{service}.1.{task}") == ServiceKey(ServiceKey.STANDALONE, service)
-    for separator in "-_":
-        runs = {
-            key(separator.join([project, service, "run", suffix])) for suffix in (first, second)
-        }
-        assert runs == {ServiceKey(project, f"{service}-run")}

@@ -15,7 +15,7 @@ from capacity.operations._dependencies import dependencies, in_order
 from capacity.sizing import TYPES
 
 
-def container(name: str, **more: object) -> Container:
+def container(name: str, *, labels: dict[str, str] | None = None, **more: object) -> Container:
     """A running container of the project `shop`."""
     plain = {
         "host": "here",
@@ -44,7 +44,7 @@ def container(name: str, **more: object) -> Container:
         "started_at": "",
         "ports": (),
         "environment": (),
-        "labels": {},
+        "labels": {"com.docker.compose.service": name, **(labels or {})},
     }
     return Container(**{**plain, **more})  # type: ignore[arg-type]  # fields by name
 
