@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -87,15 +88,16 @@ def risk_slider(
         description="risk",
         continuous_update=False,
     )
-    picture = ipywidgets.Output()
+    # No Output widget: what nbclient answers it with can cost the reply that a run waits for.
+    picture = ipywidgets.Image(format="png")
 
     def redraw(risk: float) -> None:
-        picture.clear_output(wait=True)
-        with picture:
-            figure, axes = plt.subplots(figsize=(9, 3.2))
-            draw_risk(usage, rows[risk], risk, resource, axes)
-            plt.show()
-            plt.close(figure)
+        figure, axes = plt.subplots(figsize=(9, 3.2))
+        draw_risk(usage, rows[risk], risk, resource, axes)
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", bbox_inches="tight")
+        plt.close(figure)
+        picture.value = drawn.getvalue()
 
     slider.observe(lambda change: redraw(change["new"]), names="value")
     redraw(slider.value)

@@ -59,7 +59,7 @@ def _answers(url: str) -> bool:
 
 def picture(page: Page) -> str:
     """The figure below the slider, as its bytes."""
-    found = page.locator(".jupyter-widgets-output-area img, .widget-output img").last
+    found = page.locator("img.widget-image").last
     expect(found).to_be_visible(timeout=60_000)
     return found.get_attribute("src") or ""
 
