@@ -141,7 +141,8 @@ def learn_chunks(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> li
                 range(len(chunks)),
             )
         )
-    offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels)
+    days = chunks[0].scaled.means.shape[1] / DAY
+    offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels, days)
     part = conformal.lead_part(np.arange(WEEK))
     out, start = [], 0
     for (forecast, unit, _), (share, _), kind in zip(made, weighed[-1], group, strict=True):
@@ -239,11 +240,18 @@ def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
     return out
 
 
-def _offsets(misses: list[Singles | None], group: NDArray[np.intp], levels: Floats) -> Singles:
+def _offsets(
+    misses: list[Singles | None], group: NDArray[np.intp], levels: Floats, days: float
+) -> Singles:
     kept = [m for m in misses if m is not None]
     if not kept:
         return np.zeros((len(group), len(conformal.LEAD_PARTS) + 1, len(levels)), np.float32)
     table = np.concatenate(kept)
     return conformal.offsets(
-        table, group, levels, every=_EVERY, samples_apart=12.0 / _EVERY * table.shape[3]
+        table,
+        group,
+        levels,
+        every=_EVERY,
+        samples_apart=12.0 / _EVERY * table.shape[3],
+        days=days,
     )

@@ -26,6 +26,10 @@ _PRIOR_SERVICES = 10.0  # the prior weighs like this many services of the fleet
 _LEAD_SHARE = 0.5  # how much a lead part is heard against all leads together
 # of a service's whole spread: a quiet stretch must not make the first stir look like a miracle
 _LEAST_UNIT = 0.01
+_AT_ONCE_DAYS = 0.3  # misses grow with the root of the lead, and are not nothing in the first hour
+_USUAL_DAYS = 28.0  # of history, whose past weeks are believed as they are
+_LEAST_DAYS = 4.0  # shorter ones open it no further
+_SHORT_WIDER = 0.2  # times 28 days over those known, less one: of the upper half of the fan
 
 
 def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -65,7 +69,8 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
     """The unit a service's misses are measured in, by lead hour: (services, 168).
 
     The root of its own typical past loss (in scaled units, so free of a scale), and a little of the
-    forecast's width at that hour. The loss grows when levels wander from week to week, which a
+    forecast's width at that hour, both growing with the root of the lead as a random walk does; so
+    misses a day ahead tell something of those a week ahead that a short history has not seen. The loss grows when levels wander from week to week, which a
     width alone does not see; the root, because quiet services are surprised by larger multiples of
     their usual loss than busy ones.
 
@@ -82,14 +87,24 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
         recent = samples[:, -7 * DAY :].reshape(len(samples), -1)
         ends = row_quantiles(recent, np.array([0.1, 0.9]))
         past = np.where(np.isfinite(past), past, np.nan_to_num(ends[:, 1] - ends[:, 0]) / 4)
-    return np.asarray(0.05 * local + (0.3 * np.sqrt(past) + _LEAST_UNIT)[:, None], np.float32)
+    unit = 0.05 * local + (0.3 * np.sqrt(past) + _LEAST_UNIT)[:, None]
+    days = np.arange(forecast.shape[1]) / DAY + _AT_ONCE_DAYS
+    return np.asarray(unit * np.sqrt(days / (3.5 + _AT_ONCE_DAYS)), np.float32)
 
 
 def offsets(
-    misses: Singles, group: NDArray[np.intp], levels: Floats, every: int, samples_apart: float
+    misses: Singles,
+    group: NDArray[np.intp],
+    levels: Floats,
+    every: int,
+    samples_apart: float,
+    days: float = _USUAL_DAYS,
 ) -> Singles:
     """How far to move each quantile, in units of the uncertainty: (services, lead parts,
     quantiles).
+
+    A fleet's weeks differ, all services together: the fewer of them a history has, the wider the
+    fan must open above what they showed.
 
     Args:
         misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN
@@ -98,6 +113,7 @@ def offsets(
         levels: (quantiles,).
         every: lead hours between two that are given.
         samples_apart: samples that count as one independent miss, since neighbours are alike.
+        days: of history.
     """
     services, parts, count = len(misses), len(LEAD_PARTS) + 1, len(levels)
     part = lead_part(np.arange(misses.shape[2]) * every)
@@ -113,7 +129,9 @@ def offsets(
         out[:, :, number] += (trust * (own - pooled))[:, None]
     # Past misses say how far to open the fan. Which way levels will move on the whole they cannot
     # say: the median stays.
-    return np.asarray(out * np.minimum(np.abs(levels - 0.5) / 0.4, 1.0), np.float32)
+    fan = np.minimum(np.abs(levels - 0.5) / 0.4, 1.0)
+    short = _USUAL_DAYS / np.clip(days, _LEAST_DAYS, _USUAL_DAYS) - 1
+    return np.asarray(out * fan * np.where(levels > 0.5, 1 + _SHORT_WIDER * short, 1), np.float32)
 
 
 def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
