@@ -20,8 +20,9 @@ from pydantic import BaseModel
 
 from capacity import errors
 from capacity._cli import app
-from capacity.history._signals import CATALOGUE
-from capacity.model import Reason
+from capacity.history._profiles import PROFILES
+from capacity.history._signals import CATALOGUE, SignalScope
+from capacity.model import Reason, Signal
 from capacity.settings import ServiceSettings, Settings
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -156,7 +157,37 @@ def render_signals() -> str:
         for query in entry.queries:
             metrics = ", ".join(f"`{name}`" for name in query.metrics)
             lines += ["```promql", query.expression, "```", "", _wrapped(f"Needs {metrics}."), ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_exporters()])
+
+
+def _exporters() -> list[str]:
+    """Which signals of containers each kind of exporter gives, and in which metrics."""
+    signals = [entry.signal for entry in CATALOGUE.values() if entry.scope is SignalScope.SERVICE]
+    profiles = list(PROFILES.values())
+    lines = [
+        "## Who measures",
+        "",
+        _wrapped(
+            "The queries above are in cAdvisor's names. These exporters are known too, and are "
+            "recognised by their CPU metric; `capacity doctor` names the one that it found, "
+            "`prometheus.profile` chooses another, and `[metrics]` and `[identity]` go before "
+            "both."
+        ),
+        "",
+        f"| signal | {' | '.join(f'`{profile.name}`' for profile in profiles)} |",
+        f"|---|{'---|' * len(profiles)}",
+    ]
+    for signal in signals:
+        given = ("yes" if profile.entry(signal).queries else "-" for profile in profiles)
+        lines.append(f"| `{signal}` | {' | '.join(given)} |")
+    lines += ["", "| profile | measured by | CPU and memory | to know |", "|---|---|---|---|"]
+    for profile in profiles:
+        metrics = ", ".join(
+            f"`{profile.entry(signal).queries[0].metrics[0]}`"
+            for signal in (Signal.CPU, Signal.MEMORY)
+        )
+        lines.append(f"| `{profile.name}` | {profile.title} | {metrics} | {profile.note or '-'} |")
+    return [*lines, ""]
 
 
 def render_reasons() -> str:

@@ -131,18 +131,17 @@ def _rule(
 
 def _usage(outlook: LimitForecast, settings: Settings) -> str:
     """The worst replica's use now."""
-    from capacity.history._signals import CATALOGUE, render_query
+    from capacity.history._promql import label_name, render_query
+    from capacity.history._signals import CATALOGUE
 
     identity, key = settings.identity, ServiceKey.parse(outlook.service)
     signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY
     query = render_query(CATALOGUE[signal].queries[0], identity, settings.metrics, _WINDOW)
-    unlabelled = f'{identity.service}="",{identity.name}=~{promql_string(name_pattern(key))}'
-    labelled = (
-        f"{identity.project}={promql_string(key.project)},"
-        f"{identity.service}={promql_string(key.service)}"
-    )
+    project, service, name = map(label_name, (identity.project, identity.service, identity.name))
+    unlabelled = f'{service}="",{name}=~{promql_string(name_pattern(key))}'
+    labelled = f"{project}={promql_string(key.project)},{service}={promql_string(key.service)}"
     chosen = [unlabelled] if key.project == ServiceKey.STANDALONE else [labelled, unlabelled]
-    narrowed = " or ".join(query.replace(f'{identity.name}!=""', each, 1) for each in chosen)
+    narrowed = " or ".join(query.replace(f'{name}!=""', each, 1) for each in chosen)
     inner = f"sum without (cpu) ({narrowed})" if signal is Signal.CPU else narrowed
     return f"max({inner})"
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from capacity._common.files import write_text
 from capacity.errors import CapacityError
 from capacity.history._archive import Archive
+from capacity.history._profiles import POD_LABELS, Profile, find_profile, profiles_in
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._signals import CATALOGUE, choose_query
+from capacity.history._promql import label_name, render_query
+from capacity.history._signals import Query, SignalScope, choose_query
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ _SKEW = 30.0  # seconds between this clock and the server's that are worth a wor
 _RECENT = 3600
 _DAY = 86_400
 _MOSTLY = 0.5  # containers without memory from here on mean that the signal is of no use
+_RECENT_SAMPLES = 300  # seconds, as far as an instant query looks back
+_VERSIONS = (
+    ("cadvisor_version_info", "cadvisorVersion", ""),
+    ("alloy_build_info", "version", " in Grafana Alloy"),
+)
 _ADVICE = {
     "container_oom_events_total": "cAdvisor has it from 0.40 on, and needs /dev/kmsg",
     "container_spec_cpu_quota": "appears once a container has a CPU limit",
@@ -79,9 +86,11 @@ def _server(settings: Settings) -> list[DoctorCheck]:
             DoctorCheck("server", "ok", f"{source.address} answers as {kind}"),
             _clock(server_time),
         ]
-        checks += [_signal(signal, names, settings) for signal in Signal]
-        checks += _memory_accounting(source, settings, names)
-        return checks + _containers(source, settings, names, now)
+        profile = find_profile(names, settings.metrics, settings.prometheus.profile)
+        checks.append(_profile(source, profile, names, settings))
+        checks += [_signal(signal, profile, names, settings) for signal in Signal]
+        checks += _memory_accounting(source, profile, settings, names)
+        return checks + _containers(source, profile, settings, names, now)
     except CapacityError as error:
         return [DoctorCheck("server", "fail", error.message, error.hint)]
 
@@ -99,8 +108,46 @@ def _clock(server_time: float) -> DoctorCheck:
     return DoctorCheck("clock", "ok", f"{abs(skew):.1f} s from the server's")
 
 
-def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> DoctorCheck:
-    entry = CATALOGUE[signal]
+def _profile(
+    source: PrometheusSource, profile: Profile, names: frozenset[str], settings: Settings
+) -> DoctorCheck:
+    """Who measures the containers, and which signals of them that gives and lacks."""
+    entries = [profile.entry(signal) for signal in Signal]
+    of_containers = [entry for entry in entries if entry.scope is SignalScope.SERVICE]
+    given = [
+        str(entry.signal)
+        for entry in of_containers
+        if choose_query(entry, names, settings.metrics) is not None
+    ]
+    lacked = [str(entry.signal) for entry in of_containers if str(entry.signal) not in given]
+    seen = f"{profile.title}{_version(source, names)}: gives {', '.join(given) or 'nothing'}"
+    seen += f"; lacks {', '.join(lacked)}" if lacked else ""
+    others = [other for other in profiles_in(names, settings.metrics) if _another(other, profile)]
+    if others:
+        advice = f"To use the other, set prometheus.profile to {others[0].name}"
+        seen += f"; there is also {', '.join(other.title for other in others)}"
+        return DoctorCheck("profile", "warn", seen, advice)
+    return DoctorCheck("profile", "ok" if given else "fail", seen, profile.note)
+
+
+def _another(other: Profile, profile: Profile) -> bool:
+    """Whether two profiles measure with other metrics; those of cAdvisor are one."""
+    return other.name != profile.name and not (other.cadvisor and profile.cadvisor)
+
+
+def _version(source: PrometheusSource, names: frozenset[str]) -> str:
+    """The versions that exporters say they are, oldest first."""
+    for metric, label, within in _VERSIONS:
+        if metric in names:
+            said = {labels.get(label, "") for labels, _ in source.instant(metric)}
+            return f"{within} {', '.join(sorted(filter(None, said)))}".rstrip()
+    return ""
+
+
+def _signal(
+    signal: Signal, profile: Profile, names: frozenset[str], settings: Settings
+) -> DoctorCheck:
+    entry = profile.entry(signal)
     chosen = choose_query(entry, names, settings.metrics)
     if chosen is not None:
         return DoctorCheck(
@@ -110,6 +157,8 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Doctor
         )
     if entry.optional:
         return DoctorCheck(f"signal {signal}", "ok", "not exported; nothing depends on it alone")
+    if not entry.queries:
+        return DoctorCheck(f"signal {signal}", "warn", f"{profile.title} has no metric of it")
     wanted = entry.queries[0].metrics
     missing = [name for name in wanted if settings.metrics.get(name, name) not in names]
     advice = next(
@@ -125,17 +174,26 @@ def _signal(signal: Signal, names: frozenset[str], settings: Settings) -> Doctor
     )
 
 
+def _memory_series(profile: Profile, settings: Settings, names: frozenset[str]) -> str | None:
+    """The containers' memory as an instant vector; None where the server has none."""
+    entry, identity = profile.entry(Signal.MEMORY), profile.identity(settings.identity)
+    query = choose_query(entry, names, settings.metrics)
+    if query is None:
+        return None
+    if profile.cadvisor:
+        query = Query(f"${query.metrics[0]}{{$containers}}", query.metrics)
+    return render_query(query, identity, settings.metrics, _RECENT_SAMPLES)
+
+
 def _memory_accounting(
-    source: PrometheusSource, settings: Settings, names: frozenset[str]
+    source: PrometheusSource, profile: Profile, settings: Settings, names: frozenset[str]
 ) -> list[DoctorCheck]:
     """Whether the kernel accounts the memory of containers; without it cAdvisor says 0 B."""
-    usual = "container_memory_working_set_bytes"
-    metric = settings.metrics.get(usual, usual)
-    if metric not in names:
+    series = _memory_series(profile, settings, names)
+    if series is None:
         return []
-    series = f'{metric}{{{settings.identity.name}!=""}}'
     total = source.instant(f"count({series})")
-    zero = source.instant(f"count({series} == 0)")
+    zero = source.instant(f"count(({series}) == 0)")
     if not total or not zero:
         return []
     share = zero[0][1] / total[0][1]
@@ -152,19 +210,23 @@ def _memory_accounting(
 
 
 def _containers(
-    source: PrometheusSource, settings: Settings, names: frozenset[str], now: int
+    source: PrometheusSource,
+    profile: Profile,
+    settings: Settings,
+    names: frozenset[str],
+    now: int,
 ) -> list[DoctorCheck]:
     """Whether containers can be told apart, and how far back they were measured."""
-    metric = settings.metrics.get(
-        "container_memory_working_set_bytes", "container_memory_working_set_bytes"
-    )
-    if metric not in names:
+    series = _memory_series(profile, settings, names)
+    if series is None:
         return []
-    identity = settings.identity
-    found = source.instant(
-        f'count by ({identity.project}, {identity.service}) ({metric}{{{identity.name}!=""}})'
+    identity = profile.identity(settings.identity)
+    labels = [label_name(label) for label in (identity.project, identity.service)]
+    labels += POD_LABELS if profile.pods else []
+    found = source.instant(f"count by ({', '.join(labels)}) ({series})")
+    labelled = sum(
+        count for labels, count in found if labels.get(identity.service) or labels.get("pod")
     )
-    labelled = sum(count for labels, count in found if labels.get(identity.service))
     total = sum(count for _, count in found)
     if not total:
         advice = f"Set identity.name to the label that holds it; now it is {identity.name}"
@@ -174,10 +236,11 @@ def _containers(
             f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names "
             "are used"
         )
-        labels = ",".join(
+        wanted_labels = ",".join(
             f"com.docker.compose.{name}" for name in ("project", "service", "container-number")
         )
-        advice = f"cAdvisor: --whitelisted_container_labels={labels}"
+        advice = f"cAdvisor: --whitelisted_container_labels={wanted_labels}"
+        advice = advice if profile.cadvisor else f"Let it export the labels {wanted_labels}"
         checks = [DoctorCheck("containers", "warn", seen, advice)]
     else:
         checks = [
@@ -188,7 +251,7 @@ def _containers(
         (
             days
             for days in (1, 7, 14, wanted)
-            if source.instant(f"count({metric})", now - days * _DAY)
+            if source.instant(f"count({series})", now - days * _DAY)
         ),
         default=0,
     )

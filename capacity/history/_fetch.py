@@ -18,10 +18,12 @@ from capacity.errors import BadAnswer, SourceError
 from capacity.history._archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
 from capacity.history._failures import DayTask, Failures
 from capacity.history._load import day_key, unix_time, utc_days
+from capacity.history._profiles import Profile, find_profile
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import Answer, parse_matrix
+from capacity.history._promql import render_query
 from capacity.history._services import SeriesBlock, merge_replicas
-from capacity.history._signals import CATALOGUE, choose_query, render_query
+from capacity.history._signals import CATALOGUE, Query, choose_query
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from capacity.settings import Settings
 
-__all__ = ["Fetched", "fetch", "remember_source"]
+__all__ = ["Fetched", "fetch"]
 
 _DAY = 86_400
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
@@ -86,9 +88,10 @@ def fetch(
     """
     progress = progress or Silent()
     wanted = tuple(signals)
-    record, missing = remember_source(
+    record, missing, profile = _remember_source(
         source, archive, settings, start=start, end=end, signals=wanted
     )
+    identity = profile.identity(settings.identity)
     ahead = _clock_ahead(source)
     warnings: set[str] = set()
     if ahead:
@@ -123,7 +126,7 @@ def fetch(
                     continue
                 failed.answered()
                 block = _whole_day(
-                    merge_replicas(answer, CATALOGUE[task.signal], settings.identity), query.step
+                    merge_replicas(answer, CATALOGUE[task.signal], identity), query.step
                 )
                 warnings.update(answer.warnings)
                 if writing:
@@ -157,7 +160,7 @@ def _store(archive: Archive, source: str, task: DayTask, key: str, day: StoredDa
     archive.write(source, task.signal, key, task.asked.step, task.day, day)
 
 
-def remember_source(
+def _remember_source(
     source: PrometheusSource,
     archive: Archive,
     settings: Settings,
@@ -165,21 +168,23 @@ def remember_source(
     start: pd.Timestamp,
     end: pd.Timestamp,
     signals: Iterable[Signal],
-) -> tuple[SourceRecord, tuple[Signal, ...]]:
-    """What the server is and how to ask it, kept in the archive; and the signals it has no metrics
-    for.
+) -> tuple[SourceRecord, tuple[Signal, ...], Profile]:
+    """What the server is and how to ask it, kept in the archive; the signals it has no metrics for;
+    and who measures its containers.
     """
     kind = source.kind()
     name = source_name(source.address, kind)
     known = archive.source(name)
     present = source.metric_names(unix_time(start), unix_time(end))
+    profile = find_profile(present, settings.metrics, settings.prometheus.profile)
+    identity = profile.identity(settings.identity)
     interval = (known.scrape_interval if known else 0) or _scrape_interval(
-        source, settings, unix_time(end)
+        source, settings, profile, unix_time(end)
     )
     queries: dict[str, str] = dict(known.queries) if known else {}
     missing = []
     for signal in signals:
-        entry = CATALOGUE[signal]
+        entry = profile.entry(signal)
         chosen = choose_query(entry, present, settings.metrics)
         if chosen is None:
             if not entry.optional:
@@ -190,10 +195,9 @@ def remember_source(
             if entry.hourly
             else _window(settings, interval or _USUAL_SCRAPE)
         )
-        queries[str(signal)] = render_query(chosen, settings.identity, settings.metrics, window)
-    return archive.record(SourceRecord(name, source.address, kind, interval, queries)), tuple(
-        missing
-    )
+        queries[str(signal)] = render_query(chosen, identity, settings.metrics, window)
+    record = archive.record(SourceRecord(name, source.address, kind, interval, queries))
+    return record, tuple(missing), profile
 
 
 def _tasks(
@@ -290,15 +294,18 @@ def _whole_day(block: SeriesBlock, step: int) -> SeriesBlock:
     )
 
 
-def _scrape_interval(source: PrometheusSource, settings: Settings, at: int) -> int:
+def _scrape_interval(
+    source: PrometheusSource, settings: Settings, profile: Profile, at: int
+) -> int:
     """Seconds between scrapes of containers around `at`, guessed from how many samples ten minutes
     hold; 0 if none do.
     """
-    metric = settings.metrics.get(
-        "container_memory_working_set_bytes", "container_memory_working_set_bytes"
-    )
+    memory = profile.entry(Signal.MEMORY).queries[0].metrics[0]
+    # other exporters have series of containers alone, some without their names
+    selector = "$containers" if profile.cadvisor else ""
+    series = Query(f"${memory}{{{selector}}}[10m]", (memory,))
+    samples = render_query(series, profile.identity(settings.identity), settings.metrics, 600)
     for moment in (at - 60, at - _DAY, at - 7 * _DAY):
-        samples = f'{metric}{{{settings.identity.name}!=""}}[10m]'
         # only a container that was there before fills its ten minutes
         counts = source.instant(
             f"max(count_over_time({samples}) and count_over_time({samples} offset 10m))", moment

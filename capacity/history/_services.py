@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capacity._common.container_names import identify_container
+from capacity.history._profiles import in_compose_labels
 from capacity.history._signals import SignalQuery, SignalScope
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
     """
     column, replica = _namers(entry.scope, identity)
     containers: dict[frozenset[tuple[str, str]], list[int]] = defaultdict(list)
-    for index, labels in enumerate(answer.labels):
+    known = _as_compose(answer, identity) if entry.scope is SignalScope.SERVICE else answer.labels
+    for index, labels in enumerate(known):
+        if labels is None:
+            continue
         per_core = entry.scope is SignalScope.CORE
         containers[
             frozenset(item for item in labels.items() if per_core or item[0] != "cpu")
@@ -74,13 +78,13 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
     members: dict[str, dict[str, NDArray[np.float64]]] = defaultdict(dict)
     add = np.fmax if entry.combine == "max" else _add_known
     for indices in containers.values():
-        labels = answer.labels[indices[0]]
+        labels = known[indices[0]] or {}
         row = answer.values[indices[0]] if len(indices) == 1 else _over_cpus(answer, indices)
         name, host, member = column(labels), _host(labels, identity), replica(labels)
         rows[name] = add(rows[name], row) if name in rows else row
         hosts[name][host] = max(hosts[name].get(host, -1), _last_known(row))
-        known = members[name].get(member)
-        members[name][member] = row if known is None else np.fmax(known, row)
+        earlier = members[name].get(member)
+        members[name][member] = row if earlier is None else np.fmax(earlier, row)
 
     names = sorted(rows)
     points = answer.values.shape[1]
@@ -92,6 +96,10 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
         values,
         _uneven(members) if entry.scope is SignalScope.SERVICE else {},
     )
+
+
+def _as_compose(answer: Answer, identity: IdentitySettings) -> list[Mapping[str, str] | None]:
+    return [in_compose_labels(labels, identity) for labels in answer.labels]
 
 
 def _last_known(row: NDArray[np.float64]) -> int:

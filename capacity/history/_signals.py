@@ -11,17 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from string import Template
 from typing import TYPE_CHECKING, Literal
 
-from capacity.errors import SettingsError
 from capacity.model import Signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
-
-    from capacity.settings import IdentitySettings
 
 __all__ = [
     "CATALOGUE",
@@ -30,8 +26,7 @@ __all__ = [
     "SignalQuery",
     "SignalScope",
     "choose_query",
-    "known_metrics",
-    "render_query",
+    "restarts_query",
 ]
 
 HOUR = 3600
@@ -87,6 +82,24 @@ _ACTIVE_FILE = "container_memory_total_active_file_bytes"
 _INACTIVE_FILE = "container_memory_total_inactive_file_bytes"
 _SWAP = "container_memory_swap"
 _NODE_CPU = "node_cpu_seconds_total"
+
+
+def restarts_query(cpu: str, memory: str) -> Query:
+    """Restarts from a CPU counter that a restart sets to 0, and a memory series that a re-creation
+    begins anew.
+    """
+    return Query(
+        f"sum by ($identity) (max without (cpu) (resets(${cpu}{{$containers}}[$twice])"
+        f" - (resets(${cpu}{{$containers}}[$window] offset $window) or "
+        f"resets(${cpu}{{$containers}}[$twice]) * 0)))"
+        f" + (count by ($identity) (max_over_time(${memory}{{$containers}}[$twice]))"
+        f" - (count by ($identity) (max_over_time(${memory}{{$containers}}[$window] "
+        f"offset $window))"
+        f" or count by ($identity) (max_over_time(${memory}{{$containers}}[$window])) * 0 "
+        f"+ 1))",
+        (cpu, memory),
+    )
+
 
 _ENTRIES = (
     SignalQuery(
@@ -201,19 +214,7 @@ _ENTRIES = (
         # A restart in place resets the counters of a series, a re-creation (or another restartcount
         # label) starts a new one. Both show between two scrapes that may lie in two hours, so each
         # hour is what two hours hold less the first of them.
-        (
-            Query(
-                f"sum by ($identity) (max without (cpu) (resets(${_CPU}{{$containers}}[$twice])"
-                f" - (resets(${_CPU}{{$containers}}[$window] offset $window) or "
-                f"resets(${_CPU}{{$containers}}[$twice]) * 0)))"
-                f" + (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$twice]))"
-                f" - (count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window] "
-                f"offset $window))"
-                f" or count by ($identity) (max_over_time(${_MEMORY}{{$containers}}[$window])) * 0 "
-                f"+ 1))",
-                (_CPU, _MEMORY),
-            ),
-        ),
+        (restarts_query(_CPU, _MEMORY),),
         "Restarts and re-creations within the hour",
         hourly=True,
         combine="sum",
@@ -288,13 +289,6 @@ _ENTRIES = (
 CATALOGUE: dict[Signal, SignalQuery] = {entry.signal: entry for entry in _ENTRIES}
 
 
-def known_metrics() -> frozenset[str]:
-    """Usual names of all metrics that the catalogue uses."""
-    return frozenset(
-        name for entry in _ENTRIES for query in entry.queries for name in query.metrics
-    )
-
-
 def choose_query(
     entry: SignalQuery, present: AbstractSet[str], renamed: Mapping[str, str]
 ) -> Query | None:
@@ -305,35 +299,3 @@ def choose_query(
         if all(renamed.get(metric, metric) in present for metric in query.metrics):
             return query
     return None
-
-
-def render_query(
-    query: Query, identity: IdentitySettings, renamed: Mapping[str, str], window: int
-) -> str:
-    """PromQL text of `query`.
-
-    Args:
-        query: from the catalogue.
-        identity: the labels that name a container.
-        renamed: usual metric name -> name on this server.
-        window: look-back of rates and maxima in seconds.
-
-    Raises:
-        SettingsError: `renamed` has a key that the catalogue does not know.
-    """
-    unknown = sorted(set(renamed) - known_metrics())
-    if unknown:
-        raise SettingsError(
-            f"Setting metrics.{unknown[0]}: no signal uses a metric of this name", _KNOWN_HINT
-        )
-    words = {name: renamed.get(name, name) for name in known_metrics()}
-    words["containers"] = f'{identity.name}!="",{identity.oneoff}!="True"'
-    labels = (identity.host, identity.project, identity.service, identity.number, identity.name)
-    words["identity"] = ",".join(labels)
-    words["host"] = identity.host
-    words["window"] = f"{window}s"
-    words["twice"] = f"{2 * window}s"
-    return Template(query.expression).substitute(words)
-
-
-_KNOWN_HINT = "docs/reference/signals.md lists the metrics by their usual names"

@@ -91,6 +91,11 @@ class PrometheusSettings(_Table):
     headers: dict[str, SecretStr] = Field(
         {}, description="Headers added to every request, such as X-Scope-OrgID"
     )
+    profile: str | None = Field(
+        None,
+        description="What measures the containers: cadvisor, kubernetes, telegraf, opentelemetry, "
+        "opentelemetry-utf8 or podman; default what its metrics say",
+    )
     connect_timeout: float = Field(
         5.0, gt=0, le=86_400, description="Seconds to wait for a connection"
     )
@@ -155,7 +160,7 @@ class IdentitySettings(_Table):
     @field_validator("*")
     @classmethod
     def _is_a_label(cls, label: str) -> str:
-        if not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label):
+        if not label or not label.isprintable() or label == "__name__":
             raise ValueError(f"{label!r} is no Prometheus label name")
         return label
 

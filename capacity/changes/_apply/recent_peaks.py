@@ -23,17 +23,11 @@ def peaks_from(settings: Settings) -> Peaks | None:
     """
     if settings.prometheus.url is None:
         return None
+    from capacity.history._asking import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
-    from capacity.history._services import service_of
-    from capacity.history._signals import CATALOGUE, render_query
 
-    identity = settings.identity
-    query = render_query(CATALOGUE[Signal.MEMORY].queries[0], identity, settings.metrics, _DAY)
-    answer = PrometheusSource(settings.prometheus).instant(
-        f"max by ({identity.project},{identity.service},{identity.name}) ({query})"
-    )
-    found: dict[str, float] = {}
-    for labels, value in answer:
-        key = str(service_of(labels, identity)[0])
-        found[key] = max(found.get(key, 0.0), value)
-    return found.get
+    source = PrometheusSource(settings.prometheus)
+    try:
+        return ask_containers(source, settings, Signal.MEMORY, _DAY)[0].get
+    finally:
+        source.close()

@@ -141,26 +141,17 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     """The worst window of every service; None where the server has no CPU counters of
     containers.
     """
+    from capacity.history._asking import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
-    from capacity.history._services import service_of
-    from capacity.history._signals import CATALOGUE, render_query
     from capacity.model import Signal
 
-    identity = settings.identity
-    counted = render_query(
-        CATALOGUE[Signal.RESTARTS].queries[0], identity, settings.metrics, minutes * 60
-    )
     # every half window, so that what lies across the border of two windows is seen by a third
-    query = f"max_over_time(({counted})[{hours * 60:.0f}m:{minutes * 30}s])"
+    over = f"max_over_time(({{}})[{hours * 60:.0f}m:{minutes * 30}s])"
     source = PrometheusSource(settings.prometheus)
     try:
-        answer = source.instant(query)
+        most, query = ask_containers(source, settings, Signal.RESTARTS, minutes * 60, over)
     finally:
         source.close()
-    most: dict[str, float] = {}
-    for labels, value in answer:
-        key = str(service_of(labels, identity)[0])
-        most[key] = max(most.get(key, 0.0), value)
     return Restarts(minutes, hours, most, query) if most else None
 
 

@@ -22,8 +22,9 @@ from capacity.history._fetch import fetch
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
+from capacity.history._promql import render_query
 from capacity.history._services import merge_replicas
-from capacity.history._signals import CATALOGUE, render_query
+from capacity.history._signals import CATALOGUE
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.frames import float_at

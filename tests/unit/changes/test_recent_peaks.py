@@ -27,8 +27,12 @@ LABELS = [
 def test_the_guard_knows_a_container_as_history_does(labels: dict[str, str]) -> None:
     """With and without Compose labels: the key of history is the key of the guard, and no other."""
     result = {"resultType": "vector", "result": [{"metric": labels, "value": [0, "900000000"]}]}
-    body = json.dumps({"status": "success", "data": result}).encode()
-    with web(lambda _, __: Answer(body=body)) as server:
+
+    def answer(_: int, path: str) -> Answer:
+        data = ["container_memory_working_set_bytes"] if "/values" in path else result
+        return Answer(body=json.dumps({"status": "success", "data": data}).encode())
+
+    with web(answer) as server:
         settings = override(Settings(), "prometheus__url", server.url)
         peaks = peaks_from(settings)
         assert peaks is not None

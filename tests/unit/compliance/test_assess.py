@@ -57,8 +57,10 @@ def respond(_: int, path: str) -> Answer:
         found = answer(30 if "[30m]" in query or "1800s" in query else 10)
         assert found is not None
         return found
-    data: dict[str, object] = {"resultType": "matrix", "result": []}
-    if parts.path.endswith("/targets"):
+    data: object = {"resultType": "matrix", "result": []}
+    if parts.path.endswith("/values"):
+        data = ["container_cpu_usage_seconds_total", "container_memory_working_set_bytes"]
+    elif parts.path.endswith("/targets"):
         data = {"activeTargets": []}
     elif parts.path.endswith("/rules"):
         data = {"groups": []}

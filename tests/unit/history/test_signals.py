@@ -7,19 +7,24 @@ from __future__ import annotations
 import re
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity._common.escape import promql_string
 from capacity.errors import SettingsError
-from capacity.history._signals import CATALOGUE, Query, choose_query, known_metrics, render_query
+from capacity.history._profiles import PROFILES, known_metrics
+from capacity.history._promql import render_query
+from capacity.history._signals import CATALOGUE, Query, choose_query
 from capacity.model import Signal
 from capacity.settings import IdentitySettings
 
 IDENTITY = IdentitySettings()
 QUERIES = [
-    pytest.param(query, id=f"{entry.signal}-{index}")
-    for entry in CATALOGUE.values()
-    for index, query in enumerate(entry.queries)
+    pytest.param(query, id=f"{profile.name}-{signal}-{index}")
+    for profile in PROFILES.values()
+    for signal in Signal
+    for index, query in enumerate(profile.entry(signal).queries)
 ]
 
 
@@ -38,7 +43,7 @@ def test_an_expression_asks_for_the_metrics_it_lists(query: Query) -> None:
     text = render_query(query, IDENTITY, {}, 300)
     mentioned = {name for name in known_metrics() if re.search(rf"\b{name}\b", text)}
     assert mentioned == set(query.metrics)
-    assert "$" not in text
+    assert not re.search(r"\$[a-z]", text)
 
 
 @given(
@@ -72,6 +77,29 @@ def test_the_first_possible_query_wins() -> None:
     assert choose_query(entry, {*node.metrics, *advisor.metrics}, {}) is node
     assert choose_query(entry, set(advisor.metrics), {}) is advisor
     assert choose_query(entry, set(), {}) is None
+
+
+@given(st.sampled_from(QUERIES), st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
+def test_names_with_any_characters_are_quoted(query: ParameterSet, other: str) -> None:
+    """A metric whose name is no plain one is chosen by its name as a label, before its matchers."""
+    (template,) = query.values
+    assert isinstance(template, Query)
+    metric = template.metrics[0]
+    text = render_query(template, IDENTITY, {metric: other}, 300)
+    if re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", other):
+        assert other in text
+    else:
+        quoted = f"{{__name__={promql_string(other)}"
+        assert quoted in text
+        assert set(text.split(quoted)[1][0]) <= {",", "}"}
+
+
+def test_labels_with_other_characters_are_quoted() -> None:
+    """OpenTelemetry's names with dots are labels too."""
+    own = IdentitySettings(name="container.name", project="com.docker.compose.project")
+    text = render_query(CATALOGUE[Signal.RESTARTS].queries[0], own, {}, 300)
+    assert '{"container.name"!="",' in text
+    assert 'sum by (instance,"com.docker.compose.project",' in text
 
 
 def test_identity_is_in_selectors_and_groups() -> None:

@@ -1,0 +1,124 @@
+"""Each exporter's metrics become the same history: samples of each, scraped by a real server."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from capacity.history._archive import Archive
+from capacity.history._asking import ask_containers
+from capacity.history._doctor import examine
+from capacity.history._fetch import fetch
+from capacity.history._load import load_history
+from capacity.history._prometheus.client import PrometheusSource
+from capacity.model import Signal
+from capacity.settings import Settings
+from tests.fixtures.paths import ROOT
+from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SAMPLES = ROOT / "tests" / "fixtures" / "exporters"
+SCRAPE, MIB = 60, 2**20
+END = int(time.time()) // SCRAPE * SCRAPE
+START = END - 3 * 3600
+PROFILES = ["cadvisor", "alloy", "kubernetes", "telegraf", "opentelemetry", "podman"]
+HAS_LIMITS = {"cadvisor", "alloy", "kubernetes", "telegraf", "podman"}
+HAS_THROTTLING = {"cadvisor", "alloy", "telegraf"}
+
+
+def series(exporter: str) -> dict[str, list[tuple[float, float]]]:
+    """The two scrapes of a sample, continued at the same pace for three hours."""
+    first, second = (
+        dict(re.findall(r"^([a-z].*\}) ([-\d.e+]+)$", part, re.MULTILINE))
+        for part in (SAMPLES / f"{exporter}.txt").read_text().split("# the next scrape, 60 s later")
+    )
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, text in first.items():
+        pace = float(second[name]) - float(text)
+        port = 9100 if name.startswith("node_") else 8080
+        here = name.replace("{", f'{{instance="dock1:{port}",', 1).replace(",}", "}")
+        scrapes = range((END - START) // SCRAPE + 1)
+        found[here] = [(START + k * SCRAPE, float(text) + k * pace) for k in scrapes]
+    return found
+
+
+@pytest.fixture(scope="module", params=PROFILES)
+def measured(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Server]]:
+    """An exporter's name, and Prometheus with three hours of its metrics."""
+    exporter = request.param
+    folder = tmp_path_factory.mktemp(exporter)
+    database = backfill(folder, openmetrics_blocks(series(exporter)))
+    with prometheus(folder, tsdb=database) as server:
+        yield exporter, server
+
+
+def settings_for(server: Server, archive: Path) -> Settings:
+    """Settings that name the server and nothing of its metrics."""
+    return Settings(prometheus={"url": server.url}, archive={"path": archive})
+
+
+def test_every_exporter_gives_the_same_use(measured: tuple[str, Server], tmp_path: Path) -> None:
+    """Half a core and 300 MiB are that, by service, whoever measured; limits where they are known,
+    and none where the exporter gives the host's memory instead.
+    """
+    exporter, server = measured
+    settings, archive = settings_for(server, tmp_path), Archive(tmp_path)
+    start, end = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (START, END))
+    source = PrometheusSource(settings.prometheus)
+    fetched = fetch(source, archive, settings, start=start, end=end)
+    history = load_history(archive, fetched.source, settings, start=start, end=end)
+    extra = {"edge/cache"} if exporter == "kubernetes" else set()
+    assert set(history.services) == {"shop/web", "shop/db", *extra}
+    cpu, memory = history["cpu"].iloc[3:-1], history["memory"].iloc[3:-1]
+    assert cpu["shop/web"].to_numpy() == pytest.approx(0.5, rel=1e-6)
+    assert cpu["shop/db"].to_numpy() == pytest.approx(0.1, rel=1e-6)
+    assert (memory["shop/web"] == 300 * MIB).all()
+    limits = history["memory_limit"]
+    assert list(limits.columns) == (["shop/web"] if exporter in HAS_LIMITS else [])
+    assert set(limits.to_numpy().ravel()) <= {512.0 * MIB}
+    throttled = history["throttled"]
+    assert ("shop/web" in throttled) == (exporter in HAS_THROTTLING)
+    if exporter in HAS_THROTTLING:
+        assert throttled["shop/web"].dropna().iloc[3:-1].to_numpy() == pytest.approx(0.1)
+    assert not history["restarts"].iloc[1:].to_numpy(na_value=0).any()
+
+
+def test_the_doctor_names_who_measures(measured: tuple[str, Server], tmp_path: Path) -> None:
+    """Profile and what it gives and lacks, and containers of the services, without a failure."""
+    exporter, server = measured
+    checks = {check.what: check for check in examine(settings_for(server, tmp_path))}
+    words = {
+        "cadvisor": "cAdvisor v0.53.0",
+        "alloy": "cAdvisor in Grafana Alloy v1.10.0",
+        "kubernetes": "kubelet",
+        "telegraf": "Telegraf",
+        "opentelemetry": "docker_stats",
+        "podman": "podman-exporter",
+    }
+    assert words[exporter] in checks["profile"].seen
+    assert "gives cpu, memory" in checks["profile"].seen
+    assert ("lacks" in checks["profile"].seen) == (exporter not in {"cadvisor", "alloy"})
+    assert checks["containers"].status == "ok"
+    failed = {name for name, check in checks.items() if check.status == "fail"}
+    assert not failed
+
+
+def test_the_guard_of_a_lowering_asks_in_the_exporters_names(
+    measured: tuple[str, Server], tmp_path: Path
+) -> None:
+    """The recent peak is found under any exporter's names."""
+    _, server = measured
+    settings = settings_for(server, tmp_path)
+    source = PrometheusSource(settings.prometheus)
+    peaks, _ = ask_containers(source, settings, Signal.MEMORY, 3600)
+    assert peaks["shop/web"] == 300 * MIB
+    assert peaks["shop/db"] == 900 * MIB
