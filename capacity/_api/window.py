@@ -110,7 +110,9 @@ def prepare_window(
         raise InputError(f"{end:%Y-%m-%d %H:%M} UTC is in the future", hint)
     archive = Archive(settings.archive.path)
     source = None if source is None else with_scheme(source)
-    if offline or (source is not None and "://" not in source):
+    # with no server to ask, what was imported or collected is what there is
+    alone = source is None and settings.prometheus.url is None and bool(archive.sources())
+    if offline or alone or (source is not None and "://" not in source):
         return ArchivedWindow(archive.find(source or _configured(settings)).name, end - span, end)
     if source is not None:
         settings = _with_address(settings, source)

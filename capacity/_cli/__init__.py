@@ -14,7 +14,16 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from capacity._cli.commands import apply, check, explore, history, monitor, operations, report
+from capacity._cli.commands import (
+    apply,
+    check,
+    collect,
+    explore,
+    history,
+    monitor,
+    operations,
+    report,
+)
 from capacity._cli.printing import VisibleFormatter, say, say_block
 from capacity.errors import CapacityError
 
@@ -46,7 +55,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (history, report, explore, check, apply, monitor, operations):
+for group in (history, collect, report, explore, check, apply, monitor, operations):
     group.register(app)
 
 _INTERRUPTED = 130

@@ -64,8 +64,8 @@ class SourceRecord:
 
     Attributes:
         name: folder in the archive.
-        url: address without credentials; empty for imported history.
-        kind: prometheus, victoriametrics, thanos, mimir or import.
+        url: address without credentials; empty for imported and collected history.
+        kind: prometheus, victoriametrics, thanos, mimir, import or collect.
         scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while
             nothing was scraped yet.
         queries: signal -> PromQL text used last.

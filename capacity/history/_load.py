@@ -155,7 +155,7 @@ def day_key(record: SourceRecord, query: str, signal: Signal, settings: Settings
     """What days are kept under: the query, and the labels that decided which service a container
     belongs to.
     """
-    if record.kind == "import" or CATALOGUE[signal].scope is not SignalScope.SERVICE:
+    if record.kind in {"import", "collect"} or CATALOGUE[signal].scope is not SignalScope.SERVICE:
         return query
     labels = settings.identity.model_dump(exclude_defaults=True)
     return query if not labels else f"{query} # {json.dumps(labels, sort_keys=True)}"

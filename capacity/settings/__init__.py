@@ -4,6 +4,7 @@ from capacity.settings._load import DEFAULT_FILE, Settings, exposed_secrets, loa
 from capacity.settings._models import (
     ApplySettings,
     ArchiveSettings,
+    CollectSettings,
     ComplianceSettings,
     DeliverySettings,
     EngineSettings,
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_FILE",
     "ApplySettings",
     "ArchiveSettings",
+    "CollectSettings",
     "ComplianceSettings",
     "DeliverySettings",
     "EngineSettings",

@@ -27,6 +27,7 @@ from capacity.errors import SettingsError
 from capacity.settings._models import (
     ApplySettings,
     ArchiveSettings,
+    CollectSettings,
     ComplianceSettings,
     DeliverySettings,
     EngineSettings,
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     prometheus: PrometheusSettings = PrometheusSettings()
     identity: IdentitySettings = IdentitySettings()
     archive: ArchiveSettings = ArchiveSettings()
+    collect: CollectSettings = CollectSettings()
     sizing: SizingSettings = SizingSettings()
     monitor: MonitorSettings = MonitorSettings()
     report: ReportSettings = ReportSettings()

@@ -29,6 +29,7 @@ from capacity.settings._maintenance_window import parse_maintenance_window
 __all__ = [
     "ApplySettings",
     "ArchiveSettings",
+    "CollectSettings",
     "ComplianceSettings",
     "DeliverySettings",
     "EngineSettings",
@@ -170,6 +171,22 @@ class ArchiveSettings(_Table):
 
     path: Path = Field(
         user_data_path("capacity") / "archive", description="Folder of the Parquet archive"
+    )
+
+
+class CollectSettings(_Table):
+    """The collector: it measures containers where no metrics server does."""
+
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to serve the metrics at; any other than the loopback asks for a token",
+    )
+    port: int = Field(10498, ge=0, le=65535, description="Port to serve them at; 0 serves none")
+    token: SecretStr | None = Field(
+        None, description="Token that Prometheus sends as Authorization: Bearer"
+    )
+    interval: int = Field(
+        15, ge=1, le=300, description="Seconds between samples; report.step is a multiple of it"
     )
 
 

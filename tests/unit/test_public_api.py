@@ -56,11 +56,11 @@ PUBLIC = {
         unlimited
     """,
     "capacity.settings": """
-        ApplySettings ArchiveSettings ComplianceSettings DEFAULT_FILE DeliverySettings
-        EngineSettings ForecastSettings IdentitySettings MoneySettings MonitorSettings
-        OperationsSettings PlacementSettings PrometheusSettings ReportSettings ScheduleSettings
-        ServiceSettings Settings SizingSettings TypeSettings UnattendedSettings exposed_secrets
-        load_settings override
+        ApplySettings ArchiveSettings CollectSettings ComplianceSettings DEFAULT_FILE
+        DeliverySettings EngineSettings ForecastSettings IdentitySettings MoneySettings
+        MonitorSettings OperationsSettings PlacementSettings PrometheusSettings ReportSettings
+        ScheduleSettings ServiceSettings Settings SizingSettings TypeSettings UnattendedSettings
+        exposed_secrets load_settings override
     """,
     "capacity.sizing": """
         Context LimitHits PEAK_QUANTILES POLICIES Past Placement Prices RAISED_FROM ServiceRule

@@ -1,0 +1,123 @@
+"""Look at every Engine on a grid of moments, store each step when it is over, serve the latest
+look.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from capacity._collect.cgroups import find_mounts
+from capacity._collect.hand_over import ClosedStep, store_apart
+from capacity._collect.readings import Look
+from capacity._collect.steps import COLLECTED, Steps, step_end
+from capacity._collect.watch import EngineWatch
+from capacity._common.files import storage_error
+from capacity._docker.engine import Engine, connect_all
+from capacity.errors import EngineError, Locked, SettingsError
+from capacity.settings import Settings
+
+__all__ = ["Collector", "only_one"]
+
+_log = logging.getLogger("capacity")
+
+
+class Collector:
+    """What one process collects, of all its Engines.
+
+    Attributes:
+        latest: the last look.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.interval, self.step = settings.collect.interval, settings.report.step
+        if self.step % self.interval:
+            raise SettingsError(
+                f"collect.interval {self.interval} s does not divide report.step {self.step} s",
+                "Set it to 5, 10, 15, 20, 30 or 60",
+            )
+        self.latest = Look(0.0)
+        self._settings = settings
+        self._mounts = find_mounts()
+        self._steps, self._end = Steps(), 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Collect until told to stop; Engines that go away are asked for again.
+
+        Raises:
+            EngineUnreachable: no Engine answers when it begins.
+            StorageError: the archive cannot be written.
+        """
+        first = True
+        while not stop.is_set():
+            try:
+                with connect_all(self._settings.engine) as (engines, unreachable):
+                    for reason in unreachable.values():
+                        _log.warning("%s; the others are collected", reason)
+                    first = False
+                    self._follow(engines, stop)
+            except EngineError as error:
+                if first:
+                    raise
+                _log.warning("%s; collecting goes on when it answers", error.message)
+                stop.wait(self.interval)
+        self.close()
+
+    def _follow(self, engines: Mapping[str, Engine], stop: threading.Event) -> None:
+        watches = [EngineWatch(engine, self._mounts) for engine in engines.values()]
+        at = time.time() // self.interval * self.interval
+        while not stop.is_set():
+            self.take([watch.look(at) for watch in watches], at)
+            # a look that took long skips moments, it does not make the next ones late
+            at = max(at, time.time() // self.interval * self.interval) + self.interval
+            stop.wait(max(at - time.time(), 0))
+
+    def take(self, looks: list[Look], at: float) -> None:
+        """Add what was seen at a moment of the grid; a step that is over is stored first."""
+        end = step_end(at, self.step)
+        if end != self._end:
+            self.close()
+            self._end = end
+        whole = Look(
+            at,
+            tuple(reading for look in looks for reading in look.containers),
+            tuple(host for look in looks for host in look.hosts),
+        )
+        self._steps.add(whole)
+        self.latest = whole
+
+    def close(self) -> None:
+        """Store the open step."""
+        values = self._steps.take()
+        if values:
+            closed = ClosedStep(self._end, self.step, self.interval, values)
+            store_apart(self._settings.archive.path, closed)
+
+
+@contextmanager
+def only_one(settings: Settings) -> Iterator[None]:
+    """Be the one collector of an archive.
+
+    Raises:
+        Locked: another process collects into it.
+        StorageError: it cannot be written.
+    """
+    path = settings.archive.path / COLLECTED / ".collector.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = path.open("ab")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    with handle:  # the lock ends with the process at the latest
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Locked(
+                f"Another process collects into {settings.archive.path}",
+                "One is enough for all Engines of [engine.hosts]; or set archive.path to another",
+            ) from error
+        yield

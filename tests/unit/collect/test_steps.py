@@ -1,0 +1,197 @@
+"""`capacity._collect.steps` and the store: looks become days that history reads."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity._api.window import prepare_window
+from capacity._collect.hand_over import ClosedStep, read_step, store_apart, write_step
+from capacity._collect.host import HostSample
+from capacity._collect.readings import HostReading, Look, Reading
+from capacity._collect.sample import Sample
+from capacity._collect.steps import COLLECTED, Steps, StepValue, step_end
+from capacity._collect.store import store_step
+from capacity._docker.containers import Host, read_container
+from capacity.errors import StorageError
+from capacity.history._archive import Archive
+from capacity.model import Signal
+from capacity.settings import Settings
+
+MIB = 2**20
+DAY, STEP = 86_400, 300
+MIDNIGHT = 20_000 * DAY
+HOST = Host("here", "unix://", "dock1", 4, 8 * 2**30, "28.5", "2")
+
+
+def reading(
+    service: str, number: int, sample: Sample | None, *, identifier: str = "a", **more: int
+) -> Reading:
+    """A replica of the project `shop`."""
+    attrs = {
+        "Id": f"{service}{number}{identifier}",
+        "Name": f"/shop-{service}-{number}",
+        "Config": {
+            "Labels": {
+                "com.docker.compose.project": "shop",
+                "com.docker.compose.service": service,
+            }
+        },
+        "HostConfig": {"Memory": 512 * MIB, "NanoCpus": 1_500_000_000},
+    }
+    return Reading(read_container("here", attrs), sample, **more)
+
+
+def look(at: float, *readings: Reading) -> Look:
+    """One look at the host."""
+    return Look(at, readings, (HostReading(HOST, HostSample(at, at / 2, MIB)),))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 200), st.integers(0, 2**40)), min_size=2)
+)
+def test_cpu_is_the_mean_and_memory_the_maximum(moves: list[tuple[int, int, int]]) -> None:
+    """Over looks at any distance: what was used by the time that passed, and the highest seen."""
+    steps, at, cpu = Steps(), 1000.0, 0.0
+    for seconds, used, memory in moves:
+        at, cpu = at + seconds, cpu + used / 10
+        steps.add(look(at, reading("web", 1, Sample(at, cpu=cpu, usage=memory))))
+    values = steps.take()
+    passed = sum(seconds for seconds, _, _ in moves[1:])
+    used_in_all = sum(used for _, used, _ in moves[1:]) / 10
+    assert values[Signal.CPU]["shop/web"].value == pytest.approx(used_in_all / passed)
+    assert values[Signal.MEMORY]["shop/web"].value == max(memory for _, _, memory in moves)
+    assert values[Signal.HOST_CPU]["here"].value == pytest.approx(0.5)
+    assert values[Signal.CPU_LIMIT]["shop/web"].value == 1.5
+
+
+def test_nothing_is_lost_between_two_steps() -> None:
+    """What was used between the last look of a step and the first of the next is the next's."""
+    steps = Steps()
+    steps.add(look(0, reading("web", 1, Sample(0, cpu=0, usage=1))))
+    steps.take()
+    steps.add(look(15, reading("web", 1, Sample(15, cpu=3, usage=1))))
+    assert steps.take()[Signal.CPU]["shop/web"].value == pytest.approx(0.2)
+
+
+def test_the_worst_replica_stands_for_its_service_and_events_add_up() -> None:
+    """A restart sets the counters to 0, which is no negative use."""
+    steps = Steps()
+    for at, busy, idle in ((0, 50.0, 5.0), (15, 57.5, 0.1), (30, 65.0, 1.6)):
+        again = int(at == 15)
+        steps.add(
+            look(
+                at,
+                reading("web", 1, Sample(at, cpu=busy, usage=100, periods=10 * at, throttled=at)),
+                reading("web", 2, Sample(at, cpu=idle, usage=300), restarts=again, oom_kills=again),
+                reading("web", 3, None, oom_kills=again),
+            )
+        )
+    values = steps.take()
+    assert values[Signal.CPU]["shop/web"] == StepValue(0.5, frozenset({"here"}), 2)
+    assert values[Signal.MEMORY]["shop/web"].value == 300
+    assert values[Signal.THROTTLED]["shop/web"].value == pytest.approx(0.1)
+    assert values[Signal.OOM_KILLS]["shop/web"].value == 2
+    assert values[Signal.RESTARTS]["shop/web"].value == 1
+
+
+@given(st.integers(0, 10**9), st.sampled_from([60, 300, 3600]))
+def test_a_moment_on_the_grid_ends_its_step(at: int, step: int) -> None:
+    """As everywhere in history: a sample speaks of the step before it."""
+    end = step_end(at, step)
+    assert end % step == 0
+    assert end - step < at <= end
+
+
+def closed(end: int, **values: float) -> ClosedStep:
+    """A step in which the web had these values."""
+    rows = {
+        Signal(name): {"shop/web": StepValue(value, frozenset({"here"}), 1)}
+        for name, value in values.items()
+    }
+    return ClosedStep(end, STEP, 15, rows)
+
+
+def test_a_day_is_final_when_every_step_is_there(tmp_path: Path) -> None:
+    """The step that ends at midnight is the first of the new day, as with a server."""
+    archive = Archive(tmp_path)
+    for index in range(DAY // STEP):
+        day = archive.read(COLLECTED, Signal.CPU, "collected", STEP, _day())
+        assert day is None or not day.final
+        store_step(tmp_path, closed(MIDNIGHT + index * STEP, cpu=index / 100))
+    day = archive.read(COLLECTED, Signal.CPU, "collected", STEP, _day())
+    assert day is not None
+    assert day.final
+    assert day.block.values[0] == pytest.approx(np.arange(DAY // STEP) / 100)
+
+
+def test_events_of_an_hour_add_up_and_maxima_are_compared(tmp_path: Path) -> None:
+    """Hourly signals get their hour step by step, also over a restart of the collector; a service
+    that comes later has no samples before.
+    """
+    for index, (killed, most) in enumerate([(1, 512.0), (0, 256.0), (2, 512.0)]):
+        end = MIDNIGHT + 3600 + (index + 1) * STEP
+        store_step(tmp_path, closed(end, oom_kills=killed, memory_limit=most))
+    late = {Signal.OOM_KILLS: {"shop/db": StepValue(4, frozenset({"there"}), 1)}}
+    store_step(tmp_path, replace(closed(MIDNIGHT + 3 * 3600), values=late))
+    archive = Archive(tmp_path)
+    kills = archive.read(COLLECTED, Signal.OOM_KILLS, "collected", 3600, _day())
+    limit = archive.read(COLLECTED, Signal.MEMORY_LIMIT, "collected", 3600, _day())
+    assert kills is not None
+    assert limit is not None
+    assert kills.block.names == ["shop/db", "shop/web"]
+    assert kills.block.values[1, 2] == 3
+    assert kills.block.values[0, 3] == 4
+    assert np.isnan(kills.block.values[0, :3]).all()
+    assert limit.block.values[0, 2] == 512
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(list(Signal)),
+        st.dictionaries(
+            st.text(max_size=9),
+            st.builds(
+                StepValue,
+                st.floats(0, 1e15),
+                st.frozensets(st.text(max_size=4)),
+                st.integers(0, 99),
+            ),
+        ),
+    )
+)
+def test_a_step_is_handed_over_unchanged(values: dict[Signal, dict[str, StepValue]]) -> None:
+    """Whatever services are called."""
+    step = ClosedStep(600, 300, 15, values)
+    assert read_step(write_step(Path("/tmp/a"), step)) == (Path("/tmp/a"), step)
+
+
+def test_a_step_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
+    """The process that stores it tells the one that collects."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        store_apart(tmp_path / "file", closed(MIDNIGHT, cpu=1.0))
+
+
+def _day() -> date:
+    return datetime.fromtimestamp(MIDNIGHT, UTC).date()
+
+
+def test_without_a_server_the_archive_is_read(tmp_path: Path) -> None:
+    """The first page after `capacity collect` needs no word of where the history is."""
+    now = int(time.time()) // STEP * STEP
+    for back in range(12, 0, -1):
+        store_step(tmp_path, closed(now - back * STEP, cpu=0.5, memory=2.0 * MIB))
+    settings = Settings(archive={"path": tmp_path})
+    window = prepare_window(settings)
+    history = window.load(settings)
+    assert window.source == COLLECTED
+    assert history.services == ["shop/web"]
+    assert set(history["cpu"]["shop/web"].dropna()) == {0.5}
