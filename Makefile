@@ -12,9 +12,12 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-fast lint format lock fuzz audit clean
+.PHONY: report test test-modern test-fast lint format lock fuzz audit clean
 
 TIME := 60
+MODERN_SECONDS := 1500
+MODERN_TESTS := tests/integration/history tests/integration/docker tests/integration/collect \
+  tests/integration/changes tests/integration/compliance tests/integration/operations
 
 report: $(VENV)/runtime
 	@$(BIN)/capacity report weekly --sample --as-of 2026-11-16 --quiet
@@ -23,6 +26,13 @@ report: $(VENV)/runtime
 test: $(VENV)/dev
 	tools/system-packages $(TOOLS)
 	$(PYTEST) $(COVERAGE)
+
+# The tests of servers once more, on the next Debian's: Prometheus 3, Docker 28, Compose 2.40. It takes root.
+test-modern: $(VENV)/dev
+	tools/system-packages $(TOOLS)
+	tools/modern-root $(TOOLS)/modern
+	TEST_PROGRAMS=$(CURDIR)/$(TOOLS)/modern/bin timeout --signal=INT --kill-after=60 $(MODERN_SECONDS) \
+	  $(PYTEST) --junitxml=$(TOOLS)/modern/junit.xml $(MODERN_TESTS)
 
 # What needs no server, no kernel and no package build.
 test-fast: $(VENV)/dev

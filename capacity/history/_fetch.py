@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetched", "fetch"]
 
 _DAY = 86_400
+_SAMPLES_OF_A_RATE = 2
 _SCRAPES_A_RATE = 4  # a rate needs two samples; four survive a missed scrape
 _USUAL_SCRAPE = 60
 _CLOCKS_APART = 120  # seconds that two clocks may differ before it matters
@@ -190,11 +191,7 @@ def _remember_source(
             if not entry.optional:
                 missing.append(signal)
             continue
-        window = (
-            entry.step(settings.report.step)
-            if entry.hourly
-            else _window(settings, interval or _USUAL_SCRAPE)
-        )
+        window = entry.step(settings.report.step) if entry.hourly else _window(settings, interval)
         queries[str(signal)] = render_query(chosen, identity, settings.metrics, window)
     record = archive.record(SourceRecord(name, source.address, kind, interval, queries))
     return record, tuple(missing), profile
@@ -316,4 +313,12 @@ def _scrape_interval(
 
 
 def _window(settings: Settings, interval: int) -> int:
-    return settings.prometheus.rate_window or max(settings.report.step, _SCRAPES_A_RATE * interval)
+    """Seconds that a rate looks back at scrapes every `interval` seconds, 0 if that is not known.
+
+    Prometheus 3 leaves out what lies just at a window's beginning, so one of a single scrape would
+    see one sample, and give nothing.
+    """
+    chosen = settings.prometheus.rate_window
+    if chosen is not None:
+        return max(chosen, _SAMPLES_OF_A_RATE * interval)
+    return max(settings.report.step, _SCRAPES_A_RATE * (interval or _USUAL_SCRAPE))

@@ -124,7 +124,8 @@ class PrometheusSettings(_Table):
         None,
         ge=1,
         le=86_400,
-        description="Seconds a rate looks back; default the step, at least four scrapes",
+        description="Seconds a rate looks back, at least two scrapes; default the step, at least "
+        "four scrapes",
     )
 
     @field_validator("url", mode="before")

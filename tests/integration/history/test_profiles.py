@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings
 from tests.fixtures.paths import ROOT
-from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus
+from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ SCRAPE, MIB = 60, 2**20
 END = int(time.time()) // SCRAPE * SCRAPE
 START = END - 3 * 3600
 PROFILES = ["cadvisor", "alloy", "kubernetes", "telegraf", "opentelemetry", "podman"]
+UTF8 = "opentelemetry-utf8"
 HAS_LIMITS = {"cadvisor", "alloy", "kubernetes", "telegraf", "podman"}
 HAS_THROTTLING = {"cadvisor", "alloy", "telegraf"}
 
@@ -49,14 +51,43 @@ def series(exporter: str) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-@pytest.fixture(scope="module", params=PROFILES)
+def with_dots(name: str) -> str:
+    """A series as OpenTelemetry names it, and Prometheus 3 writes it."""
+    metric, _, labels = name.rstrip("}").partition("{")
+    renamed = {
+        "container_cpu_usage_nanoseconds_total": "container.cpu.usage.total",
+        "container_memory_usage_total_bytes": "container.memory.usage.total",
+    }
+    dotted = re.sub(
+        r"\b(com_docker_compose_\w+|container_\w+)=",
+        lambda match: '"{}"='.format(match[1].replace("_", ".")),
+        labels,
+    )
+    return f'{{"{renamed.get(metric, metric)}",{dotted}}}'
+
+
+def needs_prometheus(release: int) -> None:
+    """Skip on an older server: its release is that of this machine, or of the newer root."""
+    said = subprocess.run(
+        [require("prometheus"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    found = re.search(r"version (\d+)", said)
+    if found is None or int(found[1]) < release:
+        pytest.skip(f"needs Prometheus {release}: {said.splitlines()[0]}")
+
+
+@pytest.fixture(scope="module", params=[*PROFILES, UTF8])
 def measured(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Server]]:
     """An exporter's name, and Prometheus with three hours of its metrics."""
     exporter = request.param
     folder = tmp_path_factory.mktemp(exporter)
-    database = backfill(folder, openmetrics_blocks(series(exporter)))
+    found = series(exporter.removesuffix("-utf8"))
+    if exporter == UTF8:
+        needs_prometheus(3)
+        found = {with_dots(name): samples for name, samples in found.items()}
+    database = backfill(folder, openmetrics_blocks(found))
     with prometheus(folder, tsdb=database) as server:
         yield exporter, server
 
@@ -103,6 +134,7 @@ def test_the_doctor_names_who_measures(measured: tuple[str, Server], tmp_path: P
         "telegraf": "Telegraf",
         "opentelemetry": "docker_stats",
         "podman": "podman-exporter",
+        UTF8: "names as OpenTelemetry writes them",
     }
     assert words[exporter] in checks["profile"].seen
     assert "gives cpu, memory" in checks["profile"].seen
