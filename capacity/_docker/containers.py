@@ -33,6 +33,8 @@ can lift a limit.
 _AS_GOOD_AS_NONE = 2**62
 _Other = TypeVar("_Other")
 _COMPOSE = "com.docker.compose."
+_STACK = "com.docker.stack.namespace"
+_SWARM_SERVICE, _SWARM_TASK = "com.docker.swarm.service.name", "com.docker.swarm.task.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ class Container:
     def composed(self) -> bool:
         """Whether Compose made it; a name alone can look so too."""
         return bool(self.labels.get(f"{_COMPOSE}service"))
+
+    @property
+    def swarm_service(self) -> str:
+        """The Swarm service that it is a task of; empty where it is none."""
+        return self.labels.get(_SWARM_SERVICE, "")
 
     @property
     def running(self) -> bool:
@@ -182,10 +189,7 @@ def _container(host: str, attrs: dict[str, Any]) -> Container:
         if isinstance(name, str) and isinstance(value, str)
     }
     name = str(attrs.get("Name", "")).lstrip("/")
-    number = labels.get(f"{_COMPOSE}container-number", "")
-    key, replica = identify_container(
-        name, *(labels.get(f"{_COMPOSE}{label}", "") for label in ("project", "service")), number
-    )
+    key, replica = identify_container(name, *_place(labels))
     return Container(
         host=host,
         id=attrs["Id"],
@@ -216,6 +220,20 @@ def _container(host: str, attrs: dict[str, Any]) -> Container:
         labels=labels,
         env_files=_paths(labels, "environment_file"),
         finished_at=state.get("FinishedAt") or "",
+    )
+
+
+def _place(labels: dict[str, str]) -> tuple[str, str, str]:
+    """Project, service and number by the labels of Compose, or of a Swarm stack."""
+    service = labels.get(f"{_COMPOSE}service", "")
+    stack, swarm = labels.get(_STACK, ""), labels.get(_SWARM_SERVICE, "")
+    if swarm and not service:
+        number = labels.get(_SWARM_TASK, "").removeprefix(f"{swarm}.").partition(".")[0]
+        return stack, swarm.removeprefix(f"{stack}_"), number
+    return (
+        labels.get(f"{_COMPOSE}project", ""),
+        service,
+        labels.get(f"{_COMPOSE}container-number", ""),
     )
 
 

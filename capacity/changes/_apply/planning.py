@@ -18,6 +18,7 @@ from capacity._compose.edit.extends import bases_of
 from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, Host, Inventory, live_value
 from capacity._docker.update import LIVE
+from capacity.changes._plan.commands import service_update_command
 from capacity.changes._plan.file_edits import edit_service
 from capacity.changes._plan.plan import FILE_ONLY, RECREATING, Plan, PlannedChange
 from capacity.errors import ChangeRefused
@@ -226,6 +227,9 @@ def _not_now(
         return f"no container of it on {change.host or 'any host'}" + (
             f" (not answering: {silent})" if silent else ""
         )
+    swarm = next((container.swarm_service for container in found if container.swarm_service), "")
+    if swarm:
+        return _left_to_swarm(swarm, change)
     hosts = {container.host for container in found}
     if len(hosts) > 1 and change.host:
         return (
@@ -253,6 +257,15 @@ def _not_now(
             else f"its compose file cannot be changed in the same step: {why}"
         )
     return _differs_declared(change, declared, plan)
+
+
+def _left_to_swarm(swarm_service: str, change: PlannedChange) -> str:
+    """What to run instead: Swarm replaces its tasks, and with them whatever was changed live."""
+    command = service_update_command(swarm_service, {change.what: change.after})
+    run = f"run `{command}`" if command else "deploy the stack again"
+    return (
+        f"Swarm makes its tasks anew as the stack file says: set it there, under deploy, and {run}"
+    )
 
 
 def _differs_live(change: PlannedChange, found: tuple[Container, ...]) -> str:

@@ -11,7 +11,7 @@ from capacity._common.escape import operand
 from capacity._common.units import MIB
 from capacity.model import ServiceKey, Setting
 
-__all__ = ["containers_of", "update_command", "update_flags"]
+__all__ = ["containers_of", "service_update_command", "update_command", "update_flags"]
 
 _LIFTED = {
     # 0 would be passed over; this is the kernel's own word for no limit
@@ -21,6 +21,13 @@ _LIFTED = {
     Setting.PIDS: "--pids-limit -1",
     Setting.CPUSET: "--cpuset-cpus \"0-$(($(docker info --format '{{.NCPU}}') - 1))\"",
     Setting.RESTART_POLICY: "--restart no",
+}
+_OF_SWARM = {
+    Setting.MEMORY: ("--limit-memory", MIB, True, "M"),
+    Setting.RESERVATION: ("--reserve-memory", MIB, True, "M"),
+    Setting.CPUS: ("--limit-cpu", 1, False, ""),
+    Setting.CPU_RESERVATION: ("--reserve-cpu", 1, False, ""),
+    Setting.PIDS: ("--limit-pids", 1, True, ""),
 }
 
 
@@ -40,6 +47,19 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
             f'"$({_listing(service, "-aq")} | wc -l)" {operand(name)}'
         )
     return f"docker update {flags} {containers_of(service)}"
+
+
+def service_update_command(swarm_service: str, limits: Mapping[Any, Any]) -> str:
+    """Shell line that sets limits on a Swarm service, whose tasks Swarm replaces; empty for what
+    it cannot set. None lifts a limit.
+    """
+    wanted = {Setting.of(thing): value for thing, value in limits.items()}
+    words = [
+        f"{flag} {math.ceil((wanted[what] or 0) / unit) if whole else wanted[what] or 0:g}{suffix}"
+        for what, (flag, unit, whole, suffix) in _OF_SWARM.items()
+        if what in wanted
+    ]
+    return f"docker service update {' '.join(words)} {operand(swarm_service)}" if words else ""
 
 
 def update_flags(limits: Mapping[Any, Any]) -> str:

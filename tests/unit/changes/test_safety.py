@@ -567,3 +567,27 @@ def test_a_base_waits_for_its_heirs(
     assert found is not None
     limits = {name: service.resources.memory for name, service in found.services.items()}
     assert limits == {name: to * 2**20 for name, to in zip(names, sizes, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("change", "command"),
+    [
+        (
+            memory("shop/web", 512, 256),
+            "docker service update --limit-memory 256M shop_web",
+        ),
+        (cpus("shop/web", 2.0, 1.5), "docker service update --limit-cpu 1.5 shop_web"),
+        (
+            other("shop/web", Setting.PIDS, 100, 50),
+            "docker service update --limit-pids 50 shop_web",
+        ),
+        (other("shop/web", Setting.CPUSET, "0", "1"), "deploy the stack again"),
+    ],
+)
+def test_a_task_of_swarm_is_not_changed_live(change: Change, command: str) -> None:
+    """Swarm would replace it by one as before; the refusal says what to run."""
+    task = container(project="shop", labels={"com.docker.swarm.service.name": "shop_web"})
+    steps, reasons = steps_of(change, running=(task,), live_only=True)
+    assert steps == []
+    assert command in reasons[0]
+    assert "stack file" in reasons[0]

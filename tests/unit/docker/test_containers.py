@@ -115,3 +115,26 @@ def test_what_no_engine_says_names_the_host(value: object) -> None:
     """With what to look at."""
     with pytest.raises(EngineError, match="here describes a container as no Engine does"):
         read_container("here", changed(("HostConfig", "PortBindings"), {"80/tcp": [value or 1]}))
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
+
+
+@given(NAMES, NAMES, st.integers(1, 999), st.booleans())
+def test_a_task_of_a_stack_is_its_service(
+    stack: str, service: str, number: int, stacked: bool
+) -> None:
+    """Swarm's labels name stack and service, whatever signs both have; a service that was made
+    without a stack is of none.
+    """
+    swarm = f"{stack}_{service}" if stacked else service
+    labels = {
+        "com.docker.swarm.service.name": swarm,
+        "com.docker.swarm.task.name": f"{swarm}.{number}.{'x' * 25}",
+        **({"com.docker.stack.namespace": stack} if stacked else {}),
+    }
+    name = f"/{swarm}.{number}.{'x' * 25}"
+    found = read_container("here", {**GOOD, "Name": name, "Config": {"Labels": labels}})
+    assert found.key == f"{stack if stacked else 'standalone'}/{service}"
+    assert found.replica == number
+    assert found.swarm_service == swarm
