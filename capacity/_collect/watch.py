@@ -24,7 +24,6 @@ from capacity.errors import ContainerGone
 
 __all__ = ["EngineWatch"]
 
-_ALIVE = ("running", "paused", "restarting")
 _REFRESH = 300.0  # seconds after which limits are read again: `docker update` tells no counter
 
 
@@ -60,7 +59,7 @@ class EngineWatch:
             EngineError: the Engine does not answer.
         """
         with engine_errors(self._engine.host.name, "list its containers"):
-            listed = self._engine.api.containers(filters={"status": list(_ALIVE)})
+            listed = self._engine.api.containers()  # what runs, is paused, or restarts
         now = time.time() + self._ahead
         kills = Counter(name for name, _ in memory_kills(self._engine, self._asked, now))
         self._asked = now

@@ -110,7 +110,9 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """An Engine and the machine it runs on; memory in bytes."""
+    """An Engine and the machine it runs on; memory in bytes. `podman` where that answers in
+    Docker's words.
+    """
 
     name: str
     address: str
@@ -119,6 +121,7 @@ class Host:
     memory: int
     version: str
     cgroup: str
+    podman: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,7 @@ def _container(host: str, attrs: dict[str, Any]) -> Container:
         restart_policy=_policy(limits.get("RestartPolicy") or {}),
         restart_count=attrs.get("RestartCount") or 0,
         state=state.get("Status") or "unknown",
-        health=(state.get("Health") or {}).get("Status"),
+        health=(state.get("Health") or {}).get("Status") or None,
         oom_killed=bool(state.get("OOMKilled")),
         exit_code=state.get("ExitCode") or 0,
         started_at=state.get("StartedAt") or "",

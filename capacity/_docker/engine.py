@@ -113,7 +113,8 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
     )
     try:
         with engine_errors(name, f"connect to {address.url}"):
-            api._version = api._retrieve_server_version()  # noqa: SLF001 - what "auto" does, before trust_env can be set
+            said = api.version(api_version=False)
+            api._version = said["ApiVersion"]  # noqa: SLF001 - what "auto" does, before trust_env can be set
             info = api.info()
         host = Host(
             name,
@@ -123,10 +124,17 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
             info.get("MemTotal") or 0,
             info.get("ServerVersion") or "",
             info.get("CgroupVersion") or "1",
+            is_podman(said),
         )
         yield Engine(host, api, settings.in_flight, address.tls or tls)
     finally:
         api.close()
+
+
+def is_podman(version: Mapping[str, Any]) -> bool:
+    """Whether it is Podman that says what it is."""
+    components = version.get("Components") or []
+    return any("podman" in str(part.get("Name", "")).lower() for part in components)
 
 
 def _knock(address: str, timeout: float) -> None:

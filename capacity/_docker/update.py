@@ -11,6 +11,7 @@ from typing import Any
 from capacity._common.setting_values import equal
 from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
 from capacity._docker.engine import Engine, engine_errors, post
+from capacity.errors import ContainerGone, EngineRefused
 from capacity.model import Setting, Value
 
 __all__ = ["LIVE", "limits_of", "not_in_force", "send_update", "swap_with", "update_body"]
@@ -121,8 +122,20 @@ def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -
     Raises:
         EngineError: refused, gone, or no answer.
     """
-    with engine_errors(engine.host.name, f"update {container.name}"):
-        post(engine, "/containers/{0}/update", container.id, body)
+    try:
+        with engine_errors(engine.host.name, f"update {container.name}"):
+            post(engine, "/containers/{0}/update", container.id, body)
+    except ContainerGone as error:
+        if not engine.host.podman:
+            raise
+        # before 5.0 Podman has no such call in Docker's words
+        raise EngineRefused(
+            f"Podman {engine.host.version} on {engine.host.name} does not change a running "
+            f"container over this API: {container.name}",
+            f"Run `podman update --memory ... {container.name}` there, or start it anew from its "
+            "compose file",
+            status=404,
+        ) from error
 
 
 def not_in_force(
