@@ -29,6 +29,7 @@ _MONEY = (
 )  # weight of the fleet's total in the cost, by margin; the rest is relative
 _PLACES = (-1.0, 0.0, float(np.log(2.0)))
 _SHARPNESS, _SHARP_FROM = 0.85, 60.0  # of following the cost; half at so many services
+_FEW = 30.0  # services; of fewer, each would move the others through what all of them cost
 _SMOOTHED = 8  # steps of the log chance that a margin is averaged over, to either side
 _BELOW, _ABOVE = (
     float(np.log(3.0)),
@@ -129,7 +130,7 @@ def _log_chances(cost: Floats, risk: float) -> Floats:
     low, high = at - _BELOW, np.minimum(at + _ABOVE, np.log(0.9))
     slope = np.log(np.maximum((_read(cost, low) - _read(cost, high)) / (high - low), 1e-6))
     bound = min(2.5, 1.0 + count / 50)
-    sharp = _SHARPNESS * count / (count + _SHARP_FROM)
+    sharp = _SHARPNESS * count / (count + _SHARP_FROM) * min(1.0, count / _FEW)
     tilt = sharp * np.clip(slope - _centre(slope, 1.0), -bound, bound)
     return np.asarray(at + tilt - np.log(np.mean(np.exp(tilt))))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from capacity.forecasting._models.daily_summaries import summarise
@@ -57,8 +57,9 @@ def corrupt(values: np.ndarray, service: int, kind: str, size: float, seed: int)
 
 
 @settings(max_examples=25)
+@example(services=10, days=28, seed=860, kind="days", size=10.0)
 @given(
-    st.sampled_from([5, 10, 30, 60]),
+    st.sampled_from([5, 10, 14, 20, 30, 60]),
     st.sampled_from([14, 28]),
     st.integers(0, 1000),
     st.sampled_from(KINDS),
