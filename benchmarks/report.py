@@ -1,8 +1,9 @@
-"""From a warm archive to a finished weekly page: wall time and memory of the whole process tree, by
-number of services.
+"""From a warm archive to a finished page: wall time and memory of the whole process tree, and size
+of the page, by number of services.
 
-Run it with `python benchmarks/report.py [--services 100,300,1000,3000]`. The archive is made first,
-day by day, and not counted. Targets for 1,000 services on 2 cores: at most 40 s and 1.5 GB.
+Run it with `python benchmarks/report.py [weekly|monthly|quarterly] [--services 100,300,1000,3000]`.
+The archive is made first, day by day, and not counted. Targets for 1,000 services on 2 cores are in
+`TARGETS`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ DAYS = 28
 STEP = 300
 START = pd.Timestamp("2026-10-26", tz="UTC")
 END = START + pd.Timedelta(days=DAYS)
-TARGETS = {1000: (40.0, 1.5e9)}
+TARGETS = {"weekly": (20.0, 1.5e9), "monthly": (60.0, 1.5e9), "quarterly": (60.0, 2e9)}
+"""Seconds and bytes of memory for 1,000 services."""
+LARGEST_PAGE = 1.5e6
 SIGNALS = (
     Signal.CPU,
     Signal.MEMORY,
@@ -115,15 +118,17 @@ def tree_size(pid: int) -> float:
 def main() -> None:
     """Print one row a fleet size, with the growth from the row before."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("report", nargs="?", default="weekly", choices=sorted(TARGETS))
     parser.add_argument("--services", default="100,300,1000,3000")
-    sizes = [int(text) for text in parser.parse_args().services.split(",")]
+    asked = parser.parse_args()
+    sizes = [int(text) for text in asked.services.split(",")]
     print(
-        f"weekly report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, "
+        f"{asked.report} report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, "
         f"{os.cpu_count()} cores"
     )
     print(
-        f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'x services':>11} {'x wall':>7} "
-        f"{'x memory':>9}  target"
+        f"{'services':>9} {'wall s':>8} {'peak MB':>8} {'page MB':>8} "
+        f"{'x services':>11} {'x wall':>7} {'x memory':>9}  target"
     )
     last: tuple[int, float, float] | None = None
     for services in sizes:
@@ -135,7 +140,7 @@ def main() -> None:
                 "-m",
                 "capacity",
                 "report",
-                "weekly",
+                asked.report,
                 "--offline",
                 "--source",
                 "bench",
@@ -143,17 +148,22 @@ def main() -> None:
             ]
             command += ["--as-of", END.isoformat(), "--out", str(Path(folder) / "reports")]
             wall, peak = measure(command, environment)
+            page = max(each.stat().st_size for each in Path(folder).glob("reports/*/*.html"))
         growth = (
             f"{services / last[0]:>11.1f} {wall / last[1]:>7.1f} {peak / last[2]:>9.1f}"
             if last
             else " " * 29
         )
         target = ""
-        if services in TARGETS:
-            most_wall, most_peak = TARGETS[services]
-            met = wall <= most_wall and peak <= most_peak
-            target = f"{most_wall:.0f} s, {most_peak / 1e6:.0f} MB: {'met' if met else 'MISSED'}"
-        print(f"{services:>9} {wall:>8.1f} {peak / 1e6:>8.0f} {growth}  {target}", flush=True)
+        if services == 1000:
+            most_wall, most_peak = TARGETS[asked.report]
+            met = wall <= most_wall and peak <= most_peak and page <= LARGEST_PAGE
+            asked_for = f"{most_wall:.0f} s, {most_peak / 1e6:.0f} MB, {LARGEST_PAGE / 1e6} MB"
+            target = f"{asked_for}: {'met' if met else 'MISSED'}"
+        print(
+            f"{services:>9} {wall:>8.1f} {peak / 1e6:>8.0f} {page / 1e6:>8.2f} {growth}  {target}",
+            flush=True,
+        )
         last = (services, wall, peak)
 
 

@@ -52,6 +52,7 @@ _PLACES = (
     (14, -22),
     (20, 30),
 )  # of a name, points
+_MOST_STACKED = 336  # every two hours of four weeks: a layer has two edges
 _MOST_POINTS = 700  # a line of more points than pixels only makes the file larger
 
 
@@ -133,8 +134,8 @@ def plot_stack(
         "#7c3aed",
         COLOURS["quiet"],
     ]
-    step = max(1, len(parts) // _MOST_POINTS)
-    thin = parts.iloc[::step]
+    step = -(-len(parts) // _MOST_STACKED)
+    thin = parts.groupby(np.arange(len(parts)) // step).mean().set_axis(parts.index[::step])
     axes.stackplot(
         thin.index,
         thin.fillna(0).to_numpy().T,

@@ -4,7 +4,6 @@ one, use above the forecast.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from capacity._common.container_names import name_pattern
 from capacity._common.escape import promql_string, template
 from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
+from capacity._common.yaml_text import yaml_text
 from capacity.changes._plan.plan import Plan
 from capacity.model import Reason, Resource, ServiceKey, Signal
 from capacity.settings import Settings
@@ -147,14 +147,7 @@ def _usage(outlook: LimitForecast, settings: Settings) -> str:
 
 
 def _yaml(content: dict[str, Any]) -> str:
-    from ruamel.yaml import YAML
-
-    yaml = YAML()
-    yaml.default_flow_style = False
-    yaml.width = 100_000
-    text = io.StringIO()
-    yaml.dump(content, text)
     return (
         "# Alerts from a capacity forecast; they fall silent when its time is over.\n"
-        + text.getvalue()
+        + yaml_text(content, width=100_000)
     )

@@ -81,6 +81,7 @@ class Forecaster:
         self.holidays = holidays
         self.exclude = exclude
         self.ceiling = ceiling
+        self._peaks: dict[int, PeakDistribution] = {}  # by days ahead
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 - scikit-learn's signature
         """Constructor parameters."""
@@ -142,6 +143,7 @@ class Forecaster:
             }
             self.services_ = usage.columns[[number for part in parts for number in part.kept]]
             self.state_ = _fitted_state(parts, levels, self.random_state)
+            self._peaks.clear()
             progress.advance("the fleet as a whole")
         finally:
             progress.finish()
@@ -217,8 +219,10 @@ class Forecaster:
 
         A horizon counts in whole days, rounded up.
         """
-        days = self._steps(horizon) * self.step_ / pd.Timedelta("1D")
-        peaks = PeakModel.load().predict(self.daily_summaries(), math.ceil(days))
+        days = math.ceil(self._steps(horizon) * self.step_ / pd.Timedelta("1D"))
+        if days not in self._peaks:
+            self._peaks[days] = PeakModel.load().predict(self.daily_summaries(), days)
+        peaks = self._peaks[days]
         return peaks.within(self._most()) if self.ceiling else peaks
 
     def _most(self) -> Floats:

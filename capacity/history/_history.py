@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,9 +105,13 @@ class History:
     @property
     def services(self) -> list[str]:
         """Names of all services with CPU or memory samples, sorted."""
-        return sorted(set(self.cpu.columns) | set(self.memory.columns))
+        return list(self._services)
 
-    @property
+    @cached_property
+    def _services(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.cpu.columns) | set(self.memory.columns)))
+
+    @cached_property
     def last_sample(self) -> pd.Timestamp | None:
         """Time of the newest usage sample of any service."""
         seen = [_last_seen(self[resource.usage]).max() for resource in Resource]
@@ -122,6 +127,10 @@ class History:
             first and last sample), `first`, `last` (UTC), `longest_gap` (between those), `host`,
             `replicas`.
         """
+        return self._coverage.copy()
+
+    @cached_property
+    def _coverage(self) -> pd.DataFrame:
         services = self.services
         known = np.zeros((len(self.memory.index), len(services)), dtype=bool)
         present = [resource.usage for resource in Resource if len(self[resource.usage].columns)]
@@ -149,7 +158,7 @@ class History:
         resource = Resource(resource)
         frame = self[resource.limit]
         limits = frame.reindex(columns=self.services)
-        last = self._last_seen()
+        last = self._last_seen
         index = pd.DatetimeIndex(limits.index)
         known = last.notna().to_numpy()
         moments = pd.DatetimeIndex(last.fillna(self.start))
@@ -233,12 +242,12 @@ class History:
 
     def running(self) -> pd.Series[bool]:
         """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
-        newest = self.last_sample
-        last = self._last_seen()
+        newest, last = self.last_sample, self._last_seen
         if newest is None:
             return pd.Series(False, index=self.services)
         return last >= newest - max(_HOUR, 3 * self.step)
 
+    @cached_property
     def _last_seen(self) -> pd.Series[pd.Timestamp]:
         """Time of each service's last sample of CPU or memory."""
         seen = [_last_seen(self[resource.usage]) for resource in Resource]

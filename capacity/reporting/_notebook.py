@@ -182,6 +182,7 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
             # no history file in a scheduler's home; figures go into the notebook, whatever the
             # caller had set
             settings["env"] = {
+                "OPENBLAS_NUM_THREADS": "1",  # small matrices: its idle threads spin on our cores
                 **environment,
                 "IPYTHONDIR": str(folder / "ipython"),
                 "MPLBACKEND": _INLINE,

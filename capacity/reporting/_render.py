@@ -17,7 +17,7 @@ from capacity import _api
 from capacity._common.bundled import bundled
 from capacity._common.files import storage_error, write_atomically
 from capacity.changes import plan_id, read_plan
-from capacity.errors import InputError, ReportError
+from capacity.errors import InputError, NoHistory, ReportError
 from capacity.model import Resource
 from capacity.reporting import compliance, monthly, quarterly, weekly
 from capacity.reporting._notebook import run_notebook
@@ -127,14 +127,7 @@ def render(
         refresh=refresh,
         progress=progress,
     )
-    # an empty window is told as such, and before a kernel starts; the frames themselves are the
-    # notebook's to hold
-    newest = max(window.start, window.end - pd.Timedelta(days=settings.report.window_days))
-    origin = (
-        replace(window, start=newest)
-        .load(settings, signals=[resource.usage for resource in Resource], services=services)
-        .source
-    )
+    origin = _source_of(window, settings, services)
     place = run_folder(out, kind.report, kind.name(window.end), origin, services)
     failed = place / f"{kind.report}.failed.ipynb"
     try:
@@ -171,6 +164,21 @@ def render(
         ),
     )
     return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)
+
+
+def _source_of(window: _api.ArchivedWindow, settings: Settings, services: str) -> str:
+    """The source as its history names it. An empty window is told as such, before a kernel starts.
+
+    The last day is enough where it has samples; all other frames are the notebook's to hold.
+    """
+    usage = [resource.usage for resource in Resource]
+    last_day = replace(window, start=max(window.start, window.end - pd.Timedelta("1D")))
+    try:
+        return last_day.load(settings, signals=usage, services=services).source
+    except (NoHistory, InputError):  # nothing in it, or nothing that matches
+        days = pd.Timedelta(days=settings.report.window_days)
+        newest = replace(window, start=max(window.start, window.end - days))
+        return newest.load(settings, signals=usage, services=services).source
 
 
 def _keep_edited(plan: Path) -> None:

@@ -65,7 +65,9 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
     inside = begun.copy()
     for ahead in range(1, max(1, round(_STARTUP / step)) + 1):
         inside[ahead:] |= begun[:-ahead]
-    return usage.where(inside).max()
+    started = np.flatnonzero(inside.any(axis=0))
+    peaks = usage.iloc[:, started].where(inside[:, started]).max()
+    return pd.Series(peaks.reindex(usage.columns), dtype=np.float64)
 
 
 def find_leaks(usage: pd.DataFrame) -> dict[str, float]:

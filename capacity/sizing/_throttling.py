@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from capacity.sizing._policies.base import Floats
+from capacity.sizing._policies.base import Floats, column_quantile
 
 __all__ = ["learn_curve", "predicted_share", "smallest_limit"]
 
@@ -35,8 +35,6 @@ def learn_curve(
         limits: limit in force by service, cores; NaN = none.
         throttled: share of throttled periods, times x services.
     """
-    from sklearn.isotonic import IsotonicRegression
-
     ratio, share, weight = np.zeros(0), np.zeros(0), np.zeros(0)
     if throttled is not None and len(throttled):
         names = [
@@ -51,6 +49,10 @@ def learn_curve(
         known = np.isfinite(seen) & np.isfinite(used)
         each = np.broadcast_to(_OF_A_SERVICE / np.maximum(known.sum(axis=0), 1), known.shape)
         ratio, share, weight = used[known], seen[known], each[known]
+    if not len(ratio):
+        return _ASSUMED
+    from sklearn.isotonic import IsotonicRegression
+
     model = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
     weights = np.concatenate([np.full(len(_RATIOS), _ASSUMED_WEIGHT), weight])
     model.fit(
@@ -96,5 +98,4 @@ def smallest_limit(
         )
         wanted = wanted / np.clip(1 - held, 0.2, 1.0)
     allowed = float(_RATIOS[curve <= target].max(initial=_RATIOS[1]))
-    busy = pd.DataFrame(wanted, columns=usage.columns).quantile(_BUSY)
-    return busy / allowed
+    return pd.Series(column_quantile(wanted, _BUSY) / allowed, index=usage.columns)

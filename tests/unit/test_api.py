@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -111,7 +112,7 @@ def test_history_reads_limits_as_they_were_last() -> None:
     lifted = frames[Signal.MEMORY_LIMIT].copy()
     lifted.loc[lifted.index >= history.end - pd.Timedelta("1D"), "shop/redis"] = float("nan")
     frames[Signal.MEMORY_LIMIT] = lifted
-    changed = type(history)(**{**history.__dict__, "frames": frames})
+    changed = replace(history, frames=frames)
     assert pd.notna(history.limits("memory")["shop/redis"])
     assert pd.isna(changed.limits("memory")["shop/redis"])
     assert not history.running()["data/exporter-old"]
@@ -216,7 +217,7 @@ def test_kills_under_an_older_limit_raise_nothing_again() -> None:
         (Signal.THROTTLED, "shop/search", 0.0),
     ):
         frames[signal].loc[frames[signal].index >= applied, service] = value
-    changed = type(history)(**{**history.__dict__, "frames": frames})
+    changed = replace(history, frames=frames)
     assert recommend(history, "memory").table.loc["shop/thumbnailer", "reason"] == "oom-killed"
     assert recommend(changed, "memory").table.loc["shop/thumbnailer", "reason"] != "oom-killed"
     assert recommend(changed, "cpu").table.loc["shop/search", "reason"] != "throttled"
@@ -227,7 +228,7 @@ def test_unknown_limits_are_not_called_missing() -> None:
     history = open_history("sample")
     queries = {signal: text for signal, text in history.queries.items() if "limit" not in signal}
     frames = {signal: frame for signal, frame in history.frames.items() if "limit" not in signal}
-    imported = type(history)(**{**history.__dict__, "queries": queries, "frames": frames})
+    imported = replace(history, queries=queries, frames=frames)
     reasons = set(recommend(imported, "memory").table["reason"])
     assert "limit-unknown" in reasons
     assert "unlimited" not in reasons

@@ -4,7 +4,6 @@ is wrong.
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 
 from capacity._common.files import read_bounded, write_text
 from capacity._common.printable import visible
+from capacity._common.yaml_text import yaml_text
 from capacity._compose.yaml.nodes import (
     Alias,
     Mapping,
@@ -38,16 +38,7 @@ _HEADER = "# Proposed limit changes. Nothing here has been applied. Delete what 
 
 def plan_text(plan: Plan) -> str:
     """The plan as YAML 1.2."""
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe", pure=False)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # a bool in truth: keep the order of the fields
-    yaml.width = 1000
-    yaml.allow_unicode = False  # line separators beyond ASCII do not survive a plain scalar
-    text = io.StringIO()
-    yaml.dump(plan.model_dump(mode="json", by_alias=True), text)
-    return _HEADER + text.getvalue()
+    return _HEADER + yaml_text(plan.model_dump(mode="json", by_alias=True))
 
 
 def write_plan(plan: Plan, path: Path) -> None:

@@ -33,6 +33,10 @@ _DARK = {
 }
 
 
+_PATH = re.compile(r' d="[^"]*"')
+_DECIMALS = re.compile(r"(\.\d\d)\d+")  # no eye sees a thousandth of a pixel
+
+
 def figure(
     draw: Callable[[Axes], object],
     alt: str,
@@ -81,6 +85,7 @@ def _themed(svg: str) -> str:
     itself.
     """
     svg = svg[svg.index("<svg") :]
+    svg = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path.group()), svg)
     for name, colour in COLOURS.items():
         svg = re.sub(re.escape(colour), f"var(--{name})", svg, flags=re.IGNORECASE)
     light = "".join(f"--{name}:{colour};" for name, colour in COLOURS.items())

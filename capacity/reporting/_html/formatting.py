@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capacity._common.escape import html_text
 from capacity._common.units import format_cores, format_memory
 from capacity.model import Resource
 from capacity.reporting._html.html import Column, Html, details, join, table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "table_rows"]
 
 MOST_ROWS = 15
+_MOST_FOLDED = 100
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
 PRINT: dict[Resource, Callable[[float], str]] = {
     Resource.CPU: format_cores,
@@ -35,13 +37,21 @@ def long_table(
     rows: list[tuple[Any, ...]],
     more: str = "",
     most: int = MOST_ROWS,
+    file: str = "",
 ) -> Html:
-    """The first rows in sight, the others on request."""
+    """The first rows in sight, the others on request; of many only the next ones, where a file
+    beside the page has them all.
+    """
     shown = table(caption, columns, rows[:most], more=more)
     if len(rows) <= most:
         return shown
-    rest = table(f"{caption} (continued)", columns, rows[most:])
-    return join([shown, details(f"{len(rows) - most} more", rest)])
+    last = most + _MOST_FOLDED if file else len(rows)
+    rest = table(f"{caption} (continued)", columns, rows[most:last])
+    parts = [shown, details(f"{len(rows[most:last])} more", rest)]
+    if last < len(rows):
+        link = Html(f'<a href="{html_text(file)}">{html_text(file)}</a>')
+        parts.append(join([f"{len(rows) - last} more are in ", link], "p", "more"))
+    return join(parts)
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> Html:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from capacity._common.version import VERSION
 from capacity.model import Reason
+from capacity.reporting._files import EVERY_LIMIT, QUALITY
 from capacity.reporting._html.formatting import NAMES, days, length, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, table, text
 
@@ -70,7 +71,7 @@ def _excluded(week: WeeklyReview) -> Html:
     return join(
         [
             Html("<h3>Excluded services</h3>"),
-            long_table("No proposal is made for these", columns, cells),
+            long_table("No proposal is made for these", columns, cells, file=EVERY_LIMIT),
         ]
     )
 
@@ -104,7 +105,9 @@ def _quality(week: WeeklyReview) -> Html:
     ]
     return details(
         f"Data quality of {len(cells)} services",
-        table("Samples of each service, the poorest first (UTC)", columns, cells),
+        long_table(
+            "Samples of each service, the poorest first (UTC)", columns, cells, file=QUALITY
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from capacity import sizing
 from capacity._common.plotting import plot_frontier
 from capacity.model import Action, Resource, Signal
+from capacity.reporting._files import EVERY_LIMIT
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import NAMES, PRINT, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, join, table
@@ -126,6 +127,7 @@ def evidence(week: WeeklyReview) -> Html:
         columns,
         cells,
         more=more,
+        file=EVERY_LIMIT,
     )
 
 

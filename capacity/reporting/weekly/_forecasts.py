@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from capacity._common.plotting import plot_bands
 from capacity.model import Resource
+from capacity.reporting._files import SCORECARD
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, days, table_rows
+from capacity.reporting._html.formatting import NAMES, PRINT, days, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, sparkline, table, text
 from capacity.reporting.weekly._limit_crossings import UPPER
 
@@ -152,18 +152,11 @@ def _why_again(week: WeeklyReview) -> str:
 
 
 def _every_service(week: WeeklyReview) -> Html:
-    """The scorecard of each service, the largest error first; nothing is left out."""
-    parts = [
-        card.services.assign(resource=str(resource))
-        for resource, card in week.scorecards.items()
-        if card.samples
-    ]
-    if not parts:
+    """The scorecard of each service, the largest error first."""
+    rows = week.scores()
+    if rows.empty:
         return Html("")
-    rows = pd.concat(parts)
-    rows = rows.assign(better=rows["wql"] <= rows["rival_wql"]).sort_values(
-        "wql", ascending=False, na_position="last"
-    )
+    rows = rows.assign(better=rows["wql"] <= rows["rival_wql"])
     cells = [
         (
             service,
@@ -182,7 +175,9 @@ def _every_service(week: WeeklyReview) -> Html:
         Column(name, number=True) for name in ("Samples", "Under 95% line", "Error", "Naive error")
     ]
     better, compared = int(rows["better"].sum()), int(rows["rival_wql"].notna().sum())
-    shown = table("Scorecard of each service, the largest error first", columns, cells)
+    shown = long_table(
+        "Scorecard of each service, the largest error first", columns, cells, file=SCORECARD
+    )
     return details(
         f"Each service: smaller error than repeating the week before in {better} of {compared} "
         "cases",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from capacity.changes import (
 from capacity.errors import InputError
 from capacity.history._signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
+from capacity.reporting._files import write_tables
 from capacity.reporting._runs import (
     ReportRun,
     iso_week,
@@ -40,7 +42,7 @@ from capacity.reporting.weekly._scorecard import Scorecard, forecast_rows, score
 from capacity.sizing import changes_from
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from capacity.history import History
@@ -53,6 +55,7 @@ _GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
 _FEW_DROPPED = 0.001  # of all samples of a signal: impossible ones that are not worth a word
 _GOOD_DAYS, _FAIR_DAYS = 14, 7
 _FRESH = pd.Timedelta("2h")
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,18 @@ class WeeklyReview:
         both = pd.concat(parts)
         return both[both["reason"].isin([str(reason) for reason in reasons])]
 
+    def scores(self) -> pd.DataFrame:
+        """How the last forecast held for each service, the largest error first; column `resource`
+        says of what.
+        """
+        parts = [
+            card.services.assign(resource=str(resource))
+            for resource, card in self.scorecards.items()
+            if card.samples
+        ]
+        both = pd.concat(parts) if parts else pd.DataFrame(columns=["wql"])
+        return both.sort_values("wql", ascending=False, na_position="last")
+
     def forecast_frame(self) -> pd.DataFrame:
         """Both forecasts, long: time, service, resource, one float32 column a quantile."""
         return pd.concat(
@@ -132,20 +147,20 @@ def review(
             choice; empty = all.
     """
     horizon = f"{settings.report.horizon_days}D"
-    forecasts = {
-        resource: _api.forecast(history, resource, horizon, settings=settings)
-        for resource in Resource
-    }
-    tables = {
-        resource: _api.recommend(
-            history,
-            resource,
-            horizon=horizon,
-            settings=settings,
-            forecaster=forecasts[resource].model,
-        ).table
-        for resource in Resource
-    }
+    forecasts = _of_each(
+        lambda resource: _api.forecast(history, resource, horizon, settings=settings)
+    )
+    tables = _of_each(
+        lambda resource: (
+            _api.recommend(
+                history,
+                resource,
+                horizon=horizon,
+                settings=settings,
+                forecaster=forecasts[resource].model,
+            ).table
+        )
+    )
     risks = [
         risk
         for resource in Resource
@@ -171,16 +186,22 @@ def review(
         risks=risks,
         unthreatened=unthreatened,
         previous=last,
-        scorecards={
-            resource: _scorecard(history, resource, last, horizon, settings)
-            for resource in Resource
-        },
-        frontiers={
-            resource: fleet_frontier(history, resource, settings.sizing.tolerance)
-            for resource in Resource
-        },
+        scorecards=_of_each(
+            lambda resource: _scorecard(history, resource, last, horizon, settings)
+        ),
+        frontiers=_of_each(
+            lambda resource: fleet_frontier(history, resource, settings.sizing.tolerance)
+        ),
         state=_state(history, tables),
     )
+
+
+def _of_each(compute: Callable[[Resource], _Part]) -> dict[Resource, _Part]:
+    """One part of the review for each resource, side by side: most of it is outside the
+    interpreter's lock.
+    """
+    with ThreadPoolExecutor(len(Resource)) as pool:
+        return dict(zip(Resource, pool.map(compute, Resource), strict=True))
 
 
 def save(
@@ -193,7 +214,7 @@ def save(
     only: Mapping[str, pd.DataFrame] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Write `plan.yaml`, `alerts.yml`, `forecast.parquet` and `run.json` of a review.
+    """Write `plan.yaml`, `alerts.yml`, `forecast.parquet`, `run.json` and the tables of a review.
 
     Plan and forecast hold nothing but what follows from the inputs: the same history and settings
     give the same bytes.
@@ -225,6 +246,7 @@ def save(
     write_plan(plan, folder / "plan.yaml")
     alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
     write_text(folder / "alerts.yml", alerts)
+    write_tables(folder, week.tables, quality=history.coverage(), scores=week.scores())
     rows = week.forecast_frame()
     write_atomically(
         folder / "forecast.parquet",

@@ -13,6 +13,7 @@ from capacity._common.plotting import plot_heatmap, plot_stack
 from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
+from capacity.reporting._files import EVERY_LIMIT
 from capacity.reporting._host_limits import limit_sums
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, table_rows
@@ -225,7 +226,13 @@ def oversized(week: WeeklyReview) -> Html:
         ),
         Column("Confidence", number=True, help="How much of two weeks of samples there is"),
     ]
-    return long_table("Limits that could be lower, the largest share first", columns, cells, total)
+    return long_table(
+        "Limits that could be lower, the largest share first",
+        columns,
+        cells,
+        total,
+        file=EVERY_LIMIT,
+    )
 
 
 def undersized(week: WeeklyReview) -> Html:
@@ -261,7 +268,7 @@ def undersized(week: WeeklyReview) -> Html:
         Column("Proposed", number=True),
         Column("Why"),
     ]
-    return long_table("Limits that hold a service back", columns, cells)
+    return long_table("Limits that hold a service back", columns, cells, file=EVERY_LIMIT)
 
 
 def unlimited(week: WeeklyReview) -> Html:
@@ -302,7 +309,9 @@ def unlimited(week: WeeklyReview) -> Html:
         if week.history.knows_limits()
         else "The source does not say which limits are in force"
     )
-    return long_table(f"{known}, the largest share of their host first", columns, cells)
+    return long_table(
+        f"{known}, the largest share of their host first", columns, cells, file=EVERY_LIMIT
+    )
 
 
 def heatmap(week: WeeklyReview) -> Html:

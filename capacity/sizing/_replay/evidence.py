@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -54,12 +55,23 @@ class LimitHits:
             start: from here on.
             end: up to but without this moment.
         """
-        rows = self.rows[(self.rows["service"] == service) & (self.rows["ceiling"] >= limit)]
+        where = self._places.get(service)
+        if where is None:
+            return 0.0, 0.0
+        rows = self.rows.iloc[where]
+        rows = rows[rows["ceiling"] >= limit]
         if start is not None:
             rows = rows[rows["time"] >= start]
         if end is not None:
             rows = rows[rows["time"] < end]
         return float(rows["kills"].sum()), float(rows["minutes"].sum())
+
+    @cached_property
+    def _places(self) -> dict[str, np.ndarray]:
+        """Positions of each service's rows."""
+        return {
+            str(name): np.asarray(at) for name, at in self.rows.groupby("service").indices.items()
+        }
 
 
 def find_limit_hits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from capacity import _api
 from capacity._common.runbooks import runbook_url
 from capacity.history._sample.generate import load_sample
 from capacity.model import Reason, Resource, Signal
+from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
@@ -162,7 +164,7 @@ def test_kills_at_the_most_there_is_are_a_decision(reason: Reason) -> None:
 def test_review_of_poor_data_says_so() -> None:
     """Three days of history that ended two days ago is not good enough to act on."""
     history = load_sample(end=pd.Timestamp("2026-10-22", tz="UTC"))
-    late = type(history)(**{**history.__dict__, "end": history.end + pd.Timedelta("2D")})
+    late = replace(history, end=history.end + pd.Timedelta("2D"))
     verdict = review(late, Settings()).verdict
     assert verdict.level == "poor"
     assert any("history reaches back only" in reason for reason in verdict.reasons)
@@ -172,9 +174,7 @@ def test_review_of_poor_data_says_so() -> None:
 def test_review_without_events_or_hosts_still_stands() -> None:
     """CPU and memory alone make a report; what is missing is said."""
     history = load_sample()
-    bare = type(history)(
-        **{**history.__dict__, "frames": {key: history[key] for key in (Signal.CPU, Signal.MEMORY)}}
-    )
+    bare = replace(history, frames={key: history[key] for key in (Signal.CPU, Signal.MEMORY)})
     week = review(bare, Settings())
     assert week.verdict.level == "fair"
     assert "no samples of" in week.verdict.reasons[0]
@@ -238,3 +238,18 @@ def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
     )
     assert place("sample", "shop/*") == "2026-W48-shop"
     assert len({place("sample", glob) for glob in ("a b", "a?b", "a/b")}) == 3
+
+
+def test_a_page_does_not_grow_with_the_fleet() -> None:
+    """Of many rows some are shown, and the file that has them all is named."""
+    columns = [Column("Service"), Column("n", number=True)]
+
+    def shown(count: int) -> str:
+        rows = [(f"s{row}", str(row)) for row in range(count)]
+        return str(long_table("All", columns, rows, file="all.csv"))
+
+    assert len(shown(5000)) < 1.1 * len(shown(200))
+    assert "4885 more are in " in shown(5000)
+    assert '<a href="all.csv">' in shown(5000)
+    assert "all.csv" not in shown(100)
+    assert str(long_table("All", columns, [("s", "1")] * 300)).count("<tr>") == 302

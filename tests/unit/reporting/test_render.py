@@ -43,6 +43,9 @@ def test_leaves_everything_a_run_promises(weekly_reports: Path) -> None:
         "plan.yaml",
         "alerts.yml",
         "forecast.parquet",
+        "recommendations.csv",
+        "data-quality.csv",
+        "scorecard.csv",
         "run.json",
     }
     assert {path.name for path in week.iterdir()} == names
@@ -189,6 +192,9 @@ def test_runs_under_plain_papermill(tmp_path: Path) -> None:
         "plan.yaml",
         "alerts.yml",
         "forecast.parquet",
+        "recommendations.csv",
+        "data-quality.csv",
+        "scorecard.csv",
         "run.json",
     }
     cells = read_notebook(tmp_path / "done.ipynb").cells

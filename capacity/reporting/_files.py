@@ -1,0 +1,41 @@
+"""The tables beside a page: every row with raw numbers, where the page shows some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capacity._common.escape import csv_cell
+from capacity._common.files import write_text
+from capacity.reporting._exports import as_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pandas as pd
+
+    from capacity.model import Resource
+
+__all__ = ["EVERY_LIMIT", "QUALITY", "SCORECARD", "write_tables"]
+
+EVERY_LIMIT = "recommendations.csv"
+QUALITY = "data-quality.csv"
+SCORECARD = "scorecard.csv"
+
+
+def write_tables(
+    folder: Path,
+    limits: Mapping[Resource, pd.DataFrame],
+    quality: pd.DataFrame,
+    scores: pd.DataFrame,
+) -> None:
+    """Write the recommendations, the data's quality and how the last forecast held, of every
+    service: cores, bytes, shares, UTC.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    write_text(folder / EVERY_LIMIT, as_csv(limits))
+    for name, table in ((QUALITY, quality), (SCORECARD, scores)):
+        safe = table.set_axis([csv_cell(str(service)) for service in table.index])
+        write_text(folder / name, safe.to_csv(index_label="service", lineterminator="\n"))
