@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
     from capacity.model import Resource
 
-__all__ = ["EVERY_LIMIT", "QUALITY", "SCORECARD", "write_tables"]
+__all__ = ["DAYS_REMAINING", "EVERY_LIMIT", "QUALITY", "SCORECARD", "write_tables"]
 
 EVERY_LIMIT = "recommendations.csv"
 QUALITY = "data-quality.csv"
 SCORECARD = "scorecard.csv"
+DAYS_REMAINING = "days-remaining.csv"
 
 
 def write_tables(
-    folder: Path,
-    limits: Mapping[Resource, pd.DataFrame],
-    quality: pd.DataFrame,
-    scores: pd.DataFrame,
+    folder: Path, limits: Mapping[Resource, pd.DataFrame], others: Mapping[str, pd.DataFrame]
 ) -> None:
-    """Write the recommendations, the data's quality and how the last forecast held, of every
-    service: cores, bytes, shares, UTC.
+    """Write the recommendations, and other tables by file name, every row of them: cores, bytes,
+    shares, days, UTC.
+
+    Args:
+        folder: where to.
+        limits: recommendations by resource.
+        others: indexed by service or host.
 
     Raises:
         StorageError: a file cannot be written.
     """
     write_text(folder / EVERY_LIMIT, as_csv(limits))
-    for name, table in ((QUALITY, quality), (SCORECARD, scores)):
+    for name, table in others.items():
         safe = table.set_axis([csv_cell(str(service)) for service in table.index])
-        write_text(folder / name, safe.to_csv(index_label="service", lineterminator="\n"))
+        write_text(folder / name, safe.to_csv(index_label="name", lineterminator="\n"))

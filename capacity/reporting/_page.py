@@ -6,6 +6,8 @@ nothing, forbids it by a content security policy, and follows the reader's colou
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["index_page", "render_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_HEADING = re.compile(
+    r'<h2 id="([^"]*)">(.*?)(?:<a class="anchor-link"[^>]*>[^<]*</a>)?</h2>', re.DOTALL
+)
 
 
 def render_page(notebook: NotebookNode, title: str) -> str:
@@ -39,10 +44,40 @@ def render_page(notebook: NotebookNode, title: str) -> str:
     exporter = HTMLExporter(
         config=config, template_name="page", extra_template_basedirs=[str(_TEMPLATES)]
     )  # type: ignore[no-untyped-call]  # nbconvert has no types
-    body, _ = exporter.from_notebook_node(
-        notebook, resources={"metadata": {"name": title}, "style": _style()}
+    script = (_TEMPLATES / "page" / "page.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    resources = {
+        "metadata": {"name": title},
+        "style": _style(),
+        "script": script,
+        "script_hash": f"sha256-{digest}",
+    }
+    body, _ = exporter.from_notebook_node(notebook, resources=resources)
+    before, main, after = _parts(re.sub(r"\n\s*\n+", "\n", body))
+    return before + _in_sections(main) + after
+
+
+def _parts(page: str) -> tuple[str, str, str]:
+    """What is before, in and after `<main>`."""
+    start, end = page.index("<main>") + len("<main>"), page.rindex("</main>")
+    return page[:start], page[start:end], page[end:]
+
+
+def _in_sections(main: str) -> str:
+    """Each heading with what follows as a part that can be folded, and a list of them that stays in
+    view.
+    """
+    first, *others = _HEADING.split(main)
+    found = list(zip(others[::3], others[1::3], others[2::3], strict=True))
+    if not found:
+        return main
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in found)
+    parts = "".join(
+        f'<details class="section" open><summary><h2 id="{name}">{title}</h2></summary>'
+        f"{content}</details>"
+        for name, title, content in found
     )
-    return re.sub(r"\n\s*\n+", "\n", body)
+    return f'<nav class="contents" aria-label="Contents"><ul>{links}</ul></nav>{first}{parts}'
 
 
 def index_page(runs: list[ReportRun]) -> str:

@@ -51,9 +51,9 @@ PUBLIC = {
         runways save structure trends waivers
     """,
     "capacity.reporting.weekly": """
-        REPORT WeeklyReview appendix changes_since decisions drifted evidence fleet forecasts
-        frontiers header heatmap oversized realised review risks save scorecards undersized
-        unlimited
+        REPORT WeeklyReview appendix changes_since days_remaining decisions drifted evidence fleet
+        forecasts frontiers header heatmap oversized realised review risks save scorecards
+        undersized unlimited
     """,
     "capacity.settings": """
         ApplySettings ArchiveSettings CollectSettings ComplianceSettings DEFAULT_FILE

@@ -9,13 +9,24 @@ import pandas as pd
 from capacity._common.escape import html_text
 from capacity._common.units import format_cores, format_memory
 from capacity.model import Resource
-from capacity.reporting._html.html import Column, Html, details, join, table
+from capacity.reporting._html.html import Column, Html, join, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["MOST_ROWS", "NAMES", "PRINT", "days", "length", "long_table", "pairs", "table_rows"]
+__all__ = [
+    "AMOUNT",
+    "MOST_ROWS",
+    "NAMES",
+    "PRINT",
+    "days",
+    "length",
+    "long_table",
+    "pairs",
+    "table_rows",
+]
 
+AMOUNT = "cores or bytes"
 MOST_ROWS = 15
 _MOST_FOLDED = 100
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
@@ -42,12 +53,8 @@ def long_table(
     """The first rows in sight, the others on request; of many only the next ones, where a file
     beside the page has them all.
     """
-    shown = table(caption, columns, rows[:most], more=more)
-    if len(rows) <= most:
-        return shown
     last = most + _MOST_FOLDED if file else len(rows)
-    rest = table(f"{caption} (continued)", columns, rows[most:last])
-    parts = [shown, details(f"{len(rows[most:last])} more", rest)]
+    parts = [table(caption, columns, rows[:last], more=more, shown=most)]
     if last < len(rows):
         link = Html(f'<a href="{html_text(file)}">{html_text(file)}</a>')
         parts.append(join([f"{len(rows) - last} more are in ", link], "p", "more"))

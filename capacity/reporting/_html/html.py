@@ -34,13 +34,14 @@ class Html:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, whether it holds numbers, and a longer explanation of the
-    heading.
+    """A column of a table: its heading, whether it holds numbers, a longer explanation of the
+    heading, and the unit of cells that do not say it themselves.
     """
 
     name: str
     number: bool = False
     help: str = ""
+    unit: str = ""
 
 
 Cell = str | Html
@@ -74,7 +75,12 @@ def details(summary: str, body: Html) -> Html:
 
 
 def table(
-    caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, more: str = ""
+    caption: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    more: str = "",
+    shown: int | None = None,
 ) -> Html:
     """A table with a caption; on a phone each row becomes a card, which is what the labels are for.
 
@@ -83,17 +89,34 @@ def table(
         columns: headings; the first column names the row.
         rows: cells, text (escaped here) or Html.
         more: a line below, for instance how many rows were left out.
+        shown: rows in sight, the others on request and on paper; None = all.
     """
     head = "".join(
-        f'<th scope="col"{_number(column)}{_title(column)}>{html_text(column.name)}</th>'
+        f'<th scope="col"{_number(column)}>{html_text(column.name)}{_unit(column)}</th>'
         for column in columns
     )
-    body = "".join(_row(columns, row) for row in rows)
-    foot = f'<p class="more">{html_text(more)}</p>' if more else ""
+    lines = [_row(columns, row) for row in rows]
+    body = f"<tbody>{''.join(lines[:shown])}</tbody>"
+    foot = ""
+    if rest := lines[shown:] if shown is not None else []:
+        body += f'<tbody class="rest">{"".join(rest)}</tbody>'
+        foot = f'<label class="more"><input type="checkbox"> {len(rest)} more rows</label>'
+    foot += f'<p class="more">{html_text(more)}</p>' if more else ""
     return Html(
-        f'<div class="scroll"><table><caption>{html_text(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{foot}"
+        f'<div class="rows"><div class="scroll"><table><caption>{html_text(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead>{body}</table></div>{foot}{_terms(columns)}</div>"
     )
+
+
+def _terms(columns: Sequence[Column]) -> str:
+    """What the headings mean, where they stand: also on a phone, where nothing hovers."""
+    known = "".join(
+        f"<div><dt>{html_text(column.name)}</dt><dd>{html_text(column.help)}</dd></div>"
+        for column in columns
+        if column.help
+    )
+    summary = "<summary>What the columns mean</summary>"
+    return f'<details class="terms">{summary}<dl>{known}</dl></details>' if known else ""
 
 
 def _row(columns: Sequence[Column], row: Sequence[Cell]) -> str:
@@ -109,8 +132,8 @@ def _number(column: Column) -> str:
     return ' class="number"' if column.number else ""
 
 
-def _title(column: Column) -> str:
-    return f' title="{html_text(column.help)}"' if column.help else ""
+def _unit(column: Column) -> str:
+    return f' <span class="unit">{html_text(column.unit)}</span>' if column.unit else ""
 
 
 def sparkline(values: pd.Series[float], *, limit: float | None = None, label: str = "") -> Html:

@@ -12,6 +12,8 @@ from capacity.model import Reason, Resource, Signal
 from capacity.reporting import compliance, weekly
 from capacity.reporting._promises import earlier_runs, promised_limits
 from capacity.reporting._runs import ReportRun, list_reports
+from capacity.reporting._runway import HostRunway, host_runways
+from capacity.reporting._trends import ServiceTrend, Trend, trend_of, weekly_peaks
 from capacity.reporting.quarterly._register import (
     FILE,
     FoundRisk,
@@ -30,9 +32,7 @@ from capacity.reporting.quarterly._rules import (
     rule_state,
     setting_changes,
 )
-from capacity.reporting.quarterly._runway import HostRunway, host_runways
 from capacity.reporting.quarterly._structure import Restructuring, restructurings
-from capacity.reporting.quarterly._trends import ServiceTrend, Trend, trend_of, weekly_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

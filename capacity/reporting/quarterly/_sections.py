@@ -11,12 +11,12 @@ import pandas as pd
 from capacity.model import Resource
 from capacity.reporting._html.formatting import NAMES, PRINT, long_table, pairs
 from capacity.reporting._html.html import Column, Html, badge, join, table, text
-from capacity.reporting.quarterly._runway import FULL
+from capacity.reporting._runway import FULL
 
 if TYPE_CHECKING:
+    from capacity.reporting._runway import HostRunway, RunOut
+    from capacity.reporting._trends import Trend
     from capacity.reporting.quarterly._review import QuarterlyReview
-    from capacity.reporting.quarterly._runway import HostRunway, RunOut
-    from capacity.reporting.quarterly._trends import Trend
 
 __all__ = ["header", "runways", "structure", "trends"]
 

@@ -14,7 +14,7 @@ from capacity._common.plotting import plot_frontier
 from capacity.model import Action, Resource, Signal
 from capacity.reporting._files import EVERY_LIMIT
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, long_table, table_rows
+from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, join, table
 
 if TYPE_CHECKING:
@@ -96,23 +96,25 @@ def evidence(week: WeeklyReview) -> Html:
     columns = [
         Column("Service"),
         Column("Resource"),
-        Column("Limit today", number=True),
+        Column("Limit today", number=True, unit=AMOUNT),
         Column("Breached", help=_BREACHED),
         Column(
             "Slack",
             number=True,
             help="Share of the limit that the 95th percentile of use leaves free",
         ),
-        Column("Proposed", number=True),
+        Column("Proposed", number=True, unit=AMOUNT),
         Column("Would have been breached", help=_BREACHED),
         Column("Slack then", number=True),
         Column(
             "KRR",
+            unit=AMOUNT,
             help="What Robusta KRR would set: for memory its limit and the kills it would have "
             "met, for CPU its request, since it sets no CPU limit",
         ),
         Column(
             "VPA",
+            unit=AMOUNT,
             help="What the Vertical Pod Autoscaler's recommender would set; the kills it would "
             "have met as well",
         ),
@@ -181,7 +183,12 @@ def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Htm
         Column("Policy"),
         Column("Risk asked"),
         Column("Breached", number=True, help="Share of past service-weeks"),
-        Column("Minutes", number=True, help="Breached minutes of a service-week, on average"),
+        Column(
+            "Minutes",
+            number=True,
+            unit="min",
+            help="Breached minutes of a service-week, on average",
+        ),
         Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
         Column("Slack", number=True),
         Column(

@@ -12,7 +12,7 @@ from capacity._common.plotting import plot_bands
 from capacity.model import Resource
 from capacity.reporting._files import SCORECARD
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, days, long_table, table_rows
+from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, days, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, sparkline, table, text
 from capacity.reporting.weekly._limit_crossings import UPPER
 
@@ -60,8 +60,8 @@ def risks(week: WeeklyReview) -> Html:
     columns = [
         Column("Service"),
         Column("Resource"),
-        Column("Limit", number=True),
-        Column("Expected peak", number=True),
+        Column("Limit", number=True, unit=AMOUNT),
+        Column("Expected peak", number=True, unit=AMOUNT),
         Column(
             "Upper band reaches it",
             help=f"First time the {UPPER:.0%} quantile is at the limit, UTC",
@@ -120,7 +120,7 @@ def scorecards(week: WeeklyReview) -> Html:
         )
     columns = [
         Column("Resource"),
-        Column("Samples", number=True),
+        Column("Samples", number=True, unit="count"),
         *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
         Column("Error", number=True, help="Mean weighted quantile loss; smaller is better"),
         Column(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,7 @@ from capacity.changes import (
 from capacity.errors import InputError
 from capacity.history._signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
-from capacity.reporting._files import write_tables
+from capacity.reporting._files import DAYS_REMAINING, QUALITY, SCORECARD, write_tables
 from capacity.reporting._runs import (
     ReportRun,
     iso_week,
@@ -35,6 +35,7 @@ from capacity.reporting._runs import (
     read_forecast,
     write_run,
 )
+from capacity.reporting.weekly._days_left import DaysLeft, days_left
 from capacity.reporting.weekly._decisions import Decision, weekly_decisions
 from capacity.reporting.weekly._fleet_frontier import fleet_frontier
 from capacity.reporting.weekly._limit_crossings import LimitCrossing, find_crossings
@@ -55,6 +56,7 @@ _GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
 _FEW_DROPPED = 0.001  # of all samples of a signal: impossible ones that are not worth a word
 _GOOD_DAYS, _FAIR_DAYS = 14, 7
 _FRESH = pd.Timedelta("2h")
+_DAYS_COLUMNS = [field.name for field in fields(DaysLeft)]
 _Part = TypeVar("_Part")
 
 
@@ -81,6 +83,7 @@ class WeeklyReview:
         decisions: at most five, the most urgent first.
         risks: services whose forecast reaches their limit within the horizon, soonest first.
         unthreatened: limits that the forecast does not reach, by resource.
+        days_left: of limits and hosts, the soonest first.
         previous: the last run before this one.
         scorecards: how the last forecast held, by resource.
         frontiers: breaches against cost of every policy on this fleet's past, by resource.
@@ -98,6 +101,7 @@ class WeeklyReview:
     decisions: list[Decision]
     risks: list[LimitCrossing]
     unthreatened: dict[Resource, int]
+    days_left: list[DaysLeft]
     previous: ReportRun | None
     scorecards: dict[Resource, Scorecard]
     frontiers: dict[Resource, pd.DataFrame]
@@ -185,6 +189,7 @@ def review(
         decisions=weekly_decisions(history, tables, risks, settings.operations.restart_limit),
         risks=risks,
         unthreatened=unthreatened,
+        days_left=days_left(history, tables, risks),
         previous=last,
         scorecards=_of_each(
             lambda resource: _scorecard(history, resource, last, horizon, settings)
@@ -246,7 +251,16 @@ def save(
     write_plan(plan, folder / "plan.yaml")
     alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
     write_text(folder / "alerts.yml", alerts)
-    write_tables(folder, week.tables, quality=history.coverage(), scores=week.scores())
+    left = pd.DataFrame([asdict(row) for row in week.days_left], columns=_DAYS_COLUMNS)
+    write_tables(
+        folder,
+        week.tables,
+        {
+            QUALITY: history.coverage(),
+            SCORECARD: week.scores(),
+            DAYS_REMAINING: left.set_index("name"),
+        },
+    )
     rows = week.forecast_frame()
     write_atomically(
         folder / "forecast.parquet",

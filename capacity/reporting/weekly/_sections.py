@@ -16,12 +16,19 @@ from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._files import EVERY_LIMIT
 from capacity.reporting._host_limits import limit_sums
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import NAMES, PRINT, length, long_table, pairs, table_rows
+from capacity.reporting._html.formatting import (
+    AMOUNT,
+    NAMES,
+    PRINT,
+    length,
+    long_table,
+    pairs,
+    table_rows,
+)
 from capacity.reporting._html.html import Column, Html, badge, code, details, join, table, text
+from capacity.reporting.weekly._summary import freed, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from capacity.reporting.weekly._decisions import Decision
     from capacity.reporting.weekly._review import WeeklyReview
 
@@ -71,7 +78,7 @@ def header(week: WeeklyReview) -> Html:
         f"<h1>Weekly resources <span>{text(week.name)}</span></h1>"
         f"<p>{badge(verdict, _LEVELS[week.verdict.level])} "
         f"{text(reasons[:1].upper() + reasons[1:])}.</p>"
-        f'<dl class="facts">{pairs(facts)}</dl>'
+        f'{summary(week)}<dl class="facts">{pairs(facts)}</dl>'
         f"{_links(week)}" + "".join(f'<p class="note">{text(note)}</p>' for note in history.notes)
     )
 
@@ -160,16 +167,16 @@ def fleet(week: WeeklyReview) -> Html:
     columns = [
         Column("Host"),
         Column("Resource"),
-        Column("Size", number=True),
-        Column("Used, p95", number=True),
-        Column("Used, peak", number=True),
-        Column("Limits in force", number=True),
+        Column("Size", number=True, unit=AMOUNT),
+        Column("Used, p95", number=True, unit=AMOUNT),
+        Column("Used, peak", number=True, unit=AMOUNT),
+        Column("Limits in force", number=True, unit=AMOUNT),
         Column(
             "Over 90%",
             number=True,
             help="Share of the window in which more than nine tenths of the host were used",
         ),
-        Column("Unlimited", number=True, help="Running services without a limit"),
+        Column("Unlimited", number=True, unit="services", help="Running services without a limit"),
         Column("Limits/size", number=True, help="Sum of the limits in force over the host's size"),
         Column(
             "Proposed/size",
@@ -188,15 +195,15 @@ def fleet(week: WeeklyReview) -> Html:
 def oversized(week: WeeklyReview) -> Html:
     """Limits far above the need, with what a lower one frees."""
     rows = week.proposals(Action.LOWER)
-    freed = {resource: _freed(rows, resource, week.history.replicas) for resource in Resource}
+    reclaimed = {resource: freed(rows, resource, week.history.replicas) for resource in Resource}
     if rows.empty:
         return Html("<p>No limit is far above its need.</p>")
     rows = rows.assign(share=(rows["current"] - rows["limit"]) / rows["current"]).sort_values(
         "share", ascending=False
     )
     total = (
-        f"Together {count_cores(freed[Resource.CPU])} and {format_memory(freed[Resource.MEMORY])} "
-        "reclaimable."
+        f"Together {count_cores(reclaimed[Resource.CPU])} and "
+        f"{format_memory(reclaimed[Resource.MEMORY])} reclaimable."
     )
     cells = [
         (
@@ -216,7 +223,7 @@ def oversized(week: WeeklyReview) -> Html:
         Column("Service"),
         Column("Resource"),
         *(
-            Column(name, number=True)
+            Column(name, number=True, unit=AMOUNT)
             for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")
         ),
         Column(
@@ -257,15 +264,15 @@ def undersized(week: WeeklyReview) -> Html:
     columns = [
         Column("Service"),
         Column("Resource"),
-        *(Column(name, number=True) for name in ("Limit", "Recent peak")),
+        *(Column(name, number=True, unit=AMOUNT) for name in ("Limit", "Recent peak")),
         Column("Throttled", number=True, help="Share of throttled periods, 95th percentile"),
-        Column("OOM kills", number=True),
+        Column("OOM kills", number=True, unit="in the window"),
         Column(
             "Breach risk",
             number=True,
             help="Chance that next week's peak passes the limit in force",
         ),
-        Column("Proposed", number=True),
+        Column("Proposed", number=True, unit=AMOUNT),
         Column("Why"),
     ]
     return long_table("Limits that hold a service back", columns, cells, file=EVERY_LIMIT)
@@ -299,7 +306,7 @@ def unlimited(week: WeeklyReview) -> Html:
         Column("Service"),
         Column("Resource"),
         *(
-            Column(name, number=True)
+            Column(name, number=True, unit=AMOUNT)
             for name in ("p95", "Recent peak", "Forecast peak, high", "Proposed")
         ),
         Column("Breach risk", number=True),
@@ -381,11 +388,6 @@ def _host_row(week: WeeklyReview, host: str, resource: Resource) -> tuple[str, .
         str(sums.unlimited),
         *(f"{part / size:.0%}" if np.isfinite(size) else "-" for part in sums[:2]),
     )
-
-
-def _freed(rows: pd.DataFrame, resource: Resource, replicas: Mapping[str, int]) -> float:
-    part = (rows["current"] - rows["limit"])[rows["resource"] == str(resource)]
-    return float(sum(freed * replicas.get(str(service), 1) for service, freed in part.items()))
 
 
 def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:

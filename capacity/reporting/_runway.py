@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource, Signal
-from capacity.reporting.quarterly._trends import Trend, sample_lines, trend_of, weekly_peaks
+from capacity.reporting._trends import Trend, sample_lines, trend_of, weekly_peaks
 
 if TYPE_CHECKING:
     from capacity.history import History
@@ -101,18 +101,21 @@ def _of_resource(quarter: History, resource: Resource) -> list[HostRunway]:
     return rows
 
 
-def run_out(peaks: pd.Series[float], bound: float, *, growth: float = 1.0) -> RunOut | None:
+def run_out(
+    peaks: pd.Series[float], bound: float, *, growth: float = 1.0, weeks: int = HORIZON_WEEKS
+) -> RunOut | None:
     """Weeks until a weekly peak reaches `bound`; None with too few weeks.
 
     Args:
         peaks: weekly, oldest first.
         bound: in their unit.
         growth: what growing trends are multiplied by.
+        weeks: how far to look.
     """
     lines = sample_lines(peaks)
     if lines is None:
         return None
-    ahead = np.arange(HORIZON_WEEKS + 1, dtype=np.float64)
+    ahead = np.arange(weeks + 1, dtype=np.float64)
     slopes = np.where(lines.slopes > 0, growth * lines.slopes, lines.slopes)
     noise = np.random.default_rng(_SEED).choice(lines.scatter, (len(slopes), len(ahead)))
     reached = lines.levels[:, None] + slopes[:, None] * ahead + noise >= bound
