@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from capacity._monitor.state import Evaluation, now
 from capacity.errors import CapacityError
 
 if TYPE_CHECKING:
+    from capacity.compliance._facts.monitoring import Delivery
     from capacity.settings import MonitorSettings
 
 __all__ = ["Loop", "Monitor"]
@@ -85,13 +85,14 @@ class Monitor:
         self.prober = Prober(watched.settings)
         self.notifier = Notifier(watched.settings.monitor, watched.runbooks)
         self._wake = threading.Event()
+        self._soon: threading.Timer | None = None
         chosen: MonitorSettings = watched.settings.monitor
         self.loops = [Loop("evaluate", self.evaluate, chosen.interval, self._wake)]
         self.loops.append(Loop("notify", self.notifier.work, 1.0, self.notifier.wake))
         if watched.engine:
             self.loops.append(Loop("events", self._events, _PAUSE))
         if watched.settings.compliance.alertmanager is not None and chosen.probe:
-            self.loops.append(Loop("probe", self.prober.work, chosen.probe_interval))
+            self.loops.append(Loop("probe", self._probe, chosen.probe_interval))
 
     def start(self) -> None:
         """Begin all loops."""
@@ -111,6 +112,23 @@ class Monitor:
         self.version += 1
         if self.evaluation.report is not None:
             self.notifier.tell(self.evaluation.report, self.evaluation.at)
+
+    def look_soon(self) -> None:
+        """Ask for another look once the bunch that an event belongs to is over; more events of the
+        bunch change nothing.
+        """
+        if self._soon is None or not self._soon.is_alive():
+            self._soon = threading.Timer(_SETTLE, self._wake.set)
+            self._soon.daemon = True
+            self._soon.start()
+
+    def _probe(self) -> None:
+        """One probe; what it changes is looked at now, not with the next look on schedule."""
+        before = self.prober.delivery
+        self.prober.work()
+        after = self.prober.delivery
+        if before is None or after is None or _arrived(before) != _arrived(after):
+            self._wake.set()
 
     def problems(self, at: datetime) -> list[str]:
         """What is wrong with the monitor itself."""
@@ -160,9 +178,12 @@ class Monitor:
         try:
             for event in stream:
                 if str(event.get("Action", "")).partition(":")[0] in _EVENTS:
-                    time.sleep(_SETTLE)
-                    self._wake.set()
+                    self.look_soon()
                 if loop.stopping.is_set():
                     return
         except (DockerException, RequestException, OSError, ValueError, AttributeError) as error:
             _log.info("An engine's events ended: %s", error)  # a closed stream ends this way too
+
+
+def _arrived(delivery: Delivery) -> bool:
+    return delivery.seconds is not None

@@ -369,3 +369,14 @@ def _healthy(base: str) -> bool | None:
     except OSError:
         time.sleep(0.1)
         return None
+
+
+def test_a_burst_of_events_asks_for_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many events come together, the next look is one settling time away."""
+    monkeypatch.setattr("capacity._monitor.loops._SETTLE", 0.2)
+    made = Monitor(MonitorTargets(Settings(), (), engine=False))
+    began = time.monotonic()
+    for _ in range(200):
+        made.look_soon()
+    assert made._wake.wait(5)
+    assert time.monotonic() - began < 2
