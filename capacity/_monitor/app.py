@@ -1,5 +1,5 @@
-"""The monitor's web face: dashboard, health, metrics, a JSON interface, and the webhook that proves
-alert delivery.
+"""The monitor's web face: dashboard, finished reports, health, metrics, a JSON interface, and the
+webhook that proves alert delivery.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from starlette.routing import Route
 from capacity._monitor import json_api
 from capacity._monitor.access import Guard
 from capacity._monitor.dashboard import page, runbook_page
+from capacity._monitor.finished import report_routes
 from capacity._monitor.metrics import exposition
 from capacity._monitor.state import now
 
@@ -99,6 +100,7 @@ def make_app(watch: Monitor) -> Starlette:
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/runbooks/{code}", explained),
+            *report_routes(watch.watched.settings.schedule.reports),
             *(
                 Route(f"/api/v1/{name}", _view(watch, kept, name, make))
                 for name, make in made.items()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from capacity._monitor.loops import Monitor
 
-__all__ = ["page", "runbook_page"]
+__all__ = ["no_reports_page", "page", "runbook_page"]
 
 _STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 _MOST_ROWS, _MOST_RISKS = 200, 20
@@ -37,6 +37,16 @@ def runbook_page(code: str) -> str | None:
     )
 
 
+def no_reports_page() -> str:
+    """What stands in for the index until a first report is finished."""
+    return _document(
+        "Capacity reports",
+        '<nav aria-label="Parts"><a href="../">Dashboard</a></nav><p>No report is finished yet. '
+        "<code>capacity schedule status</code> says when the next one is due, and "
+        "<code>capacity schedule run weekly</code> makes one now.</p>",
+    )
+
+
 def page(watch: Monitor) -> str:
     """The dashboard as HTML."""
     found = watch.evaluation
@@ -51,7 +61,7 @@ def page(watch: Monitor) -> str:
         ("#risks", "Limits"),
         ("#sources", "Sources"),
     )
-    others = (("api/v1/findings", "JSON"), ("metrics", "Metrics"))
+    others = (("reports/", "Reports"), ("api/v1/findings", "JSON"), ("metrics", "Metrics"))
     parts = "".join(f'<a href="{place}">{name}</a>' for place, name in (*links, *others))
     skip = '<a class="skip" href="#findings">Skip to the findings</a>'
     return _document(

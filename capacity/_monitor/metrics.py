@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from capacity._common.escape import encodable
 from capacity._monitor.state import now
 from capacity.model import ServiceKey
+from capacity.operations._schedule.state import exposition as schedule_exposition
+from capacity.operations._schedule.state import read_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,8 @@ def exposition(watch: Monitor) -> str:
     if watch.evaluation is not None:
         _evaluation(watch.evaluation, gauge)
         _limits(watch.evaluation, gauge)
-    return generate_latest(registry).decode()
+    jobs = read_states(watch.watched.settings.schedule.state)
+    return generate_latest(registry).decode() + (schedule_exposition(jobs) if jobs else "")
 
 
 def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from capacity.reporting._runs import ReportRun
 
-__all__ = ["index_page", "render_page"]
+__all__ = ["index_page", "page_policy", "render_page"]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _HEADING = re.compile(
@@ -44,17 +44,26 @@ def render_page(notebook: NotebookNode, title: str) -> str:
     exporter = HTMLExporter(
         config=config, template_name="page", extra_template_basedirs=[str(_TEMPLATES)]
     )  # type: ignore[no-untyped-call]  # nbconvert has no types
-    script = (_TEMPLATES / "page" / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     resources = {
         "metadata": {"name": title},
         "style": _style(),
-        "script": script,
-        "script_hash": f"sha256-{digest}",
+        "script": _script(),
+        "policy": page_policy(),
     }
     body, _ = exporter.from_notebook_node(notebook, resources=resources)
     before, main, after = _parts(re.sub(r"\n\s*\n+", "\n", body))
     return before + _in_sections(main) + after
+
+
+def page_policy() -> str:
+    """The content security policy of a page: nothing from elsewhere, and the one script that is
+    named by its hash.
+    """
+    digest = base64.b64encode(hashlib.sha256(_script().encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
 
 def _parts(page: str) -> tuple[str, str, str]:
@@ -105,6 +114,10 @@ def index_page(runs: list[ReportRun]) -> str:
         f"first</caption><thead><tr>{head}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div></main></body></html>\n"
     )
+
+
+def _script() -> str:
+    return (_TEMPLATES / "page" / "page.js").read_text(encoding="utf-8")
 
 
 def _style() -> str:

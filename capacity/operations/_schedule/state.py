@@ -12,7 +12,7 @@ from capacity._common.escape import label_value
 from capacity._common.files import read_bounded, write_text
 from capacity.operations._schedule.jobs import Job
 
-__all__ = ["JobState", "exposition", "late_alert", "read_state", "write_state"]
+__all__ = ["JobState", "exposition", "late_alert", "read_state", "read_states", "write_state"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ def read_state(folder: Path, job: str) -> JobState:
         return JobState(**fields)
     except (OSError, ValueError, TypeError):
         return JobState()
+
+
+def read_states(folder: Path) -> dict[str, JobState]:
+    """What is known of each job that has run, by its name."""
+    return {file.stem: read_state(folder, file.stem) for file in sorted(folder.glob("*.json"))}
 
 
 def write_state(folder: Path, job: str, state: JobState) -> None:
