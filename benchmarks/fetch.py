@@ -39,7 +39,8 @@ from capacity.history._archive import Archive
 from capacity.history._fetch import fetch
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._signals import CATALOGUE, render_query
+from capacity.history._promql import render_query
+from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.servers import BLOCK_SECONDS, Server, prometheus, require

@@ -45,17 +45,22 @@ def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedC
 
     Args:
         folders: of journals; those that are not there are empty.
-        service: `project/service`, or a container's name alone for one outside Compose; empty =
-            all.
+        service: `project/service`, or a container's name, also as `standalone/NAME`; empty = all.
     """
     runs = all_runs(folders)
     started = _started(entry for run in runs for entry in run.entries)
     found = [change for run in runs for change in changes_of(run.name, run.entries)]
     found += [change for run in runs for change in _of_run(run.name, run.entries, started)]
-    wanted = {service, f"standalone/{service}"}
+    wanted, name = {service, f"standalone/{service}"}, service.removeprefix("standalone/")
     return sorted(
-        (adjustment for adjustment in found if not service or adjustment.service in wanted),
-        key=lambda adjustment: adjustment.time,
+        (
+            change
+            for change in found
+            if not service
+            or change.service in wanted
+            or any(container.name == name for container in change.containers)
+        ),
+        key=lambda change: change.time,
     )
 
 

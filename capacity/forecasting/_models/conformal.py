@@ -70,9 +70,9 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
 
     The root of its own typical past loss (in scaled units, so free of a scale), and a little of the
     forecast's width at that hour, both growing with the root of the lead as a random walk does; so
-    misses a day ahead tell something of those a week ahead that a short history has not seen. The loss grows when levels wander from week to week, which a
-    width alone does not see; the root, because quiet services are surprised by larger multiples of
-    their usual loss than busy ones.
+    misses a day ahead tell something of those a week ahead that a short history has not seen. The
+    loss grows when levels wander from week to week, which a width alone does not see; the root,
+    because quiet services are surprised by larger multiples of their usual loss than busy ones.
 
     Args:
         forecast: (services, 168, quantiles).
