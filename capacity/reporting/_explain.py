@@ -102,7 +102,41 @@ def explain_service(
     usage = history[resource.usage].reindex(columns=history.services)
     if risk is None:
         risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
-    names = list(dict.fromkeys([policy, *COMPARED]))
+    past, policies = _policies(history, service, resource, [policy, *COMPARED], horizon, risk)
+    hit = limit_hits(history, resource)
+    row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
+    return Explanation(
+        service=service,
+        resource=resource,
+        row=row,
+        days=usage[service].resample("1D").max(),
+        peaks=_peaks(history, service, resource, settings, horizon),
+        events=_events(history, service),
+        policies=policies,
+        replay=_judged(past, hit, ahead),
+        weeks=int(past["time"].nunique()),
+        horizon=horizon,
+        struck={name: hit.under(service, float(row[name])) for name in ("current", "limit")},
+        replicas=history.replicas.get(service, 1),
+        dropped={
+            entry.reason: entry.count
+            for entry in history.dropped
+            if (entry.name, entry.signal) == (service, resource.usage)
+        },
+    )
+
+
+def _policies(
+    history: History,
+    service: str,
+    resource: Resource,
+    policies: list[str],
+    horizon: str,
+    risk: float,
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Past weekly decisions of each policy for the service, and the limits of now."""
+    names = list(dict.fromkeys(policies))
+    usage = history[resource.usage].reindex(columns=history.services)
     chosen = [service, *(name for name in usage.columns if name != service)][:_MOST_PEERS]
     limits = history.limits(resource).reindex(chosen)
     kills = (
@@ -129,41 +163,23 @@ def explain_service(
         risk=risk,
         horizon=horizon,
     )
-    mine = past[past["service"] == service]
-    hit = limit_hits(history, resource)
+    return (
+        past[past["service"] == service],
+        {name: float(today[name][service]) for name in names},
+    )
+
+
+def _judged(past: pd.DataFrame, hit: sizing.LimitHits, ahead: pd.Timedelta) -> pd.DataFrame:
+    """Policy x what its limits would have done, with what samples hide."""
     met = [
         hit.under(service, limit, at, at + ahead)
-        for limit, at in zip(mine["limit"], mine["time"], strict=True)
+        for service, limit, at in zip(past["service"], past["limit"], past["time"], strict=True)
     ]
-    mine = mine.assign(
+    groups = past.assign(
         kills=[kills for kills, _ in met], held_minutes=[minutes for _, minutes in met]
-    )
-    groups = mine.groupby("policy", sort=False)
-    table = (
-        groups[["breached", "breach_minutes", "kills", "held_minutes"]]
-        .sum()
-        .join(groups[["slack", "limit"]].mean())
-    )
-    row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
-    return Explanation(
-        service=service,
-        resource=resource,
-        row=row,
-        days=usage[service].resample("1D").max(),
-        peaks=_peaks(history, service, resource, settings, horizon),
-        events=_events(history, service),
-        policies={name: float(today[name][service]) for name in names},
-        replay=table,
-        weeks=int(mine["time"].nunique()),
-        horizon=horizon,
-        struck={name: hit.under(service, float(row[name])) for name in ("current", "limit")},
-        replicas=history.replicas.get(service, 1),
-        dropped={
-            entry.reason: entry.count
-            for entry in history.dropped
-            if (entry.name, entry.signal) == (service, resource.usage)
-        },
-    )
+    ).groupby("policy", sort=False)
+    sums = groups[["breached", "breach_minutes", "kills", "held_minutes"]].sum()
+    return sums.join(groups[["slack", "limit"]].mean())
 
 
 def chart(values: pd.Series[float]) -> str:

@@ -108,6 +108,47 @@ def find_restart_loops(
     """
     known = known or Known()
     inventory = survey(engines, {})
+    seen = _seen(engines, window)
+    found = [
+        loop
+        for container in inventory.containers
+        if (
+            loop := _loop(
+                container,
+                engines[container.host],
+                seen,
+                causes,
+                _Asked(more_than, window, known, inventory),
+            )
+        )
+    ]
+    return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the Engines saw within the window.
+
+    Attributes:
+        died: id of a container -> exit code and time of each death.
+        killed: ids of containers that the kernel killed for memory.
+        clocks: host -> its time now, seconds.
+    """
+
+    died: Mapping[str, list[tuple[int, float]]]
+    killed: frozenset[str]
+    clocks: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    more_than: int
+    window: float
+    known: Known
+    inventory: Inventory
+
+
+def _seen(engines: Mapping[str, Engine], window: float) -> _Seen:
     died: dict[str, list[tuple[int, float]]] = {}
     killed: set[str] = set()
     clocks: dict[str, float] = {}
@@ -115,71 +156,66 @@ def find_restart_loops(
         now = clocks[engine.host.name] = engine_time(engine)
         died |= deaths(engine, now - window, now)
         killed |= {container for container, _ in memory_kills(engine, now - window, now)}
-    found = []
-    for candidate in inventory.containers:
-        codes, times = (
-            [code for code, _ in died.get(candidate.id, [])],
-            [when for _, when in died.get(candidate.id, [])],
-        )
-        seldom = known.restarts.get(candidate.key, 0)
-        count = max(len(codes), math.floor(seldom))
-        between = _between(times, seldom, window)
-        if candidate.restart_count > max(
-            more_than, count
-        ):  # the Engine keeps few events, and health checks fill them
-            average = _on_average(
-                candidate, engines[candidate.host], clocks[candidate.host], window
-            )
-            count, between = (
-                (math.floor(average), window / average) if average > count else (count, between)
-            )
-        loops = count > more_than or (
-            candidate.state == "restarting" and candidate.restart_count > more_than
-        )
-        if not loops and candidate.key in known.days:
-            count = math.floor(known.days[candidate.key])
-            loops, between = count > 0, _DAY / count
-        loops = loops and not _is_steady(candidate, clocks[candidate.host], between)
-        refused = (
-            start_error(engines[candidate.host], candidate) if loops or _is_down(candidate) else ""
-        )
-        never_ran = _is_down(candidate) and candidate.exit_code in NEVER_RAN
-        if loops or refused or never_ran:
-            life = (
-                times[-2] if len(times) > 1 else None
-            )  # the lines of the last try that ended, and of the one after it
-            diagnosis = _diagnosis(
-                candidate,
-                engines[candidate.host],
-                causes,
-                codes=codes,
-                killed=candidate.id in killed,
-                refused=refused,
-                since=life,
-            )
-            changes, advice = propose(candidate, diagnosis, inventory, known)
-            seen, waits = (
-                max(count, more_than + 1) if loops else count,
-                candidate.state == "restarting",
-            )
-            found.append(
-                RestartLoop(
-                    *(
-                        candidate.key,
-                        candidate.host,
-                        candidate.name,
-                        seen,
-                        candidate.restart_count,
-                        waits,
-                        diagnosis,
-                        tuple(changes),
-                        advice,
-                    ),
-                    cannot_start=not loops,
-                    ended=loops and _is_down(candidate),
-                )
-            )
-    return sorted(found, key=lambda loop: (-loop.restarts, loop.service))
+    return _Seen(died, frozenset(killed), clocks)
+
+
+def _loop(
+    container: Container, engine: Engine, seen: _Seen, causes: Sequence[Cause], asked: _Asked
+) -> RestartLoop | None:
+    """The loop that a container is in, or its failure to start; None where there is neither."""
+    deaths_seen = seen.died.get(container.id, [])
+    times = [when for _, when in deaths_seen]
+    count, loops = _frequency(container, engine, times, seen.clocks[container.host], asked)
+    down = _is_down(container)
+    refused = start_error(engine, container) if loops or down else ""
+    if not (loops or refused or (down and container.exit_code in NEVER_RAN)):
+        return None
+    diagnosis = _diagnosis(
+        container,
+        engine,
+        causes,
+        codes=[code for code, _ in deaths_seen],
+        killed=container.id in seen.killed,
+        refused=refused,
+        since=times[-2] if len(times) > 1 else None,  # the last try that ended, and the one after
+    )
+    changes, advice = propose(container, diagnosis, asked.inventory, asked.known)
+    return RestartLoop(
+        service=container.key,
+        host=container.host,
+        container=container.name,
+        restarts=max(count, asked.more_than + 1) if loops else count,
+        total=container.restart_count,
+        back_off=container.state == "restarting",
+        diagnosis=diagnosis,
+        changes=tuple(changes),
+        advice=advice,
+        cannot_start=not loops,
+        ended=loops and down,
+    )
+
+
+def _frequency(
+    container: Container, engine: Engine, times: Sequence[float], now: float, asked: _Asked
+) -> tuple[int, bool]:
+    """Restarts of a container, and whether they are a loop that goes on: within the window by the
+    Engine's events, the metrics, or its count over the container's life; else in the last day.
+    """
+    counted = asked.known.restarts.get(container.key, 0)
+    count = max(len(times), math.floor(counted))
+    between = _between(times, counted, asked.window)
+    # the Engine keeps few events, and health checks fill them
+    if container.restart_count > max(asked.more_than, count):
+        average = _on_average(container, engine, now, asked.window)
+        if average > count:
+            count, between = math.floor(average), asked.window / average
+    loops = count > asked.more_than or (
+        container.state == "restarting" and container.restart_count > asked.more_than
+    )
+    if not loops and container.key in asked.known.days:
+        count = math.floor(asked.known.days[container.key])
+        loops, between = count > 0, _DAY / count
+    return count, loops and not _is_steady(container, now, between)
 
 
 def _is_down(container: Container) -> bool:

@@ -5,7 +5,7 @@ fare on this very fleet.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table
 from capacity.reporting._html.html import Column, Html, join, table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from capacity.history import History
     from capacity.reporting.weekly._review import WeeklyReview
 
@@ -55,6 +57,34 @@ def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -
     return f"{said} in samples, but {beside}" if said in {"never", "0"} else f"{said}, and {beside}"
 
 
+_EVIDENCE = [
+    Column("Service"),
+    Column("Resource"),
+    Column("Limit today", number=True, unit=AMOUNT),
+    Column("Breached", help=_BREACHED),
+    Column(
+        "Slack",
+        number=True,
+        help="Share of the limit that the 95th percentile of use leaves free",
+    ),
+    Column("Proposed", number=True, unit=AMOUNT),
+    Column("Would have been breached", help=_BREACHED),
+    Column("Slack then", number=True),
+    Column(
+        "KRR",
+        unit=AMOUNT,
+        help="What Robusta KRR would set: for memory its limit and the kills it would have "
+        "met, for CPU its request, since it sets no CPU limit",
+    ),
+    Column(
+        "VPA",
+        unit=AMOUNT,
+        help="What the Vertical Pod Autoscaler's recommender would set; the kills it would "
+        "have met as well",
+    ),
+]
+
+
 def evidence(week: WeeklyReview) -> Html:
     """For every proposed change: the past weeks under it and under today's limit, and what other
     policies say.
@@ -63,7 +93,6 @@ def evidence(week: WeeklyReview) -> Html:
     weeks = round((week.history.end - week.history.start) / pd.Timedelta("7D"))
     if rows.empty:
         return Html("<p>Nothing is proposed, so there is nothing to prove.</p>")
-    cells = []
     struck = {resource: limit_hits(week.history, resource) for resource in Resource}
     killed = [
         struck[resource].under(service, row["current"])[0]
@@ -72,52 +101,9 @@ def evidence(week: WeeklyReview) -> Html:
     worst_first = rows.assign(killed=killed).sort_values(
         ["killed", "breaches_now"], ascending=False, na_position="last"
     )
-    for service, resource, row in table_rows(worst_first):
-        show, hit = PRINT[resource], struck[resource]
-        today, proposed = (hit.under(service, row[name]) for name in ("current", "limit"))
-        cells.append(
-            (
-                str(service),
-                NAMES[resource],
-                show(row["current"]) if math.isfinite(row["current"]) else "none",
-                beside_samples(
-                    _past(row["breaches_now"], row["breach_minutes_now"]), today, resource
-                ),
-                _share(row["slack"]),
-                show(row["limit"]),
-                beside_samples(_past(row["breaches"], row["breach_minutes"]), proposed, resource),
-                _share(row["slack_after"]),
-                *(
-                    _rival(row[name], hit.under(service, row[name]), resource)
-                    for name in ("krr", "vpa")
-                ),
-            )
-        )
-    columns = [
-        Column("Service"),
-        Column("Resource"),
-        Column("Limit today", number=True, unit=AMOUNT),
-        Column("Breached", help=_BREACHED),
-        Column(
-            "Slack",
-            number=True,
-            help="Share of the limit that the 95th percentile of use leaves free",
-        ),
-        Column("Proposed", number=True, unit=AMOUNT),
-        Column("Would have been breached", help=_BREACHED),
-        Column("Slack then", number=True),
-        Column(
-            "KRR",
-            unit=AMOUNT,
-            help="What Robusta KRR would set: for memory its limit and the kills it would have "
-            "met, for CPU its request, since it sets no CPU limit",
-        ),
-        Column(
-            "VPA",
-            unit=AMOUNT,
-            help="What the Vertical Pod Autoscaler's recommender would set; the kills it would "
-            "have met as well",
-        ),
+    cells = [
+        _evidence_row(service, resource, row, struck[resource])
+        for service, resource, row in table_rows(worst_first)
     ]
     note = (
         "Samples stop at the limit a service ran into: a limit at or below that one counts its "
@@ -126,10 +112,29 @@ def evidence(week: WeeklyReview) -> Html:
     more = note if any(len(each.rows) for each in struck.values()) else ""
     return long_table(
         f"What today's and the proposed limit did, or would have done, over the last {weeks} weeks",
-        columns,
+        _EVIDENCE,
         cells,
         more=more,
         file=EVERY_LIMIT,
+    )
+
+
+def _evidence_row(
+    service: str, resource: Resource, row: Mapping[str, Any], hit: sizing.LimitHits
+) -> tuple[str, ...]:
+    """One line of the table: the limit today, the proposed one, and what others would set."""
+    show = PRINT[resource]
+    today, proposed = (hit.under(service, row[name]) for name in ("current", "limit"))
+    return (
+        str(service),
+        NAMES[resource],
+        show(row["current"]) if math.isfinite(row["current"]) else "none",
+        beside_samples(_past(row["breaches_now"], row["breach_minutes_now"]), today, resource),
+        _share(row["slack"]),
+        show(row["limit"]),
+        beside_samples(_past(row["breaches"], row["breach_minutes"]), proposed, resource),
+        _share(row["slack_after"]),
+        *(_rival(row[name], hit.under(service, row[name]), resource) for name in ("krr", "vpa")),
     )
 
 
@@ -143,28 +148,29 @@ def frontiers(week: WeeklyReview) -> Html:
     )
 
 
+_POLICIES = [
+    Column("Policy"),
+    Column("Risk asked"),
+    Column("Breached", number=True, help="Share of past service-weeks"),
+    Column(
+        "Minutes",
+        number=True,
+        unit="min",
+        help="Breached minutes of a service-week, on average",
+    ),
+    Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
+    Column("Slack", number=True),
+    Column(
+        "Changes",
+        number=True,
+        help="Share of weekly decisions that would change the limit in force",
+    ),
+]
+
+
 def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Html:
     if points.empty:
         return Html(f"<p>Fewer than three weeks of {NAMES[resource]}: no replay yet.</p>")
-    weeks = int(points["weeks"].max())
-    ours, others = (
-        pd.DataFrame(points.xs("capacity", level="policy")),
-        points.drop(index="capacity", level="policy"),
-    )
-    said = "; ".join(
-        f"{name} {row['breached']:.1%} at {row['total']:.2f} times the peaks"
-        for name, row in others.groupby(level="policy", sort=False).first().iterrows()
-    )
-    mine = "; ".join(f"{row['breached']:.1%} at {row['total']:.2f}" for _, row in ours.iterrows())
-    picture = figure(
-        lambda axes: plot_frontier(points, axes=axes),
-        alt=f"Breaches against cost for {NAMES[resource]}. capacity, by risk: {mine}. {said}.",
-        caption=f"{NAMES[resource][:1].upper()}{NAMES[resource][1:]}: share of {weeks} past "
-        "service-weeks breached, against the"
-        " sum of limits over that of trailing 14-day peaks. Lower and further left is better; the "
-        "line is capacity at its risks.",
-        size=(9, 3),
-    )
     flat = points.reset_index()
     cells = [
         (
@@ -179,37 +185,36 @@ def _frontier(resource: Resource, points: pd.DataFrame, tolerance: float) -> Htm
         for row in flat.to_dict("records")
         if row["policy"] == "capacity" or row["risk"] == flat["risk"].iloc[0]
     ]
-    columns = [
-        Column("Policy"),
-        Column("Risk asked"),
-        Column("Breached", number=True, help="Share of past service-weeks"),
-        Column(
-            "Minutes",
-            number=True,
-            unit="min",
-            help="Breached minutes of a service-week, on average",
-        ),
-        Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
-        Column("Slack", number=True),
-        Column(
-            "Changes",
-            number=True,
-            help="Share of weekly decisions that would change the limit in force",
-        ),
-    ]
     counted = (
         f"Changes counts the weekly decisions more than {tolerance * sizing.RAISED_FROM:.0%} above "
         f"or {tolerance:.0%} below the"
         " limit in force, from where on a limit is changed; cooldowns and bounded steps come on "
         "top."
     )
-    return join(
-        [
-            picture,
-            table(
-                f"{NAMES[resource]}: policies on this fleet's past", columns, cells, more=counted
-            ),
-        ]
+    caption = f"{NAMES[resource]}: policies on this fleet's past"
+    return join([_picture(resource, points), table(caption, _POLICIES, cells, more=counted)])
+
+
+def _picture(resource: Resource, points: pd.DataFrame) -> Html:
+    """The policies as points and lines, said in words for those who do not see them."""
+    weeks = int(points["weeks"].max())
+    ours, others = (
+        pd.DataFrame(points.xs("capacity", level="policy")),
+        points.drop(index="capacity", level="policy"),
+    )
+    said = "; ".join(
+        f"{name} {row['breached']:.1%} at {row['total']:.2f} times the peaks"
+        for name, row in others.groupby(level="policy", sort=False).first().iterrows()
+    )
+    mine = "; ".join(f"{row['breached']:.1%} at {row['total']:.2f}" for _, row in ours.iterrows())
+    return figure(
+        lambda axes: plot_frontier(points, axes=axes),
+        alt=f"Breaches against cost for {NAMES[resource]}. capacity, by risk: {mine}. {said}.",
+        caption=f"{NAMES[resource][:1].upper()}{NAMES[resource][1:]}: share of {weeks} past "
+        "service-weeks breached, against the"
+        " sum of limits over that of trailing 14-day peaks. Lower and further left is better; the "
+        "line is capacity at its risks.",
+        size=(9, 3),
     )
 
 
