@@ -13,9 +13,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from capacity._common.files import read_bounded
 from capacity.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from capacity.settings import MonitorSettings
@@ -41,14 +44,13 @@ def check_exposure(settings: MonitorSettings) -> None:
     """Refuse to listen beyond the loopback without a token or a password.
 
     Raises:
-        SettingsError: exposed without either, or a user without a password.
+        SettingsError: exposed without either, a user without a password, or a file of the token
+            that cannot be read or is empty.
     """
     if (settings.username is None) != (settings.password is None):
         raise SettingsError("monitor.username and monitor.password go together", "Set both or none")
-    if settings.host not in _LOOPBACK and settings.token is None and settings.password is None:
-        hint = (
-            "Set monitor.token (CAPACITY_MONITOR__TOKEN) or monitor.username and monitor.password"
-        )
+    if settings.host not in _LOOPBACK and not _allowed(settings):
+        hint = "Set monitor.token_file, monitor.token, or monitor.username and monitor.password"
         raise SettingsError(f"monitor.host {settings.host} is open to others without a token", hint)
 
 
@@ -141,7 +143,25 @@ def _allowed(settings: MonitorSettings) -> list[bytes]:
     found = []
     if settings.token is not None:
         found.append(f"Bearer {settings.token.get_secret_value()}".encode())
+    if settings.token_file is not None:
+        found.append(b"Bearer " + _token_of(settings.token_file))
     if settings.username is not None and settings.password is not None:
         pair = f"{settings.username}:{settings.password.get_secret_value()}".encode()
         found.append(b"Basic " + base64.b64encode(pair))
     return found
+
+
+def _token_of(file: Path) -> bytes:
+    """The token in a file, without the newline that editors add."""
+    try:
+        token = read_bounded(file).strip()
+    except OSError as error:
+        raise SettingsError(
+            f"monitor.token_file {file} cannot be read: {error.strerror}",
+            "Write the token into it, readable by the user that the monitor runs as",
+        ) from error
+    if not token:
+        raise SettingsError(
+            f"monitor.token_file {file} is empty", "Write a token into it: openssl rand -hex 32"
+        )
+    return token

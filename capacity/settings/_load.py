@@ -233,6 +233,7 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
         "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
         "archive": ("path",),
         "engine": ("ca_file", "client_cert", "client_key"),
+        "monitor": ("token_file",),
         "apply": ("journal",),
         "compliance": ("waivers", "record"),
         "operations": ("causes", "timeline"),

@@ -463,6 +463,9 @@ class MonitorSettings(_Table):
     token: SecretStr | None = Field(
         None, description="Token that clients send as Authorization: Bearer"
     )
+    token_file: Path | None = Field(
+        None, description="File with such a token, read at the start; beside `token` both count"
+    )
     username: str | None = Field(
         None, description="User for basic authentication, beside the token"
     )

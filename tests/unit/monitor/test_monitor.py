@@ -130,6 +130,22 @@ def test_refuses_to_be_open_to_others_without_credentials() -> None:
         check_exposure(MonitorSettings(username="ann"))
 
 
+def test_a_token_may_be_in_a_file(project: Path, tmp_path: Path) -> None:
+    """Its newline is no part of it; a file without one is refused before anything starts."""
+    file = tmp_path / "token"
+    for wrong in (None, "", " \n"):
+        if wrong is not None:
+            file.write_text(wrong)
+        with pytest.raises(SettingsError, match="token_file"):
+            check_exposure(MonitorSettings(host="0.0.0.0", token_file=file))
+    file.write_text("from-a-file\n")
+    check_exposure(MonitorSettings(host="0.0.0.0", token_file=file))
+    with TestClient(make_app(watch(project, token_file=file))) as client:
+        assert client.get("/").status_code == 401
+        given = {"Authorization": "Bearer from-a-file"}
+        assert client.get("/", headers=given).status_code == 200
+
+
 def test_no_more_than_so_many_at_once(project: Path) -> None:
     """Beyond the bound a request is told to come back; afterwards there is room again."""
     made = watch(project, most_in_flight=1)
