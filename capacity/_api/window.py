@@ -9,15 +9,18 @@ import pandas as pd
 
 from capacity._api.arguments import parse_length, parse_time
 from capacity._common.addresses import with_scheme
+from capacity._common.first_days import first_days
 from capacity._common.progress import Progress
 from capacity._common.suggest import closest_names
-from capacity.errors import InputError, NoHistory, SettingsError
+from capacity.errors import InputError, NoHistory, SettingsError, SourceError
 from capacity.history._archive import Archive, plain_address
 from capacity.history._fetch import fetch
 from capacity.history._history import History
 from capacity.history._load import load_history
+from capacity.history._profiles import find_profile
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._sample.generate import SAMPLE_END, load_sample
+from capacity.history._reach import days_back, first_sample, memory_series
+from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample
 from capacity.model import Signal
 from capacity.settings._load import Settings, override
 
@@ -35,12 +38,14 @@ class ArchivedWindow:
         start: first moment, UTC.
         end: the moment after the last step, UTC.
         notes: what the reader should know.
+        first_days: what a history that has just begun will be enough for, and when; else empty.
     """
 
     source: str
     start: pd.Timestamp
     end: pd.Timestamp
     notes: tuple[str, ...] = ()
+    first_days: str = ""
 
     def load(
         self,
@@ -61,15 +66,18 @@ class ArchivedWindow:
             archive = Archive(settings.archive.path)
             record = archive.find(self.source)
             wanted = [Signal(signal) for signal in signals]
-            history = load_history(
-                archive,
-                record,
-                settings,
-                start=self.start,
-                end=self.end,
-                signals=wanted,
-                notes=self.notes,
-            )
+            try:
+                history = load_history(
+                    archive,
+                    record,
+                    settings,
+                    start=self.start,
+                    end=self.end,
+                    signals=wanted,
+                    notes=self.notes,
+                )
+            except NoHistory as error:
+                raise NoHistory(error.message, self.first_days or error.hint) from error
         if not services:
             return history
         chosen = history.select(services)
@@ -102,6 +110,12 @@ def prepare_window(
     end = parse_time(as_of) if as_of is not None else None
     if source == SAMPLE:
         end = end or SAMPLE_END
+        if end > SAMPLE_END:
+            raise InputError(
+                f"{end:%Y-%m-%d %H:%M} UTC is beyond the sample fleet, which ends at "
+                f"{SAMPLE_END:%Y-%m-%d %H:%M}",
+                f"Give an --as-of from {SAMPLE_START:%Y-%m-%d} to {SAMPLE_END:%Y-%m-%d}",
+            )
         return ArchivedWindow(SAMPLE, end - span, end)
     now = pd.Timestamp.now(tz="UTC")
     end = (end or now).floor(pd.Timedelta(seconds=settings.report.step))
@@ -134,7 +148,26 @@ def prepare_window(
             "shows what is there"
         )
         raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
-    return ArchivedWindow(done.source.name, end - span, end, done.warnings)
+    begun = _first_days(server, settings, end)
+    notes = (*done.warnings, begun) if begun else done.warnings
+    return ArchivedWindow(done.source.name, end - span, end, notes, begun)
+
+
+def _first_days(server: PrometheusSource, settings: Settings, end: pd.Timestamp) -> str:
+    """What a server whose samples are less than a day old will be enough for."""
+    at, wanted = int(end.timestamp()), settings.report.window_days
+    try:
+        names = server.metric_names(at - 3600, at + settings.report.step)
+        profile = find_profile(names, settings.metrics, settings.prometheus.profile)
+        series = memory_series(profile, settings, names)
+        if series is None or days_back(server, series, at, wanted):
+            return ""
+        first = first_sample(server, series, at + settings.report.step)
+    except SourceError:  # it has answered all else; this is a word more
+        return ""
+    if first is None:
+        return ""
+    return first_days(first, at, settings.report.step, wanted)
 
 
 def _configured(settings: Settings) -> str | None:

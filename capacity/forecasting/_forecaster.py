@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from capacity._common.first_days import LEAST_DAYS
 from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
@@ -36,7 +37,6 @@ from capacity.forecasting._state import FittedState
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_LEAST_DAYS = 1.0
 IgnoredSpan = tuple[str, object, object]
 KnownChangePoint = tuple[str, object]
 
@@ -377,7 +377,7 @@ _PARAMETERS = (
 def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
     """Services that cannot be forecast, and why."""
     present = np.isfinite(values).sum(axis=0)
-    least = _LEAST_DAYS * pd.Timedelta("1D") / grid.step
+    least = LEAST_DAYS * pd.Timedelta("1D") / grid.step
     jobs = find_jobs(values, grid.step.total_seconds(), _first_second(grid))
     out = {}
     for number, (name, count) in enumerate(zip(names, present, strict=True)):

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from capacity._common.files import write_text
+from capacity._common.first_days import first_days
 from capacity.errors import CapacityError
 from capacity.history._archive import Archive
 from capacity.history._profiles import POD_LABELS, Profile, find_profile, profiles_in
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._promql import label_name, render_query
-from capacity.history._signals import Query, SignalScope, choose_query
+from capacity.history._promql import label_name
+from capacity.history._reach import days_back, first_sample, memory_series
+from capacity.history._signals import SignalScope, choose_query
 from capacity.model import Signal
 
 if TYPE_CHECKING:
@@ -24,9 +26,7 @@ __all__ = ["DoctorCheck", "examine"]
 
 _SKEW = 30.0  # seconds between this clock and the server's that are worth a word
 _RECENT = 3600
-_DAY = 86_400
 _MOSTLY = 0.5  # containers without memory from here on mean that the signal is of no use
-_RECENT_SAMPLES = 300  # seconds, as far as an instant query looks back
 _VERSIONS = (
     ("cadvisor_version_info", "cadvisorVersion", ""),
     ("alloy_build_info", "version", " in Grafana Alloy"),
@@ -174,22 +174,11 @@ def _signal(
     )
 
 
-def _memory_series(profile: Profile, settings: Settings, names: frozenset[str]) -> str | None:
-    """The containers' memory as an instant vector; None where the server has none."""
-    entry, identity = profile.entry(Signal.MEMORY), profile.identity(settings.identity)
-    query = choose_query(entry, names, settings.metrics)
-    if query is None:
-        return None
-    if profile.cadvisor:
-        query = Query(f"${query.metrics[0]}{{$containers}}", query.metrics)
-    return render_query(query, identity, settings.metrics, _RECENT_SAMPLES)
-
-
 def _memory_accounting(
     source: PrometheusSource, profile: Profile, settings: Settings, names: frozenset[str]
 ) -> list[DoctorCheck]:
     """Whether the kernel accounts the memory of containers; without it cAdvisor says 0 B."""
-    series = _memory_series(profile, settings, names)
+    series = memory_series(profile, settings, names)
     if series is None:
         return []
     total = source.instant(f"count({series})")
@@ -217,7 +206,7 @@ def _containers(
     now: int,
 ) -> list[DoctorCheck]:
     """Whether containers can be told apart, and how far back they were measured."""
-    series = _memory_series(profile, settings, names)
+    series = memory_series(profile, settings, names)
     if series is None:
         return []
     identity = profile.identity(settings.identity)
@@ -246,19 +235,24 @@ def _containers(
         checks = [
             DoctorCheck("containers", "ok", f"{total:.0f} containers of {len(found)} services")
         ]
+    return [*checks, _reach(source, series, settings, now)]
+
+
+def _reach(source: PrometheusSource, series: str, settings: Settings, now: int) -> DoctorCheck:
+    """How far back containers were measured, and from when on that is enough for what."""
     wanted = settings.report.window_days
-    oldest = max(
-        (
-            days
-            for days in (1, 7, 14, wanted)
-            if source.instant(f"count({series})", now - days * _DAY)
-        ),
-        default=0,
-    )
-    if oldest < wanted:
-        seen = f"samples reach back {oldest} of {wanted} days"
-        advice = (
-            "Raise the server's retention, or fetch every week: the archive keeps what it has seen"
+    oldest = days_back(source, series, now, wanted)
+    if oldest >= wanted:
+        return DoctorCheck("history", "ok", f"samples reach back {wanted} days")
+    first = first_sample(source, series, now) if not oldest else None
+    if first is not None:
+        seen = f"samples reach back {max(now - first, 0) / 60:.0f} minutes of {wanted} days"
+        return DoctorCheck(
+            "history", "warn", seen, first_days(first, now, settings.report.step, wanted)
         )
-        return [*checks, DoctorCheck("history", "warn", seen, advice)]
-    return [*checks, DoctorCheck("history", "ok", f"samples reach back {wanted} days")]
+    return DoctorCheck(
+        "history",
+        "warn",
+        f"samples reach back {oldest} of {wanted} days",
+        "Raise the server's retention, or fetch every week: the archive keeps what it has seen",
+    )

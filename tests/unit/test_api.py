@@ -15,6 +15,7 @@ import capacity
 from capacity import _api, forecast, open_history, recommend
 from capacity._common.bundled import bundled
 from capacity.errors import InputError
+from capacity.history._sample.generate import SAMPLE_END
 from capacity.model import Signal
 from capacity.reporting._notebook import run_notebook
 from capacity.settings import Settings, load_settings
@@ -240,3 +241,11 @@ def test_a_service_in_a_restart_loop_is_not_sized() -> None:
         row = recommend(open_history("sample"), signal).table.loc["platform/webhook-relay"]
         assert (row["action"], row["reason"]) == ("none", "unstable")
         assert pd.isna(row["limit"])
+
+
+def test_the_sample_ends_where_it_ends() -> None:
+    """A moment beyond its end is refused with the moments that it has; its end itself is not."""
+    assert open_history("sample", as_of="2026-11-23").end == SAMPLE_END
+    with pytest.raises(InputError, match="beyond the sample fleet") as refused:
+        open_history("sample", as_of="2026-11-23T00:05")
+    assert "2026-10-19 to 2026-11-23" in refused.value.hint

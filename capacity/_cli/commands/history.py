@@ -28,10 +28,13 @@ from capacity._cli.options import (
     warn_of_horizon,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
-from capacity.errors import InputError
+from capacity.errors import InputError, NoHistory
+from capacity.model import Resource
 
 if TYPE_CHECKING:
+    from capacity._api import ArchivedWindow
     from capacity.history._doctor import DoctorCheck
+    from capacity.settings import Settings
 
 
 def doctor(config: Config = None, source: Source = None, as_json: Json = False) -> None:
@@ -108,13 +111,24 @@ def fetch(
             "source": ready.source,
             "start": ready.start.isoformat(),
             "end": ready.end.isoformat(),
+            **_counted(ready, settings),
             "notes": list(ready.notes),
         }
     if as_json:
         show_text(json.dumps(facts))
     elif not quiet:
         for key, value in facts.items():
-            say(f"{key}: {'; '.join(value) if isinstance(value, list) else value}")
+            say(f"{key}: {('; '.join(value) or 'none') if isinstance(value, list) else value}")
+
+
+def _counted(ready: ArchivedWindow, settings: Settings) -> dict[str, int]:
+    """Services, and samples of their CPU and memory, that the archive now holds of a window."""
+    try:
+        history = ready.load(settings, signals=[resource.usage for resource in Resource])
+    except NoHistory:
+        return {"services": 0, "samples": 0}
+    samples = int(history.cpu.count().sum() + history.memory.count().sum())
+    return {"services": len(history.services), "samples": samples}
 
 
 def forecast(
