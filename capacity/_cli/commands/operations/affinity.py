@@ -23,11 +23,15 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from capacity._docker.containers import Inventory
+    from capacity.history import History
     from capacity.operations._affinity import Applied
+    from capacity.settings import Settings
 
 __all__ = ["affinity"]
 
@@ -56,23 +60,26 @@ def affinity(
     """
     from capacity import _api
     from capacity._api import sizing_inputs
-    from capacity._docker.engine import connect_all, survey
     from capacity.changes._journal.adjustments import applied_changes
-    from capacity.operations._affinity import balance, measure_load
+    from capacity.operations._affinity import balance
     from capacity.sizing import forecast_load
 
+    if sample and out is not None:
+        raise InputError(
+            "The sample fleet has no Engines whose containers a plan could change",
+            "Leave out --out",
+        )
     settings = settings_of(config, None)
     wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
     busy: pd.DataFrame | None = None
     load: pd.Series[float] | None = None
+    history: History | None = None
     if wants_history:
         history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
         made = _api.forecast(history, "cpu", settings=settings)
         load = forecast_load(made.bands, history.replicas)
         busy = history["core_busy"]
-    with connect_all(settings.engine) as (engines, unreachable):
-        inventory = survey(engines, unreachable)
-        load = measure_load(engines, inventory, seconds) if load is None else load
+    inventory, load = _running(settings, history if sample else None, load, seconds)
     rules = sizing_inputs.service_rules(
         settings, sorted({container.key for container in inventory.containers})
     )
@@ -84,7 +91,7 @@ def affinity(
         ranges=settings.placement.model_dump(),
         pinned=pinned,
         busy=busy,
-        made=applied_changes(settings.apply.journal),
+        made=() if sample else applied_changes(settings.apply.journal),
     )
     if out is not None:
         hosts = {
@@ -121,6 +128,24 @@ def affinity(
                 as_json=False,
                 title=_core_title(host_balance.applied),
             )
+
+
+def _running(
+    settings: Settings, history: History | None, load: pd.Series[float] | None, seconds: float
+) -> tuple[Inventory, pd.Series[float]]:
+    """What runs, by the Engines or by a history alone, and its load, measured where none is
+    known.
+    """
+    from capacity._docker.engine import connect_all, survey
+    from capacity.operations._affinity import measure_load
+    from capacity.operations._measured_inventory import measured_inventory
+
+    if history is not None and load is not None:
+        return measured_inventory(history), load
+    with connect_all(settings.engine) as (engines, unreachable):
+        inventory = survey(engines, unreachable)
+        found = measure_load(engines, inventory, seconds) if load is None else load
+    return inventory, found
 
 
 def _balance_rows(inventory: Any, balance: Any) -> list[dict[str, Any]]:
