@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from capacity._cli.commands import (
     apply,
+    archive,
     check,
     collect,
     explore,
@@ -55,7 +56,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (history, collect, report, explore, check, apply, monitor, operations):
+for group in (history, archive, collect, report, explore, check, apply, monitor, operations):
     group.register(app)
 
 _INTERRUPTED = 130

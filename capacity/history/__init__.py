@@ -1,5 +1,21 @@
 """What happened: PromQL catalogue, metrics server, archive, imported files and the sample fleet."""
 
 from capacity.history._history import History
+from capacity.history._upkeep import (
+    ArchiveStatus,
+    DamagedFile,
+    PrunedDays,
+    archive_status,
+    prune_archive,
+    verify_archive,
+)
 
-__all__ = ["History"]
+__all__ = [
+    "ArchiveStatus",
+    "DamagedFile",
+    "History",
+    "PrunedDays",
+    "archive_status",
+    "prune_archive",
+    "verify_archive",
+]

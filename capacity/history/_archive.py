@@ -7,7 +7,7 @@
 
 A day is final when it is over (and the server has had an hour to settle), was answered completely
 and without warnings, and is not empty; a final day is never asked for again. Days outlive the
-server's own retention: nothing here deletes one.
+server's own retention: nothing here deletes one, only `_upkeep` does when it is asked to.
 """
 
 from __future__ import annotations
@@ -46,7 +46,17 @@ if TYPE_CHECKING:
 
     from capacity.model import Signal
 
-__all__ = ["SETTLE", "Archive", "SourceRecord", "StoredDay", "plain_address", "source_name"]
+__all__ = [
+    "SETTLE",
+    "Archive",
+    "SourceRecord",
+    "StoredDay",
+    "check_regular",
+    "folder_name",
+    "plain_address",
+    "read_day",
+    "source_name",
+]
 
 SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
 _FORMAT = 1
@@ -158,9 +168,7 @@ class Archive:
         path = self._file(source, signal, query, step, day)
         try:
             found = path.stat()
-            _check_regular(found)
-            block, meta = read_block(path)
-            _verify(block, meta, {"query": query, "step": step, "day": day.isoformat()})
+            block, meta = read_day(path, {"query": query, "step": step, "day": day.isoformat()})
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -224,8 +232,7 @@ class Archive:
         return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
 
     def _folder(self, source: str, signal: Signal, query: str, step: int) -> Path:
-        digest = hashlib.sha256(f"{_FORMAT} {query}".encode()).hexdigest()[:8]
-        return self.path / source / f"{signal}-{step}s-{digest}"
+        return self.path / source / folder_name(signal, step, query)
 
     @contextmanager
     def _locked(self, source: str) -> Iterator[None]:
@@ -264,10 +271,34 @@ class Archive:
             return None
 
 
-def _check_regular(found: os.stat_result) -> None:
+def read_day(path: Path, expected: Mapping[str, Any]) -> tuple[SeriesBlock, dict[str, Any]]:
+    """A day's file: its block and its meta, both as they were written.
+
+    Args:
+        path: of the file.
+        expected: what the meta must hold besides.
+
+    Raises:
+        Damaged: it is no such day.
+        FileNotFoundError: no such file.
+        StorageError: it cannot be read for another reason.
+    """
+    check_regular(path.stat())
+    block, meta = read_block(path)
+    _verify(block, meta, expected)
+    return block, meta
+
+
+def check_regular(found: os.stat_result) -> None:
     """Raise `Damaged` for a pipe or a device, which could keep a reader waiting for ever."""
     if not stat.S_ISREG(found.st_mode):
         raise Damaged("it is no regular file")
+
+
+def folder_name(signal: str, step: int, query: str) -> str:
+    """Name of the folder of a signal's days: another query has another folder."""
+    digest = hashlib.sha256(f"{_FORMAT} {query}".encode()).hexdigest()[:8]
+    return f"{signal}-{step}s-{digest}"
 
 
 def _record(fields: dict[str, Any], folder: str) -> SourceRecord:

@@ -19,9 +19,9 @@ from capacity.errors import StorageError
 from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._services import SeriesBlock
 
-__all__ = ["read_daily_peaks"]
+__all__ = ["SUMMARY", "read_daily_peaks"]
 
-_FILE = "peaks.parquet"
+SUMMARY = "peaks.parquet"  # beside the days
 _FORMAT = 1
 
 _log = logging.getLogger("capacity")
@@ -51,7 +51,7 @@ def read_daily_peaks(
         float64 frame on UTC midnights, one row a day that could be read.
     """
     wanted = sorted(days)
-    known = _read_summary(folder / _FILE)
+    known = _read_summary(folder / SUMMARY)
     stamps = {day: _stamp(folder / f"{day}.parquet") for day in wanted}
     stale = [day for day in wanted if known.stamps.get(day) != stamps[day]]
     rows = {}
@@ -64,7 +64,7 @@ def read_daily_peaks(
     if rows:
         fresh = {day: stamp for day, stamp in stamps.items() if day in rows and stamp is not None}
         old = {day: stamp for day, stamp in known.stamps.items() if day in kept.index}
-        _write_summary(folder / _FILE, _Summary({**old, **fresh}, found))
+        _write_summary(folder / SUMMARY, _Summary({**old, **fresh}, found))
     found = found.loc[[day for day in wanted if day in found.index]]
     found.index = pd.DatetimeIndex(pd.to_datetime(found.index, utc=True)).as_unit("s")
     return found.dropna(axis=1, how="all")

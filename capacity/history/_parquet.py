@@ -8,6 +8,8 @@ that nobody reads half of one.
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Damaged", "read_block", "write_block"]
+__all__ = ["Damaged", "Footer", "read_block", "read_footer", "write_block"]
 
 _META = b"capacity"
 _UNEVEN = "uneven"
@@ -27,6 +29,15 @@ _UNEVEN = "uneven"
 
 class Damaged(Exception):
     """The file is no readable block."""
+
+
+@dataclass(frozen=True)
+class Footer:
+    """Of a block without its samples: rows, bytes of the file, and its meta."""
+
+    rows: int
+    size: int
+    meta: Mapping[str, Any]
 
 
 def write_block(path: Path, block: SeriesBlock, meta: Mapping[str, Any]) -> None:
@@ -104,3 +115,30 @@ def read_block(path: Path) -> tuple[SeriesBlock, dict[str, Any]]:
     ) as error:
         raise Damaged(" ".join(str(error).split())) from error
     return SeriesBlock(names, hosts, replicas, values, uneven), meta
+
+
+def read_footer(path: Path) -> Footer:
+    """How many rows the block in `path` has, without reading them.
+
+    Raises:
+        Damaged: not a block.
+        FileNotFoundError: no such file.
+        StorageError: it cannot be read for another reason.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as handle:
+            size = os.fstat(handle.fileno()).st_size
+            footer = pq.read_metadata(handle)
+            meta = json.loads((footer.metadata or {})[_META])
+            return Footer(int(footer.num_rows), size, dict(meta))
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise Damaged(" ".join(str(error).split())) from error
+    except OSError as error:
+        if error.errno is None:  # pyarrow's word for what is no Parquet
+            raise Damaged(" ".join(str(error).split())) from error
+        raise storage_error(path, error) from error

@@ -32,7 +32,9 @@ PUBLIC = {
         StorageError Unreachable UsageError WorkError
     """,
     "capacity.forecasting": "DEFAULT_QUANTILES Forecaster PeakDistribution hash_of totals",
-    "capacity.history": "History",
+    "capacity.history": """
+        ArchiveStatus DamagedFile History PrunedDays archive_status prune_archive verify_archive
+    """,
     "capacity.model": """
         Action Change Limits Reason Resource RestartLimit ServiceKey Setting Signal StepState Value
     """,
