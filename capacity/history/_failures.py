@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -27,7 +28,9 @@ class DayTask:
 class Failures:
     """Days that the server could not answer: named and left out, unless it answers nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Iterable[DayTask]) -> None:
+        self._missing = {task.asked: task for task in tasks}
+        self._asked = len(self._missing)
         self._errors: list[tuple[DayTask, SourceError]] = []
         self._unreachable = 0
         self._answered = False
@@ -44,14 +47,29 @@ class Failures:
         if isinstance(error, Denied) or hopeless or self._unreachable >= _GONE:
             raise error
 
-    def answered(self) -> None:
-        """The server gave an answer."""
+    def answered(self, task: DayTask) -> None:
+        """The server gave this day."""
         self._unreachable, self._answered = 0, True
+        self._missing.pop(task.asked, None)
 
-    def raise_if_all(self, asked: int) -> None:
+    def raise_if_all(self) -> None:
         """Raise the first failure where nothing was answered."""
-        if self._errors and len(self._errors) == asked:
+        if self._errors and len(self._errors) == self._asked:
             raise self._errors[0][1]
+
+    def named_on(self, error: SourceError) -> SourceError:
+        """An error that ended the fetch, with what is missing because of it."""
+        days: dict[Signal, list[date]] = {}
+        for task in self._missing.values():
+            days.setdefault(task.signal, []).append(task.day)
+        missing = ", ".join(
+            f"{signal} from {min(found)} ({len(found)} days)" for signal, found in days.items()
+        )
+        return type(error)(
+            f"{error.message}; {len(self._missing)} of {self._asked} answers are missing: "
+            f"{missing}",
+            f"{error.hint}. The next fetch asks for these alone".removeprefix(". "),
+        )
 
     @property
     def count(self) -> int:

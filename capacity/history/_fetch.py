@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -84,7 +85,8 @@ def fetch(
 
     Raises:
         SourceError: the server refused or answered nothing, or is gone; days that came before are
-            kept. A day that it cannot answer while it answers others is a warning.
+            kept, and the message says what is missing. A day that it cannot answer while it answers
+            others is a warning.
         StorageError: the archive cannot be written.
     """
     progress = progress or Silent()
@@ -105,14 +107,17 @@ def fetch(
         archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead
     )
     asked = {task.asked: task for task in tasks}
-    failed = Failures()
+    failed = Failures(tasks)
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
         # While a day is written the next one is parsed. Leaving the block waits for the last write,
         # also after Ctrl-C.
-        with ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer:
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer,
+            closing(source.answers(task.asked for task in tasks)) as answers,
+        ):
             writing: Future[None] | None = None
-            for query, future in source.answers(task.asked for task in tasks):
+            for query, future in answers:
                 task = asked[query]
                 progress.advance(f"{task.signal} {task.day}")
                 try:
@@ -125,7 +130,7 @@ def fetch(
                 except SourceError as error:
                     failed.add(task, error)
                     continue
-                failed.answered()
+                failed.answered(task)
                 block = _whole_day(
                     merge_replicas(answer, CATALOGUE[task.signal], identity), query.step
                 )
@@ -143,9 +148,11 @@ def fetch(
                 )
             if writing:
                 writing.result()
+        failed.raise_if_all()
+    except SourceError as error:
+        raise failed.named_on(error) from error
     finally:
         progress.finish()
-    failed.raise_if_all(len(tasks))
     return Fetched(
         record, len(tasks), kept, missing, (*sorted(warnings), *failed.notes()), failed.count
     )

@@ -18,7 +18,7 @@ from capacity.history._prometheus.parse import labels_of
 from capacity.history._prometheus.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from capacity.settings import PrometheusSettings
 
@@ -133,11 +133,12 @@ class PrometheusSource:
         for query, answer in self.answers(asked):
             yield query, answer.result()
 
-    def answers(self, asked: Iterable[Range]) -> Iterator[tuple[Range, Future[bytes]]]:
+    def answers(self, asked: Iterable[Range]) -> Generator[tuple[Range, Future[bytes]], None, None]:
         """Range queries with their bodies or failures, in the order asked, fetched by threads;
         parsing is the caller's. What is yielded may have to be waited for.
 
         The threads are daemons: after Ctrl-C nobody waits for an answer that the server still owes.
+        Once the iterator is closed they ask nothing more, nor anything again.
         """
         waiting: list[tuple[Range, Future[bytes]]] = []
         work: SimpleQueue[tuple[Range, Future[bytes]] | None] = SimpleQueue()
@@ -166,13 +167,13 @@ class PrometheusSource:
             if stopped.is_set():
                 continue
             try:
-                future.set_result(self._range(query))
+                future.set_result(self._range(query, stopped))
             except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
                 future.set_exception(error)
 
-    def _range(self, asked: Range) -> bytes:
+    def _range(self, asked: Range, stopped: threading.Event) -> bytes:
         params = {"query": asked.query, "start": asked.start, "end": asked.end, "step": asked.step}
-        return self._transport.get("/api/v1/query_range", params)
+        return self._transport.get("/api/v1/query_range", params, stopped)
 
     def _data(self, path: str, params: dict[str, Any]) -> Any:
         body = self._transport.get(path, params)

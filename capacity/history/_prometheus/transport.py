@@ -13,16 +13,19 @@ import json
 import re
 import time
 from contextlib import ExitStack
+from email.utils import parsedate_to_datetime
+from threading import Event
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from tenacity import (
-    RetryCallState,
     Retrying,
     retry_if_exception_type,
+    sleep_using_event,
     stop_after_attempt,
+    stop_when_event_set,
     wait_exponential_jitter,
 )
 
@@ -44,14 +47,11 @@ _LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
 
 
 class _Passing(Exception):
-    """May go away by itself; carries the error to raise when it does not, and how long the server
-    wants to be left alone.
-    """
+    """May go away by itself; carries the error to raise when it does not."""
 
-    def __init__(self, error: SourceError, after: float = 0.0) -> None:
+    def __init__(self, error: SourceError) -> None:
         super().__init__(str(error))
         self.error = error
-        self.after = after
 
 
 class _NoCredentials(AuthBase):
@@ -103,30 +103,45 @@ class Transport:
         self.address = plain_address(str(settings.url))
         self.session = _session(settings)
         self.sent = 0
+        self._quiet_until = 0.0  # of the monotonic clock: the server told all threads to wait
         self._numbers = itertools.count(1)  # counts right when threads share it
 
-    def get(self, path: str, params: dict[str, Any]) -> bytes:
+    def get(self, path: str, params: dict[str, Any], stopped: Event | None = None) -> bytes:
         """Body of a successful `GET address + path`.
+
+        Args:
+            path: below the address.
+            params: of the query.
+            stopped: once it is set, nothing is tried again.
 
         Raises:
             Unreachable, Denied, QueryRefused, BadAnswer: as their docstrings say.
         """
-        growing = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
-
-        def waiting(state: RetryCallState) -> float:
-            failure = state.outcome.exception() if state.outcome else None
-            return max(growing(state), failure.after if isinstance(failure, _Passing) else 0.0)
-
-        attempts = stop_after_attempt(self.settings.attempts)
+        waiting = wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2)
+        stopped = stopped or Event()
+        enough = stop_after_attempt(self.settings.attempts) | stop_when_event_set(stopped)
         try:
             for attempt in Retrying(
-                retry=retry_if_exception_type(_Passing), wait=waiting, stop=attempts, reraise=True
+                retry=retry_if_exception_type(_Passing),
+                wait=waiting,
+                stop=enough,
+                sleep=sleep_using_event(stopped),
+                reraise=True,
             ):
                 with attempt:
+                    self._await_quiet(stopped)
                     return self._once(path, params)
         except _Passing as failure:
             raise failure.error from failure.__cause__
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _await_quiet(self, stopped: Event) -> None:
+        """Leave the server alone for as long as it has told any thread to."""
+        while (wait := self._quiet_until - time.monotonic()) > 0:
+            if stopped.wait(wait):
+                raise _Passing(
+                    Unreachable(f"{self.address} was not asked again", "Run it again to go on")
+                )
 
     def _once(self, path: str, params: dict[str, Any]) -> bytes:
         began = time.monotonic()
@@ -242,7 +257,9 @@ class Transport:
                 f"{where} is not available ({status} {response.reason})",
                 "Try again when the server is up",
             )
-            return _Passing(error, _retry_after(response))
+            quiet = time.monotonic() + _retry_after(response)
+            self._quiet_until = max(self._quiet_until, quiet)
+            return _Passing(error)
         if response.is_redirect:
             target = response.headers["Location"].partition("?")[0]
             hint = (
@@ -304,8 +321,15 @@ def _sendable(value: str, what: str) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    seconds = response.headers.get("Retry-After", "")
-    return min(float(seconds), _LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", seconds) else 0.0
+    """Seconds that the server wants to be left alone, said as a number or as a date."""
+    told = response.headers.get("Retry-After", "")
+    if re.fullmatch(r"[0-9]{1,9}", told):
+        return min(float(told), _LONGEST_WAIT)
+    try:
+        seconds = parsedate_to_datetime(told).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _shown(response: requests.Response, body: bytes) -> str:

@@ -8,11 +8,15 @@ import base64
 import json
 import ssl
 import time
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacity.errors import (
     BadAnswer,
@@ -24,6 +28,7 @@ from capacity.errors import (
     Unreachable,
 )
 from capacity.history._prometheus.client import PrometheusSource, Range
+from capacity.history._prometheus.transport import _retry_after
 from capacity.settings import PrometheusSettings
 from tests.fixtures.servers import free_port
 from tests.fixtures.web_server import EMPTY, Answer, web
@@ -421,3 +426,21 @@ def test_no_address_is_a_settings_error() -> None:
     """The message names the option and the setting."""
     with pytest.raises(CapacityError, match="--source"):
         PrometheusSource(PrometheusSettings())
+
+
+@given(ahead=st.integers(-5, 100), as_date=st.booleans())
+def test_how_long_a_server_wants_to_be_left_alone(ahead: int, as_date: bool) -> None:
+    """A number of seconds or a date, within bounds; anything else is no time at all."""
+    response = requests.Response()
+    when = formatdate(time.time() + ahead, usegmt=True)
+    response.headers["Retry-After"] = when if as_date else str(ahead)
+    wanted = min(max(ahead, 0), 30)
+    assert wanted - 2 <= _retry_after(response) <= wanted
+
+
+@given(st.text())
+def test_any_other_wish_is_no_wait(told: str) -> None:
+    """Nor is it an error."""
+    response = requests.Response()
+    response.headers["Retry-After"] = told
+    assert 0 <= _retry_after(response) <= 30
