@@ -212,9 +212,9 @@ def _readable(path: Path) -> Iterator[None]:
         InputError: there is no archive.
         StorageError: what failed.
     """
-    if not path.is_dir():
-        raise InputError(f"There is no archive {path}", "Run `capacity fetch` first")
     try:
+        if not path.is_dir():
+            raise InputError(f"There is no archive {path}", "Run `capacity fetch` first")
         yield
     except OSError as error:
         raise storage_error(Path(error.filename or path), error) from error

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.errors import InputError
+from capacity.errors import InputError, StorageError
 from capacity.history import (
     ArchiveStatus,
     DamagedFile,
@@ -168,6 +168,8 @@ def test_an_unknown_archive_or_source_is_named(tmp_path: Path) -> None:
     made(tmp_path / "here", {0})
     with pytest.raises(InputError, match="no archive"):
         archive_status(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match="name too long"):
+        archive_status(tmp_path / ("a" * 300))
     with pytest.raises(InputError, match="holds prod"):
         prune_archive(tmp_path / "here", day(9), "dev", dry_run=False)
 
