@@ -43,9 +43,8 @@ SIGNALS = (
 )
 
 
-def make_archive(folder: Path, services: int) -> None:
+def make_archive(archive: Archive, services: int) -> None:
     """Simulated usage of `services` services on hosts of 100, as a fetch would have left it."""
-    archive = Archive(folder)
     archive.record(
         SourceRecord("bench", "", "import", 60, {str(signal): "benchmark" for signal in SIGNALS})
     )
@@ -133,7 +132,7 @@ def main() -> None:
     last: tuple[int, float, float] | None = None
     for services in sizes:
         with tempfile.TemporaryDirectory(prefix="capacity-bench-") as folder:
-            make_archive(Path(folder) / "archive", services)
+            make_archive(Archive(Path(folder) / "archive"), services)
             environment = {**os.environ, "CAPACITY_ARCHIVE__PATH": str(Path(folder) / "archive")}
             command = [
                 sys.executable,
