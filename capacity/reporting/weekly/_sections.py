@@ -111,8 +111,8 @@ def _action(week: WeeklyReview, decision: Decision) -> Html:
         return Html(f"{code(decision.command)}{more}")
     by_hand = details("By hand", code(decision.command))
     return Html(
-        "<p>Dry run, from the folder of this page; with <code>--yes</code> it is done, and can be "
-        f"rolled back:</p>{code(decision.apply)}{by_hand}{more}"
+        '<p>Dry run, from the folder of this page; with <code class="option">--yes</code> it is '
+        f"done, and can be rolled back:</p>{code(decision.apply)}{by_hand}{more}"
     )
 
 
