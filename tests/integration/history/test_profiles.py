@@ -27,15 +27,14 @@ if TYPE_CHECKING:
 
 SAMPLES = ROOT / "tests" / "fixtures" / "exporters"
 SCRAPE, MIB = 60, 2**20
-END = int(time.time()) // SCRAPE * SCRAPE
-START = END - 3 * 3600
+SPAN = 3 * 3600
 PROFILES = ["cadvisor", "alloy", "kubernetes", "telegraf", "opentelemetry", "podman"]
 UTF8 = "opentelemetry-utf8"
 HAS_LIMITS = {"cadvisor", "alloy", "kubernetes", "telegraf", "podman"}
 HAS_THROTTLING = {"cadvisor", "alloy", "telegraf"}
 
 
-def series(exporter: str) -> dict[str, list[tuple[float, float]]]:
+def series(exporter: str, end: int) -> dict[str, list[tuple[float, float]]]:
     """The two scrapes of a sample, continued at the same pace for three hours."""
     first, second = (
         dict(re.findall(r"^([a-z].*\}) ([-\d.e+]+)$", part, re.MULTILINE))
@@ -46,8 +45,8 @@ def series(exporter: str) -> dict[str, list[tuple[float, float]]]:
         pace = float(second[name]) - float(text)
         port = 9100 if name.startswith("node_") else 8080
         here = name.replace("{", f'{{instance="dock1:{port}",', 1).replace(",}", "}")
-        scrapes = range((END - START) // SCRAPE + 1)
-        found[here] = [(START + k * SCRAPE, float(text) + k * pace) for k in scrapes]
+        scrapes = range(SPAN // SCRAPE + 1)
+        found[here] = [(end - SPAN + k * SCRAPE, float(text) + k * pace) for k in scrapes]
     return found
 
 
@@ -79,17 +78,17 @@ def needs_prometheus(release: int) -> None:
 @pytest.fixture(scope="module", params=[*PROFILES, UTF8])
 def measured(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Server]]:
-    """An exporter's name, and Prometheus with three hours of its metrics."""
-    exporter = request.param
+) -> Iterator[tuple[str, Server, int]]:
+    """An exporter's name, Prometheus with three hours of its metrics, and their end."""
+    exporter, end = request.param, int(time.time()) // SCRAPE * SCRAPE
     folder = tmp_path_factory.mktemp(exporter)
-    found = series(exporter.removesuffix("-utf8"))
+    found = series(exporter.removesuffix("-utf8"), end)
     if exporter == UTF8:
         needs_prometheus(3)
         found = {with_dots(name): samples for name, samples in found.items()}
     database = backfill(folder, openmetrics_blocks(found))
     with prometheus(folder, tsdb=database) as server:
-        yield exporter, server
+        yield exporter, server, end
 
 
 def settings_for(server: Server, archive: Path) -> Settings:
@@ -97,13 +96,15 @@ def settings_for(server: Server, archive: Path) -> Settings:
     return Settings(prometheus={"url": server.url}, archive={"path": archive})
 
 
-def test_every_exporter_gives_the_same_use(measured: tuple[str, Server], tmp_path: Path) -> None:
+def test_every_exporter_gives_the_same_use(
+    measured: tuple[str, Server, int], tmp_path: Path
+) -> None:
     """Half a core and 300 MiB are that, by service, whoever measured; limits where they are known,
     and none where the exporter gives the host's memory instead.
     """
-    exporter, server = measured
+    exporter, server, last = measured
     settings, archive = settings_for(server, tmp_path), Archive(tmp_path)
-    start, end = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (START, END))
+    start, end = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (last - SPAN, last))
     source = PrometheusSource(settings.prometheus)
     fetched = fetch(source, archive, settings, start=start, end=end)
     history = load_history(archive, fetched.source, settings, start=start, end=end)
@@ -123,9 +124,9 @@ def test_every_exporter_gives_the_same_use(measured: tuple[str, Server], tmp_pat
     assert not history["restarts"].iloc[1:].to_numpy(na_value=0).any()
 
 
-def test_the_doctor_names_who_measures(measured: tuple[str, Server], tmp_path: Path) -> None:
+def test_the_doctor_names_who_measures(measured: tuple[str, Server, int], tmp_path: Path) -> None:
     """Profile and what it gives and lacks, and containers of the services, without a failure."""
-    exporter, server = measured
+    exporter, server, _ = measured
     checks = {check.what: check for check in examine(settings_for(server, tmp_path))}
     words = {
         "cadvisor": "cAdvisor v0.53.0",
@@ -145,10 +146,10 @@ def test_the_doctor_names_who_measures(measured: tuple[str, Server], tmp_path: P
 
 
 def test_the_guard_of_a_lowering_asks_in_the_exporters_names(
-    measured: tuple[str, Server], tmp_path: Path
+    measured: tuple[str, Server, int], tmp_path: Path
 ) -> None:
     """The recent peak is found under any exporter's names."""
-    _, server = measured
+    _, server, _ = measured
     settings = settings_for(server, tmp_path)
     source = PrometheusSource(settings.prometheus)
     peaks, _ = ask_containers(source, settings, Signal.MEMORY, 3600)
