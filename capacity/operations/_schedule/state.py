@@ -60,7 +60,9 @@ def write_state(folder: Path, job: str, state: JobState) -> None:
 
 
 def exposition(states: dict[str, JobState]) -> str:
-    """Gauges in Prometheus' text format, for node_exporter's textfile collector."""
+    """Gauges in Prometheus' text format, for node_exporter's textfile collector; a job that never
+    ran has none, since a success at 0 would read as one that is decades late.
+    """
     gauges = (
         ("last_success_timestamp_seconds", "End of the last run that went well", "succeeded"),
         ("last_run_timestamp_seconds", "Start of the last run", "started"),
@@ -74,6 +76,7 @@ def exposition(states: dict[str, JobState]) -> str:
         lines += [
             f'{metric}{{job_name="{label_value(job)}"}} {getattr(state, field):.10g}'
             for job, state in sorted(states.items())
+            if state.started
         ]
     return "\n".join(lines) + "\n"
 

@@ -164,6 +164,7 @@ def test_a_run_is_remembered_and_a_failure_keeps_its_words(tmp_path: Path) -> No
     text = (tmp_path / "capacity.prom").read_text()
     assert f'last_success_timestamp_seconds{{job_name="weekly"}} {good.succeeded:.10g}' in text
     assert 'consecutive_failures{job_name="weekly"} 1' in text
+    assert 'job_name="monthly"' not in text, "it has not run, and is not late"
     assert run_job(job, jobs, said, run=lambda _: (0, "")).failures == 0
 
 
