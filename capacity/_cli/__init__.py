@@ -11,6 +11,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]  # typer's own
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -60,12 +61,15 @@ for group in (history, archive, collect, report, explore, check, apply, monitor,
     group.register(app)
 
 _INTERRUPTED = 130
+_COMPLETE = "_CAPACITY_COMPLETE"
 _KEPT = "what was finished is kept, run it again to go on"
 
 
 def main() -> None:
     """Run the command line; every expected failure is one line on standard error."""
     _log_to_stderr()
+    if _COMPLETE in os.environ:  # a shell asks; no option of every help page is needed for it
+        completion_init()
     became = _KEPT
     try:
         code = app(standalone_mode=False)
