@@ -26,6 +26,8 @@ __all__ = [
 FEWEST_WEEKS = 4
 _WEEK = pd.Timedelta("7D")
 _DRAWS = 400
+_FAR = 3.0  # deviations from the line of the weeks that a week counts for at most
+_LEAST_ROOM = 0.05  # of the level: weeks that are all alike may differ by this
 _SEED = 20_260_101
 _EDGES = (0.05, 0.95)
 
@@ -82,14 +84,14 @@ def weekly_peaks(usage: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
 def sample_lines(peaks: pd.Series[float]) -> Lines | None:
     """Lines by least squares through weeks whose scatter was dealt anew; None with too few weeks.
 
-    The same peaks give the same lines.
+    The same peaks give the same lines. One week far from all others does not make a trend.
     """
     known = peaks.dropna()
     if len(known) < FEWEST_WEEKS:
         return None
     ends = pd.DatetimeIndex(known.index)
     weeks: NDArray[np.float64] = np.asarray((ends - ends[-1]) / _WEEK, dtype=np.float64)
-    values = np.array([known.tolist()], dtype=np.float64)
+    values = _without_outlier(weeks, np.asarray(known, np.float64))[None, :]
     slope, level = _fit(weeks, values)
     free = len(weeks) / (len(weeks) - 2)  # two were spent on the line
     scatter = np.asarray((values[0] - level - slope * weeks) * np.sqrt(free), np.float64)
@@ -97,6 +99,22 @@ def sample_lines(peaks: pd.Series[float]) -> Lines | None:
     rows: NDArray[np.float64] = np.asarray(level + slope * weeks + scatter[dealt], np.float64)
     slopes, levels = _fit(weeks, rows)
     return Lines(levels, slopes, scatter)
+
+
+def _without_outlier(weeks: NDArray[np.float64], peaks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weekly peaks, each at most so many deviations from a line that a single week cannot bend.
+
+    The line has the median slope between weeks (Sen, "Estimates of the regression coefficient based
+    on Kendall's tau", JASA 63, 1968), the deviation is 1.48 times the median distance from it.
+    """
+    first, last = np.triu_indices(len(weeks), 1)
+    slopes = np.sort((peaks[last] - peaks[first]) / (weeks[last] - weeks[first]))
+    # of four weeks half of the slopes are one week's: of the two in the middle the flatter counts
+    slope = min(slopes[(len(slopes) - 1) // 2], slopes[len(slopes) // 2], key=abs)
+    line = np.median(peaks - slope * weeks) + slope * weeks
+    spread = 1.48 * np.median(np.abs(peaks - line))
+    room = np.maximum(_FAR * spread, _LEAST_ROOM * np.abs(line))
+    return np.asarray(np.clip(peaks, line - room, line + room), np.float64)
 
 
 def trend_of(peaks: pd.Series[float]) -> Trend | None:

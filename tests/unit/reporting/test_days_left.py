@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from capacity.history import History
 from capacity.model import Resource, Signal
+from capacity.reporting._runway import run_out
 from capacity.reporting.weekly._days_left import WITHIN_DAYS, days_left, say_days
 from capacity.reporting.weekly._limit_crossings import LimitCrossing
 
@@ -70,3 +71,24 @@ def test_the_forecast_brings_a_limit_nearer() -> None:
 def test_days_in_words() -> None:
     """Full is now, and beyond a quarter nothing is said."""
     assert [say_days(days) for days in (0.0, 6.6, math.inf)] == ["now", "7", f"> {WITHIN_DAYS}"]
+
+
+@given(
+    st.integers(4, 13),
+    st.integers(0, 12),
+    st.floats(0.7, 0.99),
+    st.floats(-0.004, 0.004),
+    st.integers(0, 1000),
+)
+def test_one_high_week_is_no_trend(
+    weeks: int, which: int, high: float, drift: float, seed: int
+) -> None:
+    """A flat service that was near its limit once is not said to reach it within a quarter."""
+    end = pd.Timestamp("2026-11-23", tz="UTC")
+    index = pd.DatetimeIndex([end - pd.Timedelta(weeks=back) for back in range(weeks)][::-1])
+    rng = np.random.default_rng(seed)
+    values = 0.5 + drift * np.arange(weeks) + rng.normal(0, 0.002, weeks)
+    values[which % weeks] = high
+    found = run_out(pd.Series(values, index=index), 1.0, weeks=13)
+    assert found is not None
+    assert found.likely == np.inf
