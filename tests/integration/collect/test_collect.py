@@ -160,7 +160,7 @@ def test_the_archive_is_a_history(shop: Fleet) -> None:
         process.kill()
     with collecting(shop):
         time.sleep(STEP + 3)
-    end = pd.Timestamp.now(tz="UTC").ceil("D")
+    end = (pd.Timestamp.now(tz="UTC") + pd.Timedelta("1h")).ceil("D")  # the open hour's end too
     settings = Settings(archive={"path": shop.folder / "archive"}, report={"step": STEP})
     archive = archived(shop)
     history = load_history(
