@@ -26,7 +26,7 @@ from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._replay.evidence import add_baselines, add_replay
-from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
+from capacity.sizing._throttling import Throttling, learn_throttling
 from capacity.sizing._usage_stats import (
     describe,
     describe_cache,
@@ -100,7 +100,7 @@ class _Fleet:
         risks: accepted by each service.
         asked: the different risks, falling.
         copies: replicas that a limit is set on, by service.
-        curve: how use and limit lead to throttling; empty for memory.
+        throttling: how use and limit lead to throttled periods; None for memory.
         moved: when the level of each service last moved for good; NaT = not.
     """
 
@@ -113,7 +113,7 @@ class _Fleet:
     risks: pd.Series[float]
     asked: list[float]
     copies: pd.Series[float]
-    curve: Floats
+    throttling: Throttling | None
     moved: pd.Series[pd.Timestamp]
 
     def chances(self, limits: pd.Series[float]) -> Floats | float:
@@ -155,8 +155,8 @@ def recommend(
         risk: accepted share of services whose peak passes the limit within the horizon.
         policy: name in `POLICIES`.
         budget: what all limits may add up to, cores or bytes, each as often as its service has
-            replicas; then the expected number of breaches is the least it can be, and `risk` only
-            judges. Only for the policy `capacity`.
+            replicas; then the expected breaches, and the hours above limits, are the least they can
+            be, and `risk` only judges. Only for the policy `capacity`.
         context: events, the forecaster, house rules.
 
     Returns:
@@ -242,9 +242,11 @@ def _fleet(
     past = _past(usage, resource, current, most, forecaster, horizon)
     asked = sorted({risk, *risks}, reverse=True)
     allocation = Capacity().allocate(past, asked) if usage.size else None
-    curve = np.zeros(0)
+    throttling = None
     if resource is Resource.CPU:
-        curve = learn_curve(usage, current, context.throttled)
+        throttling = learn_throttling(
+            usage, current, context.throttled, step=past.step, target=context.throttle_target
+        )
     return _Fleet(
         usage,
         resource,
@@ -255,7 +257,7 @@ def _fleet(
         risks,
         asked,
         copies,
-        curve,
+        throttling,
         regime_since(usage),
     )
 
@@ -463,10 +465,9 @@ def _needed(
     if within_budget:  # a budget is not exceeded by rounding
         return round_down(need, grain).clip(lower=context.floors[resource])
     hard = table["startup_peak"]
-    if resource is Resource.CPU:
-        hard = at_least(
-            hard, smallest_limit(usage, context.throttled, fleet.curve, context.throttle_target)
-        )
+    if fleet.throttling is not None:
+        least = fleet.throttling.smallest_limits(usage, context.throttled)
+        hard = at_least(hard, pd.Series(least, index=table.index))
     hard = at_least(hard, _hidden_need(table, context))
     hard = at_least(hard, table["calendar_need"])
     table["hard"] = hard
@@ -509,9 +510,9 @@ def _add_evidence(table: pd.DataFrame, fleet: _Fleet) -> None:
     table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
     table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
     table["throttled_after"] = np.nan
-    if resource is Resource.CPU:
-        table["throttled_after"] = predicted_share(
-            usage.to_numpy(np.float64), np.asarray(after, np.float64), fleet.curve
+    if fleet.throttling is not None:
+        table["throttled_after"] = fleet.throttling.share(
+            usage.to_numpy(np.float64), np.asarray(after, np.float64)
         )
     kills = context.oom_kills if resource is Resource.MEMORY else None
     rivals = add_baselines(usage, resource, np.asarray(table["current"], np.float64), kills=kills)

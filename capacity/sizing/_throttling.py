@@ -3,17 +3,21 @@
 A sample is the mean of a step, but the kernel hands out CPU a tenth of a second at a time: a
 service at half its limit on average is throttled in some of these periods. How many, at which share
 of the limit, is learned from the fleet's own samples under their limits, over a cautious curve for
-fleets that have none.
+fleets that have none. Where the samples of whole cores hardly differ, the periods within them
+cannot differ much either: such a service may run nearer its limit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 
-from capacity.sizing._policies.base import Floats, column_quantile
+from capacity.sizing._policies.base import Floats, column_max, column_quantile
 
-__all__ = ["learn_curve", "predicted_share", "smallest_limit"]
+__all__ = ["Throttling", "learn_throttling"]
 
 _RATIOS = np.linspace(0.0, 1.2, 25)  # use over limit
 _ASSUMED = (
@@ -23,18 +27,114 @@ _ASSUMED_WEIGHT = 50.0  # samples that the assumption counts for at each ratio
 _OF_A_SERVICE = 400.0  # weight of all samples of one service: none may speak for the fleet
 _MOST_SAMPLES = 200_000
 _BUSY = 0.95  # the target is for busy times: this quantile of the samples
+_PERIOD = 0.1  # seconds
+_ACTIVE = 0.8  # samples above this quantile tell how much a service varies when it works
+_TAIL = 0.9  # quantile of the differences that their spread is read from: no burst hides in it
+_ONE_THREAD = 1.0  # cores
+_FEWEST = 30  # differences; of fewer the spread is not known
 
 
-def learn_curve(
-    usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.DataFrame | None
-) -> Floats:
-    """Share of throttled periods at each of `_RATIOS` of the limit, never falling.
+@dataclass(frozen=True)
+class Throttling:
+    """How use and limit lead to throttled periods.
+
+    Attributes:
+        curve: share of throttled periods at each of `_RATIOS` of the limit.
+        target: share of throttled periods that a limit should keep at busy times.
+        allowed: share of its limit that each service may use at busy times to keep the target.
+    """
+
+    curve: Floats
+    target: float
+    allowed: Floats
+
+    def share(self, usage: Floats, limits: Floats) -> Floats:
+        """Predicted share of throttled periods at busy times (95th percentile of the samples)
+        under each limit; NaN where unknown.
+
+        Args:
+            usage: samples x services, cores, as wanted, not as held back.
+            limits: one a service, cores.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = _busy_sample(usage) / limits
+        common = _ratio_at(self.curve, self.target)
+        found = np.interp(ratio * common / self.allowed, _RATIOS, self.curve)
+        return np.where(np.isfinite(ratio), found, np.nan)
+
+    def smallest_limits(self, usage: pd.DataFrame, throttled: pd.DataFrame | None) -> Floats:
+        """The smallest limit of each service whose predicted share of throttled periods is under
+        the target, cores; NaN without samples.
+
+        Samples taken while throttled are divided by the share of periods that were not: what the
+        service wanted is not seen.
+        """
+        wanted = usage.to_numpy(np.float64)
+        if throttled is not None and len(throttled):
+            wanted = wanted / np.clip(1 - _aligned(usage, throttled), 0.2, 1.0)
+        return np.asarray(column_quantile(wanted, _BUSY) / self.allowed)
+
+
+def learn_throttling(
+    usage: pd.DataFrame,
+    limits: pd.Series[float],
+    throttled: pd.DataFrame | None,
+    *,
+    step: float,
+    target: float,
+) -> Throttling:
+    """What the fleet's samples say of throttling.
 
     Args:
         usage: cores, UTC grid x services.
         limits: limit in force by service, cores; NaN = none.
         throttled: share of throttled periods, times x services.
+        step: seconds between samples.
+        target: share of throttled periods that a limit should keep at busy times.
     """
+    curve = _learn_curve(usage, limits, throttled)
+    common = _ratio_at(curve, target)
+    steady = _steady_ratio(usage.to_numpy(np.float64), step, target)
+    if throttled is not None and len(throttled):  # what was measured says more
+        held = column_max(_aligned(usage, throttled)) > target
+        steady = np.where(held, 0.0, steady)
+    return Throttling(curve, target, np.fmax(common, steady))
+
+
+def _steady_ratio(usage: Floats, step: float, target: float) -> Floats:
+    """Share of its limit that a service may use, for how little its samples differ; NaN = unknown.
+
+    The mean of n independent periods spreads by a root of n less than a period does: their spread
+    is at most that root times the spread of the samples about the line through their neighbours.
+    Work by the clock (a scrape each second) averages out and looks as steady; but one thread fills
+    one core at most, so use of whole cores is not made of its turns. Below a core nothing is said.
+    """
+    answer = np.full(usage.shape[1], np.nan)
+    if len(usage) < 3:
+        return answer
+    about = np.abs(usage[1:-1] - (usage[:-2] + usage[2:]) / 2) / np.sqrt(1.5)
+    active = usage[1:-1] >= column_quantile(usage, _ACTIVE)
+    about = np.where(active, about, np.nan)
+    normal = NormalDist()
+    spread = column_quantile(about, _TAIL) / normal.inv_cdf((1 + _TAIL) / 2)
+    periods = spread * np.sqrt(max(1.0, step / _PERIOD))
+    busy = column_quantile(usage, _BUSY)
+    known = (np.isfinite(about).sum(axis=0) >= _FEWEST) & (busy >= _ONE_THREAD)
+    most = busy[known] + normal.inv_cdf(1 - target) * periods[known]
+    answer[known] = busy[known] / most
+    return answer
+
+
+def _ratio_at(curve: Floats, target: float) -> float:
+    """The highest share of the limit at which the curve keeps the target."""
+    rising = curve + 1e-9 * np.arange(len(curve))
+    return max(float(np.interp(target, rising, _RATIOS)), float(_RATIOS[1]))
+
+
+def _learn_curve(
+    usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.DataFrame | None
+) -> Floats:
+    """Share of throttled periods at each of `_RATIOS` of the limit, never falling."""
     ratio, share, weight = np.zeros(0), np.zeros(0), np.zeros(0)
     if throttled is not None and len(throttled):
         names = [
@@ -61,41 +161,16 @@ def learn_curve(
     return np.asarray(model.predict(_RATIOS), np.float64)
 
 
-def predicted_share(usage: Floats, limits: Floats, curve: Floats) -> Floats:
-    """Share of throttled periods at busy times (95th percentile of the samples) under each limit;
-    NaN where unknown.
-
-    Args:
-        usage: samples x services, cores, as wanted, not as held back.
-        limits: one a service, cores.
-        curve: from `learn_curve`.
-    """
+def _busy_sample(usage: Floats) -> Floats:
+    """A sample that 95 % of each service's are at most; NaN without samples."""
     known = np.isfinite(usage)
     ordered = np.sort(np.where(known, usage, np.inf), axis=0)
     count = known.sum(axis=0)
     place = np.minimum(np.floor(_BUSY * count).astype(np.intp), np.maximum(count - 1, 0))
-    busy = ordered[place, np.arange(usage.shape[1])]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = busy / limits
-    return np.where((count > 0) & np.isfinite(limits), np.interp(ratio, _RATIOS, curve), np.nan)
+    return np.where(count > 0, ordered[place, np.arange(usage.shape[1])], np.nan)
 
 
-def smallest_limit(
-    usage: pd.DataFrame, throttled: pd.DataFrame | None, curve: Floats, target: float
-) -> pd.Series[float]:
-    """The smallest limit whose predicted share of throttled periods is under the target, cores; NaN
-    without samples.
-
-    Samples taken while throttled are divided by the share of periods that were not: what the
-    service wanted is not seen.
-    """
-    wanted = usage.to_numpy(np.float64)
-    if throttled is not None and len(throttled):
-        held = (
-            throttled.reindex(index=usage.index, columns=usage.columns)
-            .fillna(0.0)
-            .to_numpy(np.float64)
-        )
-        wanted = wanted / np.clip(1 - held, 0.2, 1.0)
-    allowed = float(_RATIOS[curve <= target].max(initial=_RATIOS[1]))
-    return pd.Series(column_quantile(wanted, _BUSY) / allowed, index=usage.columns)
+def _aligned(usage: pd.DataFrame, throttled: pd.DataFrame) -> Floats:
+    """Share of throttled periods at each sample; 0 where nothing was seen."""
+    found = throttled.reindex(index=usage.index, columns=usage.columns)
+    return found.fillna(0.0).to_numpy(np.float64)

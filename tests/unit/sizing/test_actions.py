@@ -15,7 +15,6 @@ from capacity.model import Action, Reason, Resource
 from capacity.sizing import POLICIES, Context, ServiceRule, recommend, replay
 from capacity.sizing._diagnostics import find_leaks, startup_peaks
 from capacity.sizing._service_types import type_of
-from capacity.sizing._throttling import learn_curve, predicted_share, smallest_limit
 from tests.fixtures.frames import float_at, times_of
 
 GIB = 1024 * MIB
@@ -310,25 +309,6 @@ def test_every_policy_can_be_asked(policy: str) -> None:
     assert table["breach_now"].between(0.5, 1).all()
     with pytest.raises(InputError, match="no policy"):
         recommend(usage, policy="guess")
-
-
-def test_the_throttling_curve_is_learned_and_inverted() -> None:
-    """Where the fleet throttles from half its limit on, limits are twice the busy level; without
-    data caution is assumed.
-    """
-    rng = np.random.default_rng(0)
-    usage = pd.DataFrame({"a": rng.uniform(0, 1, 3000), "b": rng.uniform(0, 2, 3000)})
-    caps = pd.Series({"a": 1.0, "b": 2.0})
-    throttled = ((usage / caps) > 0.5).astype(float) * 0.4
-    curve = learn_curve(usage, caps, throttled)
-    assert (np.diff(curve) >= 0).all()
-    need = smallest_limit(usage, None, curve, 0.05)
-    assert need["a"] == pytest.approx(0.95 / 0.5, rel=0.1)
-    shares = predicted_share(usage.to_numpy(), np.asarray(need, dtype=np.float64), curve)
-    assert (shares <= 0.1).all()
-    assumed = learn_curve(usage, pd.Series(dtype=float), None)
-    assert assumed[0] == 0
-    assert assumed[-1] == pytest.approx(1)
 
 
 @settings(max_examples=10, deadline=None)
