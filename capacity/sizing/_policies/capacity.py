@@ -28,6 +28,7 @@ PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 EVEN_ODDS = 0.5
 _STEADY, _STEADY_DAYS = 0.98, 14.0
 _DAY = 86_400
+_LONG = 7200.0  # seconds a week above a limit that are as bad as the breach itself
 _LADDER = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
 """Risks at which limits are chosen; what lies between is read from these, so that no limit falls
 with the risk from one call to the next.
@@ -41,13 +42,14 @@ class Allocation:
     Attributes:
         limits: risks x services; NaN = no answer.
         peaks: the distribution of the coming peak that they were chosen by.
-        steady: steady peak of each service, the 98th percentile of its last fourteen days; NaN =
-            never seen.
+        recent: samples x services of the last fourteen days at the present level.
+        steady: steady peak of each service, the 98th percentile of these; NaN = never seen.
         spikes: what an isolated spike buys each service at most; inf = there is none.
     """
 
     limits: Floats
     peaks: PeakDistribution
+    recent: Floats
     steady: Floats
     spikes: Floats
 
@@ -60,7 +62,7 @@ class Allocation:
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected
-        number of breaches.
+        harm: a breach, and as much again for every two hours of a week above the limit.
 
         None is below the steady peak where the budget has room for that; NaN where one is taken no
         times.
@@ -71,7 +73,8 @@ class Allocation:
         answer = np.where(np.isfinite(base) & (count > 0), np.maximum(base, 0.0), np.nan)
         if not known.any():
             return answer
-        chances, peaks = self.peaks.chances[known], base[known]
+        peaks = base[known]
+        chances = self.peaks.chances[known] * _harm(self.recent[:, known], peaks)
         dear, steady = peaks * count[known], float((self.steady * count)[known].sum())
         lowest = np.log(np.maximum(self.steady[known], LEAST) / peaks)
         chosen = within_budget(chances, dear, budget, lowest)
@@ -104,9 +107,27 @@ class Capacity:
         peaks = past.peaks
         if peaks is None:
             peaks = PeakModel.load().predict(days, max(1, math.ceil(past.horizon)))
-        steady = column_quantile(_at_present_level(past, days), _STEADY)
+        recent = _at_present_level(past, days)
         limits = _between(choose_limits(peaks, _LADDER, days), risks)
-        return Allocation(limits, peaks, steady, spike_limits(peaks, days))
+        steady = column_quantile(recent, _STEADY)
+        return Allocation(limits, peaks, recent, steady, spike_limits(peaks, days))
+
+
+def _harm(recent: Floats, base: Floats) -> Floats:
+    """What a breach of each margin counts for: 1, and more where the limit would be passed for
+    long; services x `MARGINS`.
+
+    How long is read from the recent samples, as if the coming week were like them.
+    """
+    known = np.isfinite(recent)
+    ordered = np.sort(np.where(known, recent, np.inf), axis=0)
+    below = [
+        np.searchsorted(column, np.exp(MARGINS) * peak, side="right")
+        for column, peak in zip(ordered.T, base, strict=True)
+    ]
+    count = np.maximum(known.sum(axis=0), 1)[:, None]
+    above = np.clip(1 - np.array(below).reshape(-1, len(MARGINS)) / count, 0.0, 1.0)
+    return np.asarray(1 + above * (WEEK * _DAY / _LONG))
 
 
 def _at_present_level(past: Past, days: Floats) -> Floats:

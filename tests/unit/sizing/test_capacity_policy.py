@@ -138,6 +138,26 @@ def test_a_budget_with_room_gives_every_service_its_steady_peak() -> None:
     assert np.isnan(allocation.within(1e11, np.zeros(60))).all()
 
 
+@given(seed=st.integers(0, 1000), services=st.sampled_from([10, 60]))
+@settings(max_examples=15, deadline=None)
+def test_a_short_budget_spares_those_that_would_stay_above_their_limit(
+    seed: int, services: int
+) -> None:
+    """Half of the services are near their peak all day, half for an hour: where not all can have
+    theirs, the first are not written down before the second.
+    """
+    rng = np.random.default_rng(seed)
+    hours = np.arange(24 * 28)[:, None] % 24
+    spiky = np.arange(services) % 2 == 1
+    level = np.where(spiky & (hours != 12), 0.5, 1.0)
+    values = 1e9 * level * (1 + 0.02 * rng.random((len(hours), services)))
+    seen = Past(values, 3600, Resource.MEMORY, np.full(services, np.nan))
+    limits = Capacity().allocate(seen, (0.1,)).within(0.9e9 * services)
+    above = (values > limits).mean(axis=0)
+    assert above[~spiky].max() <= 0.02
+    assert above[spiky].max() <= 0.06
+
+
 def test_a_budget_for_a_large_fleet_beats_one_margin_for_all() -> None:
     """Within the budget, and with fewer expected breaches than the same multiple everywhere."""
     rng = np.random.default_rng(3)
