@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from capacity.reporting._html.formatting import PRINT
 from capacity.changes import read_plan
 from capacity.model import Resource
+from capacity.reporting._html.formatting import PRINT
 from tests.fixtures.commands import capacity
 
 Numbers = dict[tuple[str, str, str], float]
