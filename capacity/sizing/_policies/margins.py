@@ -22,34 +22,20 @@ __all__ = ["choose_limits", "spike_limits"]
 _LOG_STEP = 0.1
 _LOG_CHANCES: Floats = np.arange(np.log(0.98), np.log(2e-4), -_LOG_STEP)
 _P95 = STATS.index("p95")
-_MONEY = (
-    0.24,
-    0.12,
-    0.30,
-)  # weight of the fleet's total in the cost, by margin; the rest is relative
+# weight of the fleet's total in the cost, by margin; the rest is relative
+_MONEY = (0.24, 0.12, 0.30)
 _PLACES = (-1.0, 0.0, float(np.log(2.0)))
 _SHARPNESS, _SHARP_FROM = 0.85, 60.0  # of following the cost; half at so many services
 _FEW = 30.0  # services; of fewer, each would move the others through what all of them cost
 _SMOOTHED = 8  # steps of the log chance that a margin is averaged over, to either side
-_BELOW, _ABOVE = (
-    float(np.log(3.0)),
-    float(np.log(10.0)),
-)  # where the slope of the cost is taken, around the risk
+# where the slope of the cost is taken, around the risk
+_BELOW, _ABOVE = float(np.log(3.0)), float(np.log(10.0))
 _SIZES = 50.0  # a service counts as so many typical ones at most
 _ASKED = (0.2, 0.1, 0.05, 0.02, 0.01)
-_RESCALED = (
-    1.0,
-    1.05,
-    1.25,
-    1.6,
-    1.9,
-)  # of the risk, so that realised is near asked; see RESULTS.md
+_RESCALED = (1.15, 1.15, 1.3, 1.6, 1.6)  # of the risk, so that realised is near asked
 _SPIKE = 2.0  # an isolated short spike buys this multiple of the highest other peak
-_COMMON, _COMMON_SLOPE, _COMMON_FROM = (
-    0.04,
-    40.0,
-    50.0,
-)  # unless such spikes are common in a large fleet
+# unless such spikes are common in a large fleet
+_COMMON, _COMMON_SLOPE, _COMMON_FROM = 0.04, 40.0, 50.0
 
 
 def choose_limits(
