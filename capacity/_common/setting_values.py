@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from capacity._common.printable import check_text, visible
 from capacity._common.units import MIB, format_cores, format_memory, parse_cpuset
@@ -188,13 +187,14 @@ def show_value(what: Setting, value: Value) -> str:
     return f"{value:.0f}" if isinstance(value, float) else visible(str(value))
 
 
-def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[str, Any]:
+def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[str, object]:
     """What `edit_compose` is to set on a service: name -> value, from `(what, from, to)`; each of
     its ports may move.
     """
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, object] = {}
+    ports: dict[str, int] = {}
     for what, before, after in changes:
-        value: Any = after
+        value: object = after
         if what in BYTES and isinstance(after, (int, float)):
             value = int(after) if after == -1 else _whole(after)
         elif what is Setting.PIDS and isinstance(after, (int, float)):
@@ -204,7 +204,8 @@ def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[st
             and isinstance(after, (int, float))
             and isinstance(before, (int, float))
         ):
-            value = {**wanted.get("ports", {}), str(int(before)): int(after)}
+            ports = {**ports, str(int(before)): int(after)}
+            value = ports
         wanted[COMPOSE_NAMES[what]] = value
     return wanted
 

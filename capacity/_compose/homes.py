@@ -43,7 +43,7 @@ def at(model: Any, *path: str) -> Any:
     return model
 
 
-def declared_setting(model: Mapping[str, Any], what: Setting) -> Value:
+def declared_setting(model: Mapping[str, object], what: Setting) -> Value:
     """What a service has in force by its files: bytes, cores, a number, text or a mapping; None
     where they say nothing.
 
@@ -56,12 +56,12 @@ def declared_setting(model: Mapping[str, Any], what: Setting) -> Value:
     if what is Setting.HOST_PORT:
         return None
     if what is Setting.DEPENDS_ON:
-        waits = model.get("depends_on") or {}
+        waits = at(model, "depends_on") or {}
         return {name: wanted["condition"] for name, wanted in waits.items()} or None
     if what in {Setting.CPUSET, Setting.ENVIRONMENT, Setting.HEALTH_CHECK}:
         return at(model, *HOMES[what]) or None
     if what is Setting.MEMORY_SWAP:
-        swap = int(model.get("memswap_limit") or 0)
+        swap = int(at(model, "memswap_limit") or 0)
         endless = swap == _SWAP_WITHOUT_END and _first(model, *HOMES[Setting.MEMORY]) is not None
         return swap if swap > 0 or endless else None  # without a limit there is nothing to pass
     if what is Setting.CPUS:
@@ -70,9 +70,9 @@ def declared_setting(model: Mapping[str, Any], what: Setting) -> Value:
     return number if number is None or what is Setting.CPU_RESERVATION else int(number)
 
 
-def period_of(model: Mapping[str, Any]) -> int:
+def period_of(model: Mapping[str, object]) -> int:
     """The microseconds that a service's `cpu_quota` is a quota of."""
-    return int(model.get("cpu_period") or _PERIOD)
+    return int(at(model, "cpu_period") or _PERIOD)
 
 
 def policy_name(condition: str) -> str:
@@ -80,18 +80,18 @@ def policy_name(condition: str) -> str:
     return _CONDITIONS.get(condition, condition)
 
 
-def _first(model: Mapping[str, Any], *homes: str) -> float | None:
+def _first(model: Mapping[str, object], *homes: str) -> float | None:
     """The first number above zero; zero leaves the next place its say."""
     numbers = (float(at(model, *home.split(".")) or 0) for home in homes)
     return next((number for number in numbers if number > 0), None)
 
 
-def _quota(model: Mapping[str, Any]) -> float | None:
-    quota = int(model.get("cpu_quota") or 0)
+def _quota(model: Mapping[str, object]) -> float | None:
+    quota = int(at(model, "cpu_quota") or 0)
     return quota / period_of(model) if quota > 0 else None
 
 
-def _restart_policy(model: Mapping[str, Any]) -> str | None:
+def _restart_policy(model: Mapping[str, object]) -> str | None:
     """As `docker inspect` would show it: with a number of tries only where there is one."""
     deploy = at(model, "deploy", "restart_policy")
     if deploy is not None:

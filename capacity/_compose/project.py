@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from capacity._compose.check.consistency import check_consistency
 from capacity._compose.check.validate import newer_keys
@@ -16,6 +15,7 @@ from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import interpolate
 from capacity._compose.load.load import LoadOptions, Reader, load_model, read_text
 from capacity._compose.load.normalize import settle
+from capacity._compose.render.model import ProjectModel
 from capacity._compose.render.render import render_config
 from capacity._compose.service import Service, make_service
 from capacity._compose.yaml.nodes import Mapping, Origin, Scalar, parse_documents, target
@@ -51,7 +51,7 @@ class Project:
     files: tuple[Path, ...]
     sources: tuple[Path, ...]
     services: dict[str, Service]
-    model: dict[str, Any] = field(repr=False)
+    model: ProjectModel = field(repr=False)
     _tree: Map = field(repr=False, compare=False)
     notes: tuple[str, ...] = ()
 

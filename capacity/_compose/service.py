@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from capacity._compose.homes import declared_setting
+from capacity._compose.render.model import RenderedHealthcheck, ServiceModel
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map, where
 from capacity.model import Setting, Value
@@ -101,7 +101,7 @@ class Service:
     security_opt: tuple[str, ...]
     cap_add: tuple[str, ...]
     cap_drop: tuple[str, ...]
-    model: dict[str, Any] = field(repr=False)
+    model: ServiceModel = field(repr=False)
     _tree: Map = field(repr=False, compare=False)
     _origin: Origin | None = field(repr=False, compare=False)
 
@@ -112,7 +112,7 @@ class Service:
         return where(self._tree, path.split(".")) if path else self._origin
 
 
-def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
+def make_service(name: str, tree: Map, model: ServiceModel) -> Service:
     """The typed service from its rendered model; `tree` is the project's, with the places of its
     values.
     """
@@ -142,9 +142,7 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
             )
             for mount in model.get("volumes", [])
         ),
-        healthcheck=None
-        if check is None
-        else Healthcheck(**{**check, "test": tuple(check.get("test", ()))}),
+        healthcheck=None if check is None else _healthcheck(check),
         restart=_text(declared_setting(model, Setting.RESTART_POLICY)),
         replicas=int(model.get("scale", deploy.get("replicas", 1))),
         container_name=model.get("container_name"),
@@ -171,7 +169,19 @@ def make_service(name: str, tree: Map, model: dict[str, Any]) -> Service:
     )
 
 
-def _resources(model: dict[str, Any]) -> Resources:
+def _healthcheck(check: RenderedHealthcheck) -> Healthcheck:
+    return Healthcheck(
+        tuple(check.get("test", ())),
+        check.get("interval"),
+        check.get("timeout"),
+        check.get("retries"),
+        check.get("start_period"),
+        check.get("start_interval"),
+        check.get("disable", False),
+    )
+
+
+def _resources(model: ServiceModel) -> Resources:
     number = {
         what: value
         for what in Setting

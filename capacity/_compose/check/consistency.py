@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from capacity._compose.render.model import ProjectModel, ServiceModel
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map
 from capacity.errors import ComposeError
@@ -79,7 +80,7 @@ def _refused(cause: str, hint: str, origin: Origin | None) -> ComposeError:
     return ComposeError(f"{origin}: {cause}" if origin else cause, hint, origin=origin)
 
 
-def check_consistency(tree: Map, model: dict[str, Any], declared: Collection[str]) -> None:
+def check_consistency(tree: Map, model: ProjectModel, declared: Collection[str]) -> None:
     """Refuse a project that Compose would not start.
 
     Args:
@@ -109,7 +110,7 @@ def check_consistency(tree: Map, model: dict[str, Any], declared: Collection[str
     _check_cycles(model["services"], tree["services"])
 
 
-def _own(service: dict[str, Any]) -> list[tuple[str, str]]:
+def _own(service: ServiceModel) -> list[tuple[str, str]]:
     found = []
     if not service.get("image") and "build" not in service and "provider" not in service:
         found.append(("has neither an image nor a build context", "Name an image"))
@@ -146,7 +147,7 @@ def _own(service: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _references(
-    service: dict[str, Any], tree: Map, declared: Collection[str]
+    service: ServiceModel, tree: Map, declared: Collection[str]
 ) -> list[tuple[str, str]]:
     found = [
         (f"refers to undefined network {name}", "Declare it under networks")
@@ -175,18 +176,18 @@ def _references(
             f"refers to undefined {section[:-1]} {item.get('source', '')}",
             f"Declare it under {section}",
         )
-        for section, holder in (
-            ("configs", service),
-            ("secrets", service),
-            ("secrets", service.get("build", {})),
+        for section, given in (
+            ("configs", service.get("configs", [])),
+            ("secrets", service.get("secrets", [])),
+            ("secrets", service.get("build", {}).get("secrets", [])),
         )
-        for item in holder.get(section, [])
+        for item in given
         if item.get("source", "") not in (tree.get(section) or {})
     ]
     return found
 
 
-def _building(service: dict[str, Any], services: dict[str, Any]) -> list[tuple[str, str]]:
+def _building(service: ServiceModel, services: dict[str, ServiceModel]) -> list[tuple[str, str]]:
     build = service.get("build", {})
     found = []
     if "dockerfile" in build and "dockerfile_inline" in build:
@@ -205,11 +206,12 @@ def _building(service: dict[str, Any], services: dict[str, Any]) -> list[tuple[s
     return found
 
 
-def _limits(service: dict[str, Any]) -> list[tuple[str, str]]:
+def _limits(service: ServiceModel) -> list[tuple[str, str]]:
     found = []
     for own, block, name in _TWICE:
         resource = _at(service, "deploy", "resources", block)
-        if service.get(own) and resource is not None and resource.get(name) != service[own]:
+        said = _at(service, own)
+        if said and resource is not None and resource.get(name) != said:
             cause = f"sets distinct values on {own} and deploy.resources.{block}.{name}"
             found.append((cause, "Give both the same value, or keep one of them"))
     return found
@@ -221,7 +223,7 @@ def _at(model: Any, *path: str) -> Any:
     return model
 
 
-def _check_cycles(services: dict[str, Any], tree: Map) -> None:
+def _check_cycles(services: dict[str, ServiceModel], tree: Map) -> None:
     done: set[str] = set()
 
     def visit(name: str, above: tuple[str, ...]) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import collections.abc
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._compose.edit.extends import extended, extenders
 from capacity._compose.edit.limits import SETTINGS, Homes, home_choices, set_paths, tree_of
 from capacity._compose.edit.lists import STRUCTURED, add_structured, line_budget
 from capacity._compose.edit.locate import (
+    Branch,
     Impossible,
     Keyed,
     Leaf,
@@ -35,6 +36,7 @@ from capacity._compose.edit.verify import (
     check_text,
     differing_paths,
     read,
+    with_value,
 )
 from capacity._compose.homes import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
@@ -42,8 +44,8 @@ from capacity.errors import EditRefused
 
 __all__ = ["Whole", "edit_compose", "edit_text", "edit_together"]
 
-_Written = dict[tuple[str, ...], Any]
-_Way = Callable[[Placing, Scalar, Node, dict[str, Any], Any], Any]
+_Written = dict[tuple[str, ...], Plain]
+_Way = Callable[[Placing, Scalar, Node, Branch, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Whole:
     settings are to be written.
     """
 
-    model: collections.abc.Mapping[str, Any]
+    model: collections.abc.Mapping[str, object]
     homes: Homes
 
 
@@ -63,13 +65,13 @@ class _Target:
     name: str
     key: Scalar
     body: Node
-    present: dict[str, Any]
+    present: PlainMapping
     in_flow: bool
 
 
 def edit_compose(
     text: str,
-    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, object]],
     *,
     file: str | None = None,
 ) -> str:
@@ -100,7 +102,7 @@ def edit_compose(
 
 def edit_text(
     text: str,
-    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, object]],
     *,
     file: str | None = None,
     wholes: collections.abc.Mapping[str, Whole] | None = None,
@@ -113,23 +115,23 @@ def edit_text(
     check_text(text)
     parsed = read(text)
     check_template(parsed)
-    intended = deepcopy(parsed.model)
+    intended = parsed.model
     touched: dict[str, list[tuple[str, ...]]] = {}
     for service, wanted in changes.items():
         job = _Job(service, dict(wanted), frozenset(changes), file, (wholes or {}).get(service))
         parsed, written, already = _edit_service(parsed, job)
-        _write(intended, service, {**already, **written})
+        intended = _write(intended, service, {**already, **written})
         touched[service] = [*written]
     wrong = differing_paths(intended, parsed.model)
     if wrong:
         raise refuse(EditReason.SHARED, min(wrong))
-    _check_extending(parsed.model["services"], touched, file)
+    _check_extending(parsed.services, touched, file)
     return parsed.text
 
 
 def edit_together(
     text: str,
-    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, Any]],
+    changes: collections.abc.Mapping[str, collections.abc.Mapping[str, object]],
     *,
     file: str,
     wholes: collections.abc.Mapping[str, Whole],
@@ -143,7 +145,7 @@ def edit_together(
     check_text(text)
     parsed = read(text)
     check_template(parsed)
-    intended = deepcopy(parsed.model)
+    intended = parsed.model
     splices: list[Splice] = []
     ends: dict[str, int] = {}
     touched: dict[str, list[tuple[str, ...]]] = {}
@@ -155,7 +157,7 @@ def edit_together(
         budget = line_budget(dict(wanted), found.present)
         attempt = Placing(text, _style(parsed, found), budget, in_flow=found.in_flow)
         written = _placed(attempt, place_values, found, tree) if tree else {}
-        _write(intended, service, written)
+        intended = _write(intended, service, written)
         touched[service] = [*written]
         if attempt.copied or _meet(splices, attempt.splices):
             raise refuse(EditReason.NOT_EXACT, service)
@@ -166,7 +168,7 @@ def edit_together(
     wrong = differing_paths(intended, after.model)
     if wrong or changed_lines(text, after.text) > lines:
         raise refuse(EditReason.NOT_EXACT, min(wrong, default=""))
-    _check_extending(after.model["services"], touched, file)
+    _check_extending(after.services, touched, file)
     return {service: apply_splices(text, splices[:end]) for service, end in ends.items()}
 
 
@@ -192,7 +194,7 @@ def _check_arguments(text: Any, changes: Any) -> None:
 
 
 def _check_extending(
-    services: dict[str, Any], touched: dict[str, list[tuple[str, ...]]], file: str | None
+    services: PlainMapping, touched: dict[str, list[tuple[str, ...]]], file: str | None
 ) -> None:
     """Refuse when a service of the file extends an edited one and would take the new value over."""
     for base, paths in touched.items():
@@ -201,17 +203,10 @@ def _check_extending(
                 raise refuse(EditReason.SHARED, base, f"{name} extends it")
 
 
-def _write(model: dict[str, Any], service: str, written: _Written) -> None:
+def _write(model: PlainMapping, service: str, written: _Written) -> PlainMapping:
     for path, value in written.items():
-        _set(model["services"], (service, *path), value)
-
-
-def _set(model: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    for name in path[:-1]:
-        if model.get(name) is None:
-            model[name] = {}
-        model = model[name]
-    model[path[-1]] = value
+        model = with_value(model, ("services", service, *path), value)
+    return model
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +214,7 @@ class _Job:
     """What to set on one service, beside which others, in a file of which name."""
 
     service: str
-    wanted: dict[str, Any]
+    wanted: collections.abc.Mapping[str, object]
     others: frozenset[str]
     file: str | None
     whole: Whole | None
@@ -236,7 +231,7 @@ def _edit_service(file: File, job: _Job) -> tuple[File, _Written, _Written]:
     scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
     refused: list[EditRefused] = []
     second: list[tuple[File, _Written]] = []
-    whole = job.whole.model if job.whole else extended(file.model["services"], service, job.file)
+    whole = job.whole.model if job.whole else extended(file.services, service, job.file)
     choices = home_choices(whole, scalars, file.model.get("version"))
     for homes in [job.whole.homes] if job.whole else choices:
         tree = _tree(service, wanted, found.present, homes, whole)
@@ -264,11 +259,11 @@ def _edit_service(file: File, job: _Job) -> tuple[File, _Written, _Written]:
 
 def _tree(
     service: str,
-    wanted: collections.abc.Mapping[str, Any],
-    present: dict[str, Any],
+    wanted: collections.abc.Mapping[str, object],
+    present: PlainMapping,
     homes: Homes,
-    whole: collections.abc.Mapping[str, Any],
-) -> dict[str, Any]:
+    whole: collections.abc.Mapping[str, object],
+) -> Branch:
     """What is to be written below a service."""
     scalars = {name: value for name, value in wanted.items() if name in SETTINGS}
     structured = {name: value for name, value in wanted.items() if name in STRUCTURED}
@@ -278,7 +273,9 @@ def _tree(
 
 
 def _standing(
-    present: dict[str, Any], paths: list[tuple[str, ...]], wanted: dict[str, Any]
+    present: PlainMapping,
+    paths: list[tuple[str, ...]],
+    wanted: collections.abc.Mapping[str, object],
 ) -> _Written:
     """What of the wanted a service says already: an edit before this one may have brought it by an
     anchor.
@@ -296,7 +293,7 @@ def _find(file: File, service: str) -> _Target:
     )
     if key is None or body is None:
         raise refuse(EditReason.UNKNOWN_SERVICE, service)
-    present = file.model["services"].get(service)
+    present = file.services.get(service)
     if present is not None and not isinstance(present, dict):
         raise refuse(EditReason.SHAPE, service, f"services.{service}")
     return _Target(
@@ -308,8 +305,8 @@ def _attempt(
     attempt: Placing,
     way: _Way,
     found: _Target,
-    model: dict[str, Any],
-    tree: dict[str, Any],
+    model: PlainMapping,
+    tree: Branch,
     others: frozenset[str],
 ) -> tuple[File, _Written]:
     """One way to write it, proved.
@@ -322,8 +319,7 @@ def _attempt(
         edited = read(apply_splices(attempt.text, attempt.splices))
     except EditRefused as error:
         raise refuse(EditReason.NOT_EXACT, found.name) from error
-    expected = deepcopy(model)
-    _write(expected, found.name, written)
+    expected = _write(model, found.name, written)
     wrong = differing_paths(expected, edited.model)
     if found.name not in wrong and wrong - others:
         raise refuse(EditReason.SHARED, found.name, ", ".join(sorted(wrong)))
@@ -332,7 +328,7 @@ def _attempt(
     return edited, written
 
 
-def _placed(attempt: Placing, way: _Way, found: _Target, tree: dict[str, Any]) -> _Written:
+def _placed(attempt: Placing, way: _Way, found: _Target, tree: Branch) -> _Written:
     try:
         result = way(attempt, found.key, found.body, tree, found.present)
     except Impossible:
@@ -340,7 +336,7 @@ def _placed(attempt: Placing, way: _Way, found: _Target, tree: dict[str, Any]) -
     return {path: at(result, *path) for path in _paths(tree)}
 
 
-def _paths(tree: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _paths(tree: Branch) -> Iterator[tuple[str, ...]]:
     for name, item in tree.items():
         if isinstance(item, (Keyed, Leaf, ListEdit)):
             yield (name,)

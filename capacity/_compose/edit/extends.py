@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity._compose.load.load import reader_of
 from capacity._compose.yaml.nodes import Alias, Node, Scalar, children, parse_documents, target
 from capacity._compose.yaml.nodes import Mapping as MappingNode
@@ -15,7 +16,7 @@ __all__ = ["bases_of", "extended", "extenders"]
 _OWN_NAMES = {f"{stem}.{end}" for stem in ("compose", "docker-compose") for end in ("yaml", "yml")}
 
 
-def extended(services: dict[str, Any], name: str, file: str | None) -> dict[str, Any]:
+def extended(services: PlainMapping, name: str, file: str | None) -> PlainMapping:
     """A service with what it takes over from others of the file, mappings merged.
 
     Args:
@@ -23,7 +24,7 @@ def extended(services: dict[str, Any], name: str, file: str | None) -> dict[str,
         name: of the service.
         file: the file's name; None for any of Compose's own.
     """
-    whole: dict[str, Any] = {}
+    whole: PlainMapping = {}
     seen: set[str] = set()
     base: str | None = name
     while base is not None and base not in seen:
@@ -34,7 +35,7 @@ def extended(services: dict[str, Any], name: str, file: str | None) -> dict[str,
     return whole
 
 
-def extenders(services: dict[str, Any], base: str, file: str | None) -> Iterator[str]:
+def extenders(services: PlainMapping, base: str, file: str | None) -> Iterator[str]:
     """The other services that extend this one, at first hand."""
     return (
         name for name, service in services.items() if name != base and _base(service, file) == base
@@ -57,12 +58,13 @@ def _is_this(other: str, file: str | None) -> bool:
     return len(path.parts) == 1 and (path.name == file if file else path.name in _OWN_NAMES)
 
 
-def _under(above: dict[str, Any], below: dict[str, Any]) -> dict[str, Any]:
+def _under(above: PlainMapping, below: PlainMapping) -> PlainMapping:
     """Two mappings in one, the first has the last word."""
     merged = {**below, **above}
-    for key in above.keys() & below.keys():
-        if isinstance(above[key], dict) and isinstance(below[key], dict):
-            merged[key] = _under(above[key], below[key])
+    for key, value in above.items():
+        under = below.get(key)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            merged[key] = _under(value, under)
     return merged
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
 from capacity._common.files import read_bounded
+from capacity._common.plain_data import PlainMapping
 from capacity._compose.edit.verify import read, same
 from capacity.errors import EditRefused, StorageError
 
@@ -47,7 +47,7 @@ def undo_text(before: str, after: str, current: str) -> str:
     """
     if current == after:
         return before
-    was, edited, present = (read(text).model["services"] for text in (before, after, current))
+    was, edited, present = (read(text).services for text in (before, after, current))
     if all(same(was.get(name), present.get(name)) for name in _touched(was, edited)):
         return current  # the edit is not in it
     old, new, now = (text.splitlines(keepends=True) for text in (before, after, current))
@@ -65,7 +65,7 @@ def undo_text(before: str, after: str, current: str) -> str:
             )
         now[start:end] = old[i1:i2]
     undone = "".join(now)
-    if not _undone(was, edited, present, read(undone).model["services"]):
+    if not _undone(was, edited, present, read(undone).services):
         raise EditRefused(
             "The edit of the compose file cannot be rolled back exactly",
             "Put the former limit back by hand",
@@ -73,7 +73,7 @@ def undo_text(before: str, after: str, current: str) -> str:
     return undone
 
 
-def _touched(was: dict[str, Any], edited: dict[str, Any]) -> set[str]:
+def _touched(was: PlainMapping, edited: PlainMapping) -> set[str]:
     return {name for name in was if not same(was[name], edited.get(name))}
 
 
@@ -88,7 +88,7 @@ def _places(new: list[str], now: list[str]) -> dict[int, int]:
 
 
 def _undone(
-    was: dict[str, Any], edited: dict[str, Any], now: dict[str, Any], result: dict[str, Any]
+    was: PlainMapping, edited: PlainMapping, now: PlainMapping, result: PlainMapping
 ) -> bool:
     """Whether every service means what it should: not edited as now, edited as before if nobody
     changed it since.

@@ -22,7 +22,7 @@ _SETTINGS = {name: what for what, name in COMPOSE_NAMES.items()}
 _APART = 1e-4  # cores, less than a quota can say
 
 
-def check_edit(before: Project, after: Project, edits: Mapping[str, Mapping[str, Any]]) -> None:
+def check_edit(before: Project, after: Project, edits: Mapping[str, Mapping[str, object]]) -> None:
     """Refuse edits that mean anything but the changes.
 
     Args:
@@ -50,11 +50,11 @@ def check_edit(before: Project, after: Project, edits: Mapping[str, Mapping[str,
         raise refuse(EditReason.NOT_EXACT, min(edits.keys() & wrong, default=min(edits)))
 
 
-def _reads(model: Mapping[str, Any], name: str) -> Any:
+def _reads(model: Mapping[str, object], name: str) -> Any:
     return model.get("ports") if name == "ports" else declared_setting(model, _SETTINGS[name])
 
 
-def _is_set(was: Mapping[str, Any], now: Mapping[str, Any], name: str, value: Any) -> bool:
+def _is_set(was: Mapping[str, object], now: Mapping[str, object], name: str, value: Any) -> bool:
     """Whether a service has a value that it was to have, and the rest of its mapping as before."""
     present = _reads(now, name)
     if name in {"cpus", "cpus_reservation"}:
@@ -107,11 +107,11 @@ _EXPECTED = {
 }
 
 
-def _without(project: Project, edits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _without(project: Project, edits: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
     """The model without the settings that the edits were to change."""
-    services = dict(project.model["services"])
+    services: dict[str, object] = {**project.model["services"]}
     for service, wanted in edits.items():
-        rest = deepcopy(services[service])
+        rest = {**deepcopy(project.model["services"][service])}
         for name in wanted:
             for home in HOMES_BY_NAME[name]:
                 _remove(rest, home.split("."))

@@ -9,7 +9,7 @@ from typing import Any
 
 from capacity._common.setting_values import COMPOSE_NAMES, CPUSET, RESTART_POLICY
 from capacity._common.units import MIB, parse_memory
-from capacity._compose.edit.locate import Leaf
+from capacity._compose.edit.locate import Branch, Leaf
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.homes import HOMES, at, period_of, policy_name
 from capacity.errors import InputError
@@ -45,7 +45,9 @@ _SERVICE = {
 }
 
 
-def home_choices(whole: Mapping[str, Any], wanted: Mapping[str, Any], version: Any) -> list[Homes]:
+def home_choices(
+    whole: Mapping[str, object], wanted: Mapping[str, object], version: Any
+) -> list[Homes]:
     """The places that settings are to be written to, the most natural choice first.
 
     Args:
@@ -59,7 +61,7 @@ def home_choices(whole: Mapping[str, Any], wanted: Mapping[str, Any], version: A
     return [homes] if other == homes else [homes, other]
 
 
-def _homes(model: Mapping[str, Any], name: str, version: Any) -> list[tuple[str, ...]]:
+def _homes(model: Mapping[str, object], name: str, version: Any) -> list[tuple[str, ...]]:
     """The paths that a setting is to be written to."""
     deploy, own = _DEPLOY.get(name), _SERVICE.get(name)
     if deploy is None or own is None:
@@ -77,12 +79,12 @@ def _homes(model: Mapping[str, Any], name: str, version: Any) -> list[tuple[str,
     return [(own,)] if _uses_service_keys(model, name, version) else [deploy]
 
 
-def _in_quota(model: Mapping[str, Any]) -> bool:
+def _in_quota(model: Mapping[str, object]) -> bool:
     """Whether the Engine is told CPU as a quota a period, which it refuses beside cores."""
     return any(model.get(key) for key in ("cpu_quota", "cpu_period"))
 
 
-def _uses_service_keys(model: Mapping[str, Any], name: str, version: Any) -> bool:
+def _uses_service_keys(model: Mapping[str, object], name: str, version: Any) -> bool:
     """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack
     their value.
     """
@@ -92,7 +94,7 @@ def _uses_service_keys(model: Mapping[str, Any], name: str, version: Any) -> boo
     ).startswith("2")
 
 
-def _service_home(model: Mapping[str, Any], name: str) -> list[tuple[str, ...]] | None:
+def _service_home(model: Mapping[str, object], name: str) -> list[tuple[str, ...]] | None:
     """The service's own key, where Compose allows it: no limits block stands beside it."""
     deploy, own = _DEPLOY.get(name), _SERVICE.get(name)
     if deploy is None or own is None or at(model, *deploy[:-1]) is not None:
@@ -102,11 +104,11 @@ def _service_home(model: Mapping[str, Any], name: str) -> list[tuple[str, ...]] 
 
 def tree_of(
     service: str,
-    model: Mapping[str, Any],
-    wanted: Mapping[str, Any],
+    model: Mapping[str, object],
+    wanted: Mapping[str, object],
     homes: Homes,
-    whole: Mapping[str, Any],
-) -> dict[str, Any]:
+    whole: Mapping[str, object],
+) -> Branch:
     """What to put into a service's mapping.
 
     Args:
@@ -119,7 +121,7 @@ def tree_of(
     Raises:
         EditRefused: a value that the Engine would not take, or that stands in a variable.
     """
-    tree: dict[str, Any] = {}
+    tree: Branch = {}
     for name in sorted(wanted, key=lambda name: (name != "cpus", name != "memory")):
         _check_value(service, name, wanted[name])
         if name == "cpus" and _contradicts(whole):
@@ -137,11 +139,16 @@ def tree_of(
                 raise refuse(EditReason.SHAPE, service, ".".join(path))
             if present is not None and _same(name, present, leaf.value):
                 continue
-            branch = tree
-            for part in path[:-1]:
-                branch = branch.setdefault(part, {})
-            branch[path[-1]] = leaf
+            _grow(tree, path, leaf)
     return tree
+
+
+def _grow(tree: Branch, path: tuple[str, ...], leaf: Leaf) -> None:
+    for part in path[:-1]:
+        below = tree.setdefault(part, {})
+        assert isinstance(below, dict)  # a home never lies below another's value
+        tree = below
+    tree[path[-1]] = leaf
 
 
 def set_paths(home: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -149,7 +156,7 @@ def set_paths(home: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [(*home, "condition"), (*home, "max_attempts")] if home == _POLICY else [home]
 
 
-def _contradicts(whole: Mapping[str, Any]) -> bool:
+def _contradicts(whole: Mapping[str, object]) -> bool:
     cores = whole.get("cpus") or at(whole, *_DEPLOY["cpus"])
     return bool(cores) and _in_quota(whole)
 
@@ -158,8 +165,8 @@ def _leaves(
     name: str,
     value: Any,
     home: tuple[str, ...],
-    model: Mapping[str, Any],
-    whole: Mapping[str, Any],
+    model: Mapping[str, object],
+    whole: Mapping[str, object],
 ) -> dict[tuple[str, ...], Leaf]:
     """The values that say a setting at one of its homes."""
     if home == _QUOTA:

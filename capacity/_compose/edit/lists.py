@@ -5,10 +5,10 @@ service waits for.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
-from capacity._compose.edit.locate import Keyed, Leaf, ListEdit
+from capacity._compose.edit.locate import Branch, Keyed, Leaf, ListEdit
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.homes import at
 from capacity.errors import EditRefused
@@ -32,7 +32,7 @@ _PUBLISHED = re.compile(
 )
 
 
-def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
+def line_budget(wanted: Mapping[str, object], present: Mapping[str, object]) -> int:
     """How many lines an edit may change: 4 for one limit, one more for each further value or name
     of a list made a mapping.
     """
@@ -40,16 +40,14 @@ def line_budget(wanted: Mapping[str, Any], present: Mapping[str, Any]) -> int:
         len(value) + (name == "healthcheck") if isinstance(value, Mapping) else 1
         for name, value in wanted.items()
     )
+    awaited = wanted.get("depends_on", ())
     listed = present.get("depends_on") if "depends_on" in wanted else None
-    return (
-        3
-        + sum(sizes)
-        + (len(listed) if isinstance(listed, list) else len(wanted.get("depends_on", ())))
-    )
+    names = listed if isinstance(listed, list) else awaited
+    return 3 + sum(sizes) + (len(names) if isinstance(names, Sized) else 0)
 
 
 def add_structured(
-    service: str, model: dict[str, Any], wanted: Mapping[str, Any], tree: dict[str, Any]
+    service: str, model: Mapping[str, object], wanted: Mapping[str, object], tree: Branch
 ) -> None:
     """Add to `tree` what sets the environment, the health check, the ports and the dependencies of
     a service.
@@ -63,24 +61,24 @@ def add_structured(
     Raises:
         EditRefused: a value of the wrong kind, or no such port.
     """
+    values: dict[str, Mapping[Any, Any]] = {}
     for name, value in wanted.items():
         if not isinstance(value, Mapping) or not value:
             raise refuse(
                 EditReason.BAD_VALUE, service, f"{name} must be a mapping with something in it"
             )
-    if "environment" in wanted:
-        _environment(service, model.get("environment"), wanted["environment"], tree)
-    if "healthcheck" in wanted:
-        _healthcheck(service, wanted["healthcheck"], tree)
-    if "depends_on" in wanted:
-        _depends_on(service, model.get("depends_on"), wanted["depends_on"], tree)
-    if "ports" in wanted:
-        _ports(service, model.get("ports"), wanted["ports"], tree)
+        values[name] = value
+    if "environment" in values:
+        _environment(service, model.get("environment"), values["environment"], tree)
+    if "healthcheck" in values:
+        _healthcheck(service, values["healthcheck"], tree)
+    if "depends_on" in values:
+        _depends_on(service, model.get("depends_on"), values["depends_on"], tree)
+    if "ports" in values:
+        _ports(service, model.get("ports"), values["ports"], tree)
 
 
-def _environment(
-    service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]
-) -> None:
+def _environment(service: str, present: Any, values: Mapping[str, Any], tree: Branch) -> None:
     texts = {}
     for name, value in values.items():
         if (
@@ -113,7 +111,7 @@ def _bare(text: str) -> int | None:
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,15}", text) else None
 
 
-def _healthcheck(service: str, values: Mapping[str, Any], tree: dict[str, Any]) -> None:
+def _healthcheck(service: str, values: Mapping[str, Any], tree: Branch) -> None:
     for name, value in values.items():
         fits = isinstance(value, (str, int, bool)) or (
             name == "test" and isinstance(value, (list, tuple))
@@ -130,9 +128,7 @@ def _literal(value: Any) -> Any:
     return value.replace("$", "$$") if isinstance(value, str) else value
 
 
-def _depends_on(
-    service: str, present: Any, values: Mapping[str, Any], tree: dict[str, Any]
-) -> None:
+def _depends_on(service: str, present: Any, values: Mapping[str, Any], tree: Branch) -> None:
     for name, condition in values.items():
         if not isinstance(name, str) or condition not in _CONDITIONS or name == service:
             raise refuse(EditReason.BAD_VALUE, service, f"depends_on {name!r}: {condition!r}")
@@ -160,7 +156,7 @@ def _depends_on(
         }
 
 
-def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: dict[str, Any]) -> None:
+def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: Branch) -> None:
     changed: dict[int, Any] = {}
     for old, new in values.items():
         if not all(str(port).isdecimal() and 0 < int(port) < 2**16 for port in (old, new)):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._compose.edit.splice import (
     Splice,
     Style,
@@ -22,6 +23,7 @@ from capacity._compose.yaml.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity._compose.yaml.values import scalar_value
 
 __all__ = [
+    "Branch",
     "Impossible",
     "Keyed",
     "Leaf",
@@ -49,7 +51,7 @@ class Leaf:
 class ListEdit:
     """Items of a list to change, by their number, and texts to append."""
 
-    changed: dict[int, Any]
+    changed: dict[int, Leaf | Branch]
     added: list[str]
 
 
@@ -59,7 +61,11 @@ class Keyed:
     it.
     """
 
-    value: dict[str, Any]
+    value: PlainMapping
+
+
+Branch: TypeAlias = "dict[str, Leaf | ListEdit | Keyed | Branch]"
+"""What is to be written below a key: nested mappings with the values at their ends."""
 
 
 @dataclass
@@ -77,10 +83,8 @@ class Placing:
     splices: list[Splice] = field(default_factory=list)
 
 
-def place_values(
-    work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: Any
-) -> Any:
-    """Add the splices that put `tree` (nested dicts with `Leaf` at the ends) under `key`.
+def place_values(work: Placing, key: Scalar, body: Node, tree: Branch, effective: Any) -> Any:
+    """Add the splices that put `tree` under `key`.
 
     Args:
         work: the attempt, extended in place.
@@ -102,7 +106,7 @@ def place_values(
     if not isinstance(body, Mapping):
         raise Impossible
     result = dict(effective)
-    missing: dict[str, Any] = {}
+    missing: dict[str, Plain] = {}
     for name, wanted in tree.items():
         node = body.get(name)
         if node is None:
@@ -125,7 +129,7 @@ def place_values(
 
 
 def place_beside(
-    work: Placing, key: Scalar, body: Node, tree: dict[str, Any], effective: dict[str, Any]
+    work: Placing, key: Scalar, body: Node, tree: Branch, effective: PlainMapping
 ) -> Any:
     """Add `tree` to a service without adding it to the anchor that other services merge.
 
@@ -171,24 +175,30 @@ def _added(work: Placing, wanted: Any, inherited: Any) -> Any:
     return plain_values(wanted)
 
 
-def plain_values(tree: dict[str, Any]) -> dict[str, Any]:
-    """What a tree of leaves says, as a model."""
-    return {
-        name: item.value if isinstance(item, Leaf) else plain_values(item)
-        for name, item in tree.items()
-    }
+def plain_values(tree: Branch) -> dict[str, Plain]:
+    """What a tree says, as a model.
+
+    Raises:
+        Impossible: it changes items of a list, which only a file that has the list can say.
+    """
+    return _overlay(None, tree)
 
 
-def _overlay(base: Any, tree: dict[str, Any]) -> dict[str, Any]:
+def _overlay(base: Any, tree: Branch) -> dict[str, Plain]:
     if base is not None and not isinstance(base, dict):
         raise Impossible
-    result = deepcopy(base) or {}
+    result: dict[str, Plain] = deepcopy(base or {})
     for name, item in tree.items():
-        result[name] = item.value if isinstance(item, Leaf) else _overlay(result.get(name), item)
+        if isinstance(item, ListEdit):
+            raise Impossible
+        if isinstance(item, (Leaf, Keyed)):
+            result[name] = item.value
+        else:
+            result[name] = _overlay(result.get(name), item)
     return result
 
 
-def _copy_of_alias(work: Placing, body: Alias, tree: dict[str, Any], effective: Any) -> Any:
+def _copy_of_alias(work: Placing, body: Alias, tree: Branch, effective: Any) -> Any:
     """Write `{<<: *name, key: ...}` in the place of `*name`."""
     if not isinstance(effective, dict):
         raise Impossible
@@ -200,7 +210,7 @@ def _copy_of_alias(work: Placing, body: Alias, tree: dict[str, Any], effective: 
     return {**effective, **changed}
 
 
-def _fill_null(work: Placing, key: Scalar, body: Scalar, tree: dict[str, Any]) -> Any:
+def _fill_null(work: Placing, key: Scalar, body: Scalar, tree: Branch) -> Any:
     values = plain_values(tree)
     if body.tag or body.anchor:
         raise Impossible
@@ -280,7 +290,7 @@ def _edit_list(
     return [*result, *wanted.added]
 
 
-def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> dict[str, Any]:
+def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> dict[str, Plain]:
     """Write `name: {...}` in the place of each `- name`, so that comments beside and between stay
     where they are.
     """
@@ -337,7 +347,7 @@ def _append(work: Placing, node: Sequence, added: list[str]) -> None:
     work.splices.append(insert_lines(work.text, content_end(work.text, last), lines))
 
 
-def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Any]) -> None:
+def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Plain]) -> None:
     if body.flow:
         _insert_flow(work, body, missing)
         return
@@ -378,7 +388,7 @@ def _behind_comments(text: str, position: int, indent: int) -> int:
     return position
 
 
-def _insert_flow(work: Placing, body: Mapping, missing: dict[str, Any]) -> None:
+def _insert_flow(work: Placing, body: Mapping, missing: dict[str, Plain]) -> None:
     quote = _quote_of(body)
     parts = [flow({name: value}, quote)[1:-1] for name, value in missing.items()]
     if not body.entries:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._compose.edit.edit import Whole, edit_text, edit_together
 from capacity._compose.edit.files import read_exactly
@@ -32,14 +32,14 @@ from capacity.errors import ChangeRefused, EditRefused
 
 __all__ = ["edit_project", "edit_services_together", "override_bodies", "reload"]
 
-_Part = tuple[dict[str, Any], Homes]
+_Part = tuple[dict[str, object], Homes]
 
 
 def edit_project(
     declared: DeclaredProject,
     before: Project,
     service: str,
-    wanted: Mapping[str, Any],
+    wanted: Mapping[str, object],
     texts: Mapping[Path, str],
 ) -> dict[Path, str]:
     """Compose file -> its new text, for the files that change.
@@ -71,7 +71,7 @@ def edit_project(
 def edit_services_together(
     declared: DeclaredProject,
     before: Project,
-    wanted: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[str, Mapping[str, object]],
     texts: Mapping[Path, str],
 ) -> dict[str, dict[Path, str]]:
     """Service -> compose file -> its text with the edit of that service and those before it; one
@@ -88,7 +88,7 @@ def edit_services_together(
             them, and says which is to blame.
         ChangeRefused: Compose would refuse the whole afterwards.
     """
-    parts: dict[Path, dict[str, tuple[dict[str, Any], Whole]]] = {}
+    parts: dict[Path, dict[str, tuple[dict[str, object], Whole]]] = {}
     for name, values in wanted.items():
         found = before.services[name]
         placed = next(_placements(before, found, values, texts), None)
@@ -128,7 +128,7 @@ def reload(declared: DeclaredProject, texts: Mapping[Path, str]) -> Project:
     return again.project
 
 
-def override_bodies(service: Service, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def override_bodies(service: Service, wanted: Mapping[str, object]) -> Iterator[PlainMapping]:
     """What a further file would say of a service to set the values, the most natural first.
 
     Raises:
@@ -170,7 +170,7 @@ def _edited(
 
 
 def _placements(
-    project: Project, service: Service, wanted: Mapping[str, Any], texts: Mapping[Path, str]
+    project: Project, service: Service, wanted: Mapping[str, object], texts: Mapping[Path, str]
 ) -> Iterator[dict[Path, _Part]]:
     """The ways to spread settings over the files that declare the service, the most natural
     first.
@@ -202,7 +202,7 @@ def _version(roots: list[MappingNode]) -> str:
     return next((node.text for node in nodes if isinstance(node, Scalar)), "")
 
 
-def _standing(service: Service, wanted: Mapping[str, Any]) -> Iterator[Path]:
+def _standing(service: Service, wanted: Mapping[str, object]) -> Iterator[Path]:
     """The files in which the present values stand."""
     for name in wanted:
         for home in HOMES_BY_NAME[name]:
@@ -212,10 +212,10 @@ def _standing(service: Service, wanted: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _spread(
-    service: Service, wanted: Mapping[str, Any], homes: Homes, file: Path, own: list[Path]
+    service: Service, wanted: Mapping[str, object], homes: Homes, file: Path, own: list[Path]
 ) -> dict[Path, _Part]:
     """Each value to the file where its home stands already, everything new to one file."""
-    parts: dict[Path, tuple[dict[str, Any], dict[str, list[tuple[str, ...]]]]] = {}
+    parts: dict[Path, tuple[dict[str, object], dict[str, list[tuple[str, ...]]]]] = {}
     for name, value in wanted.items():
         for path in homes.get(name, [()]):
             origin = service.where(".".join(set_paths(path)[0])) if path else None

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.edit.verify import read, same
+from capacity._compose.edit.verify import read, same, with_value
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 
 __all__ = ["Correction", "correct_units"]
@@ -66,16 +65,12 @@ def correct_units(text: str) -> tuple[str, list[Correction]]:
     new = text
     for (start, end), size in splices:
         new = new[:start] + _KUBERNETES.sub(size, new[start:end], count=1) + new[end:]
-    intended = deepcopy(file.model)
+    intended = file.services
     for _, correction in found:
         if correction.new:
-            _put(
-                intended["services"][correction.service],
-                correction.setting.split("."),
-                correction.new,
-            )
-    edited = read(new)
-    if not same(intended["services"], edited.model["services"]):
+            path = (correction.service, *correction.setting.split("."))
+            intended = with_value(intended, path, correction.new)
+    if not same(intended, read(new).services):
         raise refuse(EditReason.NOT_EXACT)
     return new, [correction for _, correction in found]
 
@@ -114,9 +109,3 @@ def _child(node: Any, name: str) -> Any:
         else [target(item) for item in getattr(merged, "items", ())]
     )
     return next((found for part in parts if (found := _child(part, name)) is not None), None)
-
-
-def _put(model: Any, path: list[str], value: str) -> None:
-    for name in path[:-1]:
-        model = model[name]
-    model[path[-1]] = value

@@ -4,13 +4,16 @@ intended?
 
 from __future__ import annotations
 
+import collections.abc
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.homes import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, children, parse_documents
 from capacity._compose.yaml.values import plain
 from capacity.errors import ComposeError
@@ -23,6 +26,7 @@ __all__ = [
     "differing_paths",
     "read",
     "same",
+    "with_value",
 ]
 
 _GENERATED = re.compile(
@@ -89,7 +93,14 @@ class File:
 
     text: str
     root: Mapping
-    model: dict[str, Any]
+    model: PlainMapping
+
+    @property
+    def services(self) -> PlainMapping:
+        """What each service means."""
+        services = self.model["services"]
+        assert isinstance(services, dict)  # `read` refuses others
+        return services
 
 
 def read(text: str) -> File:
@@ -149,16 +160,27 @@ def same(first: Any, other: Any) -> bool:
     return type(first) is type(other) and (first == other or (first != first and other != other))  # noqa: PLR0124 - NaN
 
 
-def differing_paths(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+def with_value(model: PlainMapping, path: Sequence[str], value: Plain) -> PlainMapping:
+    """The model with another value at a path of keys; it shares the rest with the former."""
+    name, *rest = path
+    below = model.get(name)
+    return {
+        **model,
+        name: with_value(below if isinstance(below, dict) else {}, rest, value) if rest else value,
+    }
+
+
+def differing_paths(
+    before: collections.abc.Mapping[str, object], after: collections.abc.Mapping[str, object]
+) -> set[str]:
     """The services that two models differ in; an empty name stands for anything outside the
     services.
     """
+    was, now = at(before, "services"), at(after, "services")
     names = {
         name
-        for name in {*before["services"], *after["services"]}
-        if name not in before["services"]
-        or name not in after["services"]
-        or not same(before["services"][name], after["services"][name])
+        for name in {*was, *now}
+        if name not in was or name not in now or not same(was[name], now[name])
     }
     outside = [
         {key: value for key, value in model.items() if key != "services"}

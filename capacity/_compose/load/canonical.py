@@ -7,6 +7,7 @@ from typing import Any
 
 from capacity._compose.load.short_syntax import parse_device, parse_ports, parse_volume
 from capacity._compose.render.go_values import boolean
+from capacity._compose.render.model import RenderedPort
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
 from capacity.errors import ComposeError
@@ -171,7 +172,7 @@ def _ports(value: Any) -> Any:
     return result
 
 
-def _short_ports(value: Any) -> list[dict[str, Any]]:
+def _short_ports(value: Any) -> list[RenderedPort]:
     if isinstance(value, float):
         raise ComposeError(f"port {value!r} is no whole number", "Quote it, for example '8080:80'")
     return parse_ports(str(value))

@@ -4,6 +4,7 @@ only once.
 
 from __future__ import annotations
 
+import collections.abc
 import math
 from collections.abc import Callable
 from decimal import Decimal
@@ -195,7 +196,9 @@ def _go_float(value: float) -> str:
     return f"{'-' * sign}{first}{'.' * bool(rest)}{rest}e{exponent:+03d}"
 
 
-def _mapped(value: Any, path: Path, default: dict[str, Any] | None = None) -> Map:
+def _mapped(
+    value: Any, path: Path, default: collections.abc.Mapping[str, object] | None = None
+) -> Map:
     """A mapping, or the names of a list with one value each; Compose takes anything else for
     nothing.
     """

@@ -8,8 +8,8 @@ import ipaddress
 import posixpath
 import re
 from decimal import Decimal
-from typing import Any
 
+from capacity._compose.render.model import RenderedPort, RenderedVolume
 from capacity.errors import ComposeError
 
 __all__ = ["clean", "parse_device", "parse_duration", "parse_ports", "parse_volume"]
@@ -32,7 +32,7 @@ _NANOSECONDS = {
 }
 
 
-def parse_ports(spec: str) -> list[dict[str, Any]]:
+def parse_ports(spec: str) -> list[RenderedPort]:
     """A short port as long ones, one for each port of a range.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_ports(spec: str) -> list[dict[str, Any]]:
         raise _bad_port(spec, "0 is no port of a container")
     result = []
     for number, target in enumerate(inside):
-        port: dict[str, Any] = {"mode": "ingress", "target": target, "protocol": protocol}
+        port: RenderedPort = {"mode": "ingress", "target": target, "protocol": protocol}
         if host:
             port["host_ip"] = host
         if outside is not None:
@@ -88,7 +88,7 @@ def _bad_port(spec: str, cause: str) -> ComposeError:
     )
 
 
-def parse_volume(spec: str) -> dict[str, Any]:
+def parse_volume(spec: str) -> RenderedVolume:
     """A short volume as a long one, relative sources still relative.
 
     Raises:
@@ -102,7 +102,7 @@ def parse_volume(spec: str) -> dict[str, Any]:
             f"volume {spec!r}: empty section between colons or too many of them",
             "Write SOURCE:TARGET[:OPTIONS]",
         )
-    volume: dict[str, Any] = {
+    volume: RenderedVolume = {
         "type": "volume",
         "target": parts[-1] if len(parts) == 1 else parts[1],
     }
@@ -110,7 +110,7 @@ def parse_volume(spec: str) -> dict[str, Any]:
         volume["source"] = parts[0]
     bind, inner = _options(volume, parts[2] if len(parts) > 2 else "")
     if len(parts) > 1 and _is_path(parts[0]):
-        volume.update(type="bind", bind={**bind, "create_host_path": True})
+        volume |= {"type": "bind", "bind": {**bind, "create_host_path": True}}
         if inner:
             volume["volume"] = inner
     else:
@@ -139,12 +139,14 @@ def _sections(spec: str) -> list[str]:
     return sections
 
 
-def _options(volume: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _options(
+    volume: RenderedVolume, text: str
+) -> tuple[dict[str, str | bool], dict[str, str | bool]]:
     """What the options of a short volume say of its bind and of its volume; Compose ignores those
     it does not know.
     """
-    bind: dict[str, Any] = {}
-    inner: dict[str, Any] = {}
+    bind: dict[str, str | bool] = {}
+    inner: dict[str, str | bool] = {}
     for option in text.split(","):
         if option in {"ro", "rw"}:
             volume["read_only"] = option == "ro"
@@ -163,7 +165,7 @@ def _is_path(source: str) -> bool:
     )
 
 
-def parse_device(spec: str) -> dict[str, Any]:
+def parse_device(spec: str) -> dict[str, str]:
     """`SOURCE[:TARGET[:PERMISSIONS]]` as a mapping.
 
     Raises:

@@ -5,8 +5,9 @@ writes them, lists sorted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
+from capacity._common.plain_data import PlainMapping
 from capacity._compose.check.validate import newer_keys
 from capacity._compose.render.go_values import (
     Field,
@@ -32,6 +33,7 @@ from capacity._compose.render.go_values import (
     variables,
     words,
 )
+from capacity._compose.render.model import ProjectModel, RenderedHealthcheck, ServiceModel
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
 from capacity._compose.yaml.tree import Path as Keys
@@ -40,17 +42,15 @@ from capacity.errors import ComposeError
 __all__ = ["render_config", "render_healthcheck"]
 
 
-def render_config(model: Map) -> dict[str, Any]:
+def render_config(model: Map) -> ProjectModel:
     """Plain dicts, lists and scalars in the form that Compose prints.
 
     Raises:
         ComposeError: a size, a number or a duration that is none.
     """
-    result: dict[str, Any] = {
-        "name": model["name"],
-        "services": _section(model, "services", _service),
-    }
-    used = _used(result["services"])
+    services: dict[str, ServiceModel] = _section(model, "services", _service)
+    used = _used(services)
+    kept: dict[str, Any] = {"name": model["name"], "services": services}
     rules: tuple[tuple[str, FieldRule], ...] = (
         ("networks", _NETWORK),
         ("volumes", _VOLUME),
@@ -58,18 +58,14 @@ def render_config(model: Map) -> dict[str, Any]:
         ("configs", _config),
     )
     for section, rule in rules:
-        kept = {
-            name: item
-            for name, item in _section(model, section, rule).items()
-            if name in used[section]
-        }
-        if kept:
-            result[section] = kept
-    result.update({name: _plain(value) for name, value in model.items() if name.startswith("x-")})
-    return result
+        resources = _section(model, section, rule)
+        found = {name: item for name, item in resources.items() if name in used[section]}
+        kept |= {section: found} if found else {}
+    kept |= {name: _plain(value) for name, value in model.items() if name.startswith("x-")}
+    return cast(ProjectModel, kept)  # extensions have keys that no type can list
 
 
-def render_healthcheck(values: Mapping[str, Any]) -> dict[str, Any]:
+def render_healthcheck(values: PlainMapping) -> RenderedHealthcheck:
     """A service's health check alone, as Compose prints it.
 
     Raises:
@@ -79,7 +75,7 @@ def render_healthcheck(values: Mapping[str, Any]) -> dict[str, Any]:
         name: Items([*value]) if isinstance(value, (list, tuple)) else value
         for name, value in values.items()
     }
-    rendered: dict[str, Any] = _located(_HEALTHCHECK, Map(listed), ("healthcheck",), None)
+    rendered: RenderedHealthcheck = _located(_HEALTHCHECK, Map(listed), ("healthcheck",), None)
     return rendered
 
 
@@ -106,7 +102,7 @@ def _located(rule: FieldRule, value: Any, path: tuple[str, ...], origin: Origin 
         ) from misfit.error
 
 
-def _used(services: dict[str, Any]) -> dict[str, set[str]]:
+def _used(services: Mapping[str, ServiceModel]) -> dict[str, set[str]]:
     """Networks, volumes, secrets and configs that a service refers to; Compose leaves the others
     out.
     """

@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import collections.abc
 from typing import Any
 
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Origin, Scalar, Sequence, target
@@ -21,7 +22,9 @@ class Map(dict[str, Any]):
     __slots__ = ("origins",)
 
     def __init__(
-        self, values: dict[str, Any] | None = None, origins: dict[str, Origin | None] | None = None
+        self,
+        values: collections.abc.Mapping[str, object] | None = None,
+        origins: dict[str, Origin | None] | None = None,
     ) -> None:
         super().__init__(values or {})
         self.origins: dict[str, Origin | None] = dict(origins or {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from capacity._common.setting_values import compose_settings
 from capacity._compose import Project, Service
@@ -122,7 +121,7 @@ def _together(
 
 def _settings(
     project: Project, key: str, changes: Iterable[PlannedChange]
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, dict[str, object]]:
     """A service's name in its project, and what to set on it."""
     name = ServiceKey.parse(key).service
     if name not in project.services:
@@ -149,7 +148,7 @@ def _is_shared(error: CapacityError) -> bool:
 
 def settings_of(
     project: Project, name: str, wanted: list[tuple[Setting, Value, Value]]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What `edit_compose` is to set for changes of a service, and what has to move with it.
 
     Raises:

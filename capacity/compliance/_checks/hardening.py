@@ -123,9 +123,13 @@ def _host_paths(declared: DeclaredService) -> Iterator[str]:
         elif volume.source:
             options = (model.get("volumes", {}).get(volume.source) or {}).get("driver_opts") or {}
             yield str(options.get("device") or "")
-    for section in ("configs", "secrets"):
-        for item in declared.service.model.get(section) or ():
-            yield str((model.get(section, {}).get(item.get("source")) or {}).get("file") or "")
+    service = declared.service.model
+    for given, resources in (
+        (service.get("configs", []), model.get("configs", {})),
+        (service.get("secrets", []), model.get("secrets", {})),
+    ):
+        for item in given:
+            yield resources.get(item.get("source", ""), {}).get("file", "")
 
 
 @check("pids-limit", files=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from capacity._compose import Port, load_project
+from capacity._compose.homes import at
 from capacity._compose.load.interpolate import substitute
 from capacity.errors import ComposeError
 from tests.fixtures.paths import COMPOSE
@@ -186,7 +187,7 @@ def test_ssh_keys_are_printed_with_their_paths(tmp_path: Path) -> None:
     """Compose prints them so as YAML; as JSON it fails over a key with a path."""
     file = tmp_path / "compose.yaml"
     file.write_text("services:\n  a:\n    build: {ssh: [default, key=./id]}\n")
-    assert load_project(file, environment={}).model["services"]["a"]["build"]["ssh"] == [
+    assert at(load_project(file, environment={}).model, "services", "a", "build", "ssh") == [
         "default",
         f"key: {tmp_path}/id",
     ]
@@ -241,7 +242,7 @@ def test_keys_of_a_newer_compose_are_passed_through_with_a_note(
     assert "compose.yaml:" in note
     assert f"{key} is a key of a newer Compose" in note
     if key == "services.a.teleport":
-        assert project.model["services"]["a"]["teleport"] == "yes"
+        assert at(project.model, "services", "a", "teleport") == "yes"
 
 
 @pytest.mark.parametrize(
