@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from capacity._collect.sample import Sample
+from capacity._docker.answers import StatsAnswer
 from capacity._docker.containers import as_an_engine
 from capacity._docker.engine import Engine, engine_errors
 
@@ -24,7 +23,7 @@ def read_stats(engine: Engine, container: str, at: float) -> Sample:
         return sample_of(stats, at)
 
 
-def sample_of(stats: dict[str, Any], at: float) -> Sample:
+def sample_of(stats: StatsAnswer, at: float) -> Sample:
     """A sample from the Engine's own words; both versions of cgroups have names of their own.
 
     Raises:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
 from capacity._collect.cgroups import Mounts, Reader, reader_of
 from capacity._collect.host import read_host
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
 from capacity._collect.stats_api import read_stats
+from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Container, read_container
 from capacity._docker.engine import Engine, engine_errors, engine_time
 from capacity._docker.events import memory_kills
@@ -100,7 +100,7 @@ class EngineWatch:
     def _inspect(self, name: str) -> _Known | None:
         try:
             with engine_errors(self._engine.host.name, f"inspect {name[:12]}"):
-                attrs: dict[str, Any] = self._engine.api.inspect_container(name)
+                attrs: ContainerAnswer = self._engine.api.inspect_container(name)
         except ContainerGone:
             return None
         pid = int((attrs.get("State") or {}).get("Pid") or 0)

@@ -4,12 +4,13 @@ variables are never kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from capacity._common.container_names import identify_container
+from capacity._docker.answers import ContainerAnswer, HostConfig, Place, Policy
 from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 
@@ -154,7 +155,7 @@ class Inventory:
         return next(host for host in self.hosts if host.name == name)
 
 
-def read_container(host: str, attrs: dict[str, Any]) -> Container:
+def read_container(host: str, attrs: ContainerAnswer) -> Container:
     """A container from the Engine's own description of it.
 
     Raises:
@@ -180,7 +181,7 @@ def as_an_engine(host: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def _container(host: str, attrs: dict[str, Any]) -> Container:
+def _container(host: str, attrs: ContainerAnswer) -> Container:
     config, limits, state = (
         attrs.get("Config") or {},
         attrs.get("HostConfig") or {},
@@ -254,14 +255,14 @@ def _bytes(value: int | None) -> int | None:
     return value if value and 0 < value < _AS_GOOD_AS_NONE else None
 
 
-def _swap(limits: dict[str, Any]) -> int | None:
+def _swap(limits: HostConfig) -> int | None:
     value = limits.get("MemorySwap") or 0
     if value < 0 or value >= _AS_GOOD_AS_NONE:
         return -1 if _bytes(limits.get("Memory")) else None
     return value or None
 
 
-def _cores(limits: dict[str, Any]) -> float | None:
+def _cores(limits: HostConfig) -> float | None:
     """Cores, said as NanoCpus or as a quota a period; a quota of -1 is none."""
     if limits.get("NanoCpus"):
         return float(limits["NanoCpus"]) / 1e9
@@ -269,12 +270,14 @@ def _cores(limits: dict[str, Any]) -> float | None:
     return float(quota) / float(limits.get("CpuPeriod") or 100_000) if quota > 0 else None
 
 
-def _policy(policy: dict[str, Any]) -> str:
+def _policy(policy: Policy) -> str:
     name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
     return f"{name}:{most}" if most else name
 
 
-def _ports(bindings: dict[str, Any], exposed: dict[str, Any]) -> tuple[Published, ...]:
+def _ports(
+    bindings: Mapping[str, Sequence[Place] | None], exposed: Mapping[str, object]
+) -> tuple[Published, ...]:
     found = []
     for name in sorted({*bindings, *exposed}):
         number, _, protocol = name.partition("/")

@@ -12,8 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity._common.progress import Progress, Silent
 from capacity._docker.addresses import Address, addresses
+from capacity._docker.answers import VersionAnswer
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.ssh import tunnel
 from capacity.errors import (
@@ -131,7 +133,7 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
         api.close()
 
 
-def is_podman(version: Mapping[str, Any]) -> bool:
+def is_podman(version: VersionAnswer) -> bool:
     """Whether it is Podman that says what it is."""
     components = version.get("Components") or []
     return any("podman" in str(part.get("Name", "")).lower() for part in components)
@@ -215,7 +217,7 @@ def inspect(engine: Engine, container: str, name: str = "") -> Container:
         return read_container(engine.host.name, engine.api.inspect_container(container))
 
 
-def post(engine: Engine, path: str, container: str, body: Mapping[str, Any]) -> None:
+def post(engine: Engine, path: str, container: str, body: PlainMapping) -> None:
     """POST a body to the Engine as it is, for calls that docker-py lacks arguments of.
 
     Args:

@@ -5,8 +5,8 @@ here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity.errors import ContainerGone
@@ -28,9 +28,9 @@ def create(
     labels: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     network: str | None = None,
-    health: Mapping[str, Any] | None = None,
-    config: Mapping[str, Any] | None = None,
-    host_config: Mapping[str, Any] | None = None,
+    health: PlainMapping | None = None,
+    config: PlainMapping | None = None,
+    host_config: PlainMapping | None = None,
 ) -> Container:
     """A new container, not yet started.
 
@@ -52,7 +52,7 @@ def create(
         EngineRefused: the name is taken, or there is no such image.
         EngineUnreachable: no answer.
     """
-    host: dict[str, Any] = dict(host_config or {})
+    host: dict[str, Plain] = dict(host_config or {})
     if memory is not None:
         host |= {"Memory": memory, "MemorySwap": memory}
     if cpus is not None:

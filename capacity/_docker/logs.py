@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from capacity._docker.answers import State
 from capacity._docker.engine import Engine, engine_errors
 
 __all__ = ["health_output", "last_lines"]
@@ -46,6 +45,6 @@ def health_output(engine: Engine, container: str) -> list[str]:
         EngineError: no such container, or no answer.
     """
     with engine_errors(engine.host.name, f"inspect {container[:12]}"):
-        state: dict[str, Any] = engine.api.inspect_container(container)["State"]
+        state: State = engine.api.inspect_container(container)["State"]
     checks = (state.get("Health") or {}).get("Log") or []
     return [line for check in checks for line in str(check.get("Output") or "").splitlines()][-50:]

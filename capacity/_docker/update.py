@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.setting_values import equal
 from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
 from capacity._docker.engine import Engine, engine_errors, post
@@ -37,7 +37,7 @@ def limits_of(container: Container) -> dict[Setting, Value]:
 
 def update_body(
     container: Container, wanted: Mapping[Setting, Value], host: Host
-) -> dict[str, Any]:
+) -> dict[str, Plain]:
     """The body of the Engine's update call; None lifts a limit, which the Engine's own 0 would not
     do.
 
@@ -46,11 +46,12 @@ def update_body(
         wanted: what -> value, of `LIVE` only.
         host: where it runs: no container can have more cores than its host.
     """
-    body: dict[str, Any] = {}
+    body: dict[str, Plain] = {}
     if Setting.MEMORY in wanted or Setting.MEMORY_SWAP in wanted:
         memory = wanted.get(Setting.MEMORY, container.memory)
-        body["Memory"] = NO_LIMIT if memory is None else math.ceil(_number(memory))
-        swap = NO_LIMIT if memory is None else _swap(container, wanted, body["Memory"])
+        limit = NO_LIMIT if memory is None else math.ceil(_number(memory))
+        body["Memory"] = limit
+        swap = NO_LIMIT if memory is None else _swap(container, wanted, limit)
         body["MemorySwap"] = (
             NO_LIMIT if swap == -1 else swap
         )  # the Engine would not pass -1 on to the kernel
@@ -64,7 +65,7 @@ def update_body(
     if Setting.CPUS in wanted:
         body |= _cpu(container, wanted[Setting.CPUS], host)
     if Setting.CPUSET in wanted:
-        body["CpusetCpus"] = wanted[Setting.CPUSET] or f"0-{host.cores - 1}"
+        body["CpusetCpus"] = str(wanted[Setting.CPUSET] or f"0-{host.cores - 1}")
     if Setting.PIDS in wanted:
         pids = wanted[Setting.PIDS]
         body["PidsLimit"] = -1 if pids is None else int(_number(pids))
@@ -116,7 +117,7 @@ def _cpu(container: Container, cores: Value, host: Host) -> dict[str, int]:
     return {"NanoCpus": round((host.cores if cores is None else _number(cores)) * 1e9)}
 
 
-def send_update(engine: Engine, container: Container, body: Mapping[str, Any]) -> None:
+def send_update(engine: Engine, container: Container, body: PlainMapping) -> None:
     """POST the body as it is: docker-py's own call has no argument for NanoCpus and PidsLimit.
 
     Raises:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
+from capacity._docker.answers import StatsAnswer
 from capacity._docker.containers import Container, as_an_engine
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import ContainerGone
@@ -44,7 +44,7 @@ def usage(engine: Engine, container: str) -> Usage:
         return _read(stats)
 
 
-def _read(stats: dict[str, Any]) -> Usage:
+def _read(stats: StatsAnswer) -> Usage:
     memory, cpu = stats.get("memory_stats") or {}, stats.get("cpu_stats") or {}
     details = memory.get("stats") or {}
     cache = details.get("total_inactive_file", details.get("inactive_file", 0))

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from capacity._common.files import digest, write_text
+from capacity._common.plain_data import Plain
 from capacity._common.progress import Progress, Silent
 from capacity._compose.declared import declarations
 from capacity._docker.engine import Engine, connect_all, survey
@@ -58,7 +59,7 @@ class ApplyPreview:
     """
 
     step: Step
-    bodies: dict[str, dict[str, Any]]
+    bodies: dict[str, dict[str, Plain]]
     files: dict[str, tuple[str, str]]
     refused: str = ""
 

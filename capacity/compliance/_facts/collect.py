@@ -10,7 +10,6 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -18,6 +17,7 @@ from capacity._common.files import read_bounded
 from capacity._common.progress import Progress
 from capacity._compose import Origin, Project, find_files, load_project
 from capacity._compose.project import plain_name
+from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.engine import Engine, connect_all, engine_errors, survey
 from capacity._docker.events import recent_ends
@@ -273,13 +273,14 @@ def read_snapshot(
     return Inventory((Host(host, file, "", 0, 0, "", ""),), ordered), postures
 
 
-def _container(answer: Mapping[str, Any], host: str) -> tuple[Container, HardeningProfile]:
-    for part in ("Config", "HostConfig", "State"):  # without these everything would look harmless
-        if not isinstance(answer[part], dict):
-            raise TypeError(f"{part} is no mapping")
+def _container(answer: ContainerAnswer, host: str) -> tuple[Container, HardeningProfile]:
+    # without these everything would look harmless
+    for part in (answer["Config"], answer["HostConfig"], answer["State"]):
+        if not isinstance(part, dict):
+            raise TypeError("Config, HostConfig and State must be mappings")
     if not isinstance(answer["Id"], str) or not isinstance(answer["State"].get("Status"), str):
         raise TypeError("Id and State.Status must be texts")
-    return _checked(read_container(host, dict(answer))), read_hardening_profile(answer)
+    return _checked(read_container(host, answer)), read_hardening_profile(answer)
 
 
 def _checked(container: Container) -> Container:

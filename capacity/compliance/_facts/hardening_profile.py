@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capacity._common.secrets import looks_secret
+from capacity._docker.answers import ContainerAnswer, HostConfig, Volumes
 
 __all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile", "volume_devices"]
 
@@ -33,7 +34,7 @@ class HardeningProfile:
 
 
 def read_hardening_profile(
-    attrs: Mapping[str, Any], devices: Mapping[str, str] | None = None
+    attrs: ContainerAnswer, devices: Mapping[str, str] | None = None
 ) -> HardeningProfile:
     """The posture from the Engine's description of a container, as `docker inspect` prints it.
 
@@ -58,7 +59,7 @@ def read_hardening_profile(
     )
 
 
-def volume_devices(answer: Mapping[str, Any]) -> dict[str, str]:
+def volume_devices(answer: Volumes) -> dict[str, str]:
     """Named volume -> the path of the host that it binds, from the Engine's list of volumes.
 
     Raises:
@@ -71,7 +72,7 @@ def volume_devices(answer: Mapping[str, Any]) -> dict[str, str]:
     return {name: device for name, device in found.items() if device}
 
 
-def _own_devices(host: Mapping[str, Any]) -> dict[str, str]:
+def _own_devices(host: HostConfig) -> dict[str, str]:
     """The same of volumes that a container was created with, which its description spells out."""
     found = {
         str(mount.get("Target")): _device(
@@ -82,11 +83,11 @@ def _own_devices(host: Mapping[str, Any]) -> dict[str, str]:
     return {place: device for place, device in found.items() if device}
 
 
-def _device(options: Mapping[str, Any] | None) -> str:
+def _device(options: Mapping[str, str] | None) -> str:
     return str((options or {}).get("device") or "")
 
 
-def _mounts(attrs: Mapping[str, Any], devices: Mapping[str, str]) -> tuple[str, ...]:
+def _mounts(attrs: ContainerAnswer, devices: Mapping[str, str]) -> tuple[str, ...]:
     """Paths of the host: of binds, and what named volumes bind, by their names or where they are
     mounted.
     """

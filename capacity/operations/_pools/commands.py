@@ -37,6 +37,7 @@ from capacity.operations._pools.pool import InstancePool
 from capacity.operations._pools.session import PoolSession, PoolState, open_pool, slot_states
 from capacity.operations._pools.spec import PoolSpec, check_host, check_pool
 from capacity.operations._pools.template import (
+    by_key,
     described,
     left_out,
     of_config,
@@ -441,7 +442,7 @@ def _like(
         cpus=container.cpus,
         environment=variables_of(config),
         network=None if mode in {"", "default"} or mode.startswith("container:") else mode,
-        health=config.get("Healthcheck"),
+        health=by_key(config.get("Healthcheck")),
         keep=True,
         settings=settings.engine,
         steady=_STEADY,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from capacity._common.secrets import redact
 from capacity._docker import lifecycle
@@ -208,10 +208,23 @@ def _why(engine: Engine, container: Container) -> str:
     return f"{state}{restarts}, {container.health or 'no health'}{words}"
 
 
-def place_in_journal(container: Container) -> dict[str, Any]:
+class JournalPlace(TypedDict):
     """What a line of the journal says to name a container."""
-    named = {"container": container.name, "id": container.id}
-    return {"service": container.key, "host": container.host, **named}
+
+    service: str
+    host: str
+    container: str
+    id: str
+
+
+def place_in_journal(container: Container) -> JournalPlace:
+    """What a line of the journal says to name a container."""
+    return {
+        "service": container.key,
+        "host": container.host,
+        "container": container.name,
+        "id": container.id,
+    }
 
 
 def remove_instance(engine: Engine, journal: AnyJournal, container: Container) -> None:
@@ -221,8 +234,13 @@ def remove_instance(engine: Engine, journal: AnyJournal, container: Container) -
         EngineError: refused, or no answer.
     """
     named = place_in_journal(container)
-    limits: dict[str, Any] = {"memory": container.memory, "cpus": container.cpus}
-    journal.write(Kind.REMOVING, **named, image=container.image, **limits)
+    journal.write(
+        Kind.REMOVING,
+        **named,
+        image=container.image,
+        memory=container.memory,
+        cpus=container.cpus,
+    )
     lifecycle.remove(engine, container.id, container.name)
     journal.write(Kind.REMOVED, **named)
 

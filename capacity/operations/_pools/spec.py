@@ -8,10 +8,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity._common.secrets import redact
 from capacity._common.units import format_cores, format_memory
+from capacity._docker.answers import ImageAnswer
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import ContainerGone, InputError
@@ -51,12 +52,12 @@ class PoolSpec:
     cpus: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     network: str | None = None
-    health: Mapping[str, Any] | None = None
+    health: PlainMapping | None = None
     keep: bool = False
     settings: EngineSettings | None = None
     steady: float = 0.0
-    config: Mapping[str, Any] = field(default_factory=dict)
-    host_config: Mapping[str, Any] = field(default_factory=dict)
+    config: PlainMapping = field(default_factory=dict)
+    host_config: PlainMapping = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_size(self.size)
@@ -148,11 +149,11 @@ def check_host(host: Host, size: int, memory: int | None, cpus: float | None) ->
         raise InputError(f"{all_of_them}, and {host.name} has {has} of memory", hint)
 
 
-def _described_image(engine: Engine, image: str) -> dict[str, Any]:
+def _described_image(engine: Engine, image: str) -> ImageAnswer:
     """The Engine's description of a pool's image."""
     try:
         with engine_errors(engine.host.name, f"look for the image {image}"):
-            found: dict[str, Any] = engine.api.inspect_image(image)
+            found: ImageAnswer = engine.api.inspect_image(image)
     except ContainerGone as error:
         hint = (
             f"Get it there with docker pull {image}, or name another with --image; `docker images` "
@@ -176,7 +177,7 @@ def _check_network(engine: Engine, network: str | None) -> None:
 
 
 def _refuse_another(
-    engine: Engine, spec: PoolSpec, found: Sequence[Container], image: dict[str, Any], size: int
+    engine: Engine, spec: PoolSpec, found: Sequence[Container], image: ImageAnswer, size: int
 ) -> None:
     """Refuse to make or join a pool where one of its name stands that is not the same: it has
     `size` instances, of which `found` are there.
@@ -197,7 +198,7 @@ def _refuse_another(
 
 
 def _differences(
-    engine: Engine, spec: PoolSpec, container: Container, image: dict[str, Any]
+    engine: Engine, spec: PoolSpec, container: Container, image: ImageAnswer
 ) -> list[str]:
     """What of an instance is not as asked for; what nobody asks for comes from the image."""
     try:
@@ -227,6 +228,6 @@ def _differences(
     return apart + differing_settings(attrs, default, spec.config, spec.host_config)
 
 
-def _said(health: Mapping[str, Any] | None) -> dict[str, Any]:
+def _said(health: Mapping[str, object] | None) -> dict[str, object]:
     """A health check without what says nothing: the Engine leaves that out."""
     return {key: value for key, value in (health or {}).items() if value}

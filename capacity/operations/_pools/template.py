@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import cast
 
+from capacity._common.plain_data import Plain, PlainMapping
+from capacity._docker.answers import Attachment, ContainerAnswer, ContainerConfig, HostConfig, Mount
 from capacity._docker.engine import Engine, engine_errors
 from capacity.errors import InputError
 
 __all__ = [
+    "by_key",
     "described",
     "differing_settings",
     "left_out",
@@ -70,14 +73,14 @@ _LEFT_OUT = {
 _WORDS = {"Entrypoint": "entrypoint", "User": "user", "WorkingDir": "working directory"}
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _HIDDEN = ("MaskedPaths", "ReadonlyPaths")
-_EMPTY: dict[str, Any] = {
+_EMPTY: PlainMapping = {
     "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
     "MemorySwappiness": -1,
     "Runtime": "runc",
 }
 
 
-def described(engine: Engine, container: str, name: str = "") -> dict[str, Any]:
+def described(engine: Engine, container: str, name: str = "") -> ContainerAnswer:
     """The Engine's own description of a container.
 
     Raises:
@@ -85,36 +88,43 @@ def described(engine: Engine, container: str, name: str = "") -> dict[str, Any]:
         EngineError: no answer.
     """
     with engine_errors(engine.host.name, f"inspect {name or container[:12]}"):
-        found: dict[str, Any] = engine.api.inspect_container(container)
+        found: ContainerAnswer = engine.api.inspect_container(container)
     return found
 
 
-def variables_of(config: Mapping[str, Any]) -> dict[str, str]:
+def variables_of(config: ContainerConfig) -> dict[str, str]:
     """The variables of a `Config`."""
     return dict(entry.partition("=")[::2] for entry in config.get("Env") or [])
 
 
-def of_config(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def of_config(attrs: ContainerAnswer) -> dict[str, Plain]:
     """What of `Config` instances take over; what says nothing is left out."""
-    return {key: attrs["Config"][key] for key in _CONFIG if attrs["Config"].get(key)}
+    config = by_key(attrs["Config"])
+    return {key: config[key] for key in _CONFIG if config.get(key)}
 
 
-def of_host(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def of_host(attrs: ContainerAnswer) -> dict[str, Plain]:
     """What of `HostConfig` instances take over; what says nothing is left out."""
-    host = attrs["HostConfig"]
+    own = attrs["HostConfig"]
+    host = by_key(own)
     found = {key: host[key] for key in _HOST if host.get(key) and host[key] != _EMPTY.get(key)}
-    if not host.get("Privileged"):  # without an empty list the Engine would hide some
+    if not own.get("Privileged"):  # without an empty list the Engine would hide some
         found |= {key: [] for key in _HIDDEN if host.get(key) == []}
-    if (host.get("RestartPolicy") or {}).get("Name") in {"", "no"}:
+    if (own.get("RestartPolicy") or {}).get("Name") in {"", "no"}:
         found.pop("RestartPolicy", None)
     return found
 
 
+def by_key(part: Mapping[str, object] | None) -> PlainMapping:
+    """A part of an answer as plain data, to take from it what no type lists."""
+    return cast(PlainMapping, part or {})
+
+
 def differing_settings(
-    attrs: Mapping[str, Any],
-    image: Mapping[str, Any],
-    config: Mapping[str, Any],
-    host: Mapping[str, Any],
+    attrs: ContainerAnswer,
+    image: ContainerConfig,
+    config: PlainMapping,
+    host: PlainMapping,
 ) -> list[str]:
     """What an instance has otherwise than a pool asks for.
 
@@ -125,13 +135,13 @@ def differing_settings(
         host: from `of_host`, or {}.
     """
     made, own = of_config(attrs), of_host(attrs)
-    asked = {key: config.get(key) or image.get(key) for key in _CONFIG}
+    asked = {key: config.get(key) or by_key(image).get(key) for key in _CONFIG}
     found = [key for key in _CONFIG if (made.get(key) or None) != (asked[key] or None)]
     found += [key for key in _EMPTY_BY_DEFAULT if (own.get(key) or None) != (host.get(key) or None)]
     return [f"another {_WORDS.get(key, key)}" for key in found]
 
 
-def refuse_unlike(found: Sequence[dict[str, Any]]) -> None:
+def refuse_unlike(found: Sequence[ContainerAnswer]) -> None:
     """Refuse containers of which a pool could only be like one.
 
     Args:
@@ -152,13 +162,13 @@ def refuse_unlike(found: Sequence[dict[str, Any]]) -> None:
             raise InputError(said + ", another ".join(apart), hint)
 
 
-def _variables(attrs: Mapping[str, Any]) -> dict[str, str]:
+def _variables(attrs: ContainerAnswer) -> dict[str, str]:
     own = variables_of(attrs["Config"])
     own.pop("HOSTNAME", None)  # the Engine's own
     return own
 
 
-def _compared(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(attrs: ContainerAnswer) -> dict[str, object]:
     """What must be the same in all, by the words of the message; all that is empty is the same."""
     config, host = attrs["Config"], attrs["HostConfig"]
     taken = of_config(attrs) | of_host(attrs)
@@ -176,17 +186,17 @@ def _compared(attrs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _mount(mount: Mapping[str, Any]) -> tuple[str, str, str, bool]:
+def _mount(mount: Mount) -> tuple[str, str, str, bool]:
     name = "" if _is_anonymous(mount) else str(mount.get("Name") or mount.get("Source") or "")
     return str(mount.get("Destination")), str(mount.get("Type")), name, bool(mount.get("RW"))
 
 
-def _is_anonymous(mount: Mapping[str, Any]) -> bool:
+def _is_anonymous(mount: Mount) -> bool:
     named = str(mount.get("Name") or "")
     return mount.get("Type") == "volume" and _ANONYMOUS.fullmatch(named) is not None
 
 
-def refuse_unshareable(attrs: Mapping[str, Any]) -> None:
+def refuse_unshareable(attrs: ContainerAnswer) -> None:
     """Refuse a container with what several cannot share, or what cannot be taken over.
 
     Raises:
@@ -198,7 +208,7 @@ def refuse_unshareable(attrs: Mapping[str, Any]) -> None:
         raise InputError(said, "Leave it out, or make it without that")
 
 
-def _unshareable(attrs: Mapping[str, Any]) -> Iterable[str]:
+def _unshareable(attrs: ContainerAnswer) -> Iterable[str]:
     config, host = attrs["Config"], attrs["HostConfig"]
     for mount in attrs.get("Mounts") or []:
         if mount.get("Type") != "tmpfs" and mount.get("RW") and not _is_anonymous(mount):
@@ -214,25 +224,27 @@ def _unshareable(attrs: Mapping[str, Any]) -> Iterable[str]:
     networks = sorted(_networks(attrs))
     if len(networks) > 1:
         yield f"several networks ({', '.join(networks)})"
-    if host.get("VolumesFrom"):
-        yield f"volumes of {', '.join(host['VolumesFrom'])}"
+    if others := host.get("VolumesFrom"):
+        yield f"volumes of {', '.join(others)}"
     if config.get("MacAddress"):
         yield "a MAC address of its own"
     yield from _not_taken_over(host)
 
 
-def _not_taken_over(host: Mapping[str, Any]) -> Iterable[str]:
+def _not_taken_over(part: HostConfig) -> Iterable[str]:
+    host = by_key(part)
     for key in sorted(host.keys() - {*_HOST, *_OWN, *_LEFT_OUT, *_MEANINGLESS}):
         value = host[key]
         if any(value) if isinstance(value, list) else value:  # sizes of zero ask for nothing
             yield f"{key}, which a pool does not take over"
 
 
-def left_out(attrs: Mapping[str, Any]) -> Iterable[str]:
+def left_out(attrs: ContainerAnswer) -> Iterable[str]:
     """What of a container its copies do not have, and can do without."""
     config, host, name = attrs["Config"], attrs["HostConfig"], _name(attrs)
+    every = by_key(host)
     for key, words in _LEFT_OUT.items():
-        if host.get(key) and not (key == "MemorySwap" and host[key] == host.get("Memory")):
+        if every.get(key) and not (key == "MemorySwap" and every[key] == host.get("Memory")):
             yield f"{name}: {words} left out"
     own = config.get("Hostname")
     if own and not attrs["Id"].startswith(own) and host.get("NetworkMode") != "host":
@@ -246,10 +258,9 @@ def left_out(attrs: Mapping[str, Any]) -> Iterable[str]:
             yield f"{name}: fixed address left out"
 
 
-def _networks(attrs: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (attrs.get("NetworkSettings") or {}).get("Networks") or {}
-    return found
+def _networks(attrs: ContainerAnswer) -> Mapping[str, Attachment]:
+    return (attrs.get("NetworkSettings") or {}).get("Networks") or {}
 
 
-def _name(attrs: Mapping[str, Any]) -> str:
+def _name(attrs: ContainerAnswer) -> str:
     return str(attrs.get("Name", "")).lstrip("/")
