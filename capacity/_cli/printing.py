@@ -9,8 +9,9 @@ import logging
 import math
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -67,11 +68,11 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
     """A frame by service: raw numbers as JSON, numbers for people otherwise."""
     from capacity._common.units import format_cores, format_memory
 
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     shares = {"breach_now", "breach_after", "confidence"}
     show = format_cores if resource == "cpu" else format_memory
     for service, row in zip(table.index, table.to_dict("records"), strict=True):
-        cells: dict[str, Any] = {"service": str(service)}
+        cells: dict[str, object] = {"service": str(service)}
         for name, value in row.items():
             if not isinstance(value, float):
                 cells[str(name)] = value
@@ -87,7 +88,7 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
     print_rows(rows, as_json=as_json, title=title)
 
 
-def print_rows(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
+def print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, title: str) -> None:
     """Rows as a table, or as JSON."""
     if as_json:
         show_text(json.dumps(rows, indent=1, allow_nan=False))

@@ -270,8 +270,8 @@ class FleetService:
         from capacity._explore.risk import RISKS, risk_slider
 
         wanted = _api.resource_of(resource)
-        rows = {risk: self._proposed(wanted, risk) for risk in RISKS}
-        return risk_slider(self._usage(wanted), rows, wanted)
+        limits = {risk: self._limit_at(wanted, risk) for risk in RISKS}
+        return risk_slider(self._usage(wanted), limits, wanted)
 
     def plot(self, resource: Resource | str = "memory", axes: Axes | None = None) -> Axes:
         """Its use, the limit in force and the one proposed."""
@@ -315,9 +315,10 @@ class FleetService:
         table = pd.DataFrame(rows).to_html(index=False, escape=True)
         return f"<p><b>{html.escape(self.name)}</b></p>{table}"
 
-    def _proposed(self, resource: Resource, risk: float) -> dict[str, Any]:
+    def _limit_at(self, resource: Resource, risk: float) -> float:
+        """What is proposed at a risk, or else is in force; NaN without either."""
         row = self.recommend(resource, risk=risk)
-        return {str(name): value for name, value in row.items()}
+        return float(row["limit"] if math.isfinite(row["limit"]) else row["current"])
 
     def _usage(self, resource: Resource) -> pd.Series[float]:
         frame = self.fleet[resource.usage]

@@ -25,7 +25,7 @@ RISKS = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 
 def draw_risk(
     usage: pd.Series[float],
-    row: Mapping[str, Any],
+    limit: float,
     risk: float,
     resource: Resource,
     axes: Axes | None = None,
@@ -34,14 +34,13 @@ def draw_risk(
 
     Args:
         usage: cores or bytes over UTC times.
-        row: of `capacity.sizing.recommend` at this risk.
+        limit: what is proposed at this risk, or else is in force; NaN = none.
         risk: accepted share of services that pass their limit within the horizon.
         resource: which limit.
         axes: to draw on; new ones by default.
     """
     show = printer(resource.usage)
     drawn = plot_usage(usage, signal=resource.usage, axes=axes)
-    limit = float(row["limit"]) if math.isfinite(row["limit"]) else float(row["current"])
     told = "no limit is proposed"
     if math.isfinite(limit):
         drawn.axhline(limit, color=COLOURS["limit"], label=f"limit at a risk of {risk:.1%}")
@@ -54,7 +53,7 @@ def draw_risk(
 
 def risks_side_by_side(
     usage: pd.Series[float],
-    rows: Mapping[float, Mapping[str, Any]],
+    limits: Mapping[float, float],
     resource: Resource,
     risks: Sequence[float] = (0.1, 0.02, 0.005),
 ) -> Figure:
@@ -63,14 +62,12 @@ def risks_side_by_side(
 
     figure, grid = plt.subplots(len(risks), 1, sharex=True, figsize=(9, 2.6 * len(risks)))
     for axes, risk in zip(np.atleast_1d(grid), risks, strict=True):
-        draw_risk(usage, rows[risk], risk, resource, axes)
+        draw_risk(usage, limits[risk], risk, resource, axes)
     figure.tight_layout()
     return figure
 
 
-def risk_slider(
-    usage: pd.Series[float], rows: Mapping[float, Mapping[str, Any]], resource: Resource
-) -> Any:
+def risk_slider(usage: pd.Series[float], limits: Mapping[float, float], resource: Resource) -> Any:
     """A slider that moves the limit and what it would have done, live; needs ipywidgets.
 
     Returns:
@@ -79,7 +76,7 @@ def risk_slider(
     try:
         import ipywidgets
     except ImportError:  # the extra `explore` brings it; without it all risks stand side by side
-        return risks_side_by_side(usage, rows, resource)
+        return risks_side_by_side(usage, limits, resource)
     import matplotlib.pyplot as plt
 
     slider = ipywidgets.SelectionSlider(
@@ -93,7 +90,7 @@ def risk_slider(
 
     def redraw(risk: float) -> None:
         figure, axes = plt.subplots(figsize=(9, 3.2))
-        draw_risk(usage, rows[risk], risk, resource, axes)
+        draw_risk(usage, limits[risk], risk, resource, axes)
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", bbox_inches="tight")
         plt.close(figure)

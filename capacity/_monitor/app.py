@@ -8,7 +8,7 @@ import asyncio
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from capacity._common.plain_data import Plain
 from capacity._monitor import json_api
 from capacity._monitor.access import Guard
 from capacity._monitor.dashboard import page, runbook_page
@@ -113,7 +114,7 @@ def make_app(watch: Monitor) -> Starlette:
 
 
 def _view(
-    watch: Monitor, kept: _Kept, name: str, make: Callable[[Monitor], dict[str, Any]]
+    watch: Monitor, kept: _Kept, name: str, make: Callable[[Monitor], dict[str, Plain]]
 ) -> Callable[[Request], Awaitable[Response]]:
     """A JSON view of the last evaluation."""
 

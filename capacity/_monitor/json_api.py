@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.version import VERSION
 from capacity.compliance._formats import as_json
 from capacity.model import Action
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["findings", "openapi", "plan", "services"]
 
 
-def findings(watch: Monitor) -> dict[str, Any]:
+def findings(watch: Monitor) -> dict[str, Plain]:
     """The report, when it was made, and which sources are stale."""
     found = watch.evaluation
     assert found is not None
@@ -36,37 +39,43 @@ def findings(watch: Monitor) -> dict[str, Any]:
     return {"at": found.at.isoformat(), "error": found.error, "sources": sources, "report": report}
 
 
-def services(watch: Monitor) -> dict[str, Any]:
+@dataclass
+class _Known:
+    """What is known of a service, as it is gathered."""
+
+    containers: int = 0
+    recommendations: dict[str, PlainMapping] = field(default_factory=dict)
+    failing: list[str] = field(default_factory=list)
+
+
+def services(watch: Monitor) -> dict[str, Plain]:
     """Everything known of each service: containers, limits recommended, failing rules."""
     found = watch.evaluation
     assert found is not None
-    names: dict[str, dict[str, Any]] = {}
-
-    def entry(name: str) -> dict[str, Any]:
-        return names.setdefault(name, {"containers": 0, "recommendations": {}, "failing": []})
-
+    names: defaultdict[str, _Known] = defaultdict(_Known)
     for key in found.facts.declared:
-        entry(key)
+        names[key]
     for key, live in found.facts.live.items():
-        entry(key)["containers"] = len(live)
+        names[key].containers = len(live)
     for resource, table in found.tables.items():
         for service, row in table.iterrows():
             said = {
                 name: _number(row[name])
                 for name in ("current", "limit", "breach_now", "breach_after")
             }
-            entry(str(service))["recommendations"][str(resource)] = {
+            names[str(service)].recommendations[str(resource)] = {
                 "action": row["action"],
                 "reason": row["reason"],
                 **said,
             }
     for finding in found.report.failing() if found.report is not None else ():
         if finding.subject in names:
-            names[finding.subject]["failing"].append(finding.rule.id)
-    return {"at": found.at.isoformat(), "services": dict(sorted(names.items()))}
+            names[finding.subject].failing.append(finding.rule.id)
+    known = {name: asdict(names[name]) for name in sorted(names)}
+    return {"at": found.at.isoformat(), "services": known}
 
 
-def plan(watch: Monitor) -> dict[str, Any]:
+def plan(watch: Monitor) -> dict[str, Plain]:
     """What would be changed: limits and ports."""
     found = watch.evaluation
     assert found is not None
@@ -91,15 +100,15 @@ def plan(watch: Monitor) -> dict[str, Any]:
     return {"at": found.at.isoformat(), "limits": limits, "ports": ports}
 
 
-def openapi() -> dict[str, Any]:
+def openapi() -> dict[str, Plain]:
     """OpenAPI 3.1 of the interface."""
-    answer = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    answer: PlainMapping = {"content": {"application/json": {"schema": {"type": "object"}}}}
     texts = {
         "findings": "Findings, score and waivers",
         "services": "Services with limits and rules",
         "plan": "Proposed changes",
     }
-    paths: dict[str, Any] = {
+    paths: dict[str, Plain] = {
         f"/api/v1/{name}": {
             "get": {
                 "operationId": name,
@@ -116,7 +125,7 @@ def openapi() -> dict[str, Any]:
         }
         for name, text in texts.items()
     }
-    body = {
+    body: PlainMapping = {
         "required": True,
         "content": {"application/json": {"schema": {"type": "object", "required": ["alerts"]}}},
     }

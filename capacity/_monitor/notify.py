@@ -9,9 +9,11 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from capacity._common.plain_data import PlainMapping
 from capacity._common.runbooks import runbook_url
 
 if TYPE_CHECKING:
@@ -25,7 +27,17 @@ _NEVER = "0001-01-01T00:00:00Z"
 _PATIENCE = 10.0  # seconds for the webhook to answer
 _LONGEST_PAUSE = 300.0
 _MOST_WAITING = 1000
-_Active = dict[tuple[str, str], tuple[datetime, dict[str, Any]]]
+_Active = dict[tuple[str, str], "_Told"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A finding as it was told: since when, and in which words."""
+
+    since: datetime
+    labels: dict[str, str]
+    summary: str
+    fix: str
 
 
 class Notifier:
@@ -37,7 +49,7 @@ class Notifier:
         self._webhook = settings.webhook.get_secret_value() if settings.webhook else ""
         self._external, self._runbooks = settings.external_url, runbooks
         self._active: _Active = {}
-        self._waiting: deque[dict[str, Any]] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[PlainMapping] = deque(maxlen=_MOST_WAITING)
         self._pause, self._not_before = 1.0, 0.0
 
     def tell(self, report: Report, at: datetime) -> None:
@@ -76,7 +88,7 @@ def messages(
     at: datetime,
     external: str,
     runbooks: str | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+) -> tuple[list[PlainMapping], list[PlainMapping]]:
     """Messages of new and of fixed findings, one a rule; `active` is brought up to date.
 
     Args:
@@ -89,33 +101,21 @@ def messages(
     new = [key for key in sorted(firing) if key not in active]
     fixed = [key for key in sorted(active) if key not in firing]
     for key in new:
-        active[key] = (
-            at,
-            _labels(firing[key])
-            | {"_summary": firing[key].verdict.message, "_fix": firing[key].rule.remediation},
-        )
-    told = [
-        _message(
-            rule, [_alert(active[key], None, runbooks) for key in new if key[0] == rule], external
-        )
-        for rule in _rules(new)
-    ]
-    gone = [
-        _message(
-            rule, [_alert(active[key], at, runbooks) for key in fixed if key[0] == rule], external
-        )
-        for rule in _rules(fixed)
-    ]
+        found = firing[key]
+        active[key] = _Told(at, _labels(found), found.verdict.message, found.rule.remediation)
+    told = [_message(rule, of, None, external, runbooks) for rule, of in _by_rule(new, active)]
+    gone = [_message(rule, of, at, external, runbooks) for rule, of in _by_rule(fixed, active)]
     for key in fixed:
         del active[key]
     return told, gone
 
 
-def _rules(keys: list[tuple[str, str]]) -> list[str]:
-    return list(dict.fromkeys(rule for rule, _ in keys))
+def _by_rule(keys: list[tuple[str, str]], active: _Active) -> list[tuple[str, list[_Told]]]:
+    rules = dict.fromkeys(rule for rule, _ in keys)
+    return [(rule, [active[key] for key in keys if key[0] == rule]) for rule in rules]
 
 
-def _labels(finding: Finding) -> dict[str, Any]:
+def _labels(finding: Finding) -> dict[str, str]:
     return {
         "alertname": "CapacityRule",
         "rule": finding.rule.id,
@@ -125,40 +125,38 @@ def _labels(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _alert(
-    told: tuple[datetime, dict[str, Any]], ended: datetime | None, runbooks: str | None
-) -> dict[str, Any]:
-    since, said = told
-    labels = {name: value for name, value in said.items() if not name.startswith("_")}
-    page = runbook_url(labels["rule"], runbooks)
-    identity = "".join(f"{name}={value};" for name, value in sorted(labels.items()))
+def _alert(told: _Told, ended: datetime | None, runbooks: str | None) -> PlainMapping:
+    page = runbook_url(told.labels["rule"], runbooks)
+    identity = "".join(f"{name}={value};" for name, value in sorted(told.labels.items()))
     return {
         "status": "firing" if ended is None else "resolved",
-        "labels": labels,
+        "labels": told.labels,
         "annotations": {
-            "summary": said["_summary"],
-            "description": said["_fix"],
+            "summary": told.summary,
+            "description": told.fix,
             **({"runbook_url": page} if page else {}),
         },
-        "startsAt": since.astimezone(UTC).isoformat(),
+        "startsAt": told.since.astimezone(UTC).isoformat(),
         "endsAt": _NEVER if ended is None else ended.astimezone(UTC).isoformat(),
         "generatorURL": "",
         "fingerprint": hashlib.sha256(identity.encode()).hexdigest()[:16],
     }
 
 
-def _message(rule: str, alerts: list[dict[str, Any]], external: str) -> dict[str, Any]:
-    """Alertmanager's webhook body, version 4."""
-    common = set.intersection(*(set(alert["labels"].items()) for alert in alerts))
+def _message(
+    rule: str, told: list[_Told], ended: datetime | None, external: str, runbooks: str | None
+) -> PlainMapping:
+    """Alertmanager's webhook body, version 4; `ended` is None while they fire."""
+    common = set.intersection(*(set(each.labels.items()) for each in told))
     return {
         "version": "4",
         "groupKey": f'{{}}:{{rule="{rule}"}}',
         "truncatedAlerts": 0,
-        "status": alerts[0]["status"],
+        "status": "firing" if ended is None else "resolved",
         "receiver": "capacity",
         "groupLabels": {"rule": rule},
         "commonLabels": dict(sorted(common)),
         "commonAnnotations": {},
         "externalURL": external,
-        "alerts": alerts,
+        "alerts": [_alert(each, ended, runbooks) for each in told],
     }

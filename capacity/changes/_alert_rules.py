@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from capacity._common.container_names import name_pattern
 from capacity._common.escape import promql_string, template
+from capacity._common.plain_data import Plain
 from capacity._common.runbooks import runbook_url
 from capacity._common.units import count_cores, format_memory
 from capacity._common.yaml_text import yaml_text
@@ -80,21 +81,18 @@ def alert_rules(
     """
     until = int(valid_until.timestamp())
     rules = [rule for outlook in outlooks for rule in _rules(outlook, settings, until)]
-    for rule in rules:
-        rule["annotations"]["runbook_url"] = runbook_url(
-            Reason.BREACH_EXPECTED, settings.report.runbooks
-        )
     return _yaml({"groups": [{"name": name, "rules": rules}]}) if rules else "groups: []\n"
 
 
-def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[dict[str, Any]]:
+def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[dict[str, Plain]]:
     show = count_cores if outlook.resource is Resource.CPU else format_memory
     risk = settings.sizing.risk if outlook.resource is Resource.MEMORY else settings.sizing.cpu_risk
+    rule = partial(_rule, page=runbook_url(Reason.BREACH_EXPECTED, settings.report.runbooks))
     what = template(f"{outlook.service} {outlook.resource}")
     labels = {"service": template(outlook.service), "resource": str(outlook.resource)}
     if outlook.reaches is not None and outlook.limit is not None:
         at = int(outlook.reaches.timestamp())
-        yield _rule(
+        yield rule(
             "CapacityTimeToLimit",
             f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
@@ -102,7 +100,7 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
             f'{{{{ $value | printf "%.0f" }}}} hours',
         )
     if outlook.breach is not None and outlook.breach > risk:
-        yield _rule(
+        yield rule(
             "CapacityBreachRisk",
             f"vector({outlook.breach:.4f}) > {risk:g} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
@@ -110,7 +108,7 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
             f"accepted are {risk:.0%}",
         )
     if outlook.peak is not None:
-        yield _rule(
+        yield rule(
             "CapacityAboveForecast",
             f"{_usage(outlook, settings)} > {outlook.peak:.6g} and on() vector(time()) < {until}",
             {**labels, "severity": "info"},
@@ -121,12 +119,22 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
 
 
 def _rule(
-    alert: str, expression: str, labels: dict[str, str], summary: str, wait: str = ""
-) -> dict[str, Any]:
-    body: dict[str, Any] = {"alert": alert, "expr": expression}
+    alert: str,
+    expression: str,
+    labels: dict[str, str],
+    summary: str,
+    wait: str = "",
+    *,
+    page: str | None,
+) -> dict[str, Plain]:
+    body: dict[str, Plain] = {"alert": alert, "expr": expression}
     if wait:
         body["for"] = wait
-    return {**body, "labels": labels, "annotations": {"summary": summary}}
+    return {
+        **body,
+        "labels": labels,
+        "annotations": {"summary": summary, **({"runbook_url": page} if page else {})},
+    }
 
 
 def _usage(outlook: LimitForecast, settings: Settings) -> str:
@@ -146,7 +154,7 @@ def _usage(outlook: LimitForecast, settings: Settings) -> str:
     return f"max({inner})"
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def _yaml(content: dict[str, Plain]) -> str:
     return (
         "# Alerts from a capacity forecast; they fall silent when its time is over.\n"
         + yaml_text(content, width=100_000)

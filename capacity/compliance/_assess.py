@@ -67,7 +67,8 @@ def restart_window(rules: Sequence[Rule], settings: Settings) -> int:
     every source is asked for.
     """
     asked = (rule.parameters.get("minutes") for rule in rules if rule.check == "restart-loop")
-    return int(next(asked, None) or max(settings.operations.window_minutes, 1))
+    known = (minutes for minutes in asked if isinstance(minutes, (int, float)))
+    return int(next(known, 0) or max(settings.operations.window_minutes, 1))
 
 
 def collect_facts(

@@ -7,7 +7,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._facts.port_claims import (
@@ -68,10 +67,11 @@ def propose_ports(facts: Facts, rules: Iterable[Rule] = ()) -> tuple[PortProposa
             kong and traefik.
     """
     range_rule = next((rule for rule in rules if rule.check == "port-range"), None)
-    settings: dict[str, Any] = {**(range_rule.parameters if range_rule else {})}
-    first, last = settings.get("first", _FIRST), settings.get("last", _LAST)
+    settings = range_rule.parameters if range_rule else {}
+    first, last = _port(settings.get("first"), _FIRST), _port(settings.get("last"), _LAST)
+    gateways = settings.get("gateways")
     wanted = port_claims(facts)
-    leaving = _who_gives_way(facts, wanted, settings.get("gateways", _GATEWAYS))
+    leaving = _who_gives_way(facts, wanted, gateways if isinstance(gateways, tuple) else _GATEWAYS)
     taken = {
         port
         for claim in wanted
@@ -128,6 +128,10 @@ def _who_gives_way(
         if (claim.service, claim.first, claim.last) in reasons:
             leaving.setdefault(claim, reasons[claim.service, claim.first, claim.last])
     return leaving
+
+
+def _port(said: object, default: int) -> int:
+    return said if isinstance(said, int) else default
 
 
 def _merged(move: PortProposal, claim: PortClaim) -> PortProposal:

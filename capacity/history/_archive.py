@@ -30,6 +30,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 
 from capacity._common.files import read_bounded, storage_error, sweep, write_atomically
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.printable import visible
 from capacity.errors import InputError, Locked
 from capacity.history._daily_peaks import read_daily_peaks
@@ -37,7 +38,7 @@ from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from datetime import date
     from io import FileIO
     from pathlib import Path
@@ -184,7 +185,9 @@ class Archive:
             except OSError as failure:
                 raise storage_error(path, failure) from failure
             return None
-        return StoredDay(block, bool(meta.get("final")), tuple(meta.get("warnings", ())))
+        warnings = meta.get("warnings")
+        told = tuple(map(str, warnings)) if isinstance(warnings, list) else ()
+        return StoredDay(block, bool(meta.get("final")), told)
 
     def write(
         self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay
@@ -194,7 +197,7 @@ class Archive:
         Raises:
             StorageError: the folder cannot be written or the disk is full.
         """
-        meta = {
+        meta: dict[str, Plain] = {
             "format": _FORMAT,
             "signal": str(signal),
             "query": query,
@@ -271,7 +274,7 @@ class Archive:
             return None
 
 
-def read_day(path: Path, expected: Mapping[str, Any]) -> tuple[SeriesBlock, dict[str, Any]]:
+def read_day(path: Path, expected: PlainMapping) -> tuple[SeriesBlock, PlainMapping]:
     """A day's file: its block and its meta, both as they were written.
 
     Args:
@@ -347,7 +350,7 @@ def _wait_for(handle: FileIO, lock: Path) -> None:
             return
 
 
-def _verify(block: SeriesBlock, meta: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+def _verify(block: SeriesBlock, meta: PlainMapping, expected: PlainMapping) -> None:
     """Raise `Damaged` unless block and meta are what was written and what was asked for.
 
     Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta`
@@ -360,7 +363,7 @@ def _verify(block: SeriesBlock, meta: Mapping[str, Any], expected: Mapping[str, 
             raise Damaged(f"it holds the {name} {meta.get(name)!r}")
 
 
-def _checksum(block: SeriesBlock, meta: Mapping[str, Any]) -> int:
+def _checksum(block: SeriesBlock, meta: PlainMapping) -> int:
     rest = {name: value for name, value in meta.items() if name != "checksum"}
     text = json.dumps(
         [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from capacity._common.plain_data import PlainMapping
 from capacity.errors import StorageError
 from capacity.history._parquet import Damaged, read_block, write_block
 from capacity.history._services import SeriesBlock
@@ -94,17 +95,22 @@ def _read_summary(file: Path) -> _Summary:
         block, meta = read_block(file)
         if meta.get("format") != _FORMAT:
             return nothing
-        days = [str(day) for day in meta["days"]]
-        stamps = {
-            day: (int(time), int(size))
-            for day, (time, size) in zip(days, meta["stamps"], strict=True)
-        }
-        return _Summary(stamps, pd.DataFrame(block.values.T, index=days, columns=block.names))
+        stamps = _stamps(meta)
+        return _Summary(stamps, pd.DataFrame(block.values.T, index=[*stamps], columns=block.names))
     except FileNotFoundError:
         return nothing
     except (Damaged, KeyError, TypeError, ValueError) as error:
         _log.warning("%s is damaged (%s); the days are read again", file, error)
         return nothing
+
+
+def _stamps(meta: PlainMapping) -> dict[str, _Stamp]:
+    days, stamps = meta["days"], meta["stamps"]
+    if not isinstance(days, list) or not isinstance(stamps, list):
+        raise TypeError("it does not say of which days it is")
+    return {
+        str(day): (int(time), int(size)) for day, (time, size) in zip(days, stamps, strict=True)
+    }
 
 
 def _write_summary(file: Path, summary: _Summary) -> None:
@@ -113,7 +119,11 @@ def _write_summary(file: Path, summary: _Summary) -> None:
     names = [str(name) for name in peaks.columns]
     values = np.ascontiguousarray(peaks.to_numpy(np.float64).T)
     block = SeriesBlock(names, [""] * len(names), [0] * len(names), values)
-    meta = {"format": _FORMAT, "days": days, "stamps": [summary.stamps[day] for day in days]}
+    meta: PlainMapping = {
+        "format": _FORMAT,
+        "days": days,
+        "stamps": [summary.stamps[day] for day in days],
+    }
     try:
         write_block(file, block, meta)
     except StorageError as error:  # an archive that may only be read is slower, not broken

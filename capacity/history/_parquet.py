@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capacity._common.files import storage_error, write_atomically
+from capacity._common.plain_data import PlainMapping
 from capacity.history._services import SeriesBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["Damaged", "Footer", "read_block", "read_footer", "write_block"]
@@ -37,10 +37,10 @@ class Footer:
 
     rows: int
     size: int
-    meta: Mapping[str, Any]
+    meta: PlainMapping
 
 
-def write_block(path: Path, block: SeriesBlock, meta: Mapping[str, Any]) -> None:
+def write_block(path: Path, block: SeriesBlock, meta: PlainMapping) -> None:
     """Write `block` and its `meta` (JSON values) to `path`, whole or not at all.
 
     Raises:
@@ -75,7 +75,7 @@ def write_block(path: Path, block: SeriesBlock, meta: Mapping[str, Any]) -> None
     write_atomically(path, write)
 
 
-def read_block(path: Path) -> tuple[SeriesBlock, dict[str, Any]]:
+def read_block(path: Path) -> tuple[SeriesBlock, PlainMapping]:
     """The block in `path` and its meta.
 
     Raises:

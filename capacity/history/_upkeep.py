@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from capacity._common.files import storage_error
+from capacity._common.plain_data import PlainMapping
 from capacity.errors import InputError, StorageError
 from capacity.history._archive import Archive, check_regular, folder_name, read_day
 from capacity.history._daily_peaks import SUMMARY
@@ -291,7 +292,11 @@ def _gaps(days: list[date]) -> tuple[date, ...]:
 def _fault(folder: _Folder, file: _DayFile) -> DamagedFile | None:
     if file.aside:
         return DamagedFile(file.path, "it was set aside when a run found it damaged")
-    expected = {"signal": folder.signal, "step": folder.step, "day": file.day.isoformat()}
+    expected: PlainMapping = {
+        "signal": folder.signal,
+        "step": folder.step,
+        "day": file.day.isoformat(),
+    }
     try:
         _, meta = read_day(file.path, expected)
     except FileNotFoundError:  # another run has set it aside or pruned it

@@ -5,7 +5,7 @@ have done to its past.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ class Explanation:
 
     service: str
     resource: Resource
-    row: dict[str, Any]
+    row: pd.Series[Any]
     days: pd.Series[float]
     peaks: pd.Series[float]
     events: dict[str, float]
@@ -104,7 +104,7 @@ def explain_service(
         risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
     past, policies = _policies(history, service, resource, [policy, *COMPARED], horizon, risk)
     hit = limit_hits(history, resource)
-    row: dict[str, Any] = {str(name): value for name, value in made.table.loc[service].items()}
+    row = cast("pd.Series[Any]", made.table.loc[service])
     return Explanation(
         service=service,
         resource=resource,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from capacity._common.escape import csv_cell, from_csv_cell, label_value, markdown
 from capacity.errors import InputError
@@ -137,7 +137,7 @@ def read_limits(file: Path, resource: Resource) -> pd.DataFrame:
     return rows
 
 
-def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]:
+def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, float | str]]:
     """What two runs propose differently, by service: `service`, `was`, `is` (limits; NaN = none),
     `action`, `reason`.
 
@@ -151,7 +151,7 @@ def differences(before: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]
         }
         for each in (before, now)
     )
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, float | str]] = []
     for service in sorted(was.keys() | is_.keys()):
         old, new = was.get(service, {}), is_.get(service, {})
         limits = {

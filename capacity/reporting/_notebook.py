@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from nbformat import NotebookNode
 
@@ -41,7 +42,7 @@ def parameter_names(notebook: Path) -> dict[str, str]:
 
 
 def run_notebook(
-    notebook: Path, parameters: Mapping[str, Any], *, failed: Path, timeout: float
+    notebook: Path, parameters: PlainMapping, *, failed: Path, timeout: float
 ) -> NotebookNode:
     """The executed notebook.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.reporting._runs import ReportRun, list_reports
+from capacity.reporting._runs import ReportRun, list_reports, proposed
 from capacity.reporting.weekly import REPORT as WEEKLY
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def promised_limits(history: History, run: ReportRun | None) -> pd.DataFrame:
         columns `service`, `resource`, `action`, `before`, `promised`, `now`, `state` (applied,
         open, other), `breach_minutes`, `oom_kills`.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     known = run.state.get("services", {}) if run else {}
     limits = {resource: history.limits(resource) for resource in Resource}
     for service in sorted(known):
         for resource in Resource:
-            before, promised, action = known[service].get(str(resource), (None, None, ""))
+            before, promised, action = proposed(known[service], resource)
             if run is None or promised is None:
                 continue
             now = limits[resource].get(service, np.nan)

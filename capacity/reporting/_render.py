@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nbformat
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from capacity import _api
 from capacity._common.bundled import bundled
 from capacity._common.files import storage_error, write_atomically
+from capacity._common.plain_data import PlainMapping
 from capacity.changes import plan_id, read_plan
 from capacity.errors import InputError, NoHistory, ReportError
 from capacity.model import Resource
@@ -25,7 +26,7 @@ from capacity.reporting._page import index_page, render_page
 from capacity.reporting._runs import iso_week, list_reports, make_folder, run_folder, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from capacity._common.progress import Progress
     from capacity.settings import Settings
@@ -91,7 +92,7 @@ def render(
     refresh: bool = False,
     config: Path | None = None,
     progress: Progress | None = None,
-    more: Mapping[str, Any] | None = None,
+    more: PlainMapping | None = None,
 ) -> Finished:
     """Render a report into `out/<ISO week, month or quarter>/`.
 

@@ -6,23 +6,30 @@ import hashlib
 import json
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
 
 from capacity._common.files import storage_error, write_text
 from capacity.errors import StorageError
+from capacity.model import Resource
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "FleetState",
     "ReportRun",
+    "RuleState",
+    "RunFacts",
+    "ServiceState",
     "iso_week",
     "list_reports",
     "make_folder",
     "previous_run",
+    "proposed",
     "read_forecast",
     "run_folder",
     "write_run",
@@ -30,6 +37,56 @@ __all__ = [
 
 _log = logging.getLogger("capacity")
 _HALF_WEEK = pd.Timedelta("3.5D")
+
+
+Proposed = tuple[float | None, float | None, str]
+"""The limit in force and the proposed one, None without one, and the action."""
+
+
+class ServiceState(TypedDict, total=False):
+    """What a service was like; a list stands for `Proposed` once it was on disk."""
+
+    running: bool
+    cpu: Proposed
+    memory: Proposed
+
+
+class FleetState(TypedDict, total=False):
+    """What a fleet was like."""
+
+    services: dict[str, ServiceState]
+
+
+class RunFacts(TypedDict, total=False):
+    """The parts of a report's `run.json` that later runs read; one kind of report has not all."""
+
+    name: str
+    as_of: str
+    source: str
+    services: str
+    verdict: str
+    changes: int
+    score: float | None
+    settings: dict[str, object]
+    state: FleetState
+    headline: list[str]
+    failing: list[list[str]]
+    rules: dict[str, RuleState]
+
+
+class RuleState(TypedDict, total=False):
+    """What a rule asked for and how many subjects broke it."""
+
+    slug: str
+    severity: str
+    asks: str
+    failing: int
+
+
+def proposed(service: ServiceState, resource: Resource) -> Proposed:
+    """What a service was proposed; nothing where it was not known."""
+    known = service.get("cpu") if resource is Resource.CPU else service.get("memory")
+    return known or (None, None, "")
 
 
 @dataclass(frozen=True)
@@ -46,10 +103,10 @@ class ReportRun:
     folder: Path
     report: str
     as_of: pd.Timestamp
-    facts: dict[str, Any]
+    facts: RunFacts
 
     @property
-    def state(self) -> dict[str, Any]:
+    def state(self) -> FleetState:
         """What the fleet was like: limits in force, proposals, services."""
         state = self.facts.get("state", {})
         return state if isinstance(state, dict) else {}
@@ -128,7 +185,7 @@ def read_forecast(run: ReportRun) -> pd.DataFrame | None:
         return None
 
 
-def write_run(folder: Path, report: str, facts: dict[str, Any]) -> None:
+def write_run(folder: Path, report: str, facts: Mapping[str, object]) -> None:
     """Add a report's facts to the `run.json` of a run's folder, keeping those of other reports.
 
     Raises:

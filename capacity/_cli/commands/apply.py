@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -13,6 +14,7 @@ from capacity._cli.commands import plan
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def inventory(
         say(f"capacity: {name} is not in this list: {why}", err=True)
 
 
-def _inventory_json(found: Any) -> dict[str, Any]:
+def _inventory_json(found: Any) -> dict[str, Plain]:
     from dataclasses import asdict
 
     containers = [{"key": container.key, **asdict(container)} for container in found.containers]
@@ -194,10 +196,22 @@ def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json
     say("Nothing was changed; --yes does it.", err=True)
 
 
+class _Shown(TypedDict):
+    """A step of a dry run, as it is printed; `update` is what each container's Engine is sent."""
+
+    service: str
+    host: str
+    how: str
+    containers: int
+    update: Mapping[str, PlainMapping]
+    patch: str
+    refused: str
+
+
 def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) -> None:
     from capacity.changes._plan.exports import patch_of
 
-    shown: list[dict[str, Any]] = []
+    shown: list[_Shown] = []
     for preview in previews:
         patches = [patch_of(Path(path), Path("/"), *both) for path, both in preview.files.items()]
         shown.append(
@@ -227,7 +241,7 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
         raise typer.Exit(1)
 
 
-def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
+def _print_preview(shown: list[_Shown], refused: list[Refusal]) -> None:
     from capacity._common.escape import operand
     from capacity.model import ServiceKey
 
@@ -251,7 +265,7 @@ def _print_preview(shown: list[dict[str, Any]], refused: list[Refusal]) -> None:
     say("Nothing was changed; --yes does it.")
 
 
-def _outcomes(outcomes: list[StepResult], refused: list[Refusal]) -> list[dict[str, Any]]:
+def _outcomes(outcomes: list[StepResult], refused: list[Refusal]) -> list[dict[str, str]]:
     rows = [
         {
             "service": outcome.service,

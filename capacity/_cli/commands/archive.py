@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -77,7 +77,7 @@ def prune(
     settings = settings_of(config, None)
     before = _first_kept(older_than, settings)
     gone = prune_archive(settings.archive.path, before, source, dry_run=not yes)
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, object]] = [
         {
             "source": part.source,
             "signal": part.signal,
@@ -110,7 +110,7 @@ def _first_kept(older_than: str, settings: Settings) -> date:
     return (pd.Timestamp(datetime.now(UTC)) - age).date()
 
 
-def _facts(signal: ArchiveStatus) -> dict[str, Any]:
+def _facts(signal: ArchiveStatus) -> dict[str, object]:
     """For programs."""
     return {
         "source": signal.source,
@@ -129,7 +129,7 @@ def _facts(signal: ArchiveStatus) -> dict[str, Any]:
     }
 
 
-def _cells(signal: ArchiveStatus) -> dict[str, Any]:
+def _cells(signal: ArchiveStatus) -> dict[str, object]:
     """For people."""
     each = signal.bytes_per_service_day
     missing = ", ".join(str(day) for day in signal.gaps[:_NAMED])

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.plain_data import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +55,11 @@ def _show(each: Explanation) -> None:
     print_rows(policy_rows(each), as_json=False, title="")
 
 
-def _plain(each: Explanation) -> dict[str, Any]:
+def _plain(each: Explanation) -> dict[str, Plain]:
     return {
         "service": each.service,
         "resource": str(each.resource),
-        "recommendation": {name: _number(value) for name, value in each.row.items()},
+        "recommendation": {str(name): _number(value) for name, value in each.row.items()},
         "daily_peaks": {f"{day:%Y-%m-%d}": _number(value) for day, value in each.days.items()},
         "peak_quantiles": {f"{level:g}": _number(value) for level, value in each.peaks.items()},
         "events": each.events,

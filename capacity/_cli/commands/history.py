@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +28,7 @@ from capacity._cli.options import (
     warn_of_horizon,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
+from capacity._common.plain_data import Plain
 from capacity.errors import InputError, NoHistory
 from capacity.model import Resource
 
@@ -96,7 +97,7 @@ def fetch(
         done = import_frame(
             file, Archive(settings.archive.path), settings, signal=signal_of(signal), name=name
         )
-        facts: dict[str, Any] = {
+        facts: dict[str, Plain] = {
             "source": name,
             "services": done.services,
             "days": done.days,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows, say
+from capacity._common.plain_data import Plain
 from capacity.errors import StorageError
 from capacity.model import ServiceKey
 
@@ -41,7 +42,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(plan_app, name="plan")
 
 
-def _rows(plan: Plan, *, raw: bool) -> list[dict[str, Any]]:
+def _rows(plan: Plan, *, raw: bool) -> list[dict[str, Plain]]:
     from capacity._common.setting_values import show_value
 
     if raw:

@@ -5,6 +5,7 @@ is new since an earlier run.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -220,30 +221,23 @@ def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: 
 
 
 def _print_differences(
-    rows: list[dict[str, Any]], resource: Resource, *, as_json: bool, file: Path | None
+    rows: Sequence[Mapping[str, float | str]],
+    resource: Resource,
+    *,
+    as_json: bool,
+    file: Path | None,
 ) -> None:
     from capacity.reporting._html.formatting import PRINT
 
-    if as_json:
-        rows = [
-            {
-                name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    else:
-        show = PRINT[resource]
-        rows = [
-            {
-                name: (show(value) if math.isfinite(value) else "-")
-                if isinstance(value, float)
-                else value
-                for name, value in row.items()
-            }
-            for row in rows
-        ]
-    print_rows(rows, as_json=as_json, title=f"Differences for {resource} from {file}")
+    def cell(value: float | str) -> float | str | None:
+        if isinstance(value, str):
+            return value
+        if not math.isfinite(value):
+            return None
+        return value if as_json else PRINT[resource](value)
+
+    shown = [{name: cell(value) for name, value in row.items()} for row in rows]
+    print_rows(shown, as_json=as_json, title=f"Differences for {resource} from {file}")
 
 
 def _form(form: str | None, *, as_json: bool, why: bool, against: Path | None) -> str:

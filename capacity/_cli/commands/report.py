@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,6 +22,7 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.plain_data import Plain
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class _Asked(NamedTuple):
     as_json: bool
 
 
-def _run(kind: str, asked: _Asked, more: dict[str, Any] | None = None) -> None:
+def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None:
     from capacity.reporting import _render
 
     settings = settings_of(asked.config, None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capacity._cli.printing import print_rows, say
+from capacity._common.plain_data import Plain
 from capacity.errors import ChangeRefused
 from capacity.model import StepState
 
@@ -46,7 +47,7 @@ def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:
     Raises:
         ChangeRefused: not everything could be brought back, or something critical is not well now.
     """
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, Plain]] = [
         {
             "service": outcome.service,
             "host": outcome.host,

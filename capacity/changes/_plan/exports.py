@@ -16,6 +16,7 @@ from typing import Any
 
 from capacity._common.escape import re2_literal
 from capacity._common.files import file_parts
+from capacity._common.plain_data import Plain
 from capacity._common.printable import one_line
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import DeclaredProject
@@ -131,7 +132,7 @@ def emit_override(plan: Plan, declared: DeclaredProject) -> tuple[str, dict[str,
             refused[service] = "an override file adds ports, it cannot move one"
         if fixed:
             wanted[ServiceKey.parse(service).service] = fixed
-    services: dict[str, Any] = {}
+    services: dict[str, Plain] = {}
     try:
         services = _bodies(declared, {}, wanted) if wanted else {}
     except CapacityError:  # one by one, to find the one to blame
@@ -148,7 +149,7 @@ _Said = tuple[Setting, Value, Value]
 
 def _bodies(
     declared: DeclaredProject, services: Mapping[str, Any], said: Mapping[str, list[_Said]]
-) -> dict[str, Any]:
+) -> dict[str, Plain]:
     """Service -> the keys that win over what its files say, judged on the project with them and
     with what stands for other services already; tried from the most natural keys on.
 
@@ -178,7 +179,7 @@ def _bodies(
     raise refused[0]
 
 
-def _yaml(content: dict[str, Any]) -> str:
+def _yaml(content: dict[str, Plain]) -> str:
     from ruamel.yaml import YAML
 
     yaml = YAML()

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from capacity._common.plain_data import PlainMapping
 from capacity._common.printable import visible
 from capacity._common.setting_values import check_former, check_value
 from capacity.changes._plan.commands import update_command
@@ -314,7 +315,7 @@ def _tidy(value: Any) -> Any:
     )
 
 
-def plan_schema() -> dict[str, Any]:
+def plan_schema() -> PlainMapping:
     """JSON Schema of `plan.yaml`, as published in docs/reference/plan.schema.json."""
     schema = Plan.model_json_schema(by_alias=True)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

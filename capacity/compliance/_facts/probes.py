@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from capacity._common.plain_data import PlainMapping
 from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
 from capacity.compliance._facts.receiver import LABEL, open_receiver
 from capacity.errors import BadAnswer, QueryRefused, SettingsError
@@ -74,7 +75,7 @@ def probe_prometheus(
     return found, tuple(notes)
 
 
-def _data(transport: Transport, path: str, params: dict[str, Any]) -> Any:
+def _data(transport: Transport, path: str, params: Mapping[str, str]) -> Any:
     try:
         return json.loads(transport.get(path, params))["data"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -193,7 +194,7 @@ def send_probe(address: str, lasts: float) -> tuple[str, str]:
     )
 
 
-def _alert(token: str, lasts: timedelta) -> list[dict[str, Any]]:
+def _alert(token: str, lasts: timedelta) -> list[PlainMapping]:
     now = datetime.now(UTC)
     return [
         {

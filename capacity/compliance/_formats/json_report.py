@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, fields
-from typing import Any
 
+from capacity._common.plain_data import Plain
 from capacity._common.runbooks import runbook_url
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._formats.paths import shown
@@ -53,7 +53,7 @@ def as_json(report: Report, moves: Iterable[PortProposal] = (), runbooks: str | 
 _EVIDENCE = [part.name for part in fields(Evidence)]
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> dict[str, Plain]:
     rule, evidence = (
         finding.rule,
         {name: getattr(finding.verdict.evidence, name) for name in _EVIDENCE},
@@ -79,5 +79,5 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _waiver(waiver: Waiver) -> dict[str, Any]:
+def _waiver(waiver: Waiver) -> dict[str, Plain]:
     return {**asdict(waiver), "expires": waiver.expires.isoformat(), "file": shown(waiver.file)}

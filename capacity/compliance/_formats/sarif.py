@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from capacity._common.escape import sarif_text
+from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.runbooks import runbook_url
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._facts.facts import UnreadProject
@@ -77,7 +77,7 @@ def _version() -> str:
         return "0+unknown"
 
 
-def _rule(rule: Rule, runbooks: str | None) -> dict[str, Any]:
+def _rule(rule: Rule, runbooks: str | None) -> dict[str, Plain]:
     address = runbook_url(rule.id, runbooks)
     return {
         "id": rule.id,
@@ -91,9 +91,9 @@ def _rule(rule: Rule, runbooks: str | None) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, index: int) -> dict[str, Any]:
+def _result(finding: Finding, index: int) -> dict[str, Plain]:
     evidence = finding.verdict.evidence.text()
-    result: dict[str, Any] = {
+    result: dict[str, Plain] = {
         "ruleId": finding.rule.id,
         "ruleIndex": index,
         "kind": "fail",
@@ -113,15 +113,15 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
     return result
 
 
-def _location(finding: Finding) -> dict[str, Any]:
-    location: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.subject}]}
+def _location(finding: Finding) -> dict[str, Plain]:
+    location: dict[str, Plain] = {"logicalLocations": [{"fullyQualifiedName": finding.subject}]}
     if finding.file:
-        place = {
-            "artifactLocation": {"uri": as_uri(finding.file)},
-            "region": {"startLine": max(finding.line, 1)},
-        }
-        location["physicalLocation"] = place
+        location["physicalLocation"] = _place(finding.file, finding.line)
     return location
+
+
+def _place(file: str, line: int) -> PlainMapping:
+    return {"artifactLocation": {"uri": as_uri(file)}, "region": {"startLine": max(line, 1)}}
 
 
 def _fingerprint(finding: Finding) -> str:
@@ -131,19 +131,15 @@ def _fingerprint(finding: Finding) -> str:
     ).hexdigest()[:32]
 
 
-def _unread(project: UnreadProject) -> dict[str, Any]:
-    place = {
-        "artifactLocation": {"uri": as_uri(project.file)},
-        "region": {"startLine": max(project.line, 1)},
-    }
+def _unread(project: UnreadProject) -> dict[str, Plain]:
     return {
         "level": "error",
         "message": {"text": project.text},
-        "locations": [{"physicalLocation": place}],
+        "locations": [{"physicalLocation": _place(project.file, project.line)}],
     }
 
 
-def _notification(finding: Finding) -> dict[str, Any]:
+def _notification(finding: Finding) -> dict[str, Plain]:
     text = f"{finding.rule.id} was not evaluated for {finding.subject}: {finding.verdict.message}"
     return {
         "level": "note",

@@ -17,6 +17,7 @@ from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any, TypeVar, get_type_hints
 
+from capacity._common.plain_data import PlainMapping
 from capacity.compliance._verdicts import Verdict
 from capacity.errors import InputError
 
@@ -98,7 +99,7 @@ def find_check(name: str) -> Check:
     return loaded  # type: ignore[no-any-return]  # what it gives is looked at when it runs
 
 
-def parameters_of(function: Check) -> dict[str, Any]:
+def parameters_of(function: Check) -> dict[str, object]:
     """Parameter -> default of a check."""
     return {
         name: part.default
@@ -107,7 +108,7 @@ def parameters_of(function: Check) -> dict[str, Any]:
     }
 
 
-def read_parameters(function: Check, values: Mapping[str, Any]) -> dict[str, Any]:
+def read_parameters(function: Check, values: PlainMapping) -> dict[str, object]:
     """The values a rule gives, checked against the function's annotations.
 
     Raises:

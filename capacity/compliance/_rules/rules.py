@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from capacity._common.bundled import bundled
 from capacity._common.files import read_bounded
@@ -72,7 +71,7 @@ class Rule:
     slug: str
     title: str
     check: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     severity: Severity
     category: str
     rationale: str
@@ -188,7 +187,7 @@ def _severity(fields: StrictMapping) -> Severity:
     return Severity(text)
 
 
-def _check(fields: StrictMapping) -> tuple[Check, dict[str, Any]]:
+def _check(fields: StrictMapping) -> tuple[Check, dict[str, object]]:
     name = fields.text("check")
     try:
         function = find_check(name)
@@ -207,7 +206,8 @@ def _scope(fields: StrictMapping) -> RuleScope:
     if "scope" not in fields:
         return RuleScope()
     inner = StrictMapping(fields.node("scope"), _SCOPE, "scope")
-    labels = inner.mapping("labels")
-    if not all(isinstance(value, str) for value in labels.values()):
+    said = inner.mapping("labels")
+    labels = {name: value for name, value in said.items() if isinstance(value, str)}
+    if len(labels) < len(said):
         raise inner.wrong("labels", "must be globs of text", "Quote the values")
     return RuleScope(inner.texts("services"), inner.texts("except"), labels)

@@ -5,8 +5,8 @@ error.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
+from capacity._common.plain_data import PlainMapping
 from capacity._compose.yaml.nodes import Mapping, Node, Sequence, parse_documents, target
 from capacity._compose.yaml.values import entries, plain
 from capacity.errors import InputError
@@ -61,7 +61,7 @@ class StrictMapping:
             raise self.wrong(name, "must be a list of texts")
         return tuple(value)
 
-    def mapping(self, name: str) -> dict[str, Any]:
+    def mapping(self, name: str) -> PlainMapping:
         """A mapping with texts as keys; empty when the key is not there."""
         value = plain(self.node(name)) if name in self._nodes else {}
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

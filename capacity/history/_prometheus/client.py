@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -15,7 +16,7 @@ from urllib3.util.retry import Retry
 from capacity.errors import BadAnswer, QueryRefused, SettingsError
 from capacity.history._prometheus.bounded import BoundedAdapter
 from capacity.history._prometheus.parse import labels_of
-from capacity.history._prometheus.transport import Transport
+from capacity.history._prometheus.transport import Parameter, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -172,10 +173,15 @@ class PrometheusSource:
                 future.set_exception(error)
 
     def _range(self, asked: Range, stopped: threading.Event) -> bytes:
-        params = {"query": asked.query, "start": asked.start, "end": asked.end, "step": asked.step}
+        params: dict[str, Parameter] = {
+            "query": asked.query,
+            "start": asked.start,
+            "end": asked.end,
+            "step": asked.step,
+        }
         return self._transport.get("/api/v1/query_range", params, stopped)
 
-    def _data(self, path: str, params: dict[str, Any]) -> Any:
+    def _data(self, path: str, params: Mapping[str, Parameter]) -> Any:
         body = self._transport.get(path, params)
         try:
             envelope = json.loads(body)

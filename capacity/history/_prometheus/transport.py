@@ -12,10 +12,11 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -38,12 +39,16 @@ if TYPE_CHECKING:
 
     from capacity.settings import PrometheusSettings
 
-__all__ = ["Transport", "plain_address"]
+__all__ = ["Parameter", "Transport", "plain_address"]
 
 _AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_BODY = 200  # characters of a foreign answer that are worth showing
 _MOST_OF_AN_ERROR = 2**22  # bytes
 _LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
+
+
+Parameter = str | float
+"""A value in a query, Unix seconds among them."""
 
 
 class _Passing(Exception):
@@ -106,7 +111,9 @@ class Transport:
         self._quiet_until = 0.0  # of the monotonic clock: the server told all threads to wait
         self._numbers = itertools.count(1)  # counts right when threads share it
 
-    def get(self, path: str, params: dict[str, Any], stopped: Event | None = None) -> bytes:
+    def get(
+        self, path: str, params: Mapping[str, Parameter], stopped: Event | None = None
+    ) -> bytes:
         """Body of a successful `GET address + path`.
 
         Args:
@@ -143,7 +150,7 @@ class Transport:
                     Unreachable(f"{self.address} was not asked again", "Run it again to go on")
                 )
 
-    def _once(self, path: str, params: dict[str, Any]) -> bytes:
+    def _once(self, path: str, params: Mapping[str, Parameter]) -> bytes:
         began = time.monotonic()
         self.sent = next(self._numbers)
         deadline = Deadline()
@@ -164,7 +171,7 @@ class Transport:
         raise self._refusal(response, body)
 
     def _received(
-        self, path: str, params: dict[str, Any], deadline: Deadline
+        self, path: str, params: Mapping[str, Parameter], deadline: Deadline
     ) -> tuple[requests.Response, bytes]:
         """An answer with its body, both within their bounds."""
         connect, wait = self.settings.connect_timeout, self.settings.read_timeout

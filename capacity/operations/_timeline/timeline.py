@@ -124,7 +124,7 @@ class TimelineItem:
     since: date | None = None
     until: date | None = None
     note: str = ""
-    extra: Mapping[str, Any] | None = None
+    extra: Mapping[str, object] | None = None
     code: str = ""
     sources: tuple[str, ...] = ()
 
@@ -344,14 +344,14 @@ def _read(number: int, entry: Any) -> TimelineItem:
     )
 
 
-def _sources(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
+def _sources(name: str, entry: dict[str, object]) -> tuple[str, ...]:
     said = entry.get("from") or []
     if not isinstance(said, (str, list)):
         raise ValueError(f"{name} has `from: {said}`; write a list, such as [compose shop]")  # noqa: TRY004 - one kind
     return (said,) if isinstance(said, str) else tuple(map(str, said))
 
 
-def _day(name: str, key: str, entry: dict[str, Any]) -> date | None:
+def _day(name: str, key: str, entry: dict[str, object]) -> date | None:
     value = entry.get(key)
     if value is None or type(value) is date:
         return value
@@ -388,8 +388,8 @@ def write_timeline(file: Path, items: Iterable[TimelineItem]) -> None:
         ) from error
 
 
-def _plain(item: TimelineItem) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def _plain(item: TimelineItem) -> dict[str, object]:
+    entry: dict[str, object] = {
         "id": item.id,
         "kind": item.kind,
         "when": str(item.when),

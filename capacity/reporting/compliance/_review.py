@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -168,7 +168,7 @@ def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
         write_text(folder / name, text)
     write_plan(_plan(week), folder / "compliance-plan.yaml")
     failing = week.report.failing_pairs()
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "name": week.name,
         "as_of": week.history.end.isoformat(),
         "source": week.history.source,

@@ -16,7 +16,7 @@ from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting._host_limits import limit_sums, replicas_on
 from capacity.reporting._promises import MONTHLY, earlier_runs, promised_limits
-from capacity.reporting._runs import ReportRun, read_forecast
+from capacity.reporting._runs import ReportRun, proposed, read_forecast
 from capacity.reporting.monthly._agenda import as_csv, as_markdown, to_decide
 from capacity.reporting.weekly._scorecard import Scorecard, score
 from capacity.sizing import Placement, Prices
@@ -341,9 +341,9 @@ def _savings(history: History, week: weekly.WeeklyReview, runs: list[ReportRun])
     for resource in Resource:
         now = week.tables[resource]["current"]
         both = [
-            (float(entry[str(resource)][0]) * times, float(now[service]) * times)
+            (float(limit) * times, float(now[service]) * times)
             for service, entry in first.items()
-            if entry.get(str(resource), (None,))[0] is not None
+            if (limit := proposed(entry, resource)[0]) is not None
             and np.isfinite(now.get(service, np.nan))
             for times in (history.replicas.get(service, 1),)
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -171,7 +171,7 @@ def save(quarter: QuarterlyReview, folder: Path, *, seconds: float = 0.0) -> Non
     Raises:
         StorageError: the folder cannot be written.
     """
-    facts: dict[str, Any] = {
+    facts: dict[str, object] = {
         "rules": rule_state(quarter.compliance.report),
         "score": quarter.compliance.report.score,
         "risks": sum(risk.closed is None for risk in quarter.risks),

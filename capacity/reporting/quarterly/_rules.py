@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capacity.reporting._runs import RuleState
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -102,7 +104,7 @@ def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     return [(name, json.dumps(value, sort_keys=True))] if name else []
 
 
-def rule_state(report: Report) -> dict[str, dict[str, Any]]:
+def rule_state(report: Report) -> dict[str, RuleState]:
     """Rule id -> slug, severity, hash of what it asks for, subjects that break it; plain JSON."""
     failing = Counter(rule for rule, _ in report.failing_pairs())
     return {
@@ -121,9 +123,7 @@ def _asks(rule: Rule) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def rule_changes(
-    then: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
-) -> list[RuleChange]:
+def rule_changes(then: Mapping[str, RuleState], now: Mapping[str, RuleState]) -> list[RuleChange]:
     """What differs between two states of a rule book, by rule."""
     found = []
     for rule in sorted(then.keys() | now.keys()):
@@ -136,7 +136,7 @@ def rule_changes(
     return found
 
 
-def _difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> str:
+def _difference(old: RuleState | None, new: RuleState | None) -> str:
     if old is None:
         return "added"
     if new is None:

@@ -6,7 +6,7 @@ import platform
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,9 @@ from capacity.history._signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
 from capacity.reporting._files import DAYS_REMAINING, QUALITY, SCORECARD, write_tables
 from capacity.reporting._runs import (
+    FleetState,
     ReportRun,
+    ServiceState,
     iso_week,
     make_folder,
     previous_run,
@@ -105,7 +107,7 @@ class WeeklyReview:
     previous: ReportRun | None
     scorecards: dict[Resource, Scorecard]
     frontiers: dict[Resource, pd.DataFrame]
-    state: dict[str, Any]
+    state: FleetState
 
     def proposals(self, *actions: Action) -> pd.DataFrame:
         """Rows of both resources with one of the actions; column `resource` says which."""
@@ -197,7 +199,7 @@ def review(
         frontiers=_of_each(
             lambda resource: fleet_frontier(history, resource, settings.sizing.tolerance)
         ),
-        state=_state(history, tables),
+        state={"services": _services(history, tables)},
     )
 
 
@@ -217,7 +219,7 @@ def save(
     report: str = REPORT,
     name: str = "",
     only: Mapping[str, pd.DataFrame] | None = None,
-    extra: Mapping[str, Any] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Plan:
     """Write `plan.yaml`, `alerts.yml`, `forecast.parquet`, `run.json` and the tables of a review.
 
@@ -393,18 +395,22 @@ def _scorecard(
     return score(forecast_rows(again), history[resource.usage], made=cut, stored=False)
 
 
-def _state(history: History, tables: dict[Resource, pd.DataFrame]) -> dict[str, Any]:
-    """Service -> resource -> [limit in force, proposed limit, action]; plain JSON."""
+def _services(history: History, tables: dict[Resource, pd.DataFrame]) -> dict[str, ServiceState]:
+    """What each service is like now."""
     running = history.running()
-    services: dict[str, dict[str, Any]] = {
+    services: dict[str, ServiceState] = {
         name: {"running": bool(running[name])} for name in history.services
     }
     for resource, table in tables.items():
         for service, current, limit, action in zip(
             table.index, table["current"], table["limit"], table["action"], strict=True
         ):
-            services[str(service)][str(resource)] = [_number(current), _number(limit), action]
-    return {"services": services}
+            found = (_number(current), _number(limit), str(action))
+            if resource is Resource.CPU:
+                services[str(service)]["cpu"] = found
+            else:
+                services[str(service)]["memory"] = found
+    return services
 
 
 def _number(value: float) -> float | None:

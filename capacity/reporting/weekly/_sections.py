@@ -4,7 +4,8 @@ nothing computed anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from capacity.reporting._html.formatting import (
     table_rows,
 )
 from capacity.reporting._html.html import Column, Html, badge, code, details, join, table, text
+from capacity.reporting._runs import ServiceState, proposed
 from capacity.reporting.weekly._summary import freed, summary
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ def changes_since(week: WeeklyReview) -> Html:
             [
                 name
                 for name in sorted(set(now) & set(then))
-                if then[name]["running"] and not now[name]["running"]
+                if then[name].get("running") and not now[name].get("running")
             ],
         ),
         ("Limits changed", _limit_changes(then, now)),
@@ -390,11 +392,11 @@ def _host_row(week: WeeklyReview, host: str, resource: Resource) -> tuple[str, .
     )
 
 
-def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _limit_changes(then: Mapping[str, ServiceState], now: Mapping[str, ServiceState]) -> list[str]:
     found = []
     for service in sorted(set(then) & set(now)):
         for resource in Resource:
-            before, after = then[service][str(resource)][0], now[service][str(resource)][0]
+            before, after = (proposed(each[service], resource)[0] for each in (then, now))
             if before != after:
                 show = PRINT[resource]
                 old, new = (
@@ -404,14 +406,14 @@ def _limit_changes(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return found
 
 
-def _proposals(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
+def _proposals(here: Mapping[str, ServiceState], there: Mapping[str, ServiceState]) -> list[str]:
     """Proposals that stand in one state and not in the other."""
     return [
         f"{service} {NAMES[resource]}"
         for service in sorted(here)
         for resource in Resource
-        if here[service][str(resource)][1] is not None
-        and there.get(service, {}).get(str(resource), (None, None))[1] is None
+        if proposed(here[service], resource)[1] is not None
+        and proposed(there.get(service, {}), resource)[1] is None
     ]
 
 

@@ -10,6 +10,7 @@ from capacity._common.units import count_cores, format_memory
 from capacity.model import Action, Resource
 from capacity.reporting._html.formatting import NAMES
 from capacity.reporting._html.html import Html, join
+from capacity.reporting._runs import proposed
 from capacity.reporting._runway import FULL
 from capacity.reporting.weekly._days_left import say_days
 
@@ -90,7 +91,7 @@ def _changed(week: WeeklyReview) -> tuple[str, str, str]:
     then, now = (state.get("services", {}) for state in (week.previous.state, week.state))
     both = set(then) & set(now)
     limits = sum(
-        then[name][str(resource)][0] != now[name][str(resource)][0]
+        proposed(then[name], resource)[0] != proposed(now[name], resource)[0]
         for name in both
         for resource in Resource
     )

@@ -19,6 +19,7 @@ from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
 from capacity._collect.steps import COLLECTED, Steps, StepValue, step_end
 from capacity._collect.store import store_step
+from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Host, read_container
 from capacity.errors import StorageError
 from capacity.history._archive import Archive
@@ -35,7 +36,7 @@ def reading(
     service: str, number: int, sample: Sample | None, *, identifier: str = "a", **more: int
 ) -> Reading:
     """A replica of the project `shop`."""
-    attrs = {
+    attrs: ContainerAnswer = {
         "Id": f"{service}{number}{identifier}",
         "Name": f"/shop-{service}-{number}",
         "Config": {

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._common.container_names import identify_container, name_pattern
+from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import _container
 from capacity.history._services import service_of
 from capacity.model import ServiceKey
@@ -88,5 +89,5 @@ def test_the_engine_and_prometheus_call_a_container_by_one_name(
         f"{COMPOSE}{label.replace('number', 'container-number')}": value
         for label, value in labels.items()
     }
-    attrs = {"Id": "1", "Name": f"/{name}", "Config": {"Labels": said}}
+    attrs: ContainerAnswer = {"Id": "1", "Name": f"/{name}", "Config": {"Labels": said}}
     assert _container("dock1", attrs).key == str(service_of(kept, IDENTITY)[0])

@@ -185,5 +185,6 @@ def test_a_named_volume_may_be_the_socket(device: str, status: Status) -> None:
     recorded["HostConfig"]["Mounts"] = [made]
     assert found("docker-socket", live(recorded)) == {"shop/web": status}
     listed = volume_devices({"Volumes": [{"Name": "v", "Options": options}, {"Name": "w"}]})
-    posture = read_hardening_profile(container("web", Mounts=[mount]), listed)
+    attrs: Any = container("web", Mounts=[mount])
+    posture = read_hardening_profile(attrs, listed)
     assert posture.mounts == (device,)

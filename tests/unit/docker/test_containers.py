@@ -58,15 +58,14 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(part, (*above, name))
 
 
-def changed(place: tuple[Any, ...], value: object, of: Any = GOOD) -> dict[str, Any]:
+def changed(place: tuple[Any, ...], value: object, of: Any = GOOD) -> Any:
     """A description with one part of it replaced."""
     whole: Any = copy.deepcopy(of)
     inside = whole
     for name in place[:-1]:
         inside = inside[name]
     inside[place[-1]] = value
-    found: dict[str, Any] = whole
-    return found
+    return whole
 
 
 @given(
@@ -134,7 +133,8 @@ def test_a_task_of_a_stack_is_its_service(
         **({"com.docker.stack.namespace": stack} if stacked else {}),
     }
     name = f"/{swarm}.{number}.{'x' * 25}"
-    found = read_container("here", {**GOOD, "Name": name, "Config": {"Labels": labels}})
+    task: Any = {**GOOD, "Name": name, "Config": {"Labels": labels}}
+    found = read_container("here", task)
     assert found.key == f"{stack if stacked else 'standalone'}/{service}"
     assert found.replica == number
     assert found.swarm_service == swarm

@@ -121,9 +121,8 @@ def test_the_slider_moves_the_limit(fleet: Fleet, resource: Resource) -> None:
         drawn.add(bytes(picture.value))
     assert len(drawn) == len(RISKS)
     assert all(each.startswith(b"\x89PNG") for each in drawn)
-    rows = {risk: dict(web.recommend(resource, risk=risk)) for risk in RISKS}
     usage = web.usage[str(resource)]
-    figure = risks_side_by_side(usage, rows, resource)
+    figure = risks_side_by_side(usage, dict(zip(RISKS, limits, strict=True)), resource)
     for axes, risk in zip(figure.axes, (0.1, 0.02, 0.005), strict=True):
         assert axes.get_title().startswith(f"risk {risk:.1%}: ")
     plt.close("all")

@@ -265,6 +265,8 @@ def test_changes_are_told_once_and_resolved(project: Path) -> None:
     report = evaluate(rules, collect.from_files([project]), (), today=date(2026, 11, 23))
     firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
     active: dict[Any, Any] = {}
+    new: Any
+    fixed: Any
     new, fixed = messages(firing, active, at, "")
     assert not fixed
     clash = next(each for each in new if each["groupLabels"] == {"rule": "CAP004"})

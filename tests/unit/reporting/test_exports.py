@@ -117,7 +117,7 @@ def test_runs_differ_only_in_what_changed(
     }
     assert found["ai/ollama"]["action"] == "gone"
     assert found["shop/worker"]["is"] == 7 * MIB
-    assert {name for name, row in found.items() if row["action"].endswith("(new)")} == (
+    assert {name for name, row in found.items() if str(row["action"]).endswith("(new)")} == (
         {"shop/site"} if "shop/web" in table.index else set()
     )
 

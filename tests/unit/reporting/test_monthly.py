@@ -34,7 +34,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     week = weekly.review(history, load_settings())
     services = week.state["services"]
     # as if it had been proposed what is in force today
-    services["shop/checkout"]["memory"] = [512.0 * 2**20, 1024.0 * 2**20, "raise"]
+    services["shop/checkout"]["memory"] = (512.0 * 2**20, 1024.0 * 2**20, "raise")
     place = folder / "2026-W45"
     weekly.save(week, place)
     return folder

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from capacity.errors import InputError
 from capacity.history import History
 from capacity.model import Resource, Signal
 from capacity.reporting import quarterly
-from capacity.reporting._runs import ReportRun, list_reports
+from capacity.reporting._runs import ReportRun, RuleState, RunFacts, list_reports
 from capacity.reporting._runway import HORIZON_WEEKS, host_runways, run_out
 from capacity.reporting._trends import trend_of, weekly_peaks
 from capacity.reporting.quarterly import _governance, _sections
@@ -268,9 +269,9 @@ def test_a_damaged_register_is_an_error(tmp_path: Path, content: str) -> None:
         read_register(file)
 
 
-def run_of(day: str, **facts: object) -> ReportRun:
+def run_of(day: str, **facts: Unpack[RunFacts]) -> ReportRun:
     """A run with facts."""
-    return ReportRun(Path(), "weekly-resources", pd.Timestamp(day, tz="UTC"), dict(facts))
+    return ReportRun(Path(), "weekly-resources", pd.Timestamp(day, tz="UTC"), facts)
 
 
 def test_settings_that_changed_are_named_with_what_followed() -> None:
@@ -289,9 +290,11 @@ def test_settings_that_changed_are_named_with_what_followed() -> None:
 
 def test_rules_that_changed_are_named() -> None:
     """Added, removed, graver, asking for something else; unchanged ones are left out."""
-    rule = {"slug": "s", "severity": "low", "asks": "x", "failing": 3}
+    rule: RuleState = {"slug": "s", "severity": "low", "asks": "x", "failing": 3}
     then = {"A": rule, "B": rule, "C": rule, "D": rule}
-    now = {"A": rule, "B": {**rule, "severity": "high"}, "C": {**rule, "asks": "y"}, "E": rule}
+    graver: RuleState = {**rule, "severity": "high"}
+    other: RuleState = {**rule, "asks": "y"}
+    now = {"A": rule, "B": graver, "C": other, "E": rule}
     found = {each.rule: (each.what, each.then, each.now) for each in rule_changes(then, now)}
     assert found == {
         "B": ("severity low → high", 3, 3),

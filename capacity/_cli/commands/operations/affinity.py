@@ -23,6 +23,7 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.plain_data import Plain
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _running(
     return inventory, found
 
 
-def _balance_rows(inventory: Any, balance: Any) -> list[dict[str, Any]]:
+def _balance_rows(inventory: Any, balance: Any) -> list[dict[str, Plain]]:
     now = {
         found.key: found.cpuset or "all"
         for found in inventory.containers
@@ -174,14 +175,14 @@ def _core_title(applied: Applied) -> str:
     )
 
 
-def _core_rows(applied: Applied) -> list[dict[str, Any]]:
+def _core_rows(applied: Applied) -> list[dict[str, Plain]]:
     return [
         {"core": str(core), "busy before": f"{before:.0%}", "busy after": f"{after:.0%}"}
         for (core, before), after in zip(applied.before.items(), applied.after, strict=True)
     ]
 
 
-def _applied_json(applied: Applied) -> dict[str, Any]:
+def _applied_json(applied: Applied) -> dict[str, Plain]:
     return {
         "run": applied.run,
         "at": applied.at.isoformat(),
@@ -193,7 +194,7 @@ def _applied_json(applied: Applied) -> dict[str, Any]:
     }
 
 
-def _balance_json(balance: Any) -> dict[str, Any]:
+def _balance_json(balance: Any) -> dict[str, Plain]:
     return {
         "host": balance.host,
         "measured": {str(core): float(share) for core, share in balance.measured.items()},

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows, say
+from capacity._common.plain_data import Plain
 from capacity.errors import InputError
 from capacity.model import StepState
 
@@ -238,7 +239,7 @@ def _show(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) -
         say("Nothing was changed; --yes does it.", err=True)
 
 
-def _rows(done: Sequence[StepResult], *, as_json: bool) -> list[dict[str, Any]]:
+def _rows(done: Sequence[StepResult], *, as_json: bool) -> list[dict[str, Plain]]:
     from capacity._common.units import format_memory
 
     return [

@@ -21,6 +21,7 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.plain_data import Plain
 from capacity._common.runbooks import runbook_url
 from capacity.errors import NoHistory, SourceError
 
@@ -164,7 +165,7 @@ def loops_of(
         return loops, sorted(unreachable)
 
 
-def _loop_row(loop: RestartLoop) -> dict[str, Any]:
+def _loop_row(loop: RestartLoop) -> dict[str, Plain]:
     from capacity._common.setting_values import show_value
     from capacity.model import Setting
 
@@ -191,7 +192,7 @@ def _loop_row(loop: RestartLoop) -> dict[str, Any]:
     }
 
 
-def _loop_json(loop: RestartLoop, runbooks: str | None) -> dict[str, Any]:
+def _loop_json(loop: RestartLoop, runbooks: str | None) -> dict[str, Plain]:
     from dataclasses import asdict
 
     return {**asdict(loop), "runbook": runbook_url(loop.diagnosis.cause, runbooks)}
