@@ -7,12 +7,20 @@ from collections.abc import Mapping
 from shlex import quote
 from typing import Any
 
+from capacity._common.container_names import name_pattern
 from capacity._common.escape import operand
 from capacity._common.units import MIB
 from capacity.model import ServiceKey, Setting
 
-__all__ = ["containers_of", "service_update_command", "update_command", "update_flags"]
+__all__ = [
+    "containers_of",
+    "running_containers",
+    "service_update_command",
+    "update_command",
+    "update_flags",
+]
 
+_UNLABELLED = '{{if not (.Label "com.docker.compose.service")}}{{.ID}}{{end}}'
 _LIFTED = {
     # 0 would be passed over; this is the kernel's own word for no limit
     Setting.MEMORY: f"--memory {2**63 - 4096} --memory-swap {2**63 - 4096}",
@@ -106,13 +114,25 @@ def _words(what: Setting, value: Any) -> str:
 
 
 def containers_of(service: str) -> str:
-    """Shell words that name the containers of a service: a lookup by Compose's labels, or the
-    container's own name.
+    """Shell words that name the running containers of a service: a lookup, or the container's own
+    name.
     """
     key = ServiceKey.parse(service)
     if key.project == ServiceKey.STANDALONE:
         return operand(key.service)
-    return f"$({_listing(service, '-q')})"
+    return f"$({running_containers(service)})"
+
+
+def running_containers(service: str) -> str:
+    """Shell commands that print the ids of a service's running containers: by Compose's labels, and
+    those without such labels by their names, as they are counted for the service.
+    """
+    key = ServiceKey.parse(service)
+    named = quote(f"name=^/({name_pattern(key)})$")
+    unlabelled = f"docker ps --filter {named} --format {quote(_UNLABELLED)}"
+    if key.project == ServiceKey.STANDALONE:
+        return unlabelled
+    return f"{_listing(service, '-q')}; {unlabelled}"
 
 
 def _listing(service: str, which: str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from capacity._common.escape import re2_literal
 from capacity._common.files import file_parts
 from capacity._common.plain_data import Plain
 from capacity._common.printable import one_line
@@ -23,7 +22,7 @@ from capacity._compose.declared import DeclaredProject
 from capacity._compose.edit.judge import check_edit
 from capacity._compose.edit.project import override_bodies, reload
 from capacity._docker.update import LIVE
-from capacity.changes._plan.commands import update_flags
+from capacity.changes._plan.commands import running_containers, update_flags
 from capacity.changes._plan.file_edits import edit_services, settings_of
 from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.errors import CapacityError, ChangeRefused, EditRefused
@@ -231,12 +230,11 @@ _HEAD = """\
 # The compose files are not touched: the next `docker compose up` undoes this.
 set -eu
 
-update() { # FILTER... -- FLAG...: update every container that the filters find
-  local filters=() ids id
-  while [ "$1" != -- ]; do filters+=(--filter "$1"); shift; done
+update() { # SERVICE FLAG...: update every container whose id stands on the input
+  local service=$1 ids id
   shift
-  ids=$(docker ps --quiet "${filters[@]}")
-  if [ -z "$ids" ]; then echo "no container: ${filters[*]}" >&2; return 1; fi
+  ids=$(tr -s '\\n' ' ')
+  if [ -z "${ids// /}" ]; then echo "no container: $service" >&2; return 1; fi
   for id in $ids; do docker update "$@" "$id"; done
 }
 """
@@ -266,19 +264,9 @@ def _script(
                 f"{one_line(show_value(change.what, value(change)))}"
             )
     updates = [
-        f"update {_filters(service)} -- {update_flags(limits)}"
+        f"{{ {running_containers(service)}; }} | update {quote(service)} {update_flags(limits)}"
         for (_, service), limits in together.items()
     ]
     return (
         "\n".join([*lines, *(updates or ["echo 'nothing that docker update could do' >&2"])]) + "\n"
-    )
-
-
-def _filters(service: str) -> str:
-    key = ServiceKey.parse(service)
-    if key.project == ServiceKey.STANDALONE:
-        return quote(f"name=^/{re2_literal(key.service)}$")
-    return " ".join(
-        quote(f"label=com.docker.compose.{name}={value}")
-        for name, value in (("project", key.project), ("service", key.service))
     )
