@@ -12,6 +12,7 @@ __all__ = [
     "ContainerConfig",
     "HostConfig",
     "ImageAnswer",
+    "InfoAnswer",
     "Mount",
     "Place",
     "Policy",
@@ -184,6 +185,25 @@ class VersionAnswer(TypedDict, total=False):
     """What an Engine is."""
 
     Components: list[Component] | None
+
+
+class InfoAnswer(TypedDict, total=False):
+    """What an Engine says of itself and its machine."""
+
+    Name: str | None
+    NCPU: int | None
+    MemTotal: int | None
+    ServerVersion: str | None
+    CgroupVersion: str | None
+    CgroupDriver: str | None
+    OperatingSystem: str | None
+    SecurityOptions: list[str] | None
+    MemoryLimit: bool | None
+    SwapLimit: bool | None
+    CpuCfsQuota: bool | None
+    CpuCfsPeriod: bool | None
+    CPUSet: bool | None
+    PidsLimit: bool | None
 
 
 class VolumeAnswer(TypedDict, total=False):

@@ -15,7 +15,9 @@ from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 
 __all__ = [
+    "LEAST_RESERVATION",
     "NO_LIMIT",
+    "NO_MEMORY_LIMIT",
     "Container",
     "Host",
     "Inventory",
@@ -30,6 +32,14 @@ NO_LIMIT = 2**63 - 4096
 """What the kernel says where memory has no limit; unlike 0 the Engine takes it, and so an update
 can lift a limit.
 """
+
+NO_MEMORY_LIMIT = 2**62 + 4096
+"""Memory without a limit. Half of `NO_LIMIT`, since on cgroup v2 swap is what memory and swap
+together leave beside the memory; above what cAdvisor still takes for a limit.
+"""
+
+LEAST_RESERVATION = 6 * 2**20
+"""The smallest reservation that an Engine takes, in bytes."""
 
 _AS_GOOD_AS_NONE = 2**62
 _Other = TypeVar("_Other")
@@ -111,8 +121,13 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """An Engine and the machine it runs on; memory in bytes. `podman` where that answers in
-    Docker's words.
+    """An Engine and the machine it runs on; memory in bytes.
+
+    Attributes:
+        cgroup: `1` or `2`, the version of the kernel's interface for limits.
+        podman: whether Podman answers, in Docker's words.
+        unlimited: what cannot be limited there, which an Engine says yes to all the same.
+        kind: `rootless`, `user namespaces`, `Docker Desktop` or empty.
     """
 
     name: str
@@ -123,6 +138,13 @@ class Host:
     version: str
     cgroup: str
     podman: bool = False
+    unlimited: tuple[Setting, ...] = ()
+    kind: str = ""
+
+    @property
+    def kills_at_lowering(self) -> bool:
+        """Whether a memory limit set below use kills, as on cgroup v2; v1 refuses it."""
+        return self.cgroup == "2"
 
 
 @dataclass(frozen=True)

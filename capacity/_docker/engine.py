@@ -15,8 +15,8 @@ from typing import Any
 from capacity._common.plain_data import PlainMapping
 from capacity._common.progress import Progress, Silent
 from capacity._docker.addresses import Address, addresses
-from capacity._docker.answers import VersionAnswer
 from capacity._docker.containers import Container, Host, Inventory, read_container
+from capacity._docker.host import read_host
 from capacity._docker.ssh import tunnel
 from capacity.errors import (
     ContainerGone,
@@ -118,25 +118,11 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
             said = api.version(api_version=False)
             api._version = said["ApiVersion"]  # noqa: SLF001 - what "auto" does, before trust_env can be set
             info = api.info()
-        host = Host(
-            name,
-            address.url,
-            info.get("Name") or "",
-            info.get("NCPU") or 0,
-            info.get("MemTotal") or 0,
-            info.get("ServerVersion") or "",
-            info.get("CgroupVersion") or "1",
-            is_podman(said),
+        yield Engine(
+            read_host(name, address.url, info, said), api, settings.in_flight, address.tls or tls
         )
-        yield Engine(host, api, settings.in_flight, address.tls or tls)
     finally:
         api.close()
-
-
-def is_podman(version: VersionAnswer) -> bool:
-    """Whether it is Podman that says what it is."""
-    components = version.get("Components") or []
-    return any("podman" in str(part.get("Name", "")).lower() for part in components)
 
 
 def _knock(address: str, timeout: float) -> None:

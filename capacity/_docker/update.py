@@ -9,8 +9,18 @@ from collections.abc import Mapping
 
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.setting_values import equal
-from capacity._docker.containers import NO_LIMIT, Container, Host, cpus_of, live_value
+from capacity._common.units import format_memory
+from capacity._docker.containers import (
+    LEAST_RESERVATION,
+    NO_LIMIT,
+    NO_MEMORY_LIMIT,
+    Container,
+    Host,
+    cpus_of,
+    live_value,
+)
 from capacity._docker.engine import Engine, engine_errors, post
+from capacity._docker.usage import usage
 from capacity.errors import ContainerGone, EngineRefused
 from capacity.model import Setting, Value
 
@@ -49,7 +59,7 @@ def update_body(
     body: dict[str, Plain] = {}
     if Setting.MEMORY in wanted or Setting.MEMORY_SWAP in wanted:
         memory = wanted.get(Setting.MEMORY, container.memory)
-        limit = NO_LIMIT if memory is None else math.ceil(_number(memory))
+        limit = NO_MEMORY_LIMIT if memory is None else math.ceil(_number(memory))
         body["Memory"] = limit
         swap = NO_LIMIT if memory is None else _swap(container, wanted, limit)
         body["MemorySwap"] = (
@@ -57,8 +67,12 @@ def update_body(
         )  # the Engine would not pass -1 on to the kernel
     if Setting.RESERVATION in wanted:
         reservation = wanted[Setting.RESERVATION]
-        # a soft limit at the hard one is none
-        lifted = body.get("Memory", container.memory or NO_LIMIT)
+        # v1 reclaims what is above it: at the hard limit it is none; v2 protects what is below it
+        lifted = (
+            LEAST_RESERVATION
+            if host.cgroup == "2"
+            else body.get("Memory", container.memory or NO_LIMIT)
+        )
         body["MemoryReservation"] = (
             lifted if reservation is None else math.ceil(_number(reservation))
         )
@@ -120,9 +134,13 @@ def _cpu(container: Container, cores: Value, host: Host) -> dict[str, int]:
 def send_update(engine: Engine, container: Container, body: PlainMapping) -> None:
     """POST the body as it is: docker-py's own call has no argument for NanoCpus and PidsLimit.
 
+    A memory limit below what a container uses is refused on every host, as cgroup v1 does itself.
+
     Raises:
         EngineError: refused, gone, or no answer.
     """
+    if engine.host.kills_at_lowering:
+        _refuse_killing(engine, container, body)
     try:
         with engine_errors(engine.host.name, f"update {container.name}"):
             post(engine, "/containers/{0}/update", container.id, body)
@@ -137,6 +155,27 @@ def send_update(engine: Engine, container: Container, body: PlainMapping) -> Non
             "compose file",
             status=404,
         ) from error
+
+
+def _refuse_killing(engine: Engine, container: Container, body: PlainMapping) -> None:
+    """Refuse what cgroup v2 would take, and kill the container for: whoever sends it asks here at
+    the last moment.
+
+    Raises:
+        EngineRefused: it uses more than its new memory limit.
+        EngineError: gone, or no answer.
+    """
+    memory = body.get("Memory")
+    if not isinstance(memory, int) or memory >= (container.memory or NO_LIMIT):
+        return
+    used = usage(engine, container.id).memory
+    if used >= memory:
+        raise EngineRefused(
+            f"Engine {engine.host.name} would kill {container.name}: it uses "
+            f"{format_memory(used)}, and its host (cgroup v2) ends what is above a new limit of "
+            f"{format_memory(memory)}",
+            "Choose a limit above its use, or stop it before",
+        )
 
 
 def not_in_force(
@@ -155,5 +194,5 @@ def _has(container: Container, what: Setting, value: Value, host: Host) -> bool:
     if what is Setting.CPUSET:
         return cpus_of(live or f"0-{host.cores - 1}") == cpus_of(value or f"0-{host.cores - 1}")
     if what is Setting.RESERVATION and value is None:
-        return live is None or live == container.memory
+        return live is None or live == container.memory or _number(live) <= LEAST_RESERVATION
     return equal(what, live, value)

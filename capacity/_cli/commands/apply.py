@@ -99,6 +99,10 @@ def inventory(
         for container in found.containers
     ]
     print_rows(rows, as_json=False, title=f"{len(rows)} containers on {len(found.hosts)} hosts")
+    for host in found.hosts:
+        if host.unlimited:
+            named = f" ({host.kind})" if host.kind else ""
+            say(f"capacity: {host.name}{named} cannot limit {', '.join(host.unlimited)}", err=True)
     for name, why in found.unreachable.items():
         say(f"capacity: {name} is not in this list: {why}", err=True)
 

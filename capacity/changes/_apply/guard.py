@@ -71,8 +71,8 @@ def measured_ahead(steps: list[Step], engines: Mapping[str, Engine]) -> Iterator
 def check_lowering(
     step: Step, used: Mapping[str, int], margin: float, peaks: Peaks | None = None
 ) -> None:
-    """Refuse to set a memory limit at or below what is used: cgroup v1 answers 500, v2 kills the
-    service.
+    """Refuse to set a memory limit at or below what is used: the kernel refuses it on cgroup v1,
+    and kills the service on v2.
 
     Args:
         step: its containers and changes.
@@ -88,9 +88,11 @@ def check_lowering(
         now = max((used.get(container.id, 0) for container in step.containers), default=0)
         recent = max(now, (peaks(step.service) if peaks else None) or 0)
         if recent * (1 + margin) > change.after:
+            kernel = "kills" if step.host.kills_at_lowering else "refuses"
             raise ChangeRefused(
                 f"{change.label}: {format_memory(change.after)} is too low: it uses "
                 f"{format_memory(now)} now and "
-                f"{format_memory(recent)} at its recent peak, and {margin:.0%} must stay free",
+                f"{format_memory(recent)} at its recent peak, and {margin:.0%} must stay free "
+                f"(below its use, the kernel of {step.host.name} {kernel})",
                 "Raise the limit in the plan, or make a new plan",
             )

@@ -231,6 +231,9 @@ def _not_now(
     if swarm:
         return _left_to_swarm(swarm, change)
     hosts = {container.host for container in found}
+    deaf = [name for name in sorted(hosts) if change.what in inventory.host(name).unlimited]
+    if deaf:
+        return _cannot_limit(inventory.host(deaf[0]), change.what)
     if len(hosts) > 1 and change.host:
         return (
             f"it runs on {', '.join(sorted(hosts))}, and the plan's host {change.host} is none of "
@@ -257,6 +260,17 @@ def _not_now(
             else f"its compose file cannot be changed in the same step: {why}"
         )
     return _differs_declared(change, declared, plan)
+
+
+def _cannot_limit(host: Host, what: Setting) -> str:
+    """Why a host does not hold a limit that its Engine would take."""
+    named = f" ({host.kind})" if host.kind else ""
+    cause = (
+        "delegate the cgroup's controllers to its user, as Docker's rootless mode describes"
+        if host.kind == "rootless"
+        else "switch the controller on where its kernel starts, such as cgroup_enable=memory"
+    )
+    return f"the Engine of {host.name}{named} cannot limit {what}: {cause}"
 
 
 def _left_to_swarm(swarm_service: str, change: PlannedChange) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from capacity._common.container_names import name_pattern
 from capacity._common.escape import operand
 from capacity._common.units import MIB
+from capacity._docker.containers import LEAST_RESERVATION, NO_LIMIT, NO_MEMORY_LIMIT
 from capacity.model import ServiceKey, Setting
 
 __all__ = [
@@ -21,10 +22,14 @@ __all__ = [
 ]
 
 _UNLABELLED = '{{if not (.Label "com.docker.compose.service")}}{{.ID}}{{end}}'
+# cgroup v1 reclaims what is above a reservation, v2 protects what is below it
+_NO_RESERVATION = (
+    f'{{{{if eq .CgroupVersion "2"}}}}{LEAST_RESERVATION}{{{{else}}}}{NO_LIMIT}{{{{end}}}}'
+)
 _LIFTED = {
-    # 0 would be passed over; this is the kernel's own word for no limit
-    Setting.MEMORY: f"--memory {2**63 - 4096} --memory-swap {2**63 - 4096}",
-    Setting.RESERVATION: f"--memory-reservation {2**63 - 4096}",
+    # 0 would be passed over
+    Setting.MEMORY: f"--memory {NO_MEMORY_LIMIT} --memory-swap {NO_LIMIT}",
+    Setting.RESERVATION: f"--memory-reservation \"$(docker info --format '{_NO_RESERVATION}')\"",
     Setting.CPUS: "--cpus \"$(docker info --format '{{.NCPU}}')\"",
     Setting.PIDS: "--pids-limit -1",
     Setting.CPUSET: "--cpuset-cpus \"0-$(($(docker info --format '{{.NCPU}}') - 1))\"",

@@ -228,6 +228,7 @@ _HEAD = """\
 # shellcheck disable=SC2016,SC1003  # a name is one word as it stands, whatever signs it has
 # {does} of plan {plan} on the running containers{where}.
 # The compose files are not touched: the next `docker compose up` undoes this.
+# On cgroup v2 a memory limit below what a container uses kills it: look at `docker stats` first.
 set -eu
 
 update() { # SERVICE FLAG...: update every container whose id stands on the input

@@ -591,3 +591,23 @@ def test_a_task_of_swarm_is_not_changed_live(change: Change, command: str) -> No
     assert steps == []
     assert command in reasons[0]
     assert "stack file" in reasons[0]
+
+
+@given(
+    what=st.sampled_from([Setting.MEMORY, Setting.CPUS, Setting.CPUSET, Setting.PIDS]),
+    unlimited=st.sets(st.sampled_from([Setting.MEMORY, Setting.CPUS, Setting.PIDS])),
+    kind=st.sampled_from(["", "rootless"]),
+)
+def test_a_limit_that_the_host_cannot_hold_is_refused(
+    what: Setting, unlimited: set[Setting], kind: str
+) -> None:
+    """Its Engine would say yes and do nothing; the reason says what to switch on."""
+    after = "0-1" if what is Setting.CPUSET else 48 * MIB if what is Setting.MEMORY else 2
+    before = 64 * MIB if what is Setting.MEMORY else None
+    host = replace(HOST, unlimited=tuple(sorted(unlimited)), kind=kind)
+    steps, refused = steps_of(other("standalone/web", what, before, after), hosts=(host,))
+    assert bool(steps) is (what not in unlimited)
+    if what in unlimited:
+        (reason,) = refused
+        assert f"cannot limit {what}" in reason
+        assert ("delegate" in reason) is (kind == "rootless")
