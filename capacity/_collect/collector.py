@@ -106,7 +106,8 @@ def only_one(settings: Settings) -> Iterator[None]:
         Locked: another process collects into it.
         StorageError: it cannot be written.
     """
-    path = settings.archive.path / COLLECTED / ".collector.lock"
+    # beside the source's folder: a first run that fails leaves no source without a day
+    path = settings.archive.path / f".{COLLECTED}.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("ab")

@@ -33,14 +33,15 @@ def store_step(path: Path, closed: ClosedStep) -> None:
         StorageError: the archive cannot be written.
         Locked: another process holds the source's record.
     """
-    archive, values = Archive(path), closed.values
+    archive = Archive(path)
+    values = {signal: rows for signal, rows in closed.values.items() if rows}
+    for signal, rows in values.items():
+        _store(archive, signal, closed.end, rows, closed.step)
     known = archive.source(COLLECTED)
     queries = {str(signal): _QUERY for signal in values}
-    if known is None or not queries.items() <= known.queries.items():
+    # last, so that no source is known before its first day is stored
+    if queries and (known is None or not queries.items() <= known.queries.items()):
         archive.record(SourceRecord(COLLECTED, "", "collect", closed.interval, queries))
-    for signal, rows in values.items():
-        if rows:
-            _store(archive, signal, closed.end, rows, closed.step)
 
 
 def _store(

@@ -25,6 +25,7 @@ from capacity.errors import ContainerGone
 __all__ = ["EngineWatch"]
 
 _REFRESH = 300.0  # seconds after which limits are read again: `docker update` tells no counter
+_REMEMBERED = 3600.0  # seconds that a name's counts outlive its container
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,48 @@ class _Known:
     sample: Sample | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """What is counted of a container's name, over all that had it; `seen` is when it last had
+    one.
+    """
+
+    id: str = ""
+    started_at: str = ""
+    restart_count: int = 0
+    oom_kills: int = 0
+    restarts: int = 0
+    seen: float = 0.0
+
+    def with_life(self, container: Container, kills: int, seen: float) -> _Name:
+        """With the present container of the name, and what it adds."""
+        return _Name(
+            container.id,
+            container.started_at,
+            container.restart_count,
+            self.oom_kills + kills,
+            self.restarts + self._began_anew(container),
+            seen,
+        )
+
+    def _began_anew(self, container: Container) -> int:
+        """How often a container of the name was started since the look before."""
+        if not self.id or (self.id, self.started_at) == (container.id, container.started_at):
+            return 0
+        return (
+            max(container.restart_count - self.restart_count, 1) if self.id == container.id else 1
+        )
+
+
 class EngineWatch:
-    """Remembers one Engine's containers from look to look."""
+    """Remembers one Engine's containers from look to look, and for an hour those that have gone."""
 
     def __init__(self, engine: Engine, mounts: Mounts) -> None:
         self._engine, self._mounts = engine, mounts
         self._ahead = engine_time(engine) - time.time()
         self._asked = time.time() + self._ahead
         self._known: dict[str, _Known] = {}
-        self._lives: dict[str, tuple[str, str, int]] = {}  # name -> id, start, restart count
-        self._oom_kills: Counter[str] = Counter()
-        self._restarts: Counter[str] = Counter()
+        self._names: dict[str, _Name] = {}
 
     def look(self, at: float) -> Look:
         """All that runs at a moment.
@@ -65,12 +97,17 @@ class EngineWatch:
         self._asked = now
         alive = {row["Id"]: None for row in listed}
         gone = {name: self._known.pop(name) for name in self._known.keys() - alive.keys()}
-        readings = [self._read(name, kills[name]) for name in alive]
+        readings = [self._read(name, kills[name], at) for name in alive]
         # whom the kernel has ended for good is not listed any more
-        readings += [self._counted(gone[name], None, kills[name]) for name in kills.keys() & gone]
+        readings += [
+            self._counted(gone[name], None, kills[name], at) for name in kills.keys() & gone
+        ]
+        self._names = {
+            name: known for name, known in self._names.items() if known.seen > at - _REMEMBERED
+        }
         return Look(at, tuple(reading for reading in readings if reading), (self._host(),))
 
-    def _read(self, name: str, told: int) -> Reading | None:
+    def _read(self, name: str, told: int, at: float) -> Reading | None:
         """A container that is listed; None where it has gone meanwhile."""
         before = self._known.get(name)
         fresh = self._sample(before) if before is not None else None
@@ -83,19 +120,18 @@ class EngineWatch:
             fresh = fresh if same_life and fresh is not None else self._sample(known)
             known = replace(known, sample=before.sample if before and same_life else None)
         self._known[name] = replace(known, sample=fresh)
-        return self._counted(known, fresh, told)
+        return self._counted(known, fresh, told, at)
 
-    def _counted(self, known: _Known, fresh: Sample | None, told: int) -> Reading | None:
+    def _counted(self, known: _Known, fresh: Sample | None, told: int, at: float) -> Reading | None:
         """What has happened to a container since the look before; None for `compose run`."""
         container = known.container
         if container.oneoff:
             return None
         kills = max(told, _kills_between(known.sample, fresh))
-        restarts = self._began_anew(container)
-        self._oom_kills[container.name] += kills
-        self._restarts[container.name] += restarts
-        totals = self._oom_kills[container.name], self._restarts[container.name]
-        return Reading(container, fresh, kills, restarts, *totals)
+        before = self._names.get(container.name, _Name())
+        now = self._names[container.name] = before.with_life(container, kills, at)
+        restarts = now.restarts - before.restarts
+        return Reading(container, fresh, kills, restarts, now.oom_kills, now.restarts)
 
     def _inspect(self, name: str) -> _Known | None:
         try:
@@ -115,15 +151,6 @@ class EngineWatch:
             return read_stats(self._engine, known.container.id, time.time())
         except (OSError, ValueError, KeyError, ContainerGone):
             return None
-
-    def _began_anew(self, container: Container) -> int:
-        """How often a container of that name was started since the look before."""
-        life = (container.id, container.started_at, container.restart_count)
-        before = self._lives.get(container.name)
-        self._lives[container.name] = life
-        if before is None or before[:2] == life[:2]:
-            return 0
-        return max(life[2] - before[2], 1) if before[0] == life[0] else 1
 
     def _host(self) -> HostReading:
         """The Engine's machine; its own use is known where any of its containers is ours."""

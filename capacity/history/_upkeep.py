@@ -227,7 +227,7 @@ def _folders(archive: Path, source: str | None) -> list[_Folder]:
     Raises:
         InputError: there is no such source.
     """
-    sources = sorted(place.name for place in archive.iterdir() if place.is_dir())
+    sources = sorted(place.name for place in archive.iterdir() if _is_source(place))
     if source is not None and source not in sources:
         held = ", ".join(sources) or "nothing"
         raise InputError(
@@ -241,6 +241,14 @@ def _folders(archive: Path, source: str | None) -> list[_Folder]:
             if named and place.is_dir():
                 found.append(_Folder(place, named["signal"], int(named["step"])))
     return found
+
+
+def _is_source(place: Path) -> bool:
+    """Whether a folder of an archive is of a source: it has a record, or days without one."""
+    return place.is_dir() and (
+        (place / "source.json").exists()
+        or any(_FOLDER.fullmatch(inside.name) for inside in place.iterdir())
+    )
 
 
 def _status(folder: _Folder, query: str | None) -> ArchiveStatus:

@@ -181,6 +181,21 @@ def test_a_step_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
         store_apart(tmp_path / "file", closed(MIDNIGHT, cpu=1.0))
 
 
+def test_a_source_is_known_once_its_first_step_is_stored(tmp_path: Path) -> None:
+    """A step that cannot be written leaves no source behind that has no day."""
+    archive = Archive(tmp_path)
+    store_step(tmp_path / "else", closed(MIDNIGHT, cpu=1.0))
+    (folder,) = (tmp_path / "else" / COLLECTED).glob("cpu-*")
+    (tmp_path / COLLECTED).mkdir()
+    (tmp_path / COLLECTED / folder.name).write_text("in the way")
+    with pytest.raises(StorageError):
+        store_step(tmp_path, closed(MIDNIGHT, cpu=1.0))
+    assert archive.sources() == []
+    (tmp_path / COLLECTED / folder.name).unlink()
+    store_step(tmp_path, closed(MIDNIGHT, cpu=1.0))
+    assert [source.name for source in archive.sources()] == [COLLECTED]
+
+
 def _day() -> date:
     return datetime.fromtimestamp(MIDNIGHT, UTC).date()
 
