@@ -17,6 +17,12 @@ COLLECTED = "collected"
 
 Place = tuple[str, str]  # host and container id
 
+_PRESSURE = {
+    Signal.CPU_WAITING: "cpu_waiting",
+    Signal.MEMORY_WAITING: "memory_waiting",
+    Signal.MEMORY_STALLED: "memory_stalled",
+}
+
 
 def step_end(at: float, step: int) -> int:
     """The end of the step that a moment is of; a moment on the grid ends its step."""
@@ -45,6 +51,7 @@ class _Open:
     throttled: int = 0
     oom_kills: int = 0
     restarts: int = 0
+    waited: dict[Signal, float] = field(default_factory=dict)
     highest: dict[Signal, float] = field(default_factory=dict)
 
     def values(self) -> dict[Signal, float]:
@@ -55,6 +62,8 @@ class _Open:
         }
         if self.seconds > 0:
             found[Signal.CPU] = self.cpu / self.seconds
+            for signal, waited in self.waited.items():
+                found[signal] = min(waited / self.seconds, 1.0)
         if self.periods > 0:
             found[Signal.THROTTLED] = self.throttled / self.periods
         return found
@@ -126,6 +135,10 @@ class Steps:
         entry.cpu += sample.cpu - earlier.cpu
         entry.periods += max(sample.periods - earlier.periods, 0)
         entry.throttled += max(sample.throttled - earlier.throttled, 0)
+        for signal, kind in _PRESSURE.items():
+            if kind in sample.pressure:
+                waited = max(sample.pressure[kind] - earlier.pressure.get(kind, 0.0), 0.0)
+                entry.waited[signal] = entry.waited.get(signal, 0.0) + waited
 
     def _add_host(self, name: str, cores: int, memory: int) -> None:
         for signal, value in ((Signal.HOST_CORES, cores), (Signal.HOST_MEMORY_TOTAL, memory)):

@@ -68,6 +68,7 @@ def render_query(
         "host": host,
         "window": f"{window}s",
         "twice": f"{2 * window}s",
+        "pieces": f"{window}s:300s",
     }
 
     def written(match: re.Match[str]) -> str:

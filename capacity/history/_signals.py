@@ -46,8 +46,8 @@ class Query:
     """A PromQL template and the metrics it cannot do without.
 
     `$name` of a metric becomes its name on this server, `$containers` the selector of containers,
-    `$window` the look-back, `$twice` two of them and `$identity` the labels that say which
-    container it is.
+    `$window` the look-back, `$twice` two of them, `$pieces` it in steps of five minutes, and
+    `$identity` the labels that say which container it is.
     """
 
     expression: str
@@ -98,6 +98,21 @@ def restarts_query(cpu: str, memory: str) -> Query:
         f" or count by ($identity) (max_over_time(${memory}{{$containers}}[$window])) * 0 "
         f"+ 1))",
         (cpu, memory),
+    )
+
+
+def _pressure(signal: Signal, kind: str, text: str) -> SignalQuery:
+    """Pressure stall information of the kernel, cgroup v2."""
+    metric = f"container_pressure_{kind}_seconds_total"
+    expression = f"max_over_time(rate(${metric}{{$containers}}[5m])[$pieces])"
+    return SignalQuery(
+        signal,
+        "share",
+        SignalScope.SERVICE,
+        (Query(expression, (metric,)),),
+        f"{text}, the worst five minutes of the hour (cgroup v2)",
+        hourly=True,
+        optional=True,
     )
 
 
@@ -192,6 +207,22 @@ _ENTRIES = (
             ),
         ),
         "Share of the scheduler's periods in which the CPU limit held the container back",
+    ),
+    _pressure(
+        Signal.CPU_WAITING,
+        "cpu_waiting",
+        "Share of time in which a task of the container waited for CPU, its own limit's hold "
+        "included",
+    ),
+    _pressure(
+        Signal.MEMORY_WAITING,
+        "memory_waiting",
+        "Share of time in which a task of the container waited for memory to be reclaimed",
+    ),
+    _pressure(
+        Signal.MEMORY_STALLED,
+        "memory_stalled",
+        "Share of time in which all tasks of the container waited for memory: seen before a kill",
     ),
     SignalQuery(
         Signal.OOM_KILLS,

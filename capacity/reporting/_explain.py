@@ -201,7 +201,9 @@ def _peaks(
 
 
 def _events(history: History, service: str) -> dict[str, float]:
-    """Kills, restarts and busy throttling of the window."""
+    """Kills, restarts, busy throttling of the window, and where the kernel says it the longest
+    waits for memory and CPU.
+    """
     found: dict[str, float] = {}
     for signal in (Signal.OOM_KILLS, Signal.RESTARTS):
         frame = history[signal]
@@ -210,4 +212,8 @@ def _events(history: History, service: str) -> dict[str, float]:
     found[str(Signal.THROTTLED)] = (
         float(throttled[service].quantile(0.95)) if service in throttled else 0.0
     )
+    for signal in (Signal.CPU_WAITING, Signal.MEMORY_WAITING, Signal.MEMORY_STALLED):
+        shares = history[signal]
+        if service in shares and shares[service].notna().any():
+            found[str(signal)] = float(shares[service].max())
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from capacity.model import Reason, Resource
+from capacity.model import Reason, Resource, Signal
 from capacity.reporting._explain import Explanation, chart
 from capacity.reporting._html.formatting import NAMES, PRINT
 from capacity.reporting.weekly._evidence import beside_samples
@@ -89,7 +89,7 @@ def _events(each: Explanation) -> list[str]:
         f"{events['oom_kills']:.0f} OOM kills, {events['restarts']:.0f} restarts, "
         f"throttled in {events['throttled']:.0%} of the periods at busy times"
     )
-    lines = [f"in the window  {happened}"]
+    lines = [f"in the window  {happened}", *_pressure(each)]
     if each.dropped:
         known = ", ".join(f"{count} {reason.text}" for reason, count in each.dropped.items())
         lines.append(f"dropped        samples that cannot be true: {known}")
@@ -108,6 +108,21 @@ def _events(each: Explanation) -> list[str]:
     if known:
         lines.append(f"the window passed the limit  {known}")
     return lines
+
+
+def _pressure(each: Explanation) -> list[str]:
+    """How long it waited at the worst, which the kernel tells before it throttles or kills."""
+    kinds = (
+        {Signal.MEMORY_STALLED: "stalled for memory", Signal.MEMORY_WAITING: "waited for memory"}
+        if each.resource is Resource.MEMORY
+        else {Signal.CPU_WAITING: "waited for CPU"}
+    )
+    known = [
+        f"{text} {each.events[signal]:.0%} of the time"
+        for signal, text in kinds.items()
+        if signal in each.events
+    ]
+    return [f"pressure       {', '.join(known)}, in its worst five minutes"] if known else []
 
 
 def policy_rows(each: Explanation) -> list[dict[str, str]]:

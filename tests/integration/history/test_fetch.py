@@ -76,14 +76,19 @@ MEMORY_PARTS = {
     "container_memory_swap": 0.05,
 }
 """Of a container's memory."""
+PRESSURE = {"cpu_waiting": 0.1, "memory_waiting": 0.05, "memory_stalled": 0.02}
+"""Shares of time that every container waits."""
 
 
 def add_memory_parts(
     series: defaultdict[str, list[tuple[int, float]]], text: str, memory: float, times: range
 ) -> None:
-    """What the memory of a container is made of."""
+    """What the memory of a container is made of, and how long it waits."""
     for name, share in MEMORY_PARTS.items():
         series[f"{name}{{{text}}}"] += [(at, float(round(memory * share))) for at in times]
+    for kind, share in PRESSURE.items():
+        name = f"container_pressure_{kind}_seconds_total"
+        series[f"{name}{{{text}}}"] += [(at, (at - times[0]) * share) for at in times]
 
 
 def fleet() -> Series:
@@ -259,6 +264,18 @@ def other(victoria: Server, tmp_path_factory: pytest.TempPathFactory) -> History
     assert done.missing == ()
     assert done.source.kind == "victoriametrics"
     return loaded(settings, done)
+
+
+@pytest.mark.parametrize("which", ["history", "other"])
+def test_pressure_is_the_worst_five_minutes_of_the_hour(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    """Every container waits evenly, so each hour says that share; both servers agree."""
+    found: History = request.getfixturevalue(which)
+    for signal, share in PRESSURE.items():
+        waited = found[Signal(signal)]["shop/web"]
+        assert waited.dropna().to_numpy()[1:] == pytest.approx(share, rel=0.02)
+        assert waited.notna().mean() > 0.95
 
 
 def test_every_expression_is_accepted_by_promtool(tmp_path: Path) -> None:

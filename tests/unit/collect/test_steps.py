@@ -181,6 +181,30 @@ def test_a_step_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
         store_apart(tmp_path / "file", closed(MIDNIGHT, cpu=1.0))
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 60), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20
+    )
+)
+def test_pressure_is_the_share_of_time_that_was_waited(
+    moves: list[tuple[int, float, float]],
+) -> None:
+    """Counters of seconds become shares, as a rate of Prometheus would; without them there is no
+    signal.
+    """
+    steps, at, memory, cpu = Steps(), 0.0, 0.0, 0.0
+    first = {"memory_stalled": 0.0, "cpu_waiting": 0.0}
+    steps.add(look(0, reading("web", 1, Sample(0, cpu=0, usage=1, pressure=first))))
+    for seconds, stalled, waited in moves:
+        at, memory, cpu = at + seconds, memory + seconds * stalled, cpu + seconds * waited
+        now = {"memory_stalled": memory, "cpu_waiting": cpu}
+        steps.add(look(at, reading("web", 1, Sample(at, cpu=at, usage=1, pressure=now))))
+    values = steps.take()
+    assert values[Signal.MEMORY_STALLED]["shop/web"].value == pytest.approx(memory / at)
+    assert values[Signal.CPU_WAITING]["shop/web"].value == pytest.approx(cpu / at)
+    assert Signal.MEMORY_WAITING not in values
+
+
 def test_a_source_is_known_once_its_first_step_is_stored(tmp_path: Path) -> None:
     """A step that cannot be written leaves no source behind that has no day."""
     archive = Archive(tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+import pytest
 from matplotlib.figure import Figure
 
 from capacity import _api
@@ -17,6 +18,7 @@ from capacity.history._validity import DroppedSamples, DropReason
 from capacity.model import Resource, Signal
 from capacity.reporting import weekly
 from capacity.reporting._explain import explain_service
+from capacity.reporting._explain_text import explanation_lines
 from capacity.reporting.weekly import _evidence
 from capacity.settings import Settings
 from tests.fixtures.commands import capacity_here
@@ -34,6 +36,24 @@ def test_a_killed_service_was_not_never_breached() -> None:
     assert found.struck["limit"] == (0.0, 0.0)
     assert float_at(found.replay, "seed", "kills") > 0
     assert float_at(found.replay, "krr", "kills") == 0
+
+
+@pytest.mark.parametrize(
+    ("resource", "said"),
+    [
+        (Resource.MEMORY, "stalled for memory 30% of the time, waited for memory 40% of the time"),
+        (Resource.CPU, "waited for CPU 50% of the time"),
+    ],
+)
+def test_pressure_is_told_where_the_kernel_says_it(resource: Resource, said: str) -> None:
+    """The longest stalls stand with the events; without pressure stall information no line is."""
+    history = _api.open_history("sample")
+    found = explain_service(history, KILLED, resource, Settings())
+    assert not any("pressure" in line for line in explanation_lines(found))
+    shares = {"memory_stalled": 0.3, "memory_waiting": 0.4, "cpu_waiting": 0.5}
+    told = replace(found, events=found.events | shares)
+    (line,) = [line for line in explanation_lines(told) if "pressure" in line]
+    assert said in line
 
 
 def test_the_page_tells_of_kills_first(shop_review: weekly.WeeklyReview) -> None:
