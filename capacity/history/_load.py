@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 
 from capacity.errors import NoHistory
-from capacity.history._archive import Archive, SourceRecord
+from capacity.history._archive import Archive, SourceRecord, StoredDay
 from capacity.history._history import History, usage_frame
 from capacity.history._services import SeriesBlock
 from capacity.history._signals import CATALOGUE, SignalScope
@@ -22,6 +23,31 @@ __all__ = ["day_key", "load_history", "unix_time", "utc_days"]
 
 _DAY = 86_400
 _REMEMBERED = pd.Timedelta("400D")  # before the window, of which the highest peaks are known
+
+
+@dataclass
+class _Seen:
+    """What the days of a window say beside samples, by service; the latest day has the last word.
+
+    Attributes:
+        uneven: how far the worst replica is above the mean one, at most.
+    """
+
+    hosts: dict[str, str] = field(default_factory=dict)
+    replicas: dict[str, int] = field(default_factory=dict)
+    uneven: dict[str, float] = field(default_factory=dict)
+    notes: set[str] = field(default_factory=set)
+
+    def add(self, signal: Signal, stored: StoredDay) -> None:
+        """Add a day; other signals than use may end before a service moved or was scaled."""
+        self.notes.update(stored.warnings)
+        if signal not in {Signal.CPU, Signal.MEMORY}:
+            return
+        block = stored.block
+        self.hosts.update(zip(block.names, block.hosts, strict=True))
+        self.replicas.update(zip(block.names, block.replicas, strict=True))
+        for name, ratio in block.uneven.items():
+            self.uneven[name] = max(ratio, self.uneven.get(name, 1.0))
 
 
 def load_history(
@@ -40,41 +66,15 @@ def load_history(
         NoHistory: the archive has no usage in the window.
     """
     frames: dict[Signal, pd.DataFrame] = {}
-    hosts: dict[str, str] = {}
-    replicas: dict[str, int] = {}
-    uneven: dict[str, float] = {}
-    all_notes = set(notes)
+    seen = _Seen(notes=set(notes))
     for signal in signals:
-        query = record.queries.get(str(signal))
-        if query is None:
-            if not CATALOGUE[signal].optional:
-                all_notes.add(f"The source has no metrics for {signal}.")
-            continue
-        step = CATALOGUE[signal].step(settings.report.step)
-        days = []
-        for day in utc_days(start, end):
-            stored = archive.read(
-                record.name, signal, day_key(record, query, signal, settings), step, day
-            )
-            if stored is not None and stored.block.names:
-                days.append((day, stored.block))
-                all_notes.update(stored.warnings)
-        if not days:
-            continue
-        frames[signal] = _assemble(days, step, start, end)
-        if signal in {
-            Signal.CPU,
-            Signal.MEMORY,
-        }:  # other signals may end before a service moved or was scaled
-            for _, block in days:
-                hosts.update(zip(block.names, block.hosts, strict=True))
-                replicas.update(zip(block.names, block.replicas, strict=True))
-                uneven.update(
-                    {
-                        name: max(ratio, uneven.get(name, 1.0))
-                        for name, ratio in block.uneven.items()
-                    }
-                )
+        if str(signal) in record.queries:
+            days = _days(archive, record, settings, signal, start=start, end=end, seen=seen)
+            frame = _assemble(days, CATALOGUE[signal].step(settings.report.step), start, end)
+            if frame is not None:
+                frames[signal] = frame
+        elif not CATALOGUE[signal].optional:
+            seen.notes.add(f"The source has no metrics for {signal}.")
     if not any(
         signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)
     ):
@@ -84,22 +84,42 @@ def load_history(
             "`capacity doctor` shows which metrics and labels are there; for an earlier window "
             "give --as-of",
         )
-    frames, dropped = drop_impossible(frames, hosts)
-    past = _past_peaks(archive, record, settings, frames, hosts, start)
+    frames, dropped = drop_impossible(frames, seen.hosts)
+    past = _past_peaks(archive, record, settings, frames, seen.hosts, start)
     return History(
         frames=frames,
         start=start,
         end=end,
         step=pd.Timedelta(seconds=settings.report.step),
         source=record.url or record.name,
-        hosts=hosts,
-        replicas=replicas,
-        uneven=uneven,
+        hosts=seen.hosts,
+        replicas=seen.replicas,
+        uneven=seen.uneven,
         queries={Signal(name): text for name, text in record.queries.items()},
-        notes=(*sorted(all_notes), *dropped_notes(dropped)),
+        notes=(*sorted(seen.notes), *dropped_notes(dropped)),
         dropped=dropped,
         past_peaks=past,
     )
+
+
+def _days(
+    archive: Archive,
+    record: SourceRecord,
+    settings: Settings,
+    signal: Signal,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    seen: _Seen,
+) -> Iterator[tuple[date, SeriesBlock]]:
+    """The stored days of a signal, one at a time; what they say beside samples goes to `seen`."""
+    step = CATALOGUE[signal].step(settings.report.step)
+    key = day_key(record, record.queries[str(signal)], signal, settings)
+    for day in utc_days(start, end):
+        stored = archive.read(record.name, signal, key, step, day)
+        if stored is not None and stored.block.names:
+            seen.add(signal, stored)
+            yield day, stored.block
 
 
 def _past_peaks(
@@ -133,22 +153,32 @@ def _past_peaks(
 
 
 def _assemble(
-    days: list[tuple[date, SeriesBlock]], step: int, start: pd.Timestamp, end: pd.Timestamp
-) -> pd.DataFrame:
-    """One frame over the window from blocks of days."""
-    names = sorted({name for _, block in days for name in block.names})
-    column = {name: index for index, name in enumerate(names)}
+    days: Iterable[tuple[date, SeriesBlock]], step: int, start: pd.Timestamp, end: pd.Timestamp
+) -> pd.DataFrame | None:
+    """One frame over the window from blocks of days, of which one is held at a time; None without
+    any.
+    """
     first = pd.Timestamp(start.date(), tz="UTC")
     points = _DAY // step
-    values = np.full((len(list(utc_days(start, end))) * points, len(names)), np.nan)
+    column: dict[str, int] = {}
+    values = np.empty((len(list(utc_days(start, end))) * points, 0))
     for day, block in days:
+        new = [name for name in block.names if name not in column]
+        if new:
+            column |= {name: number for number, name in enumerate(new, start=len(column))}
+            more = np.full((len(values), len(new)), np.nan)
+            values = np.hstack([values, more]) if values.size else more
         row = (pd.Timestamp(day, tz="UTC") - first).days * points
         values[row : row + points, [column[name] for name in block.names]] = block.values.T
-    frame = usage_frame(values, names, unix_time(first), step)
+    if not column:
+        return None
+    frame = usage_frame(values, list(column), unix_time(first), step)
     inside = (frame.index >= start) & (frame.index < end)
     lower, upper = int(inside.argmax()), len(inside) - int(inside[::-1].argmax())
     frame = frame.iloc[lower:upper]
-    return frame.loc[:, frame.notna().any().to_numpy()]
+    kept = sorted(frame.columns[frame.notna().any()])
+    # a copy of a large fleet's samples only where it changes something
+    return frame if kept == list(frame.columns) else frame[kept]
 
 
 def day_key(record: SourceRecord, query: str, signal: Signal, settings: Settings) -> str:

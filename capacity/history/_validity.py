@@ -25,6 +25,7 @@ _HOST_SIZE = {Resource.CPU: Signal.HOST_CORES, Resource.MEMORY: Signal.HOST_MEMO
 _HOST_USE = {Resource.CPU: Signal.HOST_CPU, Resource.MEMORY: Signal.HOST_MEMORY}
 _ROOM = 1.1  # rates are extrapolated to the ends of their window, so they may pass it a bit
 _NAMED = 3  # services of a note
+_ROWS = 288  # looked at at once, to keep what is computed of them small
 
 
 class DropReason(StrEnum):
@@ -138,25 +139,36 @@ def _keep(
 ) -> pd.DataFrame:
     """The frame with NaN in place of impossible samples; columns that lose all of them go."""
     values = frame.to_numpy(np.float64)
+    bad = np.zeros(values.shape, dtype=np.bool_)
+    counts: dict[DropReason, NDArray[np.int64]] = {}
+    for start in range(0, len(values), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found = _wrong(values[rows], most, zero=zero or resource is not Resource.MEMORY)
+        for reason, where in found.items():
+            bad[rows] |= where
+            counts[reason] = counts.get(reason, np.int64(0)) + where.sum(axis=0)
+    if not bad.any():
+        return frame
+    dropped += [
+        DroppedSamples(signal, str(frame.columns[int(column)]), reason, int(count[column]))
+        for reason, count in counts.items()
+        for column in np.flatnonzero(count)
+    ]
+    answer = frame.mask(bad)
+    return answer.loc[:, answer.notna().any().to_numpy()]
+
+
+def _wrong(
+    values: NDArray[np.float64], most: NDArray[np.float64] | float, *, zero: bool
+) -> dict[DropReason, NDArray[np.bool_]]:
+    """Which samples cannot be true, by reason; `zero` is whether 0 can be."""
     with np.errstate(invalid="ignore"):
         wrong = {
             DropReason.NOT_FINITE: np.isinf(values),
             DropReason.NEGATIVE: np.isfinite(values) & (values < 0),
             DropReason.ABOVE_HOST: np.isfinite(values) & (values > most),
         }
-        if resource is Resource.MEMORY and not zero:
-            wrong[DropReason.ZERO_MEMORY] = values == 0
-    bad = np.logical_or.reduce(list(wrong.values()))
-    if not bad.any():
-        return frame
-    for reason, where in wrong.items():
-        counts = where.sum(axis=0)
-        dropped += [
-            DroppedSamples(signal, str(frame.columns[int(column)]), reason, int(counts[column]))
-            for column in np.flatnonzero(counts)
-        ]
-    answer = frame.mask(bad)
-    return answer.loc[:, answer.notna().any().to_numpy()]
+    return wrong if zero else {**wrong, DropReason.ZERO_MEMORY: values == 0}
 
 
 def _effective(
