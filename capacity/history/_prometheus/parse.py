@@ -23,6 +23,7 @@ __all__ = ["Answer", "labels_of", "parse_matrix"]
 _MOST_CELLS = 150_000_000  # series x points; three times what Prometheus gives by default
 _OPEN = b'"values":[['
 _CLOSE = b"]]"
+_INFO = "PromQL info:"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ def _read(samples: _Samples, envelope: Any, start: int, step: int, points: int) 
             stray.append(pairs[:, 0])
             _place(pairs[:, 0], pairs[:, 1], np.full(len(pairs), row), values, start, step)
     _place(samples.times, samples.values, rows[samples.lists], values, start, step)
-    warnings = [str(text) for text in envelope.get("warnings") or ()]
+    # before 3.0 Prometheus puts what is of interest only among the warnings, later into `infos`
+    said = [str(text) for text in envelope.get("warnings") or ()]
+    warnings = [text for text in said if not text.startswith(_INFO)]
     if envelope.get("isPartial"):
         warnings.append("partial answer: a storage node did not respond")
     return Answer(labels, values, tuple(warnings), _other_time(stray, start, step, points))

@@ -245,13 +245,10 @@ class Transport:
 
     def _refusal(self, response: requests.Response, body: bytes) -> Exception:
         status, where = response.status_code, self.address
-        reason = _api_error(body)
+        reason, kind = _api_error(body)
         if status in {401, 403}:
-            hint = (
-                "Set prometheus.bearer_token_file, username and password, or the headers it wants"
-            )
-            return Denied(f"{where} refused these credentials ({status})", hint)
-        if reason is not None:
+            return _denied(where, status, body)
+        if reason is not None and not _is_overloaded(response, kind):
             hint = (
                 "The server gave up on it: narrow --services, raise report.step, or raise its "
                 "--query.timeout"
@@ -260,8 +257,9 @@ class Transport:
             )
             return QueryRefused(f"{where} refused the query ({status}): {reason}", hint)
         if status in _AGAIN:
+            said = f": {reason}" if reason else ""
             error = Unreachable(
-                f"{where} is not available ({status} {response.reason})",
+                f"{where} is not available ({status} {response.reason}){said}",
                 "Try again when the server is up",
             )
             quiet = time.monotonic() + _retry_after(response)
@@ -277,7 +275,8 @@ class Transport:
         shown = _shown(response, body)
         return BadAnswer(
             f"{where} answered {status}: {shown}",
-            "prometheus.url must be the server's base address",
+            "prometheus.url must be the server's base address; of Mimir that ends in /prometheus, "
+            "of a VictoriaMetrics cluster in /select/TENANT/prometheus",
         )
 
 
@@ -350,13 +349,39 @@ def _shown(response: requests.Response, body: bytes) -> str:
     return " ".join(text.split())[:_LONGEST_BODY] or str(response.reason)
 
 
-def _api_error(body: bytes) -> str | None:
-    """The server's own words on a query; None when the answer is not in the API's format."""
+def _api_error(body: bytes) -> tuple[str | None, str]:
+    """The server's own words on a query, and what kind of error it calls it; None when the answer
+    is not in the API's format.
+    """
     try:
         envelope = json.loads(body)
-        return str(envelope["error"]) if envelope["status"] == "error" else None
-    except (ValueError, KeyError, TypeError):
-        return None
+        if envelope["status"] == "error":
+            return str(envelope["error"]), str(envelope.get("errorType", ""))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None, ""
+
+
+def _is_overloaded(response: requests.Response, kind: str) -> bool:
+    """Whether a server says of itself, not of the query, that it cannot answer now: Mimir's full
+    queue and missing ingesters, VictoriaMetrics' limit of queries at once.
+    """
+    return response.status_code == requests.codes.too_many_requests or (
+        response.status_code in _AGAIN
+        and (kind == "unavailable" or "Retry-After" in response.headers)
+    )
+
+
+def _denied(where: str, status: int, body: bytes) -> Denied:
+    text = body[:_LONGEST_BODY].decode("utf-8", "replace").lower()
+    if "org id" in text or "tenant" in text:
+        return Denied(
+            f"{where} wants to know the tenant ({status})",
+            'Name it under [prometheus.headers]: "X-Scope-OrgID" for Mimir, "THANOS-TENANT" for '
+            "Thanos",
+        )
+    hint = "Set prometheus.bearer_token_file, username and password, or the headers it wants"
+    return Denied(f"{where} refused these credentials ({status})", hint)
 
 
 def _refuse_html(response: requests.Response, where: str) -> None:

@@ -159,6 +159,22 @@ def test_strange_times_are_no_samples() -> None:
     assert np.isnan(parse_matrix(body, start=START, step=STEP, points=POINTS).values).all()
 
 
+@given(
+    warnings=st.lists(st.sampled_from(["No StoreAPIs matched", "PromQL warning: bucket label"])),
+    infos=st.lists(st.text(max_size=9).map(lambda text: f"PromQL info: {text}")),
+    apart=st.booleans(),
+)
+def test_what_is_of_interest_only_is_no_warning(
+    warnings: list[str], infos: list[str], apart: bool
+) -> None:
+    """Prometheus says of a counter with an unusual name that it may be none, in `infos` since 3.0
+    and among the warnings before; a day would never become final for that.
+    """
+    said = {"warnings": warnings, "infos": infos} if apart else {"warnings": infos + warnings}
+    answer = parse_matrix(written([], **said), start=START, step=STEP, points=POINTS)
+    assert answer.warnings == tuple(warnings)
+
+
 def test_warnings_and_partial_answers_are_kept() -> None:
     """What the server said beside the data is there for the caller."""
     answer = parse_matrix(

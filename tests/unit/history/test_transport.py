@@ -106,6 +106,91 @@ def test_a_query_that_the_server_gave_up_on_is_never_repeated() -> None:
         assert len(server.seen) == 1
 
 
+def said(kind: str, error: str) -> bytes:
+    """An error in the API's format."""
+    return json.dumps({"status": "error", "errorType": kind, "error": error}).encode()
+
+
+OVERLOADED = {
+    "mimir-queue": (429, said("too_many_requests", "too many outstanding requests"), {}),
+    "mimir-ring": (503, said("unavailable", "too many unhealthy instances in the ring"), {}),
+    "victoria-busy": (
+        503,
+        said("503", "couldn't start executing the request in 0.1 seconds"),
+        {"Retry-After": "0"},
+    ),
+    "thanos-gateway": (503, b"no healthy upstream", {}),
+}
+"""Of a server that could not answer just then: status, body and headers."""
+
+
+@pytest.mark.parametrize("name", OVERLOADED)
+def test_an_overloaded_relative_is_asked_again(name: str) -> None:
+    """Mimir and VictoriaMetrics say in the API's words that they are busy; it is not the query's
+    fault.
+    """
+    status, body, headers = OVERLOADED[name]
+    busy = Answer(status, body, {"Content-Type": "application/json", **headers})
+    with web(lambda number, _: busy if number < 2 else Answer()) as server:
+        assert ask(server.url) == EMPTY
+        assert len(server.seen) == 3
+    with web(lambda *_: busy) as server:
+        error = failure(server.url, attempts=2)
+        assert isinstance(error, Unreachable)
+        assert len(server.seen) == 2
+
+
+LIMITED = {
+    "mimir-length": (
+        422,
+        said("bad_data", "the query time range exceeds the limit (err-mimir-max-query-length)"),
+    ),
+    "mimir-chunks": (422, said("execution", "exceeded the limit (err-mimir-max-chunks-per-query)")),
+    "thanos-abort": (422, said("execution", "expanding series: proxy Series(): store is down")),
+    "victoria-series": (422, said("422", "cannot select more than -search.maxUniqueTimeseries")),
+    "victoria-timeout": (503, said("503", "timeout exceeded during query execution: 30 s")),
+}
+"""Of a server that refuses this very query: status and body."""
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_limit_of_a_relative_is_told_in_its_words_once(name: str) -> None:
+    """The same query would meet the same limit again."""
+    status, body = LIMITED[name]
+    with web(lambda *_: Answer(status, body)) as server:
+        error = failure(server.url)
+        assert isinstance(error, QueryRefused)
+        assert json.loads(body)["error"] in str(error)
+        assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (b"no org id\n", "X-Scope-OrgID"),  # Mimir
+        (b"multiple org IDs present", "X-Scope-OrgID"),
+        (b"no matching tenant found", "THANOS-TENANT"),
+        (b"Unauthorized", "bearer_token_file"),
+    ],
+)
+def test_a_missing_tenant_is_no_wrong_password(body: bytes, header: str) -> None:
+    """Servers of several tenants answer 401 where no header names one."""
+    with web(lambda *_: Answer(401, body, {"Content-Type": "text/plain"})) as server:
+        error = failure(server.url)
+        assert isinstance(error, Denied)
+        assert header in error.hint
+        assert ("tenant" in str(error)) is (body != b"Unauthorized")
+
+
+def test_a_cluster_asked_at_the_wrong_place_says_what_the_address_is() -> None:
+    """Mimir and a VictoriaMetrics cluster have the API below a path of their own."""
+    wrong = b"unsupported path requested: /api/v1/query_range"
+    with web(lambda *_: Answer(400, wrong, {"Content-Type": "text/plain"})) as server:
+        error = failure(server.url)
+        assert isinstance(error, BadAnswer)
+        assert "/select/TENANT/prometheus" in error.hint
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_query_error_is_shown_in_the_servers_words(status: int) -> None:
     """Prometheus answers 400, VictoriaMetrics 422; neither is repeated."""
