@@ -293,9 +293,9 @@ def test_scripts_with_every_sign_pass_shellcheck(tmp_path: Path) -> None:
     plan = plan_of(*[memory(f"{name}/{name}", None, 512) for name in names])
     for name, text in emit_scripts(plan).items():
         (tmp_path / name).write_text(text)
-        done = subprocess.run(
-            [require("shellcheck"), tmp_path / name], capture_output=True, text=True, check=False
-        )
+        # it takes a name behind a filter's = for an assignment, and a quoted ~ for a home
+        words = [require("shellcheck"), "--exclude=SC2283,SC2088", tmp_path / name]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
 
