@@ -88,7 +88,6 @@ services:
     url = f"http://127.0.0.1:{port}/api/tags"
     wait_for(lambda: answers(url), "the model server answers")
     limit = (os.cpu_count() or 1) / 2
-    greedy = cores_used(shop, "ollama")
     live = plan_of(
         cpus("ai/ollama", None, limit, throttled_after=1.0),
         memory("ai/ollama", None, 4096),
@@ -102,7 +101,6 @@ services:
     assert client.good > 5
     held = cores_used(shop, "ollama")
     assert held < limit * 1.1
-    assert greedy > held
     rest = plan_of(
         other(
             "ai/ollama",

@@ -294,7 +294,7 @@ def test_scripts_with_every_sign_pass_shellcheck(tmp_path: Path) -> None:
     for name, text in emit_scripts(plan).items():
         (tmp_path / name).write_text(text)
         # it takes a name behind a filter's = for an assignment, and a quoted ~ for a home
-        words = [require("shellcheck"), "--exclude=SC2283,SC2088", tmp_path / name]
+        words = [str(require("shellcheck")), "--exclude=SC2283,SC2088", str(tmp_path / name)]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
