@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -41,122 +44,98 @@ Deliver = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What every report is asked: its options, said once."""
+
+    config: Config = None
+    source: Source = None
+    sample: Sample = False
+    offline: Offline = False
+    as_of: AsOf = None
+    services: Services = None
+    out: Out = Path("reports")
+    refresh: Refresh = False
+    deliver: Deliver = False
+    quiet: Quiet = False
+    as_json: Json = False
+
+
+def _with_options(report: Callable[..., None]) -> Callable[..., None]:
+    """A command that has the options of `_Asked` behind its own, and hands them over as one."""
+    known, own = (get_type_hints(each, include_extras=True) for each in (_Asked, report))
+    parts = [
+        *(
+            part.replace(annotation=own[name])
+            for name, part in [*signature(report).parameters.items()][1:]
+        ),
+        *(
+            Parameter(
+                each.name,
+                Parameter.POSITIONAL_OR_KEYWORD,
+                default=each.default,
+                annotation=known[each.name],
+            )
+            for each in fields(_Asked)
+        ),
+    ]
+
+    def command(**given: Any) -> None:
+        asked = _Asked(**{name: given.pop(name) for name in known})
+        report(asked, **given)
+
+    command.__doc__ = report.__doc__
+    command.__signature__ = Signature(parts)  # type: ignore[attr-defined]  # what Typer reads
+    command.__annotations__ = {part.name: part.annotation for part in parts}
+    return command
+
+
+@_with_options
 def report_weekly(
+    asked: _Asked,
     engine: Annotated[
         bool,
         typer.Option("--engine", help="Say where limits in force differ from the compose files."),
     ] = False,
-    config: Config = None,
-    source: Source = None,
-    sample: Sample = False,
-    offline: Offline = False,
-    as_of: AsOf = None,
-    services: Services = None,
-    out: Out = Path("reports"),
-    refresh: Refresh = False,
-    deliver: Deliver = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Render the weekly resource report with proposed limit changes."""
-    asked = _Asked(
-        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
-    )
     _run("WEEKLY", asked, {"engine": engine})
 
 
-def report_monthly(
-    config: Config = None,
-    source: Source = None,
-    sample: Sample = False,
-    offline: Offline = False,
-    as_of: AsOf = None,
-    services: Services = None,
-    out: Out = Path("reports"),
-    refresh: Refresh = False,
-    deliver: Deliver = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@_with_options
+def report_monthly(asked: _Asked) -> None:
     """Render the monthly optimization review: promises kept, the month's plan, what-if
     scenarios.
     """
-    asked = _Asked(
-        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
-    )
     _run("MONTHLY", asked)
 
 
-def report_quarterly(
-    paths: Paths = None,
-    config: Config = None,
-    source: Source = None,
-    sample: Sample = False,
-    offline: Offline = False,
-    as_of: AsOf = None,
-    services: Services = None,
-    out: Out = Path("reports"),
-    refresh: Refresh = False,
-    deliver: Deliver = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@_with_options
+def report_quarterly(asked: _Asked, paths: Paths = None) -> None:
     """Render the quarterly architecture review: trends, when hosts are full, what to split, merge,
     pool or retire, rules, promises and the risk register.
     """
-    asked = _Asked(
-        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
-    )
     _run("QUARTERLY", asked, {"paths": _absolute(paths)})
 
 
+@_with_options
 def report_compliance(
+    asked: _Asked,
     paths: Paths = None,
     engine: Annotated[
         bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
     ] = False,
-    config: Config = None,
-    source: Source = None,
-    sample: Sample = False,
-    offline: Offline = False,
-    as_of: AsOf = None,
-    services: Services = None,
-    out: Out = Path("reports"),
-    refresh: Refresh = False,
-    deliver: Deliver = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
 ) -> None:
     """Render the weekly compliance report: score and trend, checklist, broken rules with evidence,
     timeline.
     """
-    asked = _Asked(
-        config, source, sample, offline, as_of, services, out, refresh, deliver, quiet, as_json
-    )
-    live = not (sample or offline or (source is not None and "://" not in source))
-    _run(
-        "COMPLIANCE",
-        asked,
-        {"paths": _absolute(paths), "engine": engine, "live": live},
-    )
+    files = asked.source is not None and "://" not in asked.source
+    live = not (asked.sample or asked.offline or files)
+    _run("COMPLIANCE", asked, {"paths": _absolute(paths), "engine": engine, "live": live})
 
 
 def _absolute(paths: list[Path] | None) -> list[str]:
     return [str(path.resolve()) for path in paths or ()]
-
-
-class _Asked(NamedTuple):
-    config: Path | None
-    source: str | None
-    sample: bool
-    offline: bool
-    as_of: str | None
-    services: str | None
-    out: Path
-    refresh: bool
-    deliver: bool
-    quiet: bool
-    as_json: bool
 
 
 def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None:
