@@ -29,7 +29,7 @@ from capacity.compliance._waivers import read_waivers
 from capacity.errors import CapacityError
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.operations._restarts.causes import load_causes
-from capacity.operations._timeline.timeline import read_timeline
+from capacity.operations._timeline.file import read_timeline
 from capacity.settings import load_settings
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capacity.errors import CapacityError
-from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem, read_timeline
+from capacity.operations._timeline.file import read_timeline
+from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem
 from capacity.reporting._html.html import Html, badge, details, join, text
 
 if TYPE_CHECKING:

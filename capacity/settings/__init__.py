@@ -1,7 +1,7 @@
 """Settings from `capacity.toml` and the environment, validated."""
 
 from capacity.settings._load import DEFAULT_FILE, Settings, exposed_secrets, load_settings, override
-from capacity.settings._models import (
+from capacity.settings._tables import (
     ApplySettings,
     ArchiveSettings,
     CollectSettings,

@@ -24,7 +24,7 @@ from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from capacity._common.files import read_bounded
 from capacity.errors import SettingsError
-from capacity.settings._models import (
+from capacity.settings._tables import (
     ApplySettings,
     ArchiveSettings,
     CollectSettings,

@@ -17,7 +17,7 @@ from capacity.compliance._trend import read_records
 from capacity.errors import InputError
 from capacity.history._archive import Archive
 from capacity.model import Signal
-from capacity.operations._timeline.timeline import read_timeline
+from capacity.operations._timeline.file import read_timeline
 from capacity.reporting._runs import list_reports, read_forecast
 from tests.fixtures.paths import ROOT
 

@@ -5,21 +5,13 @@ whom, and how far it is.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from capacity._common.escape import markdown
-from capacity._common.files import read_bounded
-from capacity._common.runbooks import runbook_url
 from capacity.compliance import Report, Severity, Status
-from capacity.errors import InputError, StorageError
 from capacity.model import Reason, Resource
 from capacity.operations._restarts.loops import RestartLoop
 
@@ -35,32 +27,8 @@ __all__ = [
     "from_report",
     "item",
     "merge_items",
-    "read_timeline",
-    "to_markdown",
     "with_waivers",
-    "write_timeline",
 ]
-
-_HEADER = """\
-# The remediation timeline; `capacity timeline` keeps it.
-# Edit owner, state (open, doing, done) and note as you like: they stay.
-# What is fixed becomes done by itself, and what returns is open again.
-"""
-_NEEDED = ("id", "kind", "when", "subject", "what")
-_KEYS = (
-    "id",
-    "kind",
-    "when",
-    "subject",
-    "what",
-    "code",
-    "from",
-    "owner",
-    "state",
-    "since",
-    "until",
-    "note",
-)
 
 
 class Deadline(StrEnum):
@@ -85,6 +53,8 @@ _BY_SEVERITY = {
     Severity.MEDIUM: Deadline.WEEK_1,
     Severity.LOW: Deadline.WEEK_1,
 }
+
+
 _RISKS = {
     Reason.OOM_KILLED: Deadline.DAY_1,
     Reason.BREACH_EXPECTED: Deadline.DAY_2_3,
@@ -260,182 +230,3 @@ def _updated(
     ):  # fixed once, or said to be, and there all the same
         return replace(current, state=ItemState.OPEN, since=today, until=None)
     return current
-
-
-def read_timeline(file: Path) -> list[TimelineItem]:
-    """The items of a file; none where there is no file yet.
-
-    Raises:
-        InputError: it is no timeline; the message names the item.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        if not file.exists():
-            return []
-        said = YAML(typ="safe").load(read_bounded(file).decode())
-        found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew"
-        ) from error
-    twice = next(
-        (item.id for item in found if sum(item.id == other.id for other in found) > 1), None
-    )
-    if twice:
-        raise InputError(f"{file}: the item {twice} stands twice", "Remove one of them")
-    return found
-
-
-def _cause(error: Exception) -> str:
-    """What is wrong with a file, in words for who wrote it."""
-    from ruamel.yaml.error import MarkedYAMLError
-
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1} is no YAML: {error.problem}"
-    if isinstance(error, OSError):
-        return f"it cannot be read: {error.strerror}"
-    if isinstance(error, UnicodeDecodeError):
-        return "it is not written in UTF-8"
-    return (
-        "it is nested too deep"
-        if isinstance(error, RecursionError)
-        else " ".join(str(error).split())
-    )
-
-
-def _entries(said: Any) -> list[Any]:
-    """The items of a file that was read; an empty file has none."""
-    if said is None:
-        return []
-    found = said.get("items", ()) if isinstance(said, dict) else ()
-    if not isinstance(found, list) and found is not None:
-        raise ValueError("it has no list `items:` at its top")
-    return found or []
-
-
-def _read(number: int, entry: Any) -> TimelineItem:
-    if not isinstance(entry, dict):
-        raise ValueError(  # noqa: TRY004 - one kind
-            f"item {number} is {entry!r}, not a list of names with values such as `owner: Ada`"
-        )
-    name = f"item {number}" + (f" ({entry['subject']})" if entry.get("subject") else "")
-    missing = next((key for key in _NEEDED if not entry.get(key)), None)
-    if missing:
-        raise ValueError(f"{name} has no `{missing}`")
-    for key, known in (("when", Deadline), ("state", ItemState)):
-        if entry.get(key) and str(entry[key]) not in {*known}:
-            raise ValueError(f"{name} has `{key}: {entry[key]}`; write {', '.join(known)}")
-    return TimelineItem(
-        id=str(entry["id"]),
-        kind=str(entry["kind"]),
-        when=Deadline(entry["when"]),
-        subject=str(entry["subject"]),
-        what=str(entry["what"]),
-        owner=str(entry.get("owner") or ""),
-        state=ItemState(entry.get("state") or ItemState.OPEN),
-        since=_day(name, "since", entry),
-        until=_day(name, "until", entry),
-        note=str(entry.get("note") or ""),
-        code=str(entry.get("code") or ""),
-        sources=_sources(name, entry),
-        extra={name: value for name, value in entry.items() if name not in _KEYS} or None,
-    )
-
-
-def _sources(name: str, entry: dict[str, object]) -> tuple[str, ...]:
-    said = entry.get("from") or []
-    if not isinstance(said, (str, list)):
-        raise ValueError(f"{name} has `from: {said}`; write a list, such as [compose shop]")  # noqa: TRY004 - one kind
-    return (said,) if isinstance(said, str) else tuple(map(str, said))
-
-
-def _day(name: str, key: str, entry: dict[str, object]) -> date | None:
-    value = entry.get(key)
-    if value is None or type(value) is date:
-        return value
-    try:
-        return date.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError(f"{name} has `{key}: {value}`; write a day, such as 2026-11-23") from None
-
-
-def write_timeline(file: Path, items: Iterable[TimelineItem]) -> None:
-    """Replace the file whole, or leave it as it was.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    from ruamel.yaml import YAML
-
-    text = io.StringIO()
-    writer = YAML()
-    writer.width = 120
-    writer.representer.ignore_aliases = lambda *_: (
-        True
-    )  # the same day stands in many items, and people read this
-    writer.dump({"items": [_plain(item) for item in items]}, text)
-    new = file.with_name(f".{file.name}.new")
-    try:
-        new.write_text(_HEADER + text.getvalue(), encoding="utf-8")
-        new.replace(file)
-    except OSError as error:
-        with suppress(OSError):  # on a dead disk nothing can be done
-            new.unlink()
-        raise StorageError(
-            f"Cannot write {file}: {error.strerror}", "Name another file with --file"
-        ) from error
-
-
-def _plain(item: TimelineItem) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "id": item.id,
-        "kind": item.kind,
-        "when": str(item.when),
-        "subject": item.subject,
-        "what": item.what,
-        "code": item.code or None,
-        "from": list(item.sources) or None,
-        "owner": item.owner,
-        "state": str(item.state),
-        "since": item.since,
-        "until": item.until,
-        "note": item.note,
-    }
-    return {name: value for name, value in entry.items() if value is not None} | dict(
-        item.extra or {}
-    )
-
-
-def to_markdown(items: Sequence[TimelineItem], runbooks: str | None = None) -> str:
-    """The list as people tick it off.
-
-    Args:
-        items: from `merge_items`.
-        runbooks: address of the runbooks, see `capacity._common.runbooks.runbook_url`.
-    """
-    done = sum(item.state is ItemState.DONE for item in items)
-    lines = ["# Remediation timeline", "", f"{done} of {len(items)} done."]
-    for when in Deadline:
-        mine = [item for item in items if item.when is when]
-        lines += ["", f"## {when}", ""] + ([_line(item, runbooks) for item in mine] or ["Nothing."])
-    return "\n".join(lines) + "\n"
-
-
-def _line(item: TimelineItem, runbooks: str | None) -> str:
-    box = "x" if item.state is ItemState.DONE else " "
-    said = [
-        f"- [{box}] **{markdown(item.subject)}** {markdown(item.what)}",
-        f"owner: {markdown(item.owner) or 'nobody'}",
-    ]
-    said += ["in work"] if item.state is ItemState.DOING else []
-    said += [f"done {item.until}"] if item.until else [f"since {item.since}"] if item.since else []
-    page = runbook_url(item.code, runbooks) if item.code else None
-    return " — ".join(
-        [
-            *said,
-            *([markdown(item.note)] if item.note else []),
-            *([f"[runbook]({quote(page, safe=':/#?&=%@,;+~')})"] if page else []),
-        ]
-    )

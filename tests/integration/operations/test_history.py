@@ -19,7 +19,7 @@ import pytest
 from capacity.changes import read_plan
 from capacity.changes._journal.chain import Chain
 from capacity.model import Setting
-from capacity.operations._timeline.timeline import read_timeline
+from capacity.operations._timeline.file import read_timeline
 from tests.fixtures.commands import capacity
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of
 from tests.fixtures.fleet import MIB, Fleet, fleet

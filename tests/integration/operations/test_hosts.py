@@ -25,8 +25,10 @@ from capacity.changes._result import StepResult
 from capacity.errors import CapacityError, Locked
 from capacity.model import Setting
 from capacity.operations._emergency.flush_redis import flush
-from capacity.operations._emergency.release import release, restart_critical, undo_release
+from capacity.operations._emergency.release import release
+from capacity.operations._emergency.restart_critical import restart_critical
 from capacity.operations._emergency.revision import to_revision
+from capacity.operations._emergency.undo_release import undo_release
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, git, low, own_place, ready, seen
 from tests.fixtures.fleet import MIB, Fleet, memory, other, plan_of, project

@@ -14,8 +14,8 @@ from capacity._docker import snapshot
 from capacity.changes import apply_plan, dry_run, rollback
 from capacity.changes._journal.runs import journal_runs
 from capacity.model import Setting
-from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
+from capacity.operations._emergency.undo_release import undo_release
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, git, hold, own_place, ready, seen
 from tests.fixtures.fleet import MIB, SLEEP, Fleet, memory, other, plan_of, project

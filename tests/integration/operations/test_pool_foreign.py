@@ -18,15 +18,11 @@ from capacity._docker import snapshot
 from capacity.errors import InputError, PoolUnhealthy
 from capacity.operations import InstancePool
 from capacity.operations._emergency.journal import open_stops
-from capacity.operations._emergency.release import release, undo_release
-from capacity.operations._pools import commands
-from capacity.operations._pools.commands import (
-    existing_pool,
-    migrate,
-    pool_down,
-    pool_scale,
-    pool_up,
-)
+from capacity.operations._emergency.release import release
+from capacity.operations._emergency.undo_release import undo_release
+from capacity.operations._pools import migrate as moves
+from capacity.operations._pools.commands import existing_pool, pool_down, pool_scale, pool_up
+from capacity.operations._pools.migrate import migrate
 from capacity.settings import Settings
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, low, own_place, ready, seen
@@ -348,14 +344,14 @@ def test_a_move_that_is_interrupted_goes_back(
     pool is left.
     """
     agents(shop, {}, {})
-    settings, stop = shop.settings(), commands._stop_next
+    settings, stop = shop.settings(), moves._stop_next
 
     def interrupted(*words: Any) -> None:
         stop(*words)
         raise error("now")
 
     before = seen(settings)
-    monkeypatch.setattr(commands, "_stop_next", interrupted)
+    monkeypatch.setattr(moves, "_stop_next", interrupted)
     with pytest.raises((KeyboardInterrupt, PoolUnhealthy)):
         migrate(settings, "agents", ["agent-0", "agent-1"], 1, dry_run=False)
     assert seen(settings) == before

@@ -21,8 +21,8 @@ from capacity.changes._journal.models import FinishedEntry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
-from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
+from capacity.operations._emergency.undo_release import undo_release
 from tests.fixtures.faults import git, own_place, seen
 from tests.fixtures.fleet import MIB, Fleet, memory, plan_of, project
 from tests.fixtures.servers import require, wait_for

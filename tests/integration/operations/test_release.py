@@ -31,7 +31,9 @@ from capacity.operations._emergency.journal import (
     open_stops,
     writable_folder,
 )
-from capacity.operations._emergency.release import release, restart_critical, undo_release
+from capacity.operations._emergency.release import release
+from capacity.operations._emergency.restart_critical import restart_critical
+from capacity.operations._emergency.undo_release import undo_release
 from capacity.settings import Settings
 from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, low, own_place, ready, seen

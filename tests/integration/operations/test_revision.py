@@ -19,9 +19,10 @@ from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ChangeRefused, InputError, PoolUnhealthy
 from capacity.operations._emergency.git_project import project_at_revision
 from capacity.operations._emergency.journal import open_stops
-from capacity.operations._emergency.release import undo_release
 from capacity.operations._emergency.revision import to_revision
-from capacity.operations._pools.commands import existing_pool, migrate, pool_down, pool_states
+from capacity.operations._emergency.undo_release import undo_release
+from capacity.operations._pools.commands import existing_pool, pool_down, pool_states
+from capacity.operations._pools.migrate import migrate
 from tests.fixtures.faults import QUICK, git, own_place, seen
 from tests.fixtures.fleet import MIB, Fleet, plan_of, project
 from tests.fixtures.servers import require, wait_for

@@ -17,6 +17,8 @@ from capacity.errors import InputError, StorageError
 from capacity.model import Resource
 from capacity.operations._restarts.causes import Diagnosis
 from capacity.operations._restarts.loops import RestartLoop
+from capacity.operations._timeline.file import read_timeline, write_timeline
+from capacity.operations._timeline.markdown import to_markdown
 from capacity.operations._timeline.observations import observe
 from capacity.operations._timeline.timeline import (
     Deadline,
@@ -27,10 +29,7 @@ from capacity.operations._timeline.timeline import (
     from_report,
     item,
     merge_items,
-    read_timeline,
-    to_markdown,
     with_waivers,
-    write_timeline,
 )
 from capacity.settings import Settings
 from tests.integration.changes.test_apply_faults import fill, mounted

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from capacity.operations._timeline.file import write_timeline
 from capacity.operations._timeline.timeline import (
     Deadline,
     ItemState,
     TimelineItem,
     item,
     merge_items,
-    write_timeline,
 )
 from capacity.reporting._remediation import remediation
 from capacity.settings import Settings

@@ -134,9 +134,9 @@ def undo(yes: Yes = False, config: Config = None, as_json: Json = False) -> None
     """Start again what the last emergency or migration stopped, or take a project back that went to
     a revision since.
     """
-    from capacity.operations._emergency import release
+    from capacity.operations._emergency.undo_release import undo_release
 
-    done = release.undo_release(settings_of(config, None), dry_run=not yes)
+    done = undo_release(settings_of(config, None), dry_run=not yes)
     _say(done, yes=yes, as_json=as_json, title="Started again")
 
 
@@ -152,13 +152,13 @@ def restart(
     """Start the services that matter where they are down, what they depend on first, each healthy
     before the next.
     """
-    from capacity.operations._emergency import release
+    from capacity.operations._emergency.restart_critical import restart_critical
 
     settings = settings_of(config, None)
     wanted = services or settings.operations.critical
     if not wanted:
         raise InputError("No service is named", "Name them, or set operations.critical")
-    done = release.restart_critical(settings, wanted, dry_run=not yes)
+    done = restart_critical(settings, wanted, dry_run=not yes)
     _say(done, yes=yes, as_json=as_json, title="Services that were down")
 
 

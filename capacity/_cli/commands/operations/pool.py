@@ -208,7 +208,7 @@ def migrate(
     from dataclasses import asdict
 
     from capacity._common.units import format_memory
-    from capacity.operations._pools import commands
+    from capacity.operations._pools.migrate import migrate as move
 
     settings = settings_of(config, None)
 
@@ -216,7 +216,7 @@ def migrate(
         if not as_json:
             say(f"stopped {container}")
 
-    done = commands.migrate(settings, name, containers, size, dry_run=not yes, progress=progress)
+    done = move(settings, name, containers, size, dry_run=not yes, progress=progress)
     if as_json:
         show_text(json.dumps(asdict(done), indent=1))
     else:

@@ -56,7 +56,9 @@ def timeline(
     """Keep the list of what to fix on day 1, on days 2 and 3 and in the week; prints it as
     Markdown. Exit code 2 when a compose project cannot be loaded; what it had stays in the list.
     """
-    from capacity.operations._timeline import timeline as kept
+    from capacity.operations._timeline.file import read_timeline, write_timeline
+    from capacity.operations._timeline.markdown import to_markdown
+    from capacity.operations._timeline.timeline import merge_items
 
     settings = settings_of(config, None)
     named = one_source(source, sample=sample, offline=offline)
@@ -71,12 +73,12 @@ def timeline(
     place = file or (
         None if named == "sample" else settings.operations.timeline
     )  # the sample is nobody's fleet
-    before = kept.read_timeline(place) if place else []
-    items = kept.merge_items(before, seen.items, looked=seen.kinds, sources=seen.sources)
+    before = read_timeline(place) if place else []
+    items = merge_items(before, seen.items, looked=seen.kinds, sources=seen.sources)
     if place:
-        kept.write_timeline(place, items)
+        write_timeline(place, items)
     if not quiet:
-        show_text(kept.to_markdown(items, settings.report.runbooks))
+        show_text(to_markdown(items, settings.report.runbooks))
     for project in seen.unread:
         say(f"capacity: {project.text}", err=True)
     if seen.unread:

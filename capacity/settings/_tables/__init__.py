@@ -1,0 +1,46 @@
+"""The tables of `capacity.toml`: every setting with its kind, default and meaning."""
+
+from capacity.settings._tables.changes import ApplySettings, UnattendedSettings
+from capacity.settings._tables.engines import EngineSettings
+from capacity.settings._tables.reports import DeliverySettings, ReportSettings, ScheduleSettings
+from capacity.settings._tables.sizing import (
+    ForecastSettings,
+    MoneySettings,
+    PlacementSettings,
+    ServiceSettings,
+    SizingSettings,
+    TypeSettings,
+)
+from capacity.settings._tables.sources import (
+    ArchiveSettings,
+    CollectSettings,
+    IdentitySettings,
+    PrometheusSettings,
+)
+from capacity.settings._tables.watch import (
+    ComplianceSettings,
+    MonitorSettings,
+    OperationsSettings,
+)
+
+__all__ = [
+    "ApplySettings",
+    "ArchiveSettings",
+    "CollectSettings",
+    "ComplianceSettings",
+    "DeliverySettings",
+    "EngineSettings",
+    "ForecastSettings",
+    "IdentitySettings",
+    "MoneySettings",
+    "MonitorSettings",
+    "OperationsSettings",
+    "PlacementSettings",
+    "PrometheusSettings",
+    "ReportSettings",
+    "ScheduleSettings",
+    "ServiceSettings",
+    "SizingSettings",
+    "TypeSettings",
+    "UnattendedSettings",
+]
