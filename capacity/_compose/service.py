@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from capacity._compose.homes import declared_setting
-from capacity._compose.render.model import RenderedHealthcheck, ServiceModel
+from capacity._compose.render.model import (
+    RenderedHealthcheck,
+    RenderedPort,
+    RenderedVolume,
+    ServiceModel,
+)
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map, where
 from capacity.model import Setting, Value
@@ -123,25 +128,8 @@ def make_service(name: str, tree: Map, model: ServiceModel) -> Service:
         name=name,
         image=model.get("image"),
         resources=_resources(model),
-        ports=tuple(
-            Port(
-                port.get("target", 0),
-                port.get("published"),
-                port.get("host_ip", ""),
-                port.get("protocol", "tcp"),
-                port.get("mode", "ingress"),
-            )
-            for port in model.get("ports", [])
-        ),
-        volumes=tuple(
-            Volume(
-                mount.get("type", ""),
-                mount.get("target", ""),
-                mount.get("source", ""),
-                mount.get("read_only", False),
-            )
-            for mount in model.get("volumes", [])
-        ),
+        ports=tuple(map(_port, model.get("ports", []))),
+        volumes=tuple(map(_volume, model.get("volumes", []))),
         healthcheck=None if check is None else _healthcheck(check),
         restart=_text(declared_setting(model, Setting.RESTART_POLICY)),
         replicas=int(model.get("scale", deploy.get("replicas", 1))),
@@ -166,6 +154,25 @@ def make_service(name: str, tree: Map, model: ServiceModel) -> Service:
         model=model,
         _tree=declared,
         _origin=tree["services"].origin(name),
+    )
+
+
+def _port(port: RenderedPort) -> Port:
+    return Port(
+        port.get("target", 0),
+        port.get("published"),
+        port.get("host_ip", ""),
+        port.get("protocol", "tcp"),
+        port.get("mode", "ingress"),
+    )
+
+
+def _volume(mount: RenderedVolume) -> Volume:
+    return Volume(
+        mount.get("type", ""),
+        mount.get("target", ""),
+        mount.get("source", ""),
+        mount.get("read_only", False),
     )
 
 

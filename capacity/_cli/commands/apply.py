@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -19,9 +19,12 @@ from capacity.errors import InputError
 
 if TYPE_CHECKING:
     from capacity._common.progress import Progress
+    from capacity._compose.drift import Drift
+    from capacity._docker.containers import Inventory
     from capacity.changes._apply.planning import Refusal
     from capacity.changes._journal.adjustments import AppliedChange
     from capacity.changes._result import StepResult
+    from capacity.model import Setting, Value
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -51,8 +54,6 @@ def inventory(
     """List what runs on the Docker Engines, with its limits, or where they differ from the compose
     files.
     """
-    from capacity._common.setting_values import show_value
-    from capacity._common.units import format_cores, format_memory
     from capacity._compose import drift as find_drift
     from capacity._docker import snapshot
 
@@ -60,26 +61,36 @@ def inventory(
     found = snapshot(settings.engine, progress_of(quiet=quiet or as_json))
     if drift:
         apart = find_drift(found, settings.apply.projects)
-        rows = [
-            {
-                "service": difference.service,
-                "container": difference.container,
-                "what": str(difference.what),
-                "live": difference.live
-                if as_json
-                else show_value(difference.what, difference.live),
-                "declared": difference.declared
-                if as_json
-                else show_value(difference.what, difference.declared),
-                "where": difference.where,
-            }
-            for difference in apart
-        ]
+        rows = _drift_rows(apart, raw=as_json)
         print_rows(rows, as_json=as_json, title="Live limits against declared ones")
-        return
-    if as_json:
+    elif as_json:
         show_text(json.dumps(_inventory_json(found), indent=1))
-        return
+    else:
+        _show_inventory(found)
+
+
+def _drift_rows(apart: Iterable[Drift], *, raw: bool) -> list[dict[str, object]]:
+    from capacity._common.setting_values import show_value
+
+    def shown(what: Setting, value: Value) -> Value:
+        return value if raw else show_value(what, value)
+
+    return [
+        {
+            "service": difference.service,
+            "container": difference.container,
+            "what": str(difference.what),
+            "live": shown(difference.what, difference.live),
+            "declared": shown(difference.what, difference.declared),
+            "where": difference.where,
+        }
+        for difference in apart
+    ]
+
+
+def _show_inventory(found: Inventory) -> None:
+    from capacity._common.units import format_cores, format_memory
+
     rows = [
         {
             "service": container.key,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from capacity.reporting._runs import ReportRun
     from capacity.reporting.monthly._review import MonthlyReview
+    from capacity.sizing import Placement
 
 __all__ = [
     "header",
@@ -320,8 +321,13 @@ def packing(month: MonthlyReview) -> Html:
     """Hosts against planned peaks, and cores before and after packing."""
     if month.hosts.empty:
         return Html("<p>No host metrics, so no packing.</p>")
+    cores = (_packed_cores(host, placement) for host, placement in month.placements.items())
+    return join([_packed_hosts(month.hosts), *cores])
+
+
+def _packed_hosts(hosts: pd.DataFrame) -> Html:
     cells = []
-    for row in month.hosts.to_dict("records"):
+    for row in hosts.to_dict("records"):
         show = PRINT[Resource(row["resource"])]
         shares = (f"{row[name] / row['size']:.0%}" for name in ("expected", "limits"))
         sizes = (show(row[name]) for name in ("size", "expected", "in_force", "limits"))
@@ -350,28 +356,28 @@ def packing(month: MonthlyReview) -> Html:
         ),
         Column("Proposed/size", number=True, help="Over 100 % is overcommitted"),
     ]
-    parts = [table("Hosts: size against what is forecast and what the plan allows", columns, cells)]
-    for host, placement in month.placements.items():
-        rows = [
-            (str(service), str(row["category"]), f"{row['load']:.2f}", str(row["cpuset"]))
-            for service, row in placement.table.sort_values("load", ascending=False).iterrows()
-        ]
-        said = (
-            f"Cores of {text(host)}: predicted imbalance {placement.imbalance:.2f} packed by load,"
-            f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over "
-            "mean; 0 is even)"
-        )
-        if not placement.even:
-            parts.append(Html(f'<p class="note">{said}. {text(placement.advice)}</p>'))
-            continue
-        heads = [
-            Column("Service"),
-            Column("Category"),
-            Column("Load, cores", number=True),
-            Column("Cores"),
-        ]
-        parts.append(long_table(said, heads, rows))
-    return join(parts)
+    return table("Hosts: size against what is forecast and what the plan allows", columns, cells)
+
+
+def _packed_cores(host: str, placement: Placement) -> Html:
+    said = (
+        f"Cores of {text(host)}: predicted imbalance {placement.imbalance:.2f} packed by load,"
+        f" {placement.round_robin:.2f} dealt out one after the other (standard deviation over "
+        "mean; 0 is even)"
+    )
+    if not placement.even:
+        return Html(f'<p class="note">{said}. {text(placement.advice)}</p>')
+    heads = [
+        Column("Service"),
+        Column("Category"),
+        Column("Load, cores", number=True),
+        Column("Cores"),
+    ]
+    rows = [
+        (str(service), str(row["category"]), f"{row['load']:.2f}", str(row["cpuset"]))
+        for service, row in placement.table.sort_values("load", ascending=False).iterrows()
+    ]
+    return long_table(said, heads, rows)
 
 
 def savings(month: MonthlyReview) -> Html:

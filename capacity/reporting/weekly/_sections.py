@@ -194,6 +194,20 @@ def fleet(week: WeeklyReview) -> Html:
     return join([known, *(_stack(week, resource) for resource in Resource)])
 
 
+_OVERSIZED = [
+    Column("Service"),
+    Column("Resource"),
+    *(
+        Column(name, number=True, unit=AMOUNT)
+        for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")
+    ),
+    Column(
+        "Breach risk", number=True, help="Chance that next week's peak passes the proposed limit"
+    ),
+    Column("Confidence", number=True, help="How much of two weeks of samples there is"),
+]
+
+
 def oversized(week: WeeklyReview) -> Html:
     """Limits far above the need, with what a lower one frees."""
     rows = week.proposals(Action.LOWER)
@@ -221,27 +235,8 @@ def oversized(week: WeeklyReview) -> Html:
         )
         for service, resource, row in table_rows(rows)
     ]
-    columns = [
-        Column("Service"),
-        Column("Resource"),
-        *(
-            Column(name, number=True, unit=AMOUNT)
-            for name in ("Limit", "p95", "p99", "Recent peak", "Proposed", "Frees")
-        ),
-        Column(
-            "Breach risk",
-            number=True,
-            help="Chance that next week's peak passes the proposed limit",
-        ),
-        Column("Confidence", number=True, help="How much of two weeks of samples there is"),
-    ]
-    return long_table(
-        "Limits that could be lower, the largest share first",
-        columns,
-        cells,
-        total,
-        file=EVERY_LIMIT,
-    )
+    said = "Limits that could be lower, the largest share first"
+    return long_table(said, _OVERSIZED, cells, total, file=EVERY_LIMIT)
 
 
 def undersized(week: WeeklyReview) -> Html:

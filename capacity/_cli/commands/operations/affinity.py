@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from capacity._docker.containers import Inventory
     from capacity.history import History
-    from capacity.operations._affinity import Applied
+    from capacity.operations._affinity import Applied, Balance
     from capacity.settings import Settings
 
 __all__ = ["affinity"]
@@ -100,35 +100,29 @@ def affinity(
             for host_balance in found
             for change in host_balance.changes
         }
-        write_live_plan(
-            settings,
-            out,
-            [change for host_balance in found for change in host_balance.changes],
-            hosts,
-        )
+        changes = [change for host_balance in found for change in host_balance.changes]
+        write_live_plan(settings, out, changes, hosts)
     if as_json:
         show_text(json.dumps([_balance_json(host_balance) for host_balance in found], indent=1))
         return
     for host_balance in found:
-        placed = host_balance.placement
-        seen = (
-            "not measured"
-            if host_balance.measured_imbalance is None
-            else f"{host_balance.measured_imbalance:.2f} measured"
-        )
-        title = (
-            f"{host_balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, "
-            f"{placed.round_robin:.2f} one core after the other"
-        )
-        print_rows(_balance_rows(inventory, host_balance), as_json=False, title=title)
-        if not placed.even:
-            say(f"{host_balance.host}: {placed.advice}")
-        if host_balance.applied is not None:
-            print_rows(
-                _core_rows(host_balance.applied),
-                as_json=False,
-                title=_core_title(host_balance.applied),
-            )
+        _show_balance(inventory, host_balance)
+
+
+def _show_balance(inventory: Inventory, balance: Balance) -> None:
+    """A host's cores for people: as they are, as proposed, and what the last change brought."""
+    placed, measured = balance.placement, balance.measured_imbalance
+    seen = "not measured" if measured is None else f"{measured:.2f} measured"
+    title = (
+        f"{balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, "
+        f"{placed.round_robin:.2f} one core after the other"
+    )
+    print_rows(_balance_rows(inventory, balance), as_json=False, title=title)
+    if not placed.even:
+        say(f"{balance.host}: {placed.advice}")
+    if balance.applied is not None:
+        title = _core_title(balance.applied)
+        print_rows(_core_rows(balance.applied), as_json=False, title=title)
 
 
 def _running(
