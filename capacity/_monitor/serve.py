@@ -28,10 +28,10 @@ def serve(watched: MonitorTargets) -> None:
         raise SettingsError(
             f"The monitor needs {error.name}", "pip install 'capacity-notebooks[monitor]'"
         ) from error
-    from capacity._monitor.access import check_exposure
-    from capacity._monitor.app import make_app
-    from capacity._monitor.connections import BoundedProtocol
     from capacity._monitor.loops import Monitor
+    from capacity._monitor.web.access import check_exposure
+    from capacity._monitor.web.app import make_app
+    from capacity._monitor.web.connections import BoundedProtocol
 
     chosen = watched.settings.monitor
     check_exposure(chosen)

@@ -19,7 +19,7 @@ _MAY_BE_UNTYPED = {
 }
 _LONGEST = 40  # lines of a body
 _MAY_BE_LONG = {
-    "capacity/_monitor/json_api.py openapi": "the document that describes the interface",
+    "capacity/_monitor/web/json_api.py openapi": "the document that describes the interface",
     "capacity/_docker/containers.py _container": "one line a field of what the Engine answers",
     "capacity/history/_sample/generate.py _signals": "one entry a signal of the sample",
 }

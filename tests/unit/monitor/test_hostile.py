@@ -16,9 +16,9 @@ import uvicorn
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capacity._monitor import access, app, connections
-from capacity._monitor.app import make_app
-from capacity._monitor.connections import BoundedProtocol
+from capacity._monitor.web import access, app, connections
+from capacity._monitor.web.app import make_app
+from capacity._monitor.web.connections import BoundedProtocol
 from tests.fixtures.servers import free_port, wait_for
 from tests.unit.monitor.test_monitor import watch
 

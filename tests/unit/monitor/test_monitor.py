@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from capacity._monitor.access import check_exposure
-from capacity._monitor.app import make_app
 from capacity._monitor.evaluate import MonitorTargets
 from capacity._monitor.loops import Monitor
 from capacity._monitor.notify import messages
+from capacity._monitor.web.access import check_exposure
+from capacity._monitor.web.app import make_app
 from capacity.compliance import evaluate, load_rules
 from capacity.compliance._facts import collect
 from capacity.errors import SettingsError

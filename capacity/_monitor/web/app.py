@@ -18,12 +18,12 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from capacity._common.plain_data import Plain
-from capacity._monitor import json_api
-from capacity._monitor.access import Guard
-from capacity._monitor.dashboard import page, runbook_page
-from capacity._monitor.finished import report_routes
 from capacity._monitor.metrics import exposition
 from capacity._monitor.state import now
+from capacity._monitor.web import json_api
+from capacity._monitor.web.access import Guard
+from capacity._monitor.web.dashboard import page, runbook_page
+from capacity._monitor.web.finished import report_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from capacity._monitor.dashboard import no_reports_page
+from capacity._monitor.web.dashboard import no_reports_page
 from capacity.reporting._page import page_policy
 
 if TYPE_CHECKING:
