@@ -12,10 +12,12 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-modern test-fast lint format lock fuzz audit clean
+.PHONY: report test test-modern test-python test-fast lint format lock fuzz audit clean
 
 TIME := 60
 MODERN_SECONDS := 1500
+PYTHON_SECONDS := 1800
+PYTHON_TESTS := tests/unit
 MODERN_TESTS := tests/integration/history tests/integration/docker tests/integration/collect \
   tests/integration/changes tests/integration/compliance tests/integration/operations
 
@@ -33,6 +35,10 @@ test-modern: $(VENV)/dev
 	tools/modern-root $(TOOLS)/modern
 	TEST_PROGRAMS=$(CURDIR)/$(TOOLS)/modern/bin timeout --signal=INT --kill-after=60 $(MODERN_SECONDS) \
 	  $(PYTEST) --junitxml=$(TOOLS)/modern/junit.xml $(MODERN_TESTS)
+
+# The package and its unit tests on Python 3.12 to 3.14, as far as there are interpreters.
+test-python: $(VENV)/dev
+	tools/other-pythons $(TOOLS)/python $(PYTHON_SECONDS) --numprocesses logical --dist loadfile -q $(PYTHON_TESTS)
 
 # What needs no server, no kernel and no package build.
 test-fast: $(VENV)/dev
