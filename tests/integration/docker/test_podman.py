@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +14,12 @@ from capacity._collect.watch import EngineWatch
 from capacity._docker.engine import connect_all, snapshot
 from capacity._docker.update import send_update
 from capacity._docker.usage import usage
+from capacity.changes import write_plan
 from capacity.errors import EngineRefused
 from capacity.settings import EngineSettings
+from tests.fixtures.commands import capacity
 from tests.fixtures.docker_engine import Engine, busybox_image, client
+from tests.fixtures.fleet import memory, plan_of
 from tests.fixtures.podman import podman
 
 MIB = 2**20
@@ -50,6 +55,39 @@ def test_its_containers_are_seen_and_measured(engine: Engine) -> None:
         (reading,) = EngineWatch(engines["here"], find_mounts()).look(0.0).containers
     assert reading.sample is not None
     assert 0 < reading.sample.memory < 128 * MIB
+
+
+def test_the_commands_do_what_it_allows_and_say_what_it_does_not(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Inventory, check, a dry run, and an apply that ends with the limit as it was, or set."""
+    here = {"CAPACITY_ENGINE__HOSTS": json.dumps({"here": engine.url})}
+    here["CAPACITY_APPLY__JOURNAL"] = str(tmp_path / "journal")
+    here |= {"CAPACITY_APPLY__OBSERVE": "0", "CAPACITY_APPLY__LIVE_ONLY": "true"}
+    listed = capacity("inventory", "--json", folder=tmp_path, **here)
+    found = json.loads(listed.stdout)
+    assert [host["podman"] for host in found["hosts"]] == [True]
+    assert [(each["key"], each["memory"]) for each in found["containers"]] == [
+        ("shop/web", 128 * MIB)
+    ]
+    checked = capacity("check", "--engine", "--format", "json", folder=tmp_path, **here)
+    assert checked.returncode in {0, 1}, checked.stderr
+    findings = {
+        (finding["rule"], finding["status"])
+        for finding in json.loads(checked.stdout)["findings"]
+        if finding["subject"] == "shop/web"
+    }
+    assert ("CAP003", "pass") in findings
+    assert ("CAP005", "fail") in findings
+    write_plan(plan_of(memory("shop/web", 128, 160)), tmp_path / "plan.yaml")
+    dry = capacity("apply", "plan.yaml", folder=tmp_path, **here)
+    assert dry.returncode == 0, dry.stderr
+    assert "POST /containers/shop-web-1/update" in dry.stdout
+    done = capacity("apply", "plan.yaml", "--yes", folder=tmp_path, **here)
+    (now,) = snapshot(EngineSettings(hosts={"here": engine.url})).of("shop/web")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (now.memory, done.returncode == 0) in {(160 * MIB, True), (128 * MIB, False)}, said
+    assert done.returncode == 0 or "Podman" in said
 
 
 def test_an_update_that_it_cannot_is_refused_in_its_words(engine: Engine) -> None:
