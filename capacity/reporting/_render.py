@@ -73,11 +73,19 @@ KINDS = (WEEKLY, COMPLIANCE, MONTHLY, QUARTERLY)
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished report: its page, the folder it is in, and how long it took in seconds."""
+    """A finished report.
+
+    Attributes:
+        page: the report.
+        folder: of its run.
+        seconds: how long it took.
+        unread: projects that could not be read and are therefore not judged, with the reason.
+    """
 
     page: Path
     folder: Path
     seconds: float
+    unread: tuple[str, ...] = ()
 
 
 def render(
@@ -151,7 +159,7 @@ def render(
             nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
             page = render_page(executed, f"{kind.title} {kind.name(window.end)}")
             (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
-            _put_in_place(kind, folder, place)
+            unread = _put_in_place(kind, folder, place)
     except OSError as error:
         if error.errno is None:  # no failure of the system, but a library's own error in that class
             raise
@@ -164,7 +172,8 @@ def render(
             encoding="utf-8",
         ),
     )
-    return Finished(place / f"{kind.report}.html", place, time.monotonic() - began)
+    page = place / f"{kind.report}.html"
+    return Finished(page, place, time.monotonic() - began, unread)
 
 
 def _source_of(window: _api.ArchivedWindow, settings: Settings, services: str) -> str:
@@ -194,8 +203,10 @@ def _keep_edited(plan: Path) -> None:
             plan.replace(plan.with_name("plan.edited.yaml"))
 
 
-def _put_in_place(kind: ReportKind, made: Path, place: Path) -> None:
-    """Move the finished files, the page last: where the page is, everything is."""
+def _put_in_place(kind: ReportKind, made: Path, place: Path) -> tuple[str, ...]:
+    """Move the finished files, the page last: where the page is, everything is. The projects that
+    it could not read.
+    """
     facts_file = made / "run.json"
     if not facts_file.is_file():
         raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
@@ -209,3 +220,4 @@ def _put_in_place(kind: ReportKind, made: Path, place: Path) -> None:
             file.replace(place / file.name)
         else:
             shutil.rmtree(file)
+    return tuple(facts.get("unread", ()))

@@ -39,6 +39,7 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
 ]
 
+_DATA_ERROR = 2  # as of `check`: something could not be read, all else was judged
 Deliver = Annotated[
     bool, typer.Option("--deliver", help="Send the page on the ways of the settings too.")
 ]
@@ -127,7 +128,7 @@ def report_compliance(
     ] = False,
 ) -> None:
     """Render the weekly compliance report: score and trend, checklist, broken rules with evidence,
-    timeline.
+    timeline; exit code 2 when a project could not be read, which the page says too.
     """
     files = asked.source is not None and "://" not in asked.source
     live = not (asked.sample or asked.offline or files)
@@ -159,8 +160,12 @@ def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None
         show_text(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
     elif not asked.quiet:
         say(str(done.page.resolve()))
+    for project in done.unread:
+        say(f"Not evaluated: {project}", err=True)
     if asked.deliver:
         _deliver(done.page, settings)
+    if done.unread:
+        raise typer.Exit(_DATA_ERROR)
 
 
 def deliver(

@@ -177,6 +177,7 @@ def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
         "changes": len(failing),
         "score": week.report.score,
         "counts": {str(status): count for status, count in week.report.counts.items()},
+        "unread": [project.text for project in week.report.unread],
         "failing": [list(pair) for pair in failing],
         "headline": [f"{rule}: {subject}" for rule, subject in failing],
         "seconds": round(seconds, 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,3 +141,17 @@ def test_engines_that_do_not_answer_do_not_end_the_report(
     )
     assert "cannot be asked" in str(_applied.drifted(replace(week, settings=settings), engine=True))
     assert "not asked" in str(_applied.drifted(week, engine=False))
+
+
+def test_a_project_that_cannot_be_read_is_said_where_the_exit_code_is_seen(tmp_path: Path) -> None:
+    """The page is there and judges the others; the command names file and reason, and ends with 2."""
+    shutil.copytree(FILES[0], tmp_path / "stacks")
+    (tmp_path / "stacks" / "broken").mkdir()
+    (tmp_path / "stacks" / "broken" / "compose.yaml").write_text("services: [")
+    done = capacity("report", "compliance", "stacks", "--sample", "--json", folder=tmp_path)
+    assert done.returncode == 2
+    assert "Not evaluated: " in done.stderr
+    assert "broken/compose.yaml" in done.stderr
+    page = Path(json.loads(done.stdout)["page"]).read_text()
+    assert "1 projects not evaluated" in page or "1 project not evaluated" in page
+    assert "shop/" in page
