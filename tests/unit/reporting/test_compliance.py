@@ -144,7 +144,7 @@ def test_engines_that_do_not_answer_do_not_end_the_report(
 
 
 def test_a_project_that_cannot_be_read_is_said_where_the_exit_code_is_seen(tmp_path: Path) -> None:
-    """The page is there and judges the others; the command names file and reason, and ends with 2."""
+    """The page judges the others; the command names file and reason, and ends with 2."""
     shutil.copytree(FILES[0], tmp_path / "stacks")
     (tmp_path / "stacks" / "broken").mkdir()
     (tmp_path / "stacks" / "broken" / "compose.yaml").write_text("services: [")
