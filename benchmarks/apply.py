@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from capacity._compose import drift
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, dry_run, rollback
-from tests.fixtures.docker_engine import client
-from tests.fixtures.fleet import IMAGE, Fleet, cpus, fleet, memory, plan_of, project
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import IMAGE, Fleet, cpus, fleet, memory, plan_of, project
 
 SERVICES = 50
 CONTAINERS = 500

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.fixtures.docker_engine import cadvisor
-from tests.fixtures.fleet import fleet
-from tests.fixtures.servers import free_port
+from tests.fixtures.running.docker_engine import cadvisor
+from tests.fixtures.running.fleet import fleet
+from tests.fixtures.running.servers import free_port
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

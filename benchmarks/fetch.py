@@ -35,16 +35,16 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pandas as pd
 
-from capacity.history._archive import Archive
-from capacity.history._fetch import fetch
+from capacity.history._archive.archive import Archive
+from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
+from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._promql import render_query
-from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 from capacity.settings import IdentitySettings, Settings, override
-from tests.fixtures.servers import BLOCK_SECONDS, Server, prometheus, require
-from tests.fixtures.servers import fetch as get
+from tests.fixtures.running.servers import BLOCK_SECONDS, Server, prometheus, require
+from tests.fixtures.running.servers import fetch as get
 
 ROOT = Path(__file__).resolve().parent.parent
 START = int(pd.Timestamp("2026-01-05", tz="UTC").timestamp())

@@ -21,9 +21,9 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from capacity.history._archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._services import SeriesBlock
-from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 
 DAYS = 28

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from benchmarks.report import DAYS, END, STEP, make_archive
 from capacity._api import forecast, open_history, recommend
 from capacity.history import archive_status, verify_archive
-from capacity.history._archive import Archive, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
 from capacity.model import Resource, Signal
 from capacity.settings import Settings, override
 

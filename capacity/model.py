@@ -22,7 +22,7 @@ __all__ = [
 
 
 class Signal(StrEnum):
-    """What is measured; `capacity.history._signals` says how, in which unit and of what."""
+    """What is measured; `capacity.history._metrics.signals` says how, in which unit and of what."""
 
     CPU = "cpu"
     MEMORY = "memory"

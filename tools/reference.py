@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from capacity import errors
 from capacity._cli import app
-from capacity.history._profiles import PROFILES
-from capacity.history._signals import CATALOGUE, SignalScope
+from capacity.history._metrics.profiles import PROFILES
+from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.model import Reason, Signal
 from capacity.settings import ServiceSettings, Settings
 

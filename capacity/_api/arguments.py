@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from capacity._common.units import parse_cores, parse_memory
+from capacity._common.text.units import parse_cores, parse_memory
 from capacity.errors import InputError
 from capacity.model import Resource
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capacity._common.suggest import closest_names, no_such_service
-from capacity._common.units import format_cores, format_memory
+from capacity._common.text.suggest import closest_names, no_such_service
+from capacity._common.text.units import format_cores, format_memory
 from capacity._common.version import VERSION
 from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.errors import InputError

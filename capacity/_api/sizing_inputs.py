@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capacity import sizing
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Resource, Signal
 from capacity.sizing._service_types import types_with
 

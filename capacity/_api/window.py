@@ -11,15 +11,15 @@ from capacity._api.arguments import parse_length, parse_time
 from capacity._common.addresses import with_scheme
 from capacity._common.first_days import first_days
 from capacity._common.progress import Progress
-from capacity._common.suggest import closest_names
+from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError, SourceError
-from capacity.history._archive import Archive, plain_address
-from capacity.history._fetch import fetch
+from capacity.history._archive.archive import Archive, plain_address
+from capacity.history._fetch.fetch import fetch
+from capacity.history._fetch.reach import days_back, first_sample, memory_series
 from capacity.history._history import History
 from capacity.history._load import load_history
-from capacity.history._profiles import find_profile
+from capacity.history._metrics.profiles import find_profile
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._reach import days_back, first_sample, memory_series
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample
 from capacity.model import Signal
 from capacity.settings._load import Settings, override

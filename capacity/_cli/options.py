@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capacity._common.addresses import with_scheme
-from capacity._common.printable import visible
+from capacity._common.text.printable import visible
 from capacity.errors import InputError
 
 _DAY = 86_400

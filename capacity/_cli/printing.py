@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from capacity._common.printable import visible
+from capacity._common.text.printable import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ class VisibleFormatter(logging.Formatter):
 
 def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str) -> None:
     """A frame by service: raw numbers as JSON, numbers for people otherwise."""
-    from capacity._common.units import format_cores, format_memory
+    from capacity._common.text.units import format_cores, format_memory
 
     rows: list[dict[str, object]] = []
     shares = {"breach_now", "breach_after", "confidence"}

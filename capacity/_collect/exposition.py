@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
-from capacity._common.escape import label_value
+from capacity._common.text.escape import label_value
 from capacity._common.version import VERSION
 from capacity._docker.engine import moment
 

@@ -15,9 +15,9 @@ import numpy as np
 from capacity._collect.hand_over import ClosedStep, read_step
 from capacity._collect.steps import COLLECTED, StepValue, step_end
 from capacity.errors import CapacityError
-from capacity.history._archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._services import SeriesBlock
-from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 
 __all__ = ["store_step"]

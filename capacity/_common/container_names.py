@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from capacity._common.escape import re2_literal
+from capacity._common.text.escape import re2_literal
 from capacity.model import ServiceKey
 
 __all__ = ["identify_container", "name_pattern"]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from capacity._common.printable import visible
+from capacity._common.text.printable import visible
 from capacity.errors import StorageError
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from capacity._common.units import format_cores, format_memory
+from capacity._common.text.units import format_cores, format_memory
 from capacity.model import Signal
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import math
 import re
 from collections.abc import Iterable
 
-from capacity._common.printable import check_text, visible
-from capacity._common.units import MIB, format_cores, format_memory, parse_cpuset
+from capacity._common.text.printable import check_text, visible
+from capacity._common.text.units import MIB, format_cores, format_memory, parse_cpuset
 from capacity.errors import InputError
 from capacity.model import Setting, Value
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.setting_values import equal
-from capacity._common.units import format_memory
+from capacity._common.text.units import format_memory
 from capacity._docker.containers import (
     LEAST_RESERVATION,
     NO_LIMIT,

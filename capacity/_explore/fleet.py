@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from capacity import _api, sizing
-from capacity._common.suggest import no_such_service
-from capacity._common.units import MIB, format_cores, format_memory
+from capacity._common.text.suggest import no_such_service
+from capacity._common.text.units import MIB, format_cores, format_memory
 from capacity.errors import InputError
 from capacity.history import History
 from capacity.model import Reason, Resource, Signal
-from capacity.reporting._explain import Explanation, explain_service
-from capacity.reporting._explain_text import explanation_lines, policy_rows
+from capacity.reporting._explain.explain import Explanation, explain_service
+from capacity.reporting._explain.explain_text import explanation_lines, policy_rows
 from capacity.settings import Settings, load_settings
 
 if TYPE_CHECKING:

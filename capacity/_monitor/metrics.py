@@ -7,7 +7,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from capacity._common.escape import encodable
+from capacity._common.text.escape import encodable
 from capacity._monitor.state import now
 from capacity.model import ServiceKey
 from capacity.operations._schedule.state import exposition as schedule_exposition

@@ -10,11 +10,11 @@ from datetime import datetime
 from functools import partial
 
 from capacity._common.container_names import name_pattern
-from capacity._common.escape import promql_string, template
 from capacity._common.plain_data import Plain
 from capacity._common.runbooks import runbook_url
-from capacity._common.units import count_cores, format_memory
-from capacity._common.yaml_text import yaml_text
+from capacity._common.text.escape import promql_string, template
+from capacity._common.text.units import count_cores, format_memory
+from capacity._common.text.yaml_text import yaml_text
 from capacity.changes._plan.plan import Plan
 from capacity.model import Reason, Resource, ServiceKey, Signal
 from capacity.settings import Settings
@@ -139,8 +139,8 @@ def _rule(
 
 def _usage(outlook: LimitForecast, settings: Settings) -> str:
     """The worst replica's use now."""
-    from capacity.history._promql import label_name, render_query
-    from capacity.history._signals import CATALOGUE
+    from capacity.history._metrics.promql import label_name, render_query
+    from capacity.history._metrics.signals import CATALOGUE
 
     identity, key = settings.identity, ServiceKey.parse(outlook.service)
     signal = Signal.CPU if outlook.resource is Resource.CPU else Signal.MEMORY

@@ -1,7 +1,6 @@
 """What happened: PromQL catalogue, metrics server, archive, imported files and the sample fleet."""
 
-from capacity.history._history import History
-from capacity.history._upkeep import (
+from capacity.history._archive.upkeep import (
     ArchiveStatus,
     DamagedFile,
     PrunedDays,
@@ -9,6 +8,7 @@ from capacity.history._upkeep import (
     prune_archive,
     verify_archive,
 )
+from capacity.history._history import History
 
 __all__ = [
     "ArchiveStatus",

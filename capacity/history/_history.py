@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from capacity.history._signals import CATALOGUE, SignalScope
+from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.history._validity import DroppedSamples
 from capacity.model import Resource, RestartLimit, Signal
 
@@ -314,7 +314,7 @@ class History:
         )
 
     def _repr_html_(self) -> str:
-        from capacity._common.escape import html_text
+        from capacity._common.text.escape import html_text
 
         return f"<p>{html_text(repr(self))}</p>" + self.coverage().head(20).to_html(
             escape=True, float_format="{:.3f}".format

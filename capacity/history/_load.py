@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import NoHistory
-from capacity.history._archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._history import History, usage_frame
+from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.history._services import SeriesBlock
-from capacity.history._signals import CATALOGUE, SignalScope
 from capacity.history._validity import drop_impossible, dropped_notes
 from capacity.model import Resource, Signal
 from capacity.settings._load import Settings

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from capacity._common.container_names import identify_container
-from capacity.history._profiles import in_compose_labels
-from capacity.history._signals import SignalQuery, SignalScope
+from capacity.history._metrics.profiles import in_compose_labels
+from capacity.history._metrics.signals import SignalQuery, SignalScope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

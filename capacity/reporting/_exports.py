@@ -9,7 +9,7 @@ import math
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from capacity._common.escape import csv_cell, from_csv_cell, label_value, markdown
+from capacity._common.text.escape import csv_cell, from_csv_cell, label_value, markdown
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource, ServiceKey
 from capacity.reporting._html.formatting import NAMES, PRINT

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity.errors import InputError
 
 __all__ = [

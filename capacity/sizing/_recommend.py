@@ -8,26 +8,33 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.units import count_cores, format_memory
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS
 from capacity.model import Resource
 from capacity.sizing._actions import decide_actions, type_defaults
 from capacity.sizing._context import GRAIN, RISK_CLASSES, THROTTLED_TOO_MUCH, Context
-from capacity.sizing._diagnostics import (
-    in_business_hours,
-    regime_since,
-    step_of,
-)
-from capacity.sizing._frames import checked
-from capacity.sizing._nan_math import at_least, at_most, by_service, in_days, round_down, round_up
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._replay.evidence import add_baselines, add_replay
 from capacity.sizing._throttling import Throttling, learn_throttling
-from capacity.sizing._usage_stats import (
+from capacity.sizing._usage.diagnostics import (
+    in_business_hours,
+    regime_since,
+    step_of,
+)
+from capacity.sizing._usage.frames import checked
+from capacity.sizing._usage.nan_math import (
+    at_least,
+    at_most,
+    by_service,
+    in_days,
+    round_down,
+    round_up,
+)
+from capacity.sizing._usage.stats import (
     describe,
     describe_cache,
     describe_past,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Resource
 
 if TYPE_CHECKING:

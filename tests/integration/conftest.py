@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.fleet import Fleet, fleet, in_folder
+from tests.fixtures.running.fleet import Fleet, fleet, in_folder
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.fixtures.docker_engine import busybox_image, cadvisor, client, dockerd
-from tests.fixtures.servers import (
+from tests.fixtures.running.docker_engine import busybox_image, cadvisor, client, dockerd
+from tests.fixtures.running.servers import (
     Command,
     Server,
     ServerFailedError,

@@ -17,7 +17,7 @@ from capacity._common.bundled import bundled
 from capacity.errors import InputError
 from capacity.history._sample.generate import SAMPLE_END
 from capacity.model import Signal
-from capacity.reporting._notebook import run_notebook
+from capacity.reporting._render.notebook import run_notebook
 from capacity.settings import Settings, load_settings
 from tests.fixtures.frames import float_at
 

@@ -15,7 +15,7 @@ from capacity.changes._journal.models import IntentEntry, Kind, intents, run_sta
 from capacity.changes._journal.runs import journal_runs, still_stopped, way_out
 from capacity.compliance._trend import read_records
 from capacity.errors import InputError
-from capacity.history._archive import Archive
+from capacity.history._archive.archive import Archive
 from capacity.model import Signal
 from capacity.operations._timeline.file import read_timeline
 from capacity.reporting._runs import list_reports, read_forecast

@@ -89,7 +89,7 @@ def _drift_rows(apart: Iterable[Drift], *, raw: bool) -> list[dict[str, object]]
 
 
 def _show_inventory(found: Inventory) -> None:
-    from capacity._common.units import format_cores, format_memory
+    from capacity._common.text.units import format_cores, format_memory
 
     rows = [
         {
@@ -257,7 +257,7 @@ def _say_preview(previews: list[Any], refused: list[Refusal], *, as_json: bool) 
 
 
 def _print_preview(shown: list[_Shown], refused: list[Refusal]) -> None:
-    from capacity._common.escape import operand
+    from capacity._common.text.escape import operand
     from capacity.model import ServiceKey
 
     for number, step in enumerate(shown, start=1):

@@ -149,7 +149,7 @@ def _cells(signal: ArchiveStatus) -> dict[str, object]:
 
 
 def _size(count: float) -> str:
-    from capacity._common.units import format_memory
+    from capacity._common.text.units import format_memory
 
     return format_memory(count)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from capacity.history import History
     from capacity.model import Resource
-    from capacity.reporting._explain import Explanation
+    from capacity.reporting._explain.explain import Explanation
     from capacity.settings import Settings
 
 __all__ = ["print_why"]
@@ -32,7 +32,7 @@ def print_why(
     as_json: bool,
 ) -> None:
     """One service, resource by resource."""
-    from capacity.reporting._explain import explain_service
+    from capacity.reporting._explain.explain import explain_service
 
     found = [
         explain_service(
@@ -48,7 +48,7 @@ def print_why(
 
 
 def _show(each: Explanation) -> None:
-    from capacity.reporting._explain_text import explanation_lines, policy_rows
+    from capacity.reporting._explain.explain_text import explanation_lines, policy_rows
 
     for line in ("", *explanation_lines(each)):
         say(line)

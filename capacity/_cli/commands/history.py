@@ -91,8 +91,8 @@ def fetch(
 
     settings = settings_of(config, None)
     if file is not None:
-        from capacity.history._archive import Archive
-        from capacity.history._importing import import_frame
+        from capacity.history._archive.archive import Archive
+        from capacity.history._archive.importing import import_frame
 
         done = import_frame(
             file, Archive(settings.archive.path), settings, signal=signal_of(signal), name=name

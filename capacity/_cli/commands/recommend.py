@@ -27,7 +27,7 @@ from capacity._cli.options import (
     warn_of_horizon,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
-from capacity._common.suggest import no_such_service
+from capacity._common.text.suggest import no_such_service
 from capacity.errors import InputError
 
 if TYPE_CHECKING:

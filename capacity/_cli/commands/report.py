@@ -140,11 +140,11 @@ def _absolute(paths: list[Path] | None) -> list[str]:
 
 
 def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None:
-    from capacity.reporting import _render
+    from capacity.reporting._render import render as rendering
 
     settings = settings_of(asked.config, None)
-    done = _render.render(
-        getattr(_render, kind),
+    done = rendering.render(
+        getattr(rendering, kind),
         settings,
         source=one_source(asked.source, sample=asked.sample, offline=asked.offline),
         as_of=asked.as_of,

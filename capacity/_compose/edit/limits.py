@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from capacity._common.setting_values import COMPOSE_NAMES, CPUSET, RESTART_POLICY
-from capacity._common.units import MIB, parse_memory
+from capacity._common.text.units import MIB, parse_memory
 from capacity._compose.edit.locate import Branch, Leaf
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.homes import HOMES, at, period_of, policy_name

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from capacity._common.units import parse_memory
+from capacity._common.text.units import parse_memory
 from capacity._compose.load.interpolate import TRUTHS
 from capacity._compose.load.merge import go_text
 from capacity._compose.load.normalize import key_values

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capacity._common.escape import html_text
 from capacity._common.runbooks import runbook, runbook_html
+from capacity._common.text.escape import html_text
 from capacity._monitor.state import Evaluation, now
 from capacity.compliance import Severity, Status
 from capacity.model import Action

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from capacity._monitor.web.dashboard import no_reports_page
-from capacity.reporting._page import page_policy
+from capacity.reporting._render.page import page_policy
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from capacity._common.units import format_memory
+from capacity._common.text.units import format_memory
 from capacity._docker.engine import Engine
 from capacity._docker.usage import container_usage
 from capacity.changes._apply.planning import Step

@@ -12,7 +12,7 @@ from typing import Literal
 
 from capacity._common.files import digest
 from capacity._common.setting_values import equal, show_value
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity._compose.declared import DeclaredProject, declared_value
 from capacity._compose.edit.extends import bases_of
 from capacity._compose.edit.files import read_bytes

@@ -22,7 +22,7 @@ from threading import Lock
 from pydantic import ValidationError
 
 from capacity._common.files import digest, read_bounded, sync_folder, write_atomically
-from capacity._common.printable import visible
+from capacity._common.text.printable import visible
 from capacity.changes._journal.chain import Chain, verified
 from capacity.changes._journal.models import (
     SCHEMA,

@@ -8,8 +8,8 @@ from shlex import quote
 from typing import Any
 
 from capacity._common.container_names import name_pattern
-from capacity._common.escape import operand
-from capacity._common.units import MIB
+from capacity._common.text.escape import operand
+from capacity._common.text.units import MIB
 from capacity._docker.containers import LEAST_RESERVATION, NO_LIMIT, NO_MEMORY_LIMIT
 from capacity.model import ServiceKey, Setting
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from capacity._common.files import file_parts
 from capacity._common.plain_data import Plain
-from capacity._common.printable import one_line
 from capacity._common.setting_values import show_value
+from capacity._common.text.printable import one_line
 from capacity._compose.declared import DeclaredProject
 from capacity._compose.edit.judge import check_edit
 from capacity._compose.edit.project import override_bodies, reload

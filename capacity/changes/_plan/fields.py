@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from capacity._common.printable import check_name, check_text
+from capacity._common.text.printable import check_name, check_text
 
 __all__ = [
     "MOST_CHANGES",

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from capacity._common.files import read_bounded, write_text
-from capacity._common.printable import visible
-from capacity._common.yaml_text import yaml_text
+from capacity._common.text.printable import visible
+from capacity._common.text.yaml_text import yaml_text
 from capacity._compose.yaml.nodes import (
     Alias,
     Mapping,

@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from capacity._common.plain_data import PlainMapping
-from capacity._common.printable import visible
 from capacity._common.setting_values import check_former, check_value
+from capacity._common.text.printable import visible
 from capacity.changes._plan.commands import update_command
 from capacity.changes._plan.fields import (
     MOST_CHANGES,

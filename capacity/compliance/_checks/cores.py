@@ -98,7 +98,7 @@ def _pinned(
     ):  # files alone: a hook must not wait for heavy imports
         how = f"is pinned to {cpuset}" if cpuset else "is not pinned, which small hosts do not ask"
         return unknown(key, f"{how}; the number of its host's cores is not known", evidence)
-    from capacity._common.units import parse_cpuset
+    from capacity._common.text.units import parse_cpuset
     from capacity.sizing._placement import format_cores_list
     from capacity.sizing._service_types import type_of, types_with
 
@@ -129,7 +129,7 @@ def _allowed(
     """The cores of a category on the service's host; nothing on a host too small to divide, None
     where its size is unknown.
     """
-    from capacity._common.units import parse_cpuset
+    from capacity._common.text.units import parse_cpuset
     from capacity.sizing._placement import core_ranges
 
     if (own := wanted[category]) is not None:

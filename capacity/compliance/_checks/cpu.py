@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from capacity._common.units import count_cores
+from capacity._common.text.units import count_cores
 from capacity._compose.homes import HOMES
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check

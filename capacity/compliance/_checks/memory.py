@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capacity._common.units import format_memory
+from capacity._common.text.units import format_memory
 from capacity._compose.homes import HOMES
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check

@@ -142,7 +142,7 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     """The worst window of every service; None where the server has no CPU counters of
     containers.
     """
-    from capacity.history._asking import ask_containers
+    from capacity.history._fetch.asking import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
     from capacity.model import Signal
 

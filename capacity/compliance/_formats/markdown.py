@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capacity._common.escape import markdown
+from capacity._common.text.escape import markdown
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._formats.paths import shown
 from capacity.compliance._verdicts import Status

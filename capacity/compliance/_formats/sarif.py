@@ -6,9 +6,9 @@ import hashlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 
-from capacity._common.escape import sarif_text
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.runbooks import runbook_url
+from capacity._common.text.escape import sarif_text
 from capacity.compliance._evaluate import Finding, Report
 from capacity.compliance._facts.facts import UnreadProject
 from capacity.compliance._formats.paths import as_uri

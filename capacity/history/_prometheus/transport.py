@@ -31,7 +31,7 @@ from tenacity import (
 )
 
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
-from capacity.history._archive import plain_address
+from capacity.history._archive.archive import plain_address
 from capacity.history._prometheus.bounded import MOST_BYTES, Deadline, OutOfBounds, read_body
 
 if TYPE_CHECKING:

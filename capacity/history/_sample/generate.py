@@ -15,10 +15,11 @@ import pandas as pd
 
 from capacity._common.bundled import bundled
 from capacity._common.files import write_text
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.errors import NoHistory, StorageError
+from capacity.history._archive.parquet import Damaged, read_block, write_block
 from capacity.history._history import History, usage_frame
-from capacity.history._parquet import Damaged, read_block, write_block
+from capacity.history._metrics.signals import CATALOGUE, HOUR
 from capacity.history._sample.fleet import (
     FLEET,
     HOST,
@@ -28,7 +29,6 @@ from capacity.history._sample.fleet import (
     compose_files,
 )
 from capacity.history._services import SeriesBlock
-from capacity.history._signals import CATALOGUE, HOUR
 from capacity.model import Signal
 
 if TYPE_CHECKING:

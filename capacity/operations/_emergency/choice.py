@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from capacity._common.suggest import closest_names
+from capacity._common.text.suggest import closest_names
 from capacity._docker.containers import Inventory
 from capacity.changes._result import StepResult
 from capacity.model import StepState

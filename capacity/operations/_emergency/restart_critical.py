@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from capacity._common.suggest import closest_names
+from capacity._common.text.suggest import closest_names
 from capacity._compose.declared import declarations
 from capacity._docker import lifecycle
 from capacity._docker.containers import Container, Inventory

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from capacity._common.plain_data import PlainMapping
 from capacity._common.secrets import redact
-from capacity._common.units import format_cores, format_memory
+from capacity._common.text.units import format_cores, format_memory
 from capacity._docker.answers import ImageAnswer
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from capacity._common.escape import label_value
 from capacity._common.files import read_bounded, write_text
+from capacity._common.text.escape import label_value
 from capacity.operations._schedule.jobs import Job
 
 __all__ = ["JobState", "exposition", "late_alert", "read_state", "read_states", "write_state"]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from capacity._common.escape import markdown
 from capacity._common.runbooks import runbook_url
+from capacity._common.text.escape import markdown
 
 if TYPE_CHECKING:
     pass

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from capacity._common.escape import html_text
-from capacity._common.printable import visible
+from capacity._common.text.escape import html_text
+from capacity._common.text.printable import visible
 from capacity.reporting._runs import ReportRun, list_reports, previous_run
 
 __all__ = ["Message", "message_of"]

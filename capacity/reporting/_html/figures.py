@@ -11,8 +11,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
-from capacity._common.escape import html_text
 from capacity._common.plotting import COLOURS
+from capacity._common.text.escape import html_text
 from capacity.reporting._html.html import Html
 
 if TYPE_CHECKING:

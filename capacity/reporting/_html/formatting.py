@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from capacity._common.escape import html_text
-from capacity._common.units import format_cores, format_memory
+from capacity._common.text.escape import html_text
+from capacity._common.text.units import format_cores, format_memory
 from capacity.model import Resource
 from capacity.reporting._html.html import Column, Html, join, table
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capacity._common.escape import html_text
+from capacity._common.text.escape import html_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from capacity._common.escape import csv_cell, markdown
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.escape import csv_cell, markdown
+from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._html.formatting import NAMES, table_rows
 

@@ -14,8 +14,8 @@ from capacity._common.files import write_text
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
-from capacity.reporting._host_limits import limit_sums, replicas_on
-from capacity.reporting._promises import MONTHLY, earlier_runs, promised_limits
+from capacity.reporting._analysis.host_limits import limit_sums, replicas_on
+from capacity.reporting._analysis.promises import MONTHLY, earlier_runs, promised_limits
 from capacity.reporting._runs import ReportRun, proposed, read_forecast
 from capacity.reporting.monthly._agenda import as_csv, as_markdown, to_decide
 from capacity.reporting.weekly._scorecard import Scorecard, score

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from capacity._common.plotting import plot_bands
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import (

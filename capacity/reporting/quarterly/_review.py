@@ -10,10 +10,10 @@ import pandas as pd
 from capacity._api import sizing_inputs
 from capacity.model import Reason, Resource, Signal
 from capacity.reporting import compliance, weekly
-from capacity.reporting._promises import earlier_runs, promised_limits
+from capacity.reporting._analysis.promises import earlier_runs, promised_limits
+from capacity.reporting._analysis.runway import HostRunway, host_runways
+from capacity.reporting._analysis.trends import ServiceTrend, Trend, trend_of, weekly_peaks
 from capacity.reporting._runs import ReportRun, list_reports
-from capacity.reporting._runway import HostRunway, host_runways
-from capacity.reporting._trends import ServiceTrend, Trend, trend_of, weekly_peaks
 from capacity.reporting.quarterly._register import (
     FILE,
     FoundRisk,

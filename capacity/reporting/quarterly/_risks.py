@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from capacity.compliance import Report
-    from capacity.reporting._runway import HostRunway
-    from capacity.reporting._trends import ServiceTrend
+    from capacity.reporting._analysis.runway import HostRunway
+    from capacity.reporting._analysis.trends import ServiceTrend
 
 __all__ = ["found_risks"]
 

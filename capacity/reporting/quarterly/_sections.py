@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity.model import Resource
+from capacity.reporting._analysis.runway import FULL
 from capacity.reporting._html.formatting import NAMES, PRINT, long_table, pairs
 from capacity.reporting._html.html import Column, Html, badge, join, table, text
-from capacity.reporting._runway import FULL
 
 if TYPE_CHECKING:
-    from capacity.reporting._runway import HostRunway, RunOut
-    from capacity.reporting._trends import Trend
+    from capacity.reporting._analysis.runway import HostRunway, RunOut
+    from capacity.reporting._analysis.trends import Trend
     from capacity.reporting.quarterly._review import QuarterlyReview
 
 __all__ = ["header", "runways", "structure", "trends"]

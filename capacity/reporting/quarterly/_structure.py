@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
-from capacity._common.units import count_cores
+from capacity._common.text.units import count_cores
 from capacity.model import Resource, ServiceKey
 from capacity.reporting._html.formatting import NAMES, PRINT
 from capacity.sizing._service_types import type_of

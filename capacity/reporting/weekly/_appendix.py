@@ -8,9 +8,9 @@ import pandas as pd
 
 from capacity._common.version import VERSION
 from capacity.model import Reason
-from capacity.reporting._files import EVERY_LIMIT, QUALITY
 from capacity.reporting._html.formatting import NAMES, days, length, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, table, text
+from capacity.reporting._render.files import EVERY_LIMIT, QUALITY
 
 if TYPE_CHECKING:
     from capacity.reporting.weekly._review import WeeklyReview

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.reporting._runway import FULL, host_runways, run_out
-from capacity.reporting._trends import weekly_peaks
+from capacity.reporting._analysis.runway import FULL, host_runways, run_out
+from capacity.reporting._analysis.trends import weekly_peaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

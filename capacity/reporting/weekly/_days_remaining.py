@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from capacity.reporting._files import DAYS_REMAINING
+from capacity.reporting._analysis.runway import FULL
 from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table
 from capacity.reporting._html.html import Column, Html, join
-from capacity.reporting._runway import FULL
+from capacity.reporting._render.files import DAYS_REMAINING
 from capacity.reporting.weekly._days_left import WITHIN_DAYS, say_days
 
 if TYPE_CHECKING:

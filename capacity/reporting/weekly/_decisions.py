@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from capacity._common.escape import operand
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.escape import operand
+from capacity._common.text.units import count_cores, format_memory
 from capacity.changes._plan.commands import containers_of, update_command
 from capacity.model import Action, Reason, Resource, RestartLimit
 

@@ -12,10 +12,10 @@ import pandas as pd
 from capacity import sizing
 from capacity._common.plotting import plot_frontier
 from capacity.model import Action, Resource, Signal
-from capacity.reporting._files import EVERY_LIMIT
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, join, table
+from capacity.reporting._render.files import EVERY_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

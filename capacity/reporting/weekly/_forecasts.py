@@ -10,10 +10,10 @@ import numpy as np
 
 from capacity._common.plotting import plot_bands
 from capacity.model import Resource
-from capacity.reporting._files import SCORECARD
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, days, long_table, table_rows
 from capacity.reporting._html.html import Column, Html, details, join, sparkline, table, text
+from capacity.reporting._render.files import SCORECARD
 from capacity.reporting.weekly._limit_crossings import UPPER
 
 if TYPE_CHECKING:

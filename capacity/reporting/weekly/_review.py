@@ -24,9 +24,9 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError
-from capacity.history._signals import CATALOGUE
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
-from capacity.reporting._files import DAYS_REMAINING, QUALITY, SCORECARD, write_tables
+from capacity.reporting._render.files import DAYS_REMAINING, QUALITY, SCORECARD, write_tables
 from capacity.reporting._runs import (
     FleetState,
     ReportRun,

@@ -12,10 +12,9 @@ import pandas as pd
 
 from capacity._common.plotting import plot_heatmap, plot_stack
 from capacity._common.runbooks import runbook_url
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
-from capacity.reporting._files import EVERY_LIMIT
-from capacity.reporting._host_limits import limit_sums
+from capacity.reporting._analysis.host_limits import limit_sums
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import (
     AMOUNT,
@@ -27,6 +26,7 @@ from capacity.reporting._html.formatting import (
     table_rows,
 )
 from capacity.reporting._html.html import Column, Html, badge, code, details, join, table, text
+from capacity.reporting._render.files import EVERY_LIMIT
 from capacity.reporting._runs import ServiceState, proposed
 from capacity.reporting.weekly._summary import freed, summary
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capacity._common.units import count_cores, format_memory
+from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Action, Resource
+from capacity.reporting._analysis.runway import FULL
 from capacity.reporting._html.formatting import NAMES
 from capacity.reporting._html.html import Html, join
 from capacity.reporting._runs import proposed
-from capacity.reporting._runway import FULL
 from capacity.reporting.weekly._days_left import say_days
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity.errors import InputError
 from capacity.settings._tables.base import MOST_CORES, MOST_MIB, Moments, Table, ordered, utc
 

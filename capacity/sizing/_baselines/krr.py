@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Resource
 from capacity.sizing._policies.base import Floats, Past, at_any_risk, column_max, column_quantile
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Resource
 from capacity.sizing._baselines.histogram import (
     CPU_BUCKETS,

@@ -16,10 +16,10 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.sizing._context import THROTTLED_TOO_MUCH
-from capacity.sizing._diagnostics import step_of
-from capacity.sizing._nan_math import counted_on, in_days
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.registry import POLICIES, Past
+from capacity.sizing._usage.diagnostics import step_of
+from capacity.sizing._usage.nan_math import counted_on, in_days
 
 __all__ = ["LimitHits", "add_baselines", "add_replay", "find_limit_hits"]
 

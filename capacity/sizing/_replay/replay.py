@@ -16,10 +16,10 @@ import pandas as pd
 from capacity.errors import InputError
 from capacity.forecasting._models.daily_summaries import summarise
 from capacity.model import Resource
-from capacity.sizing._frames import checked
-from capacity.sizing._nan_math import by_service, counted_on, in_days
 from capacity.sizing._policies.base import Floats, column_max, column_quantile
 from capacity.sizing._policies.registry import POLICIES, Past
+from capacity.sizing._usage.frames import checked
+from capacity.sizing._usage.nan_math import by_service, counted_on, in_days
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 

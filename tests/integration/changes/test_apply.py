@@ -15,8 +15,8 @@ from capacity._docker import snapshot
 from capacity.changes import applied_changes, apply_plan, dry_run, failure_cooldowns, rollback
 from capacity.errors import ChangeRefused, InputError, Locked
 from capacity.model import Setting
-from tests.fixtures.docker_engine import client
-from tests.fixtures.fleet import MIB, Fleet, cpus, memory, other, plan_of, project
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import MIB, Fleet, cpus, memory, other, plan_of, project
 
 
 def test_container_and_file_change_together(shop: Fleet) -> None:
@@ -190,7 +190,7 @@ def test_a_lowering_below_use_is_refused(shop: Fleet) -> None:
     shop.run("full", HOG, mem_limit=128 * MIB, shm_size="64m")
     shop.run("past", mem_limit=128 * MIB)
     plan = plan_of(memory("standalone/full", 128, 32), memory("standalone/past", 128, 32))
-    from tests.fixtures.servers import wait_for
+    from tests.fixtures.running.servers import wait_for
 
     wait_for(lambda: "40+0" in _log(shop, "full"), "the memory is in use")
     result = apply_plan(plan, shop.settings(), peaks={"standalone/past": 100.0 * MIB}.get)

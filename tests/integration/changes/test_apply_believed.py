@@ -12,7 +12,7 @@ from capacity.changes._journal.journal import LINES, Journal
 from capacity.changes._journal.models import Entry, Kind
 from capacity.errors import InputError, StorageError
 from tests.fixtures.commands import capacity
-from tests.fixtures.fleet import Fleet, fleet, in_folder, memory, plan_of, project
+from tests.fixtures.running.fleet import Fleet, fleet, in_folder, memory, plan_of, project
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 
 from capacity.changes import write_plan
 from tests.fixtures.commands import capacity
-from tests.fixtures.fleet import Fleet, fleet, in_folder, memory, plan_of, project
+from tests.fixtures.running.fleet import Fleet, fleet, in_folder, memory, plan_of, project
 
 
 @pytest.fixture(scope="module")

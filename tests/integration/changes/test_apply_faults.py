@@ -25,9 +25,18 @@ from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ApplyFailed, Locked, StorageError
 from capacity.model import Setting
 from tests.fixtures.commands import capacity
-from tests.fixtures.docker_engine import Engine, _pings, busybox_image, client, dockerd
-from tests.fixtures.fleet import MIB, Fleet, fleet, in_folder, memory, other, plan_of, project
-from tests.fixtures.servers import Command, require, running, wait_for
+from tests.fixtures.running.docker_engine import Engine, _pings, busybox_image, client, dockerd
+from tests.fixtures.running.fleet import (
+    MIB,
+    Fleet,
+    fleet,
+    in_folder,
+    memory,
+    other,
+    plan_of,
+    project,
+)
+from tests.fixtures.running.servers import Command, require, running, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,17 @@ from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ChangeRefused, InputError
 from capacity.model import Setting
-from tests.fixtures.fleet import MIB, Fleet, cpus, fleet, in_folder, memory, other, plan_of, project
+from tests.fixtures.running.fleet import (
+    MIB,
+    Fleet,
+    cpus,
+    fleet,
+    in_folder,
+    memory,
+    other,
+    plan_of,
+    project,
+)
 
 FILE = project(web="mem_limit: 64m; cpus: 0.5; scale: 2", db="mem_limit: 64m")
 PLANNED = FILE.replace("mem_limit: 64m\n    cpus: 0.5", "mem_limit: 96m\n    cpus: 0.7")

@@ -14,8 +14,8 @@ from capacity.changes import apply_plan
 from capacity.changes._apply import watch
 from capacity.settings import Settings
 from tests.fixtures.faults import LOOP, block
-from tests.fixtures.fleet import MIB, Fleet, memory, plan_of
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
+from tests.fixtures.running.servers import wait_for
 
 LIFE = 2  # seconds
 

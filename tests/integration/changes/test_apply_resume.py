@@ -11,7 +11,7 @@ from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ApplyFailed, ChangeRefused
-from tests.fixtures.fleet import Fleet, memory, plan_of, project
+from tests.fixtures.running.fleet import Fleet, memory, plan_of, project
 
 
 class Stop(BaseException):

@@ -10,8 +10,8 @@ from capacity._docker import snapshot
 from capacity.changes import apply_plan, rollback, write_plan
 from capacity.model import Setting
 from tests.fixtures.commands import capacity
-from tests.fixtures.fleet import Fleet, other, plan_of, project
-from tests.fixtures.servers import require
+from tests.fixtures.running.fleet import Fleet, other, plan_of, project
+from tests.fixtures.running.servers import require
 
 
 def scaled(shop: Fleet, number: int) -> None:

@@ -16,8 +16,8 @@ from capacity._docker.containers import read_container
 from capacity.changes import emit_scripts, update_command
 from capacity.changes._plan.commands import running_containers
 from capacity.model import Resource
-from tests.fixtures.docker_engine import client
-from tests.fixtures.fleet import MIB, Fleet, fleet, memory, plan_of
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import MIB, Fleet, fleet, memory, plan_of
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 _NAMES = (

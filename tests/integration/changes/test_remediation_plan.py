@@ -22,8 +22,8 @@ from capacity.changes import apply_plan, correct_units, dry_run, rollback
 from capacity.errors import ComposeError
 from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import TYPES, type_of
-from tests.fixtures.fleet import IMAGE, MIB, Fleet, cpus, memory, other, plan_of, project
-from tests.fixtures.servers import Command, fetch, free_port, require, wait_for
+from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, cpus, memory, other, plan_of, project
+from tests.fixtures.running.servers import Command, fetch, free_port, require, wait_for
 
 GIB = 1024 * MIB
 

@@ -19,12 +19,12 @@ from capacity._collect.cgroups import Mounts
 from capacity._collect.stats_api import read_stats
 from capacity._collect.watch import EngineWatch
 from capacity._docker.engine import connect_all
-from capacity.history._archive import Archive
+from capacity.history._archive.archive import Archive
 from capacity.history._load import load_history
 from capacity.settings import Settings
-from tests.fixtures.docker_engine import cadvisor
-from tests.fixtures.fleet import Fleet
-from tests.fixtures.servers import Server, fetch, free_port, prometheus, wait_for
+from tests.fixtures.running.docker_engine import cadvisor
+from tests.fixtures.running.fleet import Fleet
+from tests.fixtures.running.servers import Server, fetch, free_port, prometheus, wait_for
 
 MIB = 2**20
 STEP = 10

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
-from tests.fixtures.running_containers import check
-from tests.fixtures.servers import (
+from tests.fixtures.running.docker_engine import Engine, busybox_image, client, dockerd
+from tests.fixtures.running.running_containers import check
+from tests.fixtures.running.servers import (
     Command,
     Server,
     alertmanager,

@@ -19,7 +19,7 @@ from capacity.compliance import (
 )
 from capacity.model import Change, Reason, Resource, Setting
 from capacity.sizing._service_types import type_of
-from tests.fixtures.fleet import Fleet, plan_of, project
+from tests.fixtures.running.fleet import Fleet, plan_of, project
 
 MENDED = {
     "no-port-conflicts",

@@ -18,7 +18,7 @@ import pytest
 from capacity._compose import load_project
 from capacity.errors import ComposeError
 from tests.fixtures.paths import COMPOSE, TOOLS
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 SINGLE = sorted((COMPOSE / "single").glob("*.yaml"))
 REFUSED = sorted((COMPOSE / "refused").glob("*.yaml"))

@@ -24,9 +24,9 @@ from capacity.errors import EditRefused
 from capacity.model import Change, Setting
 from capacity.settings import Settings
 from tests.fixtures.compose_projects import in_force
-from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of
 from tests.fixtures.paths import COMPOSE
-from tests.fixtures.servers import require
+from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
+from tests.fixtures.running.servers import require
 
 STACKS = sorted(path for path in (COMPOSE / "stacks").iterdir() if path.is_dir())
 FILES = sorted(path for path in (COMPOSE / "stacks").rglob("*") if path.suffix in {".yaml", ".yml"})

@@ -17,9 +17,9 @@ import pytest
 from capacity._compose import drift, load_project
 from capacity._docker import snapshot
 from capacity.errors import ComposeError
-from tests.fixtures.fleet import IMAGE, Fleet, fleet
 from tests.fixtures.paths import COMPOSE
-from tests.fixtures.servers import require
+from tests.fixtures.running.fleet import IMAGE, Fleet, fleet
+from tests.fixtures.running.servers import require
 
 KEPT = (
     "mem_limit",

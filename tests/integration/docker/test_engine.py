@@ -23,10 +23,10 @@ from capacity.changes import apply_plan
 from capacity.errors import ContainerGone, EngineUnreachable, InputError, SettingsError
 from capacity.model import Setting
 from capacity.settings import EngineSettings, Settings
-from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
-from tests.fixtures.fleet import MIB, Fleet, in_folder, memory, other, plan_of, project
-from tests.fixtures.servers import Command, free_port, require, wait_for
-from tests.fixtures.ssh_server import sshd
+from tests.fixtures.running.docker_engine import Engine, busybox_image, client, dockerd
+from tests.fixtures.running.fleet import MIB, Fleet, in_folder, memory, other, plan_of, project
+from tests.fixtures.running.servers import Command, free_port, require, wait_for
+from tests.fixtures.running.ssh_server import sshd
 
 
 @pytest.fixture(scope="module")

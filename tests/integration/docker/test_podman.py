@@ -18,9 +18,9 @@ from capacity.changes import write_plan
 from capacity.errors import EngineRefused
 from capacity.settings import EngineSettings
 from tests.fixtures.commands import capacity
-from tests.fixtures.docker_engine import Engine, busybox_image, client
-from tests.fixtures.fleet import memory, plan_of
-from tests.fixtures.podman import podman
+from tests.fixtures.running.docker_engine import Engine, busybox_image, client
+from tests.fixtures.running.fleet import memory, plan_of
+from tests.fixtures.running.podman import podman
 
 MIB = 2**20
 LABELS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}

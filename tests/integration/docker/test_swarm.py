@@ -13,9 +13,9 @@ from docker.types import Resources
 from capacity._docker.engine import snapshot
 from capacity.changes._apply.planning import make_steps
 from capacity.settings import ApplySettings
-from tests.fixtures.docker_engine import client
-from tests.fixtures.fleet import IMAGE, MIB, Fleet, memory, plan_of
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, memory, plan_of
+from tests.fixtures.running.servers import wait_for
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from tests.fixtures.paths import ROOT
-from tests.fixtures.servers import fetch, free_port, require, wait_for
+from tests.fixtures.running.servers import fetch, free_port, require, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

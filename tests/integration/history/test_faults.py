@@ -20,14 +20,20 @@ from hypothesis import strategies as st
 
 from capacity._common.files import digest
 from capacity.errors import SourceError, Unreachable
-from capacity.history._archive import Archive
-from capacity.history._fetch import Fetched, fetch
+from capacity.history._archive.archive import Archive
+from capacity.history._fetch.fetch import Fetched, fetch
 from capacity.history._load import day_key, utc_days
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings, override
-from tests.fixtures.fault_proxy import Fault, FaultProxy, fault_proxy
-from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus, wait_for
+from tests.fixtures.running.fault_proxy import Fault, FaultProxy, fault_proxy
+from tests.fixtures.running.servers import (
+    Server,
+    backfill,
+    openmetrics_blocks,
+    prometheus,
+    wait_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,18 +17,18 @@ import pytest
 
 from capacity._api import open_history
 from capacity.errors import NoHistory, QueryRefused, Unreachable
-from capacity.history._archive import Archive
-from capacity.history._fetch import fetch
+from capacity.history._archive.archive import Archive
+from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
+from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
-from capacity.history._promql import render_query
 from capacity.history._services import merge_replicas
-from capacity.history._signals import CATALOGUE
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.frames import float_at
-from tests.fixtures.servers import (
+from tests.fixtures.running.servers import (
     Server,
     backfill,
     import_samples,
@@ -37,14 +37,14 @@ from tests.fixtures.servers import (
     require,
     victoria_metrics,
 )
-from tests.fixtures.servers import fetch as get
+from tests.fixtures.running.servers import fetch as get
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from capacity.history import History
-    from capacity.history._fetch import Fetched
+    from capacity.history._fetch.fetch import Fetched
 
 DAY, HOUR, SCRAPE, STEP = 86_400, 3600, 60, 300
 DAYS = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.commands import capacity
-from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus
+from tests.fixtures.running.servers import Server, backfill, openmetrics_blocks, prometheus
 from tests.integration.history.test_fetch import labels
 
 SCRAPE = 15

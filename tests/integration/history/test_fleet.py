@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from capacity.history import _signals
-from capacity.history._archive import Archive
+from capacity.history._archive.archive import Archive
 from capacity.history._doctor import examine
-from capacity.history._fetch import fetch
+from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
+from capacity.history._metrics import signals as _signals
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings, override
-from tests.fixtures.docker_engine import busybox_image, cadvisor, client, dockerd
-from tests.fixtures.servers import node_exporter, prometheus, scrape
+from tests.fixtures.running.docker_engine import busybox_image, cadvisor, client, dockerd
+from tests.fixtures.running.servers import node_exporter, prometheus, scrape
 
 if TYPE_CHECKING:
     from pathlib import Path

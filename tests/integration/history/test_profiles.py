@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from capacity.history._archive import Archive
-from capacity.history._asking import ask_containers
+from capacity.history._archive.archive import Archive
 from capacity.history._doctor import examine
-from capacity.history._fetch import fetch
+from capacity.history._fetch.asking import ask_containers
+from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 from capacity.settings import Settings
 from tests.fixtures.paths import ROOT
-from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus, require
+from tests.fixtures.running.servers import Server, backfill, openmetrics_blocks, prometheus, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

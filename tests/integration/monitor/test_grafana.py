@@ -23,7 +23,7 @@ from capacity._monitor.metrics import exposition
 from capacity.model import Resource
 from capacity.operations._schedule.state import JobState, write_state
 from capacity.settings import ScheduleSettings, Settings
-from tests.fixtures.servers import fetch, node_exporter, prometheus, scrape, wait_for
+from tests.fixtures.running.servers import fetch, node_exporter, prometheus, scrape, wait_for
 
 DASHBOARD: dict[str, Any] = json.loads(
     bundled("data/grafana/capacity.json").read_text(encoding="utf-8")

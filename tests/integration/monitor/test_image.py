@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from capacity._common.bundled import bundled
-from tests.fixtures.docker_engine import client
-from tests.fixtures.fleet import Fleet, fleet
-from tests.fixtures.image import python_image
 from tests.fixtures.paths import ROOT
-from tests.fixtures.servers import Server, alertmanager, free_port, require, wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import Fleet, fleet
+from tests.fixtures.running.image import python_image
+from tests.fixtures.running.servers import Server, alertmanager, free_port, require, wait_for
 
 TOKEN = "for-tests-only"
 MEMORY = "CAP003"

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.fixtures.commands import environment
-from tests.fixtures.servers import fetch, free_port, require, wait_for
+from tests.fixtures.running.servers import fetch, free_port, require, wait_for
 
 SERVICES = 60
 

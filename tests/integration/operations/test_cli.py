@@ -20,11 +20,11 @@ from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError
 from capacity.operations import RestartLoop
 from capacity.operations._pools.locks import place_of
-from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import loops_of
-from tests.fixtures.fleet import IMAGE, MIB, Fleet, fleet, project
-from tests.fixtures.redis_server import redis_image
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, fleet, project
+from tests.fixtures.running.redis_server import redis_image
+from tests.fixtures.running.servers import wait_for
 
 
 @pytest.fixture(scope="module")

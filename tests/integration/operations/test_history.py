@@ -22,8 +22,14 @@ from capacity.model import Setting
 from capacity.operations._timeline.file import read_timeline
 from tests.fixtures.commands import capacity
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of
-from tests.fixtures.fleet import MIB, Fleet, fleet
-from tests.fixtures.servers import Server, backfill, openmetrics_blocks, prometheus, wait_for
+from tests.fixtures.running.fleet import MIB, Fleet, fleet
+from tests.fixtures.running.servers import (
+    Server,
+    backfill,
+    openmetrics_blocks,
+    prometheus,
+    wait_for,
+)
 
 HOUR, DAY = 3600, 86_400
 END = int(time.time()) // HOUR * HOUR

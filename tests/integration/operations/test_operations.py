@@ -21,10 +21,10 @@ from capacity.operations._affinity import balance, measure_load
 from capacity.operations._restarts.loops import Known, port_moves
 from capacity.settings import Settings
 from capacity.sizing import TYPES
-from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of, own_place, says, seen
-from tests.fixtures.fleet import IMAGE, MIB, Fleet, memory, other, plan_of
-from tests.fixtures.servers import free_port, wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, memory, other, plan_of
+from tests.fixtures.running.servers import free_port, wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from capacity.errors import InputError
 from capacity.model import StepState
 from capacity.operations._emergency.release import release
 from tests.fixtures.commands import capacity
-from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import LOOP, QUICK, loops_of, own_place, says
-from tests.fixtures.fleet import MIB, Fleet
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import MIB, Fleet
+from tests.fixtures.running.servers import wait_for
 
 
 @pytest.fixture(autouse=True)

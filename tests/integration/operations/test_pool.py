@@ -24,9 +24,9 @@ from capacity.operations._pools import commands
 from capacity.operations._pools.locks import place_of
 from capacity.operations._pools.session import _TRUSTED
 from capacity.settings import ApplySettings, EngineSettings, Settings
-from tests.fixtures.docker_engine import Engine, busybox_image, client, dockerd
-from tests.fixtures.lock_holder import SLEEP, hold, pool, steps
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.docker_engine import Engine, busybox_image, client, dockerd
+from tests.fixtures.running.lock_holder import SLEEP, hold, pool, steps
+from tests.fixtures.running.servers import wait_for
 
 MIB = 1 << 20
 
@@ -78,7 +78,7 @@ def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
             threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000)))
             for _ in range(16)
         ]
-        words = [sys.executable, "-m", "tests.fixtures.lock_holder", engine.url, str(marks)]
+        words = [sys.executable, "-m", "tests.fixtures.running.lock_holder", engine.url, str(marks)]
         others: list[subprocess.Popen[str]] = []
         for what in ("killed", "500", "500"):
             own = tmp_path / f"tmp-{len(others)}"

@@ -35,11 +35,11 @@ from capacity.operations._emergency.release import release
 from capacity.operations._emergency.restart_critical import restart_critical
 from capacity.operations._emergency.undo_release import undo_release
 from capacity.settings import Settings
-from tests.fixtures.docker_engine import client
 from tests.fixtures.faults import QUICK, low, own_place, ready, seen
-from tests.fixtures.fleet import MIB, Fleet, memory, plan_of
-from tests.fixtures.redis_server import redis_image
-from tests.fixtures.servers import wait_for
+from tests.fixtures.running.docker_engine import client
+from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
+from tests.fixtures.running.redis_server import redis_image
+from tests.fixtures.running.servers import wait_for
 
 
 @pytest.fixture(autouse=True)

@@ -24,8 +24,8 @@ from capacity.operations._emergency.undo_release import undo_release
 from capacity.operations._pools.commands import existing_pool, pool_down, pool_states
 from capacity.operations._pools.migrate import migrate
 from tests.fixtures.faults import QUICK, git, own_place, seen
-from tests.fixtures.fleet import MIB, Fleet, plan_of, project
-from tests.fixtures.servers import require, wait_for
+from tests.fixtures.running.fleet import MIB, Fleet, plan_of, project
+from tests.fixtures.running.servers import require, wait_for
 
 
 @pytest.fixture(autouse=True)

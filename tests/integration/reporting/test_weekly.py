@@ -15,8 +15,8 @@ import pytest
 from capacity.changes import read_plan
 from capacity.history._sample.generate import SAMPLE_END, load_sample
 from tests.fixtures.commands import capacity
-from tests.fixtures.sample_server import exported
-from tests.fixtures.servers import Server, backfill, fetch, prometheus
+from tests.fixtures.running.sample_server import exported
+from tests.fixtures.running.servers import Server, backfill, fetch, prometheus
 
 AS_OF = SAMPLE_END.isoformat()
 

@@ -20,7 +20,7 @@ from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import FileBackup, Kind, RunStart, StepIntent, intents
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError, InputError, JournalLost, StorageError
-from tests.fixtures.fleet import memory, plan_of
+from tests.fixtures.running.fleet import memory, plan_of
 
 CHANGES = tuple(plan_of(memory("shop/web", 64, 96), memory("shop/db", 100, 200)).changes)
 

@@ -8,7 +8,7 @@ import subprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.changes import update_command
 from capacity.model import Resource, Setting
 

@@ -15,7 +15,7 @@ from capacity._compose.declared import DeclaredProject, load_declared
 from capacity.changes import commit_plan, emit_override, emit_patch
 from capacity.changes._plan.exports import by_project
 from capacity.changes._plan.file_edits import edit_service, edit_services
-from tests.fixtures.fleet import MIB, cpus, memory, plan_of
+from tests.fixtures.running.fleet import MIB, cpus, memory, plan_of
 
 STYLES = {
     "limit": "{image: a, mem_limit: 64m}",

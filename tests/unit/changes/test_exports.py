@@ -27,9 +27,9 @@ from capacity.changes import (
 from capacity.changes._plan.file_edits import edit_service
 from capacity.model import Change, Reason, Resource, Setting
 from capacity.settings import Settings
-from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of, project
 from tests.fixtures.paths import COMPOSE
-from tests.fixtures.servers import require
+from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of, project
+from tests.fixtures.running.servers import require
 
 CORPUS = sorted((COMPOSE / "single").glob("*.yaml"))
 

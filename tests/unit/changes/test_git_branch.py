@@ -13,7 +13,7 @@ from capacity._compose import DeclaredProject, load_project
 from capacity.changes import commit_plan
 from capacity.errors import InputError, WorkError
 from capacity.model import Reason
-from tests.fixtures.fleet import cpus, memory, plan_of, project
+from tests.fixtures.running.fleet import cpus, memory, plan_of, project
 from tests.unit.changes.test_exports import repository
 
 

@@ -30,9 +30,9 @@ from capacity.changes import (
 from capacity.changes._journal.runs import new_run
 from capacity.errors import InputError
 from capacity.model import Change, Reason, Resource, Setting
-from tests.fixtures.fleet import MIB, memory, plan_of
 from tests.fixtures.hostile import HIDDEN, NAMES, NO_NUMBERS, SIGNS, is_name
-from tests.fixtures.servers import require
+from tests.fixtures.running.fleet import MIB, memory, plan_of
+from tests.fixtures.running.servers import require
 
 WHOLE = plan_of(memory("shop/web", 64, 96, peak=1.0))
 CONTENT: dict[str, Any] = WHOLE.model_dump(mode="json", by_alias=True)

@@ -9,7 +9,7 @@ import pytest
 from capacity.changes._apply.recent_peaks import peaks_from
 from capacity.history._services import service_of
 from capacity.settings import Settings, override
-from tests.fixtures.web_server import Answer, web
+from tests.fixtures.running.web_server import Answer, web
 
 LABELS = [
     {"name": "shop-web-1", "instance": "h:8080"},

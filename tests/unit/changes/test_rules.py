@@ -25,7 +25,7 @@ from capacity.changes._journal.runs import find_run
 from capacity.errors import ChangeRefused, EditRefused, InputError, SettingsError
 from capacity.model import Reason, Resource, Setting
 from capacity.settings import UnattendedSettings
-from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of, project
+from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of, project
 
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RULES = UnattendedSettings(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity._common.files import digest
-from capacity._common.units import (
+from capacity._common.text.units import (
     count_cores,
     format_cores,
     format_memory,
@@ -39,7 +39,7 @@ from capacity.changes._plan.plan import is_lowering, is_raise
 from capacity.errors import ChangeRefused, InputError, SettingsError
 from capacity.model import Change, Reason, Setting, Value
 from capacity.settings import ApplySettings, UnattendedSettings
-from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of
+from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 MINUTE, WEEK = timedelta(minutes=1), timedelta(days=7)

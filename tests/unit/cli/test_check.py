@@ -9,7 +9,7 @@ import pytest
 
 from capacity.compliance._trend import read_records
 from tests.fixtures.compliance_fleets import container
-from tests.fixtures.running_containers import check
+from tests.fixtures.running.running_containers import check
 
 GOOD = """services:
   web:

@@ -22,7 +22,7 @@ from capacity._collect.store import store_step
 from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Host, read_container
 from capacity.errors import StorageError
-from capacity.history._archive import Archive
+from capacity.history._archive.archive import Archive
 from capacity.model import Signal
 from capacity.settings import Settings
 

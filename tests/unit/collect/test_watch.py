@@ -22,7 +22,7 @@ from capacity._docker.engine import Engine
 from capacity._docker.host import read_host
 from capacity.errors import EngineUnreachable, InputError
 from capacity.history import archive_status
-from capacity.history._archive import Archive
+from capacity.history._archive.archive import Archive
 from capacity.settings import load_settings, override
 from tests.fixtures.engines import INFOS, VERSIONS
 

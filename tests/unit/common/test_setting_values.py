@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from capacity._common.setting_values import show_value
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Setting, Value
 
 

@@ -19,7 +19,7 @@ from capacity.operations._timeline.observations import observe
 from capacity.reporting import compliance
 from capacity.settings import Settings
 from tests.fixtures.compliance_fleets import declared
-from tests.fixtures.web_server import Answer, web
+from tests.fixtures.running.web_server import Answer, web
 from tests.unit.compliance.test_history import history
 
 RULES = """\

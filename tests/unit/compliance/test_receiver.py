@@ -15,7 +15,7 @@ from capacity.compliance import load_waivers
 from capacity.compliance._facts.probes import probe_delivery
 from capacity.compliance._facts.receiver import LABEL, open_receiver
 from capacity.errors import InputError, WorkError
-from tests.fixtures.servers import free_port
+from tests.fixtures.running.servers import free_port
 
 
 def post(port: int, body: bytes, **headers: str) -> int:

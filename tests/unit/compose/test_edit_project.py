@@ -17,7 +17,7 @@ from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import ChangeRefused
 from capacity.model import Change, Setting
 from tests.fixtures.compose_projects import Files, in_force, projects, wanted_changes, write
-from tests.fixtures.fleet import MIB, cpus, memory, other, plan_of
+from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
 
 
 def loaded(folder: Path, files: list[Path]) -> DeclaredProject:

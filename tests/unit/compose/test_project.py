@@ -97,7 +97,7 @@ def test_an_error_names_place_cause_and_next_step() -> None:
 
 def test_a_kubernetes_unit_is_explained() -> None:
     """`2Gi` is corrected to what Docker reads."""
-    from capacity._common.units import parse_memory
+    from capacity._common.text.units import parse_memory
 
     with pytest.raises(Exception, match="Docker reads 2g"):
         parse_memory("2Gi")

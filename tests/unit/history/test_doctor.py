@@ -12,7 +12,7 @@ import pytest
 
 from capacity.history._doctor import examine
 from capacity.settings import Settings, override
-from tests.fixtures.web_server import Answer, web
+from tests.fixtures.running.web_server import Answer, web
 
 CONTAINERS = 20
 

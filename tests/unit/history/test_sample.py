@@ -11,14 +11,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from capacity._common.bundled import bundled
-from capacity._common.units import parse_memory
+from capacity._common.text.units import parse_memory
 from capacity.errors import NoHistory
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._sample.fleet import FLEET
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample, make_sample
-from capacity.history._signals import CATALOGUE
 from capacity.model import Signal
 from tests.fixtures.frames import times_of
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 
 def test_five_weeks_of_every_signal() -> None:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.parse import Answer
 from capacity.history._services import merge_replicas
-from capacity.history._signals import CATALOGUE
 from capacity.model import ServiceKey, Signal
 from capacity.settings import IdentitySettings
 

@@ -30,8 +30,8 @@ from capacity.errors import (
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.transport import _retry_after
 from capacity.settings import PrometheusSettings
-from tests.fixtures.servers import free_port
-from tests.fixtures.web_server import EMPTY, Answer, web
+from tests.fixtures.running.servers import free_port
+from tests.fixtures.running.web_server import EMPTY, Answer, web
 
 SECRET = "hunter2-and-more"
 HTML = {"Content-Type": "text/html; charset=utf-8"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.history._history import History
 from capacity.history._validity import DropReason, drop_impossible, dropped_notes
 from capacity.model import Resource, Signal

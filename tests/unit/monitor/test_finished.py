@@ -19,10 +19,10 @@ from capacity._monitor.evaluate import MonitorTargets
 from capacity._monitor.loops import Monitor
 from capacity._monitor.web.app import make_app
 from capacity.operations._schedule.state import JobState, write_state
-from capacity.reporting._page import render_page
+from capacity.reporting._render.page import render_page
 from capacity.settings import MonitorSettings, ScheduleSettings, Settings
 from tests.fixtures.commands import environment
-from tests.fixtures.servers import fetch, free_port, require, wait_for
+from tests.fixtures.running.servers import fetch, free_port, require, wait_for
 
 SECRET = "not for readers"
 TOKEN = "s3cret"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from capacity._monitor.web import access, app, connections
 from capacity._monitor.web.app import make_app
 from capacity._monitor.web.connections import BoundedProtocol
-from tests.fixtures.servers import free_port, wait_for
+from tests.fixtures.running.servers import free_port, wait_for
 from tests.unit.monitor.test_monitor import watch
 
 QUICK = 0.7  # seconds in place of ten and thirty

@@ -33,7 +33,7 @@ from capacity.compliance._facts import collect
 from capacity.errors import SettingsError
 from capacity.settings import MonitorSettings, Settings, load_settings
 from tests.fixtures.commands import environment
-from tests.fixtures.servers import fetch, free_port, wait_for
+from tests.fixtures.running.servers import fetch, free_port, wait_for
 
 COMPOSE = """
 services:

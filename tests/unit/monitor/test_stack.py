@@ -17,7 +17,7 @@ from capacity.compliance import Status, evaluate, load_rules
 from capacity.compliance._facts import collect
 from capacity.compliance._waivers import load_waivers
 from capacity.errors import ComposeError
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 STACK = bundled("data/stack")
 ENVIRONMENT = {"FLEET": "/srv/compose"}

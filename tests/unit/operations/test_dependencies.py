@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity._docker.containers import Container, Host, Inventory
 from capacity.errors import InputError
 from capacity.operations._affinity import balance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity.history import History
 from capacity.history._sample.generate import load_sample
 from capacity.model import Signal

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from capacity.history import History
 from capacity.model import Resource, Signal
-from capacity.reporting._runway import run_out
+from capacity.reporting._analysis.runway import run_out
 from capacity.reporting.weekly._days_left import WITHIN_DAYS, days_left, say_days
 from capacity.reporting.weekly._limit_crossings import LimitCrossing
 

@@ -23,7 +23,7 @@ from capacity.reporting._delivery.channels import deliver, has_ways, mail_of
 from capacity.reporting._delivery.message import Message, message_of
 from capacity.reporting._runs import write_run
 from capacity.settings import DeliverySettings
-from tests.fixtures.servers import free_port
+from tests.fixtures.running.servers import free_port
 
 REPORT = "weekly-resources"
 

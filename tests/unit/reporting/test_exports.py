@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from capacity import _api
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.reporting._explain import chart, explain_service
+from capacity.reporting._explain.explain import chart, explain_service
 from capacity.reporting._exports import as_csv, as_exposition, as_markdown, differences, read_limits
 from tests.fixtures.frames import float_at
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 
 @pytest.fixture(scope="module")

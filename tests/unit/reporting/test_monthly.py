@@ -16,7 +16,7 @@ from capacity import _api
 from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
-from capacity.reporting._host_limits import replicas_on
+from capacity.reporting._analysis.host_limits import replicas_on
 from capacity.reporting.monthly import _agenda, _agenda_sections, _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity

@@ -20,7 +20,7 @@ from capacity.forecasting import Forecaster
 from capacity.history import History
 from capacity.model import Resource, RestartLimit, Signal
 from capacity.operations._timeline.observations import observe
-from capacity.reporting._host_limits import limit_sums
+from capacity.reporting._analysis.host_limits import limit_sums
 from capacity.reporting.weekly._decisions import _loops
 from capacity.settings import Settings, override
 from capacity.sizing import place

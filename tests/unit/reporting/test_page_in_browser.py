@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from pypdf import PdfReader
 
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 MOST_SHEETS = 8
 

@@ -19,9 +19,9 @@ from capacity.errors import InputError
 from capacity.history import History
 from capacity.model import Resource, Signal
 from capacity.reporting import quarterly
+from capacity.reporting._analysis.runway import HORIZON_WEEKS, host_runways, run_out
+from capacity.reporting._analysis.trends import trend_of, weekly_peaks
 from capacity.reporting._runs import ReportRun, RuleState, RunFacts, list_reports
-from capacity.reporting._runway import HORIZON_WEEKS, host_runways, run_out
-from capacity.reporting._trends import trend_of, weekly_peaks
 from capacity.reporting.quarterly import _governance, _sections
 from capacity.reporting.quarterly._register import (
     FoundRisk,

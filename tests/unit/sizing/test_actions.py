@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Action, Reason, Resource
 from capacity.sizing import POLICIES, Context, ServiceRule, recommend, replay
-from capacity.sizing._diagnostics import find_leaks, startup_peaks
 from capacity.sizing._service_types import type_of
+from capacity.sizing._usage.diagnostics import find_leaks, startup_peaks
 from tests.fixtures.frames import float_at, times_of
 
 GIB = 1024 * MIB

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.model import Resource
 from capacity.sizing._baselines.autopilot import Autopilot, load_adjusted, margin
 from capacity.sizing._baselines.histogram import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity._common.units import parse_cpuset
+from capacity._common.text.units import parse_cpuset
 from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.sizing import Prices, forecast_load, place, savings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity._common.units import MIB
+from capacity._common.text.units import MIB
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.sizing import Context, changes_from, recommend

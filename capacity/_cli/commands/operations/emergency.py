@@ -61,7 +61,7 @@ def release(
     """Stop containers labelled priority=low, those that use most first, until enough memory is
     free.
     """
-    from capacity._common.units import parse_memory
+    from capacity._common.text.units import parse_memory
     from capacity.operations._emergency import release
     from capacity.operations._emergency.flush_redis import flush as flush_cache
 
@@ -107,7 +107,7 @@ def release(
 
 def _say_shortfall(done: Sequence[StepResult], wanted: int, *, yes: bool) -> bool:
     """What may be stopped is not always enough; whoever waits for the memory must know."""
-    from capacity._common.units import format_memory
+    from capacity._common.text.units import format_memory
 
     freed: dict[str, int] = {}
     for result in (result for result in done if result.state != StepState.UNREACHABLE):
@@ -240,7 +240,7 @@ def _show(done: Sequence[StepResult], *, yes: bool, as_json: bool, title: str) -
 
 
 def _rows(done: Sequence[StepResult], *, as_json: bool) -> list[dict[str, Plain]]:
-    from capacity._common.units import format_memory
+    from capacity._common.text.units import format_memory
 
     return [
         {

@@ -57,7 +57,7 @@ def size(
     from dataclasses import asdict
 
     from capacity import _api
-    from capacity._common.units import format_memory
+    from capacity._common.text.units import format_memory
     from capacity.operations._pools.sizing import pool_size
     from capacity.sizing import forecast_load
 
@@ -98,7 +98,7 @@ def up(
     """Start a pool that stays until `capacity pool down`; one that stands is completed, and must be
     the same.
     """
-    from capacity._common.units import parse_memory
+    from capacity._common.text.units import parse_memory
     from capacity.operations import InstancePool
     from capacity.operations._pools.commands import pool_up
 
@@ -139,7 +139,7 @@ def _variables(said: list[str]) -> dict[str, str]:
 def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from capacity._common.units import format_cores, format_memory
+    from capacity._common.text.units import format_cores, format_memory
 
     rows = [asdict(step) for step in steps]
     for row in [] if as_json else rows:
@@ -207,7 +207,7 @@ def migrate(
     """
     from dataclasses import asdict
 
-    from capacity._common.units import format_memory
+    from capacity._common.text.units import format_memory
     from capacity.operations._pools.migrate import migrate as move
 
     settings = settings_of(config, None)

@@ -34,7 +34,7 @@ from capacity.operations._schedule.render import (
 from capacity.operations._schedule.run import due_jobs, run_job
 from capacity.operations._schedule.state import late_alert, read_state
 from capacity.settings import ScheduleSettings, Settings
-from tests.fixtures.servers import require
+from tests.fixtures.running.servers import require
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Texts: units, what is printable, escaping for each output, YAML, near misses."""

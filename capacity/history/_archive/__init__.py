@@ -1,0 +1,1 @@
+"""The history on disk: its days, how they are kept, brought in and looked after."""

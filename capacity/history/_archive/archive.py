@@ -1,0 +1,390 @@
+"""History on disk: Parquet, partitioned by source, signal and UTC day.
+
+::
+
+    <archive>/<source>/source.json                   what the source is
+    <archive>/<source>/<signal>-<step>s-<query>/2026-11-22.parquet
+
+A day is final when it is over (and the server has had an hour to settle), was answered completely
+and without warnings, and is not empty; a final day is never asked for again. Days outlive the
+server's own retention: nothing here deletes one, only `_upkeep` does when it is asked to.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import stat
+import time
+import zlib
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from socket import gethostname
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import numpy as np
+
+from capacity._common.files import read_bounded, storage_error, sweep, write_atomically
+from capacity._common.plain_data import Plain, PlainMapping
+from capacity._common.text.printable import visible
+from capacity.errors import InputError, Locked
+from capacity.history._archive.daily_peaks import read_daily_peaks
+from capacity.history._archive.parquet import Damaged, read_block, write_block
+from capacity.history._services import SeriesBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+    from io import FileIO
+    from pathlib import Path
+
+    import pandas as pd
+
+    from capacity.model import Signal
+
+__all__ = [
+    "SETTLE",
+    "Archive",
+    "SourceRecord",
+    "StoredDay",
+    "check_regular",
+    "folder_name",
+    "plain_address",
+    "read_day",
+    "source_name",
+]
+
+SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
+_FORMAT = 1
+_DAY = 86_400
+_LONGEST_WAIT = 30.0  # seconds; a record is written in a moment
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+_MOST_OF_A_RECORD = 2**22  # bytes
+
+_log = logging.getLogger("capacity")
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """What an archive knows of a source, enough to work without it.
+
+    Attributes:
+        name: folder in the archive.
+        url: address without credentials; empty for imported and collected history.
+        kind: prometheus, victoriametrics, thanos, mimir, import or collect.
+        scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while
+            nothing was scraped yet.
+        queries: signal -> PromQL text used last.
+    """
+
+    name: str
+    url: str
+    kind: str
+    scrape_interval: int
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StoredDay:
+    """A day as it lies in the archive."""
+
+    block: SeriesBlock
+    final: bool
+    warnings: tuple[str, ...]
+
+
+class Archive:
+    """A folder of history. Safe for several runs at once: every write is a rename of a finished
+    file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def sources(self) -> list[SourceRecord]:
+        """All sources, by name."""
+        records = [self._read_record(file) for file in sorted(self.path.glob("*/source.json"))]
+        return [record for record in records if record is not None]
+
+    def source(self, name: str) -> SourceRecord | None:
+        """The source called `name`."""
+        return self._read_record(self.path / name / "source.json")
+
+    def find(self, wanted: str | None) -> SourceRecord:
+        """The source of that name or address; without either the only one there is.
+
+        Raises:
+            InputError: none or several fit.
+        """
+        records = self.sources()
+        address = plain_address(wanted) if wanted else None
+        fitting = [
+            record
+            for record in records
+            if wanted is None or record.name == wanted or record.url == address
+        ]
+        if len(fitting) == 1:
+            return fitting[0]
+        names = ", ".join(record.name for record in records) or "nothing"
+        if not fitting:
+            what = f"No history of {address} is" if wanted else "No history is"
+            raise InputError(
+                f"{what} in the archive {self.path} (it holds {names})",
+                "Run `capacity fetch` first",
+            )
+        raise InputError(f"The archive {self.path} holds {names}", "Name one with --source")
+
+    def record(self, source: SourceRecord) -> SourceRecord:
+        """Keep what is known of a source, beside the queries that another run has recorded
+        meanwhile; the sum of both.
+        """
+        with self._locked(source.name):
+            for folder in (self.path / source.name).glob("*/"):
+                sweep(folder)
+            known = self.source(source.name)
+            if known is not None:
+                source = replace(source, queries={**known.queries, **source.queries})
+            if known != source:
+                text = (
+                    json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True)
+                    + "\n"
+                )
+                write_atomically(
+                    self.path / source.name / "source.json",
+                    lambda path: path.write_text(text, encoding="utf-8"),
+                )
+        return source
+
+    def read(
+        self, source: str, signal: Signal, query: str, step: int, day: date
+    ) -> StoredDay | None:
+        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and
+        counts as not there.
+        """
+        path = self._file(source, signal, query, step, day)
+        try:
+            found = path.stat()
+            block, meta = read_day(path, {"query": query, "step": step, "day": day.isoformat()})
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise storage_error(path, error) from error
+        except Damaged as error:
+            aside = path.with_name(path.name + ".damaged")
+            _log.warning("%s is damaged (%s); set aside as %s", path, error, aside.name)
+            try:
+                if path.stat().st_ino == found.st_ino:  # else another run has fixed it meanwhile
+                    path.replace(aside)
+            except FileNotFoundError:
+                return None  # another run was quicker
+            except OSError as failure:
+                raise storage_error(path, failure) from failure
+            return None
+        warnings = meta.get("warnings")
+        told = tuple(map(str, warnings)) if isinstance(warnings, list) else ()
+        return StoredDay(block, bool(meta.get("final")), told)
+
+    def write(
+        self, source: str, signal: Signal, query: str, step: int, day: date, stored: StoredDay
+    ) -> None:
+        """Store a day, whole or not at all.
+
+        Raises:
+            StorageError: the folder cannot be written or the disk is full.
+        """
+        meta: dict[str, Plain] = {
+            "format": _FORMAT,
+            "signal": str(signal),
+            "query": query,
+            "step": step,
+            "day": day.isoformat(),
+            "final": stored.final,
+            "warnings": list(stored.warnings),
+        }
+        meta["checksum"] = _checksum(stored.block, meta)
+        write_block(self._file(source, signal, query, step, day), stored.block, meta)
+
+    def days(self, source: str, signal: Signal, query: str, step: int) -> list[str]:
+        """ISO dates of the days stored."""
+        return sorted(
+            path.stem
+            for path in self._folder(source, signal, query, step).glob("????-??-??.parquet")
+        )
+
+    def daily_peaks(
+        self, source: str, signal: Signal, query: str, step: int, *, start: date, end: date
+    ) -> pd.DataFrame:
+        """Highest sample of each stored day from `start` up to but without `end`: UTC days x
+        services.
+        """
+
+        def read(day: date) -> SeriesBlock | None:
+            stored = self.read(source, signal, query, step, day)
+            return stored.block if stored is not None else None
+
+        days = self.days(source, signal, query, step)
+        wanted = [day for day in days if start.isoformat() <= day < end.isoformat()]
+        return read_daily_peaks(self._folder(source, signal, query, step), wanted, read)
+
+    def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
+        return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
+
+    def _folder(self, source: str, signal: Signal, query: str, step: int) -> Path:
+        return self.path / source / folder_name(signal, step, query)
+
+    @contextmanager
+    def _locked(self, source: str) -> Iterator[None]:
+        """Alone with a source's record; the lock ends with the process at the latest.
+
+        Raises:
+            Locked: another process holds it and does not let go.
+            StorageError: there can be no lock.
+        """
+        lock = self.path / source / ".lock"
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.fdopen(os.open(lock, _LOCK_FLAGS, 0o644), "r+b", buffering=0)
+        except (OSError, ValueError) as error:
+            raise storage_error(lock.parent, error) from error
+        with handle:
+            _wait_for(handle, lock)
+            with suppress(OSError):  # who holds it is only told where the disk takes that
+                handle.truncate(0)
+                handle.write(f"process {os.getpid()} on {gethostname()}".encode())
+            yield
+            with suppress(OSError):
+                handle.truncate(0)
+
+    def _read_record(self, file: Path) -> SourceRecord | None:
+        try:
+            fields = json.loads(read_bounded(file, _MOST_OF_A_RECORD))
+            fields.pop("format")
+            return _record(fields, file.parent.name)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise storage_error(file, error) from error
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
+            _log.warning("%s is unreadable; the source counts as new", file)
+            return None
+
+
+def read_day(path: Path, expected: PlainMapping) -> tuple[SeriesBlock, PlainMapping]:
+    """A day's file: its block and its meta, both as they were written.
+
+    Args:
+        path: of the file.
+        expected: what the meta must hold besides.
+
+    Raises:
+        Damaged: it is no such day.
+        FileNotFoundError: no such file.
+        StorageError: it cannot be read for another reason.
+    """
+    check_regular(path.stat())
+    block, meta = read_block(path)
+    _verify(block, meta, expected)
+    return block, meta
+
+
+def check_regular(found: os.stat_result) -> None:
+    """Raise `Damaged` for a pipe or a device, which could keep a reader waiting for ever."""
+    if not stat.S_ISREG(found.st_mode):
+        raise Damaged("it is no regular file")
+
+
+def folder_name(signal: str, step: int, query: str) -> str:
+    """Name of the folder of a signal's days: another query has another folder."""
+    digest = hashlib.sha256(f"{_FORMAT} {query}".encode()).hexdigest()[:8]
+    return f"{signal}-{step}s-{digest}"
+
+
+def _record(fields: dict[str, Any], folder: str) -> SourceRecord:
+    """The record of a folder.
+
+    Raises:
+        ValueError, TypeError: it is none, or that of another folder, where days would be written.
+    """
+    record = SourceRecord(**fields)
+    texts = (record.name, record.url, record.kind, *record.queries, *record.queries.values())
+    if record.name != folder or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it is of another source")
+    if type(record.scrape_interval) is not int or not 0 <= record.scrape_interval <= _DAY:
+        raise ValueError("its scrape interval is none")
+    return record
+
+
+def _wait_for(handle: FileIO, lock: Path) -> None:
+    """Take a lock, with a word on who has it, for a bounded time.
+
+    Raises:
+        Locked: it was not let go.
+        StorageError: it is no file that can be locked.
+    """
+    began = time.monotonic()
+    told = False
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            holder = visible(handle.read(200).decode("utf-8", "replace")) or "another process"
+            waited = time.monotonic() - began
+            if waited > _LONGEST_WAIT:
+                raise Locked(
+                    f"{lock} is held by {holder}, for more than {_LONGEST_WAIT:.0f} s",
+                    "End that process, or try again when it is done",
+                ) from error
+            if waited > 1 and not told:
+                _log.warning("waiting for %s, which is held by %s", lock, holder)
+                told = True
+            time.sleep(0.05)
+        except OSError as error:
+            raise storage_error(lock, error) from error
+        else:
+            return
+
+
+def _verify(block: SeriesBlock, meta: PlainMapping, expected: PlainMapping) -> None:
+    """Raise `Damaged` unless block and meta are what was written and what was asked for.
+
+    Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta`
+    are.
+    """
+    if meta.get("checksum") != _checksum(block, meta):
+        raise Damaged("its checksum does not hold")
+    for name, value in expected.items():
+        if meta.get(name) != value:
+            raise Damaged(f"it holds the {name} {meta.get(name)!r}")
+
+
+def _checksum(block: SeriesBlock, meta: PlainMapping) -> int:
+    rest = {name: value for name, value in meta.items() if name != "checksum"}
+    text = json.dumps(
+        [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True
+    )
+    return zlib.crc32(np.ascontiguousarray(block.values).data, zlib.crc32(text.encode()))
+
+
+def plain_address(url: str) -> str:
+    """The address without credentials, query and trailing slash: fit for messages and file
+    names.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def source_name(address: str, kind: str) -> str:
+    """Folder name of a source: readable, and different for each address and kind of server."""
+    digest = hashlib.sha256(f"{kind} {address}".encode()).hexdigest()[:8]
+    readable = re.sub(r"[^a-zA-Z0-9.-]+", "-", address.partition("://")[2]).strip("-.")[:60]
+    return f"{readable}-{kind}-{digest}"

@@ -1,0 +1,1 @@
+"""What is asked of a metrics server, in which order, and what becomes of failures."""

@@ -1,0 +1,1 @@
+"""Signals, the metrics that they are made of, and who exports these."""

@@ -1,0 +1,1 @@
+"""What several reports compute: sums of limits, promises, days left, trends."""

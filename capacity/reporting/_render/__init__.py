@@ -1,0 +1,1 @@
+"""From a notebook to a finished page in its place."""

@@ -1,0 +1,1 @@
+"""Texts: units, escaping, near misses."""

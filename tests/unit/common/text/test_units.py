@@ -1,0 +1,134 @@
+"""`capacity._common.text.units`."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity._common.text.units import (
+    MIB,
+    count_cores,
+    format_cores,
+    format_memory,
+    memory_for_compose,
+    parse_cores,
+    parse_memory,
+)
+from capacity.errors import InputError
+
+SIZES = st.integers(1, 2**50)
+
+
+@given(SIZES)
+def test_a_size_for_compose_reads_back_no_smaller_and_less_than_a_mebibyte_larger(
+    size: int,
+) -> None:
+    """Rounding up to whole mebibytes never takes memory away."""
+    assert size <= parse_memory(memory_for_compose(size)) < size + MIB
+
+
+@given(SIZES)
+def test_a_size_for_people_is_itself_a_size_within_half_a_percent(size: int) -> None:
+    """What is printed can be typed back; three digits are kept."""
+    assert parse_memory(format_memory(size)) == pytest.approx(size, rel=0.006)
+
+
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from(["", " "]),
+    st.sampled_from("kmgtp"),
+    st.sampled_from(["", "b", "ib"]),
+    st.booleans(),
+)
+def test_the_grammar_of_docker_is_accepted(
+    number: int, space: str, unit: str, suffix: str, upper: bool
+) -> None:
+    """A number, at most one space, a unit with an optional b or ib in any case; every unit is a
+    power of 1024.
+    """
+    text = f"{number}{space}{unit}{suffix}"
+    if number * 1024 ** ("bkmgtp".index(unit)) >= 2**63:
+        with pytest.raises(InputError, match="more than Docker can count"):
+            parse_memory(text)
+        return
+    assert parse_memory(text.upper() if upper else text) == number * 1024 ** ("bkmgtp".index(unit))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("7", 7), ("7b", 7), ("1.5k", 1536), (".5m", MIB // 2), ("2. g", 2**31)],
+)
+def test_sizes_of_docker(text: str, size: int) -> None:
+    """Fractions and plain bytes are read as Docker reads them."""
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "m",
+        "1  m",
+        " 1m",
+        "1m ",
+        "-1m",
+        "+1m",
+        "1e3",
+        "1,5g",
+        "2Gi",
+        "2gi",
+        "1bb",
+        "5ib",
+        "\u0661m",
+        "5\u212a",
+        "inf",
+        "9" * 400,
+    ],
+)
+def test_what_docker_refuses_is_refused_with_a_hint(text: str) -> None:
+    """Anything else is an InputError that says how to write it, other scripts' digits and the
+    Kelvin sign included.
+    """
+    with pytest.raises(InputError) as caught:
+        parse_memory(text)
+    assert "Docker" in caught.value.hint
+
+
+def test_a_kubernetes_unit_is_named_as_one() -> None:
+    """`2Gi` is a common mistake, so its message gives the Docker spelling."""
+    with pytest.raises(InputError, match="Docker reads 2g"):
+        parse_memory("2Gi")
+
+
+@given(st.floats(0.01, 10_000))
+def test_cores_for_people_read_back_within_half_a_percent(cores: float) -> None:
+    """What is printed can be typed back; below one core two decimals are kept."""
+    assert parse_cores(format_cores(cores)) == pytest.approx(cores, rel=0.006, abs=0.0051)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "nan", "inf", "1_0", " 1", "two", "1/2", "9" * 400]
+)
+def test_what_is_no_number_of_cores_is_refused(text: str) -> None:
+    """Only a positive decimal number is a number of cores."""
+    with pytest.raises(InputError, match="no number of cores"):
+        parse_cores(text)
+
+
+def test_unknown_and_endless_values_have_a_sign() -> None:
+    """None and NaN are a dash, infinity is its sign."""
+    assert [format_memory(None), format_memory(math.nan), format_memory(math.inf)] == [
+        "-",
+        "-",
+        "∞",
+    ]
+    assert [format_cores(None), format_cores(math.nan), format_cores(math.inf)] == ["-", "-", "∞"]
+    assert (count_cores(1.0), count_cores(1.85), format_memory(-1536.0)) == (
+        "1 core",
+        "1.85 cores",
+        "-1.5 KiB",
+    )

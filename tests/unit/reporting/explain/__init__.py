@@ -1,0 +1,1 @@
+"""Why a service is sized as it is."""

@@ -1,0 +1,1 @@
+"""Usage as sizing reads it."""
