@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from capacity.sizing._policies.base import Floats, column_max, column_quantile
+from capacity.sizing._policies.base import Floats, column_max, column_quantile, in_blocks
 
 __all__ = ["Throttling", "learn_throttling"]
 
@@ -57,7 +57,7 @@ class Throttling:
             limits: one a service, cores.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = _busy_sample(usage) / limits
+            ratio = in_blocks(_busy_sample, usage) / limits
         common = _ratio_at(self.curve, self.target)
         found = np.interp(ratio * common / self.allowed, _RATIOS, self.curve)
         return np.where(np.isfinite(ratio), found, np.nan)
@@ -94,7 +94,8 @@ def learn_throttling(
     """
     curve = _learn_curve(usage, limits, throttled)
     common = _ratio_at(curve, target)
-    steady = _steady_ratio(usage.to_numpy(np.float64), step, target)
+    values = usage.to_numpy(np.float64)
+    steady = in_blocks(lambda block: _steady_ratio(block, step, target), values)
     if throttled is not None and len(throttled):  # what was measured says more
         held = column_max(_aligned(usage, throttled)) > target
         steady = np.where(held, 0.0, steady)

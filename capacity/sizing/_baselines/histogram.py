@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity.sizing._policies.base import Floats
+from capacity.sizing._policies.base import Floats, in_blocks
 
 __all__ = [
     "CPU_BUCKETS",
@@ -81,7 +81,16 @@ def decay(age: Floats, half_life: float) -> Floats:
 def weigh(buckets: Buckets, values: Floats, weights: Floats) -> Floats:
     """Weights by service and bucket, shape (services, buckets), of samples x services; NaN samples
     weigh nothing.
+
+    Args:
+        buckets: where values fall into.
+        values: samples x services.
+        weights: of each sample, samples x 1.
     """
+    return in_blocks(lambda block: _weigh(buckets, block, weights), values)
+
+
+def _weigh(buckets: Buckets, values: Floats, weights: Floats) -> Floats:
     services = values.shape[1]
     known = np.isfinite(values)
     where = buckets.find(np.where(known, values, 0.0)) + np.arange(services) * buckets.count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,11 +14,21 @@ from capacity.model import Resource
 if TYPE_CHECKING:
     from capacity.forecasting import PeakDistribution
 
-__all__ = ["LEAST", "Floats", "Past", "Policy", "at_any_risk", "column_max", "column_quantile"]
+__all__ = [
+    "LEAST",
+    "Floats",
+    "Past",
+    "Policy",
+    "at_any_risk",
+    "column_max",
+    "column_quantile",
+    "in_blocks",
+]
 
 Floats = NDArray[np.float64]
 LEAST = 1e-12  # of whatever unit: a logarithm needs something
 _DAY = 86_400
+_BLOCK = 256  # services
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,26 @@ def column_max(values: Floats) -> Floats:
     return np.where(known.any(axis=0), highest, np.nan)
 
 
+def in_blocks(measure: Callable[[Floats], Floats], values: Floats) -> Floats:
+    """A measure of each column, of so many columns at a time: what it works on is not another copy
+    of all samples.
+
+    Args:
+        measure: samples x services -> one row or number a service.
+        values: samples x services.
+    """
+    starts = range(0, max(values.shape[1], 1), _BLOCK)
+    return np.concatenate([measure(values[:, start : start + _BLOCK]) for start in starts])
+
+
 def column_quantile(values: Floats, level: float) -> Floats:
     """Linearly interpolated quantile of each column's samples (numpy's default method); NaN for one
     without samples.
     """
+    return in_blocks(lambda block: _quantile(block, level), values)
+
+
+def _quantile(values: Floats, level: float) -> Floats:
     if not len(values):
         return np.full(values.shape[1], np.nan)
     ordered = np.sort(values, axis=0)  # NaN goes last

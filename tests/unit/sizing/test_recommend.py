@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 
 from capacity._common.text.units import MIB
 from capacity.errors import InputError
+from capacity.forecasting import Forecaster
 from capacity.model import Action, Reason, Resource
-from capacity.sizing import Context, changes_from, recommend
+from capacity.sizing import PEAK_QUANTILES, Context, changes_from, recommend
 from tests.fixtures.frames import float_at
 
 DAYS = 21
@@ -235,3 +238,18 @@ def test_limits_in_force_stay_from_day_to_day(seed: int) -> None:
         moves.append(table["limit"].notna().mean())
         limit = table["limit"].fillna(table["current"])
     assert np.mean(moves) <= 0.03
+
+
+def test_sizing_a_large_fleet_takes_little_more_memory_than_its_samples() -> None:
+    """What is measured of each service is measured of some at a time."""
+    index = pd.date_range("2026-10-26", periods=28 * 96, freq="15min", tz="UTC")
+    values = np.random.default_rng(0).lognormal(0, 0.3, (len(index), 1024))
+    frame = pd.DataFrame(values, index=index, columns=[f"s/{number}" for number in range(1024)])
+    forecaster = Forecaster(quantiles=PEAK_QUANTILES).fit(frame)
+    tracemalloc.start()
+    try:
+        recommend(frame, signal="cpu", context=Context(forecaster=forecaster))
+        _, highest = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert highest < 2.5 * values.nbytes
