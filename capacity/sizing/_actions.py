@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capacity.model import Action, Reason, Resource
-from capacity.sizing._context import GRAIN, RAISED_FROM, THROTTLED_TOO_MUCH, Context
+from capacity.sizing._context import RAISED_FROM, THROTTLED_TOO_MUCH, Context
+from capacity.sizing._rounding import GRAIN, round_down, round_up
 from capacity.sizing._service_types import type_of
-from capacity.sizing._usage.nan_math import at_least, at_most, by_service, round_down, round_up
+from capacity.sizing._usage.nan_math import at_least, at_most, by_service
 
 __all__ = ["RULES", "Facts", "Rule", "decide_actions", "type_defaults"]
 

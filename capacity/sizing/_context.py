@@ -11,18 +11,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity.model import Resource
+from capacity.sizing._rounding import SMALLEST
 from capacity.sizing._service_types import TYPES, ServiceType
 
 if TYPE_CHECKING:
     from capacity.forecasting import Forecaster
 
-__all__ = ["GRAIN", "RISK_CLASSES", "SMALLEST", "THROTTLED_TOO_MUCH", "Context", "ServiceRule"]
+__all__ = ["RISK_CLASSES", "THROTTLED_TOO_MUCH", "Context", "ServiceRule"]
 
-GRAIN = {
-    Resource.CPU: 0.01,
-    Resource.MEMORY: float(1 << 20),
-}  # limits are whole hundredths of a core and whole MiB
-SMALLEST = {Resource.CPU: 0.01, Resource.MEMORY: 6.0 * (1 << 20)}  # Docker refuses less
 THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 TOLERANCE = 0.15  # share of a limit below which a change is not proposed
 RAISED_FROM = 1 / 3  # share of the tolerance that a raise must exceed

@@ -13,7 +13,7 @@ import pandas as pd
 from capacity.errors import InputError
 from capacity.sizing._policies.base import Floats
 
-__all__ = ["at_least", "at_most", "by_service", "counted_on", "in_days", "round_down", "round_up"]
+__all__ = ["at_least", "at_most", "by_service", "counted_on", "in_days"]
 
 
 def in_days(length: str | pd.Timedelta) -> float:
@@ -64,15 +64,3 @@ def counted_on(usage: pd.DataFrame, events: pd.DataFrame | None) -> Floats | Non
     inside = (places < len(usage.index)) & (events.index >= usage.index[0])
     np.add.at(counts, places[inside], known[inside])
     return counts
-
-
-def round_up(values: pd.Series[float], grain: float) -> pd.Series[float]:
-    """To the next whole grain; a quotient such as 57.00000000001 must not climb a whole step by its
-    last bit.
-    """
-    return (values / grain).round(6).apply(np.ceil).mul(grain).round(6)
-
-
-def round_down(values: pd.Series[float], grain: float) -> pd.Series[float]:
-    """To the last whole grain."""
-    return (values / grain).round(6).apply(np.floor).mul(grain).round(6)
