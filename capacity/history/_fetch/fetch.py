@@ -28,9 +28,9 @@ from capacity.history._services import SeriesBlock, merge_replicas
 from capacity.model import Signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from capacity.settings import Settings
+    from capacity.settings import IdentitySettings, Settings
 
 __all__ = ["Fetched", "fetch"]
 
@@ -96,66 +96,91 @@ def fetch(
     )
     identity = profile.identity(settings.identity)
     ahead = _clock_ahead(source)
-    warnings: set[str] = set()
-    if ahead:
-        warnings.add(
-            f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which "
-            "days are over."
-        )
-        _log.warning("This machine's clock is %+.0f s off that of %s", ahead, source.address)
     tasks, kept = _tasks(
         archive, record, settings, wanted, start, end, refresh=refresh, now=now() - ahead
     )
-    asked = {task.asked: task for task in tasks}
     failed = Failures(tasks)
     progress.start(f"Fetching from {source.address}", len(tasks))
     try:
-        # While a day is written the next one is parsed. Leaving the block waits for the last write,
-        # also after Ctrl-C.
-        with (
-            ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer,
-            closing(source.answers(task.asked for task in tasks)) as answers,
-        ):
-            writing: Future[None] | None = None
-            for query, future in answers:
-                task = asked[query]
-                progress.advance(f"{task.signal} {task.day}")
-                try:
-                    answer = _asked_for(
-                        parse_matrix(
-                            future.result(), start=query.start, step=query.step, points=query.points
-                        ),
-                        query,
-                    )
-                except SourceError as error:
-                    failed.add(task, error)
-                    continue
-                failed.answered(task)
-                block = _whole_day(
-                    merge_replicas(answer, CATALOGUE[task.signal], identity), query.step
-                )
-                warnings.update(answer.warnings)
-                if writing:
-                    writing.result()
-                day = StoredDay(block, task.final and not answer.warnings, answer.warnings)
-                writing = writer.submit(
-                    _store,
-                    archive,
-                    record.name,
-                    task,
-                    day_key(record, query.query, task.signal, settings),
-                    day,
-                )
-            if writing:
-                writing.result()
+        warnings = _bring(
+            source, archive, tasks, _Storing(record, settings, identity), failed, progress
+        )
         failed.raise_if_all()
     except SourceError as error:
         raise failed.named_on(error) from error
     finally:
         progress.finish()
-    return Fetched(
-        record, len(tasks), kept, missing, (*sorted(warnings), *failed.notes()), failed.count
+    told = sorted({*warnings, *_of_the_clock(ahead, source.address)})
+    return Fetched(record, len(tasks), kept, missing, (*told, *failed.notes()), failed.count)
+
+
+def _of_the_clock(ahead: float, address: str) -> tuple[str, ...]:
+    """What to say of a clock that is so many seconds ahead of the server's."""
+    if not ahead:
+        return ()
+    _log.warning("This machine's clock is %+.0f s off that of %s", ahead, address)
+    told = (
+        f"This machine's clock is {ahead:+.0f} s off the server's; the server's decides which days "
+        "are over."
     )
+    return (told,)
+
+
+@dataclass(frozen=True)
+class _Storing:
+    """Where answers go, and how their series become services."""
+
+    record: SourceRecord
+    settings: Settings
+    identity: IdentitySettings
+
+
+def _bring(
+    source: PrometheusSource,
+    archive: Archive,
+    tasks: Sequence[DayTask],
+    storing: _Storing,
+    failed: Failures,
+    progress: Progress,
+) -> set[str]:
+    """Ask for the days and store each as soon as it has come; what the server warned of.
+
+    While a day is written the next one is parsed. Leaving the block waits for the last write, also
+    after Ctrl-C.
+    """
+    warnings: set[str] = set()
+    asked = {task.asked: task for task in tasks}
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="capacity-write") as writer,
+        closing(source.answers(task.asked for task in tasks)) as answers,
+    ):
+        writing: Future[None] | None = None
+        for query, future in answers:
+            task = asked[query]
+            progress.advance(f"{task.signal} {task.day}")
+            try:
+                answer = _parsed(future.result(), query)
+            except SourceError as error:
+                failed.add(task, error)
+                continue
+            failed.answered(task)
+            warnings.update(answer.warnings)
+            merged = merge_replicas(answer, CATALOGUE[task.signal], storing.identity)
+            final = task.final and not answer.warnings
+            day = StoredDay(_whole_day(merged, query.step), final, answer.warnings)
+            if writing:
+                writing.result()
+            key = day_key(storing.record, query.query, task.signal, storing.settings)
+            writing = writer.submit(_store, archive, storing.record.name, task, key, day)
+        if writing:
+            writing.result()
+    return warnings
+
+
+def _parsed(body: bytes, query: Range) -> Answer:
+    """An answer, of the moments that were asked for."""
+    found = parse_matrix(body, start=query.start, step=query.step, points=query.points)
+    return _asked_for(found, query)
 
 
 def _store(archive: Archive, source: str, task: DayTask, key: str, day: StoredDay) -> None:

@@ -253,12 +253,20 @@ def save(
     write_plan(plan, folder / "plan.yaml")
     alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
     write_text(folder / "alerts.yml", alerts)
+    _write_tables(week, folder)
+    facts = {**_facts(week, plan), "seconds": round(seconds, 3), **(extra or {})}
+    write_run(folder, report, facts | ({"name": name} if name else {}))
+    return plan
+
+
+def _write_tables(week: WeeklyReview, folder: Path) -> None:
+    """The tables of a review, and its forecasts."""
     left = pd.DataFrame([asdict(row) for row in week.days_left], columns=_DAYS_COLUMNS)
     write_tables(
         folder,
         week.tables,
         {
-            QUALITY: history.coverage(),
+            QUALITY: week.history.coverage(),
             SCORECARD: week.scores(),
             DAYS_REMAINING: left.set_index("name"),
         },
@@ -268,31 +276,31 @@ def save(
         folder / "forecast.parquet",
         lambda path: rows.to_parquet(path, compression="zstd", index=False),
     )
+
+
+def _facts(week: WeeklyReview, plan: Plan) -> dict[str, object]:
+    """What is kept of a run, for the index and for later reviews."""
     told = {"sizing", "report", "identity", "metrics", "forecast", "services", "types"}
-    facts = {
-        "name": name or week.name,
-        "as_of": history.end.isoformat(),
-        "source": history.source,
+    return {
+        "name": week.name,
+        "as_of": week.history.end.isoformat(),
+        "source": week.history.source,
         "services": week.services,
         "verdict": week.verdict.level,
         "changes": len(plan.changes),
         "plan_id": plan.plan_id,
-        "made_from": made_from.model_dump(),
-        "settings": settings.model_dump(mode="json", include=told),
+        "made_from": plan.made_from.model_dump(),
+        "settings": week.settings.model_dump(mode="json", include=told),
         "versions": {
             name: version(name) for name in ("numpy", "pandas", "scikit-learn", "papermill")
         },
         "python": platform.python_version(),
-        "seconds": round(seconds, 3),
         "state": week.state,
         "headline": [
             f"{decision.service}: {decision.what}, {decision.by} ({decision.why})"
             for decision in week.decisions
         ],
-        **(extra or {}),
     }
-    write_run(folder, report, facts)
-    return plan
 
 
 def _chosen_changes(week: WeeklyReview, only: Mapping[str, pd.DataFrame] | None) -> list[Change]:
