@@ -38,7 +38,7 @@ import pandas as pd
 from capacity.history._archive.archive import Archive
 from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal

@@ -15,7 +15,7 @@ from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError, SourceError
 from capacity.history._archive.archive import Archive, plain_address
 from capacity.history._fetch.fetch import fetch
-from capacity.history._fetch.reach import days_back, first_sample, memory_series
+from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
 from capacity.history._history import History
 from capacity.history._load import load_history
 from capacity.history._metrics.profiles import find_profile

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from capacity._collect.cgroups import find_mounts
-from capacity._collect.hand_over import ClosedStep, store_apart
 from capacity._collect.readings import Look
+from capacity._collect.step_transfer import ClosedStep, store_apart
 from capacity._collect.steps import COLLECTED, Steps, step_end
 from capacity._collect.watch import EngineWatch
 from capacity._common.files import storage_error

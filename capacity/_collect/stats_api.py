@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from capacity._collect.sample import Sample
-from capacity._docker.answers import StatsAnswer
 from capacity._docker.containers import as_an_engine
 from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.responses import StatsAnswer
 
 __all__ = ["read_stats", "sample_of"]
 

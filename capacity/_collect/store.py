@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from capacity._collect.hand_over import ClosedStep, read_step
+from capacity._collect.step_transfer import ClosedStep, read_step
 from capacity._collect.steps import COLLECTED, StepValue, step_end
 from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay

@@ -16,10 +16,10 @@ from capacity._collect.host import read_host
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
 from capacity._collect.stats_api import read_stats
-from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Container, read_container
 from capacity._docker.engine import Engine, engine_errors, engine_time
 from capacity._docker.events import memory_kills
+from capacity._docker.responses import ContainerAnswer
 from capacity.errors import ContainerGone
 
 __all__ = ["EngineWatch"]

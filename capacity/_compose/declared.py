@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capacity._compose.homes import HOMES, declared_setting
 from capacity._compose.load.load import reader_of
 from capacity._compose.project import Project, find_files, load_project, plain_name
 from capacity._compose.service import Service
+from capacity._compose.setting_paths import SETTING_PATHS, declared_setting
 from capacity._compose.yaml.nodes import Origin
 from capacity._docker.containers import Container
 from capacity.errors import ComposeError
@@ -123,6 +123,6 @@ def declarations(
 
 def declared_value(service: Service, what: Setting) -> tuple[Value, Origin | None]:
     """What the files say, None where they say nothing, and where; memory in bytes, CPU in cores."""
-    places = (service.where(home) for home in HOMES[what])
+    places = (service.where(home) for home in SETTING_PATHS[what])
     origin = next((found for found in places if found is not None), None)
     return declared_setting(service.model, what), origin

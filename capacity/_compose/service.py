@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from capacity._compose.homes import declared_setting
 from capacity._compose.render.model import (
     RenderedHealthcheck,
     RenderedPort,
     RenderedVolume,
     ServiceModel,
 )
+from capacity._compose.setting_paths import declared_setting
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map, where
 from capacity.model import Setting, Value

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from capacity._common.container_names import identify_container
-from capacity._docker.answers import ContainerAnswer, HostConfig, Place, Policy
+from capacity._docker.responses import ContainerAnswer, HostConfig, Place, Policy
 from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 

@@ -4,8 +4,8 @@ takes a limit.
 
 from __future__ import annotations
 
-from capacity._docker.answers import InfoAnswer, VersionAnswer
 from capacity._docker.containers import Host, as_an_engine
+from capacity._docker.responses import InfoAnswer, VersionAnswer
 from capacity.model import Setting
 
 __all__ = ["read_host"]

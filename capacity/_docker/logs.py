@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from capacity._docker.answers import State
 from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.responses import State
 
 __all__ = ["health_output", "last_lines"]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from capacity._docker.answers import StatsAnswer
 from capacity._docker.containers import Container, as_an_engine
 from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.responses import StatsAnswer
 from capacity.errors import ContainerGone
 
 __all__ = ["MEASURED_AT_ONCE", "Usage", "container_usage", "usage"]

@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING
 
 from capacity._monitor.state import now
+from capacity.compliance._facts.alert_receiver import tokens_of
 from capacity.compliance._facts.monitoring import Delivery
 from capacity.compliance._facts.probes import send_probe
-from capacity.compliance._facts.receiver import tokens_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Gauge
 
-    from capacity._monitor.loops import Monitor
+    from capacity._monitor.background_tasks import Monitor
     from capacity._monitor.state import Evaluation
 
 __all__ = ["exposition"]

@@ -63,7 +63,7 @@ class Notifier:
 
     def work(self) -> None:
         """Send what waits, oldest first; after a failure wait twice as long as the time before."""
-        from capacity.history._prometheus.bounded import status_of
+        from capacity.history._prometheus.response_limits import status_of
 
         while self._waiting and time.monotonic() >= self._not_before:
             try:

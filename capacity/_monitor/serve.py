@@ -28,7 +28,7 @@ def serve(watched: MonitorTargets) -> None:
         raise SettingsError(
             f"The monitor needs {error.name}", "pip install 'capacity-notebooks[monitor]'"
         ) from error
-    from capacity._monitor.loops import Monitor
+    from capacity._monitor.background_tasks import Monitor
     from capacity._monitor.web.access import check_exposure
     from capacity._monitor.web.app import make_app
     from capacity._monitor.web.connections import BoundedProtocol

@@ -139,7 +139,7 @@ def _rule(
 
 def _usage(outlook: LimitForecast, settings: Settings) -> str:
     """The worst replica's use now."""
-    from capacity.history._metrics.promql import label_name, render_query
+    from capacity.history._metrics.query_rendering import label_name, render_query
     from capacity.history._metrics.signals import CATALOGUE
 
     identity, key = settings.identity, ServiceKey.parse(outlook.service)

@@ -1,4 +1,4 @@
-"""What breaks the your rules: a rule book people can read, evidence for every verdict,
+"""What breaks your rules: a rule book people can read, evidence for every verdict,
 waivers that end.
 """
 

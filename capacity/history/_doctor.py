@@ -10,9 +10,9 @@ from capacity._common.files import write_text
 from capacity._common.first_days import first_days
 from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive
-from capacity.history._fetch.reach import days_back, first_sample, memory_series
+from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
 from capacity.history._metrics.profiles import POD_LABELS, Profile, find_profile, profiles_in
-from capacity.history._metrics.promql import label_name
+from capacity.history._metrics.query_rendering import label_name
 from capacity.history._metrics.signals import SignalScope, choose_query
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal

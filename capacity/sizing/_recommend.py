@@ -9,7 +9,7 @@ import pandas as pd
 
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.sizing._actions import decide_actions, type_defaults
+from capacity.sizing._action_and_reason import decide_actions, type_defaults
 from capacity.sizing._budget import amount, kept_within, spent_unseen
 from capacity.sizing._context import Context
 from capacity.sizing._fleet import Fleet, hours_that_count, make_fleet

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from capacity._common.progress import Progress
     from capacity._compose.drift import Drift
     from capacity._docker.containers import Inventory
-    from capacity.changes._apply.planning import Refusal
+    from capacity.changes._apply.preflight import Refusal
     from capacity.changes._journal.adjustments import AppliedChange
     from capacity.changes._result import StepResult
     from capacity.model import Setting, Value

@@ -38,7 +38,7 @@ from capacity._compose.edit.verify import (
     read,
     with_value,
 )
-from capacity._compose.homes import at
+from capacity._compose.setting_paths import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 from capacity.errors import EditRefused
 

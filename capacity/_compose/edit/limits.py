@@ -11,7 +11,7 @@ from capacity._common.setting_values import COMPOSE_NAMES, CPUSET, RESTART_POLIC
 from capacity._common.text.units import MIB, parse_memory
 from capacity._compose.edit.locate import Branch, Leaf
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.homes import HOMES, at, period_of, policy_name
+from capacity._compose.setting_paths import SETTING_PATHS, at, period_of, policy_name
 from capacity.errors import InputError
 
 __all__ = ["HOMES_BY_NAME", "SETTINGS", "Homes", "home_choices", "says", "set_paths", "tree_of"]
@@ -30,7 +30,7 @@ _POLICY = ("deploy", "restart_policy")
 _QUOTA = ("cpu_quota",)
 SETTINGS = frozenset({*_LIMITS, *_SIZES, *_CORES, *_TEXTS})
 
-HOMES_BY_NAME = {name: HOMES[what] for what, name in COMPOSE_NAMES.items()}
+HOMES_BY_NAME = {name: SETTING_PATHS[what] for what, name in COMPOSE_NAMES.items()}
 _PATHS = {name: [tuple(home.split(".")) for home in homes] for name, homes in HOMES_BY_NAME.items()}
 # What can be said in two places: under `deploy`, and by a key of the service itself.
 _DEPLOY = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from capacity._compose.edit.locate import Branch, Keyed, Leaf, ListEdit
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.homes import at
+from capacity._compose.setting_paths import at
 from capacity.errors import EditRefused
 
 __all__ = ["STRUCTURED", "add_structured", "line_budget"]

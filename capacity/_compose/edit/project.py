@@ -11,7 +11,6 @@ from capacity._common.plain_data import PlainMapping
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._compose.edit.edit import Whole, edit_text, edit_together
 from capacity._compose.edit.files import read_exactly
-from capacity._compose.edit.judge import check_edit
 from capacity._compose.edit.limits import (
     HOMES_BY_NAME,
     SETTINGS,
@@ -22,6 +21,7 @@ from capacity._compose.edit.limits import (
 )
 from capacity._compose.edit.lists import add_structured
 from capacity._compose.edit.locate import plain_values
+from capacity._compose.edit.model_check import check_edit
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.load.load import reader_of
 from capacity._compose.project import Project

@@ -13,7 +13,7 @@ from typing import Any
 
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity._compose.edit.reasons import EditReason, refuse
-from capacity._compose.homes import at
+from capacity._compose.setting_paths import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, children, parse_documents
 from capacity._compose.yaml.values import plain
 from capacity.errors import ComposeError

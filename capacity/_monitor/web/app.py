@@ -23,12 +23,12 @@ from capacity._monitor.state import now
 from capacity._monitor.web import json_api
 from capacity._monitor.web.access import Guard
 from capacity._monitor.web.dashboard import page, runbook_page
-from capacity._monitor.web.finished import report_routes
+from capacity._monitor.web.report_files import report_routes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from capacity._monitor.loops import Monitor
+    from capacity._monitor.background_tasks import Monitor
 
 __all__ = ["make_app"]
 

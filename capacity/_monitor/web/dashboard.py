@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from capacity._monitor.loops import Monitor
+    from capacity._monitor.background_tasks import Monitor
 
 __all__ = ["no_reports_page", "page", "runbook_page"]
 

@@ -14,7 +14,7 @@ from capacity.compliance._formats import as_json
 from capacity.model import Action
 
 if TYPE_CHECKING:
-    from capacity._monitor.loops import Monitor
+    from capacity._monitor.background_tasks import Monitor
 
 __all__ = ["findings", "openapi", "plan", "services"]
 

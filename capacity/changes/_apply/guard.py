@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from capacity._common.text.units import format_memory
 from capacity._docker.engine import Engine
 from capacity._docker.usage import container_usage
-from capacity.changes._apply.planning import Step
+from capacity.changes._apply.preflight import Step
 from capacity.changes._plan.plan import PlannedChange, is_lowering
 from capacity.errors import ChangeRefused
 from capacity.model import Setting

@@ -23,7 +23,7 @@ def peaks_from(settings: Settings) -> Peaks | None:
     """
     if settings.prometheus.url is None:
         return None
-    from capacity.history._fetch.asking import ask_containers
+    from capacity.history._fetch.instant_query import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
 
     source = PrometheusSource(settings.prometheus)

@@ -16,10 +16,16 @@ from capacity._compose.edit.files import read_bytes
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import LIVE
 from capacity.changes._apply.apply import Clock, choose, utc_now
-from capacity.changes._apply.group import RunContext, RunResult, run_steps, stopped, stopped_by
 from capacity.changes._apply.guard import Peaks
-from capacity.changes._apply.planning import Refusal, Step, make_steps
+from capacity.changes._apply.preflight import Refusal, Step, make_steps
 from capacity.changes._apply.step import redo_step
+from capacity.changes._apply.step_groups import (
+    RunContext,
+    RunResult,
+    run_steps,
+    stopped,
+    stopped_by,
+)
 from capacity.changes._journal.journal import open_journal, owner, read_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, run_start

@@ -16,7 +16,7 @@ from capacity._compose.edit.files import read_bytes
 from capacity._docker.containers import Container, live_value
 from capacity._docker.engine import Engine, inspect
 from capacity._docker.update import LIVE, not_in_force, send_update, update_body
-from capacity.changes._apply.planning import Step, edited_files
+from capacity.changes._apply.preflight import Step, edited_files
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import (
     ContainerBefore,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from capacity.changes._apply.planning import Refusal
+from capacity.changes._apply.preflight import Refusal
 from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.changes._plan.plan import Plan, PlannedChange, is_edited, is_raise

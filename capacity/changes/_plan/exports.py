@@ -19,7 +19,7 @@ from capacity._common.plain_data import Plain
 from capacity._common.setting_values import show_value
 from capacity._common.text.printable import one_line
 from capacity._compose.declared import DeclaredProject
-from capacity._compose.edit.judge import check_edit
+from capacity._compose.edit.model_check import check_edit
 from capacity._compose.edit.project import override_bodies, reload
 from capacity._docker.update import LIVE
 from capacity.changes._plan.commands import running_containers, update_flags

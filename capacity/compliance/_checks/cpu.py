@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from capacity._common.text.units import count_cores
-from capacity._compose.homes import HOMES
+from capacity._compose.setting_paths import SETTING_PATHS
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
@@ -95,7 +95,7 @@ def cpu_limit(facts: Facts) -> Iterator[Verdict]:
     for key, pair in facts.pairs:
         limit = pair.service.resources.cpus
         evidence = Evidence.at(
-            pair.where(*HOMES[Setting.CPUS]),
+            pair.where(*SETTING_PATHS[Setting.CPUS]),
             count_cores(limit) if limit else "no limit",
             "any limit",
         )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from capacity._compose.homes import HOMES
+from capacity._compose.setting_paths import SETTING_PATHS
 from capacity.compliance._facts.facts import DeclaredService, Facts, RunningContainer
 from capacity.compliance._facts.hardening_profile import is_docker_socket
 from capacity.compliance._rules.registry import check
@@ -145,7 +145,7 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
         facts,
         lambda fact: of_limit(fact.service.resources.pids),
         lambda fact: of_limit(fact.container.pids),
-        paths=HOMES[Setting.PIDS],
+        paths=SETTING_PATHS[Setting.PIDS],
         threshold=f"at most {most}",
         good="has a limit of processes",
         look="PidsLimit",
@@ -208,7 +208,7 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
         facts,
         lambda fact: of_policy(fact.service.restart or "no"),
         lambda fact: of_policy(fact.container.restart_policy),
-        paths=HOMES[Setting.RESTART_POLICY],
+        paths=SETTING_PATHS[Setting.RESTART_POLICY],
         threshold=f"no, or on-failure:{most}",
         good="restarts within bounds",
         look="RestartPolicy",

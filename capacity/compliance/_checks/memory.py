@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from capacity._common.text.units import format_memory
-from capacity._compose.homes import HOMES
+from capacity._compose.setting_paths import SETTING_PATHS
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
@@ -18,7 +18,7 @@ def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
     for key, pair in facts.pairs:
         limit = pair.service.resources.memory
         evidence = Evidence.at(
-            pair.where(*HOMES[Setting.MEMORY]),
+            pair.where(*SETTING_PATHS[Setting.MEMORY]),
             format_memory(limit) if limit else "no limit",
             "any limit",
         )

@@ -17,10 +17,10 @@ from capacity._common.files import read_bounded
 from capacity._common.progress import Progress
 from capacity._compose import Origin, Project, find_files, load_project
 from capacity._compose.project import plain_name
-from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.engine import Engine, connect_all, engine_errors, survey
 from capacity._docker.events import recent_ends
+from capacity._docker.responses import ContainerAnswer
 from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.compliance._facts.gc_pause import gc_paused
 from capacity.compliance._facts.hardening_profile import (

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capacity._common.plain_data import PlainMapping
+from capacity.compliance._facts.alert_receiver import LABEL, open_receiver
 from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
-from capacity.compliance._facts.receiver import LABEL, open_receiver
 from capacity.errors import BadAnswer, QueryRefused, SettingsError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _restarts(settings: Settings, minutes: int, hours: float) -> Restarts | None
     """The worst window of every service; None where the server has no CPU counters of
     containers.
     """
-    from capacity.history._fetch.asking import ask_containers
+    from capacity.history._fetch.instant_query import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
     from capacity.model import Signal
 
@@ -208,7 +208,7 @@ def _alert(token: str, lasts: timedelta) -> list[PlainMapping]:
 
 def _request(method: str, url: str, body: Any = None) -> str:
     """What went wrong, or nothing."""
-    from capacity.history._prometheus.bounded import status_of
+    from capacity.history._prometheus.response_limits import status_of
     from capacity.history._prometheus.transport import plain_address
 
     try:

@@ -20,7 +20,7 @@ from capacity.history._archive.archive import SETTLE, Archive, SourceRecord, Sto
 from capacity.history._fetch.failures import DayTask, Failures
 from capacity.history._load import day_key, unix_time, utc_days
 from capacity.history._metrics.profiles import Profile, find_profile
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE, Query, choose_query
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import Answer, parse_matrix

@@ -32,7 +32,12 @@ from tenacity import (
 
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
 from capacity.history._archive.archive import plain_address
-from capacity.history._prometheus.bounded import MOST_BYTES, Deadline, OutOfBounds, read_body
+from capacity.history._prometheus.response_limits import (
+    MOST_BYTES,
+    Deadline,
+    OutOfBounds,
+    read_body,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

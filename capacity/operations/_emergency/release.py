@@ -25,10 +25,10 @@ from capacity.errors import (
     InputError,
 )
 from capacity.model import StepState
-from capacity.operations._emergency.choice import silent_hosts, such_as
 from capacity.operations._emergency.journal import (
     journalled_run,
 )
+from capacity.operations._emergency.selection import silent_hosts, such_as
 from capacity.settings import Settings
 
 __all__ = ["release", "removes_itself", "stop_one"]

@@ -19,10 +19,10 @@ from capacity.errors import (
 )
 from capacity.model import StepState
 from capacity.operations._dependencies import dependencies, in_order, jobs
-from capacity.operations._emergency.choice import silent_hosts, such_as
 from capacity.operations._emergency.journal import (
     journalled_run,
 )
+from capacity.operations._emergency.selection import silent_hosts, such_as
 from capacity.operations._readiness import has_ended_well, wait_ready
 from capacity.settings import Settings
 

@@ -24,8 +24,8 @@ from capacity.operations._pools.containers import (
     try_to_remove,
     wanted_size,
 )
+from capacity.operations._pools.from_container import STEADY, pool_like
 from capacity.operations._pools.leases import leased, retire
-from capacity.operations._pools.like import STEADY, pool_like
 from capacity.operations._pools.locks import LockFolder, place_of, refuse_elsewhere
 from capacity.operations._pools.pool import InstancePool
 from capacity.operations._pools.session import PoolState, open_pool, slot_states

@@ -23,7 +23,7 @@ from capacity.operations._pools.containers import (
     pool_engine,
     try_to_remove,
 )
-from capacity.operations._pools.like import pool_like
+from capacity.operations._pools.from_container import pool_like
 from capacity.operations._pools.locks import place_of
 from capacity.operations._pools.session import PoolSession, open_pool
 from capacity.operations._pools.spec import PoolSpec, check_pool

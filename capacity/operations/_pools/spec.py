@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from capacity._common.plain_data import PlainMapping
 from capacity._common.secrets import redact
 from capacity._common.text.units import format_cores, format_memory
-from capacity._docker.answers import ImageAnswer
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.responses import ImageAnswer
 from capacity.errors import ContainerGone, InputError
 from capacity.operations._pools.containers import (
     MOST_INSTANCES,

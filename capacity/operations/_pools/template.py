@@ -9,8 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from capacity._common.plain_data import Plain, PlainMapping
-from capacity._docker.answers import Attachment, ContainerAnswer, ContainerConfig, HostConfig, Mount
 from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.responses import (
+    Attachment,
+    ContainerAnswer,
+    ContainerConfig,
+    HostConfig,
+    Mount,
+)
 from capacity.errors import InputError
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from capacity.reporting.weekly._appendix import appendix
 from capacity.reporting.weekly._applied import drifted, realised
-from capacity.reporting.weekly._days_remaining import days_remaining
+from capacity.reporting.weekly._days_left_section import days_remaining
 from capacity.reporting.weekly._evidence import evidence, frontiers
 from capacity.reporting.weekly._forecasts import forecasts, risks, scorecards
 from capacity.reporting.weekly._review import REPORT, WeeklyReview, review, save

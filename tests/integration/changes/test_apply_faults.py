@@ -112,7 +112,7 @@ def test_the_engines_own_failure_leaves_file_and_container(
     file = shop.up(text)
     with closing(client(shop.engine)) as api:
         wait_for(lambda: b"40+0" in api.containers.get("shop-web-1").logs(), "the memory is in use")
-    monkeypatch.setattr("capacity.changes._apply.group.check_lowering", lambda *_: None)
+    monkeypatch.setattr("capacity.changes._apply.step_groups.check_lowering", lambda *_: None)
     result = apply_plan(plan_of(memory("shop/web", 128, 16)), shop.settings())
     assert result.outcomes[0].state == "failed"
     assert file.read_text() == text

@@ -11,7 +11,7 @@ import pytest
 from docker.types import Resources
 
 from capacity._docker.engine import snapshot
-from capacity.changes._apply.planning import make_steps
+from capacity.changes._apply.preflight import make_steps
 from capacity.settings import ApplySettings
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, memory, plan_of

@@ -20,7 +20,7 @@ from capacity.errors import NoHistory, QueryRefused, Unreachable
 from capacity.history._archive.archive import Archive
 from capacity.history._fetch.fetch import fetch
 from capacity.history._load import load_history
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix

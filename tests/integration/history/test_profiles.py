@@ -12,8 +12,8 @@ import pytest
 
 from capacity.history._archive.archive import Archive
 from capacity.history._doctor import examine
-from capacity.history._fetch.asking import ask_containers
 from capacity.history._fetch.fetch import fetch
+from capacity.history._fetch.instant_query import ask_containers
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from capacity._common.bundled import bundled
+from capacity._monitor.background_tasks import Monitor
 from capacity._monitor.evaluate import MonitorTargets
-from capacity._monitor.loops import Monitor
 from capacity._monitor.metrics import exposition
 from capacity.model import Resource
 from capacity.operations._schedule.state import JobState, write_state

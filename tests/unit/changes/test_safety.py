@@ -24,7 +24,7 @@ from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
 from capacity.changes._apply.guard import check_lowering
-from capacity.changes._apply.planning import (
+from capacity.changes._apply.preflight import (
     Step,
     canary_groups,
     check_plan,

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._api.window import prepare_window
-from capacity._collect.hand_over import ClosedStep, read_step, store_apart, write_step
 from capacity._collect.host import HostSample
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
+from capacity._collect.step_transfer import ClosedStep, read_step, store_apart, write_step
 from capacity._collect.steps import COLLECTED, Steps, StepValue, step_end
 from capacity._collect.store import store_step
-from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Host, read_container
+from capacity._docker.responses import ContainerAnswer
 from capacity.errors import StorageError
 from capacity.history._archive.archive import Archive
 from capacity.model import Signal

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from capacity._common.secrets import looks_secret
 from capacity.compliance import Facts, Status, _formats, evaluate, load_rules, propose_ports
+from capacity.compliance._facts.alert_receiver import tokens_of
 from capacity.compliance._facts.collect import from_files, read_snapshot
 from capacity.compliance._facts.probes import read_alerting, read_targets
-from capacity.compliance._facts.receiver import tokens_of
 from capacity.compliance._rules.rules import read_rules
 from capacity.compliance._waivers import read_waivers
 from capacity.errors import CapacityError, ComposeError, InputError

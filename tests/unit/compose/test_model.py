@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from capacity._common.plain_data import Plain
 from capacity._compose import load_project
 from capacity._compose.edit.verify import same, with_value
-from capacity._compose.homes import at
 from capacity._compose.render.model import ProjectModel
+from capacity._compose.setting_paths import at
 from capacity.errors import ComposeError
 from tests.fixtures.paths import COMPOSE
 

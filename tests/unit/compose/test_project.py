@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from capacity._compose import Port, load_project
-from capacity._compose.homes import at
 from capacity._compose.load.interpolate import substitute
+from capacity._compose.setting_paths import at
 from capacity.errors import ComposeError
 from tests.fixtures.paths import COMPOSE
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._docker.answers import InfoAnswer
 from capacity._docker.containers import Host
 from capacity._docker.host import read_host
+from capacity._docker.responses import InfoAnswer
 from capacity.errors import EngineError
 from capacity.model import Setting
 from tests.fixtures import engines

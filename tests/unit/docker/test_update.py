@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._docker.answers import ContainerAnswer
 from capacity._docker.containers import Container, live_value, read_container
+from capacity._docker.responses import ContainerAnswer
 from capacity._docker.update import LIVE, not_in_force, send_update, update_body
 from capacity.errors import EngineRefused
 from capacity.model import Setting, Value

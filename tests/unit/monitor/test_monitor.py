@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from capacity._monitor.background_tasks import Monitor
 from capacity._monitor.evaluate import MonitorTargets
-from capacity._monitor.loops import Monitor
 from capacity._monitor.notify import messages
 from capacity._monitor.web.access import check_exposure
 from capacity._monitor.web.app import make_app
@@ -391,7 +391,7 @@ def _healthy(base: str) -> bool | None:
 
 def test_a_burst_of_events_asks_for_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many events come together, the next look is one settling time away."""
-    monkeypatch.setattr("capacity._monitor.loops._SETTLE", 0.2)
+    monkeypatch.setattr("capacity._monitor.background_tasks._SETTLE", 0.2)
     made = Monitor(MonitorTargets(Settings(), (), engine=False))
     began = time.monotonic()
     for _ in range(200):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from capacity._common.text.escape import promql_string
 from capacity.errors import SettingsError
 from capacity.history._metrics.profiles import PROFILES, known_metrics
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE, Query, choose_query
 from capacity.model import Signal
 from capacity.settings import IdentitySettings

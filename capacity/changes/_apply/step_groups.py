@@ -12,7 +12,7 @@ from capacity._common.progress import Progress
 from capacity._docker.engine import Engine
 from capacity._docker.usage import MEASURED_AT_ONCE
 from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
-from capacity.changes._apply.planning import Refusal, Step, canary_groups
+from capacity.changes._apply.preflight import Refusal, Step, canary_groups
 from capacity.changes._apply.step import perform_step
 from capacity.changes._apply.watch import WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import Query, choose_query
 from capacity.model import Signal
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from capacity.model import Setting, Value
 
-__all__ = ["HOMES", "at", "declared_setting", "period_of", "policy_name"]
+__all__ = ["SETTING_PATHS", "at", "declared_setting", "period_of", "policy_name"]
 
-HOMES: Mapping[Setting, tuple[str, ...]] = {
+SETTING_PATHS: Mapping[Setting, tuple[str, ...]] = {
     Setting.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
     Setting.MEMORY_SWAP: ("memswap_limit",),
     Setting.CPUS: ("deploy.resources.limits.cpus", "cpus", "cpu_quota", "cpu_period"),
@@ -59,14 +59,16 @@ def declared_setting(model: Mapping[str, object], what: Setting) -> Value:
         waits = at(model, "depends_on") or {}
         return {name: wanted["condition"] for name, wanted in waits.items()} or None
     if what in {Setting.CPUSET, Setting.ENVIRONMENT, Setting.HEALTH_CHECK}:
-        return at(model, *HOMES[what]) or None
+        return at(model, *SETTING_PATHS[what]) or None
     if what is Setting.MEMORY_SWAP:
         swap = int(at(model, "memswap_limit") or 0)
-        endless = swap == _SWAP_WITHOUT_END and _first(model, *HOMES[Setting.MEMORY]) is not None
+        endless = (
+            swap == _SWAP_WITHOUT_END and _first(model, *SETTING_PATHS[Setting.MEMORY]) is not None
+        )
         return swap if swap > 0 or endless else None  # without a limit there is nothing to pass
     if what is Setting.CPUS:
-        return _first(model, *HOMES[what][:2]) or _quota(model)
-    number = _first(model, *HOMES[what])
+        return _first(model, *SETTING_PATHS[what][:2]) or _quota(model)
+    number = _first(model, *SETTING_PATHS[what])
     return number if number is None or what is Setting.CPU_RESERVATION else int(number)
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from capacity.history._metrics.profiles import find_profile, in_compose_labels
-from capacity.history._metrics.promql import render_query
+from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import choose_query
 from capacity.history._services import service_of
 

@@ -15,8 +15,8 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from playwright.sync_api import sync_playwright
 from starlette.testclient import TestClient
 
+from capacity._monitor.background_tasks import Monitor
 from capacity._monitor.evaluate import MonitorTargets
-from capacity._monitor.loops import Monitor
 from capacity._monitor.web.app import make_app
 from capacity.operations._schedule.state import JobState, write_state
 from capacity.reporting._render.page import render_page

@@ -12,8 +12,8 @@ import pytest
 
 from capacity._common.bundled import bundled
 from capacity.compliance import load_waivers
+from capacity.compliance._facts.alert_receiver import LABEL, open_receiver
 from capacity.compliance._facts.probes import probe_delivery
-from capacity.compliance._facts.receiver import LABEL, open_receiver
 from capacity.errors import InputError, WorkError
 from tests.fixtures.running.servers import free_port
 

@@ -12,9 +12,9 @@ from capacity._common.setting_values import COMPOSE_NAMES
 from capacity._compose.edit.limits import HOMES_BY_NAME
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.edit.verify import differing_paths, same
-from capacity._compose.homes import declared_setting
 from capacity._compose.project import Project
 from capacity._compose.render.render import render_healthcheck
+from capacity._compose.setting_paths import declared_setting
 
 __all__ = ["check_edit"]
 
