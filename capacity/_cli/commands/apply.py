@@ -166,18 +166,23 @@ def apply(
     if resume:
         if plan is not None:
             raise InputError("--resume takes the plan of its run", "Leave out PLAN")
+        if service != "*" or canary or unattended or why:
+            raise InputError(
+                "--resume goes on as its run was begun",
+                "Leave out --service, --canary, --unattended and --why",
+            )
         _resume(settings, progress, yes=yes, as_json=as_json)
         return
     if plan is None:
         raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
     read = changes.read_plan(plan)
-    if not (yes or unattended):
-        _say_preview(
-            *changes.dry_run(read, settings, services=service, peaks=peaks_from(settings)),
-            as_json=as_json,
-        )
-        return
     peaks = peaks_from(settings)
+    if not yes:
+        preview = changes.dry_run(
+            read, settings, services=service, unattended=unattended, peaks=peaks
+        )
+        _say_preview(*preview, as_json=as_json)
+        return
     done = changes.apply_plan(
         read,
         settings,

@@ -112,6 +112,7 @@ def dry_run(
     settings: Settings,
     *,
     services: str = "*",
+    unattended: bool = False,
     peaks: Peaks | None = None,
     clock: Clock = utc_now,
 ) -> tuple[list[ApplyPreview], list[Refusal]]:
@@ -119,10 +120,10 @@ def dry_run(
     touched.
 
     Raises:
-        ChangeRefused: the plan's time is over.
+        ChangeRefused: the plan's time is over, or unattended mode is off.
         EngineError: no Engine answers.
     """
-    chosen, refused = choose(plan, settings, clock(), services)
+    chosen, refused = choose(plan, settings, clock(), services, unattended=unattended)
     with connect_all(settings.engine) as connected:
         steps, more = prepare_apply(plan, chosen, connected, settings)
         used = memory_now(steps, connected[0])

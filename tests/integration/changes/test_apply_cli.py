@@ -104,7 +104,9 @@ def test_refusals_have_their_codes(shop: Fleet) -> None:
         (("apply", "--resume"), 2, "came to its end"),
         (("rollback", "none"), 2, "no run"),
         (("rollback", "none", "--yes"), 2, "no run"),
+        (("apply", "--resume", "--service", "shop/*"), 2, "as its run was begun"),
         (("apply", "plan.yaml", "--unattended"), 1, "Unattended mode is off"),
+        (("apply", "plan.yaml", "--unattended", "--yes"), 1, "Unattended mode is off"),
         (("apply", "missing.yaml"), 2, "Cannot read"),
     ):
         done = ask(shop, *words)
