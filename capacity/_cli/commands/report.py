@@ -39,7 +39,7 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
 ]
 
-_DATA_ERROR = 2  # as of `check`: something could not be read, all else was judged
+_INCOMPLETE = 3  # the page is there; a project was not judged, or a way of delivery failed
 Deliver = Annotated[
     bool, typer.Option("--deliver", help="Send the page on the ways of the settings too.")
 ]
@@ -128,7 +128,7 @@ def report_compliance(
     ] = False,
 ) -> None:
     """Render the weekly compliance report: score and trend, checklist, broken rules with evidence,
-    timeline; exit code 2 when a project could not be read, which the page says too.
+    timeline; exit code 3 when a project could not be read, which the page says too.
     """
     files = asked.source is not None and "://" not in asked.source
     live = not (asked.sample or asked.offline or files)
@@ -162,10 +162,9 @@ def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None
         say(str(done.page.resolve()))
     for project in done.unread:
         say(f"Not evaluated: {project}", err=True)
-    if asked.deliver:
-        _deliver(done.page, settings)
-    if done.unread:
-        raise typer.Exit(_DATA_ERROR)
+    undelivered = asked.deliver and _deliver(done.page, settings)
+    if done.unread or undelivered:
+        raise typer.Exit(_INCOMPLETE)
 
 
 def deliver(

@@ -27,7 +27,7 @@ from capacity.settings import Settings
 __all__ = ["due_jobs", "run_job"]
 
 _KEPT_LOG = 20_000  # characters of the output of a failed run
-_WENT_WELL = (0,)
+_DONE = (0, 3)  # 3: the page is there, but a project was not judged or a delivery failed
 _RETRY_AFTER, _RETRIES = 3600, 5  # seconds; runs in a row that fail
 
 Runner = Callable[[Sequence[str]], tuple[int, str]]
@@ -54,7 +54,7 @@ def run_job(
         started = time.time()
         code, output = (run or _run)(job.arguments)
         ended = time.time()
-        well = code in _WENT_WELL
+        well = code in _DONE
         state = replace(
             before,
             started=started,
@@ -62,9 +62,9 @@ def run_job(
             exit_code=code,
             succeeded=ended if well else before.succeeded,
             failures=0 if well else before.failures + 1,
-            log="" if well else str(folder / f"{job.name}.log"),
+            log=str(folder / f"{job.name}.log") if code else "",
         )
-        if not well:
+        if code:
             write_text(folder / f"{job.name}.log", output[-_KEPT_LOG:])
         write_state(folder, job.name, state)
     if settings.schedule.textfile is not None:

@@ -22,10 +22,10 @@ class JobState:
     Attributes:
         started: of the last run, Unix seconds.
         seconds: that it took.
-        exit_code: 0 = it went well; 1 also means that a report found something.
+        exit_code: 0 = it went well; 3 = done, but a project was not judged or a delivery failed.
         succeeded: end of the last run that went well, Unix seconds; 0 = none yet.
         failures: runs in a row that failed.
-        log: what the last failed run printed; empty = none did.
+        log: what the last run printed, where its exit code is not 0; empty = it was.
     """
 
     started: float = 0.0

@@ -144,12 +144,12 @@ def test_engines_that_do_not_answer_do_not_end_the_report(
 
 
 def test_a_project_that_cannot_be_read_is_said_where_the_exit_code_is_seen(tmp_path: Path) -> None:
-    """The page judges the others; the command names file and reason, and ends with 2."""
+    """The page judges the others; the command names file and reason, and ends with 3."""
     shutil.copytree(FILES[0], tmp_path / "stacks")
     (tmp_path / "stacks" / "broken").mkdir()
     (tmp_path / "stacks" / "broken" / "compose.yaml").write_text("services: [")
     done = capacity("report", "compliance", "stacks", "--sample", "--json", folder=tmp_path)
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert "Not evaluated: " in done.stderr
     assert "broken/compose.yaml" in done.stderr
     page = Path(json.loads(done.stdout)["page"]).read_text()

@@ -16,6 +16,7 @@ from capacity.errors import CapacityError, InputError
 if TYPE_CHECKING:
     from capacity.operations._schedule.jobs import Job
     from capacity.operations._schedule.render import Program
+    from capacity.operations._schedule.state import JobState
     from capacity.settings import Settings
 
 __all__ = ["register"]
@@ -99,7 +100,9 @@ def remove(kind: Kind = "systemd", system: System = False, yes: Yes = False) -> 
 
 
 def status(config: Config = None, as_json: Json = False, quiet: Quiet = False) -> None:
-    """What became of each job, and when it is due; exit code 1 when one failed or is late."""
+    """What became of each job, and when it is due; exit code 1 when one failed, is incomplete (a
+    project not judged, a delivery that failed) or late.
+    """
     from capacity.operations._schedule.recurrence import parse_zone
     from capacity.operations._schedule.state import read_state
 
@@ -110,8 +113,8 @@ def status(config: Config = None, as_json: Json = False, quiet: Quiet = False) -
         state = read_state(settings.schedule.state, job.name)
         age = now.timestamp() - state.succeeded
         late = bool(state.started) and age > job.late_after(zone, now).total_seconds()
-        bad = bad or late or state.failures > 0
-        told = "never ran" if not state.started else "failed" if state.failures else "ok"
+        bad = bad or late or state.exit_code != 0
+        told = _told(state)
         rows.append(
             {
                 "job": job.name,
@@ -126,6 +129,15 @@ def status(config: Config = None, as_json: Json = False, quiet: Quiet = False) -
         print_rows(rows, as_json=as_json, title=f"Schedule, {settings.schedule.zone}")
     if bad:
         raise typer.Exit(1)
+
+
+def _told(state: JobState) -> str:
+    """A job's last run in a word."""
+    if not state.started:
+        return "never ran"
+    if state.failures:
+        return "failed"
+    return "incomplete" if state.exit_code else "ok"
 
 
 def run(
@@ -146,12 +158,10 @@ def run(
     failed = []
     for each in chosen:
         state = run_job(each, jobs, settings)
-        if state.failures:
+        if state.exit_code:
             failed.append(each.name)
-            say(
-                f"capacity: {each.name} failed with exit code {state.exit_code}; see {state.log}",
-                err=True,
-            )
+            told = f"{each.name} {_told(state)} with exit code {state.exit_code}"
+            say(f"capacity: {told}; see {state.log}", err=True)
     if failed:
         raise typer.Exit(1)
 

@@ -168,6 +168,18 @@ def test_a_run_is_remembered_and_a_failure_keeps_its_words(tmp_path: Path) -> No
     assert run_job(job, jobs, said, run=lambda _: (0, "")).failures == 0
 
 
+def test_what_is_done_in_part_is_said_and_not_done_again(tmp_path: Path) -> None:
+    """A page with a delivery that failed is a success with a log, not a run to repeat."""
+    said, job = asked(tmp_path), find_job("weekly", jobs_of(tmp_path))
+    state = run_job(job, [job], said, run=lambda _: (3, "not delivered by mail"))
+    assert (state.exit_code, state.failures) == (3, 0)
+    assert state.succeeded > 0
+    assert Path(state.log).read_text() == "not delivered by mail"
+    started = datetime.fromtimestamp(state.started, UTC)
+    assert job.when.after(started, ZoneInfo("UTC")) - started > timedelta(seconds=1)
+    assert due_jobs([job], said, started + timedelta(seconds=1)) == []
+
+
 def test_a_job_runs_alone(tmp_path: Path) -> None:
     """A second run beside the first is refused, and another job is not."""
     said, jobs = asked(tmp_path), jobs_of(tmp_path)
