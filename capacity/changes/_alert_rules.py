@@ -15,6 +15,7 @@ from capacity._common.runbooks import runbook_url
 from capacity._common.text.escape import promql_string, template
 from capacity._common.text.units import count_cores, format_memory
 from capacity._common.text.yaml_text import yaml_text
+from capacity.changes._accepted_risk import accepted_risk
 from capacity.changes._plan.plan import Plan
 from capacity.model import Reason, Resource, ServiceKey, Signal
 from capacity.settings import Settings
@@ -86,7 +87,7 @@ def alert_rules(
 
 def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[dict[str, Plain]]:
     show = count_cores if outlook.resource is Resource.CPU else format_memory
-    risk = settings.sizing.risk if outlook.resource is Resource.MEMORY else settings.sizing.cpu_risk
+    risk = accepted_risk(outlook.service, outlook.resource, settings)
     rule = partial(_rule, page=runbook_url(Reason.BREACH_EXPECTED, settings.report.runbooks))
     what = template(f"{outlook.service} {outlook.resource}")
     labels = {"service": template(outlook.service), "resource": str(outlook.resource)}
@@ -94,7 +95,7 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
         at = int(outlook.reaches.timestamp())
         yield rule(
             "CapacityTimeToLimit",
-            f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {until}",
+            f"(vector({at}) - time()) / 3600 < {_WARN_HOURS} and vector(time()) < {min(at, until)}",
             {**labels, "severity": "warning"},
             f"{what} reaches its limit of {show(outlook.limit)} in "
             f'{{{{ $value | printf "%.0f" }}}} hours',
@@ -105,7 +106,7 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
             f"vector({outlook.breach:.4f}) > {risk:g} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
             f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; "
-            f"accepted are {risk:.0%}",
+            f"accepted are {100 * risk:.3g}%",
         )
     if outlook.peak is not None:
         yield rule(

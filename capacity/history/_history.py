@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
@@ -185,19 +186,24 @@ class History:
         """Cores or bytes that the host of each service had last (the smallest, if several); NaN =
         unknown.
         """
-        signal = (
-            Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
-        )
-        known = self[signal].ffill().tail(1)
-        sizes = known.iloc[0] if len(known) else pd.Series(dtype=np.float64)
+        sizes = self.host_sizes(resource)
         smallest = {
             service: min(
-                (sizes.get(host, np.nan) for host in self.hosts.get(service, "").split(",")),
+                (sizes[host] for host in self.hosts.get(service, "").split(",") if host in sizes),
                 default=np.nan,
             )
             for service in self.services
         }
-        return pd.Series(smallest, dtype=np.float64, name=str(signal))
+        return pd.Series(smallest, dtype=np.float64, name=sizes.name)
+
+    def host_sizes(self, resource: Resource | str) -> pd.Series[float]:
+        """Cores or bytes that each host had last, as far as known."""
+        signal = (
+            Signal.HOST_CORES if Resource(resource) is Resource.CPU else Signal.HOST_MEMORY_TOTAL
+        )
+        known = self[signal].ffill().tail(1)
+        sizes = known.iloc[0].dropna() if len(known) else pd.Series(dtype=np.float64)
+        return sizes.rename(str(signal))
 
     def knows_limits(self) -> bool:
         """Whether the source measures limits at all; without that, no limit seen does not mean that
@@ -206,12 +212,14 @@ class History:
         return any(resource.limit in self.queries for resource in Resource)
 
     def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
-        """Since when each service's present limit has been in force, as far as the window shows;
-        NaT without a limit.
+        """Since when each service's present limit, or that it has none, has been in force, as far
+        as the window shows: the last moment at which it was otherwise, or the window's start.
         """
         limits, last = self[Resource(resource).limit], self.limits(resource)
         values = limits.to_numpy(np.float64)
-        other = np.isfinite(values) & (values != last.reindex(limits.columns).to_numpy()[None, :])
+        now = last.reindex(limits.columns).to_numpy()[None, :]
+        unlimited = self._running(Resource(resource), limits) & np.isnan(values)
+        other = np.where(np.isfinite(values), values != now, unlimited & np.isfinite(now))
         newest = (
             len(values) - 1 - other[::-1].argmax(axis=0)
             if len(values)
@@ -222,6 +230,15 @@ class History:
             for row, was in zip(newest, other.any(axis=0), strict=True)
         ]
         return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
+
+    def _running(self, resource: Resource, limits: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Whether each service was seen in the time up to each row of limits, where any limit was
+        told at all.
+        """
+        width = limits.index[1] - limits.index[0] if len(limits) > 1 else pd.Timedelta("1h")
+        seen = self[resource.usage].notna().resample(width, closed="right", label="right").max()
+        alive = seen.reindex(index=limits.index, columns=limits.columns).fillna(0).to_numpy(bool)
+        return alive & limits.notna().any(axis=1).to_numpy()[:, None]
 
     def restarts(self, days: float = 1.0) -> pd.DataFrame:
         """Restarts of each service in the last days: `total`, and `worst_hour`; NaN where none were

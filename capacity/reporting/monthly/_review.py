@@ -11,6 +11,7 @@ import pandas as pd
 from capacity import _api, sizing
 from capacity._api import sizing_inputs
 from capacity._common.files import write_text
+from capacity.changes._accepted_risk import accepted_risk
 from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
@@ -170,19 +171,16 @@ def _columns(week: weekly.WeeklyReview) -> dict[str, pd.DataFrame]:
     reason, action = every["reason"], every["action"]
     sure = (every["confidence"] >= _SURE) & ~reason.isin([str(each) for each in _OPEN])
     up, down = action.isin([Action.SET, Action.RAISE]), action == Action.LOWER
-    risky = down & (every["breach_after"] > 2 * every["resource"].map(_risks(week)))
+    pairs = zip(every.index, every["resource"], strict=True)
+    accepted = np.array(
+        [accepted_risk(str(name), Resource(part), week.settings) for name, part in pairs]
+    )
+    risky = down & (every["breach_after"] > 2 * accepted)
     undecided = (up | down) & (~sure | risky) | reason.isin([str(each) for each in _OPEN])
     return {
         "raise": every[up & ~undecided],
         "lower": every[down & ~undecided],
         "decide": every[undecided],
-    }
-
-
-def _risks(week: weekly.WeeklyReview) -> dict[str, float]:
-    return {
-        str(Resource.MEMORY): week.settings.sizing.risk,
-        str(Resource.CPU): week.settings.sizing.cpu_risk,
     }
 
 
@@ -200,7 +198,7 @@ def scenarios(week: weekly.WeeklyReview) -> pd.DataFrame:
     """
     rows = []
     for resource in Resource:
-        sizes = _sizes(week, resource)
+        sizes = week.history.host_sizes(resource)
         base = _limits(week, week.tables[resource])
         budget = _CUT * _sum(week, base)
         left = sizes.drop(sizes.idxmax()) if len(sizes) else sizes
@@ -278,11 +276,6 @@ def _within(
     return _limits(week, made.table)
 
 
-def _sizes(week: weekly.WeeklyReview, resource: Resource) -> pd.Series[float]:
-    signal = "host_cores" if resource is Resource.CPU else "host_memory_total"
-    return week.history[signal].max().dropna()
-
-
 def _hosts(week: weekly.WeeklyReview) -> pd.DataFrame:
     """How full each host is planned to be."""
     rows = []
@@ -293,7 +286,7 @@ def _hosts(week: weekly.WeeklyReview) -> pd.DataFrame:
             if len(peaks.columns)
             else None
         )
-        for host, size in _sizes(week, resource).items():
+        for host, size in week.history.host_sizes(resource).items():
             mine = replicas_on(week.history, str(host))
             sums = limit_sums(week.history, week.tables[resource], str(host))
             expected = float((peaks[level] * mine).sum()) if level is not None else np.nan
@@ -314,7 +307,7 @@ def _placements(week: weekly.WeeklyReview, settings: Settings) -> dict[str, Plac
     """Cores of each host's services by forecast load."""
     types = sizing_inputs.service_types(settings)
     found = {}
-    for host, cores in _sizes(week, Resource.CPU).items():
+    for host, cores in week.history.host_sizes(Resource.CPU).items():
         mine = replicas_on(week.history, str(host))
         load = sizing.forecast_load(
             week.forecasts[Resource.CPU].bands,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -259,6 +260,21 @@ def test_promtool_accepts_the_alert_rules(tmp_path: Path) -> None:
     empty = tmp_path / "empty.yml"
     empty.write_text(alert_rules([], Settings(), valid_until=plan.valid_until))
     subprocess.run([require("promtool"), "check", "rules", empty], check=True, capture_output=True)
+
+
+def test_alerts_accept_what_sizing_accepts() -> None:
+    """The risk of a service is that of its class; the last of the globs that names one counts."""
+    rules = {"shop/*": {"risk_class": "critical"}, "shop/jobs": {"risk_class": "batch"}}
+    chosen = Settings.model_validate({"services": {**rules, "*": {"min_cores": 0.1}}})
+    until = datetime(2026, 12, 1, tzinfo=UTC)
+    outlooks = [
+        LimitForecast(f"{name}", Resource.MEMORY, 64.0 * MIB, None, None, breach)
+        for name, breach in (("shop/web", 0.015), ("shop/jobs", 0.05), ("lab/web", 0.019))
+    ]
+    text = alert_rules(outlooks, chosen, valid_until=until)
+    assert text.count("CapacityBreachRisk") == 1
+    assert "shop/web" in text
+    assert "accepted are 0.5%" in text
 
 
 @pytest.mark.parametrize("project_name", ["other"])

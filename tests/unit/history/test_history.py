@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +97,30 @@ def test_the_fingerprint_changes_with_any_sample(values: np.ndarray, at: int) ->
     other.flat[at] = 7.0
     assert history(values, names).fingerprint() == history(values.copy(), names).fingerprint()
     assert history(values, names).fingerprint() != history(other, names).fingerprint()
+
+
+def test_a_first_limit_is_a_change_of_the_limit() -> None:
+    """A service that ran without a limit has had its present one since then; while nothing was told
+    of any limit, that says nothing.
+    """
+    usage = np.ones((POINTS, 3))
+    limits = np.full((POINTS, 3), np.nan)
+    limits[12:, 0] = limits[:, 1] = 2.0
+    limits[:12, 2] = 3.0
+    found = history(usage, ["a", "b", "c"], memory_limit=limits).limit_since("memory")
+    assert found["a"] == START + pd.Timedelta("11h")
+    assert found["b"] == START
+    limits[:6] = np.nan
+    found = history(usage, ["a", "b", "c"], memory_limit=limits).limit_since("memory")
+    assert found["b"] == START
+
+
+@given(st.permutations(["big", "small", "unknown"]))
+def test_the_smallest_known_host_counts_in_any_order(hosts: list[str]) -> None:
+    """Of a service on several hosts; one of unknown size bounds nothing."""
+    sizes = pd.DataFrame({"big": [64.0], "small": [32.0], "unknown": [np.nan]}, index=[START])
+    whole = history(np.ones((POINTS, 1)), ["a"])
+    frames = {**whole.frames, Signal.HOST_MEMORY_TOTAL: sizes}
+    found = replace(whole, frames=frames, hosts={"a": ",".join(hosts)})
+    assert found.host_size("memory")["a"] == 32.0
+    assert found.host_sizes("memory").to_dict() == {"big": 64.0, "small": 32.0}

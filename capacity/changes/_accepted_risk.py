@@ -1,0 +1,22 @@
+"""The chance of passing its limit that is accepted for a service."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from capacity.model import Resource
+from capacity.settings import Settings
+from capacity.sizing._context import RISK_CLASSES
+
+__all__ = ["accepted_risk"]
+
+
+def accepted_risk(service: str, resource: Resource, settings: Settings) -> float:
+    """As sizing accepts it: the settings' risk of the resource, times that of its risk class."""
+    risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
+    classes = [
+        rule.risk_class
+        for glob, rule in settings.services.items()
+        if fnmatchcase(service, glob) and "risk_class" in rule.model_fields_set
+    ]
+    return min(0.5, risk * RISK_CLASSES[classes[-1]]) if classes else risk
