@@ -124,8 +124,10 @@ def under_present_limit(history: History, signal: Signal, resource: Resource) ->
     """
     events = history[signal]
     since = history.limit_since(resource)
+    # the hour in which the limit came has events from before it too
+    settled = since + pd.Timedelta("1h")
     kept = {
-        name: events[name].where(events.index > since[name])
+        name: events[name].where(events.index > settled[name])
         if since.get(name, history.start) > history.start
         else events[name]
         for name in events.columns

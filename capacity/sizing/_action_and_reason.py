@@ -245,7 +245,7 @@ def _slow_down(
     grain = GRAIN[resource]
     slow = at_least(limit, round_up(table["safe"], grain))
     slow = at_least(slow, round_up(table["current"] * (1 - context.largest_step_down), grain))
-    past = table["past_need"]
+    past = round_up(table["past_need"], grain)
     return at_least(slow, at_most(past, table["current"]).where(past.notna()))
 
 

@@ -59,19 +59,16 @@ def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Seri
 def _startup_peaks(
     usage: pd.DataFrame, restarts: pd.DataFrame | None, step: pd.Timedelta
 ) -> pd.Series[float]:
-    begun = np.zeros(usage.shape, dtype=bool)
-    begun[starts_after_gaps(usage.notna().to_numpy(), max(1, round(_HOUR / step)))] = True
+    inside = np.zeros(usage.shape, dtype=bool)
+    inside[starts_after_gaps(usage.notna().to_numpy(), max(1, round(_HOUR / step)))] = True
     if restarts is not None and len(restarts):
-        begun |= (
-            restarts.reindex(columns=usage.columns)
-            .resample(step)
-            .sum()
-            .reindex(usage.index)
-            .fillna(0.0)
-            .to_numpy()
-            > 0
-        )
-    inside = begun.copy()
+        counts = restarts.reindex(columns=usage.columns).resample(step).sum()
+        counted = counts.reindex(usage.index).fillna(0.0).to_numpy() > 0
+        inside |= counted
+        # a count speaks of the time that ends at it: the start was at any moment of that
+        for before in range(1, max(1, round(step_of(restarts) / step))):
+            inside[:-before] |= counted[before:]
+    begun = inside.copy()
     for ahead in range(1, max(1, round(_STARTUP / step)) + 1):
         inside[ahead:] |= begun[:-ahead]
     started = np.flatnonzero(inside.any(axis=0))

@@ -447,3 +447,18 @@ def test_a_job_that_starts_every_hour_is_no_loop() -> None:
     usage["job"] = np.where(index.minute < 10, GIB * rng.lognormal(0, 0.05, len(index)), np.nan)
     row = recommend(usage, context=Context(unstable=frozenset({"job"}))).loc["job"]
     assert (row["action"], row["rhythm"]) == (Action.SET, "every 60 min, for 10 min")
+
+
+@given(peak=st.floats(5e8, 3.9e9))
+@settings(max_examples=10, deadline=None)
+def test_a_limit_that_an_old_peak_holds_up_is_whole_too(peak: float) -> None:
+    """Lowered to a peak from before the window, a limit is still whole MiB."""
+    usage = steady("web", level=100 * MIB)
+    days = pd.DatetimeIndex([INDEX[0] - pd.Timedelta("30D")]).normalize()
+    past = pd.DataFrame({"web": [peak]}, index=days)
+    table = recommend(
+        usage,
+        current=limits(usage.columns, 4096),
+        context=Context(past_peaks=past, largest_step_down=0.99),
+    )
+    assert float_at(table, "web", "limit") % MIB == 0
