@@ -245,7 +245,8 @@ def _urgency(
         case Reason.UNLIMITED | Reason.HOST_CEILING:
             return 30.0 + 60 * min(pressure, 1.0)
         case _:
-            return 10.0 + (40.0 * (row["current"] - row["limit"]) / host if host else 0.0)
+            freed = float(row["current"] - row["limit"])
+            return 10.0 + (40.0 * freed / host if host and math.isfinite(freed) else 0.0)
 
 
 def _what(resource: Resource, row: _Row) -> str:
@@ -351,5 +352,11 @@ def _effects(first: Resource, together: dict[Resource, _Row]) -> str:
 
 
 def _chances(row: _Row) -> str:
-    after = f"{row['breach_after']:.0%}"
-    return after if row["action"] == Action.SET else f"{row['breach_now']:.0%} now, {after} after"
+    after = _chance(row["breach_after"])
+    if row["action"] == Action.SET:
+        return after
+    return f"{_chance(row['breach_now'])} now, {after} after"
+
+
+def _chance(value: float) -> str:
+    return f"{value:.0%}" if math.isfinite(value) else "unknown"

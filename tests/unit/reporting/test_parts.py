@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from capacity import _api
 from capacity._common.runbooks import runbook_url
 from capacity.history._sample.generate import load_sample
-from capacity.model import Reason, Resource, Signal
+from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
@@ -140,6 +140,24 @@ def test_decisions_are_few_and_one_a_service() -> None:
         assert decision.apply == f"capacity apply plan.yaml --service {decision.service}"
         assert runbook_url(decision.code) is not None
     assert not any("Lower" in decision.what and "Raise" in decision.what for decision in decisions)
+
+
+def test_a_new_service_takes_no_decision_from_the_page() -> None:
+    """Chances and limits that are not known yet neither upset the order nor are printed as nan."""
+    history = load_sample()
+    tables = {
+        resource: _api.recommend(history, resource, settings=Settings()).table
+        for resource in Resource
+    }
+    expected = [decision.service for decision in weekly_decisions(history, tables, [])]
+    for rows in tables.values():
+        for name in sorted(set(rows.index) - set(expected)):
+            rows.loc[name, ["action", "reason"]] = [str(Action.SET), str(Reason.TYPE_DEFAULT)]
+            rows.loc[name, ["current", "breach_now", "breach_after"]] = np.nan
+            rows.loc[name, "limit"] = 2.0**20
+    decisions = weekly_decisions(history, tables, [])
+    assert [decision.service for decision in decisions] == expected
+    assert not any("nan" in f"{each.what} {each.why} {each.effect}" for each in decisions)
 
 
 @pytest.mark.parametrize("reason", [Reason.HOST_CEILING, Reason.OWN_BOUNDS])
