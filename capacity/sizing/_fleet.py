@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -63,15 +63,32 @@ class Fleet:
 
 def hours_that_count(
     usage: pd.DataFrame, resource: Resource, context: Context
-) -> tuple[pd.DataFrame, Forecaster]:
-    """Usage in the hours that limits are sized for, and a forecaster of just these."""
+) -> tuple[pd.DataFrame, Forecaster, Context]:
+    """Usage in the hours that limits are sized for, a forecaster of just these, and the context
+    without what was seen in others.
+    """
     forecaster = context.forecaster
     if resource is Resource.CPU:
         open_hours = in_business_hours(usage, context)
-        if open_hours is not usage and forecaster is not None:  # it has learned from all hours
-            forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
+        if open_hours is not usage:
+            context = _within_hours(context)
+            if forecaster is not None:  # it has learned from all hours
+                forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
         usage = open_hours
-    return usage, forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage)
+    return usage, forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage), context
+
+
+def _within_hours(context: Context) -> Context:
+    """The context of services with business hours: throttling in these alone, and no peaks of whole
+    days before the window.
+    """
+    throttled, peaks = context.throttled, context.past_peaks
+    if throttled is not None:
+        throttled = in_business_hours(throttled, context)
+    if peaks is not None:
+        whole_day = [context.rule(name).business_hours is None for name in peaks.columns]
+        peaks = peaks.loc[:, whole_day]
+    return replace(context, throttled=throttled, past_peaks=peaks)
 
 
 def make_fleet(

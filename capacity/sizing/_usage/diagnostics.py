@@ -28,39 +28,53 @@ def step_of(usage: pd.DataFrame) -> pd.Timedelta:
     return pd.Timedelta(0) if len(usage.index) < 2 else usage.index[1] - usage.index[0]
 
 
-def in_business_hours(usage: pd.DataFrame, context: Context) -> pd.DataFrame:
-    """Usage without the samples outside a service's business hours."""
-    hours = {name: context.rule(name).business_hours for name in usage.columns}
+def in_business_hours(frame: pd.DataFrame, context: Context) -> pd.DataFrame:
+    """Usage, or a share of throttled periods, without what lies outside a service's business
+    hours.
+    """
+    hours = {name: context.rule(name).business_hours for name in frame.columns}
     if not any(hours.values()):
-        return usage
-    index = pd.DatetimeIndex(usage.index)
-    kept = usage.copy()
+        return frame
+    index = pd.DatetimeIndex(frame.index)
+    kept = frame.copy()
     for name, span in hours.items():
         if span is not None:
             open_ = (index.day_of_week < 5) & (index.hour >= span[0]) & (index.hour < span[1])
-            kept[name] = usage[name].where(open_)
+            kept[name] = frame[name].where(open_)
     return kept
 
 
-def startup_peaks(usage: pd.DataFrame, restarts: pd.DataFrame | None) -> pd.Series[float]:
+def startup_peaks(
+    usage: pd.DataFrame, restarts: pd.DataFrame | None, life: pd.DataFrame | None = None
+) -> pd.Series[float]:
     """Highest use in the half hour after each start: a first sample after a gap, or a counted
     restart; NaN = no start seen.
 
     The window's own beginning is no start: what came before it is not known.
+
+    Args:
+        usage: UTC grid x services.
+        restarts: counted ones, times x services.
+        life: all samples, where those of `usage` are of some hours alone: closing time is no gap.
     """
+    life = usage if life is None else life
     step = step_of(usage)
     if not step or not len(usage.columns):
         return pd.Series(np.nan, index=usage.columns)
     starts = range(0, len(usage.columns), _BLOCK)
-    blocks = [_startup_peaks(usage.iloc[:, at : at + _BLOCK], restarts, step) for at in starts]
-    return pd.concat(blocks)
+    blocks = [slice(at, at + _BLOCK) for at in starts]
+    peaks = [
+        _startup_peaks(usage.iloc[:, block], restarts, life.iloc[:, block], step)
+        for block in blocks
+    ]
+    return pd.concat(peaks)
 
 
 def _startup_peaks(
-    usage: pd.DataFrame, restarts: pd.DataFrame | None, step: pd.Timedelta
+    usage: pd.DataFrame, restarts: pd.DataFrame | None, life: pd.DataFrame, step: pd.Timedelta
 ) -> pd.Series[float]:
     inside = np.zeros(usage.shape, dtype=bool)
-    inside[starts_after_gaps(usage.notna().to_numpy(), max(1, round(_HOUR / step)))] = True
+    inside[starts_after_gaps(life.notna().to_numpy(), max(1, round(_HOUR / step)))] = True
     if restarts is not None and len(restarts):
         counts = restarts.reindex(columns=usage.columns).resample(step).sum()
         counted = counts.reindex(usage.index).fillna(0.0).to_numpy() > 0

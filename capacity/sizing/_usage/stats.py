@@ -29,12 +29,21 @@ def describe(
     usage: pd.DataFrame,
     resource: Resource,
     context: Context,
+    life: pd.DataFrame,
 ) -> None:
-    """What was seen of each service."""
+    """What was seen of each service.
+
+    Args:
+        table: one row a service; gets columns.
+        usage: UTC grid x services, in the hours that count.
+        resource: of which.
+        context: events.
+        life: usage in all hours: what tells starts and jobs.
+    """
     end = usage.index.max()
     recent = usage.loc[usage.index > end - _RECENT] if len(usage) else usage
     table["observed_peak"] = recent.max()
-    table["startup_peak"] = startup_peaks(usage, context.restarts)
+    table["startup_peak"] = startup_peaks(usage, context.restarts, life)
     table["mean"] = usage.mean()
     values = usage.to_numpy(np.float64)
     for name, level in (("p95", 0.95), ("p99", 0.99)):
@@ -50,7 +59,7 @@ def describe(
     table["uneven"] = np.nan if context.uneven is None else context.uneven.reindex(table.index)
     table["type"] = [type_of(str(name), context.types).name for name in table.index]
     known = usage.notna().sum() * (step_of(usage) / pd.Timedelta("14D"))
-    _describe_jobs(table, usage, known)
+    _describe_jobs(table, life, known)
     table["confidence"] = known.clip(upper=1.0).round(2)
 
 

@@ -462,3 +462,32 @@ def test_a_limit_that_an_old_peak_holds_up_is_whole_too(peak: float) -> None:
         context=Context(past_peaks=past, largest_step_down=0.99),
     )
     assert float_at(table, "web", "limit") % MIB == 0
+
+
+@pytest.mark.parametrize("hours", [(8, 18), (6, 23)])
+def test_closing_time_is_no_end_and_no_start(hours: tuple[int, int]) -> None:
+    """A service that runs all day is no job for its business hours, its mornings are no starts, and
+    what throttles a batch at night asks for nothing.
+    """
+    usage = steady("web", level=2.0)
+    opening = INDEX.hour == hours[0]
+    usage.loc[opening, "web"] = 3.0
+    night = pd.DataFrame(
+        {"web": np.where(np.isin(INDEX.hour, [0, 1, 2]), 0.9, 0.0)}, index=usage.index
+    )
+    days = pd.DatetimeIndex([usage.index[0] - pd.Timedelta("40D")]).normalize()
+    table = recommend(
+        usage,
+        signal="cpu",
+        current=pd.Series({"web": 8.0}),
+        context=Context(
+            rules={"web": ServiceRule(business_hours=hours)},
+            throttled=night,
+            past_peaks=pd.DataFrame({"web": [7.9]}, index=days),
+        ),
+    )
+    assert table.loc["web", "rhythm"] == ""
+    assert np.isnan(float_at(table, "web", "startup_peak"))
+    assert table.loc["web", "reason"] != Reason.THROTTLED
+    assert float_at(table, "web", "throttled") == 0.0
+    assert np.isnan(float_at(table, "web", "past_peak"))
