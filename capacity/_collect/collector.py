@@ -5,25 +5,21 @@ look.
 from __future__ import annotations
 
 import fcntl
-import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from capacity._collect.cgroups import find_mounts
+from capacity._collect.engine_watches import EngineWatches
 from capacity._collect.readings import Look
 from capacity._collect.step_transfer import ClosedStep, store_apart
 from capacity._collect.steps import COLLECTED, Steps, step_end
-from capacity._collect.watch import EngineWatch
 from capacity._common.files import storage_error
-from capacity._docker.engine import Engine, connect_all
-from capacity.errors import EngineError, Locked, SettingsError
+from capacity.errors import Locked, SettingsError
 from capacity.settings import Settings
 
 __all__ = ["Collector", "only_one"]
-
-_log = logging.getLogger("capacity")
 
 
 class Collector:
@@ -42,39 +38,23 @@ class Collector:
             )
         self.latest = Look(0.0)
         self._settings = settings
-        self._mounts = find_mounts()
         self._steps, self._end = Steps(), 0
 
     def run(self, stop: threading.Event) -> None:
-        """Collect until told to stop; Engines that go away are asked for again.
+        """Collect until told to stop; an Engine that goes away is asked for again.
 
         Raises:
             EngineUnreachable: no Engine answers when it begins.
             StorageError: the archive cannot be written.
         """
-        first = True
-        while not stop.is_set():
-            try:
-                with connect_all(self._settings.engine) as (engines, unreachable):
-                    for reason in unreachable.values():
-                        _log.warning("%s; the others are collected", reason)
-                    first = False
-                    self._follow(engines, stop)
-            except EngineError as error:
-                if first:
-                    raise
-                _log.warning("%s; collecting goes on when it answers", error.message)
-                stop.wait(self.interval)
-        self.close()
-
-    def _follow(self, engines: Mapping[str, Engine], stop: threading.Event) -> None:
-        watches = [EngineWatch(engine, self._mounts) for engine in engines.values()]
-        at = time.time() // self.interval * self.interval
-        while not stop.is_set():
-            self.take([watch.look(at) for watch in watches], at)
-            # a look that took long skips moments, it does not make the next ones late
-            at = max(at, time.time() // self.interval * self.interval) + self.interval
-            stop.wait(max(at - time.time(), 0))
+        with closing(EngineWatches(self._settings.engine, find_mounts())) as watches:
+            at = time.time() // self.interval * self.interval
+            while not stop.is_set():
+                self.take(watches.looks(at), at)
+                # a look that took long skips moments, it does not make the next ones late
+                at = max(at, time.time() // self.interval * self.interval) + self.interval
+                stop.wait(max(at - time.time(), 0))
+            self.close()
 
     def take(self, looks: list[Look], at: float) -> None:
         """Add what was seen at a moment of the grid; a step that is over is stored first."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from capacity._monitor.state import Evaluation, now
 from capacity.errors import CapacityError
 
 if TYPE_CHECKING:
+    from capacity._docker.addresses import Address
     from capacity.compliance._facts.monitoring import Delivery
     from capacity.settings import MonitorSettings
 
@@ -144,32 +144,42 @@ class Monitor:
         return found
 
     def _events(self) -> None:
-        """Follow the Engines' events until one goes away; each that matters asks for another
-        look.
-        """
-        from capacity._docker.engine import connect_all
+        """Follow the events of every Engine, each by itself; what matters asks for another look."""
+        from capacity._docker.addresses import addresses
 
         loop = next(each for each in self.loops if each.name == "events")
-        with ExitStack() as stack:
+        streams: dict[str, Any] = {}
+        try:
+            wanted = addresses(self.watched.settings.engine)
+        except CapacityError as error:
+            _log.info("No engine events: %s", error)
+            return
+        threads = [
+            threading.Thread(target=self._listen, args=(name, where, loop, streams), daemon=True)
+            for name, where in wanted.items()
+        ]
+        for thread in threads:
+            thread.start()
+        while not loop.stopping.wait(1.0) and all(thread.is_alive() for thread in threads):
+            loop.last = now()
+        for stream in list(streams.values()):
+            stream.close()
+
+    def _listen(self, name: str, where: Address, loop: Loop, streams: dict[str, Any]) -> None:
+        """One Engine's events, until the monitor ends; it is asked again after it went away."""
+        from capacity._docker.engine import connect, engine_errors
+
+        while not loop.stopping.is_set():
             try:
-                engines, _ = stack.enter_context(connect_all(self.watched.settings.engine))
+                with connect(name, where, self.watched.settings.engine) as engine:
+                    with engine_errors(name, "tell its events"):
+                        streams[name] = engine.api.events(
+                            decode=True, filters={"type": "container"}
+                        )
+                    self._follow(streams[name], loop)
             except CapacityError as error:
                 _log.info("No engine events: %s", error)
-                return
-            streams = [
-                engine.api.events(decode=True, filters={"type": "container"})
-                for engine in engines.values()
-            ]
-            threads = [
-                threading.Thread(target=self._follow, args=(stream, loop), daemon=True)
-                for stream in streams
-            ]
-            for thread in threads:
-                thread.start()
-            while not loop.stopping.wait(1.0) and all(thread.is_alive() for thread in threads):
-                loop.last = now()
-            for stream in streams:
-                stream.close()
+            loop.stopping.wait(_PAUSE)
 
     def _follow(self, stream: Any, loop: Loop) -> None:
         from docker.errors import DockerException
