@@ -13,6 +13,7 @@ from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
 from capacity._compose.declared import declarations
 from capacity._compose.edit.files import read_bytes
+from capacity._docker.containers import Inventory
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import LIVE
 from capacity.changes._apply.apply import Clock, choose, utc_now
@@ -31,14 +32,14 @@ from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, run_start
 from capacity.changes._journal.runs import find_run, journal_runs
 from capacity.changes._plan.file import read_plan
-from capacity.changes._plan.plan import Plan
+from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.changes._result import StepResult
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
 from capacity.model import Setting, StepState, Value
 from capacity.settings import Settings
 
-__all__ = ["ResumePreview", "resume", "resume_preview"]
+__all__ = ["ResumePreview", "remaining_changes", "resume", "resume_preview"]
 
 
 def resume(
@@ -198,12 +199,6 @@ def _left(
     """The steps that were not begun, the rest of one that a canary began, and what is refused by
     now.
     """
-    begun = [
-        (entry.service, change.what)
-        for entry in intents(entries)
-        for change in entry.detail.changes
-    ]
-    covered = {before.id for entry in intents(entries) for before in entry.detail.containers}
     started = run_start(entries)
     chosen, refused = choose(
         plan, settings, clock(), started.services, unattended=started.unattended
@@ -211,28 +206,48 @@ def _left(
     inventory = survey(*connected)
     projects = declarations(inventory.containers, settings.apply.projects)
     first = max((entry.step or 0 for entry in entries), default=0)
-    rest = replace(
-        inventory,
-        containers=tuple(
-            container for container in inventory.containers if container.id not in covered
-        ),
-    )
-    half = [
-        change
-        for change in chosen
-        if (change.service, change.what) in begun
-        and change.what in LIVE
-        and rest.of(change.service, change.host)
-    ]
-    fresh = [change for change in chosen if (change.service, change.what) not in begun]
     steps: list[Step] = []
-    for changes, known in ((half, rest), (fresh, inventory)):
+    for changes, known in remaining_changes(chosen, entries, inventory):
         more, other = make_steps(changes, known, projects, plan, settings.apply)
         steps += more
         refused += other
     return [
         replace(step, number=first + number) for number, step in enumerate(steps, start=1)
     ], refused
+
+
+def remaining_changes(
+    chosen: list[PlannedChange], entries: list[Entry], inventory: Inventory
+) -> list[tuple[list[PlannedChange], Inventory]]:
+    """What of a plan no step has begun, each with the containers that it still is for: first what
+    was begun on others of them.
+
+    A limit is set on containers, which a canary may have parted; all else on a service of a host.
+    """
+    seen = [(entry, change) for entry in intents(entries) for change in entry.detail.changes]
+    begun = {change.key for _, change in seen}
+    hosts = {(change.key, entry.host) for entry, change in seen}
+    ids = {(change.key, before.id) for entry, change in seen for before in entry.detail.containers}
+    groups: dict[frozenset[str], list[PlannedChange]] = {}
+    for change in chosen:
+        targets = inventory.of(change.service, change.host)
+        covered = frozenset(
+            container.id
+            for container in targets
+            if (change.key, container.id) in ids
+            or (change.what not in LIVE and (change.key, container.host) in hosts)
+        )
+        if change.key not in begun or len(covered) < len(targets):
+            groups.setdefault(covered, []).append(change)
+    return [
+        (changes, _without(inventory, covered))
+        for covered, changes in sorted(groups.items(), key=lambda group: not group[0])
+    ]
+
+
+def _without(inventory: Inventory, ids: frozenset[str]) -> Inventory:
+    left = (container for container in inventory.containers if container.id not in ids)
+    return replace(inventory, containers=tuple(left))
 
 
 def _stage(intent: IntentEntry, entries: list[Entry]) -> str:
