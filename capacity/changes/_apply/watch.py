@@ -16,7 +16,7 @@ from capacity._docker.events import last_lives, memory_kills
 from capacity._docker.usage import MEASURED_AT_ONCE, Usage, usage
 from capacity.changes._journal.models import IntentEntry, ObservedState
 from capacity.changes._plan.plan import is_lowering
-from capacity.changes._rollback.containers import current_containers
+from capacity.changes._rollback.containers import current_containers, pair_replicas
 from capacity.errors import ChangeRefused, ContainerGone, EngineError
 from capacity.model import Setting
 
@@ -219,7 +219,9 @@ def wrong(watched: WatchedStep) -> str:
         return error.message
     former = [known.seen.state for known in watched.intent.detail.containers]
     meant = any(state in _UP for state in former)  # a job that had ended before may end again
-    for was, container in zip(watched.containers, now, strict=False):
+    for was, container in pair_replicas(watched.containers, now):
+        if container is None:
+            return f"{was.name} does not exist any more"
         reason = _sick(
             was, container, seen.get(was.id), loops=_about_restarts(watched), meant=meant
         )

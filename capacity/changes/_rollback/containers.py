@@ -4,14 +4,25 @@ replaced.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from typing import Protocol, TypeVar
 
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity.changes._journal.models import IntentEntry
 from capacity.errors import ChangeRefused, ContainerGone
 
-__all__ = ["containers_of_service", "current_containers"]
+__all__ = ["containers_of_service", "current_containers", "pair_replicas"]
+
+
+class _Replica(Protocol):
+    @property
+    def replica(self) -> int:
+        """Its number in its service."""
+
+
+_Was = TypeVar("_Was", bound=_Replica)
 
 
 def current_containers(intent: IntentEntry, engine: Engine) -> list[Container]:
@@ -50,3 +61,13 @@ def containers_of_service(intent: IntentEntry, engine: Engine) -> list[Container
         for container in everything
         if container.key == intent.service and not container.oneoff
     ]
+
+
+def pair_replicas(
+    was: Iterable[_Was], now: Iterable[Container]
+) -> list[tuple[_Was, Container | None]]:
+    """Replicas as they were, each with the container that has its number now; None where none
+    has.
+    """
+    found = {container.replica: container for container in now}
+    return [(before, found.get(before.replica)) for before in was]

@@ -13,7 +13,7 @@ from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors, inspect
 from capacity._docker.update import not_in_force, send_update, update_body
 from capacity.changes._journal.models import ContainerBefore, IntentEntry
-from capacity.changes._rollback.containers import current_containers
+from capacity.changes._rollback.containers import current_containers, pair_replicas
 from capacity.errors import ContainerGone
 from capacity.model import Setting, Value
 
@@ -79,12 +79,8 @@ def stop_idle(intent: IntentEntry, engine: Engine) -> None:
 
 
 def _pairs(intent: IntentEntry, engine: Engine) -> list[tuple[Container, ContainerBefore]]:
-    was = {before.replica: before for before in intent.detail.containers}
-    return [
-        (container, was[container.replica])
-        for container in current_containers(intent, engine)
-        if container.replica in was
-    ]
+    paired = pair_replicas(intent.detail.containers, current_containers(intent, engine))
+    return [(now, was) for was, now in paired if now is not None]
 
 
 def pending_edits(engine: Engine, container: Container, service: Service) -> list[str]:
