@@ -26,7 +26,8 @@ _log = logging.getLogger("capacity")
 _NEVER = "0001-01-01T00:00:00Z"
 _PATIENCE = 10.0  # seconds for the webhook to answer
 _LONGEST_PAUSE = 300.0
-_MOST_WAITING = 1000
+_MOST_WAITING = 1000  # messages, before another look's are added
+_PASSING = frozenset({408, 429})  # refusals that hold for now only: too slow, too many
 _Active = dict[tuple[str, str], "_Told"]
 
 
@@ -49,12 +50,15 @@ class Notifier:
         self._webhook = settings.webhook.get_secret_value() if settings.webhook else ""
         self._external, self._runbooks = settings.external_url, runbooks
         self._active: _Active = {}
-        self._waiting: deque[PlainMapping] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[PlainMapping] = deque()
         self._pause, self._not_before = 1.0, 0.0
 
     def tell(self, report: Report, at: datetime) -> None:
         """Queue messages of what is new and of what is fixed since the last report."""
         if not self._webhook:
+            return
+        if len(self._waiting) >= _MOST_WAITING:  # what is not queued is not held for told
+            _log.warning("%d alerts wait for the webhook; more are told later", len(self._waiting))
             return
         firing = {(finding.rule.id, finding.subject): finding for finding in report.failing()}
         new, fixed = messages(firing, self._active, at, self._external, self._runbooks)
@@ -62,24 +66,38 @@ class Notifier:
         self.wake.set()
 
     def work(self) -> None:
-        """Send what waits, oldest first; after a failure wait twice as long as the time before."""
-        from capacity.history._prometheus.response_limits import status_of
+        """Send what waits, oldest first; after a failure wait twice as long as the time before.
 
+        What the webhook will never take is let go.
+        """
         while self._waiting and time.monotonic() >= self._not_before:
-            try:
-                status = status_of("POST", self._webhook, self._waiting[0], _PATIENCE)
-                cause = "" if status < 400 else f"HTTP {status}"
-            except (OSError, ValueError) as error:
-                cause = type(error).__name__
-            if cause:
-                self.failed += 1
+            message = self._waiting.popleft()
+            cause, again = self._send(message)
+            if not cause:
+                self.sent += 1
+                self._pause = 1.0
+                continue
+            self.failed += 1
+            _log.warning(
+                "The webhook did not take an alert%s: %s",
+                "" if again else ", which is let go",
+                cause,
+            )
+            if again:
+                self._waiting.appendleft(message)
                 self._not_before = time.monotonic() + self._pause
                 self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-                _log.warning("The webhook did not take an alert: %s", cause)
-                return
-            self.sent += 1
-            self._pause = 1.0
-            self._waiting.popleft()
+
+    def _send(self, message: PlainMapping) -> tuple[str, bool]:
+        """What went wrong or nothing, and whether that may pass."""
+        from capacity.history._prometheus.response_limits import status_of
+
+        try:
+            status = status_of("POST", self._webhook, message, _PATIENCE)
+        except (OSError, ValueError) as error:
+            return type(error).__name__, True
+        final = 400 <= status < 500 and status not in _PASSING
+        return "" if status < 400 else f"HTTP {status}", not final
 
 
 def messages(
