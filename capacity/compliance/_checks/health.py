@@ -8,12 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from capacity._docker.engine import moment
 from capacity.compliance._facts.facts import Facts, RunningContainer
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Status, Verdict, failed, passed, unknown
 from capacity.model import RestartLimit, ServiceKey, Signal
 
 _MINUTES_A_DAY = 1440
+_ZERO_TIME = datetime(2, 1, 1, tzinfo=UTC).timestamp()  # the Engine's year 1, in any zone
 
 
 @check("health-check", files=True)
@@ -219,12 +221,12 @@ def _lives_shortly(live: RunningContainer, minutes: int, count: int) -> bool:
 
 
 def _moment(text: str) -> datetime | None:
-    """A time as the Engine writes it, to the second; None for its zero time."""
+    """A time as the Engine writes it; None for its zero time."""
     try:
-        moment = datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
-    except ValueError:
+        seconds = moment(text)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.year > 1 else None
+    return datetime.fromtimestamp(seconds, UTC) if seconds > _ZERO_TIME else None
 
 
 def _worst_hours(facts: Facts, days: float) -> dict[str, float | None]:

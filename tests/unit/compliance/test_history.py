@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacity._docker.events import Ends
 from capacity.compliance import Facts, Status
@@ -161,6 +163,29 @@ def test_the_engines_events(started: str, ends: Ends | None, status: Status) -> 
         facts, at=datetime(2026, 11, 23, 9, tzinfo=UTC), ends={"snapshot": ends} if ends else {}
     )
     assert found("restart-loop", facts) == {"shop/web": status}
+
+
+@given(st.integers(-14 * 60, 14 * 60), st.integers(0, 9), st.booleans())
+def test_a_start_is_the_same_in_every_zone(offset: int, digits: int, long_ago: bool) -> None:
+    """Engines may write local time with its offset, and parts of a second in any length."""
+    at = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    zone = timezone(timedelta(minutes=offset))
+    started = (at - timedelta(minutes=11 if long_ago else 9)).astimezone(zone)
+    part = f".{'0' * digits}" if digits else ""
+    written = started.strftime(f"%Y-%m-%dT%H:%M:%S{part}") + started.isoformat()[-6:]
+    facts = replace(live(container("web", RestartCount=9, StartedAt=written)), at=at)
+    expected = Status.PASS if long_ago else Status.NOT_EVALUATED
+    assert found("restart-loop", facts) == {"shop/web": expected}
+
+
+@pytest.mark.parametrize(
+    "zero", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00-09:00", ""]
+)
+def test_the_zero_time_is_no_start(zero: str) -> None:
+    """A container that never ran has not run for two thousand years."""
+    facts = live(container("web", RestartCount=9, StartedAt=zero))
+    facts = replace(facts, at=datetime(2026, 11, 23, 9, tzinfo=UTC))
+    assert found("restart-loop", facts) == {"shop/web": Status.NOT_EVALUATED}
 
 
 def test_history_convicts_what_the_engine_clears() -> None:
