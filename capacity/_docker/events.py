@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from capacity._docker.containers import as_an_engine
-from capacity._docker.engine import Engine, engine_errors
+from capacity._docker.engine import Engine, engine_errors, engine_time
 
 __all__ = ["Ends", "deaths", "last_lives", "memory_kills", "recent_ends"]
 
@@ -106,16 +105,16 @@ class Ends:
     complete: bool
 
 
-def recent_ends(engine: Engine, now: datetime, minutes: int) -> Ends:
-    """What the Engine remembers of the last minutes.
+def recent_ends(engine: Engine, minutes: int) -> Ends:
+    """What the Engine remembers of the last minutes, by its own clock.
 
     Raises:
         EngineError: it does not answer.
     """
-    since = int((now - timedelta(minutes=minutes)).timestamp())
+    now = engine_time(engine)
     with engine_errors(engine.host.name, "list its events"):
         # `until` must have passed, or the Engine goes on to tell what happens
-        stream = engine.api.events(since=since, until=int(now.timestamp()), decode=True)
+        stream = engine.api.events(since=int(now - 60 * minutes), until=int(now), decode=True)
         try:
             events = list(stream)
         finally:

@@ -167,7 +167,7 @@ def from_engines(
             postures = {
                 name: posture for name, posture in pool.map(_posture, asked) if posture is not None
             }
-        ends = {engine.host.name: recent_ends(engine, now, minutes) for engine in engines.values()}
+        ends = {engine.host.name: recent_ends(engine, minutes) for engine in engines.values()}
     silent = tuple(
         f"Engine {name} did not answer: {cause}" for name, cause in sorted(unreachable.items())
     )

@@ -322,8 +322,6 @@ def test_an_alertmanager_that_is_gone_fails(
 
 def test_the_engines_events_count_ends(stack: Stack) -> None:
     """Every end of the looping container is an event of the Engine."""
-    from datetime import UTC, datetime
-
     from capacity._docker.addresses import Address
     from capacity._docker.engine import connect
     from capacity._docker.events import recent_ends
@@ -336,7 +334,7 @@ def test_the_engines_events_count_ends(stack: Stack) -> None:
         loop = api.containers.get("broken-loop-1")
         loop.restart()
         time.sleep(1.1)  # events are asked for up to a whole second
-        ends = recent_ends(engine, datetime.now(UTC), 10)
+        ends = recent_ends(engine, 10)
         good = api.containers.get("broken-good-1")
     assert ends.counts[loop.id] >= 1
     assert good.id not in ends.counts
