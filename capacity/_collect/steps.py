@@ -31,7 +31,7 @@ def step_end(at: float, step: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StepValue:
-    """A signal's value of one service or host, and of how many containers on which hosts."""
+    """A signal's value of one service or host, and of how many replicas on which hosts."""
 
     value: float
     hosts: frozenset[str]
@@ -44,7 +44,7 @@ class _Open:
 
     service: str
     host: str
-    name: str
+    replica: int
     seconds: float = 0.0
     cpu: float = 0.0
     periods: int = 0
@@ -96,10 +96,16 @@ class Steps:
     def take(self) -> dict[Signal, dict[str, StepValue]]:
         """The values of the open step, by service or host, and begin another."""
         found: dict[Signal, dict[str, StepValue]] = {}
+        counted: set[tuple[Signal, str, str, int]] = set()
         for entry in self._open.values():
             for signal, value in entry.values().items():
                 rows = found.setdefault(signal, {})
-                rows[entry.service] = _merged(signal, rows.get(entry.service), entry, value)
+                replica = (signal, entry.service, entry.host, entry.replica)
+                new = replica not in counted  # containers come and go, a replica stays itself
+                counted.add(replica)
+                rows[entry.service] = _merged(
+                    signal, rows.get(entry.service), entry, value, new=new
+                )
         for signal, values in self._host_values.items():
             found[signal] = {name: _of_host(name, value) for name, value in values.items()}
         for name, (seconds, cpu) in self._hosts.items():
@@ -110,7 +116,9 @@ class Steps:
 
     def _add_container(self, place: Place, reading: Reading, before: Reading | None) -> None:
         container, sample = reading.container, reading.sample
-        entry = self._open.setdefault(place, _Open(container.key, container.host, container.name))
+        entry = self._open.setdefault(
+            place, _Open(container.key, container.host, container.replica)
+        )
         entry.oom_kills += reading.oom_kills
         entry.restarts += reading.restarts
         for signal, limit in (
@@ -158,11 +166,13 @@ class Steps:
 _EVENTS = {Signal.OOM_KILLS, Signal.RESTARTS}
 
 
-def _merged(signal: Signal, known: StepValue | None, entry: _Open, value: float) -> StepValue:
+def _merged(
+    signal: Signal, known: StepValue | None, entry: _Open, value: float, *, new: bool
+) -> StepValue:
     if known is None:
         return StepValue(value, frozenset({entry.host}), 1)
     both = known.value + value if signal in _EVENTS else max(known.value, value)
-    return StepValue(both, known.hosts | {entry.host}, known.replicas + 1)
+    return StepValue(both, known.hosts | {entry.host}, known.replicas + new)
 
 
 def _of_host(name: str, value: float) -> StepValue:

@@ -43,6 +43,7 @@ def reading(
             "Labels": {
                 "com.docker.compose.project": "shop",
                 "com.docker.compose.service": service,
+                "com.docker.compose.container-number": str(number),
             }
         },
         "HostConfig": {"Memory": 512 * MIB, "NanoCpus": 1_500_000_000},
@@ -101,6 +102,29 @@ def test_the_worst_replica_stands_for_its_service_and_events_add_up() -> None:
     assert values[Signal.THROTTLED]["shop/web"].value == pytest.approx(0.1)
     assert values[Signal.OOM_KILLS]["shop/web"].value == 2
     assert values[Signal.RESTARTS]["shop/web"].value == 1
+
+
+@given(st.lists(st.dictionaries(st.integers(1, 4), st.integers(0, 3)), min_size=1))
+def test_a_container_made_anew_is_the_same_replica(looks: list[dict[int, int]]) -> None:
+    """However often the containers of a step were replaced."""
+    steps = Steps()
+    for index, lives in enumerate(looks):
+        at = 15.0 * index
+        sample = Sample(at, cpu=at, usage=1)
+        steps.add(
+            look(
+                at,
+                *(
+                    reading("web", number, sample, identifier=f"-{life}")
+                    for number, life in lives.items()
+                ),
+            )
+        )
+    seen = {number for lives in looks for number in lives}
+    memory = steps.take().get(Signal.MEMORY, {})
+    assert {name: value.replicas for name, value in memory.items()} == (
+        {"shop/web": len(seen)} if seen else {}
+    )
 
 
 @given(st.integers(0, 10**9), st.sampled_from([60, 300, 3600]))
