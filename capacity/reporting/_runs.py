@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import TYPE_CHECKING, TypedDict
 
 import pandas as pd
@@ -134,18 +135,19 @@ def list_reports(folder: Path, report: str) -> list[ReportRun]:
 
 def run_folder(folder: Path, report: str, period: str, source: str, services: str) -> Path:
     """Where a run belongs: `2026-W48`, for a choice of services `2026-W48-shop`, for a second
-    source of the week `2026-W48-lab`.
+    source of the week `2026-W48-lab`, with a number behind where that is taken too.
 
     A run replaces an earlier one of the same period, source and choice, and never another.
     """
     name = period + (f"-{_slug(services)}" if services else "")
-    for run in list_reports(folder, report):
-        if run.folder.name == name and (run.facts.get("source"), run.facts.get("services", "")) != (
-            source,
-            services,
-        ):
-            return folder / f"{name}-{_slug(source)}"
-    return folder / name
+    owners = {
+        run.folder.name: (run.facts.get("source"), run.facts.get("services", ""))
+        for run in list_reports(folder, report)
+    }
+    second = f"{name}-{_slug(source)}"
+    names = chain((name, second), (f"{second}-{number}" for number in count(2)))
+    own = (source, services)
+    return folder / next(known for known in names if owners.get(known, own) == own)
 
 
 def _slug(text: str) -> str:

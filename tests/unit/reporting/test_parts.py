@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -256,6 +257,30 @@ def test_a_run_replaces_only_its_like(tmp_path: Path) -> None:
     )
     assert place("sample", "shop/*") == "2026-W48-shop"
     assert len({place("sample", glob) for glob in ("a b", "a?b", "a/b")}) == 3
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["lab", "lab-lab", "http://lab", "x"]),
+            st.sampled_from(["", "lab", "lab/*", "*/lab", "lab-lab/*"]),
+        ),
+        unique=True,
+        max_size=12,
+    )
+)
+def test_no_run_gets_the_folder_of_another(runs: list[tuple[str, str]]) -> None:
+    """Sources and choices of services that read alike each have a folder, and find it again."""
+    week = pd.Timestamp("2026-11-23", tz="UTC")
+    with TemporaryDirectory() as out:
+        taken = []
+        for source, services in runs:
+            place = run_folder(Path(out), "weekly", iso_week(week), source, services)
+            taken.append(place)
+            facts = {"as_of": week.isoformat(), "source": source, "services": services}
+            write_run(place, "weekly", facts)
+        assert len({*taken}) == len(runs)
+        assert taken == [run_folder(Path(out), "weekly", iso_week(week), *run) for run in runs]
 
 
 def test_a_page_does_not_grow_with_the_fleet() -> None:
