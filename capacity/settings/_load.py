@@ -16,9 +16,10 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
@@ -51,7 +52,6 @@ __all__ = ["DEFAULT_FILE", "Settings", "exposed_secrets", "load_settings", "over
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
 _MOST_BYTES = 2**20
-_SECRET = frozenset({"bearer_token", "headers", "password", "token", "webhook"})
 _log = logging.getLogger("capacity")
 
 
@@ -152,8 +152,20 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
 
 
 def _refuse_unknown_variables() -> None:
-    """pydantic-settings passes over variables of tables that it does not know."""
+    """pydantic-settings passes over variables of tables that it does not know, and over settings
+    behind one underscore.
+    """
+    meant = {
+        f"{_PREFIX}{table}_{name}".upper(): f"{_PREFIX}{table}__{name}".upper()
+        for table in Settings.model_fields
+        for name in _fields(table)
+    }
     for variable in sorted(os.environ):
+        if variable.upper() in meant:
+            raise SettingsError(
+                f"The variable {variable} names no setting: a table ends with two underscores",
+                f"Call it {meant[variable.upper()]}",
+            )
         table, nested, _ = variable.upper().removeprefix(_PREFIX).partition("__")
         if (
             variable.upper().startswith(_PREFIX)
@@ -218,10 +230,11 @@ def _readers(file: Path, tables: dict[str, Any]) -> str:
 
 def _secrets(tables: dict[str, Any]) -> Iterator[str]:
     """The names of the secrets that stand in the file itself."""
+    secret = _fields_of(SecretStr)
     for table, keys in tables.items():
         for key, value in keys.items() if isinstance(keys, dict) else ():
             credentials = isinstance(value, str) and bool(re.search(r"://[^/@]*:[^/@]*@", value))
-            if (key in _SECRET or credentials) and value:
+            if (key in secret.get(table, ()) or credentials) and value:
                 yield f"{table}.{key}"
 
 
@@ -229,20 +242,10 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths in a settings file are relative to that file, not to where the scheduler happens to
     start.
     """
-    for table, keys in {
-        "prometheus": ("ca_file", "client_cert", "client_key", "bearer_token_file"),
-        "archive": ("path",),
-        "engine": ("ca_file", "client_cert", "client_key"),
-        "monitor": ("token_file",),
-        "apply": ("journal",),
-        "compliance": ("waivers", "record"),
-        "operations": ("causes", "timeline"),
-    }.items():
+    for table, keys in _fields_of(Path).items():
         entries = tables.get(table)
         if isinstance(entries, dict):
-            for key in keys:
-                if isinstance(entries.get(key), str):
-                    entries[key] = folder / os.path.expanduser(os.path.expandvars(entries[key]))  # noqa: PTH111 - Path's raises
+            entries |= {key: _placed(entries[key], folder) for key in keys & entries.keys()}
     books = tables.get("compliance")
     if isinstance(books, dict) and isinstance(books.get("rules"), list):
         books["rules"] = [
@@ -250,6 +253,37 @@ def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
             for book in books["rules"]
         ]
     return tables
+
+
+def _placed(value: Any, folder: Path) -> Any:
+    """A path, or all paths of a list or a mapping; anything else is refused later."""
+    if isinstance(value, list):
+        return [_placed(part, folder) for part in value]
+    if isinstance(value, dict):
+        return {name: _placed(part, folder) for name, part in value.items()}
+    if not isinstance(value, str):
+        return value
+    return folder / os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - Path's raises
+
+
+@cache
+def _fields_of(kind: type) -> dict[str, frozenset[str]]:
+    """Table -> its settings of a type, or of lists and mappings of it."""
+    return {
+        table: frozenset(
+            name for name, field in _fields(table).items() if _mentions(field.annotation, kind)
+        )
+        for table in Settings.model_fields
+    }
+
+
+def _fields(table: str) -> dict[str, FieldInfo]:
+    """The settings of a table; none of one that has names of its users' choice."""
+    return getattr(Settings.model_fields[table].annotation, "model_fields", {})
+
+
+def _mentions(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_mentions(part, kind) for part in get_args(annotation))
 
 
 def override(settings: Settings, dotted: str, value: Any) -> Settings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -105,6 +107,59 @@ def test_paths_are_relative_to_their_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.prometheus.ca_file == Path("/home/someone/ca.pem")
     assert settings.prometheus.client_cert == Path("/srv/there/c.pem")
     assert settings.prometheus.client_key == tmp_path / "~nobody-at-all/k"
+
+
+def _settings() -> list[tuple[str, str, Any]]:
+    """Table, name and JSON schema of every setting that has a name of its own."""
+    schema = Settings.model_json_schema()
+    tables = [
+        (table, schema["$defs"].get(part.get("$ref", "").rpartition("/")[2], {}))
+        for table, part in schema["properties"].items()
+    ]
+    return [
+        (table, name, part)
+        for table, fields in tables
+        for name, part in fields.get("properties", {}).items()
+    ]
+
+
+PATHS = [
+    (table, name, part)
+    for table, name, part in _settings()
+    if '"format": "path"' in json.dumps(part)
+]
+
+
+@pytest.mark.parametrize(("table", "name", "part"), PATHS)
+def test_every_path_is_relative_to_its_file(
+    tmp_path: Path, table: str, name: str, part: Any
+) -> None:
+    """Whatever setting it is of, alone, in a list or in a mapping."""
+    value = {"array": "['a/b']", "object": "{shop = 'a/b'}"}.get(part.get("type"), "'a/b'")
+    settings = load_settings(written(tmp_path, f"[{table}]\n{name} = {value}\n"))
+    found = getattr(getattr(settings, table), name)
+    expected = tmp_path / "a/b"
+    assert found in (expected, [expected], {"shop": expected})
+
+
+@pytest.mark.parametrize(("table", "name", "part"), _settings())
+def test_a_variable_with_one_underscore_is_refused(
+    monkeypatch: pytest.MonkeyPatch, table: str, name: str, part: Any
+) -> None:
+    """It would be passed over in silence; the message has the right name."""
+    del part
+    monkeypatch.setenv(f"CAPACITY_{table}_{name}".upper(), SECRET)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert f"CAPACITY_{table}__{name}".upper() in caught.value.hint
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["CAPACITY_TRACES", "CAPACITY_IMAGE", "_CAPACITY_COMPLETE"])
+def test_variables_for_others_are_let_be(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """They name no setting with one underscore."""
+    monkeypatch.setenv(variable, "x")
+    load_settings()
 
 
 @pytest.mark.parametrize("make", ["missing", "folder", "no toml", "binary"])

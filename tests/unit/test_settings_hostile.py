@@ -94,6 +94,11 @@ SECRETS: list[tuple[str, Any]] = [
     ('[prometheus]\nurl = "http://a:b@c"', "prometheus.url"),
     ('[monitor]\ntoken = "x"', "monitor.token"),
     ('[monitor]\nwebhook = "http://x/secret"', "monitor.webhook"),
+    ('[collect]\ntoken = "x"', "collect.token"),
+    ('[delivery]\nsmtp_password = "x"', "delivery.smtp_password"),
+    ('[delivery]\nwebhooks = ["https://x/secret"]', "delivery.webhooks"),
+    ('[delivery]\napprise = ["slack://secret"]', "delivery.apprise"),
+    ("[delivery]\nwebhooks = []", ""),
     ('[prometheus]\nurl = "http://c"', ""),
     ('[archive]\npath = "x"', ""),
 ]
