@@ -4,6 +4,7 @@ webhook.
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -44,9 +45,10 @@ class Prober:
         """One probe."""
         from capacity.history._prometheus.transport import plain_address
 
+        self._token = secrets.token_hex(8)  # before it is sent: it may arrive before the answer
         self._arrived.clear()
         began = time.monotonic()
-        self._token, error = send_probe(self._address, self._wait)
+        error = send_probe(self._address, self._token, self._wait)
         arrived = not error and self._arrived.wait(self._wait)
         seconds = time.monotonic() - began if arrived else None
         self.delivery = Delivery(

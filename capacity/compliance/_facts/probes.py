@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -175,21 +174,18 @@ def probe_delivery(address: str, receiver: str = "", wait: float = 60.0) -> Deli
         return Delivery(shown, error, receiver, wait)
     with open_receiver(receiver) as opened:
         began = time.monotonic()
-        error = _request(
-            "POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(seconds=wait))
-        )
+        error = send_probe(base, opened.token, wait)
         seconds = time.monotonic() - began if not error and opened.arrived.wait(wait) else None
         if not error:
-            _request("POST", f"{base}/api/v2/alerts", _alert(opened.token, timedelta(0)))
+            send_probe(base, opened.token, 0)
     return Delivery(shown, error, receiver, wait, seconds)
 
 
-def send_probe(address: str, lasts: float) -> tuple[str, str]:
-    """Give Alertmanager a probe alert that ends by itself after `lasts` seconds; its token, and
-    what went wrong or nothing.
+def send_probe(address: str, token: str, lasts: float) -> str:
+    """Give Alertmanager the probe alert of a token, which ends by itself after `lasts` seconds;
+    what went wrong, or nothing.
     """
-    token = secrets.token_hex(8)
-    return token, _request(
+    return _request(
         "POST", f"{address.rstrip('/')}/api/v2/alerts", _alert(token, timedelta(seconds=lasts))
     )
 
