@@ -87,7 +87,7 @@ def _fresh(step: Step, engine: Engine) -> list[Container]:
             )
         if before.name != now.name:
             raise ChangeRefused(f"{before.name} is called {now.name} now", "Take a new snapshot")
-        refuse_pending(step, engine)
+    refuse_pending(step, engine)
     return fresh
 
 
