@@ -17,7 +17,6 @@ __all__ = [
     "pinball",
     "row_quantiles",
     "seen",
-    "weighted_quantiles",
 ]
 
 Floats = NDArray[np.float64]
@@ -87,15 +86,6 @@ def _between(below: NDArray[np.intp], part: NDArray[Real], width: int) -> NDArra
     out[below, column] = 1 - part
     out[np.minimum(below + 1, width - 1), column] += part
     return out
-
-
-def weighted_quantiles(values: Floats, weights: Floats, levels: Floats) -> Floats:
-    """Quantiles of a weighted sample: (samples,) and (samples,) -> (quantiles,)."""
-    order = np.argsort(values, kind="stable")
-    part = weights[order]
-    heap = np.cumsum(part)
-    # Between samples on a straight line: a step would jump with the last digit of a sample.
-    return np.asarray(np.interp(levels * heap[-1], heap - part / 2, values[order]), np.float64)
 
 
 @dataclass(frozen=True)

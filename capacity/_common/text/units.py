@@ -18,7 +18,6 @@ __all__ = [
     "count_cores",
     "format_cores",
     "format_memory",
-    "memory_for_compose",
     "parse_cores",
     "parse_cpuset",
 ]
@@ -69,13 +68,6 @@ def parse_cores(text: str) -> float:
             f"{text!r} is no number of cores", "Write a positive number, for example 1.5"
         )
     return cores
-
-
-def memory_for_compose(size: float) -> str:
-    """Bytes as a whole number of mebibytes that Compose and `docker update` accept, rounded up:
-    `2048m`.
-    """
-    return f"{math.ceil(size / MIB)}m"
 
 
 def format_memory(size: float | None) -> str:

@@ -74,11 +74,6 @@ class PrometheusSource:
         """Close the connections."""
         self._transport.session.close()
 
-    @property
-    def requests_sent(self) -> int:
-        """HTTP requests sent so far."""
-        return self._transport.sent
-
     def kind(self) -> str:
         """What answers: `prometheus`, `victoriametrics`, `mimir`, or `compatible` when it does not
         say.

@@ -8,7 +8,6 @@ repeated either, since the server may still be at work.
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import time
@@ -112,9 +111,7 @@ class Transport:
         self.settings = settings
         self.address = plain_address(str(settings.url))
         self.session = _session(settings)
-        self.sent = 0
         self._quiet_until = 0.0  # of the monotonic clock: the server told all threads to wait
-        self._numbers = itertools.count(1)  # counts right when threads share it
 
     def get(
         self, path: str, params: Mapping[str, Parameter], stopped: Event | None = None
@@ -157,7 +154,6 @@ class Transport:
 
     def _once(self, path: str, params: Mapping[str, Parameter]) -> bytes:
         began = time.monotonic()
-        self.sent = next(self._numbers)
         deadline = Deadline()
         try:
             response, body = self._received(path, params, deadline)

@@ -21,7 +21,6 @@ __all__ = ["Krr", "round_up"]
 
 _DAYS = 14
 _MEMORY_BUFFER = 0.15
-_OOM_BUFFER = 0.25
 _LEAST_SAMPLES = 100
 _LEAST = {Resource.CPU: 0.010, Resource.MEMORY: 100.0 * MIB}
 _GRAIN = {Resource.CPU: 0.001, Resource.MEMORY: float(MIB)}
@@ -43,13 +42,6 @@ class Krr:
             raw = column_max(recent) * (1 + _MEMORY_BUFFER)
         enough = np.isfinite(recent).sum(axis=0) >= _LEAST_SAMPLES
         return at_any_risk(np.where(enough, round_up(raw, past.resource), np.nan), risks)
-
-
-def with_oom(limit: Floats, limit_at_kill: Floats) -> Floats:
-    """Memory with `--use-oomkill-data`: at least a quarter above the limit under which a kill was
-    seen (NaN = none was).
-    """
-    return np.fmax(limit, limit_at_kill * (1 + _OOM_BUFFER))
 
 
 def round_up(value: Floats, resource: Resource) -> Floats:

@@ -458,14 +458,6 @@ def test_the_query_budget_rests() -> None:
         assert time.monotonic() - began >= 0.8
 
 
-def test_requests_are_counted_with_their_repetitions() -> None:
-    """`requests_sent` is what the server saw, from all threads."""
-    with web(lambda number, _: Answer(502) if number == 1 else Answer()) as server:
-        asked = source(server.url)
-        list(asked.ranges([ASKED] * 9))
-        assert asked.requests_sent == len(server.seen) == 10
-
-
 @pytest.mark.parametrize(
     ("data", "kind"),
     [

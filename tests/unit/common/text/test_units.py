@@ -13,21 +13,12 @@ from capacity._common.text.units import (
     count_cores,
     format_cores,
     format_memory,
-    memory_for_compose,
     parse_cores,
     parse_memory,
 )
 from capacity.errors import InputError
 
 SIZES = st.integers(1, 2**50)
-
-
-@given(SIZES)
-def test_a_size_for_compose_reads_back_no_smaller_and_less_than_a_mebibyte_larger(
-    size: int,
-) -> None:
-    """Rounding up to whole mebibytes never takes memory away."""
-    assert size <= parse_memory(memory_for_compose(size)) < size + MIB
 
 
 @given(SIZES)
