@@ -97,12 +97,13 @@ def _events(
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Container id -> how often it ended in the last `minutes`; `complete` unless the ring was too
-    short for them.
+    short for them. `at` is the Engine's time of asking, Unix seconds.
     """
 
     minutes: int
     counts: Mapping[str, int]
     complete: bool
+    at: float | None = None
 
 
 def recent_ends(engine: Engine, minutes: int) -> Ends:
@@ -124,4 +125,4 @@ def recent_ends(engine: Engine, minutes: int) -> Ends:
         for event in events
         if event.get("Type") == "container" and event.get("Action") == "die"
     )
-    return Ends(minutes, dict(ended), len(events) < _RING)
+    return Ends(minutes, dict(ended), len(events) < _RING, now)

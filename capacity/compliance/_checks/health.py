@@ -168,14 +168,15 @@ def _engine(facts: Facts, live: RunningContainer, known: RestartLimit, limit: st
             container.key, f"{name} restarts again and again: {count} times so far", evidence
         )
     ends = facts.ends.get(container.host)
+    at = facts.at if ends is None or ends.at is None else datetime.fromtimestamp(ends.at, UTC)
     recent = ends.counts.get(container.id, 0) if ends is not None and ends.minutes == minutes else 0
     if recent > restarts:
         return failed(
             container.key, f"{name} ended {recent} times in the last {minutes} minutes", evidence
         )
-    if count >= known.a_day and not _runs_since(live, facts.at, _MINUTES_A_DAY):
-        return _frequent(live, facts.at, known, evidence)
-    if container.running and _runs_since(live, facts.at, minutes):
+    if count >= known.a_day and not _runs_since(live, at, _MINUTES_A_DAY):
+        return _frequent(live, at, known, evidence)
+    if container.running and _runs_since(live, at, minutes):
         return passed(container.key, f"{name} has run for more than {minutes} minutes", evidence)
     if ends is not None and ends.minutes == minutes and ends.complete:
         return passed(

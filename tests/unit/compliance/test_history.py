@@ -165,6 +165,21 @@ def test_the_engines_events(started: str, ends: Ends | None, status: Status) -> 
     assert found("restart-loop", facts) == {"shop/web": status}
 
 
+@given(st.integers(-14 * 60, 14 * 60), st.booleans())
+def test_how_long_a_container_has_run_is_by_the_engines_clock(ahead: int, long_ago: bool) -> None:
+    """Its start is of that clock, however wrong it goes."""
+    here = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    there = here + timedelta(minutes=ahead)
+    started = (there - timedelta(minutes=11 if long_ago else 9)).isoformat()
+    created = (there - timedelta(hours=9)).isoformat()
+    made = {**container("web", RestartCount=9, StartedAt=started), "Created": created}
+    facts = live(made)
+    ends = Ends(10, {}, complete=False, at=there.timestamp())
+    facts = replace(facts, at=here, ends={"snapshot": ends})
+    expected = Status.PASS if long_ago else Status.NOT_EVALUATED
+    assert found("restart-loop", facts) == {"shop/web": expected}
+
+
 @given(st.integers(-14 * 60, 14 * 60), st.integers(0, 9), st.booleans())
 def test_a_start_is_the_same_in_every_zone(offset: int, digits: int, long_ago: bool) -> None:
     """Engines may write local time with its offset, and parts of a second in any length."""
