@@ -91,7 +91,8 @@ def write_atomically(
     What a process that was killed left behind in the same folder is swept an hour later.
 
     Args:
-        path: a link stays a link; its folder is made.
+        path: its folder is made. A link is replaced, so that nobody's link leads a write elsewhere;
+            with `keep_metadata` it stays one.
         content: the bytes, or a function that writes them to a temporary path.
         keep_metadata: the new file gets the owner, mode and times of the old one, which must exist
             and be writable.

@@ -266,10 +266,10 @@ def units(
     any left.
     """
     from capacity._common.files import write_atomically
-    from capacity._compose.edit.files import read_bytes
+    from capacity._compose.edit.files import read_exactly
     from capacity.changes import correct_units
 
-    new, found = correct_units(read_bytes(file).decode())
+    new, found = correct_units(read_exactly(file))
     for correction in found:
         say(f"{file}: {correction.text}")
     if write and any(correction.new for correction in found):

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from capacity._common.files import read_bounded
-from capacity.errors import InputError, StorageError
-
-if TYPE_CHECKING:
-    pass
+from capacity._common.files import read_bounded, write_text
+from capacity.errors import InputError
 from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem
 
 __all__ = ["read_timeline", "write_timeline"]
@@ -145,7 +141,7 @@ def _day(name: str, key: str, entry: dict[str, object]) -> date | None:
 
 
 def write_timeline(file: Path, items: Iterable[TimelineItem]) -> None:
-    """Replace the file whole, or leave it as it was.
+    """Replace the file whole, or leave it as it was; its folder is made.
 
     Raises:
         StorageError: it cannot be written.
@@ -159,16 +155,7 @@ def write_timeline(file: Path, items: Iterable[TimelineItem]) -> None:
         True
     )  # the same day stands in many items, and people read this
     writer.dump({"items": [_plain(item) for item in items]}, text)
-    new = file.with_name(f".{file.name}.new")
-    try:
-        new.write_text(_HEADER + text.getvalue(), encoding="utf-8")
-        new.replace(file)
-    except OSError as error:
-        with suppress(OSError):  # on a dead disk nothing can be done
-            new.unlink()
-        raise StorageError(
-            f"Cannot write {file}: {error.strerror}", "Name another file with --file"
-        ) from error
+    write_text(file, _HEADER + text.getvalue())
 
 
 def _plain(item: TimelineItem) -> dict[str, object]:
