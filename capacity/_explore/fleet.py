@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from capacity import _api, sizing
@@ -16,6 +17,7 @@ from capacity._common.text.units import MIB, format_cores, format_memory
 from capacity.errors import InputError
 from capacity.history import History
 from capacity.model import Reason, Resource, Signal
+from capacity.reporting._analysis.host_limits import replicas_on
 from capacity.reporting._explain.explain import Explanation, explain_service
 from capacity.reporting._explain.explain_text import explanation_lines, policy_rows
 from capacity.settings import Settings, load_settings
@@ -116,8 +118,8 @@ class Fleet(History):
 
         Returns:
             host x, for `cpu, cores` and `memory, GiB`: `size`, `peaks` (sum of the median coming
-            peaks, each as often as its service has replicas), `limits` (sum of limits in force or
-            proposed) and `fits` (whether the peaks do).
+            peaks of what runs, each as often as its service has replicas there), `limits` (sum of
+            limits in force or proposed) and `fits` (whether the peaks do).
 
         Raises:
             InputError: `growth` is not above zero.
@@ -126,17 +128,17 @@ class Fleet(History):
             raise InputError(f"A growth of {growth} is not above zero", "2 doubles the need")
         parts = {}
         for resource in Resource:
-            table = self.recommend(resource).table
-            copies = pd.Series({name: self.replicas.get(name, 1) for name in table.index})
-            host = pd.Series({name: self.hosts.get(str(name), "") for name in table.index})
-            sums = pd.DataFrame(
-                {
-                    "size": self.whole().host_size(resource).reindex(table.index),
-                    "peaks": table["peak"] * copies * growth,
-                    "limits": table["limit"].fillna(table["current"]) * copies,
+            table, sizes = self.recommend(resource).table, self.whole().host_sizes(resource)
+            limits = table["limit"].fillna(table["current"])
+            rows = {}
+            for host in _hosts_of(self.whole()):
+                copies = replicas_on(self.whole(), host).reindex(table.index)
+                rows[host] = {
+                    "size": sizes.get(host, np.nan),
+                    "peaks": float((table["peak"] * copies).sum()) * growth,
+                    "limits": float((limits * copies).sum()),
                 }
-            ).groupby(host)
-            part = sums.sum().assign(size=sums["size"].min())
+            part = pd.DataFrame.from_dict(rows, orient="index")
             fits = part["peaks"] <= part["size"]
             parts[_SCALED[resource][0]] = (part / _SCALED[resource][1]).round(2).assign(fits=fits)
         return pd.concat(parts, axis=1).rename_axis("host")
@@ -344,6 +346,12 @@ class Why:
         lines = "\n".join(explanation_lines(self.explanation))
         policies = pd.DataFrame(policy_rows(self.explanation)).to_html(index=False, escape=True)
         return f"<pre>{html.escape(lines)}</pre>{policies}"
+
+
+def _hosts_of(history: History) -> list[str]:
+    """The hosts that services are on."""
+    named = {host for hosts in history.hosts.values() for host in hosts.split(",")}
+    return sorted(named - {""})
 
 
 def open_history(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -172,3 +173,14 @@ def test_the_first_answers_come_soon() -> None:
     start = time.monotonic()
     repr(open_history("sample")["ai/ollama"])
     assert time.monotonic() - start < 10
+
+
+def test_what_if_gives_each_host_its_share_of_a_service_on_two(fleet: Fleet) -> None:
+    """There is no host "dock1,dock2": half of its replicas count on each."""
+    whole = fleet.whole()
+    name = next(name for name in whole.services if whole.running()[name])
+    spread = replace(fleet, hosts={**fleet.hosts, name: "dock1,dock2"})
+    before, after = fleet.what_if()["memory, GiB"], spread.what_if()["memory, GiB"]
+    assert set(after.index) == {"dock1", "dock2"}
+    assert after["peaks"].sum() == pytest.approx(before["peaks"].sum(), abs=0.02)
+    assert after["size"].isna()["dock2"]
