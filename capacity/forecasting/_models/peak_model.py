@@ -88,7 +88,7 @@ _DOUBT, _CALMEST = (
     2.0,
     0.25,
 )  # sum of strays that the pre-trained expectation weighs; least share of it that is believed
-_LOWERED, _RAISED = 0.006, 0.008  # how far one service may move that share
+_LOWERED, _RAISED = 0.004, 0.0053  # how far one service may move that share
 
 
 @dataclass(frozen=True)

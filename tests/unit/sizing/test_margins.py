@@ -58,6 +58,7 @@ def corrupt(values: np.ndarray, service: int, kind: str, size: float, seed: int)
 
 @settings(max_examples=25)
 @example(services=10, days=28, seed=860, kind="days", size=10.0)
+@example(services=60, days=28, seed=205, kind="days", size=0.001)
 @given(
     st.sampled_from([5, 10, 14, 20, 30, 60]),
     st.sampled_from([14, 28]),
