@@ -15,6 +15,7 @@ from capacity.model import ServiceKey, Setting
 
 __all__ = [
     "containers_of",
+    "logs_command",
     "running_containers",
     "service_update_command",
     "update_command",
@@ -126,6 +127,14 @@ def containers_of(service: str) -> str:
     if key.project == ServiceKey.STANDALONE:
         return operand(key.service)
     return f"$({running_containers(service)})"
+
+
+def logs_command(service: str) -> str:
+    """The command that shows the last lines of a service's containers, all replicas."""
+    key = ServiceKey.parse(service)
+    if key.project == ServiceKey.STANDALONE:
+        return f"docker logs --tail 50 {operand(key.service)}"
+    return f"docker compose -p {quote(key.project)} logs --tail 50 {operand(key.service)}"
 
 
 def running_containers(service: str) -> str:

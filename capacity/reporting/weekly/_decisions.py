@@ -11,7 +11,7 @@ import numpy as np
 
 from capacity._common.text.escape import operand
 from capacity._common.text.units import count_cores, format_memory
-from capacity.changes._plan.commands import containers_of, update_command
+from capacity.changes._plan.commands import logs_command, update_command
 from capacity.model import Action, Reason, Resource, RestartLimit
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _loops(history: History, limit: RestartLimit | None) -> list[Decision]:
             "worst hour",
             by="now" if row["loop"] else "this week",
             effect="the service stays up; limits can be sized once it runs steadily",
-            command=f"docker logs --tail 50 {containers_of(str(service))}",
+            command=logs_command(str(service)),
             code=str(Reason.UNSTABLE),
             planned=False,
             urgency=(95 if row["loop"] else 50) + min(row["total"], 400) / 100,

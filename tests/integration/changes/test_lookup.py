@@ -5,6 +5,7 @@ with Compose's labels or without.
 from __future__ import annotations
 
 import random
+import shlex
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import pytest
 
 from capacity._docker.containers import read_container
 from capacity.changes import emit_scripts, update_command
-from capacity.changes._plan.commands import running_containers
+from capacity.changes._plan.commands import logs_command, running_containers
 from capacity.model import Resource
 from tests.fixtures.running.docker_engine import client
-from tests.fixtures.running.fleet import MIB, Fleet, fleet, memory, plan_of
+from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, fleet, memory, plan_of
+from tests.fixtures.running.servers import require
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 _NAMES = (
@@ -99,3 +101,32 @@ def test_a_script_says_which_service_has_no_container(whole: Fleet) -> None:
         ["bash", script], env=whole.environment(), capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (1, "no container: shop/none\n")
+
+
+def test_the_logs_of_a_loop_are_shown_from_anywhere(whole: Fleet) -> None:
+    """Of all replicas, also of one between two starts, by a reader who has no compose file."""
+    whole.up(
+        f"""
+services:
+  loop:
+    image: {IMAGE}
+    network_mode: none
+    restart: always
+    scale: 2
+    command: ["sh", "-c", "echo it was me; sleep 1; exit 1"]
+""",
+        name="again",
+    )
+    empty = whole.folder / "elsewhere"
+    empty.mkdir()
+    compose = f'docker() {{ shift; {shlex.quote(str(require("docker-compose")))} "$@"; }}'
+    done = subprocess.run(
+        ["bash", "-c", f"{compose}; {logs_command('again/loop')}"],
+        env=whole.environment(),
+        cwd=empty,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for replica in ("loop-1", "loop-2"):
+        assert any(replica in line and "it was me" in line for line in done.stdout.splitlines())
