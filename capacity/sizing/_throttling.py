@@ -31,6 +31,7 @@ _PERIOD = 0.1  # seconds
 _ACTIVE = 0.8  # samples above this quantile tell how much a service varies when it works
 _TAIL = 0.9  # quantile of the differences that their spread is read from: no burst hides in it
 _ONE_THREAD = 1.0  # cores
+_AT_THE_LIMIT = 0.9  # share of the limit in force from which a service may be held back by it
 _FEWEST = 30  # differences; of fewer the spread is not known
 
 
@@ -57,7 +58,7 @@ class Throttling:
             limits: one a service, cores.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = in_blocks(_busy_sample, usage) / limits
+            ratio = column_quantile(usage, _BUSY) / limits
         common = _ratio_at(self.curve, self.target)
         found = np.interp(ratio * common / self.allowed, _RATIOS, self.curve)
         return np.where(np.isfinite(ratio), found, np.nan)
@@ -96,10 +97,12 @@ def learn_throttling(
     common = _ratio_at(curve, target)
     values = usage.to_numpy(np.float64)
     steady = in_blocks(lambda block: _steady_ratio(block, step, target), values)
-    if throttled is not None and len(throttled):  # what was measured says more
-        held = column_max(_aligned(usage, throttled)) > target
-        steady = np.where(held, 0.0, steady)
-    return Throttling(curve, target, np.fmax(common, steady))
+    # use that its limit holds back is steady for that
+    in_force = limits.reindex(usage.columns).to_numpy(np.float64)
+    held = column_quantile(values, _BUSY) > _AT_THE_LIMIT * in_force
+    if throttled is not None and len(throttled):
+        held |= column_max(_aligned(usage, throttled)) > target
+    return Throttling(curve, target, np.fmax(common, np.where(held, 0.0, steady)))
 
 
 def _steady_ratio(usage: Floats, step: float, target: float) -> Floats:
@@ -107,8 +110,8 @@ def _steady_ratio(usage: Floats, step: float, target: float) -> Floats:
 
     The mean of n independent periods spreads by a root of n less than a period does: their spread
     is at most that root times the spread of the samples about the line through their neighbours.
-    Work by the clock (a scrape each second) averages out and looks as steady; but one thread fills
-    one core at most, so use of whole cores is not made of its turns. Below a core nothing is said.
+    Work by the clock (a scrape each second) averages out and looks as steady; one thread of it
+    fills one core at most, so below a core nothing is said.
     """
     answer = np.full(usage.shape[1], np.nan)
     if len(usage) < 3:
@@ -160,15 +163,6 @@ def _learn_curve(
         np.concatenate([_RATIOS, ratio]), np.concatenate([_ASSUMED, share]), sample_weight=weights
     )
     return np.asarray(model.predict(_RATIOS), np.float64)
-
-
-def _busy_sample(usage: Floats) -> Floats:
-    """A sample that 95 % of each service's are at most; NaN without samples."""
-    known = np.isfinite(usage)
-    ordered = np.sort(np.where(known, usage, np.inf), axis=0)
-    count = known.sum(axis=0)
-    place = np.minimum(np.floor(_BUSY * count).astype(np.intp), np.maximum(count - 1, 0))
-    return np.where(count > 0, ordered[place, np.arange(usage.shape[1])], np.nan)
 
 
 def _aligned(usage: pd.DataFrame, throttled: pd.DataFrame) -> Floats:

@@ -89,3 +89,14 @@ def test_measured_throttling_says_more_than_steadiness() -> None:
     usage = pd.DataFrame({"held": np.full(200, 4.0)})
     throttled = pd.DataFrame({"held": np.full(200, 0.3)})
     assert learned(usage, throttled=throttled).allowed[0] == pytest.approx(CAUTIOUS, abs=0.02)
+
+
+@given(limit=st.floats(4.0, 4.4))
+def test_what_its_limit_holds_back_is_not_called_steady(limit: float) -> None:
+    """A service at its limit is flat for that, also where nobody measures throttling; far from its
+    limit, or without one, it is steady by itself.
+    """
+    usage = pd.DataFrame({"web": np.full(200, 4.0)})
+    assert learned(usage, pd.Series({"web": limit})).allowed[0] == pytest.approx(CAUTIOUS, abs=0.02)
+    assert learned(usage, pd.Series({"web": 2 * limit})).allowed[0] == pytest.approx(1.0)
+    assert learned(usage, pd.Series({"web": np.nan})).allowed[0] == pytest.approx(1.0)
