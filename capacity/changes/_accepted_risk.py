@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from capacity.model import Resource
 from capacity.settings import Settings
-from capacity.sizing._context import RISK_CLASSES
+from capacity.sizing._context import risk_of_class
 
 __all__ = ["accepted_risk"]
 
@@ -19,4 +19,4 @@ def accepted_risk(service: str, resource: Resource, settings: Settings) -> float
         for glob, rule in settings.services.items()
         if fnmatchcase(service, glob) and "risk_class" in rule.model_fields_set
     ]
-    return min(0.5, risk * RISK_CLASSES[classes[-1]]) if classes else risk
+    return risk_of_class(risk, classes[-1] if classes else "standard")

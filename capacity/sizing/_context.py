@@ -17,12 +17,17 @@ from capacity.sizing._service_types import TYPES, ServiceType
 if TYPE_CHECKING:
     from capacity.forecasting import Forecaster
 
-__all__ = ["RISK_CLASSES", "THROTTLED_TOO_MUCH", "Context", "ServiceRule"]
+__all__ = ["RISK_CLASSES", "THROTTLED_TOO_MUCH", "Context", "ServiceRule", "risk_of_class"]
 
 THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
 TOLERANCE = 0.15  # share of a limit below which a change is not proposed
 RAISED_FROM = 1 / 3  # share of the tolerance that a raise must exceed
 RISK_CLASSES = {"critical": 0.25, "standard": 1.0, "batch": 4.0}  # multiples of the risk asked for
+
+
+def risk_of_class(risk: float, risk_class: str) -> float:
+    """The risk accepted for services of a class, a share; more than a half is a limit in name."""
+    return min(0.5, risk * RISK_CLASSES[risk_class])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS
 from capacity.model import Resource
-from capacity.sizing._context import RISK_CLASSES, Context
+from capacity.sizing._context import Context, risk_of_class
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import Past
@@ -103,7 +103,7 @@ def make_fleet(
 ) -> Fleet:
     services = current.index
     risks = pd.Series(
-        [min(0.5, risk * RISK_CLASSES[context.rule(name).risk_class]) for name in services],
+        [risk_of_class(risk, context.rule(name).risk_class) for name in services],
         index=services,
         dtype=np.float64,
     )
