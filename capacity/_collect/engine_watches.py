@@ -41,10 +41,11 @@ class EngineWatches:
         self._attempt()
         wait(self._attempts.values())
         errors = [attempt.exception() for attempt in self._attempts.values()]
+        failed = [error for error in errors if error is not None]
+        if failed and len(failed) == len(errors):
+            self._pool.shutdown()
+            raise failed[0]
         self._collect_attempts()
-        if not self._open:
-            self.close()
-            raise next(error for error in errors if error is not None)
 
     def looks(self, at: float) -> list[Look]:
         """Looks at all Engines that answer; see `EngineWatch.look`."""
