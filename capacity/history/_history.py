@@ -218,7 +218,7 @@ class History:
         limits, last = self[Resource(resource).limit], self.limits(resource)
         values = limits.to_numpy(np.float64)
         now = last.reindex(limits.columns).to_numpy()[None, :]
-        unlimited = self._running(Resource(resource), limits) & np.isnan(values)
+        unlimited = self._seen_until(Resource(resource), limits) & np.isnan(values)
         other = np.where(np.isfinite(values), values != now, unlimited & np.isfinite(now))
         newest = (
             len(values) - 1 - other[::-1].argmax(axis=0)
@@ -231,7 +231,7 @@ class History:
         ]
         return pd.Series(moments, index=limits.columns, dtype="datetime64[s, UTC]")
 
-    def _running(self, resource: Resource, limits: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    def _seen_until(self, resource: Resource, limits: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Whether each service was seen in the time up to each row of limits, where any limit was
         told at all.
         """
