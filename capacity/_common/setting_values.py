@@ -162,13 +162,13 @@ def _check_number(what: Setting, value: float) -> None:
 
 
 def equal(what: Setting, value: Value, other: Value) -> bool:
-    """Whether two values mean the same: sizes to the mebibyte, cores to the hundredth, as plans are
-    rounded for people.
+    """Whether two values mean the same: sizes to the mebibyte, cores to the thousandth, as plans
+    are rounded for people.
     """
     if isinstance(value, (int, float)) and isinstance(other, (int, float)):
         if what in BYTES:
             return abs(value - other) < MIB
-        return abs(value - other) < 0.01 if what in CORES else value == other
+        return abs(value - other) < 0.001 if what in CORES else value == other
     if what is Setting.RESTART_POLICY:
         return (value or "no") == (other or "no")
     return (value or None) == (other or None)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from capacity.model import Action, Reason, Resource
 from capacity.sizing._context import RAISED_FROM, THROTTLED_TOO_MUCH, Context
-from capacity.sizing._rounding import GRAIN, round_down, round_up
+from capacity.sizing._rounding import grains, round_down, round_up
 from capacity.sizing._service_types import type_of
 from capacity.sizing._usage.nan_math import at_least, at_most, by_service
 
@@ -162,7 +162,6 @@ def decide_actions(
         within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
             tolerance.
     """
-    grain = GRAIN[resource]
     facts = _settled(table, usage, ceiling, resource, context, skipped, moved, within_budget)
     conditions = [np.asarray(rule.applies(facts), dtype=bool) for rule in RULES]
     table["action"] = np.select(conditions, [str(rule.action) for rule in RULES], str(Action.KEEP))
@@ -172,7 +171,7 @@ def decide_actions(
     changed = table["action"].isin([Action.SET, Action.RAISE, Action.LOWER])
     table["limit"] = table["limit"].where(changed)
     wanted = table["p95"].clip(lower=context.floors[resource]).fillna(context.floors[resource])
-    table["reservation"] = at_most(round_up(wanted, grain), table["limit"]).where(
+    table["reservation"] = at_most(round_up(wanted, resource), table["limit"]).where(
         table["limit"].notna()
     )
 
@@ -188,13 +187,13 @@ def _settled(
     within_budget: bool,  # noqa: FBT001 - one of many inputs that are passed on as they came
 ) -> Facts:
     """Bring `limit` within what people and hosts allow, and say what is true of each service."""
-    services, grain = table.index, GRAIN[resource]
+    services = table.index
     offered = table["limit"].notna()
     current = table["current"]
     least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
     limit = table["limit"].where(offered, table["default"])
     limit = at_most(at_least(limit, least), most).where(limit.notna())
-    top = round_down(by_service(ceiling, services), grain)
+    top = round_down(by_service(ceiling, services), resource)
     capped = limit >= top
     limit = limit.where(~capped, top)
     room = 0.0 if within_budget else context.tolerance
@@ -203,7 +202,7 @@ def _settled(
     if not within_budget:
         slow = _slow_down(table, limit, resource, context)
         limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
-    table["limit"] = limit
+    table["limit"], grain = limit, grains(limit, resource)
     down = limit < current * (1 - room)
     killed = (table["oom_kills"] > 0) & current.notna()
     full = killed & ~(limit > current)
@@ -242,10 +241,9 @@ def _slow_down(
     """Below what is in force a limit moves one bounded step, never to more than the service's own
     risk, and not below a peak from before the window.
     """
-    grain = GRAIN[resource]
-    slow = at_least(limit, round_up(table["safe"], grain))
-    slow = at_least(slow, round_up(table["current"] * (1 - context.largest_step_down), grain))
-    past = round_up(table["past_need"], grain)
+    slow = at_least(limit, round_up(table["safe"], resource))
+    slow = at_least(slow, round_up(table["current"] * (1 - context.largest_step_down), resource))
+    past = round_up(table["past_need"], resource)
     return at_least(slow, at_most(past, table["current"]).where(past.notna()))
 
 
@@ -298,7 +296,7 @@ def type_defaults(
         index=table.index,
         dtype=float,
     )
-    seen = round_up(usage.max().reindex(table.index) * 1.5, GRAIN[resource])
+    seen = round_up(usage.max().reindex(table.index) * 1.5, resource)
     return found.where(found.isna(), at_least(found, seen))
 
 

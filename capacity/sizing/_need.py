@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from capacity.model import Resource
 from capacity.sizing._context import THROTTLED_TOO_MUCH, Context
 from capacity.sizing._fleet import Fleet
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, Allocation
 from capacity.sizing._policies.registry import POLICIES
-from capacity.sizing._rounding import GRAIN, round_down, round_up
+from capacity.sizing._rounding import round_down, round_up
 from capacity.sizing._usage.nan_math import at_least, at_most
 
 __all__ = ["chosen_limits", "held_share", "judge_limits", "needed_limits"]
@@ -66,12 +67,11 @@ def needed_limits(
     whole units.
     """
     usage, context, resource = fleet.usage, fleet.context, fleet.resource
-    grain = GRAIN[resource]
     need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
     table["hard"] = np.nan
     if within_budget:  # a budget is not exceeded by rounding
-        return round_down(need, grain).clip(lower=context.floors[resource])
-    hard = table["startup_peak"]
+        return round_down(need, resource).clip(lower=context.floors[resource])
+    hard = _startup_need(table, fleet)
     if fleet.throttling is not None:
         least = fleet.throttling.smallest_limits(usage, context.throttled)
         hard = at_least(hard, pd.Series(least, index=table.index))
@@ -84,7 +84,17 @@ def needed_limits(
     room = at_least(table["current"], table["observed_peak"]) * _LEAK_ROOM
     need = need.where(table["growth"].isna(), at_most(need, room))
     known = np.isfinite(chosen) | (table["oom_kills"] > 0) & table["current"].notna()
-    return round_up(need.clip(lower=context.floors[resource]), grain).where(known)
+    return round_up(need.clip(lower=context.floors[resource]), resource).where(known)
+
+
+def _startup_need(table: pd.DataFrame, fleet: Fleet) -> pd.Series[float]:
+    """What startups take. For want of CPU a start is slow, for want of memory it fails: of CPU a
+    start buys no more than any spike does until another shows it again.
+    """
+    if fleet.resource is Resource.MEMORY or fleet.allocation is None:
+        return table["startup_peak"]
+    bound = pd.Series(fleet.allocation.spikes, index=table.index)
+    return at_most(table["startup_peak"], bound).where(table["startup_peak"].notna())
 
 
 def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:

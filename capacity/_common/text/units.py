@@ -88,12 +88,12 @@ def format_memory(size: float | None) -> str:
 
 
 def format_cores(cores: float | None) -> str:
-    """Cores for people: `1.85`; `-` for None and NaN."""
+    """Cores for people: `1.85`, `0.137`, `0.20`; `-` for None and NaN."""
     if cores is None or math.isnan(cores):
         return "-"
     if math.isinf(cores):
         return "∞"
-    return _three_digits(cores) if abs(cores) >= 1 else f"{cores:.2f}"
+    return _three_digits(cores) if abs(cores) >= 1 else f"{cores:.3f}".removesuffix("0")
 
 
 def count_cores(cores: float | None) -> str:

@@ -99,7 +99,7 @@ def _words(what: Setting, value: Any) -> str:
     if value is None:
         return _LIFTED.get(what, "")
     if what is Setting.CPUS:
-        return f"--cpus {value:.2f}".rstrip("0").rstrip(".")
+        return f"--cpus {value:.3f}".rstrip("0").rstrip(".")
     if what is Setting.MEMORY:
         mebibytes = math.ceil(value / MIB)
         return f"--memory {mebibytes}m --memory-swap {2 * mebibytes}m"

@@ -22,9 +22,11 @@ STATS = (
     "hour",
     "hour2",
     "hour of max",
+    "known",
 )
 """Of the samples of a day: the highest and the second, quantiles, mean and lowest; the highest
-hourly mean, the second highest hourly maximum, and the hour of the highest.
+hourly mean, the second highest hourly maximum, and the hour of the highest; and how many there are,
+as a share of those of a whole day.
 """
 
 _HOUR, _DAY = 3600, 86_400
@@ -85,6 +87,7 @@ def _table(day: Floats, span: int) -> Floats:
         hourly.max(axis=1),
         np.partition(tops, -2, axis=1)[:, -2],
         tops.argmax(axis=1).astype(np.float64) % 24,
+        count * (span / 24 / length),
     ]
     table = np.stack(columns, axis=-1)
     table[~np.isfinite(table)] = np.nan

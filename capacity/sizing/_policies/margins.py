@@ -13,7 +13,7 @@ import numpy as np
 
 from capacity.forecasting import PeakDistribution
 from capacity.forecasting._models.daily_summaries import STATS
-from capacity.forecasting._models.peak_features import WEEK, highest
+from capacity.forecasting._models.peak_features import highest
 from capacity.forecasting._models.peak_model import MARGINS, falling
 from capacity.sizing._policies.base import Floats
 
@@ -21,7 +21,9 @@ __all__ = ["choose_limits", "spike_limits"]
 
 _LOG_STEP = 0.1
 _LOG_CHANCES: Floats = np.arange(np.log(0.98), np.log(2e-4), -_LOG_STEP)
-_P95 = STATS.index("p95")
+_KNOWN = STATS.index("known")
+# what more than an hour of a day passes: a quantile of its samples, by how many of them are known
+_SUSTAINED = ((0.9, STATS.index("p95")), (0.5, STATS.index("p90")), (0.1, STATS.index("p50")))
 # weight of the fleet's total in the cost, by margin; the rest is relative
 _MONEY = (0.24, 0.12, 0.30)
 _PLACES = (-1.0, 0.0, float(np.log(2.0)))
@@ -34,6 +36,7 @@ _SIZES = 50.0  # a service counts as so many typical ones at most
 _ASKED = (0.2, 0.1, 0.05, 0.02, 0.01)
 _RESCALED = (1.15, 1.15, 1.3, 1.6, 1.6)  # of the risk, so that realised is near asked
 _SPIKE = 2.0  # an isolated short spike buys this multiple of the highest other peak
+_OTHER_DAYS = 2  # that show what is usual, at least
 # unless such spikes are common in a large fleet
 _COMMON, _COMMON_SLOPE, _COMMON_FROM = 0.04, 40.0, 50.0
 
@@ -156,8 +159,8 @@ def _spike_tops(days: Floats, base: Floats) -> Floats:
     beside = np.abs(np.arange(len(peaks))[:, None] - top) <= 1
     other = np.where(beside, np.nan, peaks)
     bound = _SPIKE * highest(other)
-    sustained = np.where(beside & np.isfinite(days[:, :, _P95]), days[:, :, _P95], 0.0).max(axis=0)
-    enough = np.isfinite(other).sum(axis=0) >= WEEK - 2
+    sustained = np.where(beside, _sustained(days), 0.0).max(axis=0)
+    enough = np.isfinite(other).sum(axis=0) >= _OTHER_DAYS
     with np.errstate(invalid="ignore", divide="ignore"):
         isolated = enough & (bound > 0) & (highest(peaks) > bound) & (sustained <= bound)
         count = len(base)
@@ -165,3 +168,13 @@ def _spike_tops(days: Floats, base: Floats) -> Floats:
         fleet = np.clip((count - _COMMON_FROM) / 100, 0.0, 1.0)
         room = _COMMON_SLOPE * np.maximum(share - _COMMON, 0.0) * fleet
         return np.where(isolated, np.log(bound / base) + room, np.inf)
+
+
+def _sustained(days: Floats) -> Floats:
+    """What each service used for more than an hour of each day, days x services; 0 where too little
+    of the day is known to tell.
+    """
+    known = days[:, :, _KNOWN]
+    return np.select(
+        [known >= least for least, _ in _SUSTAINED], [days[:, :, at] for _, at in _SUSTAINED], 0.0
+    )

@@ -500,9 +500,10 @@ def test_three_digits_for_people(size: float, text: str) -> None:
 
 
 def test_cores_for_people() -> None:
-    """Below one core both decimals stay."""
-    assert [format_cores(value) for value in (0.5, 0.999, 1, 10.04, 10.06, 100.4)] == [
+    """Below one core at least two decimals stay, and a third that says something."""
+    assert [format_cores(value) for value in (0.5, 0.137, 0.9996, 1, 10.04, 10.06, 100.4)] == [
         "0.50",
+        "0.137",
         "1.00",
         "1",
         "10",

@@ -112,6 +112,7 @@ def test_summaries_follow_utc_days(days: int, extra: int, step: int) -> None:
     since = values[(days - 1) * a_day :]
     np.testing.assert_allclose(table[-1, :, STATS.index("max")], since.max(axis=0))
     np.testing.assert_allclose(table[-1, :, STATS.index("p95")], np.quantile(since, 0.95, axis=0))
+    np.testing.assert_allclose(table[-1, :, STATS.index("known")], len(since) / a_day)
 
 
 @given(

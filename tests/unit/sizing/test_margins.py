@@ -88,6 +88,36 @@ def test_an_hour_at_ten_times_the_peak_buys_twice_the_real_peak_at_most(
     assert (limits(values)[:, 0] <= 2.0 * real * 1.001).all()
 
 
+@pytest.mark.parametrize("samples", [1, 20, 60, 200])
+def test_a_spike_in_a_day_with_few_samples_is_no_level(samples: int) -> None:
+    """An hour that is most of what is known of its day buys no more than on a whole day."""
+    values = fleet(20, 28, 3)
+    real, day = values[:, 0].max(), slice(-5 * DAY, -4 * DAY)
+    kept = values[-5 * DAY : -5 * DAY + samples, 0].copy()
+    values[day, 0] = np.nan
+    kept[:12] = 10 * real
+    values[-5 * DAY : -5 * DAY + samples, 0] = kept
+    assert (limits(values)[:, 0] <= 2.0 * real * 1.001).all()
+
+
+@pytest.mark.parametrize("known", [4, 6, 10])
+def test_a_young_service_is_not_sized_by_one_sample(known: int) -> None:
+    """Two other days are enough to call a single sample a spike."""
+    values = fleet(20, 28, 4)
+    values[: -known * DAY, 0] = np.nan
+    real = values[-known * DAY :, 0].max()
+    values[-known * DAY + 40, 0] = 1000 * real
+    assert (limits(values)[:, 0] <= 2.0 * real * 1.001).all()
+
+
+def test_hours_at_a_new_level_are_no_spike() -> None:
+    """Use that stays up for a third of a day is believed at once."""
+    values = fleet(20, 28, 5)
+    real = values[:, 0].max()
+    values[-8 * 12 :, 0] = 4 * real
+    assert limits(values)[3, 0] > 4 * real
+
+
 def test_seen_again_it_is_believed() -> None:
     """A spike that comes back raises the limit to hold it."""
     values = fleet(30, 28, 1)

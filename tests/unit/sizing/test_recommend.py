@@ -217,6 +217,41 @@ def test_an_absurd_sample_buys_twice_the_real_peak_at_most(signal: str, ago: int
     assert np.abs(np.log(after / before))[1:].max() < np.log(1.05)
 
 
+@pytest.mark.parametrize(("signal", "most"), [("cpu", 2.05), ("memory", 12.0)])
+def test_a_start_that_needs_much_is_given_memory_at_once(signal: str, most: float) -> None:
+    """For want of CPU a start is slow, for want of memory it fails: of CPU it buys twice the other
+    peaks until another start shows the same.
+    """
+    unit = 1.0 if signal == "cpu" else 1024.0 * MIB
+    values = np.random.default_rng(2).gamma(40.0, 0.01, (21 * 24, 20)) * unit
+    real = values[:, 0].max()
+    values[200:205, 0] = np.nan
+    values[205, 0] = 10 * real
+    frame = pd.DataFrame(values, index=INDEX, columns=[f"s{number}" for number in range(20)])
+    given_once = float_at(recommend(frame, signal=signal), "s0", "limit")
+    assert given_once <= most * real
+    assert (given_once >= 10 * real) == (signal == "memory")
+    values[400:405, 0] = np.nan
+    values[405, 0] = 10 * real
+    again = recommend(frame.assign(s0=values[:, 0]), signal=signal)
+    assert float_at(again, "s0", "limit") >= 10 * real
+
+
+@given(st.integers(0, 999), st.sampled_from([10, 20]), st.sampled_from([0.01, 10.0, 1000.0]))
+@settings(max_examples=10)
+def test_small_limits_move_no_more_than_large_ones(seed: int, services: int, size: float) -> None:
+    """Whole units of a limit are so fine that one service moves no other by 5 %, however small."""
+    rng = np.random.default_rng(seed)
+    values = rng.gamma(20.0, 0.05, (21 * 24, services)) * np.geomspace(0.02, 2, services)
+    spoilt = values.copy()
+    spoilt[int(rng.integers(21 * 24)) :, 0] *= size
+    before, after = (
+        recommend(pd.DataFrame(each, index=INDEX), signal="cpu")["limit"].to_numpy(np.float64)[1:]
+        for each in (values, spoilt)
+    )
+    assert np.abs(np.log(after / before)).max() < np.log(1.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_limits_in_force_stay_from_day_to_day(seed: int) -> None:
