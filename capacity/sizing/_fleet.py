@@ -30,6 +30,7 @@ class Fleet:
 
     Attributes:
         usage: UTC grid x services, in the hours that count.
+        present: the last fourteen days of them, at the level each service has now.
         resource: what is limited.
         context: events and house rules.
         skipped: services without a forecast -> why.
@@ -43,6 +44,7 @@ class Fleet:
     """
 
     usage: pd.DataFrame
+    present: pd.DataFrame
     resource: Resource
     context: Context
     skipped: dict[str, str]
@@ -115,13 +117,18 @@ def make_fleet(
     past = _past(usage, resource, current, most, forecaster, horizon)
     asked = sorted({risk, *risks}, reverse=True)
     allocation = Capacity().allocate(past, asked) if usage.size else None
-    throttling = None
+    present, throttling = usage, None
     if resource is Resource.CPU:
+        if allocation is not None:
+            recent = allocation.recent
+            since = usage.index[len(usage) - len(recent) :]
+            present = pd.DataFrame(recent, index=since, columns=usage.columns)
         throttling = learn_throttling(
-            usage, current, context.throttled, step=past.step, target=context.throttle_target
+            present, current, context.throttled, step=past.step, target=context.throttle_target
         )
     return Fleet(
         usage,
+        present,
         resource,
         context,
         forecaster.skipped_,

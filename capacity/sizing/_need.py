@@ -66,14 +66,14 @@ def needed_limits(
     """The limit before it is compared with the one in force: the policy's, and what events ask for;
     whole units.
     """
-    usage, context, resource = fleet.usage, fleet.context, fleet.resource
+    context, resource = fleet.context, fleet.resource
     need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
     table["hard"] = np.nan
     if within_budget:  # a budget is not exceeded by rounding
         return round_down(need, resource).clip(lower=context.floors[resource])
     hard = _startup_need(table, fleet)
     if fleet.throttling is not None:
-        least = fleet.throttling.smallest_limits(usage, context.throttled)
+        least = fleet.throttling.smallest_limits(fleet.present, context.throttled)
         hard = at_least(hard, pd.Series(least, index=table.index))
     hard = at_least(hard, _hidden_need(table, context))
     hard = at_least(hard, table["calendar_need"])

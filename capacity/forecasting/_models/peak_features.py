@@ -16,6 +16,7 @@ __all__ = [
     "known_median",
     "log_size",
     "since_fall",
+    "since_rise",
     "stray",
 ]
 
@@ -188,6 +189,34 @@ def since_fall(peaks: Floats) -> Floats:
             fallen &= (lowest > _FALLEN * after) & (left[-1] > _ABOVE * after)
             fallen &= _restlessness(left) < _STEADY
         first = np.where(fallen & (first == 0), count - days, first)
+    return first
+
+
+def since_rise(peaks: Floats) -> Floats:
+    """First day of the level that each service has risen to for good; 0 = it has not risen.
+
+    A rise is for good when the service was steady before it and has been since, for a week at
+    least each, with no day between the levels. A service that rose twice may rise again.
+
+    Args:
+        peaks: days x services, NaN = no sample.
+    """
+    first = np.zeros(peaks.shape[1])
+    if len(peaks) < WEEK + _BEFORE_DAYS:
+        return first
+    known = np.isfinite(peaks)
+    highest_before, lowest_before = np.fmax.accumulate(peaks), np.fmin.accumulate(peaks)
+    highest_after = np.fmax.accumulate(peaks[::-1])[::-1]
+    lowest_after = np.fmin.accumulate(peaks[::-1])[::-1]
+    enough = (np.cumsum(known, axis=0) >= _BEFORE_DAYS)[:-WEEK] & known[1 : 1 - WEEK]
+    with np.errstate(invalid="ignore"):
+        risen = enough & (lowest_after[1 : 1 - WEEK] > _FALLEN * highest_before[:-WEEK])
+        risen &= highest_before[:-WEEK] < _FALLEN * lowest_before[:-WEEK]
+        risen &= highest_after[1 : 1 - WEEK] < _FALLEN * lowest_after[1 : 1 - WEEK]
+    for day in np.flatnonzero(risen.any(axis=1)) + 1:
+        found = np.flatnonzero(risen[day - 1])
+        steady = np.fmax(*(_restlessness(part[:, found]) for part in np.split(peaks, [day])))
+        first[found[steady < _STEADY]] = day
     return first
 
 

@@ -28,6 +28,7 @@ from capacity.forecasting._models.peak_features import (
     features,
     highest,
     since_fall,
+    since_rise,
     stray,
 )
 from capacity.forecasting._quantiles import Floats
@@ -272,12 +273,12 @@ class PeakModel:
 
 
 def present_level(days: Floats) -> Floats:
-    """The summaries without the days before each service fell to its present level.
+    """The summaries without the days before each service fell or rose to its present level.
 
     Args:
         days: days x services x `STATS`.
     """
-    first = since_fall(days[:, :, 0])
+    first = np.maximum(since_fall(days[:, :, 0]), since_rise(days[:, :, 0]))
     if not first.any():
         return days
     former = np.arange(len(days))[:, None] < first

@@ -107,7 +107,7 @@ class Capacity:
         peaks = past.peaks
         if peaks is None:
             peaks = PeakModel.load().predict(days, max(1, math.ceil(past.horizon)))
-        recent = _at_present_level(past, days)
+        recent = _at_present_level(past.last(_STEADY_DAYS), past.step, days)
         limits = _between(choose_limits(peaks, _LADDER, days), risks)
         steady = column_quantile(recent, _STEADY)
         return Allocation(limits, peaks, recent, steady, spike_limits(peaks, days))
@@ -130,15 +130,19 @@ def _harm(recent: Floats, base: Floats) -> Floats:
     return np.asarray(1 + above * (WEEK * _DAY / _LONG))
 
 
-def _at_present_level(past: Past, days: Floats) -> Floats:
-    """The last samples, without those from before a service fell for good and stayed there for a
-    week.
+def _at_present_level(values: Floats, step: int, days: Floats) -> Floats:
+    """The samples without those from before a service fell for good and stayed there for a week.
+
+    Args:
+        values: samples x services, the last so many of those that `days` sums up.
+        step: seconds between samples.
+        days: daily summaries.
     """
-    recent = past.last(_STEADY_DAYS)
-    since = len(days) - since_fall(days[:, :, 0])
-    held = np.where(since >= WEEK, since, len(days)) * (_DAY / past.step)
-    former = np.arange(len(recent))[:, None] < len(recent) - held
-    return np.where(former, np.nan, recent) if former.any() else recent
+    first = since_fall(days[:, :, 0])
+    since = len(days) - first
+    held = np.where((first > 0) & (since >= WEEK), since * (_DAY / step), np.inf)
+    former = np.arange(len(values))[:, None] < len(values) - held
+    return np.where(former, np.nan, values) if former.any() else values
 
 
 def _between(ladder: Floats, risks: Sequence[float]) -> Floats:

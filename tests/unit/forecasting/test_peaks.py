@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
-from capacity.forecasting._models.peak_model import MARGINS, PeakDistribution
+from capacity.forecasting._models.peak_model import MARGINS, PeakDistribution, present_level
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
@@ -133,3 +133,26 @@ def test_no_peak_is_beyond_what_there_is(most: float, level: float, base: float,
     below = most / grid**2
     assert bound.exceedance(np.array([below])) == free.exceedance(np.array([below]))
     assert free.within(np.array([np.nan])).chances.tobytes() == chances.tobytes()
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.0, 5.0])
+@pytest.mark.parametrize("ago", [8, 12, 20])
+def test_a_lasting_change_of_level_leaves_the_former_behind(factor: float, ago: int) -> None:
+    """Steady before and since: only the days since count, whichever way it went."""
+    daily = np.random.default_rng(ago).normal(1.0, 0.02, (28, 3))
+    daily[-ago:, 0] *= factor
+    days = np.repeat(daily[:, :, None], len(STATS), axis=2)
+    left = np.isnan(present_level(days)[:, :, 0]).sum(axis=0)
+    expected = 28 - ago if ago <= 14 or factor > 1 else 0
+    assert left.tolist() == [expected, 0, 0]
+
+
+def test_growth_in_steps_and_single_days_are_no_new_level() -> None:
+    """A service that rose twice may rise again; one high day is a peak, not a level."""
+    twice, day = np.ones(28), np.ones(28)
+    twice[-18:] *= 2
+    twice[-9:] *= 2
+    day[-9] = 3
+    noise = np.random.default_rng(1).normal(1.0, 0.02, (28, 2))
+    days = np.repeat((np.stack([twice, day], axis=1) * noise)[:, :, None], len(STATS), axis=2)
+    assert not np.isnan(present_level(days)).any()

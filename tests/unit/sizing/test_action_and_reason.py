@@ -437,6 +437,13 @@ def test_the_level_of_now_counts_after_a_fall(days: int) -> None:
     peaks = Forecaster(quantiles=(0.1, 0.5, 0.9)).fit(usage).predict_peak("7D")
     assert float_at(peaks, "half", 0.5) < 1.4
     assert float_at(peaks, "ending", 0.5) < 0.4
+    if days >= 10:
+        fleet = usage.join(
+            pd.DataFrame(rng.gamma(20.0, 0.05, (len(index), 12)), index=index).add_prefix("s")
+        )
+        limits = recommend(fleet, signal="cpu")
+        assert float_at(limits, "half", "limit") < 1.5 * 2.3
+        assert float_at(limits, "ending", "limit") < 1.5
 
 
 def test_a_job_that_starts_every_hour_is_no_loop() -> None:
