@@ -219,6 +219,8 @@ class Setting(StrEnum):
     RESERVATION = "reservation"
     CPU_RESERVATION = "cpu-reservation"
     PIDS = "pids"
+    ULIMITS = "ulimits"
+    REPLICAS = "replicas"
     RESTART_POLICY = "restart-policy"
     HOST_PORT = "host-port"
     ENVIRONMENT = "environment"

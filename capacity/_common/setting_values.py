@@ -22,20 +22,24 @@ __all__ = [
     "compose_settings",
     "equal",
     "show_value",
+    "ulimit_text",
 ]
 
 BYTES = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.RESERVATION})
 CORES = frozenset({Setting.CPUS, Setting.CPU_RESERVATION})
 _UNLIMITED = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.CPUS, Setting.PIDS})
 TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
+_COUNTS = frozenset({Setting.PIDS, Setting.REPLICAS})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
 _LEAST_MEMORY = 6 * MIB
 _LARGEST_PORT = 65535
 _MOST_BYTES = 2**62  # twice that, which memory and swap would be, is no 64-bit number any more
 _MOST_CORES = 1e9  # the Engine counts billionths in 64 bits
 _MOST_PIDS = 2**31 - 1
+_MOST_REPLICAS = 10_000
 _MOST_ENTRIES, _LONGEST_NAME, _LONGEST_TEXT = 1000, 255, 128 * 1024
 CPUSET = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*", re.ASCII)
+_ULIMIT = re.compile(r"(-1|\d{1,18})(?::(-1|\d{1,18}))?", re.ASCII)
 RESTART_POLICY = re.compile(r"no|always|unless-stopped|on-failure(:\d{1,9})?", re.ASCII)
 
 COMPOSE_NAMES = {
@@ -46,6 +50,8 @@ COMPOSE_NAMES = {
     Setting.RESERVATION: "memory_reservation",
     Setting.CPU_RESERVATION: "cpus_reservation",
     Setting.PIDS: "pids",
+    Setting.ULIMITS: "ulimits",
+    Setting.REPLICAS: "replicas",
     Setting.RESTART_POLICY: "restart",
     Setting.HOST_PORT: "ports",
     Setting.ENVIRONMENT: "environment",
@@ -83,12 +89,12 @@ def check_former(what: Setting, value: Value) -> None:
 
 def _check_kind(what: Setting, value: Value) -> None:
     """Number, text or mapping, as the setting has it, within its bounds."""
-    if what in BYTES | CORES | {Setting.PIDS, Setting.HOST_PORT}:
+    if what in BYTES | CORES | _COUNTS | {Setting.HOST_PORT}:
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise ValueError(f"{what} must be a number")
         if abs(value) > _largest(what):
             raise ValueError(_too_large(what))
-        if what in {Setting.PIDS, Setting.HOST_PORT} and not float(value).is_integer():
+        if what in _COUNTS | {Setting.HOST_PORT} and not float(value).is_integer():
             raise ValueError(f"{what} must be a whole number")
     elif what in TEXTS:
         pattern = CPUSET if what is Setting.CPUSET else RESTART_POLICY
@@ -108,7 +114,11 @@ def _check_kind(what: Setting, value: Value) -> None:
 def _largest(what: Setting) -> float:
     if what in BYTES:
         return _MOST_BYTES
-    return {Setting.PIDS: _MOST_PIDS, Setting.HOST_PORT: _LARGEST_PORT}.get(what, _MOST_CORES)
+    return {
+        Setting.PIDS: _MOST_PIDS,
+        Setting.REPLICAS: _MOST_REPLICAS,
+        Setting.HOST_PORT: _LARGEST_PORT,
+    }.get(what, _MOST_CORES)
 
 
 def _too_large(what: Setting) -> str:
@@ -129,10 +139,26 @@ def _check_mapping(what: Setting, value: dict[str, object]) -> None:
         check_text(name, f"a name of {what}", _LONGEST_NAME)
         for item in part if isinstance(part, (list, tuple)) else (part,):
             _check_part(what, name, item)
+    if what is Setting.ULIMITS and not all(map(_is_ulimit, value.values())):
+        raise ValueError("a ulimit is a number, or soft:hard with the smaller one first")
     if what is Setting.DEPENDS_ON and not all(
         isinstance(part, str) and part in CONDITIONS for part in value.values()
     ):
         raise ValueError(f"a service is awaited until it is one of {', '.join(sorted(CONDITIONS))}")
+
+
+def ulimit_text(soft: int, hard: int | None = None) -> str:
+    """A ulimit as `docker run` writes it: `1024`, or `1024:2048` where soft and hard differ."""
+    return str(soft) if hard is None or hard == soft else f"{soft}:{hard}"
+
+
+def _is_ulimit(value: object) -> bool:
+    """Whether an Engine takes it and it is written in one way only: no soft above the hard one."""
+    found = None if isinstance(value, bool) else _ULIMIT.fullmatch(str(value))
+    if found is None or found[2] is None:
+        return found is not None
+    soft, hard = (math.inf if bound == "-1" else int(bound) for bound in found.groups())
+    return soft < hard
 
 
 def _check_part(what: Setting, name: str, part: object) -> None:
@@ -155,7 +181,7 @@ def _check_cpuset(value: str) -> None:
 def _check_number(what: Setting, value: float) -> None:
     if what is Setting.MEMORY_SWAP and value == -1:
         return
-    if value <= 0:
+    if value < 0 or (value == 0 and what is not Setting.REPLICAS):
         raise ValueError(f"{what} must be above zero")
     if what in BYTES and value < _LEAST_MEMORY and what is not Setting.RESERVATION:
         raise ValueError(f"{what} must be at least 6 MiB, which is {_LEAST_MEMORY} bytes")
@@ -197,7 +223,7 @@ def compose_settings(changes: Iterable[tuple[Setting, Value, Value]]) -> dict[st
         value: object = after
         if what in BYTES and isinstance(after, (int, float)):
             value = int(after) if after == -1 else _whole(after)
-        elif what is Setting.PIDS and isinstance(after, (int, float)):
+        elif what in _COUNTS and isinstance(after, (int, float)):
             value = int(after)
         elif (
             what is Setting.HOST_PORT

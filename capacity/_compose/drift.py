@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from capacity._compose.declared import DeclaredProject, declarations, declared_value
-from capacity._docker.containers import Inventory, cpus_of, live_value
+from capacity._compose.service import Service
+from capacity._docker.containers import Container, Host, Inventory, cpus_of, live_value
 from capacity.model import Setting, Value
 
 __all__ = ["Drift", "drift"]
@@ -19,6 +20,7 @@ _COMPARED = (
     Setting.CPUSET,
     Setting.RESERVATION,
     Setting.PIDS,
+    Setting.ULIMITS,
     Setting.RESTART_POLICY,
 )
 _CORES_APART = 0.001
@@ -27,7 +29,7 @@ _CORES_APART = 0.001
 @dataclass(frozen=True)
 class Drift:
     """A setting that is not in force as declared; `where` is file, line and column, empty where no
-    file says it.
+    file says it; `container` is empty where it is of all of them: their number.
     """
 
     service: str
@@ -59,33 +61,56 @@ def drift(
         name: project for name, project in (projects or {}).items() if isinstance(project, Path)
     }
     known = known or declarations(inventory.containers, paths)
-    rows = []
+    rows: list[Drift] = []
+    replicas: dict[tuple[str, str], list[Container]] = {}
+    services: dict[str, Service] = {}
     for container in inventory.containers:
-        service = (
-            known[container.project].service(container.service)
-            if container.project in known and not container.oneoff
-            else None
-        )
-        if service is None:
+        if container.project not in known or container.oneoff:
             continue
-        for what in _COMPARED:
-            declared, origin = declared_value(service, what)
-            live = live_value(container, what)
-            if what is Setting.MEMORY_SWAP and declared is None:
-                continue  # the Engine then chooses it
-            if not _same(what, live, declared, inventory.host(container.host).cores):
-                rows.append(
-                    Drift(
-                        container.key,
-                        container.host,
-                        container.name,
-                        what,
-                        live,
-                        declared,
-                        str(origin or service.where() or ""),
-                    )
-                )
+        service = known[container.project].service(container.service)
+        if service is not None:
+            rows += _of_container(container, service, inventory.host(container.host))
+            services[container.key] = service
+            replicas.setdefault((container.host, container.key), []).append(container)
+    for (_, key), found in replicas.items():
+        rows += _of_replicas(found, services[key])
     return sorted(rows, key=lambda row: (row.service, row.host, row.container, row.what))
+
+
+def _of_container(container: Container, service: Service, host: Host) -> Iterator[Drift]:
+    for what in _COMPARED:
+        declared, origin = declared_value(service, what)
+        live = live_value(container, what)
+        if what is Setting.MEMORY_SWAP and declared is None:
+            continue  # the Engine then chooses it
+        if what is Setting.ULIMITS and host.podman and isinstance(live, dict):
+            named = declared if isinstance(declared, dict) else {}  # the rest is Podman's default
+            live = {name: live[name] for name in named if name in live} or None
+        if not _same(what, live, declared, host.cores):
+            yield Drift(
+                container.key,
+                container.host,
+                container.name,
+                what,
+                live,
+                declared,
+                str(origin or service.where() or ""),
+            )
+
+
+def _of_replicas(found: Sequence[Container], service: Service) -> Iterator[Drift]:
+    """`up` counts what is stopped too, and makes or removes the rest."""
+    where = declared_value(service, Setting.REPLICAS)[1] or service.where() or ""
+    if len(found) != service.replicas:
+        yield Drift(
+            found[0].key,
+            found[0].host,
+            "",
+            Setting.REPLICAS,
+            len(found),
+            service.replicas,
+            str(where),
+        )
 
 
 def _same(what: Setting, live: Value, declared: Value, cores: int) -> bool:

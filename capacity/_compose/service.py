@@ -10,7 +10,7 @@ from capacity._compose.render.model import (
     RenderedVolume,
     ServiceModel,
 )
-from capacity._compose.setting_paths import declared_setting
+from capacity._compose.setting_paths import declared_setting, replicas_of
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map, where
 from capacity.model import Setting, Value
@@ -122,7 +122,6 @@ def make_service(name: str, tree: Map, model: ServiceModel) -> Service:
     values.
     """
     declared = tree["services"][name]
-    deploy = model.get("deploy", {})
     check = model.get("healthcheck")
     return Service(
         name=name,
@@ -132,7 +131,7 @@ def make_service(name: str, tree: Map, model: ServiceModel) -> Service:
         volumes=tuple(map(_volume, model.get("volumes", []))),
         healthcheck=None if check is None else _healthcheck(check),
         restart=_text(declared_setting(model, Setting.RESTART_POLICY)),
-        replicas=int(model.get("scale", deploy.get("replicas", 1))),
+        replicas=replicas_of(model),
         container_name=model.get("container_name"),
         environment=model.get("environment", {}),
         labels=model.get("labels", {}),

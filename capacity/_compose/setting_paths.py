@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from capacity._common.setting_values import ulimit_text
 from capacity.model import Setting, Value
 
-__all__ = ["SETTING_PATHS", "at", "declared_setting", "period_of", "policy_name"]
+__all__ = ["SETTING_PATHS", "at", "declared_setting", "period_of", "policy_name", "replicas_of"]
 
 SETTING_PATHS: Mapping[Setting, tuple[str, ...]] = {
     Setting.MEMORY: ("deploy.resources.limits.memory", "mem_limit"),
@@ -19,6 +20,8 @@ SETTING_PATHS: Mapping[Setting, tuple[str, ...]] = {
     Setting.RESERVATION: ("deploy.resources.reservations.memory", "mem_reservation"),
     Setting.CPU_RESERVATION: ("deploy.resources.reservations.cpus",),
     Setting.PIDS: ("deploy.resources.limits.pids", "pids_limit"),
+    Setting.ULIMITS: ("ulimits",),
+    Setting.REPLICAS: ("deploy.replicas", "scale"),
     Setting.RESTART_POLICY: (
         "deploy.restart_policy.condition",
         "deploy.restart_policy.max_attempts",
@@ -55,6 +58,10 @@ def declared_setting(model: Mapping[str, object], what: Setting) -> Value:
         return _restart_policy(model)
     if what is Setting.HOST_PORT:
         return None
+    if what is Setting.ULIMITS:
+        return _ulimits(model)
+    if what is Setting.REPLICAS:
+        return _replicas(model)
     if what is Setting.DEPENDS_ON:
         waits = at(model, "depends_on") or {}
         return {name: wanted["condition"] for name, wanted in waits.items()} or None
@@ -77,6 +84,12 @@ def period_of(model: Mapping[str, object]) -> int:
     return int(at(model, "cpu_period") or _PERIOD)
 
 
+def replicas_of(model: Mapping[str, object]) -> int:
+    """How many containers of a service `up` makes."""
+    said = _replicas(model)
+    return 1 if said is None else said
+
+
 def policy_name(condition: str) -> str:
     """The Engine's word for a condition of `deploy.restart_policy`."""
     return _CONDITIONS.get(condition, condition)
@@ -91,6 +104,21 @@ def _first(model: Mapping[str, object], *homes: str) -> float | None:
 def _quota(model: Mapping[str, object]) -> float | None:
     quota = int(at(model, "cpu_quota") or 0)
     return quota / period_of(model) if quota > 0 else None
+
+
+def _ulimits(model: Mapping[str, object]) -> dict[str, object] | None:
+    """Name -> `1024`, or `1024:2048` where the two differ; Compose prints a zero as nothing."""
+    limits = {
+        name: (said.get("soft", 0), said.get("hard", 0)) if isinstance(said, Mapping) else (said,)
+        for name, said in (at(model, "ulimits") or {}).items()
+    }
+    return {name: ulimit_text(*bounds) for name, bounds in limits.items()} or None
+
+
+def _replicas(model: Mapping[str, object]) -> int | None:
+    """Zero is a number of replicas; Compose lets no two homes differ."""
+    said = (at(model, *home.split(".")) for home in SETTING_PATHS[Setting.REPLICAS])
+    return next((int(number) for number in said if number is not None), None)
 
 
 def _restart_policy(model: Mapping[str, object]) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from capacity._common.container_names import identify_container
+from capacity._common.setting_values import ulimit_text
 from capacity._docker.responses import ContainerAnswer, HostConfig, Place, Policy
 from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
@@ -65,7 +66,7 @@ class Container:
     """A container: limits in bytes and cores, None where there is none.
 
     `memory_swap` is memory and swap together, -1 without end. `restart_policy` reads as in a
-    compose file: `on-failure:3`.
+    compose file: `on-failure:3`, and `ulimits` as `docker run` has them: `1024:2048`.
     """
 
     host: str
@@ -97,6 +98,7 @@ class Container:
     labels: dict[str, str] = field(repr=False)
     env_files: tuple[str, ...] = ()
     finished_at: str = ""
+    ulimits: dict[str, object] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -246,6 +248,10 @@ def _container(host: str, attrs: ContainerAnswer) -> Container:
         labels=labels,
         env_files=_paths(labels, "environment_file"),
         finished_at=state.get("FinishedAt") or "",
+        ulimits={
+            limit.get("Name", ""): ulimit_text(limit.get("Soft", 0), limit.get("Hard", 0))
+            for limit in limits.get("Ulimits") or ()
+        },
     )
 
 
@@ -329,6 +335,7 @@ def live_value(container: Container, what: Setting) -> Value:
         Setting.CPUSET: container.cpuset or None,
         Setting.RESERVATION: container.reservation,
         Setting.PIDS: container.pids,
+        Setting.ULIMITS: container.ulimits or None,
         Setting.RESTART_POLICY: container.restart_policy,
     }
     return values.get(what)

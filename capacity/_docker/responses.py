@@ -76,6 +76,14 @@ class WantedMount(TypedDict, total=False):
     VolumeOptions: VolumeOptions | None
 
 
+class UlimitAnswer(TypedDict, total=False):
+    """A ulimit of a container; -1 is none."""
+
+    Name: str
+    Soft: int
+    Hard: int
+
+
 class HostConfig(TypedDict, total=False):
     """How a container is run; memory in bytes, quota and period in microseconds."""
 
@@ -87,6 +95,7 @@ class HostConfig(TypedDict, total=False):
     CpuPeriod: int
     CpusetCpus: str
     PidsLimit: int | None
+    Ulimits: list[UlimitAnswer] | None
     RestartPolicy: Policy | None
     PortBindings: dict[str, list[Place] | None] | None
     NetworkMode: str

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from capacity._compose.render.model import ProjectModel, ServiceModel
+from capacity._compose.setting_paths import replicas_of
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Map
 from capacity.errors import ComposeError
@@ -139,9 +140,7 @@ def _own(service: ServiceModel) -> list[tuple[str, str]]:
                     "Name a path in the container",
                 )
             )
-    if service.get("scale", service.get("deploy", {}).get("replicas", 1)) > 1 and service.get(
-        "container_name"
-    ):
+    if replicas_of(service) > 1 and service.get("container_name"):
         found.append(("has a container_name and several replicas", "Remove the container_name"))
     return found
 

@@ -78,9 +78,10 @@ def edit_compose(
     """The text of a compose file with other limits, every other line untouched.
 
     What can be set: `memory`, `memory_reservation`, `memswap` in bytes; `cpus`, `cpus_reservation`
-    in cores; `pids`; `cpuset` and `restart` as text; `environment` as values by name; `healthcheck`
-    as Compose's own mapping; `ports` as new published ports by the old ones; `depends_on` as the
-    condition by the service awaited.
+    in cores; `pids` and `replicas` as numbers; `cpuset` and `restart` as text; `environment` as
+    values by name; `healthcheck` as Compose's own mapping; `ulimits` as a number or `soft:hard` by
+    name; `ports` as new published ports by the old ones; `depends_on` as the condition by the
+    service awaited.
 
     Args:
         text: the file, with its own line breaks (read it with `newline=""`).

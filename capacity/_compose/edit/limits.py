@@ -28,7 +28,7 @@ _TEXTS = {"cpuset": CPUSET, "restart": RESTART_POLICY}
 _LIMITS = ("memory", "cpus", "pids")
 _POLICY = ("deploy", "restart_policy")
 _QUOTA = ("cpu_quota",)
-SETTINGS = frozenset({*_LIMITS, *_SIZES, *_CORES, *_TEXTS})
+SETTINGS = frozenset({*_LIMITS, *_SIZES, *_CORES, *_TEXTS, "replicas"})
 
 HOMES_BY_NAME = {name: SETTING_PATHS[what] for what, name in COMPOSE_NAMES.items()}
 _PATHS = {name: [tuple(home.split(".")) for home in homes] for name, homes in HOMES_BY_NAME.items()}
@@ -70,6 +70,8 @@ def _homes(model: Mapping[str, object], name: str, version: Any) -> list[tuple[s
         return [deploy] if at(model, *deploy) is not None else [(own,)]
     block = at(model, *deploy[:-1])
     in_deploy, in_service = isinstance(block, Mapping) and deploy[-1] in block, own in model
+    if name == "replicas" and (in_service or in_deploy):  # either speaks for both
+        return [home for home, stands in ((deploy, in_deploy), ((own,), in_service)) if stands]
     if name == "cpus" and not in_deploy and not in_service and _in_quota(model):
         return [_QUOTA]
     if in_service:  # beside any limits block Compose wants the same value in both
@@ -88,7 +90,7 @@ def _uses_service_keys(model: Mapping[str, object], name: str, version: Any) -> 
     """Beside `mem_limit`, `cpus` or `pids_limit` a new limits block would be refused: it would lack
     their value.
     """
-    names = _LIMITS if name in _LIMITS else ("memory_reservation",)
+    names = _LIMITS if name in _LIMITS else (name,)
     return any(model.get(_SERVICE[other]) is not None for other in names) or str(
         version
     ).startswith("2")
@@ -245,6 +247,11 @@ def _check_value(service: str, name: str, value: Any) -> None:
                 EditReason.BAD_VALUE,
                 service,
                 f"{name} must be a positive number of cores, not {value!r}",
+            )
+    elif name == "replicas":
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+            raise refuse(
+                EditReason.BAD_VALUE, service, f"replicas must be a whole number, not {value!r}"
             )
     elif name == "pids":
         if not isinstance(value, int) or isinstance(value, bool) or (value <= 0 and value != -1):

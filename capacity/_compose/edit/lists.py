@@ -1,5 +1,5 @@
-"""Settings that are lists or mappings: environment, published ports, the health check, what a
-service waits for.
+"""Settings that are lists or mappings: environment, published ports, ulimits, the health check,
+what a service waits for.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ import re
 from collections.abc import Mapping, Sized
 from typing import Any
 
+from capacity._common.setting_values import check_value
 from capacity._compose.edit.locate import Branch, Keyed, Leaf, ListEdit
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.setting_paths import at
 from capacity.errors import EditRefused
+from capacity.model import Setting
 
 __all__ = ["STRUCTURED", "add_structured", "line_budget"]
 
-STRUCTURED = frozenset({"depends_on", "environment", "healthcheck", "ports"})
+STRUCTURED = frozenset({"depends_on", "environment", "healthcheck", "ports", "ulimits"})
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
 _CHECK_KEYS = {
     "test",
@@ -74,6 +76,8 @@ def add_structured(
         _healthcheck(service, values["healthcheck"], tree)
     if "depends_on" in values:
         _depends_on(service, model.get("depends_on"), values["depends_on"], tree)
+    if "ulimits" in values:
+        _ulimits(service, model.get("ulimits"), values["ulimits"], tree)
     if "ports" in values:
         _ports(service, model.get("ports"), values["ports"], tree)
 
@@ -154,6 +158,24 @@ def _depends_on(service: str, present: Any, values: Mapping[str, Any], tree: Bra
         tree["depends_on"] = {
             name: {"condition": Leaf(condition)} for name, condition in wanted.items()
         }
+
+
+def _ulimits(service: str, present: Any, values: Mapping[str, Any], tree: Branch) -> None:
+    try:
+        check_value(Setting.ULIMITS, dict(values))
+    except ValueError as error:
+        raise refuse(EditReason.BAD_VALUE, service, f"ulimits {dict(values)!r}: {error}") from error
+    limits: Branch = {}
+    for name, value in values.items():
+        soft, _, hard = str(value).partition(":")
+        wanted, said = {"soft": int(soft), "hard": int(hard or soft)}, at(present, name)
+        if "$" in str(said):
+            raise refuse(EditReason.INTERPOLATED, service, f"ulimits.{name}: {said}")
+        if isinstance(said, dict):
+            limits[name] = {bound: Leaf(number) for bound, number in wanted.items()}
+        else:
+            limits[name] = Leaf(wanted if hard else int(soft))
+    tree["ulimits"] = limits
 
 
 def _ports(service: str, present: Any, values: Mapping[Any, Any], tree: Branch) -> None:

@@ -30,6 +30,8 @@ __all__ = ["Refusal", "Step", "canary_groups", "check_plan", "edited_files", "ma
 Mode = Literal["live", "recreate", "file"]
 _Group = tuple[int, str, str, Mode]  # order, service, host
 _Groups = dict[_Group, list[PlannedChange]]
+_BY_NAME = frozenset({Setting.ENVIRONMENT, Setting.DEPENDS_ON, Setting.ULIMITS})
+_OF_FILES = frozenset({Setting.CPU_RESERVATION, Setting.HEALTH_CHECK, Setting.REPLICAS})
 
 
 @dataclass(frozen=True)
@@ -333,7 +335,7 @@ def _differs_declared(change: PlannedChange, declared: DeclaredProject, plan: Pl
         if expected and expected != digest(read_bytes(path)):
             return f"{path} has changed since the plan was made"
     value, _ = declared_value(service, change.what)
-    if change.what in {Setting.ENVIRONMENT, Setting.DEPENDS_ON} and isinstance(change.after, dict):
+    if change.what in _BY_NAME and isinstance(change.after, dict):
         before = change.before if isinstance(change.before, dict) else {}
         here = value if isinstance(value, dict) else {}
         other = [
@@ -342,9 +344,7 @@ def _differs_declared(change: PlannedChange, declared: DeclaredProject, plan: Pl
             if here.get(name) not in {_text(before.get(name)), _text(change.after[name])}
         ]
         return f"the file says something else for {', '.join(other)}" if other else ""
-    if change.what in {Setting.CPU_RESERVATION, Setting.HEALTH_CHECK} and not equal(
-        change.what, value, change.before
-    ):
+    if change.what in _OF_FILES and not equal(change.what, value, change.before):
         return (
             f"the plan was made for {show_value(change.what, change.before)}, the file says "
             f"{show_value(change.what, value)}"

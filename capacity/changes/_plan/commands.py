@@ -56,10 +56,10 @@ def update_command(service: str, limits: Mapping[Any, Any]) -> str:
     flags = update_flags(limits)
     if not flags:
         name = ServiceKey.parse(service).service
-        return (
-            f"docker compose up -d --no-deps --scale {quote(name)}="
-            f'"$({_listing(service, "-aq")} | wc -l)" {operand(name)}'
-        )
+        wanted = {Setting.of(thing): value for thing, value in limits.items()}
+        replicas = wanted.get(Setting.REPLICAS)
+        number = f'"$({_listing(service, "-aq")} | wc -l)"' if replicas is None else f"{replicas:g}"
+        return f"docker compose up -d --no-deps --scale {quote(name)}={number} {operand(name)}"
     return f"docker update {flags} {containers_of(service)}"
 
 

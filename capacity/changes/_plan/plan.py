@@ -54,11 +54,13 @@ __all__ = [
 ]
 __all__ += ["plan_id", "plan_schema"]
 
-RECREATING = frozenset({Setting.HOST_PORT, Setting.ENVIRONMENT, Setting.HEALTH_CHECK})
+RECREATING = frozenset(
+    {Setting.HOST_PORT, Setting.ENVIRONMENT, Setting.HEALTH_CHECK, Setting.ULIMITS}
+)
 """What the Engine cannot change on a container that exists."""
 
-FILE_ONLY = frozenset({Setting.CPU_RESERVATION, Setting.DEPENDS_ON})
-"""What a container has nothing of: it stands in the compose file alone."""
+FILE_ONLY = frozenset({Setting.CPU_RESERVATION, Setting.DEPENDS_ON, Setting.REPLICAS})
+"""What a container has nothing of: it stands in the compose file alone, for the next `up`."""
 
 ChangeRisk = Literal["low", "medium", "high"]
 
@@ -271,7 +273,7 @@ def is_lowering(what: Setting, before: Value, after: Value) -> bool:
 
 def _risk(what: Setting, before: Value, after: Value) -> ChangeRisk:
     if what in RECREATING or (
-        what in {Setting.MEMORY, Setting.MEMORY_SWAP, Setting.PIDS}
+        what in {Setting.MEMORY, Setting.MEMORY_SWAP, Setting.PIDS, Setting.REPLICAS}
         and is_lowering(what, before, after)
     ):
         return "high"

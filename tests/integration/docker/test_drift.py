@@ -17,6 +17,7 @@ import pytest
 from capacity._compose import drift, load_project
 from capacity._docker import snapshot
 from capacity.errors import ComposeError
+from capacity.model import Setting
 from tests.fixtures.paths import COMPOSE
 from tests.fixtures.running.fleet import IMAGE, Fleet, fleet
 from tests.fixtures.running.servers import require
@@ -71,9 +72,13 @@ POLICIES: list[dict[str, Any]] = [
         )
     ),
     {"deploy": {"restart_policy": {"condition": "any"}}},
-    {"scale": 2},
-    {"deploy": {"replicas": 2}},
+    *({"scale": number} for number in (0, 1, 2)),
+    *({"deploy": {"replicas": number}} for number in (0, 2)),
+    {"scale": 2, "deploy": {"replicas": 2}},
+    {"scale": 2, "deploy": {"resources": {"limits": {"pids": 100}}}},
     {"healthcheck": {"disable": True}, "ulimits": {"nproc": 99}},
+    {"ulimits": {"nofile": {"soft": 64, "hard": 128}, "core": 0, "memlock": -1}},
+    {"ulimits": {"nofile": {"soft": 64, "hard": 64}, "memlock": {"soft": -1, "hard": -1}}},
 ]
 
 
@@ -140,6 +145,25 @@ def test_the_corpus(shop: Fleet) -> None:
     shop.clear()
 
 
+def test_ulimits_and_replicas_apart(shop: Fleet) -> None:
+    """Other numbers than the files say are found, with the place that says it."""
+    limited = {"scale": 2, "ulimits": {"nofile": {"soft": 64, "hard": 128}}}
+    created(shop, "apart", {"web": limited, "db": {"scale": 1}})
+    file = shop.folder / "apart" / "compose.yaml"
+    model = json.loads(file.read_text())
+    model["services"]["web"] |= {"scale": 3, "ulimits": {"nofile": 128, "nproc": 9}}
+    del model["services"]["db"]["scale"]
+    file.write_text(json.dumps(model, indent=1))
+    found = drift(snapshot(shop.settings().engine))
+    assert {row.service for row in found} == {"apart/web"}
+    rows = {(row.what, str(row.live), str(row.declared)) for row in found}
+    ulimits = (Setting.ULIMITS, "{'nofile': '64:128'}", "{'nofile': '128', 'nproc': '9'}")
+    assert rows == {ulimits, (Setting.REPLICAS, "2", "3")}
+    assert len(found) == 3
+    assert all("compose.yaml" in row.where for row in found)
+    shop.clear()
+
+
 def _models(place: Path) -> dict[str, Any]:
     try:
         return dict(load_project(place, environment={}, profiles=["*"]).model["services"])
@@ -153,7 +177,8 @@ def _small(model: dict[str, Any]) -> dict[str, Any]:
     reserved = (deploy.get("resources") or {}).get("reservations") or {}
     for key in ("devices", "generic_resources"):
         reserved.pop(key, None)
-    for key in ("replicas", "mode", "endpoint_mode", "placement"):
+    deploy["replicas"] = min(deploy.get("replicas", 1), 2)
+    for key in ("mode", "endpoint_mode", "placement"):
         deploy.pop(key, None)
     limits = (deploy.get("resources") or {}).get("limits") or {}
     for holder in (limits, model):
@@ -161,5 +186,5 @@ def _small(model: dict[str, Any]) -> dict[str, Any]:
             holder["cpus"] = "1" if holder is limits else 1
     (model.get("healthcheck") or {}).pop("start_interval", None)  # newer Engines only
     if model.get("scale"):
-        model["scale"] = 1
+        model["scale"] = deploy["replicas"] = 1
     return model

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from capacity._compose import load_project
+from capacity._compose.setting_paths import declared_setting
 from capacity.changes import EditReason, EditRefused, edit_compose
+from capacity.model import Setting
 from tests.fixtures.compose_texts import load
 
 TEXT = """services:
@@ -279,3 +281,75 @@ def test_json_stays_json() -> None:
         json.loads(edit_compose(text, {"a": {"memory": 2**27}}))["services"]["a"]["mem_limit"]
         == "128m"
     )
+
+
+ULIMITS = """services:
+  web:
+    image: nginx
+    ulimits:
+      nofile: {soft: 64, hard: 128}
+      nproc: 99
+  db:
+    image: redis
+    scale: 2
+  job:
+    image: redis
+    deploy:
+      replicas: 0
+  bus:
+    image: redis
+    mem_limit: 64m
+  var:
+    image: redis
+    scale: ${SCALE:-2}
+    ulimits:
+      nofile: ${FILES:-99}
+"""
+DECLARED = (
+    ("web", {"ulimits": {"nofile": "5:9"}}, {"nofile": "5:9", "nproc": "99"}),
+    ("web", {"ulimits": {"nofile": 7, "nproc": "-1"}}, {"nofile": "7", "nproc": "-1"}),
+    ("web", {"ulimits": {"nproc": "3:4"}}, {"nofile": "64:128", "nproc": "3:4"}),
+    ("db", {"ulimits": {"core": 0, "memlock": "1:-1"}}, {"core": "0", "memlock": "1:-1"}),
+    ("web", {"replicas": 3}, 3),
+    ("db", {"replicas": 0}, 0),
+    ("job", {"replicas": 2}, 2),
+    ("bus", {"replicas": 2}, 2),
+)
+
+
+@pytest.mark.parametrize(("service", "wanted", "declared"), DECLARED)
+def test_ulimits_and_replicas(
+    service: str, wanted: dict[str, object], declared: object, tmp_path: Path
+) -> None:
+    """Whatever their form is, the project then declares what was asked for, and nothing else."""
+    file = tmp_path / "compose.yaml"
+    file.write_text(ULIMITS)
+    before = load_project(file, environment={}).model["services"]
+    file.write_text(edit_compose(ULIMITS, {service: wanted}))
+    after = load_project(file, environment={}).model["services"]
+    what = Setting(next(iter(wanted)))
+    assert declared_setting(after[service], what) == declared
+    assert {name: model for name, model in before.items() if name != service} == {
+        name: model for name, model in after.items() if name != service
+    }
+
+
+@pytest.mark.parametrize(
+    ("service", "wanted", "reason"),
+    [
+        ("web", {"ulimits": {"nofile": "9:5"}}, EditReason.BAD_VALUE),
+        ("web", {"ulimits": {"nofile": "5:5"}}, EditReason.BAD_VALUE),
+        ("web", {"ulimits": {"nofile": True}}, EditReason.BAD_VALUE),
+        ("web", {"replicas": -1}, EditReason.BAD_VALUE),
+        ("web", {"replicas": 1.5}, EditReason.BAD_VALUE),
+        ("var", {"replicas": 3}, EditReason.INTERPOLATED),
+        ("var", {"ulimits": {"nofile": 3}}, EditReason.INTERPOLATED),
+    ],
+)
+def test_ulimits_and_replicas_refused(
+    service: str, wanted: dict[str, object], reason: EditReason
+) -> None:
+    """What no Engine takes, and what a variable says."""
+    with pytest.raises(EditRefused) as refused:
+        edit_compose(ULIMITS, {service: wanted})
+    assert refused.value.reason is reason
