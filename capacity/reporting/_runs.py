@@ -73,6 +73,7 @@ class RunFacts(TypedDict, total=False):
     headline: list[str]
     failing: list[list[str]]
     rules: dict[str, RuleState]
+    plans: dict[str, str]  # file name -> SHA-256 of what was written
 
 
 class RuleState(TypedDict, total=False):

@@ -262,7 +262,9 @@ def forecast_all(samples: Singles, means: Singles, levels: Floats) -> dict[str, 
             continue
         table = make(samples, means, levels)
         if not out:
-            whole = row_quantiles(samples.reshape(len(samples), -1), levels)[:, None]
+            whole = table  # of up to 28 days the level has sorted all there is
+            if hours > 28 * DAY:
+                whole = row_quantiles(samples.reshape(len(samples), -1), levels)[:, None]
             out[name] = np.where(
                 np.isfinite(table), table, np.where(np.isfinite(whole), whole, np.float32(0))
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "Lines",
     "ServiceTrend",
     "Trend",
+    "dealt",
     "sample_lines",
     "trend_of",
     "weekly_peaks",
@@ -95,10 +97,16 @@ def sample_lines(peaks: pd.Series[float]) -> Lines | None:
     slope, level = _fit(weeks, values)
     free = len(weeks) / (len(weeks) - 2)  # two were spent on the line
     scatter = np.asarray((values[0] - level - slope * weeks) * np.sqrt(free), np.float64)
-    dealt = np.random.default_rng(_SEED).integers(0, len(weeks), (_DRAWS, len(weeks)))
-    rows: NDArray[np.float64] = np.asarray(level + slope * weeks + scatter[dealt], np.float64)
+    drawn = scatter[dealt(_SEED, len(weeks), (_DRAWS, len(weeks)))]
+    rows: NDArray[np.float64] = np.asarray(level + slope * weeks + drawn, np.float64)
     slopes, levels = _fit(weeks, rows)
     return Lines(levels, slopes, scatter)
+
+
+@lru_cache(maxsize=64)
+def dealt(seed: int, weeks: int, shape: tuple[int, int]) -> NDArray[np.intp]:
+    """Positions of weeks, drawn with replacement: the same for every service of a fleet."""
+    return np.random.default_rng(seed).integers(0, weeks, shape)
 
 
 def _without_outlier(weeks: NDArray[np.float64], peaks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["parameter_names", "run_notebook"]
 
 _LONGEST_CAUSE = 400
+_SAVED_EVERY = 5.0  # seconds
 _INLINE = "module://matplotlib_inline.backend_inline"
 
 
@@ -76,6 +78,7 @@ def run_notebook(
                     _literal(notebook),
                     _literal(output),
                     dict(parameters),
+                    engine_name=_saving_seldom(),
                     kernel_name="python3",
                     language="python",
                     progress_bar=False,
@@ -128,6 +131,34 @@ def _own_loop() -> Iterator[None]:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
+
+
+def _saving_seldom() -> str:
+    """Papermill's engine, registered under a name of our own, which writes the notebook every few
+    seconds and at its end: papermill writes all of it twice a cell, which takes seconds where the
+    outputs are large.
+    """
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class SavingSeldom(NBClientEngine):  # type: ignore[misc]  # papermill has no types
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **settings: Any) -> None:
+            save, last = nb_man.save, time.monotonic()
+
+            def now_and_then(**_: Any) -> None:
+                nonlocal last
+                if time.monotonic() - last > _SAVED_EVERY:
+                    save()
+                    last = time.monotonic()
+
+            nb_man.save = now_and_then
+            try:
+                super().execute_managed_notebook(nb_man, kernel_name, **settings)
+            finally:
+                nb_man.save = save
+
+    papermill_engines.register("capacity", SavingSeldom)
+    return "capacity"
 
 
 class _Watch:

@@ -15,9 +15,9 @@ import pandas as pd
 
 from capacity import _api
 from capacity._common.bundled import bundled
-from capacity._common.files import storage_error, write_atomically
+from capacity._common.files import digest, storage_error, write_atomically
 from capacity._common.plain_data import PlainMapping
-from capacity.changes import plan_id, read_plan
+from capacity.changes import is_edited, read_plan
 from capacity.errors import InputError, NoHistory, ReportError
 from capacity.model import Resource
 from capacity.reporting import compliance, monthly, quarterly, weekly
@@ -191,16 +191,21 @@ def _source_of(window: _api.ArchivedWindow, settings: Settings, services: str) -
         return newest.load(settings, signals=usage, services=services).source
 
 
-def _keep_edited(plan: Path) -> None:
-    """A plan that a person has edited is not overwritten: it moves aside as `plan.edited.yaml`."""
-    if plan.is_file():
-        try:
-            kept = read_plan(plan)
-            edited = plan_id(kept) != kept.plan_id
-        except InputError:
-            edited = True
-        if edited:
-            plan.replace(plan.with_name("plan.edited.yaml"))
+def _keep_edited(plan: Path, written: str | None) -> None:
+    """A plan that a person has edited is not overwritten: it moves aside as `plan.edited.yaml`.
+
+    Args:
+        plan: the file, or none.
+        written: digest of what the last run wrote; None = unknown.
+    """
+    if not plan.is_file() or digest(plan.read_bytes()) == written:
+        return  # thousands of changes take seconds to read
+    try:
+        edited = is_edited(read_plan(plan))
+    except InputError:
+        edited = True
+    if edited:
+        plan.replace(plan.with_name(f"{plan.stem}.edited.yaml"))
 
 
 def _put_in_place(kind: ReportKind, made: Path, place: Path) -> tuple[str, ...]:
@@ -212,9 +217,13 @@ def _put_in_place(kind: ReportKind, made: Path, place: Path) -> tuple[str, ...]:
         raise ReportError("The notebook wrote no run.json", "Was its last cell changed?")
     facts = json.loads(facts_file.read_text(encoding="utf-8"))["reports"][kind.report]
     place.mkdir(parents=True, exist_ok=True)
-    write_run(place, kind.report, facts)
+    runs = [run for run in list_reports(place.parent, kind.report) if run.folder == place]
+    written = runs[0].facts.get("plans", {}) if runs else {}
+    plans = {plan.name: digest(plan.read_bytes()) for plan in made.glob("*plan.yaml")}
+    for name in plans:
+        _keep_edited(place / name, written.get(name))
+    write_run(place, kind.report, {**facts, "plans": plans})
     facts_file.unlink()
-    _keep_edited(place / "plan.yaml")
     for file in sorted(made.iterdir(), key=lambda path: (path.suffix == ".html", path.name)):
         if file.is_file():
             file.replace(place / file.name)
