@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-modern test-python test-fast lint format lock fuzz audit clean
+.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz audit clean
 
 TIME := 60
 MODERN_SECONDS := 1500
@@ -50,6 +50,10 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info" notebooks/*.ipynb
+
+# The documentation as a site, in site/; a link that leads nowhere is a failure.
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
 
 # Broken input for every parser, for so many seconds: make fuzz TIME=600
 fuzz: $(VENV)/dev
