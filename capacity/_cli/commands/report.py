@@ -26,7 +26,7 @@ from capacity._cli.options import (
 )
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import Plain
-from capacity.errors import InputError
+from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
     from capacity.settings import Settings
@@ -39,9 +39,12 @@ Refresh = Annotated[
     bool, typer.Option("--refresh", help="Ask the server again for days that are final.")
 ]
 
-_INCOMPLETE = 3  # the page is there; a project was not judged, or a way of delivery failed
+_INCOMPLETE = 3  # the page is there; a project was not judged, no PDF made, or delivery failed
 Deliver = Annotated[
     bool, typer.Option("--deliver", help="Send the page on the ways of the settings too.")
+]
+Pdf = Annotated[
+    bool, typer.Option("--pdf", help="Print the page to a PDF beside it, by a browser on the PATH.")
 ]
 
 
@@ -58,6 +61,7 @@ class _Asked:
     out: Out = Path("reports")
     refresh: Refresh = False
     deliver: Deliver = False
+    pdf: Pdf = False
     quiet: Quiet = False
     as_json: Json = False
 
@@ -156,15 +160,30 @@ def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None
         progress=progress_of(quiet=asked.quiet or asked.as_json),
         more=more,
     )
+    printed = _print_pdf(done.page) if asked.pdf else None
+    files = {"page": done.page, **({"pdf": printed} if printed else {})}
     if asked.as_json:
-        show_text(json.dumps({"page": str(done.page.resolve()), "seconds": round(done.seconds, 1)}))
+        paths = {name: str(path.resolve()) for name, path in files.items()}
+        show_text(json.dumps({**paths, "seconds": round(done.seconds, 1)}))
     elif not asked.quiet:
-        say(str(done.page.resolve()))
+        for path in files.values():
+            say(str(path.resolve()))
     for project in done.unread:
         say(f"Not evaluated: {project}", err=True)
     undelivered = asked.deliver and _deliver(done.page, settings)
-    if done.unread or undelivered:
+    if done.unread or undelivered or (asked.pdf and not printed):
         raise typer.Exit(_INCOMPLETE)
+
+
+def _print_pdf(page: Path) -> Path | None:
+    """The page as PDF; None where that failed, which is told and stops nothing."""
+    from capacity.reporting._render.pdf import print_pdf
+
+    try:
+        return print_pdf(page)
+    except CapacityError as error:
+        say(f"capacity: {error}", err=True)
+        return None
 
 
 def deliver(
