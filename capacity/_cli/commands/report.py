@@ -120,7 +120,7 @@ def report_quarterly(asked: _Asked, paths: Paths = None) -> None:
     """Render the quarterly architecture review: trends, when hosts are full, what to split, merge,
     pool or retire, rules, promises and the risk register.
     """
-    _run("QUARTERLY", asked, {"paths": _absolute(paths)})
+    _run("QUARTERLY", asked, {"paths": _projects(paths)})
 
 
 @_with_options
@@ -136,11 +136,20 @@ def report_compliance(
     """
     files = asked.source is not None and "://" not in asked.source
     live = not (asked.sample or asked.offline or files)
-    _run("COMPLIANCE", asked, {"paths": _absolute(paths), "engine": engine, "live": live})
+    _run("COMPLIANCE", asked, {"paths": _projects(paths), "engine": engine, "live": live})
 
 
-def _absolute(paths: list[Path] | None) -> list[str]:
-    return [str(path.resolve()) for path in paths or ()]
+def _projects(paths: list[Path] | None) -> list[str]:
+    """The paths, absolute, for the notebook.
+
+    Raises:
+        InputError: one without a compose file, before a notebook is run for it.
+    """
+    from capacity.compliance._facts.collect import find_projects
+
+    places = [path.resolve() for path in paths or ()]
+    find_projects(places)
+    return [str(place) for place in places]
 
 
 def _run(kind: str, asked: _Asked, more: dict[str, Plain] | None = None) -> None:
