@@ -30,7 +30,8 @@ class Fleet:
 
     Attributes:
         usage: UTC grid x services, in the hours that count.
-        present: the last fourteen days of them, at the level each service has now.
+        present: for CPU the last fourteen days of them, at the level each service has now; for
+            memory the same as `usage`.
         resource: what is limited.
         context: events and house rules.
         skipped: services without a forecast -> why.

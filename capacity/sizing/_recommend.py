@@ -71,8 +71,9 @@ def recommend(
 
     The policy `capacity` chooses limits so that the expected share of services whose coming peak
     passes its limit is `risk`, at the least cost; see `capacity.sizing._policies.capacity`. On top
-    of any policy: a limit is at least the startup peak, a CPU limit keeps throttling under its
-    target, a kill or throttling raises, a leak is not chased, and nothing is lowered from a window
+    of any policy: a limit is at least the startup peak (of CPU, once shown again), a CPU limit
+    keeps throttling under its target, a
+    kill or throttling raises, a leak is not chased, and nothing is lowered from a window
     in which usage was held back by its limit, within a cooldown, or shortly after the level moved.
     No proposal of the policy `capacity` without a budget is below the steady peak (the 98th
     percentile of the last 14 days) or likelier to be passed than not, whatever the risk, as far as

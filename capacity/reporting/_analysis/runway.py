@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource, Signal
-from capacity.reporting._analysis.trends import Trend, dealt, sample_lines, trend_of, weekly_peaks
+from capacity.reporting._analysis.trends import (
+    Trend,
+    bootstrap_positions,
+    sample_lines,
+    trend_of,
+    weekly_peaks,
+)
 
 if TYPE_CHECKING:
     from capacity.history import History
@@ -117,7 +123,7 @@ def run_out(
         return None
     ahead = np.arange(weeks + 1, dtype=np.float64)
     slopes = np.where(lines.slopes > 0, growth * lines.slopes, lines.slopes)
-    noise = lines.scatter[dealt(_SEED, len(lines.scatter), (len(slopes), len(ahead)))]
+    noise = lines.scatter[bootstrap_positions(_SEED, len(lines.scatter), (len(slopes), len(ahead)))]
     reached = lines.levels[:, None] + slopes[:, None] * ahead + noise >= bound
     first = np.where(reached.any(axis=1), reached.argmax(axis=1), np.inf)
     low, middle, high = np.quantile(first, (0.05, 0.5, 0.95), method="lower")

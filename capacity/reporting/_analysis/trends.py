@@ -19,7 +19,7 @@ __all__ = [
     "Lines",
     "ServiceTrend",
     "Trend",
-    "dealt",
+    "bootstrap_positions",
     "sample_lines",
     "trend_of",
     "weekly_peaks",
@@ -84,7 +84,7 @@ def weekly_peaks(usage: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
 
 
 def sample_lines(peaks: pd.Series[float]) -> Lines | None:
-    """Lines by least squares through weeks whose scatter was dealt anew; None with too few weeks.
+    """Lines by least squares through weeks whose scatter was drawn anew; None with too few weeks.
 
     The same peaks give the same lines. One week far from all others does not make a trend.
     """
@@ -97,14 +97,14 @@ def sample_lines(peaks: pd.Series[float]) -> Lines | None:
     slope, level = _fit(weeks, values)
     free = len(weeks) / (len(weeks) - 2)  # two were spent on the line
     scatter = np.asarray((values[0] - level - slope * weeks) * np.sqrt(free), np.float64)
-    drawn = scatter[dealt(_SEED, len(weeks), (_DRAWS, len(weeks)))]
+    drawn = scatter[bootstrap_positions(_SEED, len(weeks), (_DRAWS, len(weeks)))]
     rows: NDArray[np.float64] = np.asarray(level + slope * weeks + drawn, np.float64)
     slopes, levels = _fit(weeks, rows)
     return Lines(levels, slopes, scatter)
 
 
 @lru_cache(maxsize=64)
-def dealt(seed: int, weeks: int, shape: tuple[int, int]) -> NDArray[np.intp]:
+def bootstrap_positions(seed: int, weeks: int, shape: tuple[int, int]) -> NDArray[np.intp]:
     """Positions of weeks, drawn with replacement: the same for every service of a fleet."""
     return np.random.default_rng(seed).integers(0, weeks, shape)
 

@@ -35,8 +35,8 @@ _BELOW, _ABOVE = float(np.log(3.0)), float(np.log(10.0))
 _SIZES = 50.0  # a service counts as so many typical ones at most
 _ASKED = (0.2, 0.1, 0.05, 0.02, 0.01)
 _RESCALED = (1.15, 1.15, 1.3, 1.6, 1.6)  # of the risk, so that realised is near asked
-_SPIKE = 2.0  # an isolated short spike buys this multiple of the highest other peak
 _OTHER_DAYS = 2  # that show what is usual, at least
+_SPIKE = 2.0  # an isolated short spike buys this multiple of the highest other peak
 # unless such spikes are common in a large fleet
 _COMMON, _COMMON_SLOPE, _COMMON_FROM = 0.04, 40.0, 50.0
 
