@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from capacity.forecasting._forecaster import DEFAULT_QUANTILES, Forecaster
-from capacity.forecasting._models.peak_model import PeakDistribution
+from capacity.forecasting._models.peak_distribution import PeakDistribution
 from capacity.forecasting._persistence import hash_of
 from capacity.forecasting._totals import totals
 

@@ -21,7 +21,8 @@ from capacity.forecasting._diagnostics.runs import find_jobs
 from capacity.forecasting._models.base_models import BASE_MODELS, since_change
 from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
-from capacity.forecasting._models.peak_model import PeakDistribution, PeakModel
+from capacity.forecasting._models.peak_distribution import PeakDistribution
+from capacity.forecasting._models.peak_model import PeakModel
 from capacity.forecasting._preprocessing import (
     WEEK,
     Grid,

@@ -12,7 +12,6 @@ grows as the fleet gets smaller.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capacity.forecasting._models.peak_distribution import MARGINS, PeakDistribution
 from capacity.forecasting._models.peak_features import (
     FEATURES,
     RECENT,
@@ -31,16 +31,14 @@ from capacity.forecasting._models.peak_features import (
     since_rise,
     stray,
 )
+from capacity.forecasting._models.repeating_peaks import narrowed, repeating_bound
 from capacity.forecasting._quantiles import Floats
 
 __all__ = [
     "GRID",
-    "MARGINS",
     "SHIPPED",
-    "PeakDistribution",
     "PeakModel",
     "Windows",
-    "falling",
     "past_windows",
     "present_level",
 ]
@@ -62,16 +60,6 @@ GRID: Floats = np.concatenate(
 )
 """Points at which leaves know the chance that the target exceeds them."""
 _BINS = len(GRID) + 1
-MARGINS: Floats = np.concatenate(
-    [
-        np.arange(-2.5, -0.5, 0.05),
-        np.arange(-0.5, 0.6, 0.0125),
-        np.arange(0.6, 1.5, 0.025),
-        np.arange(1.5, 4.05, 0.05),
-    ]
-)
-"""Logarithms of limit / trailing peak at which chances are answered."""
-
 # learning on the fleet's own past
 _FIRST = 4  # days of history before a past window is learned from
 _MOST_ROWS = 20_000
@@ -122,55 +110,6 @@ class Tree:
             left = rows[active, feature] <= self.threshold[here]
             place[active] = np.where(left, here + 1, self.right[here])
         return place
-
-
-@dataclass(frozen=True)
-class PeakDistribution:
-    """Of log(peak over the horizon / trailing peak), by service.
-
-    Attributes:
-        base: trailing 14-day peak; NaN or 0 = nothing known, and NaN is answered.
-        chances: services x margins, chance that the peak exceeds exp(margin) x base; rows fall.
-    """
-
-    base: Floats
-    chances: Floats
-
-    def exceedance(self, limits: Floats) -> Floats:
-        """Chance that the peak of each service exceeds its limit."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            margins = np.log(limits / self.base)
-        found = [
-            np.interp(margin, MARGINS, row)
-            for margin, row in zip(margins, self.chances, strict=True)
-        ]
-        known = np.isfinite(margins) & (self.base > 0)
-        quiet = (self.base == 0) & np.isfinite(limits)
-        return np.where(quiet, (limits <= 0) * 1.0, np.where(known, found, np.nan))
-
-    def quantile(self, levels: Sequence[float]) -> Floats:
-        """Services x levels, in the unit of the usage."""
-        wanted = 1 - np.asarray(levels)
-        rows = [np.interp(-wanted, -falling(row), MARGINS) for row in self.chances]
-        return np.asarray(np.exp(np.array(rows).reshape(-1, len(wanted))) * self.base[:, None])
-
-    def within(self, most: Floats) -> PeakDistribution:
-        """The same, where no peak of a service exceeds what there is.
-
-        Args:
-            most: by service; NaN = unknown, which bounds nothing.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            beyond = (np.log(most) - np.log(self.base))[:, None] - 1e-9 <= MARGINS
-        return PeakDistribution(self.base, np.where(beyond, 0.0, self.chances))
-
-    def of(self, positions: Indices) -> PeakDistribution:
-        """The distributions at these positions; nothing is known of a position of -1."""
-        known = positions >= 0
-        base = np.where(known, self.base[positions] if len(self.base) else np.nan, np.nan)
-        chances = np.full((len(positions), len(MARGINS)), np.nan)
-        chances[known] = self.chances[positions[known]]
-        return PeakDistribution(base, chances)
 
 
 @dataclass(frozen=True)
@@ -231,7 +170,8 @@ class PeakModel:
         chances = np.full((len(base), len(MARGINS)), np.nan)
         if len(known):
             now = features(level[:, known], horizon).astype(np.float32)
-            chances[known] = self._chances(now, past_windows(days, horizon) if own else None)
+            learned = self._chances(now, past_windows(days, horizon) if own else None)
+            chances[known] = narrowed(learned, repeating_bound(level[:, known, 0]))
         if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
             chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)
         return PeakDistribution(base, chances)
@@ -353,11 +293,6 @@ def _posterior(tree: Tree, distributions: Floats, past: Windows | None) -> Float
     chance = np.clip(prior, 1e-5, 1 - 1e-5)
     weight = past.prior + past.tail / np.maximum(chance * (1 - chance), _RARE)
     return np.minimum.accumulate((weight * chance + above) / (weight + total), axis=1)
-
-
-def falling(row: Floats) -> Floats:
-    """The same chances, strictly falling, so that they can be read backwards."""
-    return np.asarray(np.maximum(row, 1e-7) + 1e-9 * np.arange(len(row))[::-1])
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity.forecasting._models.peak_model import MARGINS
+from capacity.forecasting._models.peak_distribution import MARGINS
 from capacity.sizing._policies.base import Floats
 
 __all__ = ["within_budget"]

@@ -16,8 +16,9 @@ import numpy as np
 
 from capacity.forecasting import PeakDistribution
 from capacity.forecasting._models.daily_summaries import summarise
+from capacity.forecasting._models.peak_distribution import MARGINS
 from capacity.forecasting._models.peak_features import WEEK, since_fall
-from capacity.forecasting._models.peak_model import MARGINS, PeakModel
+from capacity.forecasting._models.peak_model import PeakModel
 from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.budget import within_budget
 from capacity.sizing._policies.margins import choose_limits, spike_limits

@@ -13,8 +13,8 @@ import numpy as np
 
 from capacity.forecasting import PeakDistribution
 from capacity.forecasting._models.daily_summaries import STATS
+from capacity.forecasting._models.peak_distribution import MARGINS, falling
 from capacity.forecasting._models.peak_features import highest
-from capacity.forecasting._models.peak_model import MARGINS, falling
 from capacity.sizing._policies.base import Floats
 
 __all__ = ["choose_limits", "spike_limits"]

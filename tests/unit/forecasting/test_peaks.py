@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
-from capacity.forecasting._models.peak_model import MARGINS, PeakDistribution, present_level
+from capacity.forecasting._models.peak_distribution import MARGINS, PeakDistribution
+from capacity.forecasting._models.peak_model import present_level
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity.forecasting._models.peak_model import MARGINS
+from capacity.forecasting._models.peak_distribution import MARGINS
 from capacity.model import Resource
 from capacity.sizing._policies.budget import within_budget
 from capacity.sizing._policies.capacity import Capacity

@@ -51,7 +51,7 @@ def test_every_reason_has_its_case() -> None:
     running["stopped"] = False
     table = recommend(
         frame,
-        current=limits(wide=2000, fits=200, small=100, killed=128, touching=peak, stopped=100),
+        current=limits(wide=2000, fits=170, small=100, killed=128, touching=peak, stopped=100),
         context=Context(oom_kills=kills, running=running),
     )
     assert table["reason"].to_dict() == {
@@ -137,7 +137,7 @@ def test_refuses_impossible_questions() -> None:
 
 def test_changes_are_the_proposals() -> None:
     """One change a proposal, by service, with finite evidence."""
-    table = recommend(usage(b=100, a=100, fits=100), current=limits(fits=200))
+    table = recommend(usage(b=100, a=100, fits=100), current=limits(fits=170))
     changes = changes_from(table, "memory")
     assert [change.service for change in changes] == ["a", "b"]
     for change in changes:
