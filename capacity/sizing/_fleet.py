@@ -30,8 +30,6 @@ class Fleet:
 
     Attributes:
         usage: UTC grid x services, in the hours that count.
-        present: for CPU the last fourteen days of them, at the level each service has now; for
-            memory the same as `usage`.
         resource: what is limited.
         context: events and house rules.
         skipped: services without a forecast -> why.
@@ -45,7 +43,6 @@ class Fleet:
     """
 
     usage: pd.DataFrame
-    present: pd.DataFrame
     resource: Resource
     context: Context
     skipped: dict[str, str]
@@ -118,18 +115,8 @@ def make_fleet(
     past = _past(usage, resource, current, most, forecaster, horizon)
     asked = sorted({risk, *risks}, reverse=True)
     allocation = Capacity().allocate(past, asked) if usage.size else None
-    present, throttling = usage, None
-    if resource is Resource.CPU:
-        if allocation is not None:
-            recent = allocation.recent
-            since = usage.index[len(usage) - len(recent) :]
-            present = pd.DataFrame(recent, index=since, columns=usage.columns)
-        throttling = learn_throttling(
-            present, current, context.throttled, step=past.step, target=context.throttle_target
-        )
     return Fleet(
         usage,
-        present,
         resource,
         context,
         forecaster.skipped_,
@@ -138,8 +125,27 @@ def make_fleet(
         risks,
         asked,
         copies,
-        throttling,
+        _throttling(usage, past, allocation, current, context),
         regime_since(usage),
+    )
+
+
+def _throttling(
+    usage: pd.DataFrame,
+    past: Past,
+    allocation: Allocation | None,
+    current: pd.Series[float],
+    context: Context,
+) -> Throttling | None:
+    """What the last fourteen days, at the level each service has now, say of throttling."""
+    if past.resource is not Resource.CPU:
+        return None
+    recent = usage
+    if allocation is not None:
+        values = allocation.recent
+        recent = pd.DataFrame(values, usage.index[len(usage) - len(values) :], usage.columns)
+    return learn_throttling(
+        recent, current, context.throttled, step=past.step, target=context.throttle_target
     )
 
 

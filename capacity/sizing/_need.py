@@ -73,7 +73,7 @@ def needed_limits(
         return round_down(need, resource).clip(lower=context.floors[resource])
     hard = _startup_need(table, fleet)
     if fleet.throttling is not None:
-        least = fleet.throttling.smallest_limits(fleet.present, context.throttled)
+        least = fleet.throttling.smallest_limits
         hard = at_least(hard, pd.Series(least, index=table.index))
     hard = at_least(hard, _hidden_need(table, context))
     hard = at_least(hard, table["calendar_need"])

@@ -220,9 +220,7 @@ def _add_evidence(table: pd.DataFrame, fleet: Fleet) -> None:
     table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
     table["throttled_after"] = np.nan
     if fleet.throttling is not None:
-        table["throttled_after"] = fleet.throttling.share(
-            fleet.present.to_numpy(np.float64), np.asarray(after, np.float64)
-        )
+        table["throttled_after"] = fleet.throttling.share(np.asarray(after, np.float64))
     kills = context.oom_kills if resource is Resource.MEMORY else None
     rivals = add_baselines(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
     table[list(rivals.columns)] = rivals

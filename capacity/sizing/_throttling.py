@@ -43,37 +43,26 @@ class Throttling:
         curve: share of throttled periods at each of `_RATIOS` of the limit.
         target: share of throttled periods that a limit should keep at busy times.
         allowed: share of its limit that each service may use at busy times to keep the target.
+        busy: what each service uses at busy times (95th percentile of the samples), cores.
+        smallest_limits: of each service, whose predicted share is under the target, cores; NaN
+            without samples.
     """
 
     curve: Floats
     target: float
     allowed: Floats
+    busy: Floats
+    smallest_limits: Floats
 
-    def share(self, usage: Floats, limits: Floats) -> Floats:
-        """Predicted share of throttled periods at busy times (95th percentile of the samples)
-        under each limit; NaN where unknown.
-
-        Args:
-            usage: samples x services, cores, as wanted, not as held back.
-            limits: one a service, cores.
+    def share(self, limits: Floats) -> Floats:
+        """Predicted share of throttled periods at busy times under each limit, one a service, in
+        cores; NaN where unknown.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = column_quantile(usage, _BUSY) / limits
+            ratio = self.busy / limits
         common = _ratio_at(self.curve, self.target)
         found = np.interp(ratio * common / self.allowed, _RATIOS, self.curve)
         return np.where(np.isfinite(ratio), found, np.nan)
-
-    def smallest_limits(self, usage: pd.DataFrame, throttled: pd.DataFrame | None) -> Floats:
-        """The smallest limit of each service whose predicted share of throttled periods is under
-        the target, cores; NaN without samples.
-
-        Samples taken while throttled are divided by the share of periods that were not: what the
-        service wanted is not seen.
-        """
-        wanted = usage.to_numpy(np.float64)
-        if throttled is not None and len(throttled):
-            wanted = wanted / np.clip(1 - _aligned(usage, throttled), 0.2, 1.0)
-        return np.asarray(column_quantile(wanted, _BUSY) / self.allowed)
 
 
 def learn_throttling(
@@ -85,6 +74,9 @@ def learn_throttling(
     target: float,
 ) -> Throttling:
     """What the fleet's samples say of throttling.
+
+    Samples taken while throttled are divided by the share of periods that were not: what the
+    service wanted is not seen.
 
     Args:
         usage: cores, UTC grid x services.
@@ -99,10 +91,15 @@ def learn_throttling(
     steady = in_blocks(lambda block: _steady_ratio(block, step, target), values)
     # use that its limit holds back is steady for that
     in_force = limits.reindex(usage.columns).to_numpy(np.float64)
-    held = column_quantile(values, _BUSY) > _AT_THE_LIMIT * in_force
+    busy = column_quantile(values, _BUSY)
+    held, wanted = busy > _AT_THE_LIMIT * in_force, values
     if throttled is not None and len(throttled):
-        held |= column_max(_aligned(usage, throttled)) > target
-    return Throttling(curve, target, np.fmax(common, np.where(held, 0.0, steady)))
+        seen = _aligned(usage, throttled)
+        held |= column_max(seen) > target
+        wanted = values / np.clip(1 - seen, 0.2, 1.0)
+    allowed = np.fmax(common, np.where(held, 0.0, steady))
+    smallest = np.asarray(column_quantile(wanted, _BUSY) / allowed)
+    return Throttling(curve, target, allowed, busy, smallest)
 
 
 def _steady_ratio(usage: Floats, step: float, target: float) -> Floats:
