@@ -132,6 +132,7 @@ class Reason(StrEnum):
     BREACH_EXPECTED = "breach-expected"
     OOM_KILLED = "oom-killed"
     THROTTLED = "throttled"
+    MEMORY_STALLED = "memory-stalled"
     OVERSIZED = "oversized"
     WITHIN_TOLERANCE = "within-tolerance"
     CENSORED = "censored"
@@ -170,6 +171,8 @@ _REASON_TEXTS = {
     "accepted risk.",
     Reason.OOM_KILLED: "The kernel killed it for memory under the present limit.",
     Reason.THROTTLED: "It was held back by its CPU limit for a notable share of the time.",
+    Reason.MEMORY_STALLED: "All its tasks wait for memory for a notable share of the time, which "
+    "comes before a kill.",
     Reason.OVERSIZED: "The limit is far above anything that past or forecast asks for.",
     Reason.WITHIN_TOLERANCE: "The limit fits; a change would be smaller than the tolerance.",
     Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is "

@@ -32,6 +32,7 @@ def sizing_context(
         forecaster=forecaster,
         throttled=under_present_limit(history, Signal.THROTTLED, Resource.CPU),
         oom_kills=under_present_limit(history, Signal.OOM_KILLS, Resource.MEMORY),
+        memory_stalled=under_present_limit(history, Signal.MEMORY_STALLED, Resource.MEMORY),
         restarts=history[Signal.RESTARTS],
         rss=_not_reclaimable(history),
         past_peaks=_past_peaks(history, resource, settings),

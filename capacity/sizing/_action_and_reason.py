@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capacity.model import Action, Reason, Resource
-from capacity.sizing._context import RAISED_FROM, THROTTLED_TOO_MUCH, Context
+from capacity.sizing._context import RAISED_FROM, STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._rounding import grains, round_down, round_up
 from capacity.sizing._service_types import type_of
 from capacity.sizing._usage.nan_math import at_least, at_most, by_service
@@ -44,6 +44,7 @@ class Facts:
         at_bound: killed at the highest limit that people allow.
         at_ceiling: killed at all that its host has.
         throttled: held back by its CPU limit for a notable share of the time.
+        stalled: all its tasks waited for memory for a notable share of the time.
         leaking: its use grows without end.
         cached: its memory fills any limit with page cache, and nothing was killed.
         calendar: a peak that returns by the calendar is due, and asks for this limit.
@@ -73,6 +74,7 @@ class Facts:
     at_bound: Flags
     at_ceiling: Flags
     throttled: Flags
+    stalled: Flags
     leaking: Flags
     cached: Flags
     calendar: Flags
@@ -118,6 +120,7 @@ RULES: tuple[Rule, ...] = (
     Rule(lambda f: f.unlimited, Action.SET, Reason.UNLIMITED),
     Rule(lambda f: f.up & f.killed & ~f.leaking, Action.RAISE, Reason.OOM_KILLED),
     Rule(lambda f: f.up & f.leaking, Action.RAISE, Reason.LEAK),
+    Rule(lambda f: f.up & f.stalled, Action.RAISE, Reason.MEMORY_STALLED),
     Rule(lambda f: f.up & f.throttled, Action.RAISE, Reason.THROTTLED),
     Rule(lambda f: f.up & f.outside, Action.RAISE, Reason.OWN_BOUNDS),
     Rule(lambda f: f.up & f.calendar, Action.RAISE, Reason.CALENDAR_PEAK),
@@ -125,6 +128,7 @@ RULES: tuple[Rule, ...] = (
     Rule(lambda f: f.up, Action.RAISE, Reason.BREACH_EXPECTED),
     Rule(lambda f: f.down & f.outside, Action.LOWER, Reason.OWN_BOUNDS),
     Rule(lambda f: f.down & f.never_lower, Action.KEEP, Reason.NEVER_LOWER),
+    Rule(lambda f: f.down & f.stalled, Action.KEEP, Reason.MEMORY_STALLED),
     Rule(lambda f: f.cached, Action.KEEP, Reason.PAGE_CACHE),
     Rule(lambda f: f.down & f.censored, Action.KEEP, Reason.CENSORED),
     Rule(lambda f: f.down & f.leaking, Action.KEEP, Reason.LEAK),
@@ -218,6 +222,7 @@ def _settled(
         at_bound=_flags(full & (current >= most)),
         at_ceiling=_flags(full & (current >= top)),
         throttled=_flags(table["throttled"] > THROTTLED_TOO_MUCH),
+        stalled=_flags(table["stalled"] > STALLED_TOO_MUCH),
         leaking=_flags(table["growth"].notna()),
         cached=_flags(table["cached"]),
         calendar=_flags(table["calendar_need"] >= limit - grain),

@@ -17,9 +17,17 @@ from capacity.sizing._service_types import TYPES, ServiceType
 if TYPE_CHECKING:
     from capacity.forecasting import Forecaster
 
-__all__ = ["RISK_CLASSES", "THROTTLED_TOO_MUCH", "Context", "ServiceRule", "risk_of_class"]
+__all__ = [
+    "RISK_CLASSES",
+    "STALLED_TOO_MUCH",
+    "THROTTLED_TOO_MUCH",
+    "Context",
+    "ServiceRule",
+    "risk_of_class",
+]
 
 THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the window
+STALLED_TOO_MUCH = 0.1  # share of time, at the 99th percentile of the window
 TOLERANCE = 0.15  # share of a limit below which a change is not proposed
 RAISED_FROM = 1 / 3  # share of the tolerance that a raise must exceed
 RISK_CLASSES = {"critical": 0.25, "standard": 1.0, "batch": 4.0}  # multiples of the risk asked for
@@ -61,6 +69,7 @@ class Context:
             absent.
         throttled: share of throttled periods, times x services.
         oom_kills: kills, times x services.
+        memory_stalled: share of time in which all tasks waited for memory, times x services.
         restarts: restarts, times x services: where startups begin.
         rss: memory that the kernel cannot reclaim without swapping, bytes, times x services.
         past_peaks: highest sample of days before the window, UTC days x services.
@@ -83,6 +92,7 @@ class Context:
     forecaster: Forecaster | None = None
     throttled: pd.DataFrame | None = None
     oom_kills: pd.DataFrame | None = None
+    memory_stalled: pd.DataFrame | None = None
     restarts: pd.DataFrame | None = None
     rss: pd.DataFrame | None = None
     past_peaks: pd.DataFrame | None = None

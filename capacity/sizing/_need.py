@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.sizing._context import THROTTLED_TOO_MUCH, Context
+from capacity.sizing._context import STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._fleet import Fleet
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, Allocation
@@ -17,6 +17,7 @@ from capacity.sizing._usage.nan_math import at_least, at_most
 __all__ = ["chosen_limits", "held_share", "judge_limits", "needed_limits"]
 
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
+_FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing
 _AFTER_A_LOOP = 2.0  # of kills: it never ran long enough to show what it needs
 _URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 # a week of samples, or use near the limit: without either a chance alone raises nothing
@@ -98,11 +99,16 @@ def _startup_need(table: pd.DataFrame, fleet: Fleet) -> pd.Series[float]:
 
 
 def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
-    """What to go up to where kills or throttling hide the need; NaN where nothing does."""
+    """What to go up to where kills, stalls or throttling hide the need; NaN where nothing does."""
     killed = table["oom_kills"] > 0
     looping = pd.Series([str(name) in context.unstable for name in table.index], table.index)
     factor = pd.Series(_AFTER_A_KILL, index=table.index).mask(killed & looping, _AFTER_A_LOOP)
-    return (table["current"] * factor).where(killed | (table["throttled"] > THROTTLED_TOO_MUCH))
+    # far below its limit it is the host that is short of memory
+    full = table["observed_peak"] >= _FULL * table["current"]
+    held_back = (table["throttled"] > THROTTLED_TOO_MUCH) | (
+        full & (table["stalled"] > STALLED_TOO_MUCH)
+    )
+    return (table["current"] * factor).where(killed | held_back)
 
 
 def _safe(allocation: Allocation, risks: pd.Series[float]) -> pd.Series[float]:

@@ -50,6 +50,7 @@ _EVIDENCE += [
     "throttled",
     "throttled_after",
     "oom_kills",
+    "stalled",
 ]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
 _EVIDENCE += ["rhythm", "past_peak", "past_peak_at", "rss_peak"]
@@ -100,10 +101,11 @@ def recommend(
         `startup_peak`, `mean`, `p95`, `p99`, `slack` (share of the limit in force that the 95th
         percentile leaves free) and `slack_after`, `breaches` and `breach_minutes` (of the proposed
         limit in the window; `_now`: of the limit in force), `throttled` (share of periods at the
-        95th percentile) and `throttled_after` (predicted), `oom_kills`, `days_to_limit` (of a
-        leak), `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa`
-        (what these would set), `rhythm` (of a job's runs, or of peaks that return by the calendar;
-        empty = none), `past_peak` and `past_peak_at` (highest before the last four weeks, and its
+        95th percentile) and `throttled_after` (predicted), `oom_kills`, `stalled` (share of time in
+        which all its tasks waited for memory, at the 99th percentile), `days_to_limit` (of a leak),
+        `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what
+        these would set), `rhythm` (of a job's runs, or of peaks that return by the calendar; empty
+        = none), `past_peak` and `past_peak_at` (highest before the last four weeks, and its
         UTC day), `rss_peak` (of memory that is no page cache, last 14 days).
 
     Raises:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from capacity.forecasting._diagnostics.runs import find_jobs
 from capacity.model import Resource
-from capacity.sizing._context import Context
+from capacity.sizing._context import STALLED_TOO_MUCH, Context
 from capacity.sizing._policies.base import column_quantile
 from capacity.sizing._service_types import type_of
 from capacity.sizing._usage.diagnostics import find_leaks, startup_peaks, step_of
@@ -49,10 +49,13 @@ def describe(
     for name, level in (("p95", 0.95), ("p99", 0.99)):
         table[name] = column_quantile(values, level)
     table["throttled"] = _column_stat(
-        context.throttled if resource is Resource.CPU else None, table.index, "quantile"
+        context.throttled if resource is Resource.CPU else None, table.index, 0.95
+    )
+    table["stalled"] = _column_stat(
+        context.memory_stalled if resource is Resource.MEMORY else None, table.index, 0.99
     )
     table["oom_kills"] = _column_stat(
-        context.oom_kills if resource is Resource.MEMORY else None, table.index, "sum"
+        context.oom_kills if resource is Resource.MEMORY else None, table.index, None
     )
     leaks = find_leaks(usage) if resource is Resource.MEMORY else {}
     table["growth"] = pd.Series(leaks, dtype=np.float64).reindex(table.index)
@@ -131,16 +134,19 @@ def describe_cache(
     table["rss_peak"] = recent.max().reindex(table.index)
     full = table["observed_peak"] >= _FULL * table["current"]
     spare = table["rss_peak"] <= _HELD * table["observed_peak"]
-    table["cached"] = full & spare & ~(table["oom_kills"] > 0)
+    # cache that tasks stall for is no spare memory: it holds what they work on
+    scarce = (table["oom_kills"] > 0) | (table["stalled"] > STALLED_TOO_MUCH)
+    table["cached"] = full & spare & ~scarce
     table["cache_need"] = (table["rss_peak"] * _CACHE_ROOM).where(table["cached"])
 
 
 def _column_stat(
-    frame: pd.DataFrame | None, services: pd.Index[Any], what: str
+    frame: pd.DataFrame | None, services: pd.Index[Any], level: float | None
 ) -> pd.Series[float]:
+    """A quantile by service, or the sum; 0 where nothing was seen."""
     if frame is None or frame.empty:
         return pd.Series(0.0, index=services)
-    stat = frame.quantile(0.95) if what == "quantile" else frame.sum()
+    stat = frame.sum() if level is None else frame.quantile(level)
     return stat.reindex(services).fillna(0.0)
 
 
