@@ -10,6 +10,7 @@ from capacity._collect.sample import Sample
 from capacity._common.text.escape import label_value
 from capacity._common.version import VERSION
 from capacity._docker.engine import moment
+from capacity.history._metrics.query_rendering import exported_label
 
 __all__ = ["render_page"]
 
@@ -18,13 +19,13 @@ _PERIOD = 100_000  # microseconds; a limit in cores as a quota of the kernel's u
 Point = tuple[str, str, float, float | None]  # metric, labels, value, Unix seconds
 
 
-def render_page(look: Look) -> str:
+def render_page(look: Look, label: str = "") -> str:
     """Prometheus' text format. Samples carry the time of the look, so a rate is exact whenever it
-    is scraped; limits and starts do not, as with cAdvisor.
+    is scraped; limits and starts do not, as with cAdvisor. `label` of containers is kept too.
     """
     metrics: defaultdict[str, list[str]] = defaultdict(list)
     for reading in look.containers:
-        for point in _container(reading):
+        for point in _container(reading, label):
             _append(metrics, point)
     for host in look.hosts:
         for point in _host(host):
@@ -43,8 +44,8 @@ def _append(metrics: defaultdict[str, list[str]], point: Point) -> None:
     metrics[name].append(f"{name}{{{labels}}} {value:.15g}{stamp}")
 
 
-def _container(reading: Reading) -> Iterator[Point]:
-    container, labels = reading.container, _labels(reading)
+def _container(reading: Reading, label: str) -> Iterator[Point]:
+    container, labels = reading.container, _labels(reading, label)
     yield "container_oom_events_total", labels, reading.all_oom_kills, None
     yield "capacity_container_restarts_total", labels, reading.all_restarts, None
     yield "container_spec_memory_limit_bytes", labels, container.memory or 0, None
@@ -88,7 +89,7 @@ def _host(reading: HostReading) -> Iterator[Point]:
         yield "container_memory_working_set_bytes", root, sample.memory, sample.at
 
 
-def _labels(reading: Reading) -> str:
+def _labels(reading: Reading, label: str) -> str:
     container = reading.container
     labels = {
         "id": f"/docker/{container.id}",
@@ -103,4 +104,6 @@ def _labels(reading: Reading) -> str:
             f"{_LABEL}container_number": str(container.replica),
             f"{_LABEL}oneoff": str(container.oneoff),
         }
+    if label in container.labels:
+        labels[exported_label(label, f"{_LABEL}project")] = container.labels[label]
     return ",".join(f'{name}="{label_value(value)}"' for name, value in labels.items())

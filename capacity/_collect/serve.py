@@ -36,13 +36,13 @@ def collect(settings: Settings, stop: threading.Event, ready: Callable[[str], No
         StorageError: the archive cannot be written.
     """
     collector = Collector(settings)
-    with only_one(settings), _served(settings.collect, collector) as address:
+    with only_one(settings), _served(settings.collect, collector, settings.owners.label) as address:
         ready(address)
         collector.run(stop)
 
 
 @contextmanager
-def _served(settings: CollectSettings, collector: Collector) -> Iterator[str]:
+def _served(settings: CollectSettings, collector: Collector, label: str) -> Iterator[str]:
     if settings.port == 0:
         yield ""
         return
@@ -54,7 +54,7 @@ def _served(settings: CollectSettings, collector: Collector) -> Iterator[str]:
         )
     token = settings.token.get_secret_value() if settings.token else None
     try:
-        server = HTTPServer((settings.host, settings.port), _handler(collector, token))
+        server = HTTPServer((settings.host, settings.port), _handler(collector, token, label))
     except OSError as error:
         raise WorkError(
             f"Cannot listen at {settings.host}:{settings.port}: {error.strerror}",
@@ -70,7 +70,7 @@ def _served(settings: CollectSettings, collector: Collector) -> Iterator[str]:
         thread.join()
 
 
-def _handler(collector: Collector, token: str | None) -> type[BaseHTTPRequestHandler]:
+def _handler(collector: Collector, token: str | None, label: str) -> type[BaseHTTPRequestHandler]:
     class Page(BaseHTTPRequestHandler):
         """One request at a time; a slow client is let go."""
 
@@ -84,7 +84,7 @@ def _handler(collector: Collector, token: str | None) -> type[BaseHTTPRequestHan
             elif self.path.partition("?")[0] != "/metrics":
                 self._answer(404, "The metrics are at /metrics\n")
             else:
-                self._answer(200, render_page(collector.latest))
+                self._answer(200, render_page(collector.latest, label))
 
         def _answer(self, status: int, text: str) -> None:
             body = text.encode()

@@ -225,9 +225,9 @@ def _containers(
             f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names "
             "are used"
         )
-        wanted_labels = ",".join(
-            f"com.docker.compose.{name}" for name in ("project", "service", "container-number")
-        )
+        compose = ("project", "service", "container-number")
+        wanted = [f"com.docker.compose.{name}" for name in compose]
+        wanted_labels = ",".join([*wanted, *filter(None, [settings.owners.label])])
         advice = f"cAdvisor: --whitelisted_container_labels={wanted_labels}"
         advice = advice if profile.cadvisor else f"Let it export the labels {wanted_labels}"
         checks = [DoctorCheck("containers", "warn", seen, advice)]

@@ -37,6 +37,7 @@ from capacity.settings._tables import (
     MoneySettings,
     MonitorSettings,
     OperationsSettings,
+    OwnerSettings,
     PlacementSettings,
     PrometheusSettings,
     ReportSettings,
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     services: dict[str, ServiceSettings] = Field(
         {}, description="What is known of single services: glob = a table"
     )
+    owners: OwnerSettings = OwnerSettings()
     engine: EngineSettings = EngineSettings()
     apply: ApplySettings = ApplySettings()
     unattended: UnattendedSettings = UnattendedSettings()

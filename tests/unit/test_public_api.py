@@ -60,7 +60,8 @@ PUBLIC = {
     "capacity.settings": """
         ApplySettings ArchiveSettings CollectSettings ComplianceSettings DEFAULT_FILE
         DeliverySettings EngineSettings ForecastSettings IdentitySettings MoneySettings
-        MonitorSettings OperationsSettings PlacementSettings PrometheusSettings ReportSettings
+        MonitorSettings OperationsSettings OwnerSettings PlacementSettings PrometheusSettings
+        ReportSettings
         ScheduleSettings ServiceSettings Settings SizingSettings TypeSettings UnattendedSettings
         exposed_secrets load_settings override
     """,

@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from capacity._common.text.escape import csv_cell, markdown
 from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
+from capacity.reporting._analysis.owners import NO_OWNER
 from capacity.reporting._html.formatting import NAMES, table_rows
 
 if TYPE_CHECKING:
@@ -20,20 +20,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from capacity.settings import Settings
+    from capacity.reporting._analysis.owners import Owners
 
 __all__ = [
-    "NOBODY",
     "TITLES",
     "Item",
     "as_csv",
     "as_markdown",
     "by_owner",
-    "owner_of",
     "to_decide",
 ]
 
-NOBODY = "nobody named"
 TITLES = {"decide": "Decide", "raise": "Raise or set", "lower": "Lower"}
 _HEADS = ("Id", "Owner", "Kind", "Service", "Resource", "Now", "Proposed", "Why", "Who", "When")
 
@@ -52,20 +49,10 @@ class Item:
     why: str
 
 
-def owner_of(service: str, settings: Settings) -> str:
-    """Who decides for a service; of several globs that fit the last one that names somebody."""
-    named = [
-        known.owner
-        for glob, known in settings.services.items()
-        if known.owner and fnmatchcase(service, glob)
-    ]
-    return named[-1] if named else NOBODY
-
-
-def to_decide(columns: Mapping[str, pd.DataFrame], settings: Settings) -> list[Item]:
+def to_decide(columns: Mapping[str, pd.DataFrame], owners: Owners) -> list[Item]:
     """Everything on the month's list, by owner; what needs thought before what is in the plan."""
     found = [
-        _item(kind, service, resource, row, owner_of(service, settings))
+        _item(kind, service, resource, row, owners.of(service))
         for kind in TITLES
         for service, resource, row in table_rows(columns[kind])
     ]
@@ -73,7 +60,7 @@ def to_decide(columns: Mapping[str, pd.DataFrame], settings: Settings) -> list[I
     return sorted(
         found,
         key=lambda item: (
-            item.owner == NOBODY,
+            item.owner == NO_OWNER,
             item.owner,
             order.index(item.kind),
             item.service,

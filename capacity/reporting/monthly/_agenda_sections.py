@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from capacity.reporting._analysis.owners import NO_OWNER
 from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, Html, details, join, text
-from capacity.reporting.monthly._agenda import NOBODY, TITLES, Item, by_owner, to_decide
+from capacity.reporting.monthly._agenda import TITLES, Item, by_owner, to_decide
 from capacity.reporting.monthly._review import MonthlyReview
 
 __all__ = ["agenda", "owned"]
@@ -12,10 +13,10 @@ __all__ = ["agenda", "owned"]
 
 def agenda(month: MonthlyReview) -> Html:
     """What to talk about, in the order of the page."""
-    items = to_decide(month.columns, month.week.settings)
+    items = to_decide(month.columns, month.owners)
     open_promises = int((month.promises["state"] == "open").sum())
     undecided = sum(item.kind == TITLES["decide"] for item in items)
-    owners = len({item.owner for item in items} - {NOBODY})
+    owners = len({item.owner for item in items} - {NO_OWNER})
     points = [
         f"Last month: {len(month.promises)} promises, {open_promises} still open",
         f"Decide: {undecided} limits that nobody but their owners can settle",
@@ -28,16 +29,17 @@ def agenda(month: MonthlyReview) -> Html:
 
 def owned(month: MonthlyReview) -> Html:
     """Decisions of each owner, with room for who and when."""
-    items = to_decide(month.columns, month.week.settings)
+    items = to_decide(month.columns, month.owners)
     if not items:
         return Html("<p>Nothing needs a decision.</p>")
     parts = [_of_owner(owner, list(mine)) for owner, mine in by_owner(items)]
-    hint = (
-        'Owners are in the settings: [services."shop/*"] owner = "Team Shop".'
-        if all(item.owner == NOBODY for item in items)
-        else ""
-    )
-    return join([*parts, *([join([hint], "p", "note")] if hint else [])])
+    notes = [*month.owners.notes]
+    if all(item.owner == NO_OWNER for item in items):
+        notes.append(
+            'Owners are in the settings: a label of containers, [owners] label = "com.example.team"'
+            ', or globs, [services."shop/*"] owner = "Team Shop".'
+        )
+    return join([*parts, *(join([note], "p", "note") for note in notes)])
 
 
 def _of_owner(owner: str, items: list[Item]) -> Html:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.reporting import weekly
 from capacity.reporting._analysis.host_limits import limit_sums, replicas_on
+from capacity.reporting._analysis.owners import Owners, find_owners
 from capacity.reporting._analysis.promises import MONTHLY, earlier_runs, promised_limits
 from capacity.reporting._runs import ReportRun, proposed, read_forecast
 from capacity.reporting.monthly._agenda import as_csv, as_markdown, to_decide
@@ -71,6 +72,7 @@ class MonthlyReview:
         savings: one row a resource: `first` and `now` (sum of the limits in force of services in
             both), `since`.
         prices: what resources cost.
+        owners: who decides for which service.
     """
 
     name: str
@@ -85,6 +87,7 @@ class MonthlyReview:
     waste: pd.DataFrame
     savings: pd.DataFrame
     prices: Prices
+    owners: Owners = field(default_factory=Owners)
 
 
 def month_name(as_of: pd.Timestamp) -> str:
@@ -95,7 +98,12 @@ def month_name(as_of: pd.Timestamp) -> str:
 
 
 def review(
-    history: History, settings: Settings, reports: Path | None = None, services: str = ""
+    history: History,
+    settings: Settings,
+    reports: Path | None = None,
+    services: str = "",
+    *,
+    offline: bool = False,
 ) -> MonthlyReview:
     """The monthly review of a window.
 
@@ -104,6 +112,7 @@ def review(
         settings: rules of the settings, prices, core ranges.
         reports: folder of earlier runs, weekly and monthly.
         services: the glob that `history` was narrowed by; empty = all.
+        offline: ask no server who owns what.
     """
     week = weekly.review(history, settings, reports, services)
     runs = earlier_runs(reports, history, services)
@@ -124,6 +133,7 @@ def review(
         waste=sizing.savings(week.tables, prices, history.replicas),
         savings=_savings(history, week, runs),
         prices=prices,
+        owners=find_owners(settings, None if offline else history),
     )
 
 
@@ -141,7 +151,7 @@ def save(month: MonthlyReview, folder: Path, *, seconds: float = 0.0) -> None:
     weekly.save(
         month.week, folder, report=REPORT, name=month.name, only=kept, extra=facts, seconds=seconds
     )
-    items = to_decide(month.columns, month.week.settings)
+    items = to_decide(month.columns, month.owners)
     write_text(folder / "decisions.md", as_markdown(items))
     write_text(folder / "decisions.csv", as_csv(items))
 

@@ -18,6 +18,7 @@ from capacity.settings._tables.base import MOST_CORES, MOST_MIB, Moments, Table,
 __all__ = [
     "ForecastSettings",
     "MoneySettings",
+    "OwnerSettings",
     "PlacementSettings",
     "ServiceSettings",
     "SizingSettings",
@@ -132,6 +133,18 @@ class ForecastSettings(Table):
     @classmethod
     def _in_order(cls, spans: list[Moments]) -> list[Moments]:
         return ordered(spans)
+
+
+class OwnerSettings(Table):
+    """Who decides for services, where their containers say it themselves."""
+
+    label: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^[^\s\"{}]*$",
+        description="Label of containers that names who decides, such as com.example.team; goes "
+        "before the owners of globs",
+    )
 
 
 class ServiceSettings(Table):

@@ -14,6 +14,7 @@ from capacity.history._archive.archive import Archive
 from capacity.history._doctor import examine
 from capacity.history._fetch.fetch import fetch
 from capacity.history._fetch.instant_query import ask_containers
+from capacity.history._fetch.label_query import ask_label
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SAMPLES = ROOT / "tests" / "fixtures" / "exporters"
 SCRAPE, MIB = 60, 2**20
 SPAN = 3 * 3600
+OWNED = r'\1\2,\1com_example_team="Team Shop"'
 PROFILES = ["cadvisor", "alloy", "kubernetes", "telegraf", "opentelemetry", "podman"]
 UTF8 = "opentelemetry-utf8"
 HAS_LIMITS = {"cadvisor", "alloy", "kubernetes", "telegraf", "podman"}
@@ -45,6 +47,7 @@ def series(exporter: str, end: int) -> dict[str, list[tuple[float, float]]]:
         pace = float(second[name]) - float(text)
         port = 9100 if name.startswith("node_") else 8080
         here = name.replace("{", f'{{instance="dock1:{port}",', 1).replace(",}", "}")
+        here = re.sub(r'(\w*)(com_docker_compose_service="web")', OWNED, here)
         scrapes = range(SPAN // SCRAPE + 1)
         found[here] = [(end - SPAN + k * SCRAPE, float(text) + k * pace) for k in scrapes]
     return found
@@ -58,7 +61,7 @@ def with_dots(name: str) -> str:
         "container_memory_usage_total_bytes": "container.memory.usage.total",
     }
     dotted = re.sub(
-        r"\b(com_docker_compose_\w+|container_\w+)=",
+        r"\b(com_docker_compose_\w+|com_example_team|container_\w+)=",
         lambda match: '"{}"='.format(match[1].replace("_", ".")),
         labels,
     )
@@ -155,3 +158,11 @@ def test_the_guard_of_a_lowering_asks_in_the_exporters_names(
     peaks, _ = ask_containers(source, settings, Signal.MEMORY, 3600)
     assert peaks["shop/web"] == 300 * MIB
     assert peaks["shop/db"] == 900 * MIB
+
+
+def test_an_owner_is_read_from_a_label(measured: tuple[str, Server, int], tmp_path: Path) -> None:
+    """Under any exporter's name of the label; in a pod the labels are not the containers'."""
+    exporter, server, _ = measured
+    settings = settings_for(server, tmp_path)
+    found = ask_label(PrometheusSource(settings.prometheus), settings, "com.example.team")
+    assert found == ({} if exporter == "kubernetes" else {"shop/web": "Team Shop"})

@@ -17,6 +17,7 @@ from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting import monthly, weekly
 from capacity.reporting._analysis.host_limits import replicas_on
+from capacity.reporting._analysis.owners import NO_OWNER, find_owners
 from capacity.reporting.monthly import _agenda, _agenda_sections, _review, _sections
 from capacity.settings import Settings, load_settings
 from tests.fixtures.commands import capacity
@@ -170,12 +171,12 @@ def test_decisions_are_listed_by_owner(month: monthly.MonthlyReview, tmp_path: P
     """Each proposal once, under the last glob that names somebody; page, Markdown and CSV agree."""
     owners = {"*": {"owner": "=Ops"}, "shop/*": {"owner": "Team <Shop>"}, "shop/redis": {}}
     ruled = Settings.model_validate({"services": owners})
-    named = replace(month, week=replace(month.week, settings=ruled))
-    items = _agenda.to_decide(named.columns, ruled)
+    named = replace(month, owners=find_owners(ruled))
+    items = _agenda.to_decide(named.columns, named.owners)
     assert len(items) == sum(len(rows) for rows in month.columns.values())
     assert len({item.id for item in items}) == len(items)
     assert {item.owner for item in items if item.service.startswith("shop/")} == {"Team <Shop>"}
-    assert _agenda.owner_of("shop/redis", Settings()) == _agenda.NOBODY
+    assert find_owners(Settings()).of("shop/redis") == NO_OWNER
     page = str(_agenda_sections.owned(named))
     assert "Team &lt;Shop&gt;" in page
     assert "Who" in page
