@@ -17,6 +17,7 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _QUARTERS = (1, 4, 7, 10)
 _LAST_SAFE_DAY = 28  # every month has it
 _LONGEST = 93  # days from one time to the next at most
+_FIRST_DAY, _LOOKED_AT = date(2024, 1, 1), 15 * 366  # in which clocks may skip a time
 _FORM = re.compile(
     r"(?P<daily>daily)|(?P<weekday>Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
     r"|(?P<quarterly>quarterly )?(?P<day>[0-9]{1,2})"
@@ -57,19 +58,24 @@ class Recurrence:
                 return found
         raise AssertionError(f"{self} never comes")  # every form comes within a quarter
 
-    def on_calendar(self, zone: ZoneInfo) -> str:
-        """As systemd's `OnCalendar=` has it; the zone takes care of daylight saving."""
+    def on_calendar(self, zone: ZoneInfo) -> list[str]:
+        """As systemd's `OnCalendar=` lines have it; a time that the clocks skip on some day, which
+        systemd passes over, has a second one: when it comes on that day.
+        """
+        found = {self.at: None} | dict.fromkeys(self._moved(zone))
+        return [self._line(at, zone) for at in found]
+
+    def _line(self, at: time, zone: ZoneInfo) -> str:
         week = f"{_DAYS[self.weekday]} " if self.weekday is not None else ""
         month = ",".join(f"{month:02d}" for month in self.months) or "*"
         day = f"{self.day:02d}" if self.day is not None else "*"
-        return f"{week}*-{month}-{day} {self.at:%H:%M}:00 {zone.key}"
+        return f"{week}*-{month}-{day} {at:%H:%M}:00 {zone.key}"
 
-    def cron(self) -> str:
-        """The five fields of a crontab, in the time of its `CRON_TZ`."""
-        month = ",".join(map(str, self.months)) or "*"
-        day = "*" if self.day is None else str(self.day)
-        week = "*" if self.weekday is None else str((self.weekday + 1) % 7)
-        return f"{self.at.minute} {self.at.hour} {day} {month} {week}"
+    def _moved(self, zone: ZoneInfo) -> list[time]:
+        """Local times at which it comes on days whose clocks skip its own."""
+        days = [_FIRST_DAY + timedelta(days=many) for many in range(_LOOKED_AT)]
+        comes = {self._on(day, zone).astimezone(zone).time() for day in days if self._falls_on(day)}
+        return sorted(comes - {self.at})
 
     def _falls_on(self, day: date) -> bool:
         return (

@@ -16,6 +16,8 @@ from capacity.operations._schedule.recurrence import parse_zone
 __all__ = ["BEGIN", "END", "Program", "compose_service", "crontab_block", "systemd_units"]
 
 BEGIN, END = "# capacity schedule: begin", "# capacity schedule: end"
+_EVERY = "*/5 * * * *"  # of a crontab: every five minutes
+_NO_PROGRAM = re.compile(r"[\"'\\]")
 _UNIT_SPECIAL = re.compile(r"[%$]")
 
 
@@ -47,31 +49,33 @@ def systemd_units(jobs: Sequence[Job], program: Program, zone: str) -> dict[str,
     units = {}
     for job in jobs:
         name = f"capacity-{job.name}"
-        words = " ".join(_unit_word(word) for word in program.command("schedule", "run", job.name))
+        calendar = job.when.on_calendar(place)
+        # of two times a day only the one counts at which the job is due
+        due = ["--due"] if len(calendar) > 1 else []
+        command = program.command("schedule", "run", job.name, *due)
+        times = "\n".join(f"OnCalendar={each}" for each in calendar)
         units[f"{name}.service"] = (
             f"[Unit]\nDescription=capacity: {job.what}\nWants=network-online.target\n"
             "After=network-online.target\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={_unit_path(program.folder)}\n"
-            f"ExecStart={words}\nNice=10\nTimeoutStartSec=2h\n"
+            f"ExecStart={_start(command)}\nNice=10\nTimeoutStartSec=2h\n"
         )
         units[f"{name}.timer"] = (
             f"[Unit]\nDescription=capacity: when the {job.what} is due\n\n"
-            f"[Timer]\nOnCalendar={job.when.on_calendar(place)}\nPersistent=true\n"
+            f"[Timer]\n{times}\nPersistent=true\n"
             "RandomizedDelaySec=60\n\n[Install]\nWantedBy=timers.target\n"
         )
     return units
 
 
-def crontab_block(jobs: Sequence[Job], program: Program, zone: str) -> str:
-    """Lines for a crontab between two marks; what was missed is caught up when the host starts."""
+def crontab_block(program: Program, zone: str) -> str:
+    """A line for a crontab between two marks, which runs what is due: cron knows one zone, its
+    own, and not every cron catches up or takes care of daylight saving.
+    """
     parse_zone(zone)
-    lines = [BEGIN, f"CRON_TZ={zone}"]
-    start = f"cd {quote(str(program.folder))} && "
-    for job in jobs:
-        words = " ".join(quote(word) for word in program.command("schedule", "run", job.name))
-        lines.append(f"{job.when.cron()} {_cron_text(start + words)}")
-    due = " ".join(quote(word) for word in program.command("schedule", "run", "--due"))
-    return "\n".join([*lines, f"@reboot {_cron_text(start + due)}", "CRON_TZ=", END]) + "\n"
+    words = " ".join(quote(word) for word in program.command("schedule", "run", "--due"))
+    command = f"cd {quote(str(program.folder))} && {words}"
+    return "\n".join([BEGIN, f"{_EVERY} {_cron_text(command)}", END]) + "\n"
 
 
 def compose_service(program: Program, zone: str, image: str) -> str:
@@ -97,10 +101,23 @@ def compose_service(program: Program, zone: str, image: str) -> str:
     return json.dumps(whole, indent=2) + "\n"
 
 
+def _start(command: Sequence[str]) -> str:
+    """The value of `ExecStart=`: in the first word systemd looks for no variables, and takes
+    neither quotes nor backslashes.
+    """
+    if _NO_PROGRAM.search(command[0]):
+        command = ["/usr/bin/env", *command]
+    program = command[0].replace("%", "%%")
+    return " ".join([_quoted(program), *map(_unit_word, command[1:])])
+
+
 def _unit_word(word: str) -> str:
-    """One word of `ExecStart=`: quoted, without specifiers and variables."""
-    escaped = _UNIT_SPECIAL.sub(lambda mark: mark[0] * 2, word)
-    escaped = escaped.replace("\\", "\\\\").replace('"', '\\"')
+    """A word of it behind the first: quoted, without specifiers and variables."""
+    return _quoted(_UNIT_SPECIAL.sub(lambda mark: mark[0] * 2, word))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +24,11 @@ from capacity.operations._schedule.state import (
 )
 from capacity.settings import Settings
 
-__all__ = ["due_jobs", "run_job"]
+__all__ = ["due_jobs", "run_due", "run_job"]
 
 _KEPT_LOG = 20_000  # characters of the output of a failed run
 _DONE = (0, 3)  # 3: the page is there, but a project was not judged or a delivery failed
+_DUE = "due"  # what the lock of those who run what is due is called
 _RETRY_AFTER, _RETRIES = 3600, 5  # seconds; runs in a row that fail
 
 Runner = Callable[[Sequence[str]], tuple[int, str]]
@@ -87,6 +88,23 @@ def due_jobs(jobs: Sequence[Job], settings: Settings, now: datetime | None = Non
         if missed or again:
             found.append(job)
     return found
+
+
+def run_due(
+    chosen: Sequence[Job], jobs: Sequence[Job], settings: Settings, *, run: Runner | None = None
+) -> list[tuple[Job, JobState]]:
+    """Run those of the chosen jobs that are due, one after the other, and what became of them;
+    nothing where another process does so, and no job that runs already.
+
+    Raises:
+        StorageError: a state cannot be kept.
+    """
+    done = []
+    with suppress(Locked), _alone(settings.schedule.state, _DUE):
+        for job in due_jobs(chosen, settings):
+            with suppress(Locked):
+                done.append((job, run_job(job, jobs, settings, run=run)))
+    return done
 
 
 @contextmanager

@@ -70,8 +70,8 @@ def install(
     if kind == "cron":
         from capacity.operations._schedule.render import crontab_block
 
-        place.install_crontab(crontab_block(jobs, program, settings.schedule.zone))
-        say(f"{len(jobs)} jobs are in the crontab of this user")
+        place.install_crontab(crontab_block(program, settings.schedule.zone))
+        say(f"The crontab of this user runs {len(jobs)} jobs; what never ran is due at once")
     else:
         from capacity.operations._schedule.render import systemd_units
 
@@ -143,21 +143,26 @@ def _told(state: JobState) -> str:
 def run(
     job: Annotated[str | None, typer.Argument(help="Such as weekly; see `status`.")] = None,
     due: Annotated[
-        bool, typer.Option("--due", help="All jobs that were missed since they were last due.")
+        bool, typer.Option("--due", help="Only what was missed since it was last due.")
     ] = False,
     config: Config = None,
 ) -> None:
-    """Run one job now, or all that are due, and remember what became of it."""
+    """Run one job now, or all that are due, and remember what became of it; with both, that job if
+    it is due.
+    """
     from capacity.operations._schedule.jobs import find_job
-    from capacity.operations._schedule.run import due_jobs, run_job
+    from capacity.operations._schedule.run import run_due, run_job
 
     settings, jobs, _ = _asked(config)
-    if due == (job is not None):
+    if job is None and not due:
         raise InputError("Give a job or --due", "`capacity schedule status` lists the jobs")
-    chosen = due_jobs(jobs, settings) if job is None else [find_job(job, jobs)]
+    chosen = jobs if job is None else [find_job(job, jobs)]
+    if due:
+        done = run_due(chosen, jobs, settings)
+    else:
+        done = [(each, run_job(each, jobs, settings)) for each in chosen]
     failed = []
-    for each in chosen:
-        state = run_job(each, jobs, settings)
+    for each, state in done:
         if state.exit_code:
             failed.append(each.name)
             told = f"{each.name} {_told(state)} with exit code {state.exit_code}"
@@ -220,7 +225,7 @@ def _rendered(kind: str, jobs: list[Job], program: Program, settings: Settings) 
     _known(kind)
     zone = settings.schedule.zone
     if kind == "cron":
-        return render.crontab_block(jobs, program, zone)
+        return render.crontab_block(program, zone)
     if kind == "compose":
         return render.compose_service(program, zone, "capacity")
     units = render.systemd_units(jobs, program, zone)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,10 +30,9 @@ from capacity.operations._schedule.render import (
     crontab_block,
     systemd_units,
 )
-from capacity.operations._schedule.run import due_jobs, run_job
+from capacity.operations._schedule.run import due_jobs, run_due, run_job
 from capacity.operations._schedule.state import late_alert, read_state
 from capacity.settings import ScheduleSettings, Settings
-from tests.fixtures.running.servers import require
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -48,33 +46,6 @@ def asked(folder: Path, **more: object) -> Settings:
 def jobs_of(folder: Path) -> list[Job]:
     """All jobs."""
     return scheduled_jobs(asked(folder))
-
-
-@pytest.mark.parametrize(
-    "name", ["plain", "with space", 'quo"te', "per%cent", "dol$lar", "back\\s"]
-)
-def test_systemd_takes_the_units(tmp_path: Path, name: str) -> None:
-    """`systemd-analyze verify` finds nothing wrong, whatever the folder is called."""
-    analyze = require("systemd-analyze")
-    folder = tmp_path / name
-    folder.mkdir()
-    units = systemd_units(jobs_of(tmp_path), Program(folder), "Europe/Berlin")
-    for unit, text in units.items():
-        (tmp_path / unit).write_text(text)
-    done = subprocess.run(
-        [analyze, "verify", "--user", *(str(tmp_path / unit) for unit in units)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    about_ours = [line for line in done.stderr.splitlines() if "capacity-" in line]
-    assert about_ours == []
-    for job in jobs_of(tmp_path):
-        calendar = units[f"capacity-{job.name}.timer"].split("OnCalendar=")[1].split("\n")[0]
-        known = subprocess.run(
-            [analyze, "calendar", calendar], capture_output=True, text=True, check=False
-        )
-        assert known.returncode == 0, known.stderr
 
 
 class Tools:
@@ -107,7 +78,7 @@ def test_a_crontab_keeps_all_other_lines(lines: list[str], installed: bool) -> N
     """Installed once or again, and removed, what people wrote stays as it was."""
     before = "".join(f"{line}\n" for line in lines)
     tools = Tools(before if lines else None)
-    block = crontab_block(jobs_of(Path("/srv/x")), Program(Path("/srv/x")), "UTC")
+    block = crontab_block(Program(Path("/srv/x")), "UTC")
     install_crontab(block, tools)
     if installed:
         install_crontab(block, tools)
@@ -223,6 +194,21 @@ def test_missed_runs_are_caught_up_once(tmp_path: Path) -> None:
         )
         failures = read_state(said.schedule.state, "fetch").failures
         assert bool(again) == (failures < 5 or missed)
+
+
+def test_what_is_due_runs_once(tmp_path: Path) -> None:
+    """However often it is looked for; while others run what is due, nothing is run."""
+    said, jobs, ran = asked(tmp_path), jobs_of(tmp_path), list[Sequence[str]]()
+
+    def run(arguments: Sequence[str]) -> tuple[int, str]:
+        ran.append(arguments)
+        assert run_due(jobs, jobs, said, run=run) == []
+        return 0, ""
+
+    assert [job for job, _ in run_due(jobs[:1], jobs, said, run=run)] == jobs[:1]
+    assert [job for job, _ in run_due(jobs, jobs, said, run=run)] == jobs[1:]
+    assert run_due(jobs, jobs, said, run=run) == []
+    assert ran == [job.arguments for job in jobs]
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"started": 1, "more": 2}', "\x00"])
