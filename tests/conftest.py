@@ -5,6 +5,7 @@ stopwatch, marks for the servers it needs, and what all tests share.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,7 +62,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for name in sorted(servers_of(item)):
             item.add_marker(name)
-        if {"weekly_reports", "distributions"} & set(getattr(item, "fixturenames", ())):
+        if {"weekly_reports", "every_report", "distributions"} & set(
+            getattr(item, "fixturenames", ())
+        ):
             item.add_marker("slow")
 
 
@@ -87,6 +90,21 @@ def weekly_reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert done.returncode == 0, done.stderr
 
     return made_once(tmp_path_factory, "weekly", make) / "reports"
+
+
+@pytest.fixture(scope="session")
+def every_report(tmp_path_factory: pytest.TempPathFactory, weekly_reports: Path) -> Path:
+    """The folder of the sample's reports of each kind, with a look back at earlier ones, for
+    reading.
+    """
+
+    def make(folder: Path) -> None:
+        shutil.copytree(weekly_reports, folder / "reports")
+        for kind in ("monthly", "compliance", "quarterly"):
+            done = capacity("report", kind, "--sample", folder=folder)
+            assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "every-report", make) / "reports"
 
 
 @pytest.fixture(scope="session")

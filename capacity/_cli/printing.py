@@ -71,6 +71,11 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
     rows: list[dict[str, object]] = []
     shares = {"breach_now", "breach_after", "confidence"}
     show = format_cores if resource == "cpu" else format_memory
+    measured = [
+        str(name)
+        for name in table.columns
+        if name not in shares and any(isinstance(value, float) for value in table[name])
+    ]
     for service, row in zip(table.index, table.to_dict("records"), strict=True):
         cells: dict[str, object] = {"service": str(service)}
         for name, value in row.items():
@@ -85,11 +90,25 @@ def print_table(table: pd.DataFrame, resource: str, *, as_json: bool, title: str
                     else show(value)
                 )
         rows.append(cells)
-    print_rows(rows, as_json=as_json, title=title)
+    units = dict.fromkeys(measured, "cores") if resource == "cpu" else {}
+    print_rows(rows, as_json=as_json, title=title, units=units)
 
 
-def print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, title: str) -> None:
-    """Rows as a table, or as JSON."""
+def print_rows(
+    rows: Sequence[Mapping[str, object]],
+    *,
+    as_json: bool,
+    title: str,
+    units: Mapping[str, str] | None = None,
+) -> None:
+    """Rows as a table, or as JSON.
+
+    Args:
+        rows: name of the column -> cell.
+        as_json: as a program reads it, without title and units.
+        title: of the table.
+        units: column -> unit of the numbers in it, where the cells do not say it.
+    """
     if as_json:
         show_text(json.dumps(rows, indent=1, allow_nan=False))
         return
@@ -103,7 +122,8 @@ def print_rows(rows: Sequence[Mapping[str, object]], *, as_json: bool, title: st
 
     table = Table(title=Text(visible(title), style="table.title"), box=SIMPLE_HEAD)
     for position, name in enumerate(rows[0]):
-        table.add_column(name, no_wrap=position == 0, overflow="fold")
+        unit = f" ({units[name]})" if units and name in units else ""
+        table.add_column(f"{name}{unit}", no_wrap=position == 0, overflow="fold")
     for row in rows:
         # Text: a service's name is no markup
         table.add_row(*(Text("-" if cell is None else visible(str(cell))) for cell in row.values()))

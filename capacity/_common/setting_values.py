@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 
 from capacity._common.text.printable import check_text, visible
-from capacity._common.text.units import MIB, format_cores, format_memory, parse_cpuset
+from capacity._common.text.units import MIB, count_cores, format_memory, parse_cpuset
 from capacity.errors import InputError
 from capacity.model import Setting, Value
 
@@ -207,7 +207,7 @@ def show_value(what: Setting, value: Value) -> str:
     if what in BYTES and isinstance(value, (int, float)):
         return "unlimited" if value == -1 else format_memory(value)
     if what in CORES and isinstance(value, (int, float)):
-        return format_cores(value)
+        return count_cores(value)
     if isinstance(value, dict):
         return visible(", ".join(f"{name}={part}" for name, part in value.items()))
     return f"{value:.0f}" if isinstance(value, float) else visible(str(value))

@@ -109,7 +109,8 @@ def _show_inventory(found: Inventory) -> None:
         }
         for container in found.containers
     ]
-    print_rows(rows, as_json=False, title=f"{len(rows)} containers on {len(found.hosts)} hosts")
+    title = f"{len(rows)} containers on {len(found.hosts)} hosts"
+    print_rows(rows, as_json=False, title=title, units={"cpus": "cores"})
     for host in found.hosts:
         if host.unlimited:
             named = f" ({host.kind})" if host.kind else ""

@@ -227,14 +227,14 @@ def _print_differences(
     as_json: bool,
     file: Path | None,
 ) -> None:
-    from capacity.reporting._html.formatting import PRINT
+    from capacity.reporting._html.formatting import COUNTED
 
     def cell(value: float | str) -> float | str | None:
         if isinstance(value, str):
             return value
         if not math.isfinite(value):
             return None
-        return value if as_json else PRINT[resource](value)
+        return value if as_json else COUNTED[resource](value)
 
     shown = [{name: cell(value) for name, value in row.items()} for row in rows]
     print_rows(shown, as_json=as_json, title=f"Differences for {resource} from {file}")

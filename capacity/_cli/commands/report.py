@@ -249,7 +249,7 @@ def sample_services(as_json: Json = False) -> None:
         }
         for service in FLEET
     ]
-    print_rows(rows, as_json=as_json, title="Sample fleet")
+    print_rows(rows, as_json=as_json, title="Sample fleet", units={"cpu_limit": "cores"})
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from capacity.model import Reason, Resource, Signal
 from capacity.reporting._explain.explain import Explanation, chart
-from capacity.reporting._html.formatting import NAMES, PRINT
+from capacity.reporting._html.formatting import COUNTED, NAMES, PRINT
 from capacity.reporting.weekly._evidence import beside_samples
 
 __all__ = ["explanation_lines", "policy_rows"]
@@ -134,7 +134,7 @@ def policy_rows(each: Explanation) -> list[dict[str, str]]:
         rows.append(
             {
                 "policy": name,
-                "would set": PRINT[each.resource](limit),
+                "would set": COUNTED[each.resource](limit),
                 f"breached in {judged}": "-" if past is None else _breached(past, each.resource),
                 "minutes": "-" if past is None else f"{past['breach_minutes']:.0f}",
                 "slack": "-" if past is None else f"{past['slack']:.0%}",
@@ -145,5 +145,7 @@ def policy_rows(each: Explanation) -> list[dict[str, str]]:
 
 def _breached(past: Any, resource: Resource) -> str:
     return beside_samples(
-        f"{past['breached']:.0f}", (past["kills"], past["held_minutes"]), resource
+        f"{past['breached']:.0f} x" if past["breached"] else "never",
+        (past["kills"], past["held_minutes"]),
+        resource,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from capacity._common.text.escape import html_text
-from capacity._common.text.units import format_cores, format_memory
+from capacity._common.text.units import count_cores, format_cores, format_memory
 from capacity.model import Resource
 from capacity.reporting._html.html import Column, Html, join, table
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AMOUNT",
+    "COUNTED",
     "MOST_ROWS",
     "NAMES",
+    "OF_USE",
     "PRINT",
     "days",
     "length",
@@ -27,11 +29,16 @@ __all__ = [
 ]
 
 AMOUNT = "cores or bytes"
+OF_USE = "of use"  # of errors: the loss over what was used
 MOST_ROWS = 15
 _MOST_FOLDED = 100
 NAMES = {Resource.CPU: "CPU", Resource.MEMORY: "memory"}
 PRINT: dict[Resource, Callable[[float], str]] = {
     Resource.CPU: format_cores,
+    Resource.MEMORY: format_memory,
+}
+COUNTED: dict[Resource, Callable[[float], str]] = {  # where no heading has the unit
+    Resource.CPU: count_cores,
     Resource.MEMORY: format_memory,
 }
 

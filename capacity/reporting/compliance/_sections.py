@@ -93,7 +93,11 @@ def trend(week: ComplianceReview) -> Html:
         (name, "-" if score is None else f"{score:.1%}", str(count))
         for name, score, count in week.trend
     ]
-    columns = [Column("Week"), Column("Score", number=True), Column("Failing", number=True)]
+    columns = [
+        Column("Week"),
+        Column("Score", number=True),
+        Column("Failing", number=True, unit="findings"),
+    ]
     line = (
         Html(f"<p>{sparkline(scores)}</p>")
         if len(rows) > 1
@@ -171,7 +175,7 @@ def ports(week: ComplianceReview) -> Html:
     columns = [
         Column("Service"),
         Column("Port", number=True),
-        Column("New", number=True),
+        Column("New", number=True, unit="port"),
         Column("Why"),
     ]
     return join(

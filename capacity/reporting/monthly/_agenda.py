@@ -10,10 +10,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from capacity._common.text.escape import csv_cell, markdown
-from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._analysis.owners import NO_OWNER
-from capacity.reporting._html.formatting import NAMES, table_rows
+from capacity.reporting._html.formatting import COUNTED, NAMES, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +69,7 @@ def to_decide(columns: Mapping[str, pd.DataFrame], owners: Owners) -> list[Item]
 
 
 def _item(kind: str, service: str, resource: Resource, row: Any, owner: str) -> Item:
-    show = count_cores if resource is Resource.CPU else format_memory
+    show = COUNTED[resource]
     return Item(
         id=f"{service}:{resource}",
         owner=owner,

@@ -15,8 +15,11 @@ from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import (
+    AMOUNT,
+    COUNTED,
     MOST_ROWS,
     NAMES,
+    OF_USE,
     PRINT,
     long_table,
     pairs,
@@ -133,10 +136,13 @@ def promised_table(run: ReportRun | None, rows: pd.DataFrame, span: str) -> Html
     ]
     columns = [
         *(Column(name) for name in ("Service", "Resource", "Action")),
-        *(Column(name, number=True) for name in ("Then", "Promised", "Now")),
+        *(Column(name, number=True, unit=AMOUNT) for name in ("Then", "Promised", "Now")),
         Column("State"),
         Column(
-            "Breached, min", number=True, help="Minutes above the limit in force since that run"
+            "Breached",
+            number=True,
+            unit="min",
+            help="Minutes above the limit in force since that run",
         ),
         Column("OOM kills", number=True),
     ]
@@ -174,8 +180,13 @@ def scorecards(month: MonthlyReview) -> Html:
             Column(f"Under p{level}", number=True, help="Share of what was measured")
             for level in (50, 90, 95, 99)
         ),
-        Column("Error", number=True, help="Mean weighted quantile loss"),
-        Column("Naive error", number=True, help="The same for repeating the week before"),
+        Column("Error", number=True, unit=OF_USE, help="Mean weighted quantile loss"),
+        Column(
+            "Naive error",
+            number=True,
+            unit=OF_USE,
+            help="The same for repeating the week before",
+        ),
     ]
     return table("Stored forecasts against what was measured since", columns, cells)
 
@@ -251,7 +262,7 @@ def _lines(rows: pd.DataFrame) -> list[str]:
     for service, resource, row in table_rows(
         rows.sort_values("breach_now", ascending=False, na_position="last")
     ):
-        show = PRINT[resource]
+        show = COUNTED[resource]
         now = show(row["current"]) if math.isfinite(row["current"]) else "none"
         then = show(row["limit"]) if math.isfinite(row["limit"]) else "no proposal"
         why = (
@@ -287,12 +298,13 @@ def what_if(month: MonthlyReview) -> Html:
     columns = [
         Column("If"),
         Column("Resource"),
-        Column("Limits would add up to", number=True),
-        Column("Hosts have", number=True),
+        Column("Limits would add up to", number=True, unit=AMOUNT),
+        Column("Hosts have", number=True, unit=AMOUNT),
         Column("Verdict"),
         Column(
             "Expected breaches",
             number=True,
+            unit="services",
             help="Services whose peak of the coming week passes its limit",
         ),
     ]
@@ -305,7 +317,7 @@ def what_if(month: MonthlyReview) -> Html:
 
 def _fits(row: Mapping[Any, Any]) -> str:
     """Whether a scenario's limits fit into its hosts, and into its budget."""
-    show = PRINT[Resource(row["resource"])]
+    show = COUNTED[Resource(row["resource"])]
     limits, room, budget = (float(row[name]) for name in ("limits", "room", "budget"))
     said = "-" if math.isnan(room) else "fits" if limits <= room else f"{show(limits - room)} short"
     if room == 0:
@@ -343,17 +355,12 @@ def _packed_hosts(hosts: pd.DataFrame) -> Html:
     columns = [
         Column("Host"),
         Column("Resource"),
+        Column("Services", number=True),
         *(
-            Column(name, number=True)
-            for name in (
-                "Services",
-                "Size",
-                "Sum of peaks, p95",
-                "Limits in force",
-                "Limits proposed",
-                "Peaks/size",
-            )
+            Column(name, number=True, unit=AMOUNT)
+            for name in ("Size", "Sum of peaks, p95", "Limits in force", "Limits proposed")
         ),
+        Column("Peaks/size", number=True),
         Column("Proposed/size", number=True, help="Over 100 % is overcommitted"),
     ]
     return table("Hosts: size against what is forecast and what the plan allows", columns, cells)
@@ -370,7 +377,7 @@ def _packed_cores(host: str, placement: Placement) -> Html:
     heads = [
         Column("Service"),
         Column("Category"),
-        Column("Load, cores", number=True),
+        Column("Load", number=True, unit="cores"),
         Column("Cores"),
     ]
     rows = [
@@ -402,9 +409,10 @@ def savings(month: MonthlyReview) -> Html:
         Column("Resource"),
         Column("Since"),
         *(
-            Column(name, number=True)
-            for name in ("Limits then", "Limits now", "Given back", "Worth")
+            Column(name, number=True, unit=AMOUNT)
+            for name in ("Limits then", "Limits now", "Given back")
         ),
+        Column("Worth", number=True),
     ]
     return table("Limits of the services that had one then and have one now", columns, cells)
 

@@ -47,7 +47,10 @@ def _book(quarter: QuarterlyReview) -> Html:
     ]
     columns = [
         *(Column(name) for name in ("Rule", "What changed")),
-        *(Column(name, number=True) for name in ("Broken by, then", "Broken by, now")),
+        *(
+            Column(name, number=True, unit="findings")
+            for name in ("Broken by, then", "Broken by, now")
+        ),
     ]
     return table(f"Rules of the book that changed since {since}", columns, cells)
 
@@ -112,8 +115,8 @@ def debts(quarter: QuarterlyReview) -> Html:
     ]
     columns = [
         *(Column(name) for name in ("Rule", "Severity")),
-        Column("Broken by", number=True),
-        Column("In every run of the quarter", number=True),
+        Column("Broken by", number=True, unit="findings"),
+        Column("In every run of the quarter", number=True, unit="findings"),
     ]
     return long_table("Broken rules, the gravest first", columns, cells)
 

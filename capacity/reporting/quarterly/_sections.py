@@ -10,7 +10,7 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.reporting._analysis.runway import FULL
-from capacity.reporting._html.formatting import NAMES, PRINT, long_table, pairs
+from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table, pairs
 from capacity.reporting._html.html import Column, Html, badge, join, table, text
 
 if TYPE_CHECKING:
@@ -94,12 +94,17 @@ def trends(quarter: QuarterlyReview) -> Html:
     ]
     columns = [
         *(Column(name) for name in ("Service", "Resource")),
-        Column("Peak", number=True, help="Highest of the quarter, cores or bytes"),
+        Column("Peak", number=True, unit=AMOUNT, help="Highest of the quarter"),
         Column("Trend"),
-        Column("A week", number=True, help=_PER_WEEK),
-        Column("Interval (90 %)", number=True, help=_PER_WEEK),
-        Column("Whole archive, a week", number=True, help="The same over all archived weeks"),
-        Column("Limit", number=True),
+        Column("A week", number=True, unit=AMOUNT, help=_PER_WEEK),
+        Column("Interval (90 %)", number=True, unit=AMOUNT, help=_PER_WEEK),
+        Column(
+            "Whole archive, a week",
+            number=True,
+            unit=AMOUNT,
+            help="The same over all archived weeks",
+        ),
+        Column("Limit", number=True, unit=AMOUNT),
         Column("Line at the limit", number=True, help="When the line reaches the limit"),
     ]
     more = f"{few} uses of services have fewer than four weeks." if few else ""
@@ -152,10 +157,10 @@ def runways(quarter: QuarterlyReview) -> Html:
     ]
     columns = [
         *(Column(name) for name in ("Host", "Resource")),
-        Column("Size", number=True, help="Cores or bytes"),
+        Column("Size", number=True, unit=AMOUNT),
         Column("Peak/size", number=True, help="Highest weekly peak (CPU: hour) over the size"),
-        Column("A week", number=True, help=_PER_WEEK),
-        Column("Interval (90 %)", number=True, help=_PER_WEEK),
+        Column("A week", number=True, unit=AMOUNT, help=_PER_WEEK),
+        Column("Interval (90 %)", number=True, unit=AMOUNT, help=_PER_WEEK),
         Column("Full", help=f"First weekly peak at {FULL:.0%} of the host"),
         Column("If growth doubles"),
         Column("If this host is lost", help=f"First weekly peak at {FULL:.0%} of the others"),

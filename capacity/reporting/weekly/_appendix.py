@@ -99,7 +99,7 @@ def _quality(week: WeeklyReview) -> Html:
         Column("First sample"),
         Column("Last sample"),
         Column("Longest gap"),
-        Column("Dropped", number=True),
+        Column("Dropped", number=True, unit="samples"),
         Column("Host"),
         Column("Replicas", number=True),
     ]

@@ -12,7 +12,7 @@ from capacity._docker import snapshot
 from capacity.changes import Outcome, failure_cooldowns, promised_outcomes
 from capacity.errors import CapacityError, InputError
 from capacity.model import Resource, Setting, Signal
-from capacity.reporting._html.formatting import NAMES, PRINT, long_table
+from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table
 from capacity.reporting._html.html import Column, Html, join, table, text
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def applied_outcomes(history: History, settings: Settings, back: pd.Timedelta, w
         *(Column(name) for name in ("When", "Service", "Resource")),
         *(Column(name, number=True) for name in ("From", "To")),
         Column("Promised", number=True, help="Chance of a breach that the plan gave"),
-        Column("Peak since", number=True),
+        Column("Peak since", number=True, unit=AMOUNT),
         Column("OOM kills", number=True),
         Column("Outcome"),
     ]

@@ -158,7 +158,7 @@ _POLICIES = [
         unit="min",
         help="Breached minutes of a service-week, on average",
     ),
-    Column("Cost", number=True, help="Sum of limits over sum of trailing peaks"),
+    Column("Cost", number=True, unit="x peaks", help="Sum of limits over sum of trailing peaks"),
     Column("Slack", number=True),
     Column(
         "Changes",

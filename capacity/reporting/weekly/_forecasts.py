@@ -11,7 +11,15 @@ import numpy as np
 from capacity._common.plotting import plot_bands
 from capacity.model import Resource
 from capacity.reporting._html.figures import figure
-from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, days, long_table, table_rows
+from capacity.reporting._html.formatting import (
+    AMOUNT,
+    NAMES,
+    OF_USE,
+    PRINT,
+    days,
+    long_table,
+    table_rows,
+)
 from capacity.reporting._html.html import Column, Html, details, join, sparkline, table, text
 from capacity.reporting._render.files import SCORECARD
 from capacity.reporting.weekly._limit_crossings import UPPER
@@ -122,10 +130,13 @@ def scorecards(week: WeeklyReview) -> Html:
         Column("Resource"),
         Column("Samples", number=True, unit="count"),
         *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
-        Column("Error", number=True, help="Mean weighted quantile loss; smaller is better"),
+        Column(
+            "Error", number=True, unit=OF_USE, help="Mean weighted quantile loss; smaller is better"
+        ),
         Column(
             "Naive error",
             number=True,
+            unit=OF_USE,
             help="The same loss of a forecast that repeats the week before",
         ),
         Column("Largest miss"),
@@ -171,9 +182,8 @@ def _every_service(week: WeeklyReview) -> Html:
         for service, resource, row in table_rows(rows)
     ]
     columns = [Column("Service"), Column("Resource")]
-    columns += [
-        Column(name, number=True) for name in ("Samples", "Under 95% line", "Error", "Naive error")
-    ]
+    columns += [Column(name, number=True) for name in ("Samples", "Under 95% line")]
+    columns += [Column(name, number=True, unit=OF_USE) for name in ("Error", "Naive error")]
     better, compared = int(rows["better"].sum()), int(rows["rival_wql"].notna().sum())
     shown = long_table(
         "Scorecard of each service, the largest error first", columns, cells, file=SCORECARD

@@ -67,7 +67,7 @@ def test_one_commit_a_service_and_a_dirty_tree_untouched(place: Path) -> None:
     log = git(place, "log", "--format=%s", f"main..{done.name}").splitlines()
     assert log == [
         "shop/web: memory 64 MiB -> 96 MiB",
-        "shop/db: memory unlimited -> 128 MiB, cpus unlimited -> 1",
+        "shop/db: memory unlimited -> 128 MiB, cpus unlimited -> 1 core",
     ]
     body = git(place, "log", "-1", "--format=%b", done.name)
     assert "breach-expected" in body

@@ -428,7 +428,7 @@ def test_a_file_that_has_changed_since_is_left_alone(tmp_path: Path) -> None:
         assert refused(other("shop/web", Setting.ENVIRONMENT, before, after), {}) == said
     reserved = other("shop/web", Setting.CPU_RESERVATION, 1.0, 2.0)
     (differs,) = refused(reserved, {})
-    assert differs.startswith("the plan was made for 1, the file says")
+    assert differs.startswith("the plan was made for 1 core, the file says")
 
 
 def test_canaries_go_first() -> None:

@@ -117,7 +117,8 @@ def _show_balance(inventory: Inventory, balance: Balance) -> None:
         f"{balance.host}: imbalance {seen}, {placed.imbalance:.2f} proposed, "
         f"{placed.round_robin:.2f} one core after the other"
     )
-    print_rows(_balance_rows(inventory, balance), as_json=False, title=title)
+    rows = _balance_rows(inventory, balance)
+    print_rows(rows, as_json=False, title=title, units={"load": "cores"})
     if not placed.even:
         say(f"{balance.host}: {placed.advice}")
     if balance.applied is not None:

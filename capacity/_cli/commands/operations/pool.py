@@ -145,7 +145,8 @@ def _say(steps: Sequence[PoolStep], name: str, *, yes: bool, as_json: bool) -> N
     for row in [] if as_json else rows:
         row["memory"] = format_memory(row["memory"]) if row["memory"] else "-"
         row["cpus"] = format_cores(row["cpus"]) if row["cpus"] else "-"
-    print_rows(rows, as_json=as_json, title=f"Pool {name}" if yes else f"Pool {name}, dry run")
+    title = f"Pool {name}" if yes else f"Pool {name}, dry run"
+    print_rows(rows, as_json=as_json, title=title, units={"cpus": "cores"})
     if not yes:
         say("Nothing was changed; --yes does it.", err=True)
     if any(step.state == StepState.FAILED for step in steps):

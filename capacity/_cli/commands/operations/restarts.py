@@ -102,7 +102,9 @@ def _show_measured(history: Any, settings: Settings, *, as_json: bool) -> None:
         }
         for service, row in history.restarting(settings.operations.restart_limit).iterrows()
     ]
-    print_rows(rows, as_json=as_json, title=f"{len(rows)} restart loops, by metrics alone")
+    title = f"{len(rows)} restart loops, by metrics alone"
+    units = dict.fromkeys(("last day", "worst hour"), "restarts")
+    print_rows(rows, as_json=as_json, title=title, units=units)
     if rows:
         raise typer.Exit(1)
 
