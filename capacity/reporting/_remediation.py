@@ -33,13 +33,14 @@ def remediation(settings: Settings) -> Html | None:
     if not items:
         return None
     done = sum(item.state is ItemState.DONE for item in items)
-    terms = [_term(when, [item for item in items if item.when is when]) for when in Deadline]
-    said = f"{done} of {len(items)} done, as {settings.operations.timeline.name} says; "
+    file = settings.operations.timeline.name
+    terms = [_term(when, [item for item in items if item.when is when], file) for when in Deadline]
+    said = f"{done} of {len(items)} done, as {file} says; "
     note = join([said, join(["capacity timeline"], "code"), " brings it up to date."], "p", "note")
     return join([heading, note, join(terms, "div", "columns")])
 
 
-def _term(when: Deadline, items: Sequence[TimelineItem]) -> Html:
+def _term(when: Deadline, items: Sequence[TimelineItem], file: str) -> Html:
     """A term with what is left of it, the first few in sight."""
     left = [item for item in items if item.state is not ItemState.DONE]
     count = badge(f"{len(left)} open", _LEVELS[when] if left else "good")
@@ -49,11 +50,8 @@ def _term(when: Deadline, items: Sequence[TimelineItem]) -> Html:
         if left
         else join(["Nothing is left."], "p")
     )
-    rest = (
-        details(f"{len(left) - _SHOWN} more", join((_line(item) for item in left[_SHOWN:]), "ul"))
-        if left[_SHOWN:]
-        else ""
-    )
+    folded = join((_line(item) for item in left[_SHOWN:]), "ul")
+    rest = details(f"{len(left) - _SHOWN} more", folded, paper=file) if left[_SHOWN:] else ""
     return join([head, shown, rest], "section", "column")
 
 

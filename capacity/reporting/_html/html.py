@@ -69,9 +69,20 @@ def badge(value: str, level: str) -> Html:
     return Html(f'<span class="badge {html_text(level)}">{html_text(value)}</span>')
 
 
-def details(summary: str, body: Html) -> Html:
-    """A part that opens on request."""
-    return Html(f"<details><summary>{html_text(summary)}</summary>{body}</details>")
+def details(summary: str, body: Html, *, paper: str | None = None) -> Html:
+    """A part that opens on request.
+
+    Args:
+        summary: what it is, always in sight.
+        body: the part.
+        paper: where it is found when the page is printed without it; empty = it is printed; None =
+            it is for the screen alone.
+    """
+    inner = f"<summary>{html_text(summary)}</summary>{body}"
+    if paper == "":
+        return Html(f'<details class="printed">{inner}</details>')
+    note = join([f"{summary}: {paper}"], "p", "paper") if paper else ""
+    return Html(f"<details>{inner}</details>{note}")
 
 
 def table(

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["DEADLINES", "REPORT", "ChecklistRow", "ComplianceReview", "review", "save"]
+__all__ = ["DEADLINES", "FINDINGS", "REPORT", "ChecklistRow", "ComplianceReview", "review", "save"]
 
 REPORT = "weekly-compliance"
+FINDINGS = "compliance.json"  # beside the page: every finding with its evidence
 _TREND_WEEKS = 12
 _WEEK_HOURS = 168
 DEADLINES = {
@@ -162,7 +163,7 @@ def save(week: ComplianceReview, folder: Path, *, seconds: float = 0.0) -> None:
     from capacity.compliance._formats import as_json, as_sarif
 
     make_folder(folder)
-    texts = {"compliance.json": as_json(week.report, week.moves, week.runbooks)}
+    texts = {FINDINGS: as_json(week.report, week.moves, week.runbooks)}
     texts["compliance.sarif"] = as_sarif(week.report, week.runbooks)
     for name, text in texts.items():
         write_text(folder / name, text)

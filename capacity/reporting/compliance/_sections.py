@@ -21,7 +21,7 @@ from capacity.reporting._html.html import (
     table,
     text,
 )
-from capacity.reporting.compliance._review import DEADLINES
+from capacity.reporting.compliance._review import DEADLINES, FINDINGS
 
 if TYPE_CHECKING:
     from capacity.compliance import Finding
@@ -150,13 +150,29 @@ def _rule(findings: list[Finding]) -> Html:
     ]
     columns = [Column("Where"), Column("What"), Column("Evidence")]
     page = runbook_html(rule.id)
+    shown = long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN)
+    grave = rule.severity.reaches(Severity.HIGH)
     return join(
         [
-            long_table(f"{rule.id} {rule.title}", columns, rows, most=_SHOWN),
+            shown if grave else join([shown, _on_paper(findings[_SHOWN:])], "div", "short"),
             Html(f"<p><b>Fix:</b> {text(rule.remediation)} <small>{text(rule.impact)}</small></p>"),
             details(f"Runbook {rule.id}", Html(page)) if page else "",
         ]
     )
+
+
+def _on_paper(findings: list[Finding]) -> Html:
+    """Folded findings as they are printed: what, and everywhere that it is so; the evidence of each
+    is beside the page.
+    """
+    if not findings:
+        return Html("")
+    places: dict[str, list[str]] = {}
+    for finding in findings:
+        places.setdefault(finding.verdict.message, []).append(finding.subject)
+    said = "; ".join(f"{what}: {', '.join(where)}" for what, where in places.items())
+    line = f"And {len(findings)} more. {said}. Evidence of each: {FINDINGS}."
+    return join([line], "p", "paper")
 
 
 def ports(week: ComplianceReview) -> Html:

@@ -42,12 +42,17 @@ def owned(month: MonthlyReview) -> Html:
     return join([*parts, *(join([note], "p", "note") for note in notes)])
 
 
+def _whole(words: str) -> Html:
+    """Words that stay on one line."""
+    return join([words], "span", "option")
+
+
 def _of_owner(owner: str, items: list[Item]) -> Html:
     cells = [
         (
             item.service,
-            item.kind,
-            f"{item.resource}: {item.now} → {item.proposed}",
+            _whole(item.kind),
+            _whole(f"{item.resource}: {item.now} → {item.proposed}"),
             item.why,
             "________",
             "________",
@@ -56,4 +61,4 @@ def _of_owner(owner: str, items: list[Item]) -> Html:
     ]
     names = ("Service", "Kind", "Limit", "Why", "Who", "When")
     shown = long_table(f"Decisions of {owner}", [Column(name) for name in names], cells)
-    return details(f"{owner}: {len(items)} decisions", shown)
+    return details(f"{owner}: {len(items)} decisions", shown, paper="")

@@ -25,7 +25,7 @@ from capacity.reporting._html.formatting import (
     pairs,
     table_rows,
 )
-from capacity.reporting._html.html import Column, Html, badge, join, table, text
+from capacity.reporting._html.html import Column, Html, badge, details, join, table, text
 from capacity.reporting._runs import read_forecast
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ __all__ = [
 
 _WORST = 3
 _SHOWN = 12  # lines of a column before the rest is folded
+_IN_DECISIONS = "decisions by owner, below"
 _TITLES = {"raise": "Raise or set now", "lower": "Lower safely", "decide": "Decide"}
 _NOTES = {
     "raise": "More room, or a first limit, on at least most of two weeks of samples; in the plan.",
@@ -243,7 +244,7 @@ def plan(month: MonthlyReview) -> Html:
         lines = [f"<li>{line}</li>" for line in _lines(rows)]
         shown, rest = "".join(lines[:_SHOWN]), "".join(lines[_SHOWN:])
         more = (
-            f"<details><summary>{len(lines) - _SHOWN} more</summary><ul>{rest}</ul></details>"
+            details(f"{len(lines) - _SHOWN} more", Html(f"<ul>{rest}</ul>"), paper=_IN_DECISIONS)
             if rest
             else ""
         )

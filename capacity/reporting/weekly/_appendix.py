@@ -108,6 +108,7 @@ def _quality(week: WeeklyReview) -> Html:
         long_table(
             "Samples of each service, the poorest first (UTC)", columns, cells, file=QUALITY
         ),
+        paper=QUALITY,
     )
 
 

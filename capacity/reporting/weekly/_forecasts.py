@@ -192,6 +192,7 @@ def _every_service(week: WeeklyReview) -> Html:
         f"Each service: smaller error than repeating the week before in {better} of {compared} "
         "cases",
         shown,
+        paper=SCORECARD,
     )
 
 

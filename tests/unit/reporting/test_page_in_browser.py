@@ -103,24 +103,59 @@ def test_all_is_reached_with_and_without_scripts(
     assert page.locator("html").evaluate("html => html.scrollWidth <= innerWidth")
 
 
-def test_paper_has_every_row_and_no_lonely_heading(
-    browser: Browser, weekly: str, tmp_path: Path
-) -> None:
-    """At most eight sheets, with the folded rows, also of a folded section, and no heading or
-    caption at the foot of a sheet.
-    """
-    page = opened(browser, weekly)
-    page.locator("details.section > summary").nth(10).click()
-    alone = page.locator("h2, caption").all_text_contents()
-    page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
-    sheets = [
+PRINTED = [
+    "2026-W48/weekly-resources.html",
+    "2026-W48/weekly-compliance.html",
+    "2026-11/monthly-optimization.html",
+    "2026-Q4/quarterly-architecture.html",
+]
+FOR_THE_SCREEN = "details:not(.section, .printed)"
+
+
+def sheets_of(page: Page, target: Path) -> list[str]:
+    """The text of each sheet that the page is printed on."""
+    page.pdf(path=target, prefer_css_page_size=True)
+    return [
         unicodedata.normalize("NFKC", sheet.extract_text()).strip()  # fonts have ligatures
-        for sheet in PdfReader(tmp_path / "page.pdf").pages
+        for sheet in PdfReader(target).pages
     ]
+
+
+def as_printed(words: str) -> str:
+    """Without the spaces, which follow the lines of a sheet."""
+    return "".join(unicodedata.normalize("NFKC", words).split())
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_paper_has_every_row_and_no_lonely_heading(
+    browser: Browser, every_report: Path, tmp_path: Path, name: str
+) -> None:
+    """At most eight sheets, with every name of a folded row, also of a folded section, and no
+    heading or caption at the foot of a sheet.
+    """
+    page = opened(browser, (every_report / name).as_uri())
+    page.locator("details.section > summary").nth(2).click()
+    alone = [as_printed(words) for words in page.locator("h2, h3, caption").all_text_contents()]
+    rows = page.locator(f"tbody th:not({FOR_THE_SCREEN} *)").all_text_contents()
+    sheets = sheets_of(page, tmp_path / "page.pdf")
     assert len(sheets) <= MOST_SHEETS
-    said = " ".join("".join(sheets).split()).replace(" ", "")
-    for name in long_table(page).locator("tbody th").all_text_contents():
-        assert name in said
+    said = as_printed("".join(sheets))
+    assert rows
+    assert [row for row in rows if as_printed(row) not in said] == []
     for sheet in sheets:
-        last = "".join(sheet.splitlines()[-1].split())
-        assert not any("".join(words.split()).endswith(last) for words in alone), last
+        last = as_printed(sheet.splitlines()[-1])
+        assert not any(words.endswith(last) for words in alone), last
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_paper_names_where_the_rest_is(browser: Browser, every_report: Path, name: str) -> None:
+    """Files that a printed page points to lie beside it; on the screen nothing is said of paper."""
+    page = opened(browser, (every_report / name).as_uri())
+    notes = page.locator(".paper")
+    assert not any(notes.nth(number).is_visible() for number in range(notes.count()))
+    said = " ".join(notes.all_text_contents())
+    files = {
+        word.rstrip(".") for word in said.split() if word.rstrip(".").endswith((".csv", ".json"))
+    }
+    assert files or "monthly" in name
+    assert [file for file in files if not (every_report / name).with_name(file).is_file()] == []
