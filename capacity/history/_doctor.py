@@ -12,8 +12,8 @@ from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive
 from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
 from capacity.history._metrics.profiles import POD_LABELS, Profile, find_profile, profiles_in
-from capacity.history._metrics.query_rendering import label_name
-from capacity.history._metrics.signals import SignalScope, choose_query
+from capacity.history._metrics.query_rendering import label_name, render_query
+from capacity.history._metrics.signals import Query, SignalScope, choose_query
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
 
@@ -198,6 +198,25 @@ def _memory_accounting(
     ]
 
 
+def _no_containers(
+    source: PrometheusSource, profile: Profile, settings: Settings, names: frozenset[str]
+) -> DoctorCheck:
+    """Why no container is found: nothing was scraped of late, or nothing is named."""
+    query = choose_query(profile.entry(Signal.MEMORY), names, settings.metrics)
+    identity = profile.identity(settings.identity)
+    if query is not None:
+        present = Query(f"count(${query.metrics[0]})", query.metrics)
+        if not source.instant(render_query(present, identity, settings.metrics, _RECENT)):
+            return DoctorCheck(
+                "containers",
+                "fail",
+                "no container has a sample of the last minutes, older ones are there",
+                "Look at the server's targets: is what measures the containers still up?",
+            )
+    advice = f"Set identity.name to the label that holds it; now it is {identity.name}"
+    return DoctorCheck("containers", "fail", "no series names its container", advice)
+
+
 def _containers(
     source: PrometheusSource,
     profile: Profile,
@@ -218,8 +237,7 @@ def _containers(
     )
     total = sum(count for _, count in found)
     if not total:
-        advice = f"Set identity.name to the label that holds it; now it is {identity.name}"
-        checks = [DoctorCheck("containers", "fail", "no series names its container", advice)]
+        checks = [_no_containers(source, profile, settings, names)]
     elif labelled < total:
         seen = (
             f"{total - labelled:.0f} of {total:.0f} containers have no Compose labels; their names "

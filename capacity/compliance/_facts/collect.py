@@ -82,7 +82,9 @@ def _below(folder: Path) -> list[tuple[Path, ...]]:
 def _of_file(file: Path) -> tuple[Path, ...]:
     file = file.absolute()
     if not file.exists():
-        raise ComposeError(f"Cannot read {file}: there is no such file", "Name a compose file")
+        raise ComposeError(
+            f"Cannot read {file}: there is no such file", "Name a compose file, or a folder of them"
+        )
     if any((file.parent / name).is_file() for name in _NAMES):
         beside = tuple(find_files(file.parent))
         if file in beside:

@@ -69,6 +69,7 @@ def install_units(units: dict[str, str], place: SystemdPlace, tool: Tool = call_
         StorageError: a unit cannot be written.
         WorkError, InputError: systemd does not take them.
     """
+    _reach(place, tool)
     stale = [path for path in _own(place) if path.name not in units]
     _stop(stale, place, tool)
     for name, text in units.items():
@@ -84,6 +85,7 @@ def remove_units(place: SystemdPlace, tool: Tool = call_tool) -> list[Path]:
     """Stop the timers and remove the units; the paths that were there."""
     found = _own(place)
     if found:
+        _reach(place, tool)
         _stop(found, place, tool)
         tool(["systemctl", *place.options, "daemon-reload"], None)
     return found
@@ -110,6 +112,24 @@ def _own(place: SystemdPlace) -> list[Path]:
         for path in place.folder.glob(pattern)
         if "capacity: " in path.read_text(encoding="utf-8", errors="replace")
     )
+
+
+def _reach(place: SystemdPlace, tool: Tool) -> None:
+    """Ask systemd for its version, before anything is written or removed.
+
+    Raises:
+        WorkError: it does not answer.
+    """
+    try:
+        tool(["systemctl", *place.options, "show", "--property=Version"], None)
+    except WorkError as error:
+        hint = (
+            "This user has no systemd session here: `loginctl enable-linger` gives one that stays "
+            "without a login. Or take --system as root, or --as cron"
+            if place.options
+            else "systemd does not run here; take --as cron or compose"
+        )
+        raise WorkError(error.message, hint) from error
 
 
 def _stop(paths: list[Path], place: SystemdPlace, tool: Tool) -> None:

@@ -110,6 +110,12 @@ def _send_mail(message: Message, settings: DeliverySettings) -> None:
     )
     with server:
         if settings.smtp_security == "starttls":
+            server.ehlo()
+            if not server.has_extn("starttls"):
+                raise InputError(
+                    "The mail server offers no STARTTLS",
+                    'Set delivery.smtp_security to "tls", or to "none" where the way to it is safe',
+                )
             server.starttls(context=context)
         if settings.smtp_user:
             password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""

@@ -166,3 +166,18 @@ def test_an_owner_is_read_from_a_label(measured: tuple[str, Server, int], tmp_pa
     settings = settings_for(server, tmp_path)
     found = ask_label(PrometheusSource(settings.prometheus), settings, "com.example.team")
     assert found == ({} if exporter == "kubernetes" else {"shop/web": "Team Shop"})
+
+
+def test_the_doctor_tells_old_samples_from_nameless_ones(tmp_path: Path) -> None:
+    """A scrape that ended an hour ago, and one whose containers have no name."""
+    end = int(time.time()) // SCRAPE * SCRAPE
+    for late, words in ((3000, "no container has a sample of the last minutes"), (0, "names")):
+        found = series("cadvisor", end - late)
+        if not late:
+            found = {re.sub(r',name="[^"]*"', "", name): rows for name, rows in found.items()}
+        folder = tmp_path / f"late-{late}"
+        folder.mkdir()
+        with prometheus(folder, tsdb=backfill(folder, openmetrics_blocks(found))) as server:
+            checks = {each.what: each for each in examine(settings_for(server, folder))}
+        assert words in checks["containers"].seen
+        assert checks["containers"].status == "fail"

@@ -235,3 +235,13 @@ def test_a_page_without_its_run_still_has_a_message(tmp_path: Path) -> None:
     made = tmp_path / "2026-W01" / "other.html"
     made.write_text("x")
     assert isinstance(message_of(made, "other"), Message)
+
+
+def test_a_mail_server_without_starttls_is_said(tmp_path: Path) -> None:
+    """With the setting to change; nothing is sent in the clear instead."""
+    inbox = Inbox()
+    with mail_server(inbox) as server:
+        said = asked(mail_to=["sre@example.org"], smtp=server, smtp_security="starttls")
+        (failure,) = deliver(message_of(page(tmp_path, 40, ["x"]), REPORT), said)
+    assert "delivery.smtp_security" in failure.why
+    assert inbox.mails == []

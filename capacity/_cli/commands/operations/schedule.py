@@ -163,6 +163,8 @@ def run(
         done = [(each, run_job(each, jobs, settings)) for each in chosen]
     failed = []
     for each, state in done:
+        if not due:  # cron mails whatever is said
+            say(f"{each.name}: {_told(state)} after {state.seconds:.0f} s")
         if state.exit_code:
             failed.append(each.name)
             told = f"{each.name} {_told(state)} with exit code {state.exit_code}"

@@ -115,6 +115,18 @@ def test_units_are_put_in_place_and_taken_away(tmp_path: Path) -> None:
     assert [path.name for path in place.folder.iterdir()] == ["capacity-other.service"]
 
 
+def test_without_a_systemd_session_nothing_is_written(tmp_path: Path) -> None:
+    """And the message says how to get one, or what to take instead."""
+
+    def no_bus(words: Sequence[str], _text: str | None = None) -> str:
+        raise WorkError(f"{words[0]} failed: Failed to connect to bus", "")
+
+    place = SystemdPlace(tmp_path / "user", ("--user",))
+    with pytest.raises(WorkError, match="enable-linger"):
+        install_units(systemd_units(jobs_of(tmp_path), Program(tmp_path), "UTC"), place, no_bus)
+    assert not place.folder.exists()
+
+
 def test_the_compose_service_is_one_that_compose_loads(tmp_path: Path) -> None:
     """With limits, a health check and bounded logs of its own."""
     (tmp_path / "compose.yaml").write_text(compose_service(Program(tmp_path), "UTC", "capacity"))
