@@ -8,22 +8,25 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from capacity._common.text.escape import encodable
+from capacity._monitor.last_report import last_report
 from capacity._monitor.state import now
 from capacity.model import ServiceKey
 from capacity.operations._schedule.state import exposition as schedule_exposition
 from capacity.operations._schedule.state import read_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from prometheus_client import Gauge
 
     from capacity._monitor.background_tasks import Monitor
     from capacity._monitor.state import Evaluation
+    from capacity.model import Resource
 
 __all__ = ["exposition"]
 
 _UNITS = {"memory": "bytes", "cpu": "cores"}
+_SERVICE = ("project", "service")
 
 
 def exposition(watch: Monitor) -> str:
@@ -41,7 +44,7 @@ def exposition(watch: Monitor) -> str:
     )
     if watch.evaluation is not None:
         _evaluation(watch.evaluation, gauge)
-        _limits(watch.evaluation, gauge)
+    _limits(watch, gauge)
     jobs = read_states(watch.watched.settings.schedule.state)
     return generate_latest(registry).decode() + (schedule_exposition(jobs) if jobs else "")
 
@@ -77,14 +80,30 @@ def _evaluation(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
         findings.labels(*place).set(count)
 
 
-def _limits(found: Evaluation, gauge: Callable[..., Gauge]) -> None:
-    for resource, table in sorted(found.tables.items()):
-        limit = gauge(
-            f"{resource}_recommended_limit_{_UNITS[resource]}",
-            "Recommended limit",
-            ("project", "service"),
+def _limits(watch: Monitor, gauge: Callable[..., Gauge]) -> None:
+    """Limits of the last evaluation, where it made none those of the last report; its forecasts."""
+    tables = watch.evaluation.tables if watch.evaluation is not None else {}
+    report = last_report(watch.watched.settings)
+    limits: Mapping[Resource, Mapping[str, float]] = {
+        resource: {str(key): float(value) for key, value in table["limit"].items()}
+        for resource, table in tables.items()
+    }
+    if report is not None:
+        gauge("report_timestamp_seconds", "End of the window of the last weekly report").set(
+            report.as_of
         )
-        for key, value in table["limit"].items():
-            if math.isfinite(value):
-                service = ServiceKey.parse(encodable(str(key)))
-                limit.labels(service.project, service.service).set(value)
+        limits = limits or report.limits
+    peaks = report.peaks if report is not None else {}
+    for found, name, text in (
+        (limits, "recommended_limit", "Recommended limit"),
+        (peaks, "forecast_peak_p95", "95 % quantile of the forecast peak, of the last report"),
+    ):
+        for resource, values in sorted(found.items()):
+            _by_service(gauge(f"{resource}_{name}_{_UNITS[resource]}", text, _SERVICE), values)
+
+
+def _by_service(gauge: Gauge, values: Mapping[str, float]) -> None:
+    for key, value in values.items():
+        if math.isfinite(value):
+            service = ServiceKey.parse(encodable(key))
+            gauge.labels(service.project, service.service).set(value)

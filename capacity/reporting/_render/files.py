@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from capacity.model import Resource
 
-__all__ = ["DAYS_REMAINING", "EVERY_LIMIT", "QUALITY", "SCORECARD", "write_tables"]
+__all__ = ["DAYS_REMAINING", "EVERY_LIMIT", "PEAK_P95", "QUALITY", "SCORECARD", "write_tables"]
 
 EVERY_LIMIT = "recommendations.csv"
+PEAK_P95 = "peak_p95"  # its column of the 95 % quantile of the forecast peak
 QUALITY = "data-quality.csv"
 SCORECARD = "scorecard.csv"
 DAYS_REMAINING = "days-remaining.csv"

@@ -26,7 +26,13 @@ from capacity.changes import (
 from capacity.errors import InputError
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.model import Action, Change, Reason, Resource, Signal
-from capacity.reporting._render.files import DAYS_REMAINING, QUALITY, SCORECARD, write_tables
+from capacity.reporting._render.files import (
+    DAYS_REMAINING,
+    PEAK_P95,
+    QUALITY,
+    SCORECARD,
+    write_tables,
+)
 from capacity.reporting._runs import (
     FleetState,
     ReportRun,
@@ -259,12 +265,21 @@ def save(
     return plan
 
 
+def _peak_p95(peaks: pd.DataFrame) -> pd.Series[float]:
+    """The 95 % quantile of each forecast peak; empty without a forecast."""
+    near = min(peaks.columns, key=lambda level: abs(float(level) - 0.95), default=None)
+    return pd.Series(dtype=float) if near is None else peaks[near]
+
+
 def _write_tables(week: WeeklyReview, folder: Path) -> None:
     """The tables of a review, and its forecasts."""
     left = pd.DataFrame([asdict(row) for row in week.days_left], columns=_DAYS_COLUMNS)
     write_tables(
         folder,
-        week.tables,
+        {
+            resource: table.assign(**{PEAK_P95: _peak_p95(week.forecasts[resource].peaks)})
+            for resource, table in week.tables.items()
+        },
         {
             QUALITY: week.history.coverage(),
             SCORECARD: week.scores(),

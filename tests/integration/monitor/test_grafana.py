@@ -22,6 +22,7 @@ from capacity._monitor.evaluate import MonitorTargets
 from capacity._monitor.metrics import exposition
 from capacity.model import Resource
 from capacity.operations._schedule.state import JobState, write_state
+from capacity.reporting._runs import write_run
 from capacity.settings import ScheduleSettings, Settings
 from tests.fixtures.running.servers import fetch, node_exporter, prometheus, scrape, wait_for
 
@@ -38,12 +39,24 @@ CONTAINER = (
 )
 
 
+def write_report(run: Path) -> None:
+    """A weekly report that expects something of the service."""
+    run.mkdir(parents=True)
+    facts = {"as_of": "2026-11-23T00:00:00+00:00", "source": "http://prometheus:9090"}
+    write_run(run, "weekly-resources", facts)
+    lines = ["service,resource,limit,peak_p95", "shop/web,memory,2e8,1.5e8", "shop/web,cpu,0.5,0.4"]
+    (run / "recommendations.csv").write_text("\n".join(lines) + "\n")
+
+
 def metrics(folder: Path) -> str:
-    """What the monitor exports of one service and one job, and cAdvisor of its container."""
+    """What the monitor exports of one service, one job and one report, and cAdvisor of its
+    container.
+    """
     state = folder / "state"
     write_state(state, "weekly", JobState(time.time() - 60, 5.0, 0, time.time() - 55))
     (folder / "compose.yaml").write_text("name: shop\nservices: {web: {image: 'a:1'}}\n")
-    settings = Settings(schedule=ScheduleSettings(state=state))
+    write_report(folder / "reports" / "2026-W48")
+    settings = Settings(schedule=ScheduleSettings(state=state, reports=folder / "reports"))
     made = Monitor(MonitorTargets(settings, (folder / "compose.yaml",), engine=False))
     made.evaluate()
     assert made.evaluation is not None
@@ -113,3 +126,13 @@ def test_its_form_is_what_grafana_imports() -> None:
             assert target["datasource"]["uid"] == "${datasource}"
     used = set(re.findall(r"\$\{?(\w+)\}?", json.dumps(DASHBOARD))) - {"1"}
     assert used == {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+
+
+def test_a_share_is_that_of_the_same_service(server: str) -> None:
+    """Three quarters of the recommended memory, four fifths of the recommended CPU."""
+    shares = [
+        float(answer(server, query.replace("$project", ".*"))[0]["value"][1])
+        for title, query in QUERIES
+        if "forecast peak" in title
+    ]
+    assert shares == pytest.approx([0.75, 0.8])
