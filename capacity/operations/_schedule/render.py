@@ -13,8 +13,17 @@ from shlex import quote
 from capacity.operations._schedule.jobs import Job
 from capacity.operations._schedule.recurrence import parse_zone
 
-__all__ = ["BEGIN", "END", "Program", "compose_service", "crontab_block", "systemd_units"]
+__all__ = [
+    "BEGIN",
+    "END",
+    "ENVIRONMENT",
+    "Program",
+    "compose_service",
+    "crontab_block",
+    "systemd_units",
+]
 
+ENVIRONMENT = "capacity.env"  # of the jobs, in their folder, where there is one
 BEGIN, END = "# capacity schedule: begin", "# capacity schedule: end"
 _EVERY = "*/5 * * * *"  # of a crontab: every five minutes
 _NO_PROGRAM = re.compile(r"[\"'\\]")
@@ -58,6 +67,7 @@ def systemd_units(jobs: Sequence[Job], program: Program, zone: str) -> dict[str,
             f"[Unit]\nDescription=capacity: {job.what}\nWants=network-online.target\n"
             "After=network-online.target\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={_unit_path(program.folder)}\n"
+            f"EnvironmentFile=-{_unit_path(program.folder / ENVIRONMENT)}\n"
             f"ExecStart={_start(command)}\nNice=10\nTimeoutStartSec=2h\n"
         )
         units[f"{name}.timer"] = (
@@ -74,7 +84,8 @@ def crontab_block(program: Program, zone: str) -> str:
     """
     parse_zone(zone)
     words = " ".join(quote(word) for word in program.command("schedule", "run", "--due"))
-    command = f"cd {quote(str(program.folder))} && {words}"
+    variables = f"{{ [ ! -r {ENVIRONMENT} ] || . ./{ENVIRONMENT}; }}"
+    command = f"cd {quote(str(program.folder))} && set -a && {variables} && {words}"
     return "\n".join([BEGIN, f"{_EVERY} {_cron_text(command)}", END]) + "\n"
 
 

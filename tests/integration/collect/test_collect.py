@@ -61,7 +61,7 @@ services:
 
 @contextmanager
 def collecting(
-    shop: Fleet, *words: str, interval: int = 1
+    shop: Fleet, *words: str, interval: int = 1, **more: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The collector's process, and where its metrics are."""
     port = free_port()
@@ -72,6 +72,7 @@ def collecting(
         "CAPACITY_ARCHIVE__PATH": str(shop.folder / "archive"),
         "CAPACITY_COLLECT__INTERVAL": str(interval),
         "CAPACITY_REPORT__STEP": str(STEP),
+        **more,
     }
     url = f"http://127.0.0.1:{port}/metrics"
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)

@@ -136,21 +136,20 @@ def test_cron_runs_the_command_in_any_folder(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
     place.mkdir()
     python = place / "python3"
-    python.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n')
+    python.write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\nprintenv CAPACITY_X || true\n')
     python.chmod(0o755)
     block = crontab_block(Program(place, python, place / "capacity.toml"), "Europe/Berlin")
     (line,) = [line for line in block.splitlines() if not line.startswith("#")]
     fields = line.split(" ", 5)
     assert fields[:5] == ["*/5", "*", "*", "*", "*"]
     assert not re.search(r"(?<!\\)%", fields[5])
-    done = subprocess.run(
-        ["/bin/sh", "-c", fields[5].replace("\\%", "%")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = ["/bin/sh", "-c", fields[5].replace("\\%", "%")]
     words = ["-m", "capacity", "schedule", "run", "--due", "--config", f"{place}/capacity.toml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [str(place), *words]
+    (place / "capacity.env").write_text("CAPACITY_X='a secret'\n")
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [str(place), *words, "a secret"]
 
 
 @pytest.mark.parametrize("name", ["plain", *ODD])
