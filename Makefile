@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz audit clean
+.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz guard audit clean
 
 TIME := 60
 MODERN_SECONDS := 1500
@@ -58,6 +58,10 @@ docs: $(VENV)/dev
 # Broken input for every parser, for so many seconds: make fuzz TIME=600
 fuzz: $(VENV)/dev
 	$(BIN)/python -m tools.fuzz $(TIME)
+
+# Work of the package beside a reference loop; fails when it takes 1.5 times what it took.
+guard: $(VENV)/dev
+	$(BIN)/python -m benchmarks.guard
 
 # A bill of materials, and known vulnerabilities; without an index it says so.
 audit: $(VENV)/dev
