@@ -224,7 +224,7 @@ def way_b(url: str, folder: str, first: int, days: int) -> dict[str, Any]:
         source, archive, settings, start=start, end=end, signals=SIGNALS, now=lambda: moment
     )
     fetched = time.perf_counter()
-    history = load_history(archive, done.source, settings, start=start, end=end, signals=SIGNALS)
+    history = load_history(archive, [done.source], settings, start=start, end=end, signals=SIGNALS)
     shape = [int(history[signal].notna().sum().sum()) for signal in SIGNALS]
     return {
         "asked": done.asked,

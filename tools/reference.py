@@ -24,6 +24,7 @@ from capacity.history._metrics.profiles import PROFILES
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.model import Reason, Signal
 from capacity.settings import ServiceSettings, Settings
+from capacity.settings._tables import PrometheusSettings, SourceSettings
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 PUBLIC = (
@@ -74,6 +75,9 @@ def settings() -> dict[str, tuple[str, str]]:
                 found[f"{table}.{name}"] = (_default(part.default), str(part.description))
         else:
             found[table] = (_default(field.default), str(field.description))
+    for name in SourceSettings.model_fields.keys() - PrometheusSettings.model_fields.keys():
+        part = SourceSettings.model_fields[name]
+        found[f"sources.NAME.{name}"] = (_default(part.default), str(part.description))
     for name, part in ServiceSettings.model_fields.items():
         found[f'services."GLOB".{name}'] = (_default(part.default), str(part.description))
     return found

@@ -8,18 +8,14 @@ from dataclasses import dataclass
 import pandas as pd
 
 from capacity._api.arguments import parse_length, parse_time
+from capacity._api.servers import bring
 from capacity._common.addresses import with_scheme
-from capacity._common.first_days import first_days
 from capacity._common.progress import Progress
 from capacity._common.text.suggest import closest_names
-from capacity.errors import InputError, NoHistory, SettingsError, SourceError
-from capacity.history._archive.archive import Archive, plain_address
-from capacity.history._fetch.fetch import fetch
-from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
+from capacity.errors import InputError, NoHistory, SettingsError
+from capacity.history._archive.archive import Archive, SourceRecord, plain_address
 from capacity.history._history import History
 from capacity.history._load import load_history
-from capacity.history._metrics.profiles import find_profile
-from capacity.history._prometheus.client import PrometheusSource
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample
 from capacity.model import Signal
 from capacity.settings._load import Settings, override
@@ -34,7 +30,7 @@ class ArchivedWindow:
     """A window whose history is at hand: in the archive, or in the sample.
 
     Attributes:
-        source: `sample`, or the source's name in the archive.
+        source: `sample`, or the source's name in the archive; several are joined by commas.
         start: first moment, UTC.
         end: the moment after the last step, UTC.
         notes: what the reader should know.
@@ -64,17 +60,17 @@ class ArchivedWindow:
             history = load_sample(self.start, self.end)
         else:
             archive = Archive(settings.archive.path)
-            record = archive.find(self.source)
+            records, absent = _records(archive, self.source.split(","), settings)
             wanted = [Signal(signal) for signal in signals]
             try:
                 history = load_history(
                     archive,
-                    record,
+                    records,
                     settings,
                     start=self.start,
                     end=self.end,
                     signals=wanted,
-                    notes=self.notes,
+                    notes=(*self.notes, *absent),
                 )
             except NoHistory as error:
                 raise NoHistory(error.message, self.first_days or error.hint) from error
@@ -125,53 +121,54 @@ def prepare_window(
     archive = Archive(settings.archive.path)
     source = None if source is None else with_scheme(source)
     # with no server to ask, what was imported or collected is what there is
-    alone = source is None and settings.prometheus.url is None and bool(archive.sources())
+    alone = source is None and not settings.servers() and bool(archive.sources())
     if offline or alone or (source is not None and "://" not in source):
-        return ArchivedWindow(archive.find(source or _configured(settings)).name, end - span, end)
+        names = _archived(archive, source, settings)
+        return ArchivedWindow(",".join(names), end - span, end)
     if source is not None:
         settings = _with_address(settings, source)
-    server = PrometheusSource(settings.prometheus)
-    wanted = [Signal(signal) for signal in signals]
-    done = fetch(
-        server,
-        archive,
+    brought = bring(
         settings,
+        archive,
         start=end - span,
         end=end,
-        signals=wanted,
+        signals=[Signal(signal) for signal in signals],
         refresh=refresh,
         progress=progress,
     )
-    if {Signal.CPU, Signal.MEMORY} <= {*done.missing}:
-        hint = (
-            "Scrape cAdvisor on every host, or name its metrics in [metrics]; `capacity doctor` "
-            "shows what is there"
-        )
-        raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
-    begun = _first_days(server, settings, end)
-    notes = (*done.warnings, begun) if begun else done.warnings
-    return ArchivedWindow(done.source.name, end - span, end, notes, begun)
+    name = ",".join(brought.sources)
+    return ArchivedWindow(name, end - span, end, brought.notes, brought.first_days)
 
 
-def _first_days(server: PrometheusSource, settings: Settings, end: pd.Timestamp) -> str:
-    """What a server whose samples are less than a day old will be enough for."""
-    at, wanted = int(end.timestamp()), settings.report.window_days
-    try:
-        names = server.metric_names(at - 3600, at + settings.report.step)
-        profile = find_profile(names, settings.metrics, settings.prometheus.profile)
-        series = memory_series(profile, settings, names)
-        if series is None or days_back(server, series, at, wanted):
-            return ""
-        first = first_sample(server, series, at + settings.report.step)
-    except SourceError:  # it has answered all else; this is a word more
-        return ""
-    if first is None:
-        return ""
-    return first_days(first, at, settings.report.step, wanted)
+def _archived(archive: Archive, source: str | None, settings: Settings) -> list[str]:
+    """The names of the sources that are meant: those given, else those of the settings, else the
+    only one.
+
+    Raises:
+        InputError: the archive holds none of them, or does not hold one that was named.
+    """
+    if source is not None:
+        wanted = [source] if "://" in source else source.split(",")
+        known = (name if name in settings.sources else archive.find(name).name for name in wanted)
+        return list(dict.fromkeys(known))
+    if settings.prometheus.url is not None:
+        return [archive.find(plain_address(str(settings.prometheus.url))).name]
+    return [*settings.sources] or [archive.find(None).name]
 
 
-def _configured(settings: Settings) -> str | None:
-    return plain_address(str(settings.prometheus.url)) if settings.prometheus.url else None
+def _records(
+    archive: Archive, names: list[str], settings: Settings
+) -> tuple[list[SourceRecord], tuple[str, ...]]:
+    """The sources of those names, and what to say of the settings' that were never fetched.
+
+    Raises:
+        InputError: the archive holds none of them, or does not hold one of another name.
+    """
+    absent = [name for name in names if name in settings.sources and not archive.source(name)]
+    held = [archive.find(name) for name in names if name not in absent]
+    if not held:
+        archive.find(absent[0])
+    return held, tuple(f"{name} was never fetched: what it measures is missing." for name in absent)
 
 
 def _with_address(settings: Settings, address: str) -> Settings:

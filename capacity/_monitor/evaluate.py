@@ -57,7 +57,7 @@ class MonitorTargets:
     @property
     def metrics(self) -> bool:
         """Whether a metrics server is named."""
-        return self.settings.prometheus.url is not None
+        return bool(self.settings.servers())
 
 
 def evaluate_targets(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from capacity._common.files import write_text
@@ -55,7 +55,14 @@ def examine(settings: Settings) -> list[DoctorCheck]:
     """Look at the archive, the server, its metrics and labels; failures become checks, nothing is
     raised.
     """
-    return [_archive(settings.archive.path), *_server(settings)]
+    servers = settings.servers() or {"": settings}
+    checks = [_archive(settings.archive.path)]
+    for name, its in servers.items():
+        checks += [
+            replace(check, what=f"{name}: {check.what}") if name else check
+            for check in _server(its)
+        ]
+    return checks
 
 
 def _archive(path: Path) -> DoctorCheck:
@@ -73,7 +80,8 @@ def _archive(path: Path) -> DoctorCheck:
 def _server(settings: Settings) -> list[DoctorCheck]:
     if settings.prometheus.url is None:
         hint = (
-            "Give --source URL or set prometheus.url; `capacity report weekly --sample` needs none"
+            "Give --source URL, or set prometheus.url or [sources]; "
+            "`capacity report weekly --sample` needs none"
         )
         return [DoctorCheck("server", "warn", "no metrics server is set", hint)]
     try:

@@ -63,6 +63,7 @@ class History:
         dropped: samples that cannot be true and are none in `frames`.
         past_peaks: resource -> highest sample of the archived days before the window, UTC days x
             services.
+        measured_until: service -> newest sample of the sources that know it; of one source empty.
         only: the services to look at; None = all. Frames keep the whole fleet, since forecasts
             learn from it.
     """
@@ -79,6 +80,7 @@ class History:
     notes: tuple[str, ...] = ()
     dropped: tuple[DroppedSamples, ...] = ()
     past_peaks: Mapping[Resource, pd.DataFrame] = field(default_factory=dict)
+    measured_until: Mapping[str, pd.Timestamp] = field(default_factory=dict)
     only: frozenset[str] | None = None
 
     def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
@@ -258,11 +260,14 @@ class History:
         return counted[[loop is not False for loop in verdicts]]
 
     def running(self) -> pd.Series[bool]:
-        """Whether each service had a sample in the last hour (or 3 steps) of the fleet's data."""
+        """Whether each service had a sample in the last hour (or 3 steps) of the data of its
+        source.
+        """
         newest, last = self.last_sample, self._last_seen
         if newest is None:
             return pd.Series(False, index=self.services)
-        return last >= newest - max(_HOUR, 3 * self.step)
+        until = [min(newest, self.measured_until.get(name, newest)) for name in self.services]
+        return last >= pd.DatetimeIndex(until) - max(_HOUR, 3 * self.step)
 
     @cached_property
     def _last_seen(self) -> pd.Series[pd.Timestamp]:

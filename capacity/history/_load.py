@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import NoHistory
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, SourceRecord
 from capacity.history._history import History, usage_frame
+from capacity.history._joined_sources import Freshness, host_names, join_blocks, name_hosts
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.history._services import SeriesBlock
 from capacity.history._validity import drop_impossible, dropped_notes
@@ -22,6 +23,7 @@ from capacity.settings._load import Settings
 __all__ = ["day_key", "load_history", "unix_time", "utc_days"]
 
 _DAY = 86_400
+_USE = frozenset({Signal.CPU, Signal.MEMORY})
 _REMEMBERED = pd.Timedelta("400D")  # before the window, of which the highest peaks are known
 
 
@@ -37,22 +39,96 @@ class _Seen:
     replicas: dict[str, int] = field(default_factory=dict)
     uneven: dict[str, float] = field(default_factory=dict)
     notes: set[str] = field(default_factory=set)
+    freshness: Freshness = field(default_factory=Freshness)
 
-    def add(self, signal: Signal, stored: StoredDay) -> None:
+    def add(self, signal: Signal, block: SeriesBlock) -> None:
         """Add a day; other signals than use may end before a service moved or was scaled."""
-        self.notes.update(stored.warnings)
-        if signal not in {Signal.CPU, Signal.MEMORY}:
+        if signal not in _USE:
             return
-        block = stored.block
         self.hosts.update(zip(block.names, block.hosts, strict=True))
         self.replicas.update(zip(block.names, block.replicas, strict=True))
         for name, ratio in block.uneven.items():
             self.uneven[name] = max(ratio, self.uneven.get(name, 1.0))
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """Where the days of a fleet lie: in one source of the archive, or in several."""
+
+    archive: Archive
+    records: Sequence[SourceRecord]
+    settings: Settings
+
+    def days(
+        self, signal: Signal, start: pd.Timestamp, end: pd.Timestamp, seen: _Seen
+    ) -> Iterator[tuple[date, SeriesBlock]]:
+        """The stored days of a signal, one at a time, each joined from all sources; what they say
+        beside samples goes to `seen`.
+        """
+        entry, step = CATALOGUE[signal], CATALOGUE[signal].step(self.settings.report.step)
+        for day in utc_days(start, end):
+            blocks = []
+            for record in self._with(signal):
+                key = day_key(record, record.queries[str(signal)], signal, self.settings)
+                stored = self.archive.read(record.name, signal, key, step, day)
+                if stored is not None and stored.block.names:
+                    blocks.append(name_hosts(stored.block, entry, self._namer(record)))
+                    seen.notes.update(stored.warnings)
+                    if signal in _USE and len(self.records) > 1:
+                        seen.freshness.add(record.name, blocks[-1], day, step, end)
+            if blocks:
+                joined = blocks[0] if len(blocks) == 1 else join_blocks(blocks, entry)
+                seen.add(signal, joined)
+                yield day, joined
+
+    def daily_peaks(self, signal: Signal, start: date, end: date) -> pd.DataFrame | None:
+        """Highest sample of each day, of whichever source; None where nobody was asked."""
+        found = [
+            self.archive.daily_peaks(
+                record.name,
+                signal,
+                day_key(record, record.queries[str(signal)], signal, self.settings),
+                CATALOGUE[signal].step(self.settings.report.step),
+                start=start,
+                end=end,
+            )
+            for record in self._with(signal)
+        ]
+        if len(found) < 2:
+            return found[0] if found else None
+        return pd.concat(found).groupby(level=0).max()
+
+    def lacking(self, signals: Iterable[Signal]) -> Iterator[str]:
+        """What to say of signals that a source has no metrics for."""
+        for signal in signals:
+            if CATALOGUE[signal].optional:
+                continue
+            lack = [record.name for record in self.records if str(signal) not in record.queries]
+            if len(lack) == len(self.records):
+                yield f"The source has no metrics for {signal}."
+            else:
+                yield from (f"{name} has no metrics for {signal}." for name in lack)
+
+    def queries(self) -> dict[Signal, str]:
+        """Signal -> PromQL it was asked with, of the first source that has it."""
+        return {
+            Signal(name): text
+            for record in reversed(self.records)
+            for name, text in record.queries.items()
+        }
+
+    def _with(self, signal: Signal) -> list[SourceRecord]:
+        return [record for record in self.records if str(signal) in record.queries]
+
+    def _namer(self, record: SourceRecord) -> Callable[[str], str]:
+        known = self.settings.sources.get(record.name)
+        only = None if known is None else known.host
+        return host_names(record.name, only, several=len(self.records) > 1)
+
+
 def load_history(
     archive: Archive,
-    record: SourceRecord,
+    records: Sequence[SourceRecord],
     settings: Settings,
     *,
     start: pd.Timestamp,
@@ -60,72 +136,47 @@ def load_history(
     signals: Iterable[Signal] = tuple(Signal),
     notes: Iterable[str] = (),
 ) -> History:
-    """The history of a window from the archive alone.
+    """The history of a window from the archive alone, of one source or of several as one fleet.
 
     Raises:
         NoHistory: the archive has no usage in the window.
     """
+    sources, wanted = _Sources(archive, records, settings), tuple(signals)
+    seen = _Seen(notes={*notes, *sources.lacking(wanted)})
     frames: dict[Signal, pd.DataFrame] = {}
-    seen = _Seen(notes=set(notes))
-    for signal in signals:
-        if str(signal) in record.queries:
-            days = _days(archive, record, settings, signal, start=start, end=end, seen=seen)
-            frame = _assemble(days, CATALOGUE[signal].step(settings.report.step), start, end)
-            if frame is not None:
-                frames[signal] = frame
-        elif not CATALOGUE[signal].optional:
-            seen.notes.add(f"The source has no metrics for {signal}.")
-    if not any(
-        signal in frames and not frames[signal].empty for signal in (Signal.CPU, Signal.MEMORY)
-    ):
+    for signal in wanted:
+        days = sources.days(signal, start, end, seen)
+        frame = _assemble(days, CATALOGUE[signal].step(settings.report.step), start, end)
+        if frame is not None:
+            frames[signal] = frame
+    if not any(signal in frames and not frames[signal].empty for signal in _USE):
         raise NoHistory(
-            f"{record.name} has no CPU or memory samples of containers from {start:%Y-%m-%d %H:%M} "
-            f"to {end:%Y-%m-%d %H:%M} UTC",
+            f"{' and '.join(record.name for record in records)} has no CPU or memory samples of "
+            f"containers from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC",
             "`capacity doctor` shows which metrics and labels are there; for an earlier window "
             "give --as-of",
         )
     frames, dropped = drop_impossible(frames, seen.hosts)
-    past = _past_peaks(archive, record, settings, frames, seen.hosts, start)
+    several = [record.name for record in records] if len(records) > 1 else []
     return History(
         frames=frames,
         start=start,
         end=end,
         step=pd.Timedelta(seconds=settings.report.step),
-        source=record.url or record.name,
+        source=" + ".join(record.url or record.name for record in records),
         hosts=seen.hosts,
         replicas=seen.replicas,
         uneven=seen.uneven,
-        queries={Signal(name): text for name, text in record.queries.items()},
-        notes=(*sorted(seen.notes), *dropped_notes(dropped)),
+        queries=sources.queries(),
+        notes=(*sorted({*seen.notes, *seen.freshness.notes(several)}), *dropped_notes(dropped)),
         dropped=dropped,
-        past_peaks=past,
+        past_peaks=_past_peaks(sources, frames, seen.hosts, start),
+        measured_until=seen.freshness.by_service() if several else {},
     )
 
 
-def _days(
-    archive: Archive,
-    record: SourceRecord,
-    settings: Settings,
-    signal: Signal,
-    *,
-    start: pd.Timestamp,
-    end: pd.Timestamp,
-    seen: _Seen,
-) -> Iterator[tuple[date, SeriesBlock]]:
-    """The stored days of a signal, one at a time; what they say beside samples goes to `seen`."""
-    step = CATALOGUE[signal].step(settings.report.step)
-    key = day_key(record, record.queries[str(signal)], signal, settings)
-    for day in utc_days(start, end):
-        stored = archive.read(record.name, signal, key, step, day)
-        if stored is not None and stored.block.names:
-            seen.add(signal, stored)
-            yield day, stored.block
-
-
 def _past_peaks(
-    archive: Archive,
-    record: SourceRecord,
-    settings: Settings,
+    sources: _Sources,
     frames: Mapping[Signal, pd.DataFrame],
     hosts: Mapping[str, str],
     start: pd.Timestamp,
@@ -133,16 +184,9 @@ def _past_peaks(
     """Highest sample of the archived days before the window, without what cannot be true."""
     before = {}
     for resource in Resource:
-        query = record.queries.get(str(resource.usage))
-        if query is not None:
-            before[resource.usage] = archive.daily_peaks(
-                record.name,
-                resource.usage,
-                day_key(record, query, resource.usage, settings),
-                CATALOGUE[resource.usage].step(settings.report.step),
-                start=(start - _REMEMBERED).date(),
-                end=start.date(),
-            )
+        found = sources.daily_peaks(resource.usage, (start - _REMEMBERED).date(), start.date())
+        if found is not None:
+            before[resource.usage] = found
     sizes = {
         signal: frames[signal]
         for signal in (Signal.HOST_CORES, Signal.HOST_MEMORY_TOTAL)

@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from capacity.model import ServiceKey
     from capacity.settings import IdentitySettings
 
-__all__ = ["SeriesBlock", "merge_replicas", "service_of"]
+__all__ = [
+    "SeriesBlock",
+    "add_known",
+    "hosts_at_the_end",
+    "last_known",
+    "merge_replicas",
+    "service_of",
+]
 
 
 @dataclass(frozen=True)
@@ -76,13 +83,13 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
     rows: dict[str, NDArray[np.float64]] = {}
     hosts: dict[str, dict[str, int]] = defaultdict(dict)
     members: dict[str, dict[str, NDArray[np.float64]]] = defaultdict(dict)
-    add = np.fmax if entry.combine == "max" else _add_known
+    add = np.fmax if entry.combine == "max" else add_known
     for indices in containers.values():
         labels = known[indices[0]] or {}
         row = answer.values[indices[0]] if len(indices) == 1 else _over_cpus(answer, indices)
         name, host, member = column(labels), _host(labels, identity), replica(labels)
         rows[name] = add(rows[name], row) if name in rows else row
-        hosts[name][host] = max(hosts[name].get(host, -1), _last_known(row))
+        hosts[name][host] = max(hosts[name].get(host, -1), last_known(row))
         earlier = members[name].get(member)
         members[name][member] = row if earlier is None else np.fmax(earlier, row)
 
@@ -91,7 +98,7 @@ def merge_replicas(answer: Answer, entry: SignalQuery, identity: IdentitySetting
     values = np.stack([rows[name] for name in names]) if names else np.empty((0, points))
     return SeriesBlock(
         names,
-        [_hosts_at_the_end(hosts[name], points) for name in names],
+        [hosts_at_the_end(hosts[name], points) for name in names],
         [len(members[name]) for name in names],
         values,
         _uneven(members) if entry.scope is SignalScope.SERVICE else {},
@@ -102,13 +109,13 @@ def _as_compose(answer: Answer, identity: IdentitySettings) -> list[Mapping[str,
     return [in_compose_labels(labels, identity) for labels in answer.labels]
 
 
-def _last_known(row: NDArray[np.float64]) -> int:
+def last_known(row: NDArray[np.float64]) -> int:
     """Position of the last sample; -1 = none."""
     known = np.flatnonzero(np.isfinite(row))
     return int(known[-1]) if len(known) else -1
 
 
-def _hosts_at_the_end(last: Mapping[str, int], points: int) -> str:
+def hosts_at_the_end(last: Mapping[str, int], points: int) -> str:
     """Hosts with a sample in the last twenty-fourth of what is known: what has moved is on its new
     host alone.
     """
@@ -191,5 +198,6 @@ def _sum_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
-def _add_known(first: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def add_known(first: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of two rows; NaN only where both are NaN."""
     return _sum_known(np.stack([first, other]))

@@ -16,9 +16,9 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as EnvironmentSettingsError
@@ -44,6 +44,7 @@ from capacity.settings._tables import (
     ScheduleSettings,
     ServiceSettings,
     SizingSettings,
+    SourceSettings,
     TypeSettings,
     UnattendedSettings,
 )
@@ -53,6 +54,8 @@ __all__ = ["DEFAULT_FILE", "Settings", "exposed_secrets", "load_settings", "over
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
 _MOST_BYTES = 2**20
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
+_TAKEN = {"collected", "import", "sample"}
 _log = logging.getLogger("capacity")
 
 
@@ -69,6 +72,11 @@ class Settings(BaseSettings):
     )
 
     prometheus: PrometheusSettings = PrometheusSettings()
+    sources: dict[str, SourceSettings] = Field(
+        {},
+        description="Several metrics servers: name in the archive = a table with the keys of "
+        "`prometheus`, whose own values are the defaults",
+    )
     identity: IdentitySettings = IdentitySettings()
     archive: ArchiveSettings = ArchiveSettings()
     collect: CollectSettings = CollectSettings()
@@ -108,6 +116,46 @@ class Settings(BaseSettings):
         """
         del settings_cls, dotenv_settings, file_secret_settings
         return env_settings, init_settings
+
+    @field_validator("sources")
+    @classmethod
+    def _are_folder_names(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name, source in sources.items():
+            if not _SOURCE.fullmatch(name) or name in _TAKEN:
+                raise ValueError(
+                    f"{name!r} is no name of a source; write up to 100 letters, digits, dots and "
+                    f"dashes, none of {', '.join(sorted(_TAKEN))}"
+                )
+            if source.url is None:
+                raise ValueError(f"{name} has no url; write http://host:9090")
+        return sources
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if self.sources and self.prometheus.url is not None:
+            raise ValueError(
+                "prometheus.url and [sources] both name servers; make the former one of the latter"
+            )
+        return self
+
+    def servers(self) -> dict[str, Settings]:
+        """The metrics servers, by their names in the archive, each as settings whose `prometheus`
+        is that server's; the one of `prometheus.url` has the name ``""``, since its address makes
+        it. Empty where none is named.
+        """
+        if self.prometheus.url is not None:
+            return {"": self}
+        shared = self.prometheus.model_dump(exclude_unset=True)
+        return {
+            name: self.model_copy(
+                update={
+                    "prometheus": PrometheusSettings.model_validate(
+                        shared | source.model_dump(exclude_unset=True, exclude={"host"})
+                    )
+                }
+            )
+            for name, source in self.sources.items()
+        }
 
     def fingerprint(self) -> str:
         """Hash of what changes results: sizing, report, identity and metric names; not addresses or
@@ -233,21 +281,34 @@ def _readers(file: Path, tables: dict[str, Any]) -> str:
 def _secrets(tables: dict[str, Any]) -> Iterator[str]:
     """The names of the secrets that stand in the file itself."""
     secret = _fields_of(SecretStr)
-    for table, keys in tables.items():
-        for key, value in keys.items() if isinstance(keys, dict) else ():
+    for shown, table, keys in _each_table(tables):
+        for key, value in keys.items():
             credentials = isinstance(value, str) and bool(re.search(r"://[^/@]*:[^/@]*@", value))
             if (key in secret.get(table, ()) or credentials) and value:
-                yield f"{table}.{key}"
+                yield f"{shown}.{key}"
+
+
+def _each_table(tables: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, kind and keys of every table; one of `[sources]` is of the kind of `[prometheus]`."""
+    for table, keys in tables.items():
+        if not isinstance(keys, dict):
+            continue
+        if table != "sources":
+            yield table, table, keys
+            continue
+        for name, source in keys.items():
+            if isinstance(source, dict):
+                yield f"{table}.{name}", "prometheus", source
 
 
 def _absolute_paths(tables: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Paths in a settings file are relative to that file, not to where the scheduler happens to
     start.
     """
-    for table, keys in _fields_of(Path).items():
-        entries = tables.get(table)
-        if isinstance(entries, dict):
-            entries |= {key: _placed(entries[key], folder) for key in keys & entries.keys()}
+    paths = _fields_of(Path)
+    for _, table, entries in _each_table(tables):
+        keys = paths.get(table, frozenset())
+        entries |= {key: _placed(entries[key], folder) for key in keys & entries.keys()}
     books = tables.get("compliance")
     if isinstance(books, dict) and isinstance(books.get("rules"), list):
         books["rules"] = [
@@ -302,7 +363,9 @@ def override(settings: Settings, dotted: str, value: Any) -> Settings:
         raise SettingsError(
             _explain(error, None, table), "See docs/reference/settings.md for every setting"
         ) from error
-    return settings.model_copy(update={table: changed})
+    # a server that is named now is meant alone
+    alone: dict[str, Any] = {"sources": {}} if dotted == "prometheus__url" else {}
+    return settings.model_copy(update={table: changed, **alone})
 
 
 def _explain(error: ValidationError, file: Path | None, table: str) -> str:
@@ -316,4 +379,4 @@ def _explain(error: ValidationError, file: Path | None, table: str) -> str:
         if file and not table
         else " (from the environment or the command line)"
     )
-    return f"Setting {name}{where}: {cause}"
+    return f"{f'Setting {name}' if name else 'The settings'}{where}: {cause}"

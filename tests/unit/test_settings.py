@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import SettingsError
 from capacity.settings import Settings, load_settings
+from capacity.settings._load import exposed_secrets
 
 SECRET = "hunter2-and-more"
 
@@ -235,4 +236,52 @@ def test_what_can_be_judged_is_judged_when_it_is_read(
     file = tmp_path / "capacity.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=re.escape(cause)):
+        load_settings(file)
+
+
+def test_several_servers_share_what_the_first_table_says(tmp_path: Path) -> None:
+    """Each source is a server of its own, with paths relative to the file and secrets found."""
+    file = tmp_path / "capacity.toml"
+    file.write_text(
+        "[prometheus]\nread_timeout = 9\nca_file = 'ca.pem'\n"
+        "[sources.a]\nurl = 'a:9090'\nbearer_token_file = 'token'\n"
+        "[sources.b]\nurl = 'http://b:9090'\nread_timeout = 7\npassword = 'x'\nusername = 'u'\n"
+    )
+    servers = {name: its.prometheus for name, its in load_settings(file).servers().items()}
+    assert [str(server.url) for server in servers.values()] == ["http://a:9090/", "http://b:9090/"]
+    assert (servers["a"].read_timeout, servers["b"].read_timeout) == (9, 7)
+    assert servers["a"].bearer_token_file == tmp_path / "token"
+    assert servers["b"].ca_file == tmp_path / "ca.pem"
+    assert servers["b"].bearer_token_file is None
+    file.chmod(0o644)
+    assert "sources.b.password" in exposed_secrets(file)
+
+
+def test_a_server_that_is_named_on_the_command_line_is_meant_alone(tmp_path: Path) -> None:
+    """`--source ADDRESS` goes before all sources of the file."""
+    file = tmp_path / "capacity.toml"
+    file.write_text("[sources.a]\nurl = 'a:9090'\n")
+    servers = load_settings(file, prometheus__url="http://c:9090").servers()
+    assert {name: str(its.prometheus.url) for name, its in servers.items()} == {
+        "": "http://c:9090/"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[prometheus]\nurl = 'a:1'\n[sources.b]\nurl = 'b:1'", "both name servers"),
+        ("[sources.b]\nread_timeout = 3", "b has no url"),
+        ("[sources.sample]\nurl = 'b:1'", "is no name of a source"),
+        ("[sources.'a/b']\nurl = 'b:1'", "is no name of a source"),
+        ("[sources.'..']\nurl = 'b:1'", "is no name of a source"),
+    ],
+)
+def test_sources_that_could_not_be_kept_apart_are_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    """A name is a folder of the archive, and every server is named in one place."""
+    file = tmp_path / "capacity.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
         load_settings(file)

@@ -4,6 +4,8 @@ lowered.
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from capacity.changes._apply.guard import Peaks
 from capacity.model import Signal
 from capacity.settings import Settings
@@ -18,16 +20,18 @@ def peaks_from(settings: Settings) -> Peaks | None:
     server.
 
     Raises:
-        SourceError: the server does not answer: a limit is not lowered blindly when there is
+        SourceError: a server does not answer: a limit is not lowered blindly when there is
             somebody to ask.
     """
-    if settings.prometheus.url is None:
+    if not settings.servers():
         return None
     from capacity.history._fetch.instant_query import ask_containers
     from capacity.history._prometheus.client import PrometheusSource
 
-    source = PrometheusSource(settings.prometheus)
-    try:
-        return ask_containers(source, settings, Signal.MEMORY, _DAY)[0].get
-    finally:
-        source.close()
+    highest: dict[str, float] = {}
+    for its in settings.servers().values():
+        with closing(PrometheusSource(its.prometheus)) as source:
+            found, _ = ask_containers(source, its, Signal.MEMORY, _DAY)
+        for name, peak in found.items():
+            highest[name] = max(peak, highest.get(name, peak))
+    return highest.get

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from capacity._common.plain_data import PlainMapping
 from capacity.compliance._facts.alert_receiver import LABEL, open_receiver
 from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
-from capacity.errors import BadAnswer, QueryRefused, SettingsError
+from capacity.errors import BadAnswer, QueryRefused, SettingsError, SourceError
 
 if TYPE_CHECKING:
     from capacity.history._prometheus.transport import Transport
@@ -37,15 +38,79 @@ def probe_prometheus(
 
     Raises:
         SettingsError: no server is named.
-        SourceError: it does not answer at all.
+        SourceError: none of them answers at all.
     """
-    from capacity.history._prometheus.transport import Transport, plain_address
+    from capacity.history._joined_sources import host_names
 
-    if settings.prometheus.url is None:
+    servers = settings.servers()
+    if not servers:
         raise SettingsError(
             "No metrics server is named",
-            "Give --source URL, or set prometheus.url in capacity.toml",
+            "Give --source URL, or set prometheus.url or [sources] in capacity.toml",
         )
+    found: list[Monitoring] = []
+    notes: list[str] = []
+    failed: list[SourceError] = []
+    for name, its in servers.items():
+        source = settings.sources.get(name)
+        named = host_names(name, source.host if source else None, several=len(servers) > 1)
+        try:
+            probed, said = _probe(its, minutes, hours)
+        except SourceError as error:
+            failed.append(error)
+            notes.append(f"{name} was not asked: {error.message}")
+            continue
+        found.append(_with_hosts(probed, named))
+        notes += said
+    if not found:
+        raise failed[0]
+    return _joined(found), tuple(notes)
+
+
+def _with_hosts(found: Monitoring, named: Callable[[str], str]) -> Monitoring:
+    """Targets under the names that history has for them."""
+    from capacity.history._joined_sources import column_name
+    from capacity.history._metrics.signals import SignalScope
+
+    if found.targets is None:
+        return found
+    targets = [
+        replace(target, name=column_name(target.name, SignalScope.TARGET, named))
+        for target in found.targets
+    ]
+    return replace(found, targets=tuple(targets))
+
+
+def _joined(found: list[Monitoring]) -> Monitoring:
+    """What several servers say as one; of alert rules and Alertmanagers the weakest counts."""
+    if len(found) == 1:
+        return found[0]
+    targets = [each.targets for each in found if each.targets is not None]
+    alerting = [each.alerting for each in found if each.alerting is not None]
+    restarts = [each.restarts for each in found if each.restarts is not None]
+    senders = [each.alertmanagers for each in alerting]
+    most: dict[str, float] = {}
+    for each in restarts:
+        for name, count in each.most.items():
+            most[name] = max(count, most.get(name, count))
+    return Monitoring(
+        address=", ".join(each.address for each in found),
+        targets=tuple(target for some in targets for target in some) if targets else None,
+        alerting=Alerting(
+            min(each.rules for each in alerting),
+            {name: error for each in alerting for name, error in each.broken.items()},
+            tuple(sorted({url for some in senders for url in some})) if all(senders) else (),
+        )
+        if alerting
+        else None,
+        restarts=replace(restarts[0], most=most) if restarts else None,
+    )
+
+
+def _probe(settings: Settings, minutes: int, hours: float) -> tuple[Monitoring, tuple[str, ...]]:
+    """What one server says."""
+    from capacity.history._prometheus.transport import Transport, plain_address
+
     transport = Transport(settings.prometheus)
     notes: list[str] = []
 

@@ -65,6 +65,7 @@ def fetch(
     start: pd.Timestamp,
     end: pd.Timestamp,
     signals: Iterable[Signal] = tuple(Signal),
+    name: str = "",
     refresh: bool = False,
     progress: Progress | None = None,
     now: Callable[[], float] = time.time,
@@ -79,6 +80,7 @@ def fetch(
         start: first moment wanted, UTC.
         end: the moment after the last, UTC.
         signals: which ones; those whose metrics the server lacks are left out and listed.
+        name: of the source in the archive, whatever its address; default one made of the address.
         refresh: ask again for final days too.
         progress: told about each day.
         now: the clock, Unix seconds.
@@ -92,7 +94,7 @@ def fetch(
     progress = progress or Silent()
     wanted = tuple(signals)
     record, missing, profile = _remember_source(
-        source, archive, settings, start=start, end=end, signals=wanted
+        source, archive, settings, start=start, end=end, signals=wanted, name=name
     )
     identity = profile.identity(settings.identity)
     ahead = _clock_ahead(source)
@@ -201,14 +203,16 @@ def _remember_source(
     start: pd.Timestamp,
     end: pd.Timestamp,
     signals: Iterable[Signal],
+    name: str,
 ) -> tuple[SourceRecord, tuple[Signal, ...], Profile]:
     """What the server is and how to ask it, kept in the archive; the signals it has no metrics for;
     and who measures its containers.
     """
     kind = source.kind()
-    name = source_name(source.address, kind)
+    name = name or source_name(source.address, kind)
     known = archive.source(name)
-    present = source.metric_names(unix_time(start), unix_time(end))
+    # a server younger than a step has samples after the last one alone
+    present = source.metric_names(unix_time(start), unix_time(end) + settings.report.step)
     profile = find_profile(present, settings.metrics, settings.prometheus.profile)
     identity = profile.identity(settings.identity)
     interval = (known.scrape_interval if known else 0) or _scrape_interval(

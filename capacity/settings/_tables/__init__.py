@@ -17,6 +17,7 @@ from capacity.settings._tables.sources import (
     CollectSettings,
     IdentitySettings,
     PrometheusSettings,
+    SourceSettings,
 )
 from capacity.settings._tables.watch import (
     ComplianceSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "ScheduleSettings",
     "ServiceSettings",
     "SizingSettings",
+    "SourceSettings",
     "TypeSettings",
     "UnattendedSettings",
 ]

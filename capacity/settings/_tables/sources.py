@@ -15,7 +15,13 @@ from pydantic import (
 from capacity._common.addresses import with_scheme
 from capacity.settings._tables.base import Table
 
-__all__ = ["ArchiveSettings", "CollectSettings", "IdentitySettings", "PrometheusSettings"]
+__all__ = [
+    "ArchiveSettings",
+    "CollectSettings",
+    "IdentitySettings",
+    "PrometheusSettings",
+    "SourceSettings",
+]
 
 
 _SHORTEST_STEP = 8  # a UTC day at 8 s is 10,800 points: under the server's limit of 11,000
@@ -82,6 +88,16 @@ class PrometheusSettings(Table):
     @classmethod
     def _scheme(cls, url: object) -> object:
         return with_scheme(url) if isinstance(url, str) else url
+
+
+class SourceSettings(PrometheusSettings):
+    """One of several metrics servers; what it leaves out is as `[prometheus]` says."""
+
+    host: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the only host that it scrapes, where its addresses do not tell",
+    )
 
 
 class IdentitySettings(Table):

@@ -176,7 +176,7 @@ def test_the_archive_is_a_history(shop: Fleet) -> None:
     settings = Settings(archive={"path": shop.folder / "archive"}, report={"step": STEP})
     archive = archived(shop)
     history = load_history(
-        archive, archive.find(None), settings, start=end - pd.Timedelta("2D"), end=end
+        archive, [archive.find(None)], settings, start=end - pd.Timedelta("2D"), end=end
     )
     assert set(history.services) == {"shop/web", "shop/db", "shop/cache"}
     cpu = history["cpu"]["shop/web"].dropna()

@@ -237,7 +237,7 @@ def fetched(
 def loaded(settings: Settings, done: Fetched, first: float = 0, last: float = DAYS) -> History:
     """The history of a window from the archive."""
     archive = Archive(settings.archive.path)
-    return load_history(archive, done.source, settings, start=day(first), end=day(last))
+    return load_history(archive, [done.source], settings, start=day(first), end=day(last))
 
 
 def range_queries(server: Server) -> int:

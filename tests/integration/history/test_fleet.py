@@ -87,7 +87,7 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
         end = pd.Timestamp.now(tz="UTC").ceil("15s")
         source, archive = PrometheusSource(settings.prometheus), Archive(tmp_path / "archive")
         done = fetch(source, archive, settings, start=start, end=end)
-        history = load_history(archive, done.source, settings, start=start, end=end)
+        history = load_history(archive, [done.source], settings, start=start, end=end)
         checks = {check.what: check for check in examine(settings)}
 
     assert done.missing == (Signal.OOM_KILLS,)  # cAdvisor counts them since 0.40

@@ -110,7 +110,7 @@ def test_every_exporter_gives_the_same_use(
     start, end = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (last - SPAN, last))
     source = PrometheusSource(settings.prometheus)
     fetched = fetch(source, archive, settings, start=start, end=end)
-    history = load_history(archive, fetched.source, settings, start=start, end=end)
+    history = load_history(archive, [fetched.source], settings, start=start, end=end)
     extra = {"edge/cache"} if exporter == "kubernetes" else set()
     assert set(history.services) == {"shop/web", "shop/db", *extra}
     cpu, memory = history["cpu"].iloc[3:-1], history["memory"].iloc[3:-1]

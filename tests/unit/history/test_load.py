@@ -85,7 +85,7 @@ def loaded(folder: Path, services: int, days: int) -> tuple[History, int]:
     tracemalloc.start()
     try:
         end = START + pd.Timedelta(days=days)
-        history = load_history(archive, record, settings, start=START, end=end, signals=signals)
+        history = load_history(archive, [record], settings, start=START, end=end, signals=signals)
         return history, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -105,7 +105,7 @@ def test_a_day_with_warnings_is_used_but_asked_again(tmp_path: Path, said: dict[
         assert (done.asked, len(done.warnings)) == (2, 1)
         history = load_history(
             Archive(tmp_path),
-            done.source,
+            [done.source],
             settings,
             start=START,
             end=START + pd.Timedelta("2D"),
