@@ -12,9 +12,10 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz guard audit clean
+.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz guard soak audit clean
 
 TIME := 60
+SEED := 1
 MODERN_SECONDS := 1500
 PYTHON_SECONDS := 1800
 PYTHON_TESTS := tests/unit
@@ -62,6 +63,11 @@ fuzz: $(VENV)/dev
 # Work of the package beside a reference loop; fails when it takes 1.5 times what it took.
 guard: $(VENV)/dev
 	$(BIN)/python -m benchmarks.guard
+
+# Everything at work on a real Engine with faults at random, 20 minutes or so many seconds: make soak TIME=60
+soak: $(VENV)/dev
+	tools/system-packages $(TOOLS)
+	$(BIN)/python -m tests.soak --seconds $(if $(filter file,$(origin TIME)),1200,$(TIME)) --seed $(SEED)
 
 # A bill of materials, and known vulnerabilities; without an index it says so.
 audit: $(VENV)/dev
