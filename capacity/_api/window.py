@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -60,7 +60,8 @@ class ArchivedWindow:
             history = load_sample(self.start, self.end)
         else:
             archive = Archive(settings.archive.path)
-            records, absent = _records(archive, self.source.split(","), settings)
+            names = self.source.split(",")
+            records, absent = _records(archive, names, settings)
             wanted = [Signal(signal) for signal in signals]
             try:
                 history = load_history(
@@ -74,6 +75,8 @@ class ArchivedWindow:
                 )
             except NoHistory as error:
                 raise NoHistory(error.message, self.first_days or error.hint) from error
+            if settings.sources.keys() & names:  # runs are compared by it, so no address is in it
+                history = replace(history, source=", ".join(names))
         if not services:
             return history
         chosen = history.select(services)
