@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -22,6 +23,7 @@ from capacity.errors import StorageError
 __all__ = [
     "digest",
     "file_parts",
+    "making_folder",
     "read_bounded",
     "scratch_folder",
     "storage_error",
@@ -35,6 +37,8 @@ MOST_BYTES = 2**25  # of what people write by hand
 _TEMPORARY = re.compile(r"\..+\.[^.]+\.tmp", re.DOTALL)
 _NULL_DEVICE = os.makedev(1, 3)  # people name it for an empty file
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to nobody
+_MAKING = ".making-"
+_JUST_MADE = 60.0  # seconds in which the lock of a new folder may still be missing
 
 
 def digest(content: bytes) -> str:
@@ -165,6 +169,41 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def making_folder(place: Path) -> Iterator[Path]:
+    """A hidden folder in `place` for what is put in its place once it is whole; it goes when the
+    block ends. Those that killed processes left there go first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for left in place.glob(f"{_MAKING}*"):
+        with suppress(OSError):  # another process may sweep too
+            old = time.time() - left.stat().st_mtime > _JUST_MADE
+            with _locked_folder(left) as mine:
+                if mine and old:
+                    shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_MAKING, dir=place) as made:
+        folder = Path(made)
+        with _locked_folder(folder):
+            yield folder
+
+
+@contextmanager
+def _locked_folder(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which ends with its process; whether it was free."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # held, or a file system without locks
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def storage_error(path: Path, error: OSError | ValueError) -> StorageError:

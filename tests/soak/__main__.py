@@ -174,7 +174,9 @@ class Soak:
         code, said = self.world.run(*self._words("report"))
         if code:
             self.broken.append(f"the last report ended with {code}: {said[-300:]}")
-        left = [*self.world.disk.glob("reports/.making-*"), *self.world.disk.glob("shop/.*")]
+        making = self.world.disk.glob("reports/.making-*")
+        left = [path for path in making if time.time() - path.stat().st_mtime > 120]
+        left += self.world.disk.glob("shop/.*")
         self.broken += [f"left behind: {path}" for path in left]
         for line, flat in self.growth.table():
             print(line + ("" if flat else "  GROWS"))

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -224,8 +223,3 @@ def full_disk(disk: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
-
-
-def wait_until(moment: float) -> None:
-    """Sleep until a moment of the monotonic clock."""
-    time.sleep(max(0.0, moment - time.monotonic()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 
 from capacity import _api
 from capacity._common.bundled import bundled
-from capacity._common.files import digest, storage_error, write_atomically
+from capacity._common.files import digest, making_folder, storage_error, write_atomically
 from capacity._common.plain_data import PlainMapping
 from capacity.changes import is_edited, read_plan
 from capacity.errors import InputError, NoHistory, ReportError
@@ -140,8 +139,7 @@ def render(
     place = run_folder(out, kind.report, kind.name(window.end), origin, services)
     failed = place / f"{kind.report}.failed.ipynb"
     try:
-        with tempfile.TemporaryDirectory(prefix=".making-", dir=out) as temporary:
-            folder = Path(temporary)
+        with making_folder(out) as folder:
             parameters = {
                 "source": window.source,
                 "as_of": window.end.isoformat(),
