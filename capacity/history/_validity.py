@@ -181,4 +181,4 @@ def _effective(
         for name in limits.columns
     }
     above = pd.DataFrame(tops, index=limits.index, columns=limits.columns)
-    return limits.mask((limits >= above).to_numpy())
+    return limits.mask((limits >= above).to_numpy(bool))

@@ -135,6 +135,14 @@ def test_a_limit_of_the_whole_host_is_no_limit() -> None:
     assert (kept[Signal.MEMORY_LIMIT]["shop/db"] == MEMORY / 4).all()
 
 
+def test_a_fleet_without_any_limit_is_read() -> None:
+    """A source that measures limits where no container has one gives a frame without columns."""
+    frames = {**fleet(), Signal.MEMORY_LIMIT: frame(np.nan, [])}
+    kept, _ = drop_impossible(frames, HOSTS)
+    assert kept[Signal.MEMORY_LIMIT].shape == (HOURS, 0)
+    assert set(kept) == set(frames)
+
+
 def test_a_host_that_shrank_counts_as_it_is_now() -> None:
     """Use before is possible as long as the host was larger; the ceiling is its last size."""
     frames = fleet()
