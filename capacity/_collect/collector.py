@@ -5,8 +5,10 @@ look.
 from __future__ import annotations
 
 import fcntl
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -20,6 +22,9 @@ from capacity.errors import Locked, SettingsError
 from capacity.settings import Settings
 
 __all__ = ["Collector", "only_one"]
+
+_LONGEST_WAIT = 4 * 3600  # seconds of steps that are kept while the disk is full
+_log = logging.getLogger("capacity")
 
 
 class Collector:
@@ -39,13 +44,15 @@ class Collector:
         self.latest = Look(0.0)
         self._settings = settings
         self._steps, self._end = Steps(), 0
+        self._waiting: deque[ClosedStep] = deque()
+        self._stored = False
 
     def run(self, stop: threading.Event) -> None:
         """Collect until told to stop; an Engine that goes away is asked for again.
 
         Raises:
             EngineUnreachable: no Engine answers when it begins.
-            StorageError: the archive cannot be written.
+            StorageError: the archive cannot be written when it begins or ends, or for hours.
         """
         with closing(EngineWatches(self._settings.engine, find_mounts())) as watches:
             at = time.time() // self.interval * self.interval
@@ -54,6 +61,7 @@ class Collector:
                 # a look that took long skips moments, it does not make the next ones late
                 at = max(at, time.time() // self.interval * self.interval) + self.interval
                 stop.wait(max(at - time.time(), 0))
+            self._stored = False  # there is no later try
             self.close()
 
     def take(self, looks: list[Look], at: float) -> None:
@@ -71,11 +79,25 @@ class Collector:
         self.latest = whole
 
     def close(self) -> None:
-        """Store the open step."""
+        """Store the open step, after those that wait; what the disk has no room for waits too.
+
+        Raises:
+            StorageError: nothing was ever stored, or too much waits.
+        """
         values = self._steps.take()
         if values:
-            closed = ClosedStep(self._end, self.step, self.interval, values)
-            store_apart(self._settings.archive.path, closed)
+            self._waiting.append(ClosedStep(self._end, self.step, self.interval, values))
+        while self._waiting:
+            left = store_apart(self._settings.archive.path, self._waiting[0])
+            if left is None or not left.rest.values:
+                self._waiting.popleft()
+                self._stored = True
+                continue
+            self._waiting[0] = left.rest
+            if not self._stored or len(self._waiting) * self.step > _LONGEST_WAIT:
+                raise left.error
+            _log.warning("%d steps wait to be stored: %s", len(self._waiting), left.error)
+            return
 
 
 @contextmanager

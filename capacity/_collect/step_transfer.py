@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from capacity._collect.steps import StepValue
 from capacity.errors import StorageError
 from capacity.model import Signal
 
-__all__ = ["ClosedStep", "read_step", "store_apart", "write_step"]
+__all__ = ["ClosedStep", "Unstored", "read_step", "store_apart", "write_step"]
 
 _PATIENCE = 120  # seconds; a step is written in one
 
@@ -35,12 +35,16 @@ class ClosedStep:
     values: Mapping[Signal, Mapping[str, StepValue]]
 
 
-def store_apart(path: Path, closed: ClosedStep) -> None:
-    """Store a step in the archive at `path`, in a process of its own.
+@dataclass(frozen=True)
+class Unstored:
+    """What could not be stored of a step, and why."""
 
-    Raises:
-        StorageError: it could not be stored.
-    """
+    rest: ClosedStep
+    error: StorageError
+
+
+def store_apart(path: Path, closed: ClosedStep) -> Unstored | None:
+    """Store a step in the archive at `path`, in a process of its own; what it could not store."""
     command = [sys.executable, "-m", "capacity._collect.store"]
     try:
         done = subprocess.run(  # noqa: S603 - ourselves
@@ -51,11 +55,28 @@ def store_apart(path: Path, closed: ClosedStep) -> None:
             timeout=_PATIENCE,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StorageError(f"Cannot store a step: {error}", "Is the machine overloaded?") from error
-    if done.returncode:
-        message, _, hint = done.stderr.strip().rpartition("\n")
-        raise StorageError(message or f"A step was not stored (exit {done.returncode})", hint)
+    except subprocess.TimeoutExpired as error:
+        said = error.stdout or b""
+        text = said if isinstance(said, str) else said.decode("utf-8", "replace")
+        return Unstored(_rest(closed, text), _not_stored(error))
+    except OSError as error:
+        return Unstored(closed, _not_stored(error))
+    if not done.returncode:
+        return None
+    message, _, hint = done.stderr.strip().rpartition("\n")
+    cause = StorageError(message or f"A step was not stored (exit {done.returncode})", hint)
+    return Unstored(_rest(closed, done.stdout), cause)
+
+
+def _not_stored(error: Exception) -> StorageError:
+    return StorageError(f"Cannot store a step: {error}", "Is the machine overloaded?")
+
+
+def _rest(closed: ClosedStep, stored: str) -> ClosedStep:
+    """A step without the signals that were stored, which events would be added to twice."""
+    names = stored.split()
+    left = {signal: rows for signal, rows in closed.values.items() if str(signal) not in names}
+    return replace(closed, values=left)
 
 
 def write_step(path: Path, closed: ClosedStep) -> str:

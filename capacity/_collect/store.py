@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,8 +27,15 @@ _DAY = 86_400
 _QUERY = "collected"
 
 
-def store_step(path: Path, closed: ClosedStep) -> None:
+def store_step(
+    path: Path, closed: ClosedStep, told: Callable[[Signal], object] = lambda _: None
+) -> None:
     """Add a step to its day in the archive; a day whose every step is there is final.
+
+    Args:
+        path: of the archive.
+        closed: the step.
+        told: called with each signal as soon as it is stored.
 
     Raises:
         StorageError: the archive cannot be written.
@@ -37,6 +45,7 @@ def store_step(path: Path, closed: ClosedStep) -> None:
     values = {signal: rows for signal, rows in closed.values.items() if rows}
     for signal, rows in values.items():
         _store(archive, signal, closed.end, rows, closed.step)
+        told(signal)
     known = archive.source(COLLECTED)
     queries = {str(signal): _QUERY for signal in values}
     # last, so that no source is known before its first day is stored
@@ -90,10 +99,15 @@ def _both(signal: Signal, before: float, now: float) -> float:
     return before + now if CATALOGUE[signal].unit == "events" else max(before, now)
 
 
+def _tell(signal: Signal) -> None:
+    """Say on standard output what is stored, in case that the rest cannot be."""
+    os.write(1, f"{signal}\n".encode())
+
+
 def main() -> str | None:
     """Store what comes on standard input; the answer is what went wrong."""
     try:
-        store_step(*read_step(sys.stdin.read()))
+        store_step(*read_step(sys.stdin.read()), _tell)
     except CapacityError as error:
         return f"{error.message}\n{error.hint}"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -157,12 +158,13 @@ class Soak:
         yield from self.journal.faults(journal)
         yield from locks_held(self.world.disk)
         yield from limits_differ(self.world)
-        yield from (f"{name} has died" for name in self._dead())
+        yield from self._dead()
 
     def _dead(self) -> Iterator[str]:
         for name, part in self.world.parts.items():
             if not psutil.pid_exists(part.pid) or psutil.Process(part.pid).status() == "zombie":
-                yield name
+                log = self.world.disk.parent / name / f"{name}.log"
+                yield f"{name} has died: {log.read_text(errors='replace')[-400:]}"
                 part.restart()
 
     def finish(self) -> None:
@@ -193,6 +195,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it has started ends with it
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, world(Path(folder)) as made:
         soak = Soak(made, asked.seconds, asked.seed)
         soak.go()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._api.window import prepare_window
+from capacity._collect.collector import Collector
 from capacity._collect.host import HostSample
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
@@ -201,8 +204,65 @@ def test_a_step_is_handed_over_unchanged(values: dict[Signal, dict[str, StepValu
 def test_a_step_that_cannot_be_stored_says_why(tmp_path: Path) -> None:
     """The process that stores it tells the one that collects."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file"):
-        store_apart(tmp_path / "file", closed(MIDNIGHT, cpu=1.0))
+    step = closed(MIDNIGHT, cpu=1.0)
+    left = store_apart(tmp_path / "file", step)
+    assert left is not None
+    assert "file" in left.error.message
+    assert left.rest == step
+
+
+def test_what_was_stored_of_a_step_does_not_wait(tmp_path: Path) -> None:
+    """A disk that fills between two signals: the first is there, the second is what is left, and
+    is stored once there is room.
+    """
+    step = closed(MIDNIGHT, cpu=1.0, restarts=2.0)
+    assert store_apart(tmp_path, step) is None
+    (folder,) = (tmp_path / COLLECTED).glob("restarts-*")
+    for day in folder.iterdir():
+        day.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    left = store_apart(tmp_path, step)
+    assert left is not None
+    assert [*left.rest.values] == [Signal.RESTARTS]
+    folder.unlink()
+    assert store_apart(tmp_path, left.rest) is None
+
+
+def test_steps_wait_while_the_disk_is_full(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A collector that has stored something goes on, and stores all steps later; one that never
+    could ends.
+    """
+    archive = tmp_path / "archive"
+    settings = Settings(archive={"path": archive}, report={"step": 60}, collect={"interval": 15})
+    collector = Collector(settings)
+    times = [float(MIDNIGHT + second) for second in range(15, 300, 15)]
+    for at in times[:8]:
+        collector.take(looked(at), at)
+    archive.rename(tmp_path / "aside")
+    archive.write_text("in the way")
+    for at in times[8:16]:
+        collector.take(looked(at), at)
+    assert "wait to be stored" in caplog.text
+    archive.unlink()
+    (tmp_path / "aside").rename(archive)
+    collector.close()
+    window = prepare_window(settings, as_of=pd.Timestamp(MIDNIGHT + 300, unit="s", tz="UTC"))
+    found = window.load(settings)["memory"]["shop/web"].dropna()
+    assert len(found) == 4  # steps of a minute
+    stuck = Collector(settings)
+    shutil.rmtree(archive)
+    archive.write_text("in the way")
+    stuck.take(looked(times[0]), times[0])
+    with pytest.raises(StorageError):
+        stuck.close()
+
+
+def looked(at: float) -> list[Look]:
+    """One look at one container."""
+    return [look(at, reading("web", 1, Sample(at, cpu=at, usage=MIB)))]
 
 
 @given(
