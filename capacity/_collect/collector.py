@@ -19,6 +19,7 @@ from capacity._collect.step_transfer import ClosedStep, store_apart
 from capacity._collect.steps import COLLECTED, Steps, step_end
 from capacity._common.files import storage_error
 from capacity.errors import Locked, SettingsError
+from capacity.history._archive.archive import Archive
 from capacity.settings import Settings
 
 __all__ = ["Collector", "only_one"]
@@ -45,7 +46,8 @@ class Collector:
         self._settings = settings
         self._steps, self._end = Steps(), 0
         self._waiting: deque[ClosedStep] = deque()
-        self._stored = False
+        # an archive that was written before will be again; one that never was is set wrong
+        self._wait = Archive(settings.archive.path).source(COLLECTED) is not None
 
     def run(self, stop: threading.Event) -> None:
         """Collect until told to stop; an Engine that goes away is asked for again.
@@ -61,7 +63,7 @@ class Collector:
                 # a look that took long skips moments, it does not make the next ones late
                 at = max(at, time.time() // self.interval * self.interval) + self.interval
                 stop.wait(max(at - time.time(), 0))
-            self._stored = False  # there is no later try
+            self._wait = False  # there is no later try
             self.close()
 
     def take(self, looks: list[Look], at: float) -> None:
@@ -91,10 +93,10 @@ class Collector:
             left = store_apart(self._settings.archive.path, self._waiting[0])
             if left is None or not left.rest.values:
                 self._waiting.popleft()
-                self._stored = True
+                self._wait = True
                 continue
             self._waiting[0] = left.rest
-            if not self._stored or len(self._waiting) * self.step > _LONGEST_WAIT:
+            if not self._wait or len(self._waiting) * self.step > _LONGEST_WAIT:
                 raise left.error
             _log.warning("%d steps wait to be stored: %s", len(self._waiting), left.error)
             return

@@ -232,8 +232,8 @@ def test_what_was_stored_of_a_step_does_not_wait(tmp_path: Path) -> None:
 def test_steps_wait_while_the_disk_is_full(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A collector that has stored something goes on, and stores all steps later; one that never
-    could ends.
+    """A collector of an archive that was written before goes on, and stores all steps later; one
+    that never could ends.
     """
     archive = tmp_path / "archive"
     settings = Settings(archive={"path": archive}, report={"step": 60}, collect={"interval": 15})
@@ -252,9 +252,12 @@ def test_steps_wait_while_the_disk_is_full(
     window = prepare_window(settings, as_of=pd.Timestamp(MIDNIGHT + 300, unit="s", tz="UTC"))
     found = window.load(settings)["memory"]["shop/web"].dropna()
     assert len(found) == 4  # steps of a minute
-    stuck = Collector(settings)
+    later = Collector(settings)  # of an archive that was written before
     shutil.rmtree(archive)
+    stuck = Collector(settings)
     archive.write_text("in the way")
+    for at in times[:8]:
+        later.take(looked(at), at)
     stuck.take(looked(times[0]), times[0])
     with pytest.raises(StorageError):
         stuck.close()
