@@ -12,13 +12,16 @@ PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-re
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
 
-.PHONY: report test test-modern test-python test-fast lint docs format lock fuzz guard soak audit clean
+.PHONY: report test test-modern test-machine test-python test-fast lint docs format lock fuzz guard soak audit clean
 
 TIME := 60
 SEED := 1
 MODERN_SECONDS := 1500
 PYTHON_SECONDS := 1800
 PYTHON_TESTS := tests/unit
+MACHINE_SECONDS := 3600
+MACHINE_TESTS := tests/integration/docker tests/integration/changes tests/integration/collect \
+  tests/integration/compliance tests/integration/operations
 MODERN_TESTS := tests/integration/history tests/integration/docker tests/integration/collect \
   tests/integration/changes tests/integration/compliance tests/integration/operations
 
@@ -36,6 +39,12 @@ test-modern: $(VENV)/dev
 	tools/modern-root $(TOOLS)/modern
 	TEST_PROGRAMS=$(CURDIR)/$(TOOLS)/modern/bin timeout --signal=INT --kill-after=60 $(MODERN_SECONDS) \
 	  $(PYTEST) --junitxml=$(TOOLS)/modern/junit.xml $(MODERN_TESTS)
+
+# The tests of Engine and kernel on cgroup v2, in an emulated machine. It takes root.
+test-machine: $(VENV)/dev
+	tools/system-packages $(TOOLS)
+	tools/modern-machine prepare $(TOOLS)/modern
+	tools/modern-machine run $(TOOLS)/modern $(MACHINE_SECONDS) $(MACHINE_TESTS)
 
 # The package and its unit tests on Python 3.12 to 3.14, as far as there are interpreters.
 test-python: $(VENV)/dev
