@@ -19,7 +19,6 @@ from capacity._collect.step_transfer import ClosedStep, store_apart
 from capacity._collect.steps import COLLECTED, Steps, step_end
 from capacity._common.files import storage_error
 from capacity.errors import Locked, SettingsError
-from capacity.history._archive.archive import Archive
 from capacity.settings import Settings
 
 __all__ = ["Collector", "only_one"]
@@ -46,8 +45,9 @@ class Collector:
         self._settings = settings
         self._steps, self._end = Steps(), 0
         self._waiting: deque[ClosedStep] = deque()
-        # an archive that was written before will be again; one that never was is set wrong
-        self._wait = Archive(settings.archive.path).source(COLLECTED) is not None
+        # an archive that was written before will be again; one that never was is set wrong. Only
+        # looked at: reading it would load pandas, which this process does without
+        self._wait = (settings.archive.path / COLLECTED / "source.json").is_file()
 
     def run(self, stop: threading.Event) -> None:
         """Collect until told to stop; an Engine that goes away is asked for again.

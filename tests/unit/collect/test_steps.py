@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -322,3 +324,12 @@ def test_without_a_server_the_archive_is_read(tmp_path: Path) -> None:
     assert window.source == COLLECTED
     assert history.services == ["shop/web"]
     assert set(history["cpu"]["shop/web"].dropna()) == {0.5}
+
+
+def test_the_collector_loads_no_pandas() -> None:
+    """It runs beside every Engine, and is a third as large without; what stores is a process of
+    its own.
+    """
+    code = "import sys, capacity._collect.serve; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
