@@ -327,7 +327,10 @@ def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> d
 
 def _append(work: Placing, node: Sequence, added: list[str]) -> None:
     if not node.items:
-        raise Impossible
+        if node.anchor or node.tag or work.text[node.start : node.end].strip("[ ]"):
+            raise Impossible
+        work.splices.append(Splice(node.start, node.end, flow(list(added), work.style.quote)))
+        return
     first, last = node.items[0], node.items[-1]
     style = first.style if isinstance(first, Scalar) and first.style in {"'", '"'} else ""
     if node.flow:

@@ -28,12 +28,23 @@ _ESCAPES = {
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 
 
-def read_env_file(path: Path, variables: collections.abc.Mapping[str, str]) -> dict[str, str]:
-    """Variables of a file; `variables` are what its values may refer to, and win over its own.
+def read_env_file(
+    path: Path, variables: collections.abc.Mapping[str, str], form: str = ""
+) -> dict[str, str]:
+    """Variables of a file.
+
+    Args:
+        path: the file.
+        variables: what its values may refer to; they win over its own.
+        form: the `format` of an `env_file`: empty, or `raw` for values that stand as they are.
 
     Raises:
         ComposeError: unreadable, or not in the form `NAME=value`.
     """
+    if form not in _FORMS:
+        raise ComposeError(
+            f"{path}: unsupported env_file format {form!r}", "Write format: raw, or remove it"
+        )
     try:
         text = read_bounded(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -41,9 +52,27 @@ def read_env_file(path: Path, variables: collections.abc.Mapping[str, str]) -> d
             f"Cannot read the env file {path}: {error}", "Create it, or mark it `required: false`"
         ) from error
     try:
-        return _parse(text.replace("\r\n", "\n"), variables)
+        return _FORMS[form](text, variables)
     except ValueError as error:
         raise ComposeError(f"{path}: {error}", "Write one NAME=value a line") from error
+
+
+def _raw(text: str, variables: collections.abc.Mapping[str, str]) -> dict[str, str]:
+    """As `docker run --env-file` reads them: no quotes, no variables, no comment behind a value."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        name, sign, value = line.lstrip().partition("=")
+        if name.startswith("#") or not (name or sign):
+            continue
+        if not name:
+            raise ValueError(f"line {number}: no variable name")
+        if " " in name or "\t" in name:
+            raise ValueError(f"line {number}: key cannot contain a space")
+        if sign:
+            found[name] = value
+        elif name in variables:
+            found[name] = variables[name]
+    return found
 
 
 def _parse(text: str, variables: collections.abc.Mapping[str, str]) -> dict[str, str]:
@@ -91,3 +120,6 @@ def _unescape(match: re.Match[str]) -> str:
     if text.startswith("\\0") and len(text) == len("\\0123"):
         return chr(int(text, base=0))
     return _ESCAPES.get(text, text)
+
+
+_FORMS = {"": _parse, "raw": _raw}

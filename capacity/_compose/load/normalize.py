@@ -160,7 +160,7 @@ def _read_env_files(service: Map, variables: Variables) -> None:
         path = Path(item["path"])
         try:
             if item["required"] is True or (item["path"] and path.exists()):
-                found.update(read_env_file(path, {**found, **variables}))
+                found.update(read_env_file(path, {**found, **variables}, item.get("format") or ""))
         except ComposeError as error:
             raise ComposeError(f"{origin}: {error.message}", error.hint, origin=origin) from error
     if found:

@@ -73,6 +73,15 @@ def test_environment_as_list_and_as_mapping() -> None:
     }
 
 
+@pytest.mark.parametrize("empty", ["[]", "[ ]  # none yet", "{}", ""])
+def test_an_empty_environment_is_filled(empty: str) -> None:
+    """Of whatever kind it is; what stands behind it stays."""
+    text = f"services:\n  a:\n    image: a\n    environment: {empty}\n    init: true\n"
+    edited = edit_compose(text, {"a": {"environment": {"A": "x y"}}})
+    assert body(edited, "a")["environment"] in (["A=x y"], {"A": "x y"})
+    assert empty.partition("]")[2] in edited
+
+
 def test_a_new_environment() -> None:
     """Where there is none, a mapping is written."""
     edited = edit_compose(
