@@ -16,7 +16,7 @@ from capacity._compose.project import Project
 from capacity._compose.render.render import render_healthcheck
 from capacity._compose.setting_paths import declared_setting
 
-__all__ = ["check_edit"]
+__all__ = ["check_edit", "says_all"]
 
 _SETTINGS = {name: what for what, name in COMPOSE_NAMES.items()}
 _APART = 1e-4  # cores, less than a quota can say
@@ -48,6 +48,15 @@ def check_edit(before: Project, after: Project, edits: Mapping[str, Mapping[str,
         raise refuse(EditReason.SHARED, min(edits), ", ".join(sorted(others)))
     if wrong:
         raise refuse(EditReason.NOT_EXACT, min(edits.keys() & wrong, default=min(edits)))
+
+
+def says_all(model: Mapping[str, object], wanted: Mapping[str, object]) -> bool:
+    """Whether a service has every value that it is to have; not asked of ports, of which there may
+    be none to move.
+    """
+    return "ports" not in wanted and all(
+        _is_set(model, model, name, value) for name, value in wanted.items()
+    )
 
 
 def _reads(model: Mapping[str, object], name: str) -> Any:
@@ -118,6 +127,8 @@ def _without(project: Project, edits: Mapping[str, Mapping[str, object]]) -> Map
         for name in wanted:
             for home in HOMES_BY_NAME[name]:
                 _remove(rest, home.split("."))
+        if "scale" in rest:  # Compose repeats it in any deploy block
+            _remove(rest, ["deploy", "replicas"])
         rest["deploy"] = _filled(rest.get("deploy") or {})
         services[service] = rest
     return {**project.model, "services": services}

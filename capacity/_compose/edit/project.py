@@ -21,7 +21,7 @@ from capacity._compose.edit.limits import (
 )
 from capacity._compose.edit.lists import add_structured
 from capacity._compose.edit.locate import plain_values
-from capacity._compose.edit.model_check import check_edit
+from capacity._compose.edit.model_check import check_edit, says_all
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.load.load import reader_of
 from capacity._compose.project import Project
@@ -42,7 +42,7 @@ def edit_project(
     wanted: Mapping[str, object],
     texts: Mapping[Path, str],
 ) -> dict[Path, str]:
-    """Compose file -> its new text, for the files that change.
+    """Compose file -> its new text, for the files that change; none where the whole says it all.
 
     Args:
         declared: the project.
@@ -55,6 +55,8 @@ def edit_project(
         EditRefused: no exact edit; the message names the file.
     """
     found = before.services[service]
+    if says_all(found.model, wanted):
+        return {}
     refused: list[EditRefused] = []
     for parts in _placements(before, found, wanted, texts):
         try:

@@ -234,7 +234,7 @@ def _other_file(
             f"{origin}: {file} has no services to extend", "Correct the file's name", origin=origin
         )
     model = canonical(unique(documents[-1].model))
-    resolve_paths(model, file.parent, settings.user_home)
+    resolve_paths(model, file.parent, settings.user_home, settings.folder)
     return replace(documents[-1], model=model), services, replace(settings, lookup=file.parent)
 
 

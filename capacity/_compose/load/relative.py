@@ -30,12 +30,21 @@ class _Place:
 
     folder: Path
     user_home: str
+    project: Path | None = None
 
     def joined(self, name: str) -> str:
         """A path as seen from the folder."""
         if name.startswith("~") and self.user_home:
             name = clean(posixpath.join(self.user_home, name[1:].lstrip("/")))
         return name if name.startswith("/") else clean(posixpath.join(str(self.folder), name))
+
+    def env_file(self, path: Any) -> Any:
+        """A path as seen from the project's folder if that is given: files are the same only if
+        their paths, as Compose sees them then, are.
+        """
+        if self.project is None or not isinstance(path, str) or path.startswith(("/", "~")):
+            return self.filled(path)
+        return os.path.relpath(self.joined(path), self.project) if path else path
 
     def filled(self, path: Any) -> Any:
         """The same; an empty path stays empty."""
@@ -59,13 +68,20 @@ def absolute(name: str, folder: Path, user_home: str = "") -> Path:
     return Path(_Place(folder, user_home).joined(name))
 
 
-def resolve_paths(model: Map, folder: Path, user_home: str) -> Map:
+def resolve_paths(model: Map, folder: Path, user_home: str, project: Path | None = None) -> Map:
     """The model with absolute paths, changed in place.
+
+    Args:
+        model: of a file.
+        folder: that its paths are relative to.
+        user_home: what `~` stands for.
+        project: the project's folder where a service of it extends the file: env files stay
+            relative, but to that.
 
     Raises:
         ComposeError: a bind mount without a source.
     """
-    place = _Place(folder, user_home)
+    place = _Place(folder, user_home, project)
     for service in _maps(model.get("services")):
         _service(service, place)
     for section in ("configs", "secrets"):
@@ -103,7 +119,7 @@ def _put(holder: Map, name: str, rule: Callable[[Any], Any]) -> None:
 def _service(service: Map, place: _Place) -> None:
     _build(service.get("build"), place)
     for item in _maps(service.get("env_file")):
-        _put(item, "path", place.filled)
+        _put(item, "path", place.env_file)
     develop = service.get("develop")
     for watch in _maps(develop.get("watch") if isinstance(develop, Map) else None):
         _put(

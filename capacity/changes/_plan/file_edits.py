@@ -180,7 +180,8 @@ def _check_together(service: Service, wanted: Iterable[tuple[Setting, Value, Val
         size(Setting.RESERVATION, resources.memory_reservation),
     )
     swap = size(Setting.MEMORY_SWAP, None)
-    if limit and reserved and limit < reserved:
+    sized = {Setting.MEMORY, Setting.RESERVATION} & to.keys()
+    if sized and limit and reserved and limit < reserved:
         raise refuse(
             EditReason.BELOW_RESERVATION, service.name, f"{limit:.0f} < {reserved:.0f} bytes"
         )

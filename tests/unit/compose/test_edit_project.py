@@ -50,7 +50,7 @@ def check(before: dict[str, Any], after: dict[str, Any], changes: list[Change]) 
         elif what is Setting.DEPENDS_ON:
             assert {name: wait["condition"] for name, wait in value.items()} == wanted
         else:
-            assert value == pytest.approx(wanted) if what is Setting.CPUS else wanted
+            assert value == (pytest.approx(wanted) if what is Setting.CPUS else wanted)
         if what is Setting.MEMORY:  # swap moves with it
             was.pop(Setting.MEMORY_SWAP), now.pop(Setting.MEMORY_SWAP)
     assert was == now
@@ -222,3 +222,38 @@ def test_a_base_alone_that_others_take_over_is_refused(tmp_path: Path) -> None:
     kept = after(shop(tmp_path, compose=BASES["fragment"]), memory("shop/web", None, 777))
     assert kept.project is not None
     assert kept.project.services["heir"].resources.memory == 1024 * MIB
+
+
+def test_a_value_that_is_in_force_needs_no_edit(tmp_path: Path) -> None:
+    """Although an earlier file, whose word does not count, says another."""
+    over = "services:\n  web:\n    ulimits: !override {nofile: 5}\n"
+    declared = shop(
+        tmp_path, compose=f"{WEB}    mem_limit: ${{LIMIT:-512m}}\n    ulimits: {{nofile: 9}}\n"
+    )
+    (tmp_path / "compose.override.yaml").write_text(over)
+    declared = loaded(tmp_path, [*declared.files, tmp_path / "compose.override.yaml"])
+    change = other("shop/web", Setting.ULIMITS, None, {"nofile": "4096"})
+    edited = after(declared, change)
+    assert (tmp_path / "compose.override.yaml").read_text() != over
+    for again in (change, memory("shop/web", None, 512)):
+        assert not edit_service(edited, "shop/web", plan_of(again).changes)
+
+
+def test_a_reservation_beside_scale(tmp_path: Path) -> None:
+    """Compose repeats the number of containers in the new block; that is no other change."""
+    declared = shop(tmp_path, compose=f"{WEB}    scale: 2\n")
+    now = after(declared, other("shop/web", Setting.CPU_RESERVATION, None, 0.5))
+    assert now.project is not None
+    web = now.project.services["web"]
+    assert (web.replicas, web.resources.cpus_reservation) == (2, 0.5)
+
+
+def test_sizes_that_contradict_each_other_hold_up_no_other_edit(tmp_path: Path) -> None:
+    """Only who sets one of them is told."""
+    text = f"{WEB}    mem_limit: 64m\n    mem_reservation: 128m\n"
+    declared = shop(tmp_path, compose=text)
+    with pytest.raises(EditRefused) as refused:
+        after(declared, memory("shop/web", None, 96))
+    assert refused.value.reason is EditReason.BELOW_RESERVATION
+    change = other("shop/web", Setting.PIDS, None, 55)
+    check(models(declared), models(after(declared, change)), [change])
