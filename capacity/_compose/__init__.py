@@ -2,7 +2,7 @@
 
 from capacity._compose.declared import DeclaredProject, declarations
 from capacity._compose.drift import Drift, drift
-from capacity._compose.project import Project, find_files, load_project
+from capacity._compose.project import Project, files_of_dotenv, find_files, load_project
 from capacity._compose.service import Healthcheck, Port, Resources, Service, Volume
 from capacity._compose.yaml.nodes import Origin
 
@@ -18,6 +18,7 @@ __all__ = [
     "Volume",
     "declarations",
     "drift",
+    "files_of_dotenv",
     "find_files",
     "load_project",
 ]

@@ -22,7 +22,7 @@ from capacity._compose.yaml.nodes import Mapping, Origin, Scalar, parse_document
 from capacity._compose.yaml.tree import Map, where
 from capacity.errors import ComposeError
 
-__all__ = ["Project", "find_files", "load_project", "plain_name"]
+__all__ = ["Project", "files_of_dotenv", "find_files", "load_project", "plain_name"]
 
 _NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _OVERRIDES = (
@@ -136,8 +136,8 @@ def load_project(
 
 
 def find_files(place: Path) -> list[Path]:
-    """The compose files of a folder: the first of Compose's names and its override. A file stands
-    for itself.
+    """The compose files of a folder: those that `COMPOSE_FILE` in its `.env` names, else the first
+    of Compose's names and its override. A file stands for itself.
 
     Raises:
         ComposeError: there is none.
@@ -145,11 +145,27 @@ def find_files(place: Path) -> list[Path]:
     place = place.absolute()
     if not place.is_dir():
         return [place]
+    named = files_of_dotenv(place)
+    if named:
+        return named
     found = [place / name for name in _NAMES if (place / name).is_file()]
     if not found:
         raise ComposeError(f"{place} holds no compose file", f"Name a file, or create {_NAMES[0]}")
     overrides = [place / name for name in _OVERRIDES if (place / name).is_file()]
     return [found[0], *overrides[:1]]
+
+
+def files_of_dotenv(folder: Path) -> list[Path]:
+    """The compose files that `COMPOSE_FILE` in a folder's `.env` names, absolute; none where it
+    names none, or is not to be read: `load_project` says why.
+    """
+    dotenv = folder / ".env"
+    try:
+        said = read_env_file(dotenv, {}) if dotenv.is_file() else {}
+    except ComposeError:
+        return []
+    names = said.get("COMPOSE_FILE", "").split(said.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+    return [folder / name for name in names if name]
 
 
 def _declared_name(

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from capacity._common.files import read_bounded
 from capacity._common.progress import Progress
-from capacity._compose import Origin, Project, find_files, load_project
+from capacity._compose import Origin, Project, files_of_dotenv, find_files, load_project
 from capacity._compose.project import plain_name
 from capacity._docker.containers import Container, Host, Inventory, read_container
 from capacity._docker.engine import Engine, connect_all, engine_errors, survey
@@ -65,12 +65,13 @@ def find_projects(paths: Iterable[str | Path]) -> list[tuple[Path, ...]]:
 
 
 def _below(folder: Path) -> list[tuple[Path, ...]]:
-    if any((folder / name).is_file() for name in _NAMES):
+    if any((folder / name).is_file() for name in _NAMES) or files_of_dotenv(folder):
         return [tuple(find_files(folder))]
     homes = []
     for place, inner, files in os.walk(folder):
         inner[:] = [name for name in inner if not name.startswith(".") and name not in _SKIPPED]
-        homes += [Path(place)] if not {*_NAMES}.isdisjoint(files) else []
+        own = not {*_NAMES}.isdisjoint(files) or files_of_dotenv(Path(place))
+        homes += [Path(place)] if own else []
     if not homes:
         raise InputError(
             f"{folder} and its folders hold no compose file",
@@ -85,7 +86,7 @@ def _of_file(file: Path) -> tuple[Path, ...]:
         raise ComposeError(
             f"Cannot read {file}: there is no such file", "Name a compose file, or a folder of them"
         )
-    if any((file.parent / name).is_file() for name in _NAMES):
+    if any((file.parent / name).is_file() for name in _NAMES) or files_of_dotenv(file.parent):
         beside = tuple(find_files(file.parent))
         if file in beside:
             return beside

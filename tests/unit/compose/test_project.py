@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from capacity._compose import Port, load_project
+from capacity._compose import Port, find_files, load_project
 from capacity._compose.load.interpolate import substitute
 from capacity._compose.setting_paths import at
+from capacity.compliance._facts.collect import from_files
 from capacity.errors import ComposeError
 from tests.fixtures.paths import COMPOSE
 
@@ -260,3 +261,18 @@ def test_a_slip_and_what_could_change_a_limit_are_refused(tmp_path: Path, text: 
     (tmp_path / "compose.yaml").write_text(text)
     with pytest.raises(ComposeError, match="no key that Compose knows"):
         load_project(tmp_path, environment={})
+
+
+def test_a_dotenv_names_the_files_of_its_folder(tmp_path: Path) -> None:
+    """With a separator of its own; a folder below another is found by it too."""
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    (shop / "base.yml").write_text("services: {web: {image: a}}\n")
+    (shop / "prod.yml").write_text("services: {web: {mem_limit: 1g}}\n")
+    (shop / ".env").write_text("COMPOSE_PATH_SEPARATOR=;\nCOMPOSE_FILE=base.yml;prod.yml\n")
+    assert find_files(shop) == [shop / "base.yml", shop / "prod.yml"]
+    facts = from_files([tmp_path])
+    assert [project.services["web"].resources.memory for project in facts.projects] == [2**30]
+    (shop / ".env").write_text("COMPOSE_FILE=\n")
+    with pytest.raises(ComposeError, match="no compose file"):
+        find_files(shop)
