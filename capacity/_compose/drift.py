@@ -40,12 +40,25 @@ class Drift:
     declared: Value
     where: str
 
+    @property
+    def note(self) -> str:
+        """What to know where no file is contradicted: a number of containers that none declares;
+        empty for a difference.
+        """
+        if self.what is not Setting.REPLICAS or self.declared is not None:
+            return ""
+        return (
+            f"{self.service} has {self.live} containers on {self.host}, and its compose files "
+            f"declare no number: `scale: {self.live}` there keeps them, `docker compose up` without "
+            "`--scale` leaves 1"
+        )
+
 
 def drift(
     inventory: Inventory, projects: Mapping[str, DeclaredProject] | Mapping[str, Path] | None = None
 ) -> list[Drift]:
     """Every setting of every service that differs from its compose files, by service; what cannot
-    be read is left out.
+    be read is left out. What no file contradicts has a `note`.
 
     Args:
         inventory: from `snapshot`.
@@ -100,7 +113,7 @@ def _of_container(container: Container, service: Service, host: Host) -> Iterato
 
 def _of_replicas(found: Sequence[Container], service: Service) -> Iterator[Drift]:
     """`up` counts what is stopped too, and makes or removes the rest."""
-    where = declared_value(service, Setting.REPLICAS)[1] or service.where() or ""
+    declared, origin = declared_value(service, Setting.REPLICAS)
     if len(found) != service.replicas:
         yield Drift(
             found[0].key,
@@ -108,8 +121,8 @@ def _of_replicas(found: Sequence[Container], service: Service) -> Iterator[Drift
             "",
             Setting.REPLICAS,
             len(found),
-            service.replicas,
-            str(where),
+            declared,
+            str(origin or service.where() or ""),
         )
 
 

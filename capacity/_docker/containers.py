@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from capacity._common.container_names import identify_container
 from capacity._common.setting_values import ulimit_text
-from capacity._docker.responses import ContainerAnswer, HostConfig, Place, Policy
+from capacity._docker.responses import ContainerAnswer, HostConfig, Place, Policy, UlimitAnswer
 from capacity.errors import EngineError
 from capacity.model import ServiceKey, Setting, Value
 
@@ -249,10 +249,15 @@ def _container(host: str, attrs: ContainerAnswer) -> Container:
         env_files=_paths(labels, "environment_file"),
         finished_at=state.get("FinishedAt") or "",
         ulimits={
-            limit.get("Name", ""): ulimit_text(limit.get("Soft", 0), limit.get("Hard", 0))
+            _ulimit_name(limit): ulimit_text(limit.get("Soft", 0), limit.get("Hard", 0))
             for limit in limits.get("Ulimits") or ()
         },
     )
+
+
+def _ulimit_name(limit: UlimitAnswer) -> str:
+    """A ulimit as compose files name it; Podman may say `RLIMIT_NOFILE` for `nofile`."""
+    return limit.get("Name", "").removeprefix("RLIMIT_").lower()
 
 
 def _place(labels: dict[str, str]) -> tuple[str, str, str]:

@@ -61,8 +61,11 @@ def inventory(
     found = snapshot(settings.engine, progress_of(quiet=quiet or as_json))
     if drift:
         apart = find_drift(found, settings.apply.projects)
-        rows = _drift_rows(apart, raw=as_json)
+        rows = _drift_rows((row for row in apart if not row.note), raw=as_json)
         print_rows(rows, as_json=as_json, title="Live limits against declared ones")
+        for row in apart:
+            if row.note:
+                say(f"capacity: {row.note}", err=True)
     elif as_json:
         show_text(json.dumps(_inventory_json(found), indent=1))
     else:

@@ -95,8 +95,10 @@ def drifted(week: WeeklyReview, *, engine: bool) -> Html:
         found = drift(snapshot(week.settings.engine), week.settings.apply.projects)
     except CapacityError as error:  # the page stands without its Engines
         return Html(f"<p>The Engines cannot be asked: {text(' '.join(str(error).split()))}</p>")
+    notes = "".join(f"<p>{text(row.note)}</p>" for row in found if row.note)
+    found = [row for row in found if not row.note]
     if not found:
-        return Html("<p>What runs is what the compose files declare.</p>")
+        return Html(f"<p>What runs is what the compose files declare.</p>{notes}")
     cells = [
         (
             difference.service,
@@ -108,4 +110,5 @@ def drifted(week: WeeklyReview, *, engine: bool) -> Html:
         for difference in found
     ]
     columns = [Column(name) for name in ("Service", "What", "In force", "Declared", "Where")]
-    return long_table("The next `up` would undo these", columns, cells)
+    shown = long_table("The next `up` would undo these", columns, cells)
+    return Html(f"{shown}{notes}")
