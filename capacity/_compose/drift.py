@@ -49,8 +49,8 @@ class Drift:
             return ""
         return (
             f"{self.service} has {self.live} containers on {self.host}, and its compose files "
-            f"declare no number: `scale: {self.live}` there keeps them, `docker compose up` without "
-            "`--scale` leaves 1"
+            f"declare no number: `scale: {self.live}` there keeps them, `docker compose up` "
+            "without `--scale` leaves 1"
         )
 
 

@@ -46,6 +46,7 @@ def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
     """
     try:
         fresh = _fresh(step, engine)
+        proved = _sources(step)
         edits = edited_files(step)
     except EngineUnreachable:
         raise
@@ -61,7 +62,13 @@ def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
             step.service, step.host.name, StepState.REFUSED, str(error), step=step.number
         )
     intent = _announce(step, fresh, edits, journal)
-    return _finish(intent, engine, journal)
+    return _finish(intent, engine, journal, proved)
+
+
+def _sources(step: Step) -> dict[Path, str]:
+    """The compose files of a step's project, with the hashes of what they say now."""
+    project = step.declared.project if step.declared is not None else None
+    return {path: digest(read_bytes(path)) for path in (project.sources if project else ())}
 
 
 def _fresh(step: Step, engine: Engine) -> list[Container]:
@@ -148,8 +155,16 @@ def project_files(declared: DeclaredProject) -> ProjectFiles:
     )
 
 
-def _finish(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult:
+def _finish(
+    intent: IntentEntry, engine: Engine, journal: Journal, proved: Mapping[Path, str] | None = None
+) -> StepResult:
     """From an intent to its result; a failure is rolled back at once.
+
+    Args:
+        intent: the step.
+        engine: where it runs.
+        journal: of the run.
+        proved: the compose files beside which the edit has been proved, by their hashes.
 
     Raises:
         EngineUnreachable: it cannot even be rolled back.
@@ -157,7 +172,7 @@ def _finish(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResult
     """
     names: dict[str, Any] = {"step": intent.step, "service": intent.service, "host": intent.host}
     try:
-        _write_files(intent, journal)
+        _write_files(intent, journal, proved or {})
         if intent.detail.mode == "recreate":
             recreate(intent, engine, replicas=len(intent.detail.containers))
             journal.write(Kind.RECREATED, **names)
@@ -201,7 +216,7 @@ def redo_step(intent: IntentEntry, engine: Engine, journal: Journal) -> StepResu
     return _finish(intent, engine, journal)
 
 
-def _write_files(intent: IntentEntry, journal: Journal) -> None:
+def _write_files(intent: IntentEntry, journal: Journal, proved: Mapping[Path, str]) -> None:
     """Put the edited texts in place, each only over the text that it was made from.
 
     Raises:
@@ -224,8 +239,18 @@ def _write_files(intent: IntentEntry, journal: Journal) -> None:
             host=intent.host,
             path=str(path),
         )
-    if _may_be_overridden(intent, journal):
+    if _may_be_overridden(intent, journal) and not _stands(intent, proved):
         _check_meaning(intent)
+
+
+def _stands(intent: IntentEntry, proved: Mapping[Path, str]) -> bool:
+    """Whether what was proved of the whole project still is: no other file of it has changed
+    since.
+    """
+    written = {Path(file.path) for file in intent.detail.files}
+    return bool(proved) and all(
+        digest(read_bytes(path)) == said for path, said in proved.items() if path not in written
+    )
 
 
 def _may_be_overridden(intent: IntentEntry, journal: Journal) -> bool:

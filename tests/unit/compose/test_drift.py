@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -16,6 +16,9 @@ from tests.fixtures import engines
 DOCKER, PODMAN = "debian-13-v2", "podman-4-v2"
 NOFILE = "services:\n  web:\n    image: a\n    ulimits: {nofile: {soft: 64, hard: 128}}\n"
 LABEL = "com.docker.compose"
+
+Limits: TypeAlias = "dict[str, tuple[int, int]]"
+"""Soft and hard ulimit by the name that the Engine says."""
 
 
 def answer(file: Path, number: int, ulimits: list[dict[str, Any]]) -> dict[str, Any]:
@@ -38,12 +41,14 @@ def answer(file: Path, number: int, ulimits: list[dict[str, Any]]) -> dict[str, 
 
 
 def found(
-    folder: Path, text: str, *, kind: str = DOCKER, many: int = 1, **ulimits: tuple[int, int]
+    folder: Path, text: str, *, kind: str = DOCKER, many: int = 1, ulimits: Limits | None = None
 ) -> list[Drift]:
     """The drift of so many containers with these ulimits, by the names of the Engine."""
     file = folder / "compose.yaml"
     file.write_text(text)
-    limits = [{"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in ulimits.items()]
+    limits = [
+        {"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in (ulimits or {}).items()
+    ]
     host = read_host("here", "unix://x", engines.INFOS[kind], engines.VERSIONS[kind])
     containers = tuple(
         read_container("here", answer(file, number, limits))  # type: ignore[arg-type]
@@ -56,23 +61,23 @@ def found(
 def test_podman_is_asked_for_the_declared_ulimits_alone(tmp_path: Path, name: str) -> None:
     """It gives every container ulimits of its own beside them, in names of the kernel's."""
     own = {"RLIMIT_NPROC": (4194304, 4194304)}
-    assert found(tmp_path, NOFILE, kind=PODMAN, **own, **{name: (64, 128)}) == []
-    (row,) = found(tmp_path, NOFILE, kind=PODMAN, **own, **{name: (64, 64)})
+    assert found(tmp_path, NOFILE, kind=PODMAN, ulimits={**own, name: (64, 128)}) == []
+    (row,) = found(tmp_path, NOFILE, kind=PODMAN, ulimits={**own, name: (64, 64)})
     assert (row.what, row.live, row.declared) == (
         Setting.ULIMITS,
         {"nofile": "64"},
         {"nofile": "64:128"},
     )
-    (row,) = found(tmp_path, NOFILE, kind=PODMAN, **own)
+    (row,) = found(tmp_path, NOFILE, kind=PODMAN, ulimits=own)
     assert row.live is None
     plain = NOFILE.partition("    ulimits")[0]
-    assert found(tmp_path, plain, kind=PODMAN, **own, **{name: (64, 64)}) == []
+    assert found(tmp_path, plain, kind=PODMAN, ulimits={**own, name: (64, 64)}) == []
 
 
 def test_docker_has_no_ulimit_that_nobody_declares(tmp_path: Path) -> None:
     """One more is drift there."""
-    assert found(tmp_path, NOFILE, nofile=(64, 128)) == []
-    (row,) = found(tmp_path, NOFILE, nofile=(64, 128), nproc=(9, 9))
+    assert found(tmp_path, NOFILE, ulimits={"nofile": (64, 128)}) == []
+    (row,) = found(tmp_path, NOFILE, ulimits={"nofile": (64, 128), "nproc": (9, 9)})
     assert row.live == {"nofile": "64:128", "nproc": "9"}
 
 
