@@ -12,6 +12,7 @@ from typing import Any
 from capacity._compose.check.schema import ROOT, SchemaNode
 from capacity._compose.load.merge import go_text
 from capacity._compose.yaml.nodes import Origin
+from capacity._compose.yaml.timestamps import Timestamp
 from capacity._compose.yaml.tree import Items, Map
 from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
@@ -162,6 +163,8 @@ def _identity(value: Any) -> Any:
 
 def _fits(value: Any, shape: SchemaNode) -> bool:
     kinds = shape.kinds
+    if isinstance(value, Timestamp):  # printed where any scalar is
+        return {*"snz"} <= {*kinds}
     if isinstance(value, str):
         fits = not shape.choices or value in shape.choices
         return "s" in kinds and (fits or bool(shape.form and shape.form.fullmatch(value)))

@@ -294,8 +294,10 @@ def _import(model: Map, included: Map, file: Path) -> None:
                     f"{file}: {section} must be a mapping", "Write names and values below it"
                 )
             if name in into and into[name] != resource:
+                origin = into.origin(name)
                 raise ComposeError(
-                    f"{file}: {section}.{name} conflicts with an included one",
+                    f"{origin or file}: {section}.{name} conflicts with an included one",
                     "Rename one of the two",
+                    origin=origin,
                 )
             into.put(name, resource, included[section].origin(name))

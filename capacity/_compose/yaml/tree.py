@@ -8,6 +8,7 @@ import collections.abc
 from typing import Any
 
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Origin, Scalar, Sequence, target
+from capacity._compose.yaml.timestamps import Timestamp
 from capacity._compose.yaml.values import entries, scalar_value
 from capacity.errors import ComposeError
 
@@ -99,7 +100,7 @@ def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...
 def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) -> Map:
     result = Map()
     for name, (key, value) in entries(node).items():
-        if not isinstance(name, str):
+        if not isinstance(name, str) or isinstance(name, Timestamp):
             where_ = "in " + ".".join(path) if path else "at the top"
             raise ComposeError(
                 f"{key.origin}: {name!r} {where_} is no text and cannot be a key",

@@ -1,16 +1,18 @@
 """What a YAML node means to Compose: the scalars of go-yaml v3, merge keys, duplicate keys.
 
-go-yaml v3 reads `yes` and `no` as text, `0777` and `0o777` as octal, `1_000` as a thousand and
-`22:22` as text, which is neither YAML 1.1 nor 1.2.
+go-yaml v3 reads `yes` and `no` as text, `0777` and `0o777` as octal, `1_000` as a thousand,
+`2024-01-01` as a time and `22:22` as text, which is neither YAML 1.1 nor 1.2.
 """
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from typing import Any
 
 from capacity._compose.yaml.nodes import Mapping, Node, Origin, Scalar, Sequence, target
+from capacity._compose.yaml.timestamps import timestamp
 from capacity.errors import ComposeError
 
 __all__ = ["entries", "plain", "scalar_value"]
@@ -39,16 +41,32 @@ _MOST_DIGITS = 300  # more are no number that a float could hold
 
 
 def scalar_value(node: Scalar) -> Any:
-    """The value go-yaml v3 gives a scalar: None, bool, int, float or str."""
+    """The value go-yaml v3 gives a scalar: None, bool, int, float or str.
+
+    Raises:
+        ComposeError: binary that is none.
+    """
     tag = (node.tag or "").removeprefix(_YAML).removeprefix("!!")
-    if node.tag and tag in {"str", "!", "binary"}:
+    if node.tag and tag in {"str", "!"}:
         return node.text
+    if tag == "binary":
+        return _decoded(node)
     if node.style and tag not in {"int", "float", "bool", "null"}:
         return node.text
     value = _plain(node.text)
     if tag == "float" and isinstance(value, int):
         return float(value)
     return value
+
+
+def _decoded(node: Scalar) -> str:
+    """The text of base64, as go-yaml reads it."""
+    try:
+        return base64.b64decode("".join(node.text.split()), validate=True).decode()
+    except ValueError as error:
+        raise ComposeError(
+            f"{node.origin}: {node.text!r} is no base64 text", "Remove the tag", origin=node.origin
+        ) from error
 
 
 def _plain(text: str) -> Any:
@@ -67,7 +85,9 @@ def _plain(text: str) -> Any:
         if pattern.fullmatch(digits):
             number = int(re.sub(r"0[xXbBoO]", "", digits, count=1), base)
             return number if abs(number) < _LARGEST else float(number)
-    return float(digits) if _FLOAT.fullmatch(digits) else text
+    if _FLOAT.fullmatch(digits):
+        return float(digits)
+    return timestamp(text) or text
 
 
 def plain(node: Node | None) -> Any:

@@ -42,7 +42,13 @@ class Answer:
 
 
 NEWEST = "docker-compose-newest"
-OTHERWISE = {"empty_mappings", "env_files", "texts_as_other_kinds", "windows_paths"}
+OTHERWISE = {
+    "empty_mappings",
+    "env_files",
+    "texts_as_other_kinds",
+    "unquoted_dates",
+    "windows_paths",
+}
 """What 2.40 refuses, or reads otherwise than 2.26, which we follow there."""
 
 
