@@ -28,8 +28,8 @@ def timestamp(text: str) -> Timestamp | None:
     found = _FORM.fullmatch(text)
     if found is None or not _is_zoned_rightly(found["sign"], found["zone"]):
         return None
-    year, month, day, _, hour, minute, second, part, zone = found.groups()
-    clock = [int(number or 0) for number in (hour, minute, second)]
+    year, month, day, _, *times, part, zone = found.groups()
+    clock = [int(number or 0) for number in times]
     try:
         when = datetime(
             int(year), int(month), int(day), clock[0], clock[1], clock[2], tzinfo=_zone(zone)
@@ -39,7 +39,8 @@ def timestamp(text: str) -> Timestamp | None:
     fraction = f".{part}".rstrip("0").rstrip(".") if part else ""
     offset = when.strftime("%z")
     name = "UTC" if offset == "+0000" else offset
-    return Timestamp(f"{when:%Y-%m-%d %H:%M:%S}{fraction} {offset} {name}")
+    second = when.isoformat(sep=" ", timespec="seconds")[:19]
+    return Timestamp(f"{second}{fraction} {offset} {name}")
 
 
 def _is_zoned_rightly(sign: str | None, zone: str | None) -> bool:
