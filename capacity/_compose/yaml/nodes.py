@@ -199,8 +199,18 @@ def _unreadable(error: Any, file: str) -> ComposeError:
 def _documents(events: Iterator[Any], source: _Source) -> Iterator[Node]:
     from ruamel.yaml.events import DocumentStartEvent
 
+    first = True
     for event in events:
         if isinstance(event, DocumentStartEvent):
+            if not (first or event.explicit):  # YAML 1.2 lets it begin so, go-yaml does not
+                mark = event.start_mark
+                origin = Origin(source.file, mark.line + 1, mark.column + 1)
+                raise ComposeError(
+                    f"{origin}: no YAML: a document behind ... begins without ---",
+                    "Remove the line of dots",
+                    origin=origin,
+                )
+            first = False
             node = _node(next(events), events, source, {})
             if _written_out(node, {}) > _MOST_NODES:
                 raise ComposeError(
