@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from capacity._compose.yaml.nodes import Mapping, Node, Origin, Scalar, Sequence, target
-from capacity._compose.yaml.timestamps import timestamp
+from capacity._compose.yaml.timestamps import Timestamp, timestamp
 from capacity.errors import ComposeError
 
 __all__ = ["entries", "plain", "scalar_value"]
@@ -91,7 +91,8 @@ def _plain(text: str) -> Any:
 
 
 def plain(node: Node | None) -> Any:
-    """Dicts, lists and scalars of a node, aliases followed and merge keys applied.
+    """Dicts, lists and scalars of a node, aliases followed and merge keys applied; dates as they
+    are written.
 
     Raises:
         ComposeError: a key twice in a mapping, a merge of something that is no mapping, an alias
@@ -105,7 +106,8 @@ def _plain_node(node: Node | None, above: tuple[int, ...]) -> Any:
     if node is None:
         return None
     if isinstance(node, Scalar):
-        return scalar_value(node)
+        value = scalar_value(node)
+        return node.text if isinstance(value, Timestamp) else value
     above = _deeper(node, above)
     if isinstance(node, Sequence):
         return [_plain_node(item, above) for item in node.items]
