@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from capacity._collect.readings import HostReading, Look, Reading
 from capacity._collect.sample import Sample
+from capacity._common.container_names import exported_label
 from capacity._common.text.escape import label_value
 from capacity._common.version import VERSION
 from capacity._docker.engine import moment
-from capacity.history._metrics.query_rendering import exported_label
 
 __all__ = ["render_page"]
 

@@ -8,11 +8,13 @@ from functools import lru_cache
 from capacity._common.text.escape import re2_literal
 from capacity.model import ServiceKey
 
-__all__ = ["identify_container", "name_pattern"]
+__all__ = ["exported_label", "identify_container", "name_pattern"]
 
 _RENAMED = re.compile(
     r"[0-9a-f]{12}_([^_]+_.+_\d+)"
 )  # Compose 1 renames so what it is about to replace
+_COMPOSE_PROJECT = re.compile(r"com([._])docker[._]compose[._]project$")
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 _SWARM_TASK = re.compile(r"(?:([^_]+)_)?(.+)\.(\d+|[a-z0-9]{25})\.[a-z0-9]{25}")
 _ONE_OFF = re.compile(r"([^_]+)_(.+)_run_[0-9a-f]{12}|([^-]+)-(.+)-run-[0-9a-f]{12}")
 _COMPOSE_NAME = re.compile(r"([^_]+)_(.+)_(\d+)|([^-]+)-(.+)-(\d+)")
@@ -65,3 +67,16 @@ def name_pattern(key: ServiceKey) -> str:
         once, random = re2_literal(key.service.removesuffix("-run")), "[0-9a-f]{12}"
         names += [f"{project}{once}_run_{random}|{project[:-1]}-{once}-run-{random}"]
     return "|".join(names)
+
+
+def exported_label(label: str, project: str) -> str:
+    """What an exporter calls a container's label.
+
+    Args:
+        label: as the container has it, such as `com.example.team`.
+        project: what that exporter calls the label of the Compose project.
+    """
+    found = _COMPOSE_PROJECT.search(project)
+    if found is None:
+        return _NOT_IN_NAMES.sub("_", label)
+    return project[: found.start()] + (label if found[1] == "." else _NOT_IN_NAMES.sub("_", label))

@@ -6,8 +6,9 @@ import time
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from capacity._common.container_names import exported_label
 from capacity.history._metrics.profiles import POD_LABELS, find_profile, in_compose_labels
-from capacity.history._metrics.query_rendering import exported_label, label_name, render_query
+from capacity.history._metrics.query_rendering import label_name, render_query
 from capacity.history._metrics.signals import Query, choose_query
 from capacity.history._services import service_of
 from capacity.model import Signal

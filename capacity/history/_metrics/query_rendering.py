@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from capacity.history._metrics.signals import Query
     from capacity.settings import IdentitySettings
 
-__all__ = ["container_labels", "container_selector", "exported_label", "label_name", "render_query"]
+__all__ = ["container_labels", "container_selector", "label_name", "render_query"]
 
 _PLAIN_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PLAIN_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_COMPOSE_PROJECT = re.compile(r"com([._])docker[._]compose[._]project$")
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_]")
 _WORD = re.compile(r"\$([a-zA-Z_:][\w.:]*)(\{)?")
 _KNOWN_HINT = "docs/reference/signals.md lists the metrics by their usual names"
 
@@ -30,19 +28,6 @@ def label_name(label: str) -> str:
     quotes.
     """
     return label if _PLAIN_LABEL.fullmatch(label) else promql_string(label)
-
-
-def exported_label(label: str, project: str) -> str:
-    """What an exporter calls a container's label.
-
-    Args:
-        label: as the container has it, such as `com.example.team`.
-        project: what that exporter calls the label of the Compose project.
-    """
-    found = _COMPOSE_PROJECT.search(project)
-    if found is None:
-        return _NOT_IN_NAMES.sub("_", label)
-    return project[: found.start()] + (label if found[1] == "." else _NOT_IN_NAMES.sub("_", label))
 
 
 def container_selector(identity: IdentitySettings) -> str:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from capacity import _api
 from capacity._collect.exposition import render_page
 from capacity._collect.readings import Look, Reading
+from capacity._common.container_names import exported_label
 from capacity._docker.containers import read_container
-from capacity.history._metrics.query_rendering import exported_label
 from capacity.reporting._analysis.owners import NO_OWNER, Owners, find_owners
 from capacity.reporting.monthly import _agenda
 from capacity.settings import Settings
