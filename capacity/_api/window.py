@@ -123,6 +123,9 @@ def prepare_window(
         raise InputError(f"{end:%Y-%m-%d %H:%M} UTC is in the future", hint)
     archive = Archive(settings.archive.path)
     source = None if source is None else with_scheme(source)
+    chosen = None if source is None or offline else settings.only(source)
+    if chosen is not None:
+        settings, source = chosen, None
     # with no server to ask, what was imported or collected is what there is
     alone = source is None and not settings.servers() and bool(archive.sources())
     if offline or alone or (source is not None and "://" not in source):

@@ -64,10 +64,13 @@ def finite(value: float | None) -> float | None:
 
 
 def settings_of(config: Path | None, source: str | None) -> Settings:
-    """Settings of a file, with the address given on the command line."""
+    """Settings of a file, with the address, or the names of its sources, given on the command
+    line.
+    """
     from capacity.settings import load_settings
 
-    return load_settings(config, prometheus__url=source)
+    chosen = None if source is None else load_settings(config).only(source)
+    return chosen or load_settings(config, prometheus__url=source)
 
 
 def one_source(source: str | None, *, sample: bool, offline: bool) -> str | None:

@@ -138,6 +138,15 @@ class Settings(BaseSettings):
             )
         return self
 
+    def only(self, names: str) -> Settings | None:
+        """The same with none but these of `sources`, commas between them; None where one of the
+        names is none of theirs.
+        """
+        wanted = names.split(",")
+        if not self.sources.keys() >= {*wanted}:
+            return None
+        return self.model_copy(update={"sources": {name: self.sources[name] for name in wanted}})
+
     def servers(self) -> dict[str, Settings]:
         """The metrics servers, by their names in the archive, each as settings whose `prometheus`
         is that server's; the one of `prometheus.url` has the name ``""``, since its address makes

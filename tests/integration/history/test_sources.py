@@ -114,6 +114,16 @@ def test_two_servers_are_one_fleet(tmp_path: Path) -> None:
         single = history(settings(tmp_path / "judge", only=judge.url), END)
         checks = [check for check in examine(known) if check.what == "rack-b: server"]
 
+        known = settings(tmp_path / "chosen", **{"rack-a": one.url, "rack-b": moved.url})
+        chosen = open_history(
+            "rack-b", window="1D", as_of=pd.Timestamp(END, unit="s", tz="UTC"), settings=known
+        )
+        with pytest.raises(Unreachable):
+            open_history("rack-c", settings=settings(tmp_path / "chosen", **{"rack-c": dead}))
+
+    assert chosen.source == "rack-b"
+    assert [record.name for record in Archive(tmp_path / "chosen").sources()] == ["rack-b"]
+
     # runs of one fleet are compared by this, also when an address has changed
     assert {whole.source, half.source, later.source, joined.source} == {"rack-a, rack-b"}
     names = ["blog/web", "shop/api", "shop/web"]
