@@ -97,6 +97,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--record", metavar="VERSION", help="keep the new row under this name")
     asked = parser.parse_args()
+    if asked.rounds < 1:
+        parser.error("--rounds must be 1 or more")
     if any(os.environ.get(name) != value for name, value in THREADS.items()):
         os.environ.update(THREADS)  # numpy reads them when it is loaded, so start again
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.guard", *sys.argv[1:]])
