@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from capacity.errors import CapacityError
@@ -72,11 +73,25 @@ def find_owners(settings: Settings, history: History | None = None) -> Owners:
 def _places(settings: Settings, history: History | None) -> list[Callable[[], _Found]]:
     """Where the label may be read, the last one wins."""
     places: list[Callable[[], _Found]] = [lambda: _in_files(settings)]
-    if history is not None and "://" in history.source:
-        places.append(lambda: (_on_server(settings, history.source), ()))
-    elif history is not None and history.source == "collected":
+    if history is None:
+        return places
+    if history.source == "collected":
         places.append(lambda: (_on_engines(settings), ()))
+    places += [partial(_on_server, server) for server in _servers(settings, history.source)]
     return places
+
+
+def _servers(settings: Settings, source: str) -> list[Settings]:
+    """The metrics servers that history is of, each as settings whose `prometheus` is that one."""
+    from capacity.history._archive.archive import plain_address
+    from capacity.settings import override
+
+    if "://" in source:
+        own = settings.prometheus.url
+        known = own is not None and plain_address(str(own)) == source
+        return [settings if known else override(settings, "prometheus__url", source)]
+    names = source.split(", ")
+    return [server for name, server in settings.servers().items() if name in names]
 
 
 def _tried(ask: Callable[[], _Found]) -> _Found:
@@ -105,21 +120,16 @@ def _in_files(settings: Settings) -> _Found:
     return _most_common(found), unread
 
 
-def _on_server(settings: Settings, address: str) -> dict[str, str]:
-    from capacity.history._archive.archive import plain_address
+def _on_server(settings: Settings) -> _Found:
     from capacity.history._fetch.label_query import ask_label
     from capacity.history._prometheus.client import PrometheusSource
-    from capacity.settings import override
 
-    own = settings.prometheus.url
-    if own is None or plain_address(str(own)) != address:
-        settings = override(settings, "prometheus__url", address)
     source = PrometheusSource(settings.prometheus)
     try:
         found = ask_label(source, settings, settings.owners.label)
     finally:
         source.close()
-    return {service: _text(value) for service, value in found.items()}
+    return {service: _text(value) for service, value in found.items()}, ()
 
 
 def _on_engines(settings: Settings) -> dict[str, str]:

@@ -102,6 +102,20 @@ def test_a_place_that_does_not_answer_is_told(source: str, tmp_path: Path) -> No
     assert any(place in note for note in owners.notes)
 
 
+def test_every_source_of_the_history_is_asked() -> None:
+    """Of several metrics servers each that the history is of, and no other."""
+    sources = {name: {"url": f"http://127.0.0.1:{port}"} for port, name in enumerate("abc", 1)}
+    settings = Settings.model_validate(
+        {
+            "owners": {"label": TEAM},
+            "sources": {name: {**keys, "attempts": 1} for name, keys in sources.items()},
+        }
+    )
+    history = replace(_api.open_history("sample", window="7D"), source="a, c")
+    told = " ".join(find_owners(settings, history).notes)
+    assert [f"127.0.0.1:{port}" in told for port in (1, 2, 3)] == [True, False, True]
+
+
 def test_a_label_is_named_as_the_exporter_names_it() -> None:
     """After the prefix that the exporter's label of the project has, with dots where it has."""
     prefix = "container_label_com_docker_compose_project"
