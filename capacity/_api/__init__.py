@@ -56,8 +56,9 @@ def open_history(
     """The history of a fleet over a window.
 
     Args:
-        source: `sample`, the address of a metrics server, the name of a source in the archive, or
-            None for `prometheus.url` of the settings (offline: for the only source there is).
+        source: `sample`, the address of a metrics server, names in `sources` of the settings or of
+            the archive with commas between, or None for the servers of the settings (without any,
+            or offline: for the only source there is).
         as_of: end of the window, UTC unless it says otherwise; default now (for the sample its
             end).
         window: length of the window such as `28D`; default from the settings.

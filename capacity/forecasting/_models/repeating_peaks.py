@@ -2,9 +2,9 @@
 weekday, and whatever else does the same over and over.
 
 The pre-trained forest takes a service that idles between its peaks for one that bursts, and gives
-such a job many times its peak. On real traces, of 1,300 service-weeks whose daily peaks changed by
-less than a tenth and which had never been higher, 0.5 % passed twice the peak; they are what the
-constants here come from.
+such a job many times its peak. On real traces, of some 1,300 service-days before which daily peaks
+changed by less than a tenth and had never been higher, 0.5 % were followed by a week that passed
+twice the peak. The constants here come from them; the peak model was trained on the same traces.
 """
 
 from __future__ import annotations

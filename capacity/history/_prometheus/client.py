@@ -56,7 +56,7 @@ class PrometheusSource:
         if settings.url is None:
             raise SettingsError(
                 "No metrics server is named",
-                "Give --source URL or set prometheus.url in capacity.toml",
+                "Give --source URL, or set prometheus.url or [sources] in capacity.toml",
             )
         self._transport = Transport(settings)
         self._in_flight = settings.max_in_flight
