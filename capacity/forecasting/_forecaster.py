@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from capacity._common.first_days import LEAST_DAYS
 from capacity._common.progress import Progress, Silent
@@ -124,31 +125,35 @@ class Forecaster:
         self.step_, self.end_ = grid.step, grid.index[-1] if len(grid.index) else None
         self.data_hash_ = _persistence.hash_of(usage)
         recent, grid = latest(usage, grid)
-        names = [str(name) for name in usage.columns]
-        size = int(np.clip(-(-len(names) // _fitting.THREADS), 32, _fitting.CHUNK))
-
         progress = progress or Silent()
-        begins = range(0, len(names), size)
-        progress.start("Learning forecasts", len(begins) + 1)
         try:
-            with ThreadPoolExecutor(_fitting.THREADS) as pool:
-                parts = []
-                for part in pool.map(
-                    lambda at: self._prepare(recent.iloc[:, at : at + size], grid, at, levels),
-                    begins,
-                ):
-                    parts.append(part)
-                    progress.advance(f"{len(parts)} of {len(begins)} parts of the fleet")
-            self.skipped_: dict[str, str] = {
-                name: why for part in parts for name, why in part.skipped.items()
-            }
-            self.services_ = usage.columns[[number for part in parts for number in part.kept]]
-            self.state_ = _fitted_state(parts, levels, self.random_state)
-            self._peaks.clear()
-            progress.advance("the fleet as a whole")
+            # Our matrices are small: idle threads of BLAS would spin on the cores of our own.
+            with threadpool_limits(limits=1, user_api="blas"):
+                self._learn(recent, grid, levels, progress)
         finally:
             progress.finish()
         return self
+
+    def _learn(self, usage: pd.DataFrame, grid: Grid, levels: Floats, progress: Progress) -> None:
+        """Both passes: the services part by part, then the fleet as a whole."""
+        services = len(usage.columns)
+        size = int(np.clip(-(-services // _fitting.THREADS), 32, _fitting.CHUNK))
+        begins = range(0, services, size)
+        progress.start("Learning forecasts", len(begins) + 1)
+        parts = []
+        with ThreadPoolExecutor(_fitting.THREADS) as pool:
+            for part in pool.map(
+                lambda at: self._prepare(usage.iloc[:, at : at + size], grid, at, levels), begins
+            ):
+                parts.append(part)
+                progress.advance(f"{len(parts)} of {len(begins)} parts of the fleet")
+        self.skipped_: dict[str, str] = {
+            name: why for part in parts for name, why in part.skipped.items()
+        }
+        self.services_ = usage.columns[[number for part in parts for number in part.kept]]
+        self.state_ = _fitted_state(parts, levels, self.random_state)
+        self._peaks.clear()
+        progress.advance("the fleet as a whole")
 
     def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _Part:
         """First pass over some columns."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from capacity.forecasting._models.base_models import expand
 from capacity.forecasting._models.candidates import Asked, ChunkCandidates
@@ -105,7 +106,6 @@ def teach(chunks: list[ChunkCandidates], seed: int) -> Iterator[tuple[int, int, 
 def _trained(features: Singles, target: Singles, seed: int) -> Any:
     """A model of the pooled rows, thinned evenly; None when there are too few."""
     from sklearn.ensemble import HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
     known = np.flatnonzero(np.isfinite(target))
     if len(known) < _LEAST_ROWS:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import Forecaster
@@ -243,3 +244,27 @@ def test_progress_is_told(usage: pd.DataFrame) -> None:
     with pytest.raises(KeyboardInterrupt):
         Forecaster().fit(usage, progress=interrupted)
     assert interrupted.said[-1] == "end"
+
+
+def test_linear_algebra_stays_on_its_thread_while_learning(
+    usage: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fit keeps BLAS to one thread, and gives back what was there before."""
+    seen: set[int] = set()
+    solve = np.linalg.solve
+
+    def counted(terms: np.ndarray, right: np.ndarray) -> np.ndarray:
+        seen.update(blas_threads())
+        return np.asarray(solve(terms, right))
+
+    monkeypatch.setattr(np.linalg, "solve", counted)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        Forecaster().fit(usage)
+        assert blas_threads() == before
+    assert seen == {1}
+
+
+def blas_threads() -> set[int]:
+    """How many threads each loaded BLAS may use."""
+    return {found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"}
