@@ -290,11 +290,13 @@ class History:
     def between(self, start: pd.Timestamp, end: pd.Timestamp) -> History:
         """The part from `start` up to but without `end`; who had no usage in it is not in it."""
         frames = {
-            signal: frame.loc[(frame.index >= start) & (frame.index < end)]
+            signal: frame.iloc[slice(*frame.index.searchsorted([start, end]))]  # no copy
             for signal, frame in self.frames.items()
         }
         for signal in {resource.usage for resource in Resource} & frames.keys():
-            frames[signal] = frames[signal].loc[:, frames[signal].notna().any().to_numpy()]
+            used = frames[signal].notna().any().to_numpy()
+            if not used.all():
+                frames[signal] = frames[signal].loc[:, used]
         return replace(self, frames=frames, start=start, end=end)
 
     def fingerprint(self) -> str:
@@ -308,7 +310,7 @@ class History:
                 continue
             shape = f"{signal} {frame.index[0].isoformat()} {len(frame)} {list(frame.columns)!r}"
             digest.update(shape.encode())
-            digest.update(np.ascontiguousarray(frame.to_numpy(np.float64)).tobytes())
+            digest.update(np.ascontiguousarray(frame.to_numpy(np.float64)).data)
         return digest.hexdigest()[:16]
 
     def plot(

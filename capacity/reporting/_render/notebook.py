@@ -215,6 +215,7 @@ def _manager_class(folder: Path, kernels: list[Any]) -> type:
             # caller had set
             settings["env"] = {
                 "OPENBLAS_NUM_THREADS": "1",  # small matrices: its idle threads spin on our cores
+                "MALLOC_ARENA_MAX": "2",  # what one thread has freed, the others can use
                 **environment,
                 "IPYTHONDIR": str(folder / "ipython"),
                 "MPLBACKEND": _INLINE,
