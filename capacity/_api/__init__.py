@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity import sizing
-from capacity._api.arguments import parse_amount, parse_length, parse_time, resource_of
+from capacity._api.arguments import parse_amount, parse_time, resource_of
 from capacity._api.results import Forecast, Recommendations
 from capacity._api.sizing_inputs import sizing_context
 from capacity._api.window import SAMPLE, ArchivedWindow, prepare_window
+from capacity._common.lengths_of_time import parse_length
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Resource, Signal

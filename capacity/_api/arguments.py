@@ -1,4 +1,4 @@
-"""Times, lengths, amounts and resources as people write them."""
+"""Times, amounts and resources as people write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from capacity._common.text.units import parse_cores, parse_memory
 from capacity.errors import InputError
 from capacity.model import Resource
 
-__all__ = ["parse_amount", "parse_length", "parse_time", "resource_of"]
+__all__ = ["parse_amount", "parse_time", "resource_of"]
 
 
 def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:
@@ -26,21 +26,6 @@ def parse_time(text: str | pd.Timestamp) -> pd.Timestamp:
     if pd.isna(time):
         raise InputError(f"{text!r} is no time", "Write it as 2026-11-23 or 2026-11-23T06:00")
     return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")
-
-
-def parse_length(text: str) -> pd.Timedelta:
-    """A length of time such as `28D` or `36h`.
-
-    Raises:
-        InputError: not a length, or not longer than nothing.
-    """
-    try:
-        length = pd.Timedelta(text)
-    except ValueError as error:
-        raise InputError(f"{text!r} is no length of time", "Write it as 28D or 36h") from error
-    if not length > pd.Timedelta(0):
-        raise InputError(f"{text!r} is no length of time above zero", "Write it as 28D or 36h")
-    return length
 
 
 def parse_amount(text: str | None, signal: Resource | str) -> float | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from capacity._api.arguments import parse_length, parse_time
+from capacity._api.arguments import parse_time
 from capacity._api.servers import bring
 from capacity._common.addresses import with_scheme
+from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress
 from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError

@@ -14,6 +14,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from capacity._common.first_days import LEAST_DAYS
+from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
@@ -254,7 +255,7 @@ class Forecaster:
         (share of samples at or below the quantile); `peak`, `peak_0.9` and so on (was the peak
         within); `model` (the candidate with most weight).
         """
-        return _backtest.backtest(self, usage, pd.Timedelta(horizon), origins)
+        return _backtest.backtest(self, usage, parse_length(horizon), origins)
 
     def explain(self, service: str) -> dict[str, Any]:
         """What was chosen for a service and why, as plain data; see `structure.explain`."""
@@ -321,7 +322,7 @@ class Forecaster:
 
     def _steps(self, horizon: str | pd.Timedelta) -> int:
         self._trained()
-        steps = int(pd.Timedelta(horizon) / self.step_)
+        steps = int(parse_length(horizon) / self.step_)
         if steps < 1:
             raise InputError(
                 f"A horizon of {horizon} is shorter than the step {self.step_}",
@@ -336,7 +337,7 @@ class Forecaster:
         0.
         """
         steps = self._steps(horizon)
-        stride = 1 if every is None else max(1, round(pd.Timedelta(every) / self.step_))
+        stride = 1 if every is None else max(1, round(parse_length(every) / self.step_))
         number = np.arange(stride, steps + 1, stride)
         start = self.end_ if self.end_ is not None else pd.Timestamp(0, tz="UTC")
         future = pd.date_range(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capacity._common.lengths_of_time import parse_length
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _horizon
 from capacity.forecasting._preprocessing import DAY
@@ -58,7 +59,7 @@ def totals(
     for service, host in sorted(placement.items()):
         if service in where:
             hosts.setdefault(host, []).append(where[service])
-    future, lead = forecaster.future(horizon, max(pd.Timedelta(every), forecaster.step_))
+    future, lead = forecaster.future(horizon, max(parse_length(every), forecaster.step_))
     levels = forecaster.state_.levels
     names = [*sorted(hosts), FLEET]
     out = np.zeros((len(future), len(names), len(levels)))

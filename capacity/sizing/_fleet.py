@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from capacity._common.lengths_of_time import in_days
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS
 from capacity.model import Resource
@@ -16,7 +17,6 @@ from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, Capacity
 from capacity.sizing._policies.registry import Past
 from capacity.sizing._throttling import Throttling, learn_throttling
 from capacity.sizing._usage.diagnostics import in_business_hours, regime_since, step_of
-from capacity.sizing._usage.nan_math import in_days
 
 __all__ = ["PEAK_QUANTILES", "Fleet", "hours_that_count", "make_fleet"]
 

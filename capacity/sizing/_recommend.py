@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from capacity._common.lengths_of_time import in_days
 from capacity.errors import InputError
 from capacity.model import Resource
 from capacity.sizing._action_and_reason import decide_actions, type_defaults
@@ -17,7 +18,7 @@ from capacity.sizing._need import chosen_limits, held_share, judge_limits, neede
 from capacity.sizing._policies.registry import POLICIES
 from capacity.sizing._replay.evidence import add_baselines, add_replay
 from capacity.sizing._usage.frames import checked
-from capacity.sizing._usage.nan_math import at_most, by_service, in_days
+from capacity.sizing._usage.nan_math import at_most, by_service
 from capacity.sizing._usage.stats import describe, describe_cache, describe_past, read_quantile
 
 __all__ = ["recommend"]

@@ -14,12 +14,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from capacity._common.lengths_of_time import in_days
 from capacity.model import Resource
 from capacity.sizing._context import THROTTLED_TOO_MUCH
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._usage.diagnostics import step_of
-from capacity.sizing._usage.nan_math import counted_on, in_days
+from capacity.sizing._usage.nan_math import counted_on
 
 __all__ = ["LimitHits", "add_baselines", "add_replay", "find_limit_hits"]
 

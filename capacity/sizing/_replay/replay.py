@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from capacity._common.lengths_of_time import in_days, parse_length
 from capacity.errors import InputError
 from capacity.forecasting._models.daily_summaries import summarise
 from capacity.model import Resource
 from capacity.sizing._policies.base import Floats, column_max, column_quantile
 from capacity.sizing._policies.registry import POLICIES, Past
 from capacity.sizing._usage.frames import checked
-from capacity.sizing._usage.nan_math import by_service, counted_on, in_days
+from capacity.sizing._usage.nan_math import by_service, counted_on
 
 __all__ = ["DEFAULT_POLICIES", "DEFAULT_RISKS", "replay"]
 
@@ -62,12 +63,12 @@ def replay(
         (other than at the decision before).
 
     Raises:
-        InputError: an unknown policy or resource, a risk that is no share, or a horizon that is no
+        InputError: an unknown policy or resource, a risk that is no share, or a time that is no
             length of time.
     """
     if signal not in {*Resource}:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
-    resource, ahead_days = Resource(signal), in_days(horizon)
+    resource, ahead_by = Resource(signal), parse_length(horizon)
     unknown = [name for name in policies if name not in POLICIES]
     if unknown:
         raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
@@ -88,9 +89,9 @@ def replay(
     days = summarise(whole if len(whole) else values, round(step.total_seconds()))
     parts = []
     for position in _decisions(
-        len(index), step, pd.Timedelta(every), pd.Timedelta(horizon), pd.Timedelta(first)
+        len(index), step, parse_length(every), ahead_by, parse_length(first)
     ):
-        ahead = values[position : position + round(pd.Timedelta(horizon) / step)]
+        ahead = values[position : position + round(ahead_by / step)]
         peak = column_max(ahead)
         # a decision within a day has days of its own
         shared = days[: position // length] if position % length == 0 else None
@@ -100,7 +101,7 @@ def replay(
             resource,
             in_force,
             shared,
-            horizon=ahead_days,
+            horizon=in_days(ahead_by),
             kills=None if killed is None else killed[:position],
         )
         seen = np.isfinite(column_max(past.last(7))) & np.isfinite(peak)

@@ -10,25 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capacity.errors import InputError
 from capacity.sizing._policies.base import Floats
 
-__all__ = ["at_least", "at_most", "by_service", "counted_on", "in_days"]
-
-
-def in_days(length: str | pd.Timedelta) -> float:
-    """A length of time such as `7D`, in days.
-
-    Raises:
-        InputError: it is none, or not above zero.
-    """
-    try:
-        days = pd.Timedelta(length) / pd.Timedelta("1D")
-    except ValueError as error:
-        raise InputError(f"{length!r} is no length of time", "Write such as 7D or 12h") from error
-    if not days > 0:
-        raise InputError(f"{length!r} is not above zero", "Write such as 7D or 12h")
-    return float(days)
+__all__ = ["at_least", "at_most", "by_service", "counted_on"]
 
 
 def at_least(values: pd.Series[float], floor: pd.Series[float]) -> pd.Series[float]:

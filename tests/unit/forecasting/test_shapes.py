@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,6 +163,22 @@ def test_unusable_frames_are_named() -> None:
         Forecaster().fit(pd.concat([usage, usage], axis=1))
     with pytest.raises(InputError, match="shorter than the step"):
         Forecaster().fit(usage).predict("1min")
+
+
+@pytest.mark.parametrize("text", ["soon", "7", "0D", "-7D"])
+def test_lengths_of_time_are_lengths(text: str) -> None:
+    """A horizon or a step that is no length of time is refused, wherever it is asked for."""
+    usage = fleet(2, 3)
+    fitted = Forecaster().fit(usage)
+    asked: tuple[Callable[[], object], ...] = (
+        lambda: fitted.predict(text),
+        lambda: fitted.predict("1D", every=text),
+        lambda: fitted.predict_peak(text),
+        lambda: Forecaster().backtest(usage, text),
+    )
+    for ask in asked:
+        with pytest.raises(InputError, match="is no length of time"):
+            ask()
 
 
 def test_infinities_are_gaps() -> None:
