@@ -11,7 +11,7 @@ from capacity.changes import apply_plan, resume, resume_preview, rollback
 from capacity.changes._journal.journal import LINES, Journal
 from capacity.changes._journal.models import Entry, Kind
 from capacity.errors import InputError, StorageError
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.fleet import Fleet, fleet, in_folder, memory, plan_of, project
 
 
@@ -71,7 +71,7 @@ def test_what_has_changed_is_not_rolled_back_to(shop: Fleet, spoil: Callable[[Pa
     with pytest.raises((InputError, StorageError)):
         rollback(done.run, shop.settings())
     assert state(shop) == before
-    asked = capacity("rollback", done.run, "--yes", folder=shop.folder, **shop.environment())
+    asked = capacity_here("rollback", done.run, "--yes", folder=shop.folder, **shop.environment())
     assert asked.returncode in {1, 2}
     assert "undone" not in asked.stdout
     assert "Traceback" not in asked.stderr

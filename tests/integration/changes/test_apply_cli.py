@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from capacity.changes import write_plan
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.fleet import Fleet, fleet, in_folder, memory, plan_of, project
 
 
@@ -37,7 +37,7 @@ def shop(whole: Fleet, tmp_path: Path) -> Iterator[Fleet]:
 
 def ask(shop: Fleet, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the test's folder."""
-    return capacity(*words, folder=shop.folder, **shop.environment())
+    return capacity_here(*words, folder=shop.folder, **shop.environment())
 
 
 def test_from_the_inventory_to_a_rollback(shop: Fleet) -> None:

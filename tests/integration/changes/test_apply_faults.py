@@ -24,7 +24,7 @@ from capacity.changes._journal.models import Entry, Kind
 from capacity.changes._journal.runs import journal_runs
 from capacity.errors import ApplyFailed, Locked, StorageError
 from capacity.model import Setting
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.docker_engine import Engine, _pings, busybox_image, client, dockerd
 from tests.fixtures.running.fleet import (
     MIB,
@@ -270,7 +270,7 @@ def test_a_full_disk_under_the_journal(shop: Fleet, after: Any) -> None:
         _, ahead = resume_preview(shop.settings())
         assert sorted(preview.state for preview in ahead) == ["would-apply", "would-finish"]
         assert {preview.change for preview in ahead} == {"memory 64 MiB -> 96 MiB"}
-        asked = capacity("apply", "--resume", folder=shop.folder, **shop.environment())
+        asked = capacity_here("apply", "--resume", folder=shop.folder, **shop.environment())
         assert (asked.returncode, asked.stderr) == (0, "Nothing was changed; --yes does it.\n")
         assert "Dry run: going on with" in asked.stdout
         assert (shop.memory("shop-web-1"), shop.memory("shop-db-1")) == halfway != (96, 96)

@@ -9,7 +9,7 @@ import subprocess
 from capacity._docker import snapshot
 from capacity.changes import apply_plan, rollback, write_plan
 from capacity.model import Setting
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.fleet import Fleet, other, plan_of, project
 from tests.fixtures.running.servers import require
 
@@ -48,7 +48,7 @@ def test_a_scaled_service_keeps_its_number(shop: Fleet) -> None:
     scaled(shop, 2)
     plan = plan_of(other("shop/web", Setting.ENVIRONMENT, None, {"MODE": "fast"}))
     write_plan(plan, shop.folder / "plan.yaml")
-    said = capacity("apply", "plan.yaml", folder=shop.folder, **shop.environment())
+    said = capacity_here("apply", "plan.yaml", folder=shop.folder, **shop.environment())
     assert "docker compose up --detach --no-deps --scale web=2 web\n" in said.stdout
     done = apply_plan(plan, shop.settings())
     assert ([outcome.reason for outcome in done.outcomes], variables(shop)) == ([""], [True] * 2)

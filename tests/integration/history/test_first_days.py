@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.servers import Server, backfill, openmetrics_blocks, prometheus
 from tests.integration.history.test_fetch import labels
 
@@ -46,9 +46,9 @@ def test_all_say_the_same(tmp_path: Path, minutes: int) -> None:
     """Since when there are samples, how many, and from when on they are enough."""
     with young(tmp_path / "server", minutes) as server:
         source = ("--source", server.url)
-        checks = json.loads(capacity("doctor", *source, "--json", folder=tmp_path).stdout)
-        fetched = json.loads(capacity("fetch", *source, "--json", folder=tmp_path).stdout)
-        asked = capacity("recommend", *source, folder=tmp_path)
+        checks = json.loads(capacity_here("doctor", *source, "--json", folder=tmp_path).stdout)
+        fetched = json.loads(capacity_here("fetch", *source, "--json", folder=tmp_path).stdout)
+        asked = capacity_here("recommend", *source, folder=tmp_path)
     (history,) = (check for check in checks if check["check"] == "history")
     assert (history["status"], "minutes of 28 days" in history["seen"]) == ("warn", True)
     (note,) = (note for note in fetched["notes"] if "Samples begin" in note)

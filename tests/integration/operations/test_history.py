@@ -20,7 +20,7 @@ from capacity.changes import read_plan
 from capacity.changes._journal.chain import Chain
 from capacity.model import Setting
 from capacity.operations._timeline.file import read_timeline
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of
 from tests.fixtures.running.fleet import MIB, Fleet, fleet
 from tests.fixtures.running.servers import (
@@ -101,7 +101,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def run(shop: Fleet, folder: Path, *words: str, code: int = 0) -> str:
     """What a command of a process of its own prints."""
     (folder / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
-    done = capacity(
+    done = capacity_here(
         *words,
         folder=folder,
         **{**shop.environment(), "CAPACITY_APPLY__JOURNAL": str(folder / "journal")},
@@ -250,7 +250,7 @@ def test_restart_loops_are_found_without_the_metrics(shop: Fleet, tmp_path: Path
     """
     wait_for(lambda: loops_of(shop.settings()).get("hungry") or None, "a loop")
     (tmp_path / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
-    done = capacity(
+    done = capacity_here(
         "restarts",
         "--source",
         "http://127.0.0.1:9",

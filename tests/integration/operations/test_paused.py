@@ -13,7 +13,7 @@ import pytest
 from capacity.errors import InputError
 from capacity.model import StepState
 from capacity.operations._emergency.release import release
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.faults import LOOP, QUICK, loops_of, own_place, says
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import MIB, Fleet
@@ -38,12 +38,12 @@ def test_restarts_and_affinity_go_on_beside_paused_containers(shop: Fleet) -> No
     (shop.folder / "capacity.toml").write_text(f'[engine.hosts]\nhere = "{shop.engine.url}"\n')
     with closing(client(shop.engine)) as api:
         api.containers.get("idle").pause()
-        done = capacity("restarts", "--json", folder=shop.folder, **shop.environment())
+        done = capacity_here("restarts", "--json", folder=shop.folder, **shop.environment())
         assert (done.returncode, [load["container"] for load in json.loads(done.stdout)]) == (
             1,
             ["looping"],
         ), done.stderr
-        done = capacity(
+        done = capacity_here(
             "affinity", "--seconds", "0.5", "--json", folder=shop.folder, **shop.environment()
         )
         assert done.returncode == 0, done.stderr
@@ -61,9 +61,9 @@ def test_a_fleet_that_is_paused_altogether_has_neither_loops_nor_cores(shop: Fle
     with closing(client(shop.engine)) as api:
         for name in ("one", "two"):
             api.containers.get(name).pause()
-        done = capacity("restarts", folder=shop.folder, **shop.environment())
+        done = capacity_here("restarts", folder=shop.folder, **shop.environment())
         assert (done.returncode, "No restart loops" in done.stdout) == (0, True), done.stderr
-        done = capacity(
+        done = capacity_here(
             "affinity", "--seconds", "0.1", "--json", folder=shop.folder, **shop.environment()
         )
         assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stderr

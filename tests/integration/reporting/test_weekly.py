@@ -14,7 +14,7 @@ import pytest
 
 from capacity.changes import read_plan
 from capacity.history._sample.generate import SAMPLE_END, load_sample
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.sample_server import exported
 from tests.fixtures.running.servers import Server, backfill, fetch, prometheus
 
@@ -49,7 +49,7 @@ def range_queries(server: Server) -> int:
 
 def test_four_weeks_become_a_report(server: Server, place: Path) -> None:
     """The page, the plan and the five decisions are those of the fleet that was measured."""
-    done = capacity("report", "weekly", "--source", server.url, "--as-of", AS_OF, folder=place)
+    done = capacity_here("report", "weekly", "--source", server.url, "--as-of", AS_OF, folder=place)
     assert done.returncode == 0, done.stderr
     page = (place / "reports" / "2026-W48" / "weekly-resources.html").read_text()
     cards = re.findall(r'class="rank">\d</span> ([^ ]+)', page)
@@ -72,7 +72,7 @@ def test_a_second_run_asks_for_nothing_again(server: Server, place: Path) -> Non
     bytes_before, asked_before = plan.read_bytes(), range_queries(server)
     assert asked_before > 0
     assert (
-        capacity(
+        capacity_here(
             "report", "weekly", "--source", server.url, "--as-of", AS_OF, folder=place
         ).returncode
         == 0
@@ -101,7 +101,7 @@ def test_what_was_fetched_is_what_was_measured(server: Server, place: Path) -> N
 @pytest.mark.metrics  # it reads what the tests before it have fetched
 def test_the_archive_stands_in_when_the_server_is_gone(place: Path) -> None:
     """`--offline` renders the same plan without any server."""
-    done = capacity("recommend", "--offline", "--as-of", AS_OF, "--json", folder=place)
+    done = capacity_here("recommend", "--offline", "--as-of", AS_OF, "--json", folder=place)
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 45
 
@@ -110,7 +110,7 @@ def test_doctor_knows_a_server_by_its_metrics(server: Server, place: Path) -> No
     """The backfilled server has nothing of the last hour: doctor says which metrics are missing and
     fails.
     """
-    done = capacity("doctor", "--source", server.url, "--json", folder=place)
+    done = capacity_here("doctor", "--source", server.url, "--json", folder=place)
     checks = {check["check"]: check for check in json.loads(done.stdout)}
     assert checks["server"]["status"] == "ok"
     assert "prometheus" in checks["server"]["seen"]
@@ -124,6 +124,6 @@ def test_a_server_without_containers_is_no_success(tmp_path: Path) -> None:
     store nothing for months.
     """
     with prometheus(tmp_path / "bare") as bare:
-        done = capacity("fetch", "--source", bare.url, "--window", "2D", folder=tmp_path)
+        done = capacity_here("fetch", "--source", bare.url, "--window", "2D", folder=tmp_path)
     assert done.returncode == 1
     assert "no metrics of containers" in done.stderr

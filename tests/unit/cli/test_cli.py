@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.commands import capacity, capacity_here
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.paths import ROOT
 
 
@@ -127,7 +127,7 @@ def test_tables_also_come_as_json(command: tuple[str, ...], tmp_path: Path) -> N
 def recommended(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `recommend` prints of the sample as JSON."""
     folder = tmp_path_factory.mktemp("recommended")
-    return capacity("recommend", "--sample", "--json", folder=folder).stdout
+    return capacity_here("recommend", "--sample", "--json", folder=folder).stdout
 
 
 def test_recommend_prints_reasons_for_everyone(recommended: str) -> None:
@@ -144,8 +144,10 @@ def test_recommend_prints_reasons_for_everyone(recommended: str) -> None:
 
 def test_sample_lists_services_and_makes_itself_again(tmp_path: Path) -> None:
     """45 services, and files equal to the bundled ones."""
-    assert len(json.loads(capacity("sample", "services", "--json", folder=tmp_path).stdout)) == 45
-    assert capacity("sample", "make", "made", folder=tmp_path).returncode == 0
+    assert (
+        len(json.loads(capacity_here("sample", "services", "--json", folder=tmp_path).stdout)) == 45
+    )
+    assert capacity_here("sample", "make", "made", folder=tmp_path).returncode == 0
     bundled = ROOT / "data" / "sample"
     made = {
         path.relative_to(tmp_path / "made"): path.read_bytes()
@@ -165,8 +167,8 @@ def test_a_trained_model_predicts_without_history(tmp_path: Path) -> None:
     """`--train` keeps a model, `--from` gives the same numbers from it alone, and refuses what is
     no model.
     """
-    trained = capacity("forecast", "--sample", "--json", "--train", "models", folder=tmp_path)
-    again = capacity("forecast", "--from", "models", "--json", folder=tmp_path)
+    trained = capacity_here("forecast", "--sample", "--json", "--train", "models", folder=tmp_path)
+    again = capacity_here("forecast", "--from", "models", "--json", folder=tmp_path)
     assert trained.returncode == again.returncode == 0, again.stderr
     assert json.loads(again.stdout) == json.loads(trained.stdout)
     for arguments in (
@@ -277,11 +279,11 @@ def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path)
 
 def test_a_plan_comes_from_recommend(tmp_path: Path) -> None:
     """`--out` writes the proposals of the table as a plan; with --why it is refused."""
-    done = capacity("recommend", "--sample", "--out", "plan.yaml", folder=tmp_path)
+    done = capacity_here("recommend", "--sample", "--out", "plan.yaml", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "capacity apply plan.yaml" in done.stderr
-    assert capacity("plan", "validate", "plan.yaml", folder=tmp_path).returncode in {0, 1}
-    refused = capacity(
+    assert capacity_here("plan", "validate", "plan.yaml", folder=tmp_path).returncode in {0, 1}
+    refused = capacity_here(
         "recommend", "shop/redis", "--why", "--sample", "--out", "other.yaml", folder=tmp_path
     )
     assert refused.returncode == 2
@@ -291,22 +293,22 @@ def test_a_plan_comes_from_recommend(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [(), ("recommend",), ("plan",), ("plan", "emit")])
 def test_help_has_a_short_name(tmp_path: Path, command: tuple[str, ...]) -> None:
     """-h is --help, for every command."""
-    short, long = (capacity(*command, flag, folder=tmp_path) for flag in ("-h", "--help"))
+    short, long = (capacity_here(*command, flag, folder=tmp_path) for flag in ("-h", "--help"))
     assert short.returncode == 0
     assert short.stdout == long.stdout
 
 
 def test_an_address_needs_no_scheme(tmp_path: Path) -> None:
     """A host and its port are an address, on the command line and in the settings."""
-    done = capacity("doctor", "--source", "127.0.0.1:1", folder=tmp_path)
+    done = capacity_here("doctor", "--source", "127.0.0.1:1", folder=tmp_path)
     assert "http://127.0.0.1:1" in done.stdout
     (tmp_path / "capacity.toml").write_text('[prometheus]\nurl = "127.0.0.1:1"\n')
-    assert "http://127.0.0.1:1" in capacity("doctor", folder=tmp_path).stdout
+    assert "http://127.0.0.1:1" in capacity_here("doctor", folder=tmp_path).stdout
 
 
 def test_restarts_of_the_sample_need_no_engine(tmp_path: Path) -> None:
     """What the metrics tell, with exit code 1 where something loops."""
-    done = capacity("restarts", "--sample", "--json", folder=tmp_path)
+    done = capacity_here("restarts", "--sample", "--json", folder=tmp_path)
     assert done.returncode == 1
     assert [row["service"] for row in json.loads(done.stdout)] == ["platform/webhook-relay"]
 
@@ -314,8 +316,8 @@ def test_restarts_of_the_sample_need_no_engine(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["forecast", "recommend"])
 def test_a_horizon_beyond_the_history_is_said(tmp_path: Path, command: str) -> None:
     """On standard error; a week ahead of four is none."""
-    far = capacity(command, "--sample", "--horizon", "60D", "--json", folder=tmp_path)
-    near = capacity(command, "--sample", "--json", folder=tmp_path)
+    far = capacity_here(command, "--sample", "--horizon", "60D", "--json", folder=tmp_path)
+    near = capacity_here(command, "--sample", "--json", folder=tmp_path)
     assert far.returncode == near.returncode == 0
     assert "further than the 28 days of history" in far.stderr
     assert near.stderr == ""

@@ -20,7 +20,7 @@ from capacity.reporting import compliance, weekly
 from capacity.reporting.compliance import _sections
 from capacity.reporting.weekly import _applied
 from capacity.settings import load_settings
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.pages import has_only_its_own_script
 
 FILES = [str(bundled("data/sample/compose"))]
@@ -60,7 +60,9 @@ def test_two_weeks_are_compared(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_command_leaves_page_json_and_sarif(tmp_path: Path) -> None:
     """`capacity report compliance --sample` needs nothing else, and its page loads nothing."""
-    done = capacity("report", "compliance", "--sample", "--out", "out", "--json", folder=tmp_path)
+    done = capacity_here(
+        "report", "compliance", "--sample", "--out", "out", "--json", folder=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     page = Path(json.loads(done.stdout)["page"])
     text = page.read_text(encoding="utf-8")
@@ -148,7 +150,7 @@ def test_a_project_that_cannot_be_read_is_said_where_the_exit_code_is_seen(tmp_p
     shutil.copytree(FILES[0], tmp_path / "stacks")
     (tmp_path / "stacks" / "broken").mkdir()
     (tmp_path / "stacks" / "broken" / "compose.yaml").write_text("services: [")
-    done = capacity("report", "compliance", "stacks", "--sample", "--json", folder=tmp_path)
+    done = capacity_here("report", "compliance", "stacks", "--sample", "--json", folder=tmp_path)
     assert done.returncode == 3
     assert "Not evaluated: " in done.stderr
     assert "broken/compose.yaml" in done.stderr

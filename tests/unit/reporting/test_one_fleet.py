@@ -13,7 +13,7 @@ import pytest
 from capacity.changes import read_plan
 from capacity.model import Resource
 from capacity.reporting._html.formatting import PRINT
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 
 Numbers = dict[tuple[str, str, str], float]
 """Service, `cpu` or `memory`, and a quantity -> cores, bytes or a share."""
@@ -46,7 +46,7 @@ def of_table(table: pd.DataFrame) -> Numbers:
 
 def answer(*words: str, folder: Path) -> list[dict[str, object]]:
     """What a command prints as JSON."""
-    done = capacity(*words, folder=folder)
+    done = capacity_here(*words, folder=folder)
     assert done.returncode in (0, 1), done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, list)
@@ -133,7 +133,7 @@ def test_a_restart_loop_has_the_same_counts_everywhere(week: Path, tmp_path: Pat
     assert f"{day} restarts in the last day, {hour} in the worst hour" in text_of(
         week / "weekly-resources.html"
     )
-    done = capacity("check", *DAYS, "--format", "json", folder=tmp_path)
+    done = capacity_here("check", *DAYS, "--format", "json", folder=tmp_path)
     findings = [
         each
         for each in json.loads(done.stdout)["findings"]
@@ -145,8 +145,8 @@ def test_a_restart_loop_has_the_same_counts_everywhere(week: Path, tmp_path: Pat
 
 def test_check_and_the_compliance_report_count_alike(tmp_path: Path) -> None:
     """The same findings by status, the same score, the same broken rules."""
-    checked = json.loads(capacity("check", *DAYS, "--format", "json", folder=tmp_path).stdout)
-    done = capacity("report", "compliance", *DAYS, folder=tmp_path)
+    checked = json.loads(capacity_here("check", *DAYS, "--format", "json", folder=tmp_path).stdout)
+    done = capacity_here("report", "compliance", *DAYS, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     (page,) = (tmp_path / "reports").glob("*/*compliance*.html")
     words = text_of(page)

@@ -34,7 +34,7 @@ from capacity.reporting.quarterly._rules import debts, rule_changes, rule_state,
 from capacity.reporting.quarterly._structure import restructurings
 from capacity.settings import load_settings
 from capacity.sizing import TYPES
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.pages import has_only_its_own_script
 
 END = pd.Timestamp("2026-11-23", tz="UTC")
@@ -406,7 +406,7 @@ def test_the_command_leaves_page_register_and_facts(tmp_path: Path) -> None:
     in between is kept.
     """
     for owner in ("", "Ada"):
-        done = capacity(
+        done = capacity_here(
             "report", "quarterly", "--sample", "--out", "out", "--json", folder=tmp_path
         )
         assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from capacity.operations._timeline.timeline import (
 )
 from capacity.reporting._remediation import remediation
 from capacity.settings import Settings
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 
 TODAY = date(2026, 11, 23)
 
@@ -87,7 +87,7 @@ def pages(folder: Path, report: str, name: str, *texts: str) -> list[str]:
     found = []
     for text in texts:
         (folder / "list.yaml").write_text(text)
-        done = capacity(
+        done = capacity_here(
             "report", report, "--sample", "--as-of", "2026-11-23", "--quiet", folder=folder
         )
         assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from capacity.operations._schedule.render import Program, crontab_block, systemd
 from capacity.operations._schedule.run import due_jobs
 from capacity.operations._schedule.state import JobState, write_state
 from capacity.settings import Settings
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 from tests.fixtures.running.servers import require
 
 CHANGES = [
@@ -171,7 +171,9 @@ def test_paths_of_the_settings_start_from_the_folder_of_the_install(
     (tmp_path / "conf" / "capacity.toml").write_text(
         '[schedule]\nreports = "out"\ncompose = ["compose"]\n'
     )
-    shown = capacity("schedule", "show", "--config", "conf/capacity.toml", folder=tmp_path).stdout
+    shown = capacity_here(
+        "schedule", "show", "--config", "conf/capacity.toml", folder=tmp_path
+    ).stdout
     folders = set(re.findall("WorkingDirectory=(.*)", shown))
     assert folders == {str(tmp_path)}
     starts = re.findall("ExecStart=(.*)", shown)

@@ -8,7 +8,7 @@ import pytest
 
 from capacity.errors import ReportError
 from capacity.reporting._render.pdf import BROWSERS, print_pdf
-from tests.fixtures.commands import capacity
+from tests.fixtures.commands import capacity_here
 
 
 def test_without_a_browser_it_says_what_to_install(
@@ -38,7 +38,7 @@ def test_a_browser_that_makes_none_is_quoted(
 @pytest.mark.slow
 def test_a_report_without_a_browser_is_there_all_the_same(tmp_path: Path) -> None:
     """Exit code 3, one line on what to install, and the page."""
-    done = capacity(
+    done = capacity_here(
         "report",
         "weekly",
         "--sample",

@@ -21,7 +21,7 @@ from capacity.changes import read_plan
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._services import SeriesBlock
 from capacity.model import Signal
-from tests.fixtures.commands import capacity, environment
+from tests.fixtures.commands import capacity_here, environment
 from tests.fixtures.notebooks import read_notebook
 from tests.fixtures.pages import has_only_its_own_script
 from tests.fixtures.running.servers import require
@@ -130,7 +130,7 @@ def test_compares_itself_with_the_run_before(weekly_reports: Path) -> None:
 def test_the_same_inputs_give_the_same_bytes(weekly_reports: Path, tmp_path: Path) -> None:
     """Page, plan and forecast of a second run equal the first run's to the byte."""
     shutil.copytree(weekly_reports / "2026-W47", tmp_path / "reports" / "2026-W47")
-    assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
+    assert capacity_here("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     for name in ("weekly-resources.html", "plan.yaml", "forecast.parquet"):
         assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (
             weekly_reports / "2026-W48" / name
@@ -146,7 +146,9 @@ def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
     shutil.copytree(weekly_reports / "2026-W48", tmp_path / "reports" / "2026-W48")
     before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
     assert (
-        capacity("report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path).returncode
+        capacity_here(
+            "report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path
+        ).returncode
         == 0
     )
     assert (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes() == before
@@ -157,7 +159,7 @@ def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
     plan = tmp_path / "reports" / "2026-W48" / "plan.yaml"
     edited = re.sub(r"after: [\d.]+", "after: 12345678.0", plan.read_text(), count=1)
     plan.write_text(edited)
-    assert capacity("report", "weekly", "--sample", folder=tmp_path).returncode == 0
+    assert capacity_here("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     assert plan.with_name("plan.edited.yaml").read_text() == edited
     assert plan.read_bytes() == (weekly_reports / "2026-W48" / "plan.yaml").read_bytes()
 
@@ -227,7 +229,7 @@ def test_hostile_names_and_gaps_stay_text(tmp_path: Path) -> None:
     them.
     """
     odd_archive(tmp_path)
-    done = capacity("report", "weekly", "--offline", "--as-of", "2026-11-16", folder=tmp_path)
+    done = capacity_here("report", "weekly", "--offline", "--as-of", "2026-11-16", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "reports" / "2026-W47" / "weekly-resources.html").read_text()
     assert "<script>alert" not in page
@@ -264,7 +266,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_a_full_disk_is_one_line_and_nothing_half_written(small_disk: Path, tmp_path: Path) -> None:
     """The cause is named, no page appears, and no temporary folder stays."""
-    done = capacity(
+    done = capacity_here(
         "report", "weekly", "--sample", "--out", str(small_disk / "reports"), folder=tmp_path
     )
     assert done.returncode == 1
@@ -278,7 +280,7 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(small_disk: Path, tmp_
 def test_an_unusable_output_folder_is_refused_before_any_work(tmp_path: Path) -> None:
     """A file where the folder should be ends the command at once."""
     (tmp_path / "reports").write_text("")
-    done = capacity("report", "weekly", "--sample", folder=tmp_path)
+    done = capacity_here("report", "weekly", "--sample", folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "is a file, not a folder" in done.stderr
@@ -315,7 +317,9 @@ def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> N
     """The whole run's time limit ends in one line, exit code 1 and the notebook as far as it
     came.
     """
-    done = capacity("report", "weekly", "--sample", folder=tmp_path, CAPACITY_REPORT__TIMEOUT="1.2")
+    done = capacity_here(
+        "report", "weekly", "--sample", folder=tmp_path, CAPACITY_REPORT__TIMEOUT="1.2"
+    )
     assert done.returncode == 1
     assert "not done after 1.2 s" in done.stderr
     assert done.stderr.count("\n") == 1
@@ -327,7 +331,7 @@ def test_a_run_over_its_time_leaves_the_notebook_and_a_line(tmp_path: Path) -> N
 
 def test_a_window_without_samples_is_refused_before_the_notebook(tmp_path: Path) -> None:
     """Nothing to report on is one line that names the cause, and nothing is left behind."""
-    done = capacity("report", "weekly", "--sample", "--services", "nothing/*", folder=tmp_path)
+    done = capacity_here("report", "weekly", "--sample", "--services", "nothing/*", folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("capacity: No service matches 'nothing/*'")
     assert list((tmp_path / "reports").iterdir()) == []
