@@ -17,7 +17,7 @@ from tests.fixtures.faults import LOOP, block
 from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
 from tests.fixtures.running.servers import wait_for
 
-LIFE = 2  # seconds
+LIFE = 1  # seconds
 
 
 def grows(shop: Fleet, mib: int) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 2**20
-STEP = 15
+STEP = 8
 SPIN = ["sh", "-c", "while :; do :; done"]
 
 
@@ -73,18 +73,18 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
             ["sleep", "600"], **compose("api"), mem_limit=32 * MIB, memswap_limit=32 * MIB
         )
         run(["sleep", "600"], name="loner")
-        time.sleep(18)
+        time.sleep(STEP + 2)
         restarted.restart(timeout=0)
         recreated.remove(force=True)
         run(["sleep", "600"], **compose("api"), mem_limit=48 * MIB, memswap_limit=48 * MIB)
-        time.sleep(32)
+        time.sleep(2 * STEP + 2)
 
         settings = override(
             override(Settings(), "prometheus__url", server.url), "report__step", STEP
         )
         settings = override(settings, "prometheus__rate_window", STEP)
-        start = pd.Timestamp(began, unit="s", tz="UTC").floor("15s")
-        end = pd.Timestamp.now(tz="UTC").ceil("15s")
+        start = pd.Timestamp(began, unit="s", tz="UTC").floor(f"{STEP}s")
+        end = pd.Timestamp.now(tz="UTC").ceil(f"{STEP}s")
         source, archive = PrometheusSource(settings.prometheus), Archive(tmp_path / "archive")
         done = fetch(source, archive, settings, start=start, end=end)
         history = load_history(archive, [done.source], settings, start=start, end=end)
