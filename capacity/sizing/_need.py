@@ -14,11 +14,18 @@ from capacity.sizing._policies.registry import POLICIES
 from capacity.sizing._rounding import round_down, round_up
 from capacity.sizing._usage.nan_math import at_least, at_most
 
-__all__ = ["chosen_limits", "held_share", "judge_limits", "needed_limits"]
+__all__ = [
+    "AFTER_A_LOOP",
+    "chosen_limits",
+    "held_share",
+    "judge_limits",
+    "needed_limits",
+]
 
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
+AFTER_A_LOOP = 2.0
+"""Times the limit after a loop of kills: it never ran long enough to show what it needs."""
 _FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing
-_AFTER_A_LOOP = 2.0  # of kills: it never ran long enough to show what it needs
 _URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SURE, _NEAR = 0.5, 0.8
@@ -102,7 +109,7 @@ def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
     """What to go up to where kills, stalls or throttling hide the need; NaN where nothing does."""
     killed = table["oom_kills"] > 0
     looping = pd.Series([str(name) in context.unstable for name in table.index], table.index)
-    factor = pd.Series(_AFTER_A_KILL, index=table.index).mask(killed & looping, _AFTER_A_LOOP)
+    factor = pd.Series(_AFTER_A_KILL, index=table.index).mask(killed & looping, AFTER_A_LOOP)
     # far below its limit it is the host that is short of memory
     full = table["observed_peak"] >= _FULL * table["current"]
     held_back = (table["throttled"] > THROTTLED_TOO_MUCH) | (

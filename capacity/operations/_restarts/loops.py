@@ -21,10 +21,10 @@ from capacity.model import Change, Reason, Setting
 from capacity.operations._dependencies import not_awaited
 from capacity.operations._restarts.causes import KILLED, NEVER_RAN, Cause, Diagnosis, diagnose
 from capacity.settings import Settings
+from capacity.sizing._need import AFTER_A_LOOP
 
 __all__ = ["RestartLoop", "find_restart_loops", "port_moves", "propose"]
 
-_AFTER_A_KILL = 1.5
 _GRAIN = 1 << 20
 _HOUR = 3600
 _DAY = 24 * _HOUR
@@ -403,11 +403,11 @@ def _wait(
 def _more_memory(
     container: Container, inventory: Inventory, known: Known
 ) -> tuple[list[Change], str]:
-    """Half more, or what sizing says where that is more; never more than the host has."""
+    """Twice as much, or what sizing says where that is more; never more than the host has."""
     if container.memory is None:
         return [], "It has no limit: the host itself is out of memory"
     top = inventory.host(container.host).memory
-    wanted = max(container.memory * _AFTER_A_KILL, known.sized.get(container.key, 0.0))
+    wanted = max(container.memory * AFTER_A_LOOP, known.sized.get(container.key, 0.0))
     after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)
     if after <= container.memory:
         return [], "The host has no more memory to give: move it, or fix its use"

@@ -94,7 +94,7 @@ def test_loops_are_found_with_their_cause_and_a_change_that_mends_them(shop: Fle
     wait_for(lambda: said() == causes or None, "four loops with their causes")
     found = loops_of(shop.settings(), more_than=2)
     (more,) = found["hungry"].changes
-    assert (more.resource, more.before, more.after) == (Setting.MEMORY, 8 * MIB, 12 * MIB)
+    assert (more.resource, more.before, more.after) == (Setting.MEMORY, 8 * MIB, 16 * MIB)
     (policy,) = found["waiting"].changes
     assert (policy.resource, policy.before, policy.after) == (
         Setting.RESTART_POLICY,
@@ -281,7 +281,7 @@ def test_what_ends_for_want_of_another_says_so_and_its_file_goes_back(shop: Flee
 
 
 def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -> None:
-    """What needs 20 MiB is killed at 16, lives with the 24 that are proposed, and is in its loop
+    """What needs 20 MiB is killed at 16, lives with the 32 that are proposed, and is in its loop
     again with the former limit.
     """
     shop.run("hungry", block(20), mem_limit=16 * MIB, memswap_limit=16 * MIB, **LOOP)
@@ -293,13 +293,13 @@ def test_more_memory_ends_a_loop_and_the_rollback_begins_it_again(shop: Fleet) -
     )
     before = seen(settings)
     (change,) = loops_of(settings, more_than=1)["hungry"].changes
-    assert (change.before, change.after) == (16 * MIB, 24 * MIB)
+    assert (change.before, change.after) == (16 * MIB, 32 * MIB)
     done = apply_plan(plan_of(change), shop.settings(observe=in_pause(settings, "hungry") + 3))
     assert [(each.state, each.reason) for each in done.outcomes] == [("done", "")]
     assert (
         container_named(settings, "hungry").state,
         container_named(settings, "hungry").memory,
-    ) == ("running", 24 * MIB)
+    ) == ("running", 32 * MIB)
     with closing(client(shop.engine)) as api:
         api.containers.get(
             "hungry"

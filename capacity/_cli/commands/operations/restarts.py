@@ -139,7 +139,7 @@ def loops_of(
     counted: dict[str, float] = {}
     days: dict[str, float] = {}
     if history is not None:
-        with suppress(NoHistory):  # no memory samples: half more it is
+        with suppress(NoHistory):  # no memory samples: twice as much it is
             limits = _api.recommend(history, "memory", settings=settings).table["limit"].dropna()
             sized = {str(service): float(limit) for service, limit in limits.items()}
         days = {
