@@ -15,6 +15,7 @@ from capacity.model import Setting, Value
 
 __all__ = [
     "COMPOSE_NAMES",
+    "CORES_APART",
     "CPUSET",
     "RESTART_POLICY",
     "check_former",
@@ -27,6 +28,8 @@ __all__ = [
 
 BYTES = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.RESERVATION})
 CORES = frozenset({Setting.CPUS, Setting.CPU_RESERVATION})
+CORES_APART = 0.001
+"""Cores that are as far apart are not the same value; plans are rounded for people."""
 _UNLIMITED = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.CPUS, Setting.PIDS})
 TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
 _COUNTS = frozenset({Setting.PIDS, Setting.REPLICAS})
@@ -188,13 +191,11 @@ def _check_number(what: Setting, value: float) -> None:
 
 
 def equal(what: Setting, value: Value, other: Value) -> bool:
-    """Whether two values mean the same: sizes to the mebibyte, cores to the thousandth, as plans
-    are rounded for people.
-    """
+    """Whether two values mean the same: sizes to the mebibyte, cores to the thousandth."""
     if isinstance(value, (int, float)) and isinstance(other, (int, float)):
         if what in BYTES:
             return abs(value - other) < MIB
-        return abs(value - other) < 0.001 if what in CORES else value == other
+        return abs(value - other) < CORES_APART if what in CORES else value == other
     if what is Setting.RESTART_POLICY:
         return (value or "no") == (other or "no")
     return (value or None) == (other or None)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from capacity._common.setting_values import CORES_APART
 from capacity._compose.declared import DeclaredProject, declarations, declared_value
 from capacity._compose.service import Service
 from capacity._docker.containers import Container, Host, Inventory, cpus_of, live_value
@@ -23,7 +24,6 @@ _COMPARED = (
     Setting.ULIMITS,
     Setting.RESTART_POLICY,
 )
-_CORES_APART = 0.001
 
 
 @dataclass(frozen=True)
@@ -140,5 +140,5 @@ def _same(what: Setting, live: Value, declared: Value, cores: int) -> bool:
         number, other = (
             float(value) if isinstance(value, (int, float)) else whole for value in (live, declared)
         )
-        return abs(min(number, whole) - min(other, whole)) < _CORES_APART
+        return abs(min(number, whole) - min(other, whole)) < CORES_APART
     return live == declared
