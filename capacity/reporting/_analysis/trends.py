@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 FEWEST_WEEKS = 4
+_FEWEST_DAYS = 4  # of a week that has samples
 _WEEK = pd.Timedelta("7D")
 _DRAWS = 400
 _FAR = 3.0  # deviations from the line of the weeks that a week counts for at most
@@ -78,7 +79,7 @@ def weekly_peaks(usage: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     of_day = (end - pd.DatetimeIndex(daily.index) - pd.Timedelta("1ns")) // _WEEK
     peaks = usage.groupby(np.asarray(back)).max()
     days = daily.notna().groupby(np.asarray(of_day)).sum().reindex(peaks.index, fill_value=0)
-    found = peaks.where(days >= FEWEST_WEEKS)
+    found = peaks.where(days >= _FEWEST_DAYS)
     found.index = pd.DatetimeIndex([end - week * _WEEK for week in found.index])
     return found.sort_index().dropna(how="all")
 
