@@ -27,12 +27,11 @@ from capacity.operations._pools.containers import (
 from capacity.operations._pools.from_container import STEADY, pool_like
 from capacity.operations._pools.leases import leased, retire
 from capacity.operations._pools.locks import LockFolder, place_of, refuse_elsewhere
-from capacity.operations._pools.pool import InstancePool
 from capacity.operations._pools.session import PoolState, open_pool, slot_states
 from capacity.operations._pools.spec import PoolSpec, check_host, check_pool
 from capacity.settings import Settings
 
-__all__ = ["PoolStep", "existing_pool", "pool_down", "pool_scale", "pool_states", "pool_up"]
+__all__ = ["PoolStep", "pool_down", "pool_scale", "pool_states", "pool_up"]
 
 
 _DONE = {
@@ -92,17 +91,6 @@ def pool_states(settings: Settings, name: str) -> list[PoolState]:
     with _standing(settings, name) as pool:
         size = max(pool.spec.size, slot_of(pool.found[-1]) + 1)
         return slot_states(name, size, pool.found, pool.place)
-
-
-def existing_pool(settings: Settings, name: str) -> InstancePool:
-    """A pool that runs, to be entered: image, command and limits are those of its first instance.
-
-    Raises:
-        InputError: there is no such pool.
-        EngineError: no answer.
-    """
-    with _standing(settings, name) as pool:
-        return InstancePool(**vars(pool.spec), journal=settings.apply.journal, as_it_stands=True)
 
 
 def pool_up(settings: Settings, spec: PoolSpec, *, dry_run: bool = True) -> list[PoolStep]:

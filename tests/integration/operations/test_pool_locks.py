@@ -18,7 +18,6 @@ from capacity.changes._journal.listing import journal_history
 from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
 from capacity.operations import InstancePool
 from capacity.operations._pools.commands import (
-    existing_pool,
     pool_down,
     pool_scale,
     pool_states,
@@ -81,7 +80,7 @@ def test_who_does_not_see_the_locks_of_a_pool_is_refused(
             lambda: work(shop).__enter__(),
             lambda: pool_scale(settings, "work", 3, dry_run=False),
             lambda: pool_down(settings, "work", dry_run=False),
-            lambda: existing_pool(settings, "work").__enter__(),
+            lambda: work(shop, as_it_stands=True).__enter__(),
         ):
             with pytest.raises(
                 InputError,
@@ -202,8 +201,8 @@ def test_what_a_pool_is_to_have_is_known_after_an_instance_was_removed_by_hand(s
         pool_up(settings, work(shop, 2, keep=True))
     pool_scale(settings, "work", 2, dry_run=False)
     assert states(shop) == [(0, "running"), (1, "running")]
-    with existing_pool(settings, "work") as joined:
-        assert joined.size == 2
+    with work(shop, 2, command=["sleep", "5"], as_it_stands=True) as joined:
+        assert [state.leased for state in joined.status()] == [False, False]
     remove(shop, 0)
     assert states(shop) == [(0, "missing"), (1, "running")]
     pool_down(settings, "work", dry_run=False)

@@ -21,7 +21,7 @@ from capacity.operations._emergency.git_project import project_at_revision
 from capacity.operations._emergency.journal import open_stops
 from capacity.operations._emergency.revision import to_revision
 from capacity.operations._emergency.undo_release import undo_release
-from capacity.operations._pools.commands import existing_pool, pool_down, pool_states
+from capacity.operations._pools.commands import pool_down, pool_scale, pool_states
 from capacity.operations._pools.migrate import migrate
 from tests.fixtures.faults import QUICK, git, own_place, seen
 from tests.fixtures.running.fleet import MIB, Fleet, plan_of, project
@@ -51,9 +51,8 @@ def test_a_move_to_a_pool_and_back(shop: Fleet) -> None:
         "agents-pool-0": "running",
         "agents-pool-1": "running",
     }
-    with existing_pool(settings, "agents") as pool:
-        assert pool.memory == 32 * MIB
-        pool.scale(1)
+    assert shop.memory("agents-pool-1") == 32
+    pool_scale(settings, "agents", 1, dry_run=False)
     assert [
         (state.name, state.state, state.leased) for state in pool_states(settings, "agents")
     ] == [("agents-pool-0", "running", False)]
