@@ -13,10 +13,10 @@ from capacity.compliance import assess
 from capacity.compliance._facts.facts import Facts, UnreadProject
 from capacity.operations._timeline.timeline import (
     TimelineItem,
+    evaluated_rules,
     from_loops,
     from_recommendations,
     from_report,
-    with_waivers,
 )
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def observe(
     for item in from_report(whole):
         showing = frozenset(name for names, ids in alone if item.id in ids for name in names)
         items.append(replace(item, sources=tuple(sorted(showing or sources))))
-    kinds = with_waivers(whole)
+    kinds = evaluated_rules(whole)
     if loops is not None:
         items += from_loops(loops)
         kinds.add("restart-loop")

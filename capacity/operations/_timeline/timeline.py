@@ -22,12 +22,12 @@ __all__ = [
     "Deadline",
     "ItemState",
     "TimelineItem",
+    "evaluated_rules",
     "from_loops",
     "from_recommendations",
     "from_report",
     "item",
     "merge_items",
-    "with_waivers",
 ]
 
 
@@ -126,7 +126,7 @@ def from_report(report: Report) -> list[TimelineItem]:
     return list(found.values())
 
 
-def with_waivers(report: Report) -> set[str]:
+def evaluated_rules(report: Report) -> set[str]:
     """The rules that could be evaluated; what the others found before is neither there nor gone."""
     return {
         finding.rule.id for finding in report.findings if finding.status is not Status.NOT_EVALUATED

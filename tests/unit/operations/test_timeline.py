@@ -24,12 +24,12 @@ from capacity.operations._timeline.timeline import (
     Deadline,
     ItemState,
     TimelineItem,
+    evaluated_rules,
     from_loops,
     from_recommendations,
     from_report,
     item,
     merge_items,
-    with_waivers,
 )
 from capacity.settings import Settings
 from tests.integration.changes.test_apply_faults import fill, mounted
@@ -187,8 +187,8 @@ def test_findings_loops_and_risks_become_items() -> None:
         == len(found)
         == len({(finding.rule.id, finding.subject) for finding in report.failing()})
     )
-    assert "CAP002" in with_waivers(report)
-    assert "CAP003" not in with_waivers(report)
+    assert "CAP002" in evaluated_rules(report)
+    assert "CAP003" not in evaluated_rules(report)
     loop = RestartLoop(
         "shop/db", "here", "db", 7, 9, back_off=True, diagnosis=Diagnosis("crash", "manual")
     )
@@ -203,7 +203,7 @@ def test_findings_loops_and_risks_become_items() -> None:
         ("a/a", Deadline.DAY_1, "memory-risk"),
         ("c/c", Deadline.DAY_2_3, "memory-risk"),
     ]
-    assert with_waivers(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
+    assert evaluated_rules(evaluate(load_rules(), Facts(), today=MONDAY)) == set()
 
 
 def test_only_who_looks_where_it_was_seen_ticks_it_off() -> None:
