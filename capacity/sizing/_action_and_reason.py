@@ -16,7 +16,7 @@ from capacity.sizing._rounding import grains, round_down, round_up
 from capacity.sizing._service_types import type_of
 from capacity.sizing._usage.nan_math import at_least, at_most, by_service
 
-__all__ = ["RULES", "Facts", "Rule", "decide_actions", "type_defaults"]
+__all__ = ["decide_actions", "type_defaults"]
 
 _CENSORED_WITHIN = 0.05  # usage this near its limit may have wanted more
 _THROTTLED_AT_ALL = 0.05  # above this a window says nothing about how much CPU was wanted
@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Facts:
+class Conditions:
     """What is true of each service, when its limit is known; all but the last two by service.
 
     Attributes:
@@ -89,54 +89,54 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What is done about services of which something is true, and the reason given for it."""
+class ActionRule:
+    """What is done about services for which a condition holds, and the reason given for it."""
 
-    applies: Callable[[Facts], Flags]
+    applies: Callable[[Conditions], Flags]
     action: Action
     reason: Reason
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(lambda f: f.excluded, Action.NONE, Reason.EXCLUDED),
-    Rule(lambda f: f.pinned, Action.NONE, Reason.PINNED),
-    Rule(lambda f: f.stopped, Action.NONE, Reason.STOPPED),
-    Rule(
+ACTION_RULES: tuple[ActionRule, ...] = (
+    ActionRule(lambda f: f.excluded, Action.NONE, Reason.EXCLUDED),
+    ActionRule(lambda f: f.pinned, Action.NONE, Reason.PINNED),
+    ActionRule(lambda f: f.stopped, Action.NONE, Reason.STOPPED),
+    ActionRule(
         lambda f: ~f.offered & ~f.empty & f.unlimited & f.defaulted & f.limits_known,
         Action.SET,
         Reason.TYPE_DEFAULT,
     ),
-    Rule(lambda f: f.empty, Action.NONE, Reason.NO_DATA),
-    Rule(lambda f: f.at_ceiling, Action.KEEP, Reason.HOST_CEILING),
-    Rule(lambda f: f.at_bound, Action.KEEP, Reason.OWN_BOUNDS),
-    Rule(lambda f: f.unstable & ~f.killed, Action.NONE, Reason.UNSTABLE),
-    Rule(lambda f: ~f.offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
-    Rule(lambda f: f.unlimited & (not f.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
-    Rule(lambda f: f.capped & f.unlimited, Action.SET, Reason.HOST_CEILING),
-    Rule(lambda f: f.capped & f.up, Action.RAISE, Reason.HOST_CEILING),
-    Rule(lambda f: f.unlimited & f.budget, Action.SET, Reason.BUDGET),
-    Rule(lambda f: f.up & f.budget, Action.RAISE, Reason.BUDGET),
-    Rule(lambda f: f.unlimited & f.leaking, Action.SET, Reason.LEAK),
-    Rule(lambda f: f.unlimited, Action.SET, Reason.UNLIMITED),
-    Rule(lambda f: f.up & f.killed & ~f.leaking, Action.RAISE, Reason.OOM_KILLED),
-    Rule(lambda f: f.up & f.leaking, Action.RAISE, Reason.LEAK),
-    Rule(lambda f: f.up & f.stalled, Action.RAISE, Reason.MEMORY_STALLED),
-    Rule(lambda f: f.up & f.throttled, Action.RAISE, Reason.THROTTLED),
-    Rule(lambda f: f.up & f.outside, Action.RAISE, Reason.OWN_BOUNDS),
-    Rule(lambda f: f.up & f.calendar, Action.RAISE, Reason.CALENDAR_PEAK),
-    Rule(lambda f: f.up & f.startup, Action.RAISE, Reason.STARTUP_PEAK),
-    Rule(lambda f: f.up, Action.RAISE, Reason.BREACH_EXPECTED),
-    Rule(lambda f: f.down & f.outside, Action.LOWER, Reason.OWN_BOUNDS),
-    Rule(lambda f: f.down & f.never_lower, Action.KEEP, Reason.NEVER_LOWER),
-    Rule(lambda f: f.down & f.stalled, Action.KEEP, Reason.MEMORY_STALLED),
-    Rule(lambda f: f.cached, Action.KEEP, Reason.PAGE_CACHE),
-    Rule(lambda f: f.down & f.censored, Action.KEEP, Reason.CENSORED),
-    Rule(lambda f: f.down & f.leaking, Action.KEEP, Reason.LEAK),
-    Rule(lambda f: f.down & f.budget, Action.LOWER, Reason.BUDGET),
-    Rule(lambda f: f.down & f.moved, Action.KEEP, Reason.REGIME_CHANGE),
-    Rule(lambda f: f.down & f.cooling, Action.KEEP, Reason.COOLDOWN),
-    Rule(lambda f: f.down, Action.LOWER, Reason.OVERSIZED),
-    Rule(lambda f: f.past, Action.KEEP, Reason.PAST_PEAK),
+    ActionRule(lambda f: f.empty, Action.NONE, Reason.NO_DATA),
+    ActionRule(lambda f: f.at_ceiling, Action.KEEP, Reason.HOST_CEILING),
+    ActionRule(lambda f: f.at_bound, Action.KEEP, Reason.OWN_BOUNDS),
+    ActionRule(lambda f: f.unstable & ~f.killed, Action.NONE, Reason.UNSTABLE),
+    ActionRule(lambda f: ~f.offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
+    ActionRule(lambda f: f.unlimited & (not f.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
+    ActionRule(lambda f: f.capped & f.unlimited, Action.SET, Reason.HOST_CEILING),
+    ActionRule(lambda f: f.capped & f.up, Action.RAISE, Reason.HOST_CEILING),
+    ActionRule(lambda f: f.unlimited & f.budget, Action.SET, Reason.BUDGET),
+    ActionRule(lambda f: f.up & f.budget, Action.RAISE, Reason.BUDGET),
+    ActionRule(lambda f: f.unlimited & f.leaking, Action.SET, Reason.LEAK),
+    ActionRule(lambda f: f.unlimited, Action.SET, Reason.UNLIMITED),
+    ActionRule(lambda f: f.up & f.killed & ~f.leaking, Action.RAISE, Reason.OOM_KILLED),
+    ActionRule(lambda f: f.up & f.leaking, Action.RAISE, Reason.LEAK),
+    ActionRule(lambda f: f.up & f.stalled, Action.RAISE, Reason.MEMORY_STALLED),
+    ActionRule(lambda f: f.up & f.throttled, Action.RAISE, Reason.THROTTLED),
+    ActionRule(lambda f: f.up & f.outside, Action.RAISE, Reason.OWN_BOUNDS),
+    ActionRule(lambda f: f.up & f.calendar, Action.RAISE, Reason.CALENDAR_PEAK),
+    ActionRule(lambda f: f.up & f.startup, Action.RAISE, Reason.STARTUP_PEAK),
+    ActionRule(lambda f: f.up, Action.RAISE, Reason.BREACH_EXPECTED),
+    ActionRule(lambda f: f.down & f.outside, Action.LOWER, Reason.OWN_BOUNDS),
+    ActionRule(lambda f: f.down & f.never_lower, Action.KEEP, Reason.NEVER_LOWER),
+    ActionRule(lambda f: f.down & f.stalled, Action.KEEP, Reason.MEMORY_STALLED),
+    ActionRule(lambda f: f.cached, Action.KEEP, Reason.PAGE_CACHE),
+    ActionRule(lambda f: f.down & f.censored, Action.KEEP, Reason.CENSORED),
+    ActionRule(lambda f: f.down & f.leaking, Action.KEEP, Reason.LEAK),
+    ActionRule(lambda f: f.down & f.budget, Action.LOWER, Reason.BUDGET),
+    ActionRule(lambda f: f.down & f.moved, Action.KEEP, Reason.REGIME_CHANGE),
+    ActionRule(lambda f: f.down & f.cooling, Action.KEEP, Reason.COOLDOWN),
+    ActionRule(lambda f: f.down, Action.LOWER, Reason.OVERSIZED),
+    ActionRule(lambda f: f.past, Action.KEEP, Reason.PAST_PEAK),
 )
 """In order; where none fits, the limit is kept within tolerance."""
 
@@ -166,11 +166,13 @@ def decide_actions(
         within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
             tolerance.
     """
-    facts = _settled(table, usage, ceiling, resource, context, skipped, moved, within_budget)
-    conditions = [np.asarray(rule.applies(facts), dtype=bool) for rule in RULES]
-    table["action"] = np.select(conditions, [str(rule.action) for rule in RULES], str(Action.KEEP))
+    conditions = _settled(table, usage, ceiling, resource, context, skipped, moved, within_budget)
+    applied = [np.asarray(rule.applies(conditions), dtype=bool) for rule in ACTION_RULES]
+    table["action"] = np.select(
+        applied, [str(rule.action) for rule in ACTION_RULES], str(Action.KEEP)
+    )
     table["reason"] = np.select(
-        conditions, [str(rule.reason) for rule in RULES], str(Reason.WITHIN_TOLERANCE)
+        applied, [str(rule.reason) for rule in ACTION_RULES], str(Reason.WITHIN_TOLERANCE)
     )
     changed = table["action"].isin([Action.SET, Action.RAISE, Action.LOWER])
     table["limit"] = table["limit"].where(changed)
@@ -189,7 +191,7 @@ def _settled(
     skipped: dict[str, str],
     moved: pd.Series[pd.Timestamp],
     within_budget: bool,  # noqa: FBT001 - one of many inputs that are passed on as they came
-) -> Facts:
+) -> Conditions:
     """Bring `limit` within what people and hosts allow, and say what is true of each service."""
     services = table.index
     offered = table["limit"].notna()
@@ -210,7 +212,7 @@ def _settled(
     down = limit < current * (1 - room)
     killed = (table["oom_kills"] > 0) & current.notna()
     full = killed & ~(limit > current)
-    return Facts(
+    return Conditions(
         **_said(table, usage, context, skipped),
         offered=_flags(offered),
         defaulted=_flags(limit.notna()),
