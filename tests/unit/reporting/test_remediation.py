@@ -79,43 +79,24 @@ def test_without_a_timeline_there_is_no_section(tmp_path: Path) -> None:
     assert remediation(kept(tmp_path / "timeline.yaml")) is None
 
 
-def pages(folder: Path, report: str, name: str, *texts: str) -> list[str]:
-    """The pages of a report, rendered once with each text as the timeline that the settings
-    name.
-    """
-    (folder / "capacity.toml").write_text('[operations]\ntimeline = "list.yaml"\n')
-    found = []
-    for text in texts:
-        (folder / "list.yaml").write_text(text)
-        done = capacity_here(
-            "report", report, "--sample", "--as-of", "2026-11-23", "--quiet", folder=folder
-        )
-        assert done.returncode == 0, done.stderr
-        found.append((folder / "reports" / "2026-W48" / f"{name}.html").read_text())
-    return found
-
-
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    """A timeline with one thing to do."""
-    kept(tmp_path / "some.yaml", item(Deadline.DAY_1, "shop/web", "R1", "give it a limit"))
-    return (tmp_path / "some.yaml").read_text()
-
-
 @pytest.mark.slow
-def test_the_weekly_page_has_it(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("report", "name"), [("weekly", "weekly-resources"), ("compliance", "weekly-compliance")]
+)
+def test_the_page_has_it(tmp_path: Path, report: str, name: str) -> None:
     """In a section of its own."""
-    (first,) = pages(tmp_path, "weekly", "weekly-resources", text)
-    assert "<h2>Remediation timeline</h2>" in first
-    assert "<b>shop/web</b> give it a limit" in first
+    (tmp_path / "capacity.toml").write_text('[operations]\ntimeline = "list.yaml"\n')
+    kept(tmp_path / "list.yaml", item(Deadline.DAY_1, "shop/web", "R1", "give it a limit"))
+    words = ("report", report, "--sample", "--as-of", "2026-11-23", "--quiet")
+    done = capacity_here(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "reports" / "2026-W48" / f"{name}.html").read_text()
+    assert "<h2>Remediation timeline</h2>" in page
+    assert "<b>shop/web</b> give it a limit" in page
 
 
-@pytest.mark.slow
-def test_the_compliance_page_has_it_and_does_not_fail_without(tmp_path: Path, text: str) -> None:
-    """With a damaged file there is a note, with none no section."""
-    good, damaged, empty = pages(
-        tmp_path, "compliance", "weekly-compliance", text, "items: {", "items: []"
-    )
-    assert "<b>shop/web</b> give it a limit" in good
-    assert "list.yaml is no timeline" in damaged
-    assert "Remediation timeline" not in empty
+def test_a_page_without_one_has_no_such_section(every_report: Path) -> None:
+    """No page fails for want of it."""
+    for name in ("weekly-resources", "weekly-compliance"):
+        page = (every_report / "2026-W48" / f"{name}.html").read_text()
+        assert "Remediation timeline" not in page

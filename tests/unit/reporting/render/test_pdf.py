@@ -40,10 +40,8 @@ def test_a_report_without_a_browser_is_there_all_the_same(tmp_path: Path) -> Non
     """Exit code 3, one line on what to install, and the page."""
     done = capacity_here(
         "report",
-        "weekly",
+        "compliance",
         "--sample",
-        "--services",
-        "shop/*",
         "--pdf",
         folder=tmp_path,
         PATH=str(tmp_path),

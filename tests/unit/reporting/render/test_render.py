@@ -127,41 +127,36 @@ def test_compares_itself_with_the_run_before(weekly_reports: Path) -> None:
     assert "data/exporter-old" in second.split("Since 2026-W47")[1].split("</dl>")[0]
 
 
-def test_the_same_inputs_give_the_same_bytes(weekly_reports: Path, tmp_path: Path) -> None:
-    """Page, plan and forecast of a second run equal the first run's to the byte."""
-    shutil.copytree(weekly_reports / "2026-W47", tmp_path / "reports" / "2026-W47")
-    assert capacity_here("report", "weekly", "--sample", folder=tmp_path).returncode == 0
-    for name in ("weekly-resources.html", "plan.yaml", "forecast.parquet"):
-        assert (tmp_path / "reports" / "2026-W48" / name).read_bytes() == (
-            weekly_reports / "2026-W48" / name
-        ).read_bytes()
+def test_a_choice_of_services_overwrites_nothing(weekly_reports: Path, tmp_path: Path) -> None:
+    """A filtered run has its own folder and says its filter."""
+    shutil.copytree(weekly_reports / "2026-W48", tmp_path / "reports" / "2026-W48")
+    words = ("report", "weekly", "--sample", "--services", "shop/*")
+    assert capacity_here(*words, folder=tmp_path).returncode == 0
+    whole, chosen = (
+        (tmp_path / "reports" / run / "weekly-resources.html").read_bytes()
+        for run in ("2026-W48", "2026-W48-shop")
+    )
+    assert whole == (weekly_reports / "2026-W48" / "weekly-resources.html").read_bytes()
+    assert b"<dd>shop/*</dd>" in chosen
 
 
-def test_a_choice_of_services_and_an_edited_plan_overwrite_nothing(
+def test_the_same_inputs_give_the_same_bytes_and_an_edited_plan_moves_aside(
     weekly_reports: Path, tmp_path: Path
 ) -> None:
-    """A filtered run has its own folder and says its filter; a plan that a person has edited moves
-    aside.
+    """Page, plan and forecast of a second run equal the first run's to the byte; what a person has
+    made of the first plan is kept beside.
     """
-    shutil.copytree(weekly_reports / "2026-W48", tmp_path / "reports" / "2026-W48")
-    before = (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes()
-    assert (
-        capacity_here(
-            "report", "weekly", "--sample", "--services", "shop/*", folder=tmp_path
-        ).returncode
-        == 0
-    )
-    assert (tmp_path / "reports" / "2026-W48" / "weekly-resources.html").read_bytes() == before
-    assert (
-        "<dd>shop/*</dd>"
-        in (tmp_path / "reports" / "2026-W48-shop" / "weekly-resources.html").read_text()
-    )
+    shutil.copytree(weekly_reports, tmp_path / "reports")
     plan = tmp_path / "reports" / "2026-W48" / "plan.yaml"
     edited = re.sub(r"after: [\d.]+", "after: 12345678.0", plan.read_text(), count=1)
     plan.write_text(edited)
+    page = plan.with_name("weekly-resources.html")
+    page.unlink()
     assert capacity_here("report", "weekly", "--sample", folder=tmp_path).returncode == 0
     assert plan.with_name("plan.edited.yaml").read_text() == edited
-    assert plan.read_bytes() == (weekly_reports / "2026-W48" / "plan.yaml").read_bytes()
+    for name in (page.name, plan.name, "forecast.parquet"):
+        first = weekly_reports / "2026-W48" / name
+        assert plan.with_name(name).read_bytes() == first.read_bytes()
 
 
 @pytest.mark.slow
