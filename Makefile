@@ -6,8 +6,9 @@ TOOLS := .tools
 # Debian keeps venv in a package of its own, which takes root to install
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
-# Tests of a file stay together, since they share servers; files run side by side.
-PYTEST := $(BIN)/pytest --numprocesses logical --dist loadfile --no-loadscope-reorder
+# Tests of a file stay together, since they share servers; files run side by side. Many wait for an
+# Engine or a server more than they compute, so there are two workers more than cores.
+PYTEST := $(BIN)/pytest --numprocesses $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorder
 
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes
 COVERAGE := $(if $(CI),--cov --cov-report=)
