@@ -188,6 +188,7 @@ def peer(
     """Cached forecast of a peer (times x series x quantiles) and the seconds it took."""
     key = CACHE / f"{name}-{step}-{number}-{history.shape[1]}-{model}.npz"
     if not key.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         source = CACHE / f"{name}-{step}-{number}-{history.shape[1]}-{os.getpid()}.parquet"
         history.to_parquet(source)
         subprocess.run(

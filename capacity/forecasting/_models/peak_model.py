@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capacity.forecasting._models.idle_services import idle_bound
 from capacity.forecasting._models.peak_distribution import MARGINS, PeakDistribution
 from capacity.forecasting._models.peak_features import (
     FEATURES,
@@ -31,7 +32,6 @@ from capacity.forecasting._models.peak_features import (
     since_rise,
     stray,
 )
-from capacity.forecasting._models.repeating_peaks import narrowed, repeating_bound
 from capacity.forecasting._quantiles import Floats
 
 __all__ = [
@@ -171,7 +171,7 @@ class PeakModel:
         if len(known):
             now = features(level[:, known], horizon).astype(np.float32)
             learned = self._chances(now, past_windows(days, horizon) if own else None)
-            chances[known] = narrowed(learned, repeating_bound(level[:, known, 0]))
+            chances[known] = np.fmin(learned, idle_bound(level[:, known]))
         if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
             chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)
         return PeakDistribution(base, chances)
