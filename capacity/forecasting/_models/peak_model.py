@@ -72,12 +72,12 @@ _SHARED = slice(
     2, 6
 )  # the third to sixth largest of the services' largest strays bound all of them
 _LEAST_STRAY, _FEWEST = 0.02, 6
-_FAR = 0.3  # strays beyond say no more of how calm a fleet is
+_NEAR, _FAR = 0.15, 0.45  # strays below are noise; beyond they say no more of how calm a fleet is
 _DOUBT, _CALMEST = (
     2.0,
     0.25,
 )  # sum of strays that the pre-trained expectation weighs; least share of it that is believed
-_LOWERED, _RAISED = 0.004, 0.0053  # how far one service may move that share
+_WINSORIZED = 2  # services on either side that count for no more than the next one
 
 
 @dataclass(frozen=True)
@@ -197,19 +197,29 @@ class PeakModel:
     def _calm(self, past: Windows) -> float:
         """How far peaks stray above the trailing ones, over what was expected; 1 at most.
 
-        No service moves the answer by more than a few hundredths.
+        The services are winsorized (Tukey, 1962): what befell one or two of them says nothing of
+        the others, and what befell most of them is believed.
         """
-        inside = np.flatnonzero((GRID > -1e-9) & (GRID < _FAR + 1e-9))
+        inside = np.flatnonzero((GRID > _NEAR - 1e-9) & (GRID < _FAR + 1e-9))
         area = np.asarray(np.trapezoid(self.distributions[:, inside], GRID[inside], axis=1))
         trees = [tree for tree in self.trees if tree.base < 0]
         expected = (
             np.mean([area[tree.leaf[tree.nodes(past.rows)]] for tree in trees], axis=0)
             * past.weight
         )
-        known = _DOUBT * (1 + 1 / past.windows) + float(expected.sum())
-        beyond = np.clip(past.unclipped, 0.0, _FAR) * past.weight - expected
-        by_service = np.clip(np.bincount(past.services, weights=beyond) / known, -_LOWERED, _RAISED)
-        return float(np.clip(1 + by_service.sum(), _CALMEST, 1.0))
+        seen = np.clip(past.unclipped - _NEAR, 0.0, _FAR - _NEAR) * past.weight
+        strayed, foreseen = (
+            _winsorized_sum(np.bincount(past.services, weights=each).astype(np.float64))
+            for each in (seen, expected)
+        )
+        known = _DOUBT * (1 + 1 / past.windows)
+        return float(np.clip((known + strayed) / (known + foreseen), _CALMEST, 1.0))
+
+
+def _winsorized_sum(values: Floats) -> float:
+    """The sum, in which the largest and the smallest count for no more than the next ones."""
+    ordered, beyond = np.sort(values), min(_WINSORIZED, len(values) // 4)
+    return float(np.clip(ordered, *ordered[[beyond, -1 - beyond]]).sum())
 
 
 def present_level(days: Floats) -> Floats:

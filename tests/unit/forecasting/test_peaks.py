@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from capacity.forecasting import Forecaster
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from capacity.forecasting._models.peak_distribution import MARGINS, PeakDistribution
-from capacity.forecasting._models.peak_model import present_level
+from capacity.forecasting._models.peak_model import PeakModel, present_level
 from tests.unit.forecasting.conftest import grid
 
 LEVELS = np.array([0.5, 0.9, 0.95, 0.99])
@@ -42,7 +44,9 @@ def test_small_fleets_are_covered(services: int) -> None:
 
 
 def test_no_jump_with_the_length_of_history() -> None:
-    """A few days more or fewer of the same steady noise move the fleet's peaks little."""
+    """A few days more or fewer of the same steady noise move the fleet's peaks little; what falls
+    over weeks is the doubt that the fleet is calm.
+    """
     values, index = noise(40, 28, seed=1), grid(28)
     usage = pd.DataFrame(values, index=index, columns=[f"g/{i}" for i in range(40)])
     sums = [
@@ -51,7 +55,8 @@ def test_no_jump_with_the_length_of_history() -> None:
     ]
     for level in (0.5, 0.9):
         found = [total[level] for total in sums]
-        assert max(found) / min(found) < 1.25
+        assert max(max(pair) / min(pair) for pair in pairwise(found)) < 1.2
+        assert found[-1] <= found[0] * 1.02
 
 
 def test_a_longer_window_has_a_higher_peak() -> None:
@@ -157,3 +162,28 @@ def test_growth_in_steps_and_single_days_are_no_new_level() -> None:
     noise = np.random.default_rng(1).normal(1.0, 0.02, (28, 2))
     days = np.repeat((np.stack([twice, day], axis=1) * noise)[:, :, None], len(STATS), axis=2)
     assert not np.isnan(present_level(days)).any()
+
+
+@pytest.mark.parametrize("services", [12, 20, 40])
+@pytest.mark.parametrize(("days", "most"), [(28, 2.3), (60, 1.6)])
+def test_a_small_calm_fleet_is_believed(services: int, days: int, most: float) -> None:
+    """Its services that never strayed by more than noise are not given a restless fleet's room."""
+    use = np.random.default_rng(services).gamma(20.0, 0.05, (days * 288, services))
+    found = PeakModel.load().predict(summarise(use, 300))
+    high = found.quantile((0.98,))[:, 0] / found.base
+    assert np.median(high) < most
+
+
+def test_a_small_restless_fleet_is_not_taken_for_a_calm_one() -> None:
+    """Where a third of the services doubled their peak once, the others are given more room."""
+    rng = np.random.default_rng(4)
+    calm = rng.gamma(20.0, 0.05, (42 * 288, 18))
+    restless = calm.copy()
+    for service in range(0, 18, 3):
+        start = (20 + service) * 288
+        restless[start : start + 12, service] *= 2.5
+    high = [
+        np.median((found.quantile((0.98,))[:, 0] / found.base)[1::3])
+        for found in (PeakModel.load().predict(summarise(use, 300)) for use in (calm, restless))
+    ]
+    assert high[1] > 1.2 * high[0]
