@@ -24,7 +24,7 @@ import psutil
 
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._metrics.signals import CATALOGUE
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 
 DAYS = 28

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from capacity._common.first_days import first_days
+from capacity._common.history_milestones import history_milestones
 from capacity._common.progress import Progress
 from capacity.errors import NoHistory, SourceError
 from capacity.history._archive.archive import Archive
@@ -32,12 +32,12 @@ class Brought:
     Attributes:
         sources: names in the archive, also of servers that did not answer.
         notes: what the servers warned of, and those that did not answer.
-        first_days: what a history that has just begun will be enough for; empty once it is.
+        milestones: what a history that has just begun will be enough for; empty once it is.
     """
 
     sources: tuple[str, ...]
     notes: tuple[str, ...]
-    first_days: str = ""
+    milestones: str = ""
 
 
 def bring(
@@ -90,8 +90,8 @@ def bring(
         tuple(name for name in servers if name) or tuple(read),
         tuple(note for each in found for note in each.notes)
         + tuple(f"{name} was not read: {error.message}" for name, error in failed.items()),
-        next((each.first_days for each in found if each.first_days), "")
-        if all(each.first_days for each in found)
+        next((each.milestones for each in found if each.milestones), "")
+        if all(each.milestones for each in found)
         else "",
     )
 
@@ -125,13 +125,13 @@ def _from_one(
             "shows what is there"
         )
         raise NoHistory(f"{server.address} has no metrics of containers in the window", hint)
-    begun = _first_days(server, settings, end)
+    begun = _milestones(server, settings, end)
     told = (*done.warnings, begun) if begun else done.warnings
     notes = tuple(f"{name}: {note}" if name else note for note in told)
     return Brought((done.source.name,), notes, begun)
 
 
-def _first_days(server: PrometheusSource, settings: Settings, end: pd.Timestamp) -> str:
+def _milestones(server: PrometheusSource, settings: Settings, end: pd.Timestamp) -> str:
     """What a server whose samples are less than a day old will be enough for."""
     at, wanted = int(end.timestamp()), settings.report.window_days
     try:
@@ -145,4 +145,4 @@ def _first_days(server: PrometheusSource, settings: Settings, end: pd.Timestamp)
         return ""
     if first is None:
         return ""
-    return first_days(first, at, settings.report.step, wanted)
+    return history_milestones(first, at, settings.report.step, wanted)

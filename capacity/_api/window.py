@@ -35,14 +35,14 @@ class ArchivedWindow:
         start: first moment, UTC.
         end: the moment after the last step, UTC.
         notes: what the reader should know.
-        first_days: what a history that has just begun will be enough for, and when; else empty.
+        milestones: what a history that has just begun will be enough for, and when; else empty.
     """
 
     source: str
     start: pd.Timestamp
     end: pd.Timestamp
     notes: tuple[str, ...] = ()
-    first_days: str = ""
+    milestones: str = ""
 
     def load(
         self,
@@ -75,7 +75,7 @@ class ArchivedWindow:
                     notes=(*self.notes, *absent),
                 )
             except NoHistory as error:
-                raise NoHistory(error.message, self.first_days or error.hint) from error
+                raise NoHistory(error.message, self.milestones or error.hint) from error
             if settings.sources.keys() & names:  # runs are compared by it, so no address is in it
                 history = replace(history, source=", ".join(names))
         if not services:
@@ -144,7 +144,7 @@ def prepare_window(
         progress=progress,
     )
     name = ",".join(brought.sources)
-    return ArchivedWindow(name, end - span, end, brought.notes, brought.first_days)
+    return ArchivedWindow(name, end - span, end, brought.notes, brought.milestones)
 
 
 def _archived(archive: Archive, source: str | None, settings: Settings) -> list[str]:

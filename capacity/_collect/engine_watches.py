@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
 from capacity._collect.cgroups import Mounts
+from capacity._collect.engine_watch import EngineWatch
 from capacity._collect.readings import Look
-from capacity._collect.watch import EngineWatch
 from capacity._docker.addresses import addresses
 from capacity._docker.engine import connect
 from capacity.errors import CapacityError, EngineError

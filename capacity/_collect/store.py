@@ -18,7 +18,7 @@ from capacity._collect.steps import COLLECTED, StepValue, step_end
 from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._metrics.signals import CATALOGUE
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 
 __all__ = ["store_step"]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from capacity._common.first_days import LEAST_DAYS
+from capacity._common.history_milestones import LEAST_DAYS
 from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError

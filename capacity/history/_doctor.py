@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from capacity._common.files import write_text
-from capacity._common.first_days import first_days
+from capacity._common.history_milestones import history_milestones
 from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive
 from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
@@ -274,7 +274,7 @@ def _reach(source: PrometheusSource, series: str, settings: Settings, now: int) 
     if first is not None:
         seen = f"samples reach back {max(now - first, 0) / 60:.0f} minutes of {wanted} days"
         return DoctorCheck(
-            "history", "warn", seen, first_days(first, now, settings.report.step, wanted)
+            "history", "warn", seen, history_milestones(first, now, settings.report.step, wanted)
         )
     return DoctorCheck(
         "history",

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.history._metrics.signals import SignalQuery, SignalScope
-from capacity.history._services import SeriesBlock, add_known, hosts_at_the_end, last_known
+from capacity.history._service_series import SeriesBlock, add_known, hosts_at_the_end, last_known
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

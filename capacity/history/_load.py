@@ -15,7 +15,7 @@ from capacity.history._archive.archive import Archive, SourceRecord
 from capacity.history._history import History, usage_frame
 from capacity.history._joined_sources import Freshness, host_names, join_blocks, name_hosts
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.history._validity import drop_impossible, dropped_notes
 from capacity.model import Resource, Signal
 from capacity.settings._load import Settings

@@ -17,7 +17,7 @@ from capacity._common.progress import Progress, Silent
 from capacity._compose.declared import declarations
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import update_body
-from capacity.changes._apply.guard import Peaks, check_lowering, memory_now
+from capacity.changes._apply.lowering_check import Peaks, check_lowering, memory_now
 from capacity.changes._apply.preflight import Refusal, Step, check_plan, edited_files, make_steps
 from capacity.changes._apply.step import refuse_pending
 from capacity.changes._apply.step_groups import RunContext, RunResult, run_steps

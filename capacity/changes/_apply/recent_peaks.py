@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from capacity.changes._apply.guard import Peaks
+from capacity.changes._apply.lowering_check import Peaks
 from capacity.model import Signal
 from capacity.settings import Settings
 

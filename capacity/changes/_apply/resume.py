@@ -17,7 +17,7 @@ from capacity._docker.containers import Inventory
 from capacity._docker.engine import Engine, connect_all, survey
 from capacity._docker.update import LIVE
 from capacity.changes._apply.apply import Clock, choose, utc_now
-from capacity.changes._apply.guard import Peaks
+from capacity.changes._apply.lowering_check import Peaks
 from capacity.changes._apply.preflight import Refusal, Step, make_steps
 from capacity.changes._apply.step import redo_step
 from capacity.changes._apply.step_groups import (

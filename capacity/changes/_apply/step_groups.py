@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from capacity._common.progress import Progress
 from capacity._docker.engine import Engine
 from capacity._docker.usage import MEASURED_AT_ONCE
-from capacity.changes._apply.guard import Peaks, check_lowering, measured_ahead
+from capacity.changes._apply.lowering_check import Peaks, check_lowering, measured_ahead
+from capacity.changes._apply.observation import WatchedStep, begin_watch, watch_steps
 from capacity.changes._apply.preflight import Refusal, Step, canary_groups
 from capacity.changes._apply.step import perform_step
-from capacity.changes._apply.watch import WatchedStep, begin_watch, watch_steps
 from capacity.changes._journal.adjustments import steps_since
 from capacity.changes._journal.journal import Journal
 from capacity.changes._journal.models import Entry, IntentEntry, Kind

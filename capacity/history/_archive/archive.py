@@ -35,7 +35,7 @@ from capacity._common.text.printable import visible
 from capacity.errors import InputError, Locked
 from capacity.history._archive.daily_peaks import read_daily_peaks
 from capacity.history._archive.parquet import Damaged, read_block, write_block
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ import pandas as pd
 from capacity._common.plain_data import PlainMapping
 from capacity.errors import StorageError
 from capacity.history._archive.parquet import Damaged, read_block, write_block
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 
 __all__ = ["SUMMARY", "read_daily_peaks"]
 

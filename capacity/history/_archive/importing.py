@@ -12,7 +12,7 @@ from capacity.errors import InputError
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._fetch.fetch import combine
 from capacity.history._metrics.signals import CATALOGUE
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import ServiceKey, Signal
 
 if TYPE_CHECKING:

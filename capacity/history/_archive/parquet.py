@@ -16,7 +16,7 @@ import numpy as np
 
 from capacity._common.files import storage_error, write_atomically
 from capacity._common.plain_data import PlainMapping
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 
 if TYPE_CHECKING:
     from pathlib import Path

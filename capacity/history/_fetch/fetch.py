@@ -24,7 +24,7 @@ from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE, Query, choose_query
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import Answer, parse_matrix
-from capacity.history._services import SeriesBlock, merge_replicas
+from capacity.history._service_series import SeriesBlock, merge_replicas
 from capacity.model import Signal
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from capacity.history._metrics.profiles import find_profile, in_compose_labels
 from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import choose_query
-from capacity.history._services import service_of
+from capacity.history._service_series import service_of
 
 if TYPE_CHECKING:
     from capacity.history._prometheus.client import PrometheusSource

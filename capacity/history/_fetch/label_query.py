@@ -10,7 +10,7 @@ from capacity._common.container_names import exported_label
 from capacity.history._metrics.profiles import POD_LABELS, find_profile, in_compose_labels
 from capacity.history._metrics.query_rendering import label_name, render_query
 from capacity.history._metrics.signals import Query, choose_query
-from capacity.history._services import service_of
+from capacity.history._service_series import service_of
 from capacity.model import Signal
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 node_exporter.
 
 A sample at time t speaks of the step that ends at t. Expressions return raw series: replicas,
-re-created containers and per-CPU counters are merged in the client (`capacity.history._services`),
-which is cheaper for the server and never counts twice. Slow signals (limits, events, sizes) are
-asked for once an hour.
+re-created containers and per-CPU counters are merged in the client
+(`capacity.history._service_series`), which is cheaper for the server and never counts twice. Slow
+signals (limits, events, sizes) are asked for once an hour.
 """
 
 from __future__ import annotations

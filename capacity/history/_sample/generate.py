@@ -28,7 +28,7 @@ from capacity.history._sample.fleet import (
     SampleService,
     compose_files,
 )
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 
 if TYPE_CHECKING:

@@ -2,6 +2,11 @@
 
 from capacity.settings._tables.changes import ApplySettings, UnattendedSettings
 from capacity.settings._tables.engines import EngineSettings
+from capacity.settings._tables.monitoring import (
+    ComplianceSettings,
+    MonitorSettings,
+    OperationsSettings,
+)
 from capacity.settings._tables.reports import DeliverySettings, ReportSettings, ScheduleSettings
 from capacity.settings._tables.sizing import (
     ForecastSettings,
@@ -18,11 +23,6 @@ from capacity.settings._tables.sources import (
     IdentitySettings,
     PrometheusSettings,
     SourceSettings,
-)
-from capacity.settings._tables.watch import (
-    ComplianceSettings,
-    MonitorSettings,
-    OperationsSettings,
 )
 
 __all__ = [

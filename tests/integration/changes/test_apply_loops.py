@@ -11,7 +11,7 @@ import pytest
 from capacity._docker import Container, snapshot
 from capacity._docker.engine import moment
 from capacity.changes import apply_plan
-from capacity.changes._apply import watch
+from capacity.changes._apply import observation
 from capacity.settings import Settings
 from tests.fixtures.faults import LOOP, block
 from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
@@ -103,7 +103,7 @@ def test_the_wait_has_an_end(shop: Fleet, monkeypatch: pytest.MonkeyPatch) -> No
     apply_plan(plan_of(memory("standalone/calm", 32, 48)), settings)
     assert time.monotonic() - began < 3
     in_pause(settings)
-    monkeypatch.setattr(watch, "OUTLIVE_AT_MOST", 1.0)
+    monkeypatch.setattr(observation, "OUTLIVE_AT_MOST", 1.0)
     began = time.monotonic()
     (done,) = apply_plan(plan_of(memory("standalone/late", 16, 20)), settings).outcomes
     assert (done.state, time.monotonic() - began < 4) == ("done", True)

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from capacity._collect.cgroups import Mounts
+from capacity._collect.engine_watch import EngineWatch
 from capacity._collect.stats_api import read_stats
-from capacity._collect.watch import EngineWatch
 from capacity._docker.engine import connect_all
 from capacity.history._archive.archive import Archive
 from capacity.history._load import load_history

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from capacity._collect.cgroups import find_mounts
-from capacity._collect.watch import EngineWatch
+from capacity._collect.engine_watch import EngineWatch
 from capacity._docker.engine import connect_all, snapshot
 from capacity._docker.update import send_update
 from capacity._docker.usage import usage

@@ -24,7 +24,7 @@ from capacity.history._metrics.query_rendering import render_query
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
-from capacity.history._services import merge_replicas
+from capacity.history._service_series import merge_replicas
 from capacity.model import Resource, Signal
 from capacity.settings import IdentitySettings, Settings, override
 from tests.fixtures.frames import float_at

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from capacity.changes._apply.recent_peaks import peaks_from
-from capacity.history._services import service_of
+from capacity.history._service_series import service_of
 from capacity.settings import Settings, override
 from tests.fixtures.running.web_server import Answer, web
 

@@ -23,7 +23,7 @@ from capacity._common.text.units import (
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
-from capacity.changes._apply.guard import check_lowering
+from capacity.changes._apply.lowering_check import check_lowering
 from capacity.changes._apply.preflight import (
     Step,
     canary_groups,

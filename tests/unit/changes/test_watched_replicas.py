@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine
-from capacity.changes._apply import watch
-from capacity.changes._apply.watch import WatchedStep, wrong
+from capacity.changes._apply import observation
+from capacity.changes._apply.observation import WatchedStep, wrong
 from capacity.changes._journal.models import ContainerBefore
 from tests.unit.changes.test_remaining_changes import LIMIT, step
 from tests.unit.changes.test_safety import HOST, container
@@ -38,7 +38,7 @@ def _wrong(now: list[Container]) -> str:
         }
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watch, "current_containers", lambda *_: now)
+        patch.setattr(observation, "current_containers", lambda *_: now)
         return wrong(WatchedStep(intent, Engine(HOST, None), was, None))
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from capacity._cli.printing import VisibleFormatter, print_rows, say, say_block, show_text
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment
 from tests.fixtures.hostile import HIDDEN, SIGNS

@@ -16,7 +16,7 @@ from capacity._docker.addresses import Address
 from capacity._docker.engine import Engine
 from capacity.errors import EngineUnreachable
 from capacity.settings import EngineSettings
-from tests.unit.collect.test_watch import NOWHERE, Fleet
+from tests.unit.collect.test_engine_watch import NOWHERE, Fleet
 
 FLEETS = ("a", "b", "c")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from capacity._common.container_names import identify_container, name_pattern
 from capacity._docker.containers import _container
 from capacity._docker.responses import ContainerAnswer
-from capacity.history._services import service_of
+from capacity.history._service_series import service_of
 from capacity.model import ServiceKey
 from capacity.settings import IdentitySettings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from capacity.history._joined_sources import host_names, join_blocks, name_hosts
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.parse import Answer
-from capacity.history._services import SeriesBlock, merge_replicas
+from capacity.history._service_series import SeriesBlock, merge_replicas
 from capacity.model import Signal
 from capacity.settings import IdentitySettings
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._history import History
 from capacity.history._load import _assemble, load_history
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from capacity.settings import Settings, override
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError, StorageError
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.running.servers import Command
 

@@ -23,7 +23,7 @@ from capacity.history import (
     verify_archive,
 )
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here
 

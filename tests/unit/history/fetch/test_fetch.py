@@ -25,7 +25,7 @@ from capacity.history._archive.archive import Archive
 from capacity.history._fetch.fetch import combine, fetch
 from capacity.history._load import load_history
 from capacity.history._prometheus.client import PrometheusSource
-from capacity.history._services import SeriesBlock
+from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from capacity.settings import Settings, override
 from tests.fixtures.running.servers import Command

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["LEAST_DAYS", "first_days"]
+__all__ = ["LEAST_DAYS", "history_milestones"]
 
 LEAST_DAYS = 1.0
 """Days of samples from which a service is forecast, and limits are proposed."""
 
 
-def first_days(first: float, now: float, step: int, window_days: int) -> str:
+def history_milestones(first: float, now: float, step: int, window_days: int) -> str:
     """What can be had of it from when on; empty where the whole window is there.
 
     Args:

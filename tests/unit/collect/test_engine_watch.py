@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._collect.cgroups import Mounts
+from capacity._collect.engine_watch import EngineWatch
 from capacity._collect.serve import collect
-from capacity._collect.watch import EngineWatch
 from capacity._common.container_names import identify_container
 from capacity._docker.engine import Engine
 from capacity._docker.host import read_host

@@ -1,4 +1,4 @@
-"""`capacity.history._services`."""
+"""`capacity.history._service_series`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._prometheus.parse import Answer
-from capacity.history._services import merge_replicas
+from capacity.history._service_series import merge_replicas
 from capacity.model import ServiceKey, Signal
 from capacity.settings import IdentitySettings
 
