@@ -22,15 +22,15 @@ HOST = Host("here", "unix://x", "here", 4, 1024 * MIB, "28", "2")
 @pytest.mark.parametrize(
     ("before", "sized", "after"),
     [
-        (100, None, 150),
+        (100, None, 200),
         (100, 400.0, 400),
-        (100, 120.0, 150),
+        (100, 120.0, 200),
         (900, None, 1024),
         (1024, None, None),
         (None, None, None),
     ],
 )
-def test_more_memory_is_half_more_or_what_sizing_says_and_fits_the_host(
+def test_more_memory_is_twice_as_much_or_what_sizing_says_and_fits_the_host(
     before: int | None, sized: float | None, after: int | None
 ) -> None:
     """The larger of both, never more than the host; without a limit, or with all of the host, there
