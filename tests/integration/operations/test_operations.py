@@ -18,7 +18,7 @@ from capacity._docker.engine import connect_all
 from capacity.changes import apply_plan, rollback
 from capacity.model import Setting
 from capacity.operations._affinity import balance, measure_load
-from capacity.operations._restarts.loops import Known, port_moves
+from capacity.operations._restarts.proposals import Known, port_moves
 from capacity.settings import Settings
 from capacity.sizing import TYPES
 from tests.fixtures.faults import LOOP, QUICK, block, loops_of, own_place, says, seen

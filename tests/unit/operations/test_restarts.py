@@ -12,7 +12,8 @@ from capacity._docker.engine import Engine
 from capacity.compliance import PortProposal
 from capacity.model import Setting
 from capacity.operations._restarts.causes import Diagnosis, load_causes
-from capacity.operations._restarts.loops import Known, find_restart_loops, propose
+from capacity.operations._restarts.loops import find_restart_loops
+from capacity.operations._restarts.proposals import Known, propose
 from tests.unit.operations.test_dependencies import container
 
 MIB = 1 << 20

@@ -131,7 +131,7 @@ def loops_of(
     from capacity.model import RestartLimit, Signal
     from capacity.operations import find_restart_loops
     from capacity.operations._restarts.causes import load_causes
-    from capacity.operations._restarts.loops import Known, port_moves
+    from capacity.operations._restarts.proposals import Known, port_moves
 
     rules = settings.operations
     seconds = _api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
