@@ -17,16 +17,7 @@ from capacity._common.plain_data import Plain, PlainMapping
 from capacity._compose.edit.extends import extended, extenders
 from capacity._compose.edit.limits import SETTINGS, Homes, home_choices, set_paths, tree_of
 from capacity._compose.edit.lists import STRUCTURED, add_structured, line_budget
-from capacity._compose.edit.locate import (
-    Branch,
-    Impossible,
-    Keyed,
-    Leaf,
-    ListEdit,
-    Placing,
-    place_beside,
-    place_values,
-)
+from capacity._compose.edit.locate import place_beside, place_values
 from capacity._compose.edit.reasons import EditReason, refuse
 from capacity._compose.edit.splice import Splice, Style, apply_splices, column
 from capacity._compose.edit.verify import (
@@ -38,6 +29,7 @@ from capacity._compose.edit.verify import (
     read,
     with_value,
 )
+from capacity._compose.edit.wanted import Branch, Impossible, Keyed, Leaf, ListEdit, Placing
 from capacity._compose.setting_paths import at
 from capacity._compose.yaml.nodes import Mapping, Node, Scalar, target
 from capacity.errors import EditRefused

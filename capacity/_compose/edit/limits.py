@@ -9,8 +9,8 @@ from typing import Any
 
 from capacity._common.setting_values import COMPOSE_NAMES, CPUSET, RESTART_POLICY
 from capacity._common.text.units import MIB, parse_memory
-from capacity._compose.edit.locate import Branch, Leaf
 from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.edit.wanted import Branch, Leaf
 from capacity._compose.setting_paths import SETTING_PATHS, at, period_of, policy_name
 from capacity.errors import InputError
 

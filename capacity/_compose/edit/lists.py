@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from capacity._common.setting_values import check_value
-from capacity._compose.edit.locate import Branch, Keyed, Leaf, ListEdit
 from capacity._compose.edit.reasons import EditReason, refuse
+from capacity._compose.edit.wanted import Branch, Keyed, Leaf, ListEdit
 from capacity._compose.setting_paths import at
 from capacity.errors import EditRefused
 from capacity.model import Setting

@@ -4,83 +4,24 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from capacity._common.plain_data import Plain, PlainMapping
+from capacity._compose.edit.insert import append_items, insert_entries
 from capacity._compose.edit.splice import (
     Splice,
-    Style,
     column,
     content_end,
     flow,
     insert_lines,
-    line_end,
     render_block,
     scalar_text,
 )
+from capacity._compose.edit.wanted import Branch, Impossible, Keyed, Leaf, ListEdit, Placing
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Scalar, Sequence
 from capacity._compose.yaml.values import scalar_value
 
-__all__ = [
-    "Branch",
-    "Impossible",
-    "Keyed",
-    "Leaf",
-    "ListEdit",
-    "Placing",
-    "place_beside",
-    "place_values",
-    "plain_values",
-]
-
-
-class Impossible(Exception):
-    """There is no place for the value in this text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A value to write; `bare` may stand in its place where the file has it without quotes."""
-
-    value: Any
-    bare: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListEdit:
-    """Items of a list to change, by their number, and texts to append."""
-
-    changed: dict[int, Leaf | Branch]
-    added: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """A mapping to write where the file has a list of its keys, or has a mapping that lacks some of
-    it.
-    """
-
-    value: PlainMapping
-
-
-Branch: TypeAlias = "dict[str, Leaf | ListEdit | Keyed | Branch]"
-"""What is to be written below a key: nested mappings with the values at their ends."""
-
-
-@dataclass
-class Placing:
-    """One attempt: the splices so far, and whether it had to write down again what came from an
-    alias or a merge key.
-    """
-
-    text: str
-    style: Style
-    lines: int = 4
-    at_start: bool = False
-    copied: bool = False
-    in_flow: bool = False
-    splices: list[Splice] = field(default_factory=list)
+__all__ = ["place_beside", "place_values", "plain_values"]
 
 
 def place_values(work: Placing, key: Scalar, body: Node, tree: Branch, effective: Any) -> Any:
@@ -124,7 +65,7 @@ def place_values(work: Placing, key: Scalar, body: Node, tree: Branch, effective
             work.in_flow = body.flow
             result[name] = place_values(work, name_node, node, wanted, effective.get(name))
     if missing:
-        _insert(work, key, body, missing)
+        insert_entries(work, key, body, missing)
     return result
 
 
@@ -286,7 +227,7 @@ def _edit_list(
             else place_values(work, key, item, change, effective[index])
         )
     if wanted.added:
-        _append(work, node, wanted.added)
+        append_items(work, node, wanted.added)
     return [*result, *wanted.added]
 
 
@@ -323,103 +264,3 @@ def _key_list(work: Placing, key: Scalar | None, node: Node, wanted: Keyed) -> d
     if added:
         work.splices.append(insert_lines(work.text, content_end(work.text, node.items[-1]), added))
     return dict(wanted.value)
-
-
-def _append(work: Placing, node: Sequence, added: list[str]) -> None:
-    if not node.items:
-        if node.anchor or node.tag or work.text[node.start : node.end].strip("[ ]"):
-            raise Impossible
-        work.splices.append(Splice(node.start, node.end, flow(list(added), work.style.quote)))
-        return
-    first, last = node.items[0], node.items[-1]
-    style = first.style if isinstance(first, Scalar) and first.style in {"'", '"'} else ""
-    if node.flow:
-        work.splices.append(
-            Splice(
-                last.end,
-                last.end,
-                "".join(", " + scalar_text(text, style or '"') for text in added),
-            )
-        )
-        return
-    start = work.text.rfind("\n", 0, first.start) + 1
-    lead = re.compile(r"[ ]*-[ ]+").match(work.text, start, first.start)
-    if lead is None:
-        raise Impossible
-    lines = [lead.group() + scalar_text(text, style) for text in added]
-    work.splices.append(insert_lines(work.text, content_end(work.text, last), lines))
-
-
-def _insert(work: Placing, key: Scalar, body: Mapping, missing: dict[str, Plain]) -> None:
-    if body.flow:
-        _insert_flow(work, body, missing)
-        return
-    indent, step = column(work.text, body.entries[0][0].start), work.style.step
-    lines = [
-        line for name, value in missing.items() for line in render_block(name, value, indent, step)
-    ]
-    if len(lines) > work.lines:
-        lines = [
-            " " * indent + f"{scalar_text(name)}: {flow(value)}" for name, value in missing.items()
-        ]
-    work.splices.append(insert_lines(work.text, _behind(work, key, body), lines))
-
-
-def _behind(work: Placing, key: Scalar, body: Mapping) -> int:
-    """Offset in the line to insert behind: the last of the content, unless that is the file's last
-    and has no line break.
-    """
-    ends = [key.end, *(content_end(work.text, value) for _, value in body.entries)]
-    if work.at_start:
-        return ends[0]
-    unfinished = line_end(work.text, ends[-1]) == len(work.text) and not work.text.endswith("\n")
-    return (
-        ends[-2]
-        if unfinished
-        else _behind_comments(work.text, ends[-1], column(work.text, body.entries[0][0].start))
-    )
-
-
-def _behind_comments(text: str, position: int, indent: int) -> int:
-    """Offset in the last of the comment lines that belong to the value above: deeper than its key,
-    or an item of its list.
-    """
-    # the last line of a file without a final break stays the last, or it would change too
-    inside = re.compile(rf"(?: {{{indent + 1},}}#| {{{indent}}}#+ *- )[^\n]*(?=\n)")
-    while (found := inside.match(text, line_end(text, position))) is not None:
-        position = found.end()
-    return position
-
-
-def _insert_flow(work: Placing, body: Mapping, missing: dict[str, Plain]) -> None:
-    quote = _quote_of(body)
-    parts = [flow({name: value}, quote)[1:-1] for name, value in missing.items()]
-    if not body.entries:
-        start = work.text.rindex("{", body.start, body.end)
-        inside = work.text[start + 1 : body.end - 1]
-        if inside.strip():
-            raise Impossible
-        work.splices.append(Splice(start + 1, body.end - 1, ", ".join(parts)))
-        return
-    last_key, last = body.entries[-1]
-    lead = _line_lead(work.text, last_key.start)
-    separator = ", " if lead is None else "," + lead
-    comma = re.compile(r"\s*,").match(work.text, last.end)
-    if comma:  # a trailing comma stays one
-        new = "".join(separator[1:] + part + "," for part in parts)
-        work.splices.append(Splice(comma.end(), comma.end(), new))
-        return
-    work.splices.append(Splice(last.end, last.end, "".join(separator + part for part in parts)))
-
-
-def _quote_of(body: Mapping) -> str:
-    key = body.entries[0][0] if body.entries else None
-    return key.style if isinstance(key, Scalar) and key.style in {"'", '"'} else ""
-
-
-def _line_lead(text: str, position: int) -> str | None:
-    """The line break and the spaces before a key that stands first in its line, else None."""
-    start = text.rfind("\n", 0, position)
-    if start < 0 or text[start + 1 : position].strip():
-        return None
-    return ("\r" if text[start - 1 : start] == "\r" else "") + text[start:position]
