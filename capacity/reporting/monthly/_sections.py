@@ -1,53 +1,33 @@
-"""The parts of the monthly page, for a meeting of five people: what was promised, what to do, what
-if.
-"""
+"""The parts of the monthly page, for a meeting of five people: what to do, and what if."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from capacity._common.plotting import plot_bands
 from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
-from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import (
     AMOUNT,
     COUNTED,
-    MOST_ROWS,
     NAMES,
-    OF_USE,
     PRINT,
     long_table,
     pairs,
     table_rows,
 )
 from capacity.reporting._html.html import Column, Html, badge, details, join, table, text
-from capacity.reporting._runs import read_forecast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from capacity.reporting._runs import ReportRun
     from capacity.reporting.monthly._review import MonthlyReview
     from capacity.sizing import Placement
 
-__all__ = [
-    "header",
-    "misses",
-    "packing",
-    "plan",
-    "promised_table",
-    "promises",
-    "savings",
-    "scorecards",
-    "what_if",
-]
+__all__ = ["header", "packing", "plan", "savings", "what_if"]
 
-_WORST = 3
 _SHOWN = 12  # lines of a column before the rest is folded
 _IN_DECISIONS = "decisions by owner, below"
 _TITLES = {"raise": "Raise or set now", "lower": "Lower safely", "decide": "Decide"}
@@ -91,149 +71,6 @@ def header(month: MonthlyReview) -> Html:
         f"<p>{badge(f'Data {month.week.verdict.level}', level)} "
         f"{text(verdict[:1].upper() + verdict[1:])}.</p>"
         f'<dl class="facts">{pairs(facts)}</dl>'
-    )
-
-
-def promises(month: MonthlyReview) -> Html:
-    """What the proposals of a month ago became."""
-    return promised_table(month.promised_in, month.promises, "month")
-
-
-def promised_table(run: ReportRun | None, rows: pd.DataFrame, span: str) -> Html:
-    """What the proposals of a run became; `span` is what it is the earliest run of."""
-    if run is None:
-        return Html(
-            f"<p>No run of the last {text(span)} is in the reports folder: the next review can "
-            "look back at this one.</p>"
-        )
-    since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
-    if rows.empty:
-        return Html(f"<p>{since}: there were none.</p>")
-    counts = rows["state"].value_counts()
-    applied = rows[rows["state"] == "applied"]
-    held = applied[(applied["breach_minutes"] == 0) & (applied["oom_kills"] == 0)]
-    said = (
-        f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are "
-        f"open, {counts.get('other', 0)} got"
-        f" another limit. Of the applied, {len(held)} held without a breach or a kill."
-    )
-    keys = {
-        "missed": rows["state"] != "applied",
-        "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0),
-    }
-    worst_first = ["harmed", "oom_kills", "breach_minutes", "missed"]
-    ordered = rows.assign(**keys).sort_values(worst_first, ascending=False, kind="stable")
-    cells = [
-        (
-            str(row["service"]),
-            NAMES[Resource(row["resource"])],
-            str(row["action"]),
-            *(_amount(row, name) for name in ("before", "promised", "now")),
-            str(row["state"]),
-            f"{row['breach_minutes']:.0f}",
-            f"{row['oom_kills']:.0f}",
-        )
-        for row in ordered.to_dict("records")
-    ]
-    columns = [
-        *(Column(name) for name in ("Service", "Resource", "Action")),
-        *(Column(name, number=True, unit=AMOUNT) for name in ("Then", "Promised", "Now")),
-        Column("State"),
-        Column(
-            "Breached",
-            number=True,
-            unit="min",
-            help="Minutes above the limit in force since that run",
-        ),
-        Column("OOM kills", number=True),
-    ]
-    most = max(MOST_ROWS, int(ordered["harmed"].sum()))
-    shown = long_table(
-        f"{since}: promised and delivered, kills and breaches first", columns, cells, most=most
-    )
-    return join([Html(f"<p>{said}</p>"), shown])
-
-
-def scorecards(month: MonthlyReview) -> Html:
-    """How the month's stored forecasts held."""
-    cards = month.scorecards
-    if not cards:
-        return Html(
-            "<p>No stored forecast reaches into the window: run the weekly report every week and "
-            "this table fills.</p>"
-        )
-    cells = [
-        (
-            f"{when:%d %b %Y}",
-            NAMES[resource],
-            f"{card.samples:,}",
-            *(f"{_coverage(card.coverage, level):.1%}" for level in (0.5, 0.9, 0.95, 0.99)),
-            f"{card.wql:.3f}",
-            f"{card.rival_wql:.3f}" if math.isfinite(card.rival_wql) else "-",
-        )
-        for when, resource, card in cards
-    ]
-    columns = [
-        Column("Forecast of"),
-        Column("Resource"),
-        Column("Samples", number=True),
-        *(
-            Column(f"Under p{level}", number=True, help="Share of what was measured")
-            for level in (50, 90, 95, 99)
-        ),
-        Column("Error", number=True, unit=OF_USE, help="Mean weighted quantile loss"),
-        Column(
-            "Naive error",
-            number=True,
-            unit=OF_USE,
-            help="The same for repeating the week before",
-        ),
-    ]
-    return table("Stored forecasts against what was measured since", columns, cells)
-
-
-def misses(month: MonthlyReview) -> Html:
-    """The services whose forecasts were furthest off, in pictures."""
-    if not month.scorecards or month.promised_in is None:
-        return Html("<p>No stored forecast to hold against what happened.</p>")
-    worst = [
-        (float(row["wql"]), str(service), resource)
-        for as_of, resource, card in month.scorecards
-        if as_of == month.promised_in.as_of
-        for service, row in card.services.nlargest(_WORST, "wql").iterrows()
-        if np.isfinite(row["wql"])
-    ]
-    stored = read_forecast(month.promised_in)
-    if stored is None or not worst:
-        return Html("<p>Every stored forecast held well enough to need no picture.</p>")
-    return join(
-        [
-            _miss(month, stored, service, resource, loss)
-            for loss, service, resource in sorted(worst, reverse=True)[:_WORST]
-        ]
-    )
-
-
-def _miss(
-    month: MonthlyReview, stored: pd.DataFrame, service: str, resource: Resource, loss: float
-) -> Html:
-    rows = stored[(stored["service"] == service) & (stored["resource"] == str(resource))]
-    levels = [name for name in rows.columns if name.startswith("q")]
-    bands = rows.set_index(pd.DatetimeIndex(rows["time"]).tz_localize("UTC"))[levels].astype(float)
-    bands.columns = [float(name[1:]) for name in levels]
-    usage = month.week.history[resource.usage][service]
-    limit = month.week.tables[resource]["current"].get(service, np.nan)
-    return figure(
-        lambda axes: plot_bands(
-            usage,
-            bands,
-            signal=resource.usage,
-            limit=None if np.isnan(limit) else float(limit),
-            axes=axes,
-        ),
-        alt=f"{service}, {NAMES[resource]}: what was measured and the band that was forecast; "
-        f"error {loss:.2f}.",
-        caption=f"{service}, {NAMES[resource]}: error {loss:.2f} of its own use.",
     )
 
 
@@ -423,11 +260,6 @@ def _signed(value: float, resource: Resource) -> str:
     return show(value) if value >= 0 else f"-{show(-value)}"
 
 
-def _amount(row: Mapping[Any, Any], name: str) -> str:
-    value = float(str(row[name]))
-    return PRINT[Resource(str(row["resource"]))](value) if math.isfinite(value) else "none"
-
-
 def _freed(month: MonthlyReview, resource: Resource) -> float:
     part = month.waste[month.waste["resource"] == str(resource)]
     return float(part["reclaimable"].sum())
@@ -436,7 +268,3 @@ def _freed(month: MonthlyReview, resource: Resource) -> float:
 def _worth(month: MonthlyReview) -> str:
     worth = month.waste["worth"].dropna()
     return f", worth {worth.sum():,.2f} {month.prices.currency} a month" if len(worth) else ""
-
-
-def _coverage(coverage: dict[float, float], level: float) -> float:
-    return coverage[min(coverage, key=lambda each: abs(each - level))]

@@ -2,12 +2,13 @@
 
 from capacity.reporting.weekly._appendix import appendix
 from capacity.reporting.weekly._applied import drifted, realised
+from capacity.reporting.weekly._changes_section import changes_since
 from capacity.reporting.weekly._days_left_section import days_remaining
 from capacity.reporting.weekly._evidence import evidence, frontiers
 from capacity.reporting.weekly._forecasts import forecasts, risks, scorecards
-from capacity.reporting.weekly._review import REPORT, WeeklyReview, review, save
+from capacity.reporting.weekly._review import REPORT, WeeklyReview, review
+from capacity.reporting.weekly._saving import save
 from capacity.reporting.weekly._sections import (
-    changes_since,
     decisions,
     fleet,
     header,

@@ -18,7 +18,13 @@ from capacity.model import Resource
 from capacity.reporting import monthly, weekly
 from capacity.reporting._analysis.host_limits import replicas_on
 from capacity.reporting._analysis.owners import NO_OWNER, find_owners
-from capacity.reporting.monthly import _agenda, _agenda_sections, _review, _sections
+from capacity.reporting.monthly import (
+    _agenda,
+    _agenda_sections,
+    _promises_sections,
+    _review,
+    _sections,
+)
 from capacity.settings import Settings, load_settings
 from tests.fixtures.frames import float_at
 from tests.fixtures.pages import has_only_its_own_script
@@ -53,7 +59,7 @@ def test_promises_are_held_against_what_is_in_force(month: monthly.MonthlyReview
     states = month.promises.set_index(["service", "resource"])["state"]
     assert states["shop/checkout", "memory"] == "applied"
     assert states["ai/ollama", "memory"] == "open"
-    page = str(_sections.promises(month))
+    page = str(_promises_sections.promises(month))
     assert "1 of" in page
     assert "shop/checkout" in page
 
@@ -161,7 +167,7 @@ def test_a_review_looks_back_at_a_review(tmp_path: Path) -> None:
     assert found.promised_in is not None
     assert found.promised_in.report == monthly.REPORT
     assert found.scorecards
-    page = str(_sections.promises(found))
+    page = str(_promises_sections.promises(found))
     rows = page.split('<th scope="row">')
     assert rows[1].startswith("shop/thumbnailer")
 
@@ -198,7 +204,7 @@ def test_cores_are_packed_more_evenly_than_dealt_out(month: monthly.MonthlyRevie
 def test_stored_forecasts_are_scored(month: monthly.MonthlyReview) -> None:
     """One scorecard a stored forecast and resource, with its worst misses in pictures."""
     assert {resource for _, resource, _ in month.scorecards} == set(Resource)
-    assert str(_sections.misses(month)).count("<img") == 3
+    assert str(_promises_sections.misses(month)).count("<img") == 3
 
 
 def test_a_first_month_says_so() -> None:
@@ -206,8 +212,8 @@ def test_a_first_month_says_so() -> None:
     first = monthly.review(
         _api.open_history("sample", as_of=END, services="shop/*"), load_settings()
     )
-    assert "next review" in str(_sections.promises(first))
-    assert "No stored forecast" in str(_sections.scorecards(first))
+    assert "next review" in str(_promises_sections.promises(first))
+    assert "No stored forecast" in str(_promises_sections.scorecards(first))
     assert np.isfinite(first.savings["first"]).all()
     bare = replace(first, hosts=first.hosts.iloc[:0])
     assert "No host metrics" in str(_sections.packing(bare))
