@@ -8,6 +8,7 @@ Nothing loops over services.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,13 +21,42 @@ from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._preprocessing import DAY, WEEK, Scaled
 from capacity.forecasting._quantiles import Floats, Singles, level_index, pinball, seen
 
-__all__ = ["ChunkCandidates", "ChunkForecast", "learn_chunks", "prepare_chunk"]
+__all__ = [
+    "Blend",
+    "ChunkCandidates",
+    "ChunkForecast",
+    "blend_chunk",
+    "calibrated",
+    "chunk_losses",
+    "learn_chunks",
+    "pooled_losses",
+    "prepare_chunk",
+]
 
 CHUNK = 128  # services at once: more is no faster, and takes more memory
 THREADS = 2  # numpy sorts without holding the interpreter's lock
 _FARTHEST = 20.0  # a miss by more units says no more than this
 _EVERY = 2  # misses look at every second hour
 _SCORED = 2  # samples an hour that losses look at: neighbours say the same
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What a chunk knows before it is calibrated, in scaled units.
+
+    Attributes:
+        forecast: (services, 168, quantiles) of the coming week.
+        unit: (services, 168) that its misses are measured in.
+        share: (services, quantiles, candidates) weights.
+        misses: of past blends, and the pattern of each service.
+        days: of history.
+    """
+
+    forecast: Singles
+    unit: Singles
+    share: Singles
+    misses: conformal.Misses
+    days: float
 
 
 @dataclass
@@ -126,42 +156,55 @@ def _add_boosted(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> No
 def learn_chunks(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> list[ChunkForecast]:
     """Blend and calibrate all chunks with what the fleet as a whole shows."""
     _add_boosted(chunks, levels, seed)
-    backs, kept = origins(chunks[0].scaled.means.shape[1])
-    origin_weights = np.array(weights.ORIGIN_WEIGHTS[: len(backs)])
-    ends = [*(backs[origin] for origin in kept), 0]
-    weighed = [
-        _weigh(chunks, levels, origin_weights * mask, end)
-        for mask, end in zip(_masks(backs, kept), ends, strict=True)
-    ]
-    group = [conformal.kinds(c.scaled.means, c.scaled.centre, c.scaled.spread) for c in chunks]
+    losses = pooled_losses(chunk_losses(chunk) for chunk in chunks)
     with ThreadPoolExecutor(THREADS) as pool:
-        made = list(
-            pool.map(
-                lambda n: _blends(chunks[n], [w[n] for w in weighed], ends, levels),
-                range(len(chunks)),
-            )
-        )
-    days = chunks[0].scaled.means.shape[1] / DAY
-    offset = _offsets([misses for *_, misses in made], np.concatenate(group), levels, days)
-    part = conformal.lead_part(np.arange(WEEK))
-    out, start = [], 0
-    for (forecast, unit, _), (share, _), kind in zip(made, weighed[-1], group, strict=True):
-        stop = start + len(forecast)
-        moved = forecast + offset[start:stop][:, part] * unit[:, :, None]
-        out.append(ChunkForecast(np.sort(moved, axis=-1), share, kind))
-        start = stop
-    return out
+        blends = list(pool.map(lambda chunk: blend_chunk(chunk, losses, levels), chunks))
+    pooled = conformal.pooled_offsets(
+        (blend.misses.upper() for blend in blends),
+        lambda bins: (blend.misses.lower(bins) for blend in blends),
+        levels,
+    )
+    return [calibrated(blend, pooled, levels) for blend in blends]
 
 
-def _blends(
-    chunk: ChunkCandidates, weighed: list[tuple[Singles, Floats]], ends: list[int], levels: Floats
-) -> tuple[Singles, Singles, Singles | None]:
-    """The coming week's blend, the unit of its misses, and the misses of past blends: (services,
-    origins, ...).
+def chunk_losses(chunk: ChunkCandidates) -> list[weights.LossSums]:
+    """What the fleet's losses need of a chunk: one for each origin calibrated on, and the end."""
+    return [weights.loss_sums(relative) for relative, _ in _own_losses(chunk)]
+
+
+def pooled_losses(parts: Iterable[list[weights.LossSums]]) -> list[Floats]:
+    """The fleet's relative losses, (quantiles, candidates), for each origin calibrated on and the
+    end.
     """
+    totals: list[weights.LossSums] = []
+    for part in parts:
+        added = [total + more for total, more in zip(totals, part, strict=False)]
+        totals = added or part
+    return [weights.fleet_losses(total, weights.prior()) for total in totals]
+
+
+def calibrated(blend: Blend, pooled: Floats, levels: Floats) -> ChunkForecast:
+    """A blend whose quantiles are moved by what past blends of the fleet have missed."""
+    scaled = blend.misses.scaled
+    offset = conformal.offsets(
+        blend.misses,
+        pooled,
+        levels,
+        samples_apart=12.0 / _EVERY * max(1, scaled.shape[3]),
+        days=blend.days,
+    )
+    if not scaled.shape[1]:  # nothing was missed: there was no origin to miss from
+        offset = np.zeros_like(offset)
+    part = conformal.lead_part(np.arange(WEEK))
+    moved = blend.forecast + offset[:, part] * blend.unit[:, :, None]
+    return ChunkForecast(np.sort(moved, axis=-1), blend.share, blend.misses.group)
+
+
+def blend_chunk(chunk: ChunkCandidates, losses: list[Floats], levels: Floats) -> Blend:
+    """The coming week's blend, the unit of its misses, and the misses of past blends."""
     middle, hours = level_index(levels, 0.5), chunk.scaled.means.shape[1]
     missed: list[Singles] = []
-    for end, (share, own) in zip(ends, weighed, strict=True):
+    for end, (share, own) in zip(_ends(hours), _weigh(chunk, losses), strict=True):
         cut = hours - end
         forecast = weights.blended(chunk.tables.pop(end), share)
         unit = conformal.uncertainty(
@@ -169,7 +212,16 @@ def _blends(
         )
         if end:
             missed.append(_misses(chunk.scaled.samples[:, cut : cut + WEEK], forecast, unit))
-    return forecast, unit, np.stack(missed, axis=1) if missed else None
+    none = np.zeros((len(forecast), 0, WEEK // _EVERY, 1, len(levels)), np.float32)
+    kind = conformal.kinds(chunk.scaled.means, chunk.scaled.centre, chunk.scaled.spread)
+    misses = conformal.Misses(np.stack(missed, axis=1) if missed else none, kind, _EVERY)
+    return Blend(forecast, unit, share, misses, hours / DAY)
+
+
+def _ends(hours: int) -> list[int]:
+    """Origins calibrated on, in hours before the end, and the end."""
+    backs, kept = origins(hours)
+    return [*(backs[origin] for origin in kept), 0]
 
 
 def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
@@ -186,27 +238,37 @@ def _masks(backs: tuple[int, ...], kept: tuple[int, ...]) -> list[Floats]:
     return [*masks, np.ones(len(backs))]
 
 
-def _weigh(
-    chunks: list[ChunkCandidates], levels: Floats, origin_weights: Floats, end: int
-) -> list[tuple[Singles, Floats]]:
-    """Weights of each chunk's candidates for the week after `end`, and each service's past loss by
-    quantile under them.
+def _origin_weights(hours: int) -> list[Floats]:
+    """Weights of the past origins, for each origin calibrated on and the end."""
+    backs, kept = origins(hours)
+    return [np.array(weights.ORIGIN_WEIGHTS[: len(backs)]) * mask for mask in _masks(backs, kept)]
+
+
+def _own_losses(chunk: ChunkCandidates) -> Iterator[tuple[Floats, Floats]]:
+    """Relative losses of each service, and how many origins they rest on, for each origin
+    calibrated on and the end.
     """
-    used = origin_weights > 0
-    if not used.any():
-        relative = [
-            np.full((len(c.scaled.means), len(levels), len(BASE_MODELS)), np.nan) for c in chunks
-        ]
-        counts = [np.zeros(len(c.scaled.means)) for c in chunks]
-    else:
-        both = [weights.own_losses(c.losses[used], origin_weights[used]) for c in chunks]
-        relative, counts = [b[0] for b in both], [b[1] for b in both]
-    fleet = weights.fleet_losses(np.concatenate(relative), weights.prior())
+    count, levels, models = chunk.losses.shape[1:]
+    for weight in _origin_weights(chunk.scaled.means.shape[1]):
+        used = weight > 0
+        if used.any():
+            yield weights.own_losses(chunk.losses[used], weight[used])
+        else:
+            yield np.full((count, levels, models), np.nan), np.zeros(count)
+
+
+def _weigh(chunk: ChunkCandidates, losses: list[Floats]) -> list[tuple[Singles, Floats]]:
+    """Weights of a chunk's candidates and each service's past loss by quantile under them, for each
+    origin calibrated on and the end.
+    """
+    hours = chunk.scaled.means.shape[1]
     out = []
-    for chunk, own, count in zip(chunks, relative, counts, strict=True):
+    for (own, count), fleet, end, weight in zip(
+        _own_losses(chunk), losses, _ends(hours), _origin_weights(hours), strict=True
+    ):
         exists = np.array([name in chunk.tables[end] for name in BASE_MODELS], np.float32)
         share = weights.weights(own, count, fleet, exists)
-        out.append((share, _past_loss(chunk.losses[used], share)))
+        out.append((share, _past_loss(chunk.losses[weight > 0], share)))
     return out
 
 
@@ -238,20 +300,3 @@ def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
     scaled = (thin[..., None] - forecast[:, :seen, None]) / unit[:, :seen, None, None]
     out[:, :seen] = np.clip(scaled, -_FARTHEST, _FARTHEST)
     return out
-
-
-def _offsets(
-    misses: list[Singles | None], group: NDArray[np.intp], levels: Floats, days: float
-) -> Singles:
-    kept = [m for m in misses if m is not None]
-    if not kept:
-        return np.zeros((len(group), len(conformal.LEAD_PARTS) + 1, len(levels)), np.float32)
-    table = np.concatenate(kept)
-    return conformal.offsets(
-        table,
-        group,
-        levels,
-        every=_EVERY,
-        samples_apart=12.0 / _EVERY * table.shape[3],
-        days=days,
-    )

@@ -52,29 +52,44 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
     Returns:
         (..., quantiles), the dtype of `rows`.
     """
-    ordered = np.sort(rows, axis=-1)
-    width = ordered.shape[-1]
+    width = rows.shape[-1]
+    shape = (*rows.shape[:-1], len(levels))
     if width == 0:
-        return np.full((*rows.shape[:-1], len(levels)), np.nan, rows.dtype)
-    ends = ordered[..., -1]
-    if np.isfinite(ends).all():  # no gaps: the same places in every row
-        place = (width - 1) * levels
-        below = np.floor(place).astype(np.intp)
-        part = (place - below).astype(rows.dtype)
-        if width <= _NARROW:
-            flat = ordered.reshape(-1, width) @ _between(below, part, width)
-            return np.asarray(flat, rows.dtype).reshape(*rows.shape[:-1], len(levels))
-        low, high = ordered[..., below], ordered[..., np.minimum(below + 1, width - 1)]
-        return np.asarray(low + (high - low) * part, rows.dtype)
+        return np.full(shape, np.nan, rows.dtype)
+    ordered = np.sort(rows, axis=-1).reshape(-1, width)
+    gaps = ~np.isfinite(ordered[:, -1])
+    if not gaps.any():
+        return _of_whole(ordered, levels).reshape(shape)
+    # each row by its own way, whatever stands beside it: a fleet in blocks gives the same bytes
+    out = np.empty((len(ordered), len(levels)), rows.dtype)
+    out[~gaps] = _of_whole(ordered[~gaps], levels)
+    out[gaps] = _of_gappy(ordered[gaps], levels)
+    return out.reshape(shape)
+
+
+def _of_whole(ordered: NDArray[Real], levels: Floats) -> NDArray[Real]:
+    """Quantiles of ordered rows without gaps: the same places in every row."""
+    width = ordered.shape[1]
+    place = (width - 1) * levels
+    below = np.floor(place).astype(np.intp)
+    part = (place - below).astype(ordered.dtype)
+    if width <= _NARROW:
+        return np.asarray(ordered @ _between(below, part, width), ordered.dtype)
+    low, high = ordered[:, below], ordered[:, np.minimum(below + 1, width - 1)]
+    return np.asarray(low + (high - low) * part, ordered.dtype)
+
+
+def _of_gappy(ordered: NDArray[Real], levels: Floats) -> NDArray[Real]:
+    """Quantiles of ordered rows whose gaps come last."""
     last = np.maximum(np.isfinite(ordered).sum(axis=-1).reshape(-1, 1) - 1, 0)
     places = last * levels
     belows = np.floor(places).astype(np.intp)
-    parts = (places - belows).astype(rows.dtype)
+    parts = (places - belows).astype(ordered.dtype)
     flat = ordered.reshape(-1)
-    start = np.arange(len(last))[:, None] * width
+    start = np.arange(len(last))[:, None] * ordered.shape[1]
     low = flat.take(start + belows)
     high = flat.take(start + np.minimum(belows + 1, last))
-    return np.asarray(low + (high - low) * parts, rows.dtype).reshape(*rows.shape[:-1], len(levels))
+    return np.asarray(low + (high - low) * parts, ordered.dtype)
 
 
 def _between(below: NDArray[np.intp], part: NDArray[Real], width: int) -> NDArray[Real]:
@@ -95,12 +110,10 @@ class Seen:
     Attributes:
         samples: (samples an hour, series, hours), gaps filled with 0.
         there: the same shape, 1 where there is a sample, else 0.
-        whole: whether there are no gaps.
     """
 
     samples: Singles
     there: Singles
-    whole: bool
 
 
 def seen(actual: Singles) -> Seen:
@@ -110,7 +123,7 @@ def seen(actual: Singles) -> Seen:
     samples, mask = (
         np.ascontiguousarray(np.moveaxis(table, 2, 0), np.float32) for table in (filled, there)
     )
-    return Seen(samples, mask, bool(there.all()))
+    return Seen(samples, mask)
 
 
 def pinball(actual: Seen, forecast: Singles, levels: Floats) -> Singles:
@@ -138,12 +151,12 @@ def pinball(actual: Seen, forecast: Singles, levels: Floats) -> Singles:
         gap = sample.reshape(shape) - against
         np.abs(gap, out=gap)
         flat = gap.reshape(series, -1, hours)
-        distance += (
-            flat.sum(axis=2) if actual.whole else np.matmul(flat, there[:, :, None])[:, :, 0]
-        )
+        distance += np.matmul(flat, there[:, :, None])[:, :, 0]
     by_row = actual.there.sum(axis=0).reshape(series, -1, rows).sum(axis=1)
     plain = (
-        actual.samples.sum(axis=(0, 2))[:, None] - np.matmul(forecast, by_row[:, :, None])[:, :, 0]
+        # hours first: summed over both at once, one series alone would be summed in another order
+        actual.samples.sum(axis=2).sum(axis=0)[:, None]
+        - np.matmul(forecast, by_row[:, :, None])[:, :, 0]
     )
     count = by_row.sum(axis=1)[:, None]
     loss = 0.5 * distance + (levels - 0.5).astype(np.float32) * plain

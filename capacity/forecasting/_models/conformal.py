@@ -10,13 +10,34 @@ service sets itself (locally weighted conformal prediction; Lei et al., JASA 113
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from capacity.forecasting._models.pooled_quantiles import (
+    Bins,
+    Tally,
+    find_bins,
+    lower_halves,
+    read_quantiles,
+    upper_halves,
+)
 from capacity.forecasting._preprocessing import DAY
 from capacity.forecasting._quantiles import Floats, Singles, level_index, row_quantiles
 
-__all__ = ["GROUPS", "LEAD_PARTS", "kinds", "lead_part", "offsets", "uncertainty"]
+__all__ = [
+    "GROUPS",
+    "LEAD_PARTS",
+    "Misses",
+    "Spread",
+    "kinds",
+    "lead_part",
+    "offsets",
+    "pooled_offsets",
+    "uncertainty",
+]
 
 GROUPS = ("idle", "bursty", "seasonal", "steady")
 LEAD_PARTS = (DAY, 3 * DAY)  # the first day, the next two, the rest
@@ -30,6 +51,62 @@ _AT_ONCE_DAYS = 0.3  # misses grow with the root of the lead, and are not nothin
 _USUAL_DAYS = 28.0  # of history, whose past weeks are believed as they are
 _LEAST_DAYS = 4.0  # shorter ones open it no further
 _SHORT_WIDER = 0.2  # times 28 days over those known, less one: of the upper half of the fan
+_PARTS = len(LEAD_PARTS) + 1
+# pools of misses: each lead part and all leads, of each group and of the fleet
+_OF_PARTS = np.vstack([np.eye(_PARTS, dtype=bool), np.ones((1, _PARTS), bool)])
+_OF_GROUPS = np.vstack([np.eye(len(GROUPS), dtype=bool), np.ones((1, len(GROUPS)), bool)])
+
+
+@dataclass(frozen=True)
+class Misses:
+    """How far past forecasts of some services missed.
+
+    Attributes:
+        scaled: (services, origins, lead hours, samples, quantiles), `actual - forecast` in units of
+            the uncertainty, NaN where nothing was seen.
+        group: (services,) index into `GROUPS`.
+        every: lead hours between two that are given.
+    """
+
+    scaled: Singles
+    group: NDArray[np.intp]
+    every: int
+
+    def upper(self) -> Spread:
+        """What the first pass over the fleet counts of these."""
+        part = lead_part(np.arange(self.scaled.shape[2]) * self.every)
+        members = np.zeros((self.scaled.shape[4], len(_OF_PARTS), len(GROUPS)), np.intp)
+        for number in range(len(_OF_PARTS)):
+            leads = np.flatnonzero(_OF_PARTS[number, part])
+            there = np.isfinite(self.scaled[:, :, leads]).any(axis=(1, 2, 3))
+            for group in range(len(GROUPS)):
+                members[:, number, group] = there[self.group == group].sum(axis=0)
+        flat = self.scaled.reshape(-1, self.scaled.shape[4])
+        return Spread(upper_halves(flat, self._cells(), _PARTS * len(GROUPS)), members)
+
+    def lower(self, bins: Bins) -> Tally:
+        """What the second pass counts, within the bins that the first has found."""
+        flat = self.scaled.reshape(-1, self.scaled.shape[4])
+        return lower_halves(flat, self._cells(), bins, _OF_PARTS, _OF_GROUPS)
+
+    def _cells(self) -> NDArray[np.intp]:
+        """Lead part and group of each miss, as one number."""
+        part = lead_part(np.arange(self.scaled.shape[2]) * self.every)
+        cells = part[None, None, :, None] * len(GROUPS) + self.group[:, None, None, None]
+        return np.broadcast_to(cells, self.scaled.shape[:4]).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How the misses of some services are spread.
+
+    Attributes:
+        upper: upper halves of their bits, see `pooled_quantiles`.
+        members: (quantiles, lead parts and all, groups) services with a miss.
+    """
+
+    upper: Tally
+    members: NDArray[np.intp]
 
 
 def lead_part(hours: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -92,11 +169,43 @@ def uncertainty(forecast: Singles, samples: Singles, own: Floats, levels: Floats
     return np.asarray(unit * np.sqrt(days / (3.5 + _AT_ONCE_DAYS)), np.float32)
 
 
-def offsets(
-    misses: Singles,
-    group: NDArray[np.intp],
+def pooled_offsets(
+    spreads: Iterable[Spread],
+    lower: Callable[[Bins], Iterable[Tally]],
     levels: Floats,
-    every: int,
+) -> Floats:
+    """The asked quantile of the misses of each group, shrunk to the fleet's and that to the prior:
+    (quantiles, lead parts and all, groups).
+
+    Args:
+        spreads: of every part of the fleet.
+        lower: counts its parts once more, within these bins.
+        levels: (quantiles,).
+    """
+    members = np.zeros((len(levels), len(_OF_PARTS), len(GROUPS)), np.intp)
+
+    def upper() -> Iterable[Tally]:
+        for spread in spreads:
+            members[:] += spread.members
+            yield spread.upper
+
+    bins = find_bins(upper(), levels, _OF_PARTS, _OF_GROUPS)
+    found = np.nan_to_num(read_quantiles(lower(bins), bins))
+    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in
+    # the tails.
+    prior = (0.04 / (1 - levels) - 0.025 / levels)[:, None]
+    count = members.sum(axis=2)
+    fleet = (count * found[:, :, -1] + _PRIOR_SERVICES * prior) / (count + _PRIOR_SERVICES)
+    mine = (members * found[:, :, :-1] + _GROUP_SERVICES * fleet[:, :, None]) / (
+        members + _GROUP_SERVICES
+    )
+    return np.where(members > 0, mine, np.where(count > 0, fleet, prior)[:, :, None])
+
+
+def offsets(
+    misses: Misses,
+    pooled: Floats,
+    levels: Floats,
     samples_apart: float,
     days: float = _USUAL_DAYS,
 ) -> Singles:
@@ -107,26 +216,20 @@ def offsets(
     fan must open above what they showed.
 
     Args:
-        misses: (services, origins, lead hours, samples, quantiles), scaled `actual - forecast`, NaN
-            where nothing was seen.
-        group: (services,) index into `GROUPS`.
+        misses: of these services.
+        pooled: what the fleet's say, see `pooled_offsets`.
         levels: (quantiles,).
-        every: lead hours between two that are given.
         samples_apart: samples that count as one independent miss, since neighbours are alike.
         days: of history.
     """
-    services, parts, count = len(misses), len(LEAD_PARTS) + 1, len(levels)
-    part = lead_part(np.arange(misses.shape[2]) * every)
-    out = np.zeros((services, parts, count), np.float32)
+    out = np.zeros((len(misses.scaled), _PARTS, len(levels)), np.float32)
     for number, asked in enumerate(levels):
-        table = np.ascontiguousarray(misses[..., number])
-        rows = table.reshape(services, -1)
-        pooled = _pooled(rows, group, asked)
-        for which in range(parts):
-            there = _pooled(table[:, :, part == which].reshape(services, -1), group, asked)
-            out[:, which, number] = _LEAD_SHARE * there + (1 - _LEAD_SHARE) * pooled
+        rows = np.ascontiguousarray(misses.scaled[..., number]).reshape(len(out), -1)
+        by_part = pooled[number][:, misses.group].T
+        whole = by_part[:, -1]
+        out[:, :, number] = _LEAD_SHARE * by_part[:, :-1] + (1 - _LEAD_SHARE) * whole[:, None]
         trust, own = _own(rows, asked, samples_apart)
-        out[:, :, number] += (trust * (own - pooled))[:, None]
+        out[:, :, number] += (trust * (own - whole))[:, None]
     # Past misses say how far to open the fan. Which way levels will move on the whole they cannot
     # say: the median stays.
     fan = np.minimum(np.abs(levels - 0.5) / 0.4, 1.0)
@@ -141,34 +244,3 @@ def _own(rows: Singles, asked: float, apart: float) -> tuple[Floats, Floats]:
     independent = seen / apart * min(1.0, 4 * asked * (1 - asked))
     own = row_quantiles(rows, np.array([asked]))[:, 0]
     return independent / (independent + _OWN_MISSES), np.nan_to_num(own).astype(np.float64)
-
-
-def _pooled(rows: Singles, group: NDArray[np.intp], asked: float) -> Floats:
-    """The asked quantile of the misses of a service's group, shrunk to the fleet's and that to the
-    prior: (services,).
-    """
-    # Before a fleet has shown its own: quantiles of the past are always too narrow, the more so in
-    # the tails.
-    prior = 0.04 / (1 - asked) - 0.025 / asked
-    there = np.isfinite(rows)
-    having = there.any(axis=1)
-    if not having.any():
-        return np.full(len(rows), prior)
-    count = int(having.sum())
-    fleet = (count * _quantile(rows[there], asked) + _PRIOR_SERVICES * prior) / (
-        count + _PRIOR_SERVICES
-    )
-    out = np.full(len(rows), fleet)
-    for kind in range(len(GROUPS)):
-        of_kind = group == kind
-        members = int((of_kind & having).sum())
-        if members:
-            mine = _quantile(rows[of_kind][there[of_kind]], asked)
-            out[of_kind] = (members * mine + _GROUP_SERVICES * fleet) / (members + _GROUP_SERVICES)
-    return out
-
-
-def _quantile(values: Singles, asked: float) -> float:
-    """The ceil((n + 1) q)-th smallest: the conformal quantile."""
-    place = min(int(np.ceil((len(values) + 1) * asked)), len(values)) - 1
-    return float(np.partition(values, place)[place])

@@ -9,17 +9,31 @@ apart: what is best in the middle is not best in the tail. Quantiles are average
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from capacity.forecasting._models.base_models import BASE_MODELS, expand
 from capacity.forecasting._quantiles import Floats, Singles
 
-__all__ = ["ORIGIN_WEIGHTS", "blended", "fleet_losses", "own_losses", "weights"]
+__all__ = [
+    "ORIGIN_WEIGHTS",
+    "LossSums",
+    "blended",
+    "fleet_losses",
+    "loss_sums",
+    "own_losses",
+    "weights",
+]
+
+Counts = NDArray[np.int64]
 
 ORIGIN_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.6, 0.5)  # nearest first
 _SHARPNESS = 40.0  # a candidate 5 % worse than the best weighs e^-2 of it
 _FLEET_ORIGINS = 6.0  # the fleet's losses weigh like this many origins of the service's own
 _PRIOR_SERVICES = 20.0  # the prior weighs like this many services
+_LOG_UNIT = 2.0**-36  # of a sum over services: millions of them fit into 64 bits
 _WORST, _BEST = 4.0, 0.05  # relative losses beyond these say "bad" and "good", not how much
 
 # Relative loss assumed before a fleet has shown its own: plain levels and daily profiles are safe,
@@ -68,18 +82,37 @@ def _median(losses: Floats) -> Floats:
     return np.asarray(np.take_along_axis(ordered, last // 2, axis=-1), np.float64)
 
 
-def fleet_losses(relative: Floats, prior: Floats) -> Floats:
+@dataclass(frozen=True)
+class LossSums:
+    """Relative losses of some services, summed; those of several parts of a fleet add up.
+
+    Attributes:
+        logs: (quantiles, candidates) of logarithms, in whole units: such sums are the same in any
+            order.
+        counts: (quantiles, candidates) services with evidence.
+    """
+
+    logs: Counts
+    counts: Counts
+
+    def __add__(self, other: LossSums) -> LossSums:
+        return LossSums(self.logs + other.logs, self.counts + other.counts)
+
+
+def loss_sums(relative: Floats) -> LossSums:
+    """The sums over services of (services, quantiles, candidates), NaN without evidence."""
+    there = np.isfinite(relative)
+    logs = np.where(there, np.log(np.maximum(np.where(there, relative, 1), _BEST)), 0)
+    whole = np.rint(logs / _LOG_UNIT).astype(np.int64)
+    return LossSums(whole.sum(axis=0), there.sum(axis=0, dtype=np.int64))
+
+
+def fleet_losses(sums: LossSums, prior: Floats) -> Floats:
     """The fleet's relative losses: geometric mean over services and the prior: (quantiles,
     candidates).
     """
-    there = np.isfinite(relative)
-    logs = np.where(there, np.log(np.maximum(np.where(there, relative, 1), _BEST)), 0)
-    return np.asarray(
-        np.exp(
-            (logs.sum(axis=0) + _PRIOR_SERVICES * np.log(prior))
-            / (there.sum(axis=0) + _PRIOR_SERVICES)
-        )
-    )
+    logs = sums.logs * _LOG_UNIT + _PRIOR_SERVICES * np.log(prior)
+    return np.asarray(np.exp(logs / (sums.counts + _PRIOR_SERVICES)))
 
 
 def prior(names: tuple[str, ...] = BASE_MODELS) -> Floats:

@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from capacity.forecasting._models.conformal import offsets, uncertainty
+from capacity.forecasting._models.conformal import (
+    Misses,
+    offsets,
+    pooled_offsets,
+    uncertainty,
+)
 
 LEVELS = np.array([0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99])
 SERVICES = 6
@@ -22,7 +27,9 @@ KINDS = np.arange(SERVICES) % 4
 
 def widened(misses: np.ndarray, days: float) -> np.ndarray:
     """The offsets of a history of so many days."""
-    return offsets(misses, KINDS, LEVELS, every=2, samples_apart=6.0, days=days)
+    made = Misses(misses, KINDS, every=2)
+    pooled = pooled_offsets([made.upper()], lambda bins: [made.lower(bins)], LEVELS)
+    return offsets(made, pooled, LEVELS, samples_apart=6.0, days=days)
 
 
 @given(missed, st.floats(1, 28), st.floats(1, 28))

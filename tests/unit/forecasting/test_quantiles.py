@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from capacity.forecasting._quantiles import pinball, row_quantiles, seen
 
@@ -41,3 +43,17 @@ def test_pinball_is_the_plain_formula(rows: int, gaps: bool) -> None:
     np.testing.assert_allclose(
         pinball(seen(actual), forecast, LEVELS), expected, rtol=1e-4, atol=1e-5
     )
+
+
+@given(st.integers(1, 40), st.integers(0, 39), st.integers(0, 2**32 - 1))
+def test_a_row_has_the_same_bytes_whatever_stands_beside_it(
+    width: int, first: int, seed: int
+) -> None:
+    """Rows with gaps and rows without do not change each other's quantiles."""
+    draw = np.random.default_rng(seed)
+    rows = draw.random((40, width)).astype(np.float32)
+    rows[draw.random((40, 1)) < draw.random((40, width)) * 0.7] = np.nan
+    whole = row_quantiles(rows, LEVELS)
+    for stop in (first + 1, 40):
+        part = row_quantiles(rows[first:stop], LEVELS)
+        assert np.array_equal(part, whole[first:stop], equal_nan=True)
