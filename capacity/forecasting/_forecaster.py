@@ -25,6 +25,7 @@ from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from capacity.forecasting._models.peak_distribution import PeakDistribution
 from capacity.forecasting._models.peak_model import PeakModel
+from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.forecasting._preprocessing import (
     WEEK,
     Grid,
@@ -219,6 +220,16 @@ class Forecaster:
             np.fmin(np.where((peaks.base > 0)[:, None], told, band), self._most()[:, None]),
             index=pd.Index(self.services_, name="service"),
             columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
+        )
+
+    def peak_forecast(self, horizon: str | pd.Timedelta) -> PeakForecast:
+        """All that sizing needs of the peaks within a horizon."""
+        return PeakForecast(
+            pd.Index(self.services_),
+            self.skipped_,
+            self.daily_summaries(),
+            self.peak_distribution(horizon),
+            self.predict_peak(horizon),
         )
 
     def peak_distribution(self, horizon: str | pd.Timedelta) -> PeakDistribution:

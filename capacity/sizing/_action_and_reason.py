@@ -14,7 +14,7 @@ from capacity.model import Action, Reason, Resource
 from capacity.sizing._context import RAISED_FROM, STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Context
 from capacity.sizing._rounding import grains, round_down, round_up
 from capacity.sizing._service_types import type_of
-from capacity.sizing._usage.nan_math import at_least, at_most, by_service
+from capacity.sizing._usage.nan_math import at_least, at_most
 
 __all__ = ["decide_actions", "type_defaults"]
 
@@ -143,12 +143,11 @@ ACTION_RULES: tuple[ActionRule, ...] = (
 
 def decide_actions(
     table: pd.DataFrame,
-    usage: pd.DataFrame,
-    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
+    span: tuple[pd.Timestamp, pd.Timestamp],
+    ceiling: pd.Series[float],
     resource: Resource,
     context: Context,
-    skipped: dict[str, str],
-    moved: pd.Series[pd.Timestamp],
+    skipped: Mapping[str, str],
     *,
     within_budget: bool = False,
 ) -> None:
@@ -157,16 +156,15 @@ def decide_actions(
 
     Args:
         table: one row a service with `limit` (what is needed), `current`, and the evidence.
-        usage: UTC grid x services.
-        ceiling: the most a limit may be.
+        span: first and last moment of the usage; NaT without any.
+        ceiling: the most a limit may be, by service; NaN = unknown.
         resource: what is limited.
-        context: events and house rules.
+        context: house rules, and what is known by service.
         skipped: services without a forecast -> why.
-        moved: when each service's level last moved for good; NaT = not.
         within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
             tolerance.
     """
-    conditions = _settled(table, usage, ceiling, resource, context, skipped, moved, within_budget)
+    conditions = _settled(table, span, ceiling, resource, context, skipped, within_budget)
     applied = [np.asarray(rule.applies(conditions), dtype=bool) for rule in ACTION_RULES]
     table["action"] = np.select(
         applied, [str(rule.action) for rule in ACTION_RULES], str(Action.KEEP)
@@ -184,12 +182,11 @@ def decide_actions(
 
 def _settled(
     table: pd.DataFrame,
-    usage: pd.DataFrame,
-    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
+    span: tuple[pd.Timestamp, pd.Timestamp],
+    ceiling: pd.Series[float],
     resource: Resource,
     context: Context,
-    skipped: dict[str, str],
-    moved: pd.Series[pd.Timestamp],
+    skipped: Mapping[str, str],
     within_budget: bool,  # noqa: FBT001 - one of many inputs that are passed on as they came
 ) -> Conditions:
     """Bring `limit` within what people and hosts allow, and say what is true of each service."""
@@ -199,7 +196,7 @@ def _settled(
     least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
     limit = table["limit"].where(offered, table["default"])
     limit = at_most(at_least(limit, least), most).where(limit.notna())
-    top = round_down(by_service(ceiling, services), resource)
+    top = round_down(ceiling, resource)
     capped = limit >= top
     limit = limit.where(~capped, top)
     room = 0.0 if within_budget else context.tolerance
@@ -213,7 +210,7 @@ def _settled(
     killed = (table["oom_kills"] > 0) & current.notna()
     full = killed & ~(limit > current)
     return Conditions(
-        **_said(table, usage, context, skipped),
+        **_said(table, span, context, skipped),
         offered=_flags(offered),
         defaulted=_flags(limit.notna()),
         unlimited=_flags(current.isna()),
@@ -236,7 +233,7 @@ def _settled(
             | (table["throttled"] > _THROTTLED_AT_ALL)
             | (table["oom_kills"] > 0)
         ),
-        moved=_flags((_end(usage) - moved < _OBSERVE).reindex(services, fill_value=False)),
+        moved=_flags(span[1] - table["moved"] < _OBSERVE),
         limits_known=context.limits_known,
         budget=within_budget,
     )
@@ -255,7 +252,10 @@ def _slow_down(
 
 
 def _said(
-    table: pd.DataFrame, usage: pd.DataFrame, context: Context, skipped: dict[str, str]
+    table: pd.DataFrame,
+    span: tuple[pd.Timestamp, pd.Timestamp],
+    context: Context,
+    skipped: Mapping[str, str],
 ) -> dict[str, Flags]:
     """What people, the Engine and the clock say of each service."""
     services = table.index
@@ -264,7 +264,7 @@ def _said(
         if context.running is None
         else context.running.reindex(services).fillna(False)
     )
-    seen = usage.notna().any().reindex(services, fill_value=False)
+    seen = table["seen"].astype(bool)
     waiting = _flags(table["waiting"])
     # a job that runs every hour starts as often as a loop does, and is none
     unstable = _flags([str(name) in context.unstable for name in services]) & ~waiting
@@ -275,17 +275,19 @@ def _said(
         "unstable": unstable,
         "stopped": _flags(~running.astype(bool) & seen) & ~waiting & ~unstable,
         "empty": _flags(~seen),
-        "cooling": _flags(_cooling(services, usage, context)),
+        "cooling": _flags(_cooling(services, span, context)),
     }
 
 
-def _cooling(services: pd.Index[Any], usage: pd.DataFrame, context: Context) -> pd.Series[bool]:
+def _cooling(
+    services: pd.Index[Any], span: tuple[pd.Timestamp, pd.Timestamp], context: Context
+) -> pd.Series[bool]:
     """Whether each service's limit was changed within the cooldown, as far as the window shows."""
     since = context.limit_since
     if since is None or not len(since):
         return pd.Series(False, index=services)
-    changed = since.reindex(services) > (usage.index.min() if len(usage.index) else _end(usage))
-    return changed & (_end(usage) - since.reindex(services) < context.cooldown)
+    changed = since.reindex(services) > span[0]
+    return changed & (span[1] - since.reindex(services) < context.cooldown)
 
 
 def _flags(values: Any) -> Flags:
@@ -312,7 +314,3 @@ def _bounds(
 ) -> pd.Series[float]:
     values = [getattr(context.rule(name), which).get(resource, np.nan) for name in services]
     return pd.Series(values, index=services, dtype=float)
-
-
-def _end(usage: pd.DataFrame) -> pd.Timestamp:
-    return pd.Timestamp(usage.index.max()) if len(usage.index) else pd.Timestamp(0, tz="UTC")

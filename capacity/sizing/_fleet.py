@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import in_days
 from capacity.forecasting import Forecaster
-from capacity.forecasting._models.daily_summaries import STATS
+from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource
 from capacity.sizing._context import Context, risk_of_class
+from capacity.sizing._observed import Observed
 from capacity.sizing._policies.base import Floats
-from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, Capacity
-from capacity.sizing._policies.registry import Past
+from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, allocate
 from capacity.sizing._throttling import Throttling, learn_throttling
-from capacity.sizing._usage.diagnostics import in_business_hours, regime_since, step_of
+from capacity.sizing._usage.diagnostics import in_business_hours
 
-__all__ = ["PEAK_QUANTILES", "Fleet", "hours_that_count", "make_fleet"]
+__all__ = ["PEAK_QUANTILES", "Fleet", "asked_risks", "hours_that_count", "make_fleet"]
 
 PEAK_QUANTILES = PEAK_LEVELS
 """The quantiles of the peak that a forecaster for sizing is fitted with."""
@@ -29,30 +30,28 @@ class Fleet:
     """What one call decides on.
 
     Attributes:
-        usage: UTC grid x services, in the hours that count.
+        seen: what was observed of each service.
         resource: what is limited.
-        context: events and house rules.
+        context: house rules, and what is known by service.
         skipped: services without a forecast -> why.
-        past: what policies see.
         allocation: limits at the risks asked, and the distribution of the peak; None = no usage.
+        rival: limits of another policy at the risks asked, risks x services; None = not asked for.
         risks: accepted by each service.
         asked: the different risks, falling.
         copies: replicas that a limit is set on, by service.
         throttling: how use and limit lead to throttled periods; None for memory.
-        moved: when the level of each service last moved for good; NaT = not.
     """
 
-    usage: pd.DataFrame
+    seen: Observed
     resource: Resource
     context: Context
-    skipped: dict[str, str]
-    past: Past
+    skipped: Mapping[str, str]
     allocation: Allocation | None
+    rival: Floats | None
     risks: pd.Series[float]
     asked: list[float]
     copies: pd.Series[float]
     throttling: Throttling | None
-    moved: pd.Series[pd.Timestamp]
 
     def chances(self, limits: pd.Series[float]) -> Floats | float:
         """Chance that the coming peak passes each limit; NaN = unknown."""
@@ -92,82 +91,61 @@ def _within_hours(context: Context) -> Context:
 
 
 def make_fleet(
-    usage: pd.DataFrame,
+    seen: Observed,
     resource: Resource,
     context: Context,
-    forecaster: Forecaster,
-    current: pd.Series[float],
+    forecast: PeakForecast,
     most: pd.Series[float],
-    horizon: str,
     risk: float,
+    rival: Floats | None = None,
 ) -> Fleet:
-    services = current.index
-    risks = pd.Series(
-        [risk_of_class(risk, context.rule(name).risk_class) for name in services],
-        index=services,
-        dtype=np.float64,
-    )
+    """What is decided on, once all services were looked at.
+
+    Args:
+        seen: of all services.
+        resource: what is limited.
+        context: house rules, and what is known by service.
+        forecast: of their peaks.
+        most: the most a limit may be, by service; NaN = unknown.
+        risk: asked.
+        rival: limits of another policy, see `asked_risks`.
+    """
+    services = seen.table.index
+    risks, asked = asked_risks(services, context, risk)
     copies = pd.Series(
         [max(1.0, float(context.replicas.get(str(name), 1))) for name in services],
         index=services,
         dtype=np.float64,
     )
-    past = _past(usage, resource, current, most, forecaster, horizon)
-    asked = sorted({risk, *risks}, reverse=True)
-    allocation = Capacity().allocate(past, asked) if usage.size else None
+    allocation = None
+    if len(services) and not pd.isna(seen.end):
+        peaks = forecast.peaks_of(services).within(np.asarray(most, np.float64))
+        steady = np.asarray(seen.table["steady"], np.float64)
+        allocation = allocate(peaks, seen.days, steady, asked, seen.recent)
+    throttling = None
+    if seen.periods is not None:
+        throttling = learn_throttling(seen.periods, context.throttle_target)
     return Fleet(
-        usage,
+        seen,
         resource,
         context,
-        forecaster.skipped_,
-        past,
+        forecast.skipped,
         allocation,
+        rival,
         risks,
         asked,
         copies,
-        _throttling(usage, past, allocation, current, context),
-        regime_since(usage),
+        throttling,
     )
 
 
-def _throttling(
-    usage: pd.DataFrame,
-    past: Past,
-    allocation: Allocation | None,
-    current: pd.Series[float],
-    context: Context,
-) -> Throttling | None:
-    """What the last fourteen days, at the level each service has now, say of throttling."""
-    if past.resource is not Resource.CPU:
-        return None
-    recent = usage
-    if allocation is not None:
-        values = allocation.recent
-        recent = pd.DataFrame(values, usage.index[len(usage) - len(values) :], usage.columns)
-    return learn_throttling(
-        recent, current, context.throttled, step=past.step, target=context.throttle_target
+def asked_risks(
+    services: pd.Index[Any], context: Context, risk: float
+) -> tuple[pd.Series[float], list[float]]:
+    """The risk accepted by each service, and the different ones, falling."""
+    risks = pd.Series(
+        [risk_of_class(risk, context.rule(name).risk_class) for name in services],
+        index=services,
+        dtype=np.float64,
     )
-
-
-def _past(
-    usage: pd.DataFrame,
-    resource: Resource,
-    current: pd.Series[float],
-    most: pd.Series[float],
-    forecaster: Forecaster,
-    horizon: str,
-) -> Past:
-    step = max(1, round(step_of(usage).total_seconds()))
-    where = pd.Index(forecaster.services_).get_indexer(usage.columns)
-    peaks = forecaster.peak_distribution(horizon).of(where).within(np.asarray(most, np.float64))
-    days = np.full((len(forecaster.daily_summaries()), len(where), len(STATS)), np.nan)
-    days[:, where >= 0] = forecaster.daily_summaries()[:, where[where >= 0]]
-    return Past(
-        usage.to_numpy(np.float64),
-        step,
-        resource,
-        np.asarray(current, np.float64),
-        days=days,
-        peaks=peaks,
-        horizon=in_days(horizon),
-    )
+    return risks, sorted({risk, *risks}, reverse=True)

@@ -10,7 +10,6 @@ from capacity.sizing._context import STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Conte
 from capacity.sizing._fleet import Fleet
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, Allocation
-from capacity.sizing._policies.registry import POLICIES
 from capacity.sizing._rounding import round_down, round_up
 from capacity.sizing._usage.nan_math import at_least, at_most
 
@@ -63,7 +62,8 @@ def chosen_limits(policy: str, fleet: Fleet, budget: float | None) -> Floats:
     if policy == "capacity":
         limits = np.maximum(allocation.limits, allocation.floors())
     else:
-        limits = POLICIES[policy]().limits(fleet.past, fleet.asked)
+        assert fleet.rival is not None
+        limits = fleet.rival
     rows = [fleet.asked.index(risk) for risk in risks]
     return np.asarray(limits[rows, np.arange(len(risks))])
 

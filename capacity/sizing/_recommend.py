@@ -9,19 +9,26 @@ import pandas as pd
 
 from capacity._common.lengths_of_time import in_days
 from capacity.errors import InputError
+from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource
-from capacity.sizing._action_and_reason import decide_actions, type_defaults
+from capacity.sizing._action_and_reason import decide_actions
 from capacity.sizing._budget import amount, kept_within, spent_unseen
 from capacity.sizing._context import Context
-from capacity.sizing._fleet import Fleet, hours_that_count, make_fleet
+from capacity.sizing._fleet import Fleet, asked_risks, hours_that_count, make_fleet
 from capacity.sizing._need import chosen_limits, held_share, judge_limits, needed_limits
+from capacity.sizing._observed import Observed, join, observe
+from capacity.sizing._policies.base import Floats, Past
+from capacity.sizing._policies.capacity import recent_samples
 from capacity.sizing._policies.registry import POLICIES
-from capacity.sizing._replay.evidence import add_baselines, add_replay
+from capacity.sizing._replay.evidence import add_replay
+from capacity.sizing._throttling import counted_services, thinned_by
+from capacity.sizing._usage.diagnostics import step_of
 from capacity.sizing._usage.frames import checked
 from capacity.sizing._usage.nan_math import at_most, by_service
-from capacity.sizing._usage.stats import describe, describe_cache, describe_past, read_quantile
+from capacity.sizing._usage.stats import read_quantile
 
-__all__ = ["recommend"]
+__all__ = ["decide", "recommend", "replay_limits", "with_replay"]
+_BLOCK = 256  # services
 _FIRST = [
     "limit",
     "reservation",
@@ -118,27 +125,151 @@ def recommend(
     life, context = checked(usage), context or Context()
     usage, forecaster, context = hours_that_count(life, resource, context)
     services = pd.Index(usage.columns, name="service", dtype=object)
-    table = pd.DataFrame(index=services)
-    table["current"] = by_service(current, services)
     most = by_service(ceiling, services)
-    fleet = make_fleet(usage, resource, context, forecaster, table["current"], most, horizon, risk)
-    describe(table, usage, resource, context, life)
-    _describe_peaks(table, fleet, forecaster.predict_peak(horizon), most, risk)
-    describe_past(table, usage, context, in_days(horizon))
-    describe_cache(table, usage, resource, context)
-    table["default"] = type_defaults(table, usage, resource, context)
+    forecast = forecaster.peak_forecast(horizon)
+    in_force = by_service(current, services)
+    seen = _observed(usage, life, resource, context, in_force, forecast, horizon, budget)
+    rival = _rival(policy, usage, resource, seen, forecast, most, context, horizon, risk)
+    table = decide(seen, forecast, resource, context, most, risk, policy, budget, rival)
+    replayed = [
+        replay_limits(usage.iloc[:, block], table.iloc[block]) for block in _blocks(len(services))
+    ]
+    return with_replay(table, pd.concat(replayed))
+
+
+def _blocks(services: int) -> list[slice]:
+    """What is looked at together: what is worked on is no copy of all samples."""
+    return [slice(at, at + _BLOCK) for at in range(0, max(services, 1), _BLOCK)]
+
+
+def _observed(
+    usage: pd.DataFrame,
+    life: pd.DataFrame,
+    resource: Resource,
+    context: Context,
+    current: pd.Series[float],
+    forecast: PeakForecast,
+    horizon: str,
+    budget: float | None,
+) -> Observed:
+    """What was seen of each service, block by block."""
+    days = forecast.days_of(current.index)
+    counted = counted_services(usage.columns, current, context.throttled)
+    step = max(1, round(step_of(usage).total_seconds()))
+    return join(
+        [
+            observe(
+                usage.iloc[:, block],
+                life.iloc[:, block],
+                resource,
+                context,
+                current,
+                days[:, block],
+                horizon=in_days(horizon),
+                thinned=thinned_by(recent_samples(len(usage), step), len(counted)),
+                keep_recent=budget is not None,
+            )
+            for block in _blocks(len(current))
+        ]
+    )
+
+
+def _rival(
+    policy: str,
+    usage: pd.DataFrame,
+    resource: Resource,
+    seen: Observed,
+    forecast: PeakForecast,
+    most: pd.Series[float],
+    context: Context,
+    horizon: str,
+    risk: float,
+) -> Floats | None:
+    """Limits of another policy than ours at the risks asked, risks x services."""
+    if policy == "capacity" or not usage.size:
+        return None
+    services = seen.table.index
+    past = Past(
+        usage.to_numpy(np.float64),
+        seen.step,
+        resource,
+        np.asarray(seen.table["current"], np.float64),
+        days=seen.days,
+        peaks=forecast.peaks_of(services).within(np.asarray(most, np.float64)),
+        horizon=in_days(horizon),
+    )
+    return POLICIES[policy]().limits(past, asked_risks(services, context, risk)[1])
+
+
+def decide(
+    seen: Observed,
+    forecast: PeakForecast,
+    resource: Resource,
+    context: Context,
+    most: pd.Series[float],
+    risk: float,
+    policy: str = "capacity",
+    budget: float | None = None,
+    rival: Floats | None = None,
+) -> pd.DataFrame:
+    """Limits, actions and reasons of a fleet, from what was seen of each service.
+
+    Args:
+        seen: of all services.
+        forecast: of their peaks.
+        resource: what is limited.
+        context: house rules, and what is known by service; no frames.
+        most: the most a limit may be, by service; NaN = unknown.
+        risk: accepted share of services whose peak passes the limit.
+        policy: name in `POLICIES`.
+        budget: what all limits may add up to.
+        rival: limits of another policy than `capacity`, risks x services.
+
+    Returns:
+        What `recommend` returns, without what limits would have done to the window.
+    """
+    fleet = make_fleet(seen, resource, context, forecast, most, risk, rival)
+    table = seen.table.copy()
+    _describe_peaks(table, fleet, forecast.predicted, most, risk)
     judge_limits(table, fleet, policy)
     if budget is None:
-        table = _decided(table, fleet, policy, ceiling, None)
+        table = _decided(table, fleet, policy, most, None)
     else:
         left = budget - spent_unseen(table, fleet, budget)
         table = kept_within(
-            left, lambda share: _decided(table, fleet, policy, ceiling, share), fleet.copies
+            left, lambda share: _decided(table, fleet, policy, most, share), fleet.copies
         )
     after = table["limit"].fillna(table["current"])
     table["breach_after"] = fleet.chances(after / held_share(table))
-    _add_evidence(table, fleet)
-    return table[_FIRST + _EVIDENCE]
+    table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
+    table["throttled_after"] = np.nan
+    if fleet.throttling is not None:
+        table["throttled_after"] = fleet.throttling.share(np.asarray(after, np.float64))
+    return table
+
+
+def replay_limits(usage: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """What limits would have done to the window, of some services.
+
+    Args:
+        usage: UTC grid x services, in the hours that count.
+        table: one row a service with `limit`, `current` and `p95`.
+    """
+    return pd.concat(
+        [
+            add_replay(usage, table["limit"], table["p95"]),
+            add_replay(usage, table["current"], table["p95"], "_now"),
+        ],
+        axis=1,
+    )
+
+
+def with_replay(table: pd.DataFrame, replayed: pd.DataFrame) -> pd.DataFrame:
+    """The recommendation: what was decided, with what limits would have done to the window."""
+    whole = table.copy()
+    whole[list(replayed.columns)] = replayed
+    whole["slack_after"], whole["slack"] = whole["slack"], whole["slack_now"]
+    return whole[_FIRST + _EVIDENCE]
 
 
 def _describe_peaks(
@@ -172,7 +303,7 @@ def _decided(
     table: pd.DataFrame,
     fleet: Fleet,
     policy: str,
-    ceiling: pd.Series[float] | Mapping[str, float] | float | None,
+    most: pd.Series[float],
     share: float | None,
 ) -> pd.DataFrame:
     """The table with limits, actions and reasons; within a share of a budget where one is given."""
@@ -182,12 +313,11 @@ def _decided(
     answer["limit"] = needed_limits(answer, chosen, fleet, within_budget=share is not None)
     decide_actions(
         answer,
-        fleet.usage,
-        ceiling,
+        (fleet.seen.begin, fleet.seen.end),
+        most,
         fleet.resource,
         fleet.context,
         fleet.skipped,
-        fleet.moved,
         within_budget=share is not None,
     )
     return answer
@@ -208,22 +338,3 @@ def _resource(signal: Resource | str) -> Resource:
         return Resource(signal)
     except ValueError as error:
         raise InputError(f"{signal!r} has no limits", "Use cpu or memory") from error
-
-
-def _add_evidence(table: pd.DataFrame, fleet: Fleet) -> None:
-    """What limits did and will do."""
-    usage, context, resource = fleet.usage, fleet.context, fleet.resource
-    after = table["limit"].fillna(table["current"])
-    for each in (
-        add_replay(usage, table["limit"], table["p95"]),
-        add_replay(usage, table["current"], table["p95"], "_now"),
-    ):
-        table[list(each.columns)] = each
-    table["slack_after"], table["slack"] = table["slack"], table["slack_now"]
-    table["days_to_limit"] = ((after - table["observed_peak"]) / table["growth"]).clip(lower=0.0)
-    table["throttled_after"] = np.nan
-    if fleet.throttling is not None:
-        table["throttled_after"] = fleet.throttling.share(np.asarray(after, np.float64))
-    kills = context.oom_kills if resource is Resource.MEMORY else None
-    rivals = add_baselines(usage, resource, np.asarray(table["current"], np.float64), kills=kills)
-    table[list(rivals.columns)] = rivals

@@ -9,15 +9,25 @@ cannot differ much either: such a service may run nearer its limit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from capacity.sizing._policies.base import Floats, column_max, column_quantile, in_blocks
 
-__all__ = ["Throttling", "learn_throttling"]
+__all__ = [
+    "Periods",
+    "Throttling",
+    "count_periods",
+    "counted_services",
+    "join_periods",
+    "learn_throttling",
+    "thinned_by",
+]
 
 _RATIOS = np.linspace(0.0, 1.2, 25)  # use over limit
 _ASSUMED = (
@@ -65,15 +75,58 @@ class Throttling:
         return np.where(np.isfinite(ratio), found, np.nan)
 
 
-def learn_throttling(
+@dataclass(frozen=True)
+class Periods:
+    """What the recent samples of some services say of throttled periods.
+
+    Attributes:
+        steady: share of its limit that each may use, for how little its samples differ; NaN =
+            unknown.
+        busy: what each uses at busy times (95th percentile of the samples), cores.
+        wanted: what each would have used at these without its limit, cores.
+        held: which are held back by their limit.
+        used: use over limit, samples x services whose limit and throttled periods are known.
+        seen: share of throttled periods at the same samples.
+    """
+
+    steady: Floats
+    busy: Floats
+    wanted: Floats
+    held: NDArray[np.bool_]
+    used: Floats
+    seen: Floats
+
+
+def thinned_by(samples: int, services: int) -> int:
+    """Of the samples that the curve is learned from, each so many-th is looked at.
+
+    Args:
+        samples: recent ones of each service.
+        services: of the fleet, whose limit and throttled periods are known.
+    """
+    return max(1, -(-samples * services // _MOST_SAMPLES))
+
+
+def counted_services(
+    names: Iterable[object], limits: pd.Series[float], throttled: pd.DataFrame | None
+) -> list[object]:
+    """The services whose limit and throttled periods are known."""
+    if throttled is None or not len(throttled):
+        return []
+    known = {str(name) for name in throttled.columns}
+    return [n for n in names if str(n) in known and np.isfinite(limits.get(n, np.nan))]
+
+
+def count_periods(
     usage: pd.DataFrame,
     limits: pd.Series[float],
     throttled: pd.DataFrame | None,
     *,
     step: float,
     target: float,
-) -> Throttling:
-    """What the fleet's samples say of throttling.
+    thinned: int,
+) -> Periods:
+    """What some services' samples say of throttling.
 
     Samples taken while throttled are divided by the share of periods that were not: what the
     service wanted is not seen.
@@ -84,9 +137,8 @@ def learn_throttling(
         throttled: share of throttled periods, times x services.
         step: seconds between samples.
         target: share of throttled periods that a limit should keep at busy times.
+        thinned: see `thinned_by`.
     """
-    curve = _learn_curve(usage, limits, throttled)
-    common = _ratio_at(curve, target)
     values = usage.to_numpy(np.float64)
     steady = in_blocks(lambda block: _steady_ratio(block, step, target), values)
     # use that its limit holds back is steady for that
@@ -97,9 +149,40 @@ def learn_throttling(
         seen = _aligned(usage, throttled)
         held |= column_max(seen) > target
         wanted = values / np.clip(1 - seen, 0.2, 1.0)
-    allowed = np.fmax(common, np.where(held, 0.0, steady))
-    smallest = np.asarray(column_quantile(wanted, _BUSY) / allowed)
-    return Throttling(curve, target, allowed, busy, smallest)
+    names = counted_services(usage.columns, limits, throttled)
+    used, shares = np.zeros((0, 0)), np.zeros((0, 0))
+    if names and throttled is not None:
+        some = usage[names].iloc[::thinned]
+        used = some.to_numpy(np.float64) / limits.reindex(names).to_numpy(np.float64)
+        shares = throttled.reindex(index=some.index, columns=names).to_numpy(np.float64)
+    return Periods(steady, busy, column_quantile(wanted, _BUSY), held, used, shares)
+
+
+def join_periods(parts: Sequence[Periods]) -> Periods:
+    """Those of several parts of a fleet, in the order given."""
+    curves = [part for part in parts if part.used.size] or [parts[0]]
+    return Periods(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("steady", "busy", "wanted", "held")
+        ),
+        used=np.concatenate([part.used for part in curves], axis=1),
+        seen=np.concatenate([part.seen for part in curves], axis=1),
+    )
+
+
+def learn_throttling(periods: Periods, target: float) -> Throttling:
+    """What the fleet's samples say of throttling.
+
+    Args:
+        periods: of all services.
+        target: share of throttled periods that a limit should keep at busy times.
+    """
+    curve = _learn_curve(periods)
+    common = _ratio_at(curve, target)
+    allowed = np.fmax(common, np.where(periods.held, 0.0, periods.steady))
+    smallest = np.asarray(periods.wanted / allowed)
+    return Throttling(curve, target, allowed, periods.busy, smallest)
 
 
 def _steady_ratio(usage: Floats, step: float, target: float) -> Floats:
@@ -132,24 +215,11 @@ def _ratio_at(curve: Floats, target: float) -> float:
     return max(float(np.interp(target, rising, _RATIOS)), float(_RATIOS[1]))
 
 
-def _learn_curve(
-    usage: pd.DataFrame, limits: pd.Series[float], throttled: pd.DataFrame | None
-) -> Floats:
+def _learn_curve(periods: Periods) -> Floats:
     """Share of throttled periods at each of `_RATIOS` of the limit, never falling."""
-    ratio, share, weight = np.zeros(0), np.zeros(0), np.zeros(0)
-    if throttled is not None and len(throttled):
-        names = [
-            name
-            for name in usage.columns
-            if name in throttled.columns and np.isfinite(limits.get(name, np.nan))
-        ]
-        seen = throttled.reindex(index=usage.index, columns=names).to_numpy(np.float64)
-        used = usage[names].to_numpy(np.float64) / limits.reindex(names).to_numpy(np.float64)
-        stride = max(1, -(-seen.size // _MOST_SAMPLES))
-        seen, used = seen[::stride], used[::stride]
-        known = np.isfinite(seen) & np.isfinite(used)
-        each = np.broadcast_to(_OF_A_SERVICE / np.maximum(known.sum(axis=0), 1), known.shape)
-        ratio, share, weight = used[known], seen[known], each[known]
+    known = np.isfinite(periods.seen) & np.isfinite(periods.used)
+    each = np.broadcast_to(_OF_A_SERVICE / np.maximum(known.sum(axis=0), 1), known.shape)
+    ratio, share, weight = periods.used[known], periods.seen[known], each[known]
     if not len(ratio):
         return _ASSUMED
     from sklearn.isotonic import IsotonicRegression

@@ -23,7 +23,16 @@ from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.budget import within_budget
 from capacity.sizing._policies.margins import choose_limits, spike_limits
 
-__all__ = ["EVEN_ODDS", "PEAK_LEVELS", "Allocation", "Capacity"]
+__all__ = [
+    "EVEN_ODDS",
+    "PEAK_LEVELS",
+    "Allocation",
+    "Capacity",
+    "allocate",
+    "present_level_samples",
+    "recent_samples",
+    "steady_peak",
+]
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 EVEN_ODDS = 0.5
@@ -43,14 +52,15 @@ class Allocation:
     Attributes:
         limits: risks x services; NaN = no answer.
         peaks: the distribution of the coming peak that they were chosen by.
-        recent: samples x services of the last fourteen days at the present level.
+        recent: samples x services of the last fourteen days at the present level; None where no
+            budget is shared.
         steady: steady peak of each service, the 98th percentile of these; NaN = never seen.
         spikes: what an isolated spike buys each service at most; inf = there is none.
     """
 
     limits: Floats
     peaks: PeakDistribution
-    recent: Floats
+    recent: Floats | None
     steady: Floats
     spikes: Floats
 
@@ -63,12 +73,14 @@ class Allocation:
 
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected
-        harm: a breach, and as much again for every two hours of a week above the limit.
+        harm: a breach, and as much again for every two hours of a week above the limit. Recent
+        samples must be known.
 
         None is below the steady peak where the budget has room for that; NaN where one is taken no
         times.
         """
         base = self.peaks.base
+        assert self.recent is not None
         count = np.ones(len(base)) if copies is None else copies
         known = (base > 0) & (count > 0)
         answer = np.where(np.isfinite(base) & (count > 0), np.maximum(base, 0.0), np.nan)
@@ -108,10 +120,38 @@ class Capacity:
         peaks = past.peaks
         if peaks is None:
             peaks = PeakModel.load().predict(days, max(1, math.ceil(past.horizon)))
-        recent = _at_present_level(past.last(_STEADY_DAYS), past.step, days)
-        limits = _between(choose_limits(peaks, _LADDER, days), risks)
-        steady = column_quantile(recent, _STEADY)
-        return Allocation(limits, peaks, recent, steady, spike_limits(peaks, days))
+        recent = present_level_samples(past.values, past.step, days)
+        return allocate(peaks, days, steady_peak(recent), risks, recent)
+
+
+def allocate(
+    peaks: PeakDistribution,
+    days: Floats,
+    steady: Floats,
+    risks: Sequence[float],
+    recent: Floats | None = None,
+) -> Allocation:
+    """The decision on a fleet, from what is known of each service.
+
+    Args:
+        peaks: distribution of the coming peak.
+        days: days x services x STATS.
+        steady: steady peak of each service.
+        risks: accepted.
+        recent: samples of the last fourteen days, where a budget is shared.
+    """
+    limits = _between(choose_limits(peaks, _LADDER, days), risks)
+    return Allocation(limits, peaks, recent, steady, spike_limits(peaks, days))
+
+
+def steady_peak(recent: Floats) -> Floats:
+    """The steady peak of each column of recent samples."""
+    return column_quantile(recent, _STEADY)
+
+
+def recent_samples(samples: int, step: int) -> int:
+    """How many of so many samples, so many seconds apart, are of the last fourteen days."""
+    return min(samples, max(1, round(_STEADY_DAYS * _DAY / step)))
 
 
 def _harm(recent: Floats, base: Floats) -> Floats:
@@ -131,14 +171,16 @@ def _harm(recent: Floats, base: Floats) -> Floats:
     return np.asarray(1 + above * (WEEK * _DAY / _LONG))
 
 
-def _at_present_level(values: Floats, step: int, days: Floats) -> Floats:
-    """The samples without those from before a service fell for good and stayed there for a week.
+def present_level_samples(values: Floats, step: int, days: Floats) -> Floats:
+    """The samples of the last fourteen days, without those from before a service fell for good and
+    stayed there for a week.
 
     Args:
-        values: samples x services, the last so many of those that `days` sums up.
+        values: samples x services, those that `days` sums up.
         step: seconds between samples.
         days: daily summaries.
     """
+    values = values[len(values) - recent_samples(len(values), step) :]
     first = since_fall(days[:, :, 0])
     since = len(days) - first
     held = np.where((first > 0) & (since >= WEEK), since * (_DAY / step), np.inf)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.sizing._policies.base import Floats
-from capacity.sizing._throttling import Throttling, learn_throttling
+from capacity.sizing._throttling import Throttling, count_periods, learn_throttling
 
 PERIODS = 600  # a minute of tenths of a second
 TARGET = 0.05
@@ -23,7 +23,8 @@ def learned(
 ) -> Throttling:
     """What a minute's samples say."""
     known = pd.Series(dtype=float) if limits is None else limits
-    return learn_throttling(usage, known, throttled, step=60, target=TARGET)
+    periods = count_periods(usage, known, throttled, step=60, target=TARGET, thinned=1)
+    return learn_throttling(periods, TARGET)
 
 
 def test_the_curve_is_learned_and_inverted() -> None:
