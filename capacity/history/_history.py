@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["History", "usage_frame"]
+__all__ = ["History", "WholeFleet", "usage_frame"]
 
 _HOUR = pd.Timedelta("1h")
 
@@ -39,6 +39,21 @@ def usage_frame(values: np.ndarray, names: list[str], start: int, step: int) -> 
         unit="s",
     )
     return pd.DataFrame(values, index=index, columns=pd.Index(names, dtype=object), copy=False)
+
+
+@dataclass(frozen=True)
+class WholeFleet:
+    """What only the whole fleet tells, where a history holds a part of it.
+
+    Attributes:
+        newest: time of the newest usage sample of any service; None = there is none.
+        told: signal of limits -> at which of its hours any limit was told.
+        fingerprint: hash of what all of it was read from.
+    """
+
+    newest: pd.Timestamp | None
+    told: Mapping[Signal, npt.NDArray[np.bool_]]
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,7 @@ class History:
         measured_until: service -> newest sample of the sources that know it; of one source empty.
         only: the services to look at; None = all. Frames keep the whole fleet, since forecasts
             learn from it.
+        fleet: what the whole fleet tells, where this is a part of it; None = this is all.
     """
 
     frames: Mapping[Signal, pd.DataFrame]
@@ -82,6 +98,7 @@ class History:
     past_peaks: Mapping[Resource, pd.DataFrame] = field(default_factory=dict)
     measured_until: Mapping[str, pd.Timestamp] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    fleet: WholeFleet | None = None
 
     def __getitem__(self, signal: Signal | str) -> pd.DataFrame:
         """The frame of a signal; without columns when there is no sample of it."""
@@ -117,6 +134,8 @@ class History:
     @cached_property
     def last_sample(self) -> pd.Timestamp | None:
         """Time of the newest usage sample of any service."""
+        if self.fleet is not None:
+            return self.fleet.newest
         seen = [_last_seen(self[resource.usage]).max() for resource in Resource]
         known = [time for time in seen if not pd.isna(time)]
         return max(known) if known else None
@@ -240,7 +259,13 @@ class History:
         width = limits.index[1] - limits.index[0] if len(limits) > 1 else pd.Timedelta("1h")
         seen = self[resource.usage].notna().resample(width, closed="right", label="right").max()
         alive = seen.reindex(index=limits.index, columns=limits.columns).fillna(0).to_numpy(bool)
-        return alive & limits.notna().any(axis=1).to_numpy()[:, None]
+        return alive & self.limits_told(resource)[:, None]
+
+    def limits_told(self, resource: Resource) -> npt.NDArray[np.bool_]:
+        """At which hours of its limits any limit was told, of whichever service."""
+        if self.fleet is not None and resource.limit in self.fleet.told:
+            return self.fleet.told[resource.limit]
+        return self[resource.limit].notna().any(axis=1).to_numpy()
 
     def restarts(self, days: float = 1.0) -> pd.DataFrame:
         """Restarts of each service in the last days: `total`, and `worst_hour`; NaN where none were
@@ -301,6 +326,8 @@ class History:
 
     def fingerprint(self) -> str:
         """Hash of every sample, its time and its name: what a result was computed from."""
+        if self.fleet is not None:
+            return self.fleet.fingerprint
         digest = hashlib.sha256(repr(self.only and sorted(self.only)).encode())
         frames: dict[str, pd.DataFrame] = {str(name): self.frames[name] for name in self.frames}
         frames |= {f"past {name}": frame for name, frame in self.past_peaks.items()}

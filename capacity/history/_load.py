@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -14,13 +15,21 @@ from capacity.errors import NoHistory
 from capacity.history._archive.archive import Archive, SourceRecord
 from capacity.history._history import History, usage_frame
 from capacity.history._joined_sources import Freshness, host_names, join_blocks, name_hosts
-from capacity.history._metrics.signals import CATALOGUE, SignalScope
+from capacity.history._metrics.signals import CATALOGUE, SignalQuery, SignalScope
 from capacity.history._service_series import SeriesBlock
 from capacity.history._validity import drop_impossible, dropped_notes
 from capacity.model import Resource, Signal
 from capacity.settings._load import Settings
 
-__all__ = ["day_key", "load_history", "unix_time", "utc_days"]
+__all__ = [
+    "ArchivedFleet",
+    "day_key",
+    "load_history",
+    "look_through",
+    "services_lately",
+    "unix_time",
+    "utc_days",
+]
 
 _DAY = 86_400
 _USE = frozenset({Signal.CPU, Signal.MEMORY})
@@ -58,6 +67,7 @@ class _Sources:
     archive: Archive
     records: Sequence[SourceRecord]
     settings: Settings
+    only: frozenset[str] | None = None
 
     def days(
         self, signal: Signal, start: pd.Timestamp, end: pd.Timestamp, seen: _Seen
@@ -66,13 +76,14 @@ class _Sources:
         beside samples goes to `seen`.
         """
         entry, step = CATALOGUE[signal], CATALOGUE[signal].step(self.settings.report.step)
+        only = self.only if entry.scope is SignalScope.SERVICE else None
         for day in utc_days(start, end):
             blocks = []
             for record in self._with(signal):
                 key = day_key(record, record.queries[str(signal)], signal, self.settings)
-                stored = self.archive.read(record.name, signal, key, step, day)
+                stored = self.archive.read(record.name, signal, key, step, day, only)
                 if stored is not None and stored.block.names:
-                    blocks.append(name_hosts(stored.block, entry, self._namer(record)))
+                    blocks.append(self._named(stored.block, entry, record))
                     seen.notes.update(stored.warnings)
                     if signal in _USE and len(self.records) > 1:
                         seen.freshness.add(record.name, blocks[-1], day, step, end)
@@ -91,6 +102,7 @@ class _Sources:
                 CATALOGUE[signal].step(self.settings.report.step),
                 start=start,
                 end=end,
+                only=self.only,
             )
             for record in self._with(signal)
         ]
@@ -120,10 +132,13 @@ class _Sources:
     def _with(self, signal: Signal) -> list[SourceRecord]:
         return [record for record in self.records if str(signal) in record.queries]
 
-    def _namer(self, record: SourceRecord) -> Callable[[str], str]:
-        known = self.settings.sources.get(record.name)
+    def _named(self, block: SeriesBlock, entry: SignalQuery, record: SourceRecord) -> SeriesBlock:
+        """A day with its hosts called as in the fleet."""
+        known, several = self.settings.sources.get(record.name), len(self.records) > 1
         only = None if known is None else known.host
-        return host_names(record.name, only, several=len(self.records) > 1)
+        if only is None and not several:
+            return block
+        return name_hosts(block, entry, host_names(record.name, only, several=several))
 
 
 def load_history(
@@ -135,13 +150,15 @@ def load_history(
     end: pd.Timestamp,
     signals: Iterable[Signal] = tuple(Signal),
     notes: Iterable[str] = (),
+    only: frozenset[str] | None = None,
 ) -> History:
-    """The history of a window from the archive alone, of one source or of several as one fleet.
+    """The history of a window from the archive alone, of one source or of several as one fleet, or
+    of these services of it alone.
 
     Raises:
         NoHistory: the archive has no usage in the window.
     """
-    sources, wanted = _Sources(archive, records, settings), tuple(signals)
+    sources, wanted = _Sources(archive, records, settings, only), tuple(signals)
     seen = _Seen(notes={*notes, *sources.lacking(wanted)})
     frames: dict[Signal, pd.DataFrame] = {}
     for signal in wanted:
@@ -173,6 +190,64 @@ def load_history(
         past_peaks=_past_peaks(sources, frames, seen.hosts, start),
         measured_until=seen.freshness.by_service() if several else {},
     )
+
+
+@dataclass(frozen=True)
+class ArchivedFleet:
+    """Which services the archive holds in a window, and what only all of them tell.
+
+    Attributes:
+        services: with CPU or memory samples, sorted.
+        measured_until: service -> newest sample of the sources that know it; of one source empty.
+        notes: what the reader should know.
+        fingerprint: hash of every stored day that was read.
+    """
+
+    services: tuple[str, ...]
+    measured_until: Mapping[str, pd.Timestamp]
+    notes: tuple[str, ...]
+    fingerprint: str
+
+
+def look_through(
+    archive: Archive,
+    records: Sequence[SourceRecord],
+    settings: Settings,
+    *,
+    start: pd.Timestamp,
+    end: pd.Timestamp,
+    signals: Iterable[Signal],
+) -> ArchivedFleet:
+    """Read every stored day of a window once, one at a time: checksums are held against them, and
+    damaged days are set aside before anybody builds on them.
+    """
+    sources, wanted = _Sources(archive, records, settings), tuple(signals)
+    seen, digest = _Seen(notes={*sources.lacking(wanted)}), hashlib.sha256()
+    for signal in wanted:
+        for day, block in sources.days(signal, start, end, seen):
+            digest.update(f"{signal} {day} {block.names!r}".encode())
+            digest.update(np.ascontiguousarray(block.values).data)
+    several = [record.name for record in records] if len(records) > 1 else []
+    return ArchivedFleet(
+        tuple(sorted(seen.hosts)),
+        seen.freshness.by_service() if several else {},
+        tuple(sorted({*seen.notes, *seen.freshness.notes(several)})),
+        digest.hexdigest()[:16],
+    )
+
+
+def services_lately(
+    archive: Archive, records: Sequence[SourceRecord], settings: Settings, end: pd.Timestamp
+) -> int:
+    """About how many services there were on the last stored day before the end of a window."""
+    total = 0
+    for record in records:
+        for signal in sorted(_USE & {Signal(name) for name in record.queries}):
+            key = day_key(record, record.queries[str(signal)], signal, settings)
+            step = CATALOGUE[signal].step(settings.report.step)
+            total += archive.rows_before(record.name, signal, key, step, end.date())
+            break
+    return total
 
 
 def _past_peaks(

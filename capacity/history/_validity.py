@@ -176,9 +176,10 @@ def _effective(
 ) -> pd.DataFrame:
     """Limits below the memory that the host had at that time."""
     size = totals.ffill().bfill().reindex(limits.index, method="ffill").bfill()
+    placed = [hosts.get(str(name), "") for name in limits.columns]
     tops = {
-        name: size.reindex(columns=hosts.get(str(name), "").split(",")).min(axis=1, skipna=False)
-        for name in limits.columns
+        where: size.reindex(columns=where.split(",")).min(axis=1, skipna=False)
+        for where in dict.fromkeys(placed)
     }
-    above = pd.DataFrame(tops, index=limits.index, columns=limits.columns)
-    return limits.mask((limits >= above).to_numpy(bool))
+    above = pd.DataFrame(tops, index=limits.index)[placed]
+    return limits.mask(limits.to_numpy(np.float64) >= above.to_numpy(np.float64))

@@ -34,7 +34,7 @@ from capacity._common.plain_data import Plain, PlainMapping
 from capacity._common.text.printable import visible
 from capacity.errors import InputError, Locked
 from capacity.history._archive.daily_peaks import read_daily_peaks
-from capacity.history._archive.parquet import Damaged, read_block, write_block
+from capacity.history._archive.parquet import Damaged, read_block, read_footer, write_block
 from capacity.history._service_series import SeriesBlock
 
 if TYPE_CHECKING:
@@ -161,15 +161,22 @@ class Archive:
         return source
 
     def read(
-        self, source: str, signal: Signal, query: str, step: int, day: date
+        self,
+        source: str,
+        signal: Signal,
+        query: str,
+        step: int,
+        day: date,
+        only: frozenset[str] | None = None,
     ) -> StoredDay | None:
-        """A stored day; None when it is not there. A damaged file is set aside as `*.damaged` and
-        counts as not there.
+        """A stored day, or the rows of these names alone; None when it is not there. A damaged file
+        is set aside as `*.damaged` and counts as not there.
         """
         path = self._file(source, signal, query, step, day)
         try:
             found = path.stat()
-            block, meta = read_day(path, {"query": query, "step": step, "day": day.isoformat()})
+            expected: PlainMapping = {"query": query, "step": step, "day": day.isoformat()}
+            block, meta = read_day(path, expected, only)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -216,11 +223,31 @@ class Archive:
             for path in self._folder(source, signal, query, step).glob("????-??-??.parquet")
         )
 
+    def rows_before(self, source: str, signal: Signal, query: str, step: int, end: date) -> int:
+        """Rows of the newest stored day up to `end`; 0 where there is none to be read."""
+        days = [day for day in self.days(source, signal, query, step) if day <= end.isoformat()]
+        if not days:
+            return 0
+        try:
+            return read_footer(
+                self._folder(source, signal, query, step) / f"{days[-1]}.parquet"
+            ).rows
+        except (Damaged, FileNotFoundError):
+            return 0
+
     def daily_peaks(
-        self, source: str, signal: Signal, query: str, step: int, *, start: date, end: date
+        self,
+        source: str,
+        signal: Signal,
+        query: str,
+        step: int,
+        *,
+        start: date,
+        end: date,
+        only: frozenset[str] | None = None,
     ) -> pd.DataFrame:
         """Highest sample of each stored day from `start` up to but without `end`: UTC days x
-        services.
+        services, or these of them.
         """
 
         def read(day: date) -> SeriesBlock | None:
@@ -229,7 +256,7 @@ class Archive:
 
         days = self.days(source, signal, query, step)
         wanted = [day for day in days if start.isoformat() <= day < end.isoformat()]
-        return read_daily_peaks(self._folder(source, signal, query, step), wanted, read)
+        return read_daily_peaks(self._folder(source, signal, query, step), wanted, read, only)
 
     def _file(self, source: str, signal: Signal, query: str, step: int, day: date) -> Path:
         return self._folder(source, signal, query, step) / f"{day.isoformat()}.parquet"
@@ -274,12 +301,16 @@ class Archive:
             return None
 
 
-def read_day(path: Path, expected: PlainMapping) -> tuple[SeriesBlock, PlainMapping]:
+def read_day(
+    path: Path, expected: PlainMapping, only: frozenset[str] | None = None
+) -> tuple[SeriesBlock, PlainMapping]:
     """A day's file: its block and its meta, both as they were written.
 
     Args:
         path: of the file.
         expected: what the meta must hold besides.
+        only: names of the rows wanted; None = all. Of some rows the pages' own checksums are held
+            against what they hold, not the day's.
 
     Raises:
         Damaged: it is no such day.
@@ -287,8 +318,10 @@ def read_day(path: Path, expected: PlainMapping) -> tuple[SeriesBlock, PlainMapp
         StorageError: it cannot be read for another reason.
     """
     check_regular(path.stat())
-    block, meta = read_block(path)
-    _verify(block, meta, expected)
+    block, meta = read_block(path, only)
+    if only is None and meta.get("checksum") != _checksum(block, meta):
+        raise Damaged("its checksum does not hold")
+    _verify(meta, expected)
     return block, meta
 
 
@@ -350,20 +383,15 @@ def _wait_for(handle: FileIO, lock: Path) -> None:
             return
 
 
-def _verify(block: SeriesBlock, meta: PlainMapping, expected: PlainMapping) -> None:
-    """Raise `Damaged` unless block and meta are what was written and what was asked for.
-
-    Parquet's checksums cover its pages, not its footer, where names of columns and all of `meta`
-    are.
-    """
-    if meta.get("checksum") != _checksum(block, meta):
-        raise Damaged("its checksum does not hold")
+def _verify(meta: PlainMapping, expected: PlainMapping) -> None:
+    """Raise `Damaged` unless meta is what was asked for."""
     for name, value in expected.items():
         if meta.get(name) != value:
             raise Damaged(f"it holds the {name} {meta.get(name)!r}")
 
 
 def _checksum(block: SeriesBlock, meta: PlainMapping) -> int:
+    """Of samples, names and meta: Parquet's checksums cover its pages, not its footer."""
     rest = {name: value for name, value in meta.items() if name != "checksum"}
     text = json.dumps(
         [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True

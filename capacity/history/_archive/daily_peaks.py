@@ -39,7 +39,10 @@ class _Summary:
 
 
 def read_daily_peaks(
-    folder: Path, days: Iterable[str], read: Callable[[date], SeriesBlock | None]
+    folder: Path,
+    days: Iterable[str],
+    read: Callable[[date], SeriesBlock | None],
+    only: frozenset[str] | None = None,
 ) -> pd.DataFrame:
     """Highest sample of each day x services; NaN = not seen.
 
@@ -47,6 +50,7 @@ def read_daily_peaks(
         folder: of the days' files.
         days: ISO dates of stored days.
         read: gives a stored day, None where it is gone or damaged.
+        only: services wanted; None = all.
 
     Returns:
         float64 frame on UTC midnights, one row a day that could be read.
@@ -68,6 +72,8 @@ def read_daily_peaks(
         _write_summary(folder / SUMMARY, _Summary({**old, **fresh}, found))
     found = found.loc[[day for day in wanted if day in found.index]]
     found.index = pd.DatetimeIndex(pd.to_datetime(found.index, utc=True)).as_unit("s")
+    if only is not None:
+        found = found.loc[:, [name in only for name in found.columns]]
     return found.dropna(axis=1, how="all")
 
 

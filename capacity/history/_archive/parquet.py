@@ -21,10 +21,14 @@ from capacity.history._service_series import SeriesBlock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
 __all__ = ["Damaged", "Footer", "read_block", "read_footer", "write_block"]
 
 _META = b"capacity"
 _UNEVEN = "uneven"
+_TOGETHER = 512  # rows that are read together, where some of a large fleet are asked for
 
 
 class Damaged(Exception):
@@ -69,14 +73,20 @@ def write_block(path: Path, block: SeriesBlock, meta: PlainMapping) -> None:
             use_dictionary=["host", "replicas"],
             column_encoding={"values.list.element": "BYTE_STREAM_SPLIT"},
             write_page_checksum=True,
-            write_statistics=False,
+            row_group_size=_TOGETHER,
+            write_statistics=["name"],
         )
 
     write_atomically(path, write)
 
 
-def read_block(path: Path) -> tuple[SeriesBlock, PlainMapping]:
+def read_block(path: Path, only: frozenset[str] | None = None) -> tuple[SeriesBlock, PlainMapping]:
     """The block in `path` and its meta.
+
+    Args:
+        path: of the file.
+        only: names of the rows wanted, in the order of the file; None = all. Others are not read,
+            as far as they lie apart.
 
     Raises:
         Damaged: not a block, or its checksums do not hold.
@@ -87,14 +97,17 @@ def read_block(path: Path) -> tuple[SeriesBlock, PlainMapping]:
     import pyarrow.parquet as pq
 
     try:
-        data = path.read_bytes()  # so that an error of the disk is told from a damaged file
+        if only is None:  # at once, so that an error of the disk is told from a damaged file
+            content: pa.NativeFile = pa.BufferReader(path.read_bytes())
+        else:
+            content = pa.OSFile(str(path))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise storage_error(path, error) from error
     try:
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = file.read(use_threads=False)
+        with pq.ParquetFile(content, page_checksum_verification=True) as file:
+            table = file.read(use_threads=False) if only is None else _some_rows(file, only)
         meta = json.loads((table.schema.metadata or {})[_META])
         lists = table.column("values").combine_chunks()
         values = (
@@ -115,6 +128,22 @@ def read_block(path: Path) -> tuple[SeriesBlock, PlainMapping]:
     ) as error:
         raise Damaged(" ".join(str(error).split())) from error
     return SeriesBlock(names, hosts, replicas, values, uneven), meta
+
+
+def _some_rows(file: pq.ParquetFile, only: frozenset[str]) -> pa.Table:
+    """The rows of these names, read from the row groups that may have any."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    first, last = min(only, default=""), max(only, default="")
+    groups = []
+    for at in range(file.num_row_groups):
+        known = file.metadata.row_group(at).column(0).statistics
+        # files of earlier versions do not tell which names a group has
+        if known is None or not known.has_min_max or (known.min <= last and first <= known.max):
+            groups.append(at)
+    table = file.read_row_groups(groups, use_threads=False)
+    return table.filter(pc.is_in(table.column("name"), pa.array(sorted(only), pa.string())))
 
 
 def read_footer(path: Path) -> Footer:

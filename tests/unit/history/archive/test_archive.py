@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError, StorageError
 from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.parquet import read_block, write_block
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.running.servers import Command
@@ -387,3 +388,29 @@ def test_a_damaged_summary_of_peaks_is_made_again(tmp_path: Path, damage: bytes)
     pd.testing.assert_frame_equal(daily(archive), before)
     assert summary.read_bytes() != damage
     assert archive.days(*KEY[:4]) == [DAY.isoformat()]
+
+
+@pytest.mark.parametrize("statistics", [["name"], False])
+@given(
+    count=st.integers(1, 40),
+    together=st.integers(1, 15),
+    chosen=st.sets(st.integers(0, 45)),
+)
+def test_some_rows_are_those_of_the_whole_file(
+    tmp_path: Path, count: int, together: int, chosen: set[int], statistics: bool | list[str]
+) -> None:
+    """Whatever rows lie together, and in files of earlier versions, which do not tell names."""
+    import pyarrow.parquet as pq
+
+    names = [f"shop/s{number:02d}" for number in range(count)]
+    values = np.arange(count * 3, dtype=np.float64).reshape(count, 3)
+    path, repacked = tmp_path / "day.parquet", tmp_path / "again.parquet"
+    write_block(path, SeriesBlock(names, ["here"] * count, [1] * count, values), {"day": "x"})
+    table = pq.read_table(path)
+    pq.write_table(table, repacked, row_group_size=together, write_statistics=statistics)
+    only = frozenset(f"shop/s{number:02d}" for number in chosen)
+    found, meta = read_block(repacked, only)
+    kept = [name in only for name in names]
+    assert found.names == [name for name in names if name in only]
+    assert np.array_equal(found.values, values[kept])
+    assert meta == {"day": "x"}
