@@ -9,8 +9,9 @@ import pandas as pd
 
 from capacity import sizing
 from capacity._api.arguments import parse_amount, parse_time, resource_of
+from capacity._api.fleet_in_blocks import recommend_in_blocks, wants_blocks
 from capacity._api.results import Forecast, Recommendations
-from capacity._api.sizing_inputs import sizing_context
+from capacity._api.sizing_inputs import forecaster_for, risk_for, sizing_context
 from capacity._api.window import SAMPLE, ArchivedWindow, prepare_window
 from capacity._common.lengths_of_time import parse_length
 from capacity.errors import InputError
@@ -38,7 +39,9 @@ __all__ = [
     "predict_with",
     "prepare_window",
     "recommend",
+    "recommend_in_blocks",
     "resource_of",
+    "wants_blocks",
 ]
 
 
@@ -145,27 +148,9 @@ def predict_with(
 def _forecaster(
     settings: Settings, history: History, resource: Resource, progress: Progress | None = None
 ) -> Forecaster:
-    """A fitted forecaster that knows what people know about services and the calendar, and the size
-    of hosts.
-    """
+    """A fitted forecaster."""
     fleet = history.whole()
-    usage = fleet[resource.usage]
-    sizes = fleet.host_size(resource).dropna()
-    ignore, change_points, exclude = [], [], []
-    for name in map(str, usage.columns):
-        for glob, known in settings.services.items():
-            if fnmatchcase(name, glob):
-                ignore += [(name, start, end) for start, end in known.ignore]
-                change_points += [(name, when) for when in known.change_points]
-                exclude += [name] if known.exclude else []
-    return Forecaster(
-        quantiles=sizing.PEAK_QUANTILES,
-        ignore=tuple(ignore),
-        change_points=tuple(change_points),
-        holidays=tuple(settings.forecast.holidays),
-        exclude=tuple(exclude),
-        ceiling=tuple((str(name), float(size)) for name, size in sizes.items()),
-    ).fit(usage, progress=progress)
+    return forecaster_for(settings, fleet, resource).fit(fleet[resource.usage], progress=progress)
 
 
 def recommend(
@@ -195,7 +180,6 @@ def recommend(
     settings = settings or load_settings()
     resource = resource_of(signal)
     parse_length(horizon)
-    rules = settings.sizing
     forecaster = forecaster or _forecaster(settings, history, resource)
     # limits are chosen together, so a choice of services is made after; only a budget is that of
     # the chosen ones
@@ -206,11 +190,7 @@ def recommend(
         current=fleet.limits(resource),
         ceiling=fleet.host_size(resource),
         horizon=horizon,
-        risk=risk
-        if risk is not None
-        else rules.risk
-        if resource is Resource.MEMORY
-        else rules.cpu_risk,
+        risk=risk if risk is not None else risk_for(settings, resource),
         policy=policy,
         budget=budget,
         context=sizing_context(fleet, resource, settings, forecaster),

@@ -10,21 +10,59 @@ import pandas as pd
 
 from capacity import sizing
 from capacity._common.text.units import MIB
+from capacity.forecasting import Forecaster
 from capacity.model import Resource, Signal
 from capacity.sizing._service_types import types_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from capacity.forecasting import Forecaster
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["service_rules", "service_types", "sizing_context", "under_present_limit"]
+__all__ = [
+    "forecaster_for",
+    "risk_for",
+    "service_rules",
+    "service_types",
+    "sizing_context",
+    "under_present_limit",
+]
+
+
+def forecaster_for(settings: Settings, history: History, resource: Resource) -> Forecaster:
+    """A forecaster that has learned nothing yet, and knows what people know about services and the
+    calendar, and the size of hosts.
+    """
+    sizes = history.host_size(resource).dropna()
+    ignore, change_points, exclude = [], [], []
+    for name in map(str, history[resource.usage].columns):
+        for glob, known in settings.services.items():
+            if fnmatchcase(name, glob):
+                ignore += [(name, start, end) for start, end in known.ignore]
+                change_points += [(name, when) for when in known.change_points]
+                exclude += [name] if known.exclude else []
+    return Forecaster(
+        quantiles=sizing.PEAK_QUANTILES,
+        ignore=tuple(ignore),
+        change_points=tuple(change_points),
+        holidays=tuple(settings.forecast.holidays),
+        exclude=tuple(exclude),
+        ceiling=tuple((str(name), float(size)) for name, size in sizes.items()),
+    )
+
+
+def risk_for(settings: Settings, resource: Resource) -> float:
+    """The accepted share of services whose peak passes its limit."""
+    rules = settings.sizing
+    return rules.risk if resource is Resource.MEMORY else rules.cpu_risk
 
 
 def sizing_context(
-    history: History, resource: Resource, settings: Settings, forecaster: Forecaster
+    history: History,
+    resource: Resource,
+    settings: Settings,
+    forecaster: Forecaster | None = None,
 ) -> sizing.Context:
     """All that the history and the settings know beside usage."""
     rules = settings.sizing

@@ -21,7 +21,7 @@ from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sam
 from capacity.model import Signal
 from capacity.settings._load import Settings, override
 
-__all__ = ["SAMPLE", "ArchivedWindow", "prepare_window"]
+__all__ = ["SAMPLE", "ArchivedWindow", "no_service_matches", "prepare_window"]
 
 SAMPLE = "sample"
 
@@ -82,14 +82,19 @@ class ArchivedWindow:
             return history
         chosen = history.select(services)
         if not chosen.services:
-            near = closest_names(services, history.services) if isinstance(services, str) else []
-            hint = (
-                f"Did you mean {' or '.join(near)}?"
-                if near
-                else f"Names are such as {', '.join(history.services[:3])}"
-            )
-            raise InputError(f"No service matches {services!r}", hint)
+            raise no_service_matches(services, history.services)
         return chosen
+
+
+def no_service_matches(services: str | Iterable[str], names: list[str]) -> InputError:
+    """What to say of globs that fit none of these names."""
+    near = closest_names(services, names) if isinstance(services, str) else []
+    hint = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"Names are such as {', '.join(names[:3])}"
+    )
+    return InputError(f"No service matches {services!r}", hint)
 
 
 def prepare_window(

@@ -73,6 +73,25 @@ def settings_of(config: Path | None, source: str | None) -> Settings:
     return chosen or load_settings(config, prometheus__url=source)
 
 
+def with_scheduler(settings: Settings, scheduler: str | None) -> Settings:
+    """Settings with the scheduler given on the command line.
+
+    Raises:
+        InputError: it is no address.
+    """
+    from capacity.errors import SettingsError
+    from capacity.settings import override
+
+    if scheduler is None:
+        return settings
+    try:
+        return override(settings, "compute__scheduler", scheduler)
+    except SettingsError as error:
+        raise InputError(
+            f"{scheduler!r} is no address of a scheduler", "Write it as tcp://host:8786"
+        ) from error
+
+
 def one_source(source: str | None, *, sample: bool, offline: bool) -> str | None:
     """The source that the options name together."""
     if sample and (source is not None or offline):

@@ -25,7 +25,7 @@ from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
 from capacity.forecasting._models.peak_distribution import PeakDistribution
 from capacity.forecasting._models.peak_model import PeakModel
-from capacity.forecasting._peak_forecast import PeakForecast
+from capacity.forecasting._peak_forecast import PeakForecast, highest_of_band, predicted_peaks
 from capacity.forecasting._preprocessing import (
     WEEK,
     Grid,
@@ -38,7 +38,7 @@ from capacity.forecasting._preprocessing import (
 from capacity.forecasting._quantiles import Floats, check_levels
 from capacity.forecasting._state import FittedState
 
-__all__ = ["DEFAULT_QUANTILES", "Forecaster"]
+__all__ = ["DEFAULT_QUANTILES", "Forecaster", "Part"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 IgnoredSpan = tuple[str, object, object]
@@ -157,14 +157,20 @@ class Forecaster:
         self._peaks.clear()
         progress.advance("the fleet as a whole")
 
-    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _Part:
+    def prepare(self, usage: pd.DataFrame) -> Part:
+        """First pass over some services of a fleet: what can be learned without the others."""
+        recent, grid = latest(usage, read_grid(check_usage(usage)))
+        with threadpool_limits(limits=1, user_api="blas"):
+            return self._prepare(recent, grid, 0, self._levels())
+
+    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> Part:
         """First pass over some columns."""
         names = [str(name) for name in part.columns]
         values = masked(part.to_numpy(np.float64), grid, names, self.ignore, self.change_points)
         reasons = _reasons(values, names, grid, set(self.exclude))
         kept = [number for number, name in enumerate(names) if name not in reasons]
         if not kept:
-            return _Part(reasons, [], None, None, None, None)
+            return Part(reasons, [], None, None, None, None)
         values = values[:, kept]
         found = starts.find_starts(values, grid.an_hour)
         steady, special = _horizon.without_holidays(
@@ -172,7 +178,7 @@ class Forecaster:
         )
         scaled = scale_usage(steady, grid, self.random_state)
         starts.keep_peaks(scaled, values, found, grid)
-        return _Part(
+        return Part(
             reasons,
             [start + number for number in kept],
             _fitting.prepare_chunk(scaled, levels),
@@ -210,16 +216,14 @@ class Forecaster:
         They are those of `peak_distribution`; a service without samples in the last fourteen days,
         or at zero throughout, has the highest quantiles of its band.
         """
-        state = self.state_
-        hours = max(1, round(self._steps(horizon) * self.step_ / pd.Timedelta("1h")))
-        band = state.forecast[:, :hours].max(axis=1, initial=-np.inf)
-        band = np.maximum(state.centre[:, None] + band * state.spread[:, None], 0.0)
-        peaks = self.peak_distribution(horizon)
-        told = peaks.quantile(self.quantiles)
-        return pd.DataFrame(
-            np.fmin(np.where((peaks.base > 0)[:, None], told, band), self._most()[:, None]),
-            index=pd.Index(self.services_, name="service"),
-            columns=pd.Index(list(self.quantiles), name="quantile", dtype=np.float64),
+        state, hours = self.state_, self._steps(horizon) * self.step_ / pd.Timedelta("1h")
+        band = highest_of_band(state.forecast, state.centre, state.spread, hours)
+        return predicted_peaks(
+            self.services_,
+            self.quantiles,
+            self.peak_distribution(horizon),
+            band,
+            self._most(),
         )
 
     def peak_forecast(self, horizon: str | pd.Timedelta) -> PeakForecast:
@@ -361,7 +365,7 @@ class Forecaster:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """What the first pass says about some columns.
 
     Attributes:
@@ -412,7 +416,7 @@ def _first_second(grid: Grid) -> float:
     return grid.index[0].timestamp() if len(grid.index) else 0.0
 
 
-def _fitted_state(parts: list[_Part], levels: Floats, seed: int) -> FittedState:
+def _fitted_state(parts: list[Part], levels: Floats, seed: int) -> FittedState:
     """Everything a trained model knows."""
     prepared = [part.prepared for part in parts if part.prepared is not None]
     holidays = [part.holidays for part in parts if part.holidays is not None]

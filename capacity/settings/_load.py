@@ -30,6 +30,7 @@ from capacity.settings._tables import (
     ArchiveSettings,
     CollectSettings,
     ComplianceSettings,
+    ComputeSettings,
     DeliverySettings,
     EngineSettings,
     ForecastSettings,
@@ -84,6 +85,7 @@ class Settings(BaseSettings):
     monitor: MonitorSettings = MonitorSettings()
     report: ReportSettings = ReportSettings()
     forecast: ForecastSettings = ForecastSettings()
+    compute: ComputeSettings = ComputeSettings()
     types: dict[str, TypeSettings] = Field({}, description="Types of services: name = a table")
     money: MoneySettings = MoneySettings()
     placement: PlacementSettings = PlacementSettings()

@@ -19,7 +19,14 @@ from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, allocate
 from capacity.sizing._throttling import Throttling, learn_throttling
 from capacity.sizing._usage.diagnostics import in_business_hours
 
-__all__ = ["PEAK_QUANTILES", "Fleet", "asked_risks", "hours_that_count", "make_fleet"]
+__all__ = [
+    "PEAK_QUANTILES",
+    "Fleet",
+    "asked_risks",
+    "counted_hours",
+    "hours_that_count",
+    "make_fleet",
+]
 
 PEAK_QUANTILES = PEAK_LEVELS
 """The quantiles of the peak that a forecaster for sizing is fitted with."""
@@ -67,14 +74,23 @@ def hours_that_count(
     without what was seen in others.
     """
     forecaster = context.forecaster
-    if resource is Resource.CPU:
-        open_hours = in_business_hours(usage, context)
-        if open_hours is not usage:
-            context = _within_hours(context)
-            if forecaster is not None:  # it has learned from all hours
-                forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
-        usage = open_hours
-    return usage, forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(usage), context
+    open_hours, context = counted_hours(usage, resource, context)
+    if open_hours is not usage and forecaster is not None:  # it has learned from all hours
+        forecaster = Forecaster(**forecaster.get_params()).fit(open_hours)
+    forecaster = forecaster or Forecaster(quantiles=PEAK_QUANTILES).fit(open_hours)
+    return open_hours, forecaster, context
+
+
+def counted_hours(
+    usage: pd.DataFrame, resource: Resource, context: Context
+) -> tuple[pd.DataFrame, Context]:
+    """Usage in the hours that limits are sized for, the same frame where these are all, and the
+    context without what was seen in others.
+    """
+    if resource is not Resource.CPU:
+        return usage, context
+    open_hours = in_business_hours(usage, context)
+    return open_hours, context if open_hours is usage else _within_hours(context)
 
 
 def _within_hours(context: Context) -> Context:

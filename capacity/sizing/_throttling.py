@@ -162,10 +162,10 @@ def join_periods(parts: Sequence[Periods]) -> Periods:
     """Those of several parts of a fleet, in the order given."""
     curves = [part for part in parts if part.used.size] or [parts[0]]
     return Periods(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("steady", "busy", "wanted", "held")
-        ),
+        steady=np.concatenate([part.steady for part in parts]),
+        busy=np.concatenate([part.busy for part in parts]),
+        wanted=np.concatenate([part.wanted for part in parts]),
+        held=np.concatenate([part.held for part in parts]),
         used=np.concatenate([part.used for part in curves], axis=1),
         seen=np.concatenate([part.seen for part in curves], axis=1),
     )

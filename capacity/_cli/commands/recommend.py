@@ -22,9 +22,11 @@ from capacity._cli.options import (
     Sample,
     Services,
     Source,
-    history_of,
+    one_source,
+    progress_of,
     settings_of,
     warn_of_horizon,
+    with_scheduler,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity._common.text.suggest import no_such_service
@@ -88,6 +90,14 @@ def recommend(
         Path | None,
         typer.Option("--out", help="Also write the proposed changes as a plan to this file."),
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="Address of a Dask scheduler that shares out a large fleet; default from the "
+            "settings.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the proposed limit of each service, or the reason why there is none."""
@@ -103,31 +113,63 @@ def recommend(
     _check_service(service, services, why=why)
     wanted = signal or str(Resource.MEMORY)
     amount = _budget(budget, wanted, policy, why=why)
-    settings = settings_of(config, None)
+    settings = with_scheduler(settings_of(config, None), scheduler)
     before = (
         _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
     )
-    history = history_of(settings, source, sample, offline, as_of, services, quiet=form != "table")
-    warn_of_horizon(history, horizon)
-    if why and service is not None:
-        chosen = [_api.resource_of(signal)] if signal else [*Resource]
-        print_why(
-            history,
-            service,
-            settings,
-            chosen,
+    whole = why or amount is not None or policy != "capacity"
+    if scheduler is not None and (whole or sample):
+        raise InputError(
+            "--scheduler shares out plain recommendations of an archive",
+            "Leave it out with --why, --budget, --policy and --sample",
+        )
+    told = progress_of(quiet=form != "table")
+    window = _api.prepare_window(
+        settings,
+        source=one_source(source, sample=sample, offline=offline),
+        as_of=as_of,
+        offline=offline,
+        progress=told,
+    )
+    if not whole and _api.wants_blocks(window, settings):
+        made = _api.recommend_in_blocks(
+            window,
+            wanted,
+            settings=settings,
             horizon=horizon,
             risk=risk,
-            policy=policy,
-            as_json=form == "json",
+            services=services,
+            progress=told,
         )
-        return
-    made = _api.recommend(
-        history, wanted, horizon=horizon, settings=settings, risk=risk, policy=policy, budget=amount
-    )
+        warn_of_horizon(made.history, horizon)
+    else:
+        history = window.load(settings, services=services)
+        warn_of_horizon(history, horizon)
+        if why and service is not None:
+            chosen = [_api.resource_of(signal)] if signal else [*Resource]
+            print_why(
+                history,
+                service,
+                settings,
+                chosen,
+                horizon=horizon,
+                risk=risk,
+                policy=policy,
+                as_json=form == "json",
+            )
+            return
+        made = _api.recommend(
+            history,
+            wanted,
+            horizon=horizon,
+            settings=settings,
+            risk=risk,
+            policy=policy,
+            budget=amount,
+        )
     table = made.table
     if amount is not None:
-        _say_too_small(table, history.replicas, amount, made.signal)
+        _say_too_small(table, made.history.replicas, amount, made.signal)
     if service is not None:
         if service not in table.index:
             raise no_such_service(service, table.index)

@@ -74,11 +74,11 @@ class Misses:
 
     def upper(self) -> Spread:
         """What the first pass over the fleet counts of these."""
-        part = lead_part(np.arange(self.scaled.shape[2]) * self.every)
+        part = self._parts()
         members = np.zeros((self.scaled.shape[4], len(_OF_PARTS), len(GROUPS)), np.intp)
         for number in range(len(_OF_PARTS)):
-            leads = np.flatnonzero(_OF_PARTS[number, part])
-            there = np.isfinite(self.scaled[:, :, leads]).any(axis=(1, 2, 3))
+            leads = np.flatnonzero(np.isin(part, np.flatnonzero(_OF_PARTS[number])))
+            there = np.asarray(np.isfinite(self.scaled[:, :, leads]).any(axis=(1, 2, 3)))
             for group in range(len(GROUPS)):
                 members[:, number, group] = there[self.group == group].sum(axis=0)
         flat = self.scaled.reshape(-1, self.scaled.shape[4])
@@ -89,9 +89,13 @@ class Misses:
         flat = self.scaled.reshape(-1, self.scaled.shape[4])
         return lower_halves(flat, self._cells(), bins, _OF_PARTS, _OF_GROUPS)
 
+    def _parts(self) -> NDArray[np.intp]:
+        """Lead part of each lead hour that is given."""
+        return lead_part(np.arange(self.scaled.shape[2]) * self.every)
+
     def _cells(self) -> NDArray[np.intp]:
         """Lead part and group of each miss, as one number."""
-        part = lead_part(np.arange(self.scaled.shape[2]) * self.every)
+        part = self._parts()
         cells = part[None, None, :, None] * len(GROUPS) + self.group[:, None, None, None]
         return np.broadcast_to(cells, self.scaled.shape[:4]).reshape(-1)
 

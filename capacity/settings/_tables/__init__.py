@@ -9,6 +9,7 @@ from capacity.settings._tables.monitoring import (
 )
 from capacity.settings._tables.reports import DeliverySettings, ReportSettings, ScheduleSettings
 from capacity.settings._tables.sizing import (
+    ComputeSettings,
     ForecastSettings,
     MoneySettings,
     OwnerSettings,
@@ -30,6 +31,7 @@ __all__ = [
     "ArchiveSettings",
     "CollectSettings",
     "ComplianceSettings",
+    "ComputeSettings",
     "DeliverySettings",
     "EngineSettings",
     "ForecastSettings",

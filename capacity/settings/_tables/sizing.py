@@ -16,6 +16,7 @@ from capacity.errors import InputError
 from capacity.settings._tables.base import MOST_CORES, MOST_MIB, Moments, Table, ordered, utc
 
 __all__ = [
+    "ComputeSettings",
     "ForecastSettings",
     "MoneySettings",
     "OwnerSettings",
@@ -133,6 +134,30 @@ class ForecastSettings(Table):
     @classmethod
     def _in_order(cls, spans: list[Moments]) -> list[Moments]:
         return ordered(spans)
+
+
+class ComputeSettings(Table):
+    """Who works on a large fleet, and how much of it at once."""
+
+    scheduler: str | None = Field(
+        None,
+        pattern=r"^[a-z]+://[^\s/@]+$",
+        description="Address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose workers read "
+        "the archive at the same path; default the cores of this machine",
+    )
+    workers: int = Field(
+        2,
+        ge=1,
+        le=256,
+        description="Blocks that this machine works on at once, without a scheduler",
+    )
+    block: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Services of a block; a fleet of more is sized block by block, in memory for "
+        "`workers` of them",
+    )
 
 
 class OwnerSettings(Table):

@@ -1,0 +1,157 @@
+"""`capacity._api.fleet_in_blocks`: a fleet in blocks is the fleet as a whole, to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from capacity._api import (
+    open_history,
+    prepare_window,
+    recommend,
+    recommend_in_blocks,
+    wants_blocks,
+)
+from capacity._api.runners import Runner, local_runner
+from capacity.errors import InputError, NoHistory
+from capacity.model import Resource
+from capacity.settings import Settings, override
+from tests.fixtures.archived_fleets import END, archived_fleet
+
+T = TypeVar("T")
+R = TypeVar("R")
+OFFICE = {"shop1/*": {"business_hours": [8, 18]}, "shop2/service008": {"risk_class": "critical"}}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings that read the archive of a fleet."""
+    return archived_fleet(tmp_path_factory.mktemp("archive"))
+
+
+def whole(fleet: Settings, resource: Resource) -> pd.DataFrame:
+    """The recommendation from the whole history at once."""
+    history = open_history("lab", as_of=END, offline=True, settings=fleet)
+    return recommend(history, resource, settings=fleet).table
+
+
+def in_blocks(
+    fleet: Settings, resource: Resource, size: int, runner: Runner | None = None
+) -> pd.DataFrame:
+    """The same from blocks."""
+    sized = override(fleet, "compute__block", size)
+    window = prepare_window(sized, source="lab", as_of=END, offline=True)
+    return recommend_in_blocks(window, resource, settings=sized, runner=runner).table
+
+
+def shuffled(seed: int) -> Runner:
+    """One block after the other, in some order."""
+
+    def run(work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        for number in np.random.default_rng(seed).permutation(len(tasks)).tolist():
+            yield number, work(tasks[number])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def wholes(fleet: Settings) -> dict[Resource, pd.DataFrame]:
+    """What the whole history gives."""
+    return {resource: whole(fleet, resource) for resource in Resource}
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(size=st.integers(1, 20), seed=st.integers(0, 99), resource=st.sampled_from(Resource))
+def test_size_and_order_of_blocks_change_no_bit(
+    fleet: Settings,
+    wholes: dict[Resource, pd.DataFrame],
+    size: int,
+    seed: int,
+    resource: Resource,
+) -> None:
+    """Blocks of one service or of all, the last one first: what the whole history gives."""
+    found = in_blocks(fleet, resource, size, shuffled(seed))
+    pd.testing.assert_frame_equal(found, wholes[resource], check_exact=True)
+
+
+@pytest.mark.parametrize("resource", Resource)
+def test_threads_change_no_bit(
+    fleet: Settings, wholes: dict[Resource, pd.DataFrame], resource: Resource
+) -> None:
+    """Two at once give what one after the other gives."""
+    found = in_blocks(fleet, resource, 5, local_runner(2))
+    pd.testing.assert_frame_equal(found, wholes[resource], check_exact=True)
+
+
+def test_rules_of_single_services_hold_in_blocks(fleet: Settings) -> None:
+    """Business hours of some services, and a risk class of one, are those of the whole history."""
+    ruled = Settings(**{**fleet.model_dump(exclude_unset=True), "services": OFFICE})
+    found = in_blocks(ruled, Resource.CPU, 4)
+    pd.testing.assert_frame_equal(found, whole(ruled, Resource.CPU), check_exact=True)
+
+
+def test_nothing_is_left_beside_the_archive(fleet: Settings) -> None:
+    """What blocks keep between two passes is gone when the run is over, well or not."""
+
+    def broken(work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[tuple[int, R]]:
+        yield 0, work(tasks[0])
+        raise KeyboardInterrupt
+
+    before = sorted(fleet.archive.path.iterdir())
+    in_blocks(fleet, Resource.MEMORY, 10)
+    with pytest.raises(KeyboardInterrupt):
+        in_blocks(fleet, Resource.MEMORY, 10, broken)
+    assert sorted(fleet.archive.path.iterdir()) == before
+
+
+def test_only_fleets_larger_than_a_block_are_sized_in_blocks(fleet: Settings) -> None:
+    """About seventeen services: in blocks of ten, not of twenty."""
+    window = prepare_window(fleet, source="lab", as_of=END, offline=True)
+    assert wants_blocks(window, override(fleet, "compute__block", 10))
+    assert not wants_blocks(window, override(fleet, "compute__block", 20))
+    assert wants_blocks(window, override(fleet, "compute__scheduler", "tcp://127.0.0.1:1"))
+
+
+def test_services_are_chosen_after_limits(
+    fleet: Settings, wholes: dict[Resource, pd.DataFrame]
+) -> None:
+    """A glob shows the rows that the whole fleet has; one that fits nothing is refused by name."""
+    window = prepare_window(fleet, source="lab", as_of=END, offline=True)
+    made = recommend_in_blocks(window, settings=fleet, services="shop1/*")
+    expected = wholes[Resource.MEMORY]
+    chosen = [str(name).startswith("shop1/") for name in expected.index]
+    pd.testing.assert_frame_equal(made.table, expected[chosen], check_exact=True)
+    with pytest.raises(InputError, match="No service matches 'nobody/"):
+        recommend_in_blocks(window, settings=fleet, services="nobody/*")
+
+
+def test_a_window_without_usage_is_refused(fleet: Settings) -> None:
+    """As the whole history refuses it; one too long for blocks says how long it may be."""
+    early = END - pd.Timedelta(days=40)
+    window = prepare_window(fleet, source="lab", as_of=early, offline=True)
+    with pytest.raises(NoHistory):
+        recommend_in_blocks(window, settings=fleet)
+    long = prepare_window(fleet, source="lab", as_of=END, window="40D", offline=True)
+    with pytest.raises(InputError, match="five weeks"):
+        recommend_in_blocks(long, settings=fleet)
+
+
+def test_a_plan_says_what_it_was_made_from(fleet: Settings, tmp_path: Path) -> None:
+    """The same plan from blocks of any size."""
+    window = prepare_window(fleet, source="lab", as_of=END, offline=True)
+    plans = []
+    for size in (4, 50):
+        sized = override(fleet, "compute__block", size)
+        made = recommend_in_blocks(window, settings=sized)
+        made = type(made)(made.table, made.signal, made.history, made.horizon, fleet)
+        plans.append(made.to_plan(tmp_path / f"{size}.yaml"))
+    assert plans[0] == plans[1]
+    assert len(plans[0].changes) > 0
+    assert plans[0].made_from.history
