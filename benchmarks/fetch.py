@@ -59,14 +59,14 @@ SEED = 2026
 
 
 class Fleet:
-    """200 containers that run for 29 days; 77 are re-created, 75 restarted in place, 10 have a hole
-    of 6 to 24 hours.
+    """Containers that run for some days and one more; 77 are re-created, 75 restarted in place, 10
+    have a hole of 6 to 24 hours.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, projects: int = PROJECTS, days: int = DAYS) -> None:
         random = np.random.default_rng(SEED)
-        self.size = PROJECTS * SERVICES
-        self.points = (DAYS + 1) * DAY // SCRAPE
+        self.size = projects * SERVICES
+        self.points = (days + 1) * DAY // SCRAPE
         self.random = random
         self.cores = random.lognormal(-1.5, 1.0, self.size)
         self.memory = random.lognormal(19.5, 1.0, self.size)
@@ -138,11 +138,11 @@ class Fleet:
         return "\n".join([*lines, "# EOF\n"])
 
 
-def build(database: Path) -> None:
+def build(database: Path, fleet: Fleet) -> None:
     """Backfill the TSDB, one file per two hours: promtool reads a whole file again for every two
     hours in it.
     """
-    promtool, fleet = require("promtool"), Fleet()
+    promtool = require("promtool")
     points = BLOCK_SECONDS // SCRAPE
     unfinished = database.with_name("unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -306,16 +306,17 @@ def run(way: str, server: Server, folder: Path, first: int = 0, days: int = DAYS
         "--days",
         str(days),
     ]
-    cpu, seen = _server_cpu(server), _range_queries(server)
+    cpu, seen = server_cpu(server), _range_queries(server)
     command = [sys.executable, "-m", "benchmarks.fetch", *arguments]
     done = subprocess.run(
         command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     result: dict[str, Any] = json.loads(done.stdout)
-    return result | {"server": _server_cpu(server) - cpu, "ranges": _range_queries(server) - seen}
+    return result | {"server": server_cpu(server) - cpu, "ranges": _range_queries(server) - seen}
 
 
-def _server_cpu(server: Server) -> float:
+def server_cpu(server: Server) -> float:
+    """Processor seconds that the server has used."""
     fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -419,7 +420,7 @@ def main() -> None:
         database = (folder / f"tsdb-{SEED}").resolve()
         if not database.is_dir():
             database.parent.mkdir(parents=True, exist_ok=True)
-            build(database)
+            build(database, Fleet())
         if options.build_only:
             return
         with prometheus(Path(scratch) / "server", tsdb=database) as server:
