@@ -1,11 +1,13 @@
 """What each step costs by number of services: seconds, peak memory, how both grow, bytes on disk.
 
-    python -m benchmarks.scale [--services 100,300,1000,3000] [--write benchmarks/results/scale.txt]
+    python -m benchmarks.scale [--services 100,300,1000,3000] [--whole-up-to 10000]
+                               [--write benchmarks/results/scale.txt]
 
 The archive holds 28 days of CPU and memory every five minutes (simulated), and hourly limits and
-sizes of hosts. Each size runs in a process of its own; the peak is of the resident memory of that
-process while the step runs, with what the steps before it hold. The exponent is that of the two
-largest sizes: 1 is linear.
+sizes of hosts. A fleet is sized from its whole history at once, and in blocks. Each way and size
+runs in a process of its own; the peak is of the resident memory of that process while the step
+runs, with what the steps before it hold. The exponent is that of the two largest sizes: 1 is
+linear.
 """
 
 from __future__ import annotations
@@ -27,7 +29,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.report import DAYS, END, STEP, make_archive
-from capacity._api import forecast, open_history, recommend
+from capacity._api import (
+    forecast,
+    open_history,
+    prepare_window,
+    recommend,
+    recommend_in_blocks,
+)
 from capacity.history import archive_status, verify_archive
 from capacity.history._archive.archive import Archive, StoredDay
 from capacity.model import Resource, Signal
@@ -40,6 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MOST_MEMORY = 4e9  # bytes, however many services
 MOST_EXPONENT = 1.05
 MILLION = 1_000_000
+WAYS = {"whole": "the whole history at once", "blocks": "in blocks of 500, two at once"}
 
 
 @dataclass(frozen=True)
@@ -75,8 +84,8 @@ class TimedArchive(Archive):
         self.seconds += time.perf_counter() - began
 
 
-def run_steps(services: int) -> tuple[list[Cost], list[Disk]]:
-    """Every step in this process, one after the other."""
+def run_steps(services: int, way: str) -> tuple[list[Cost], list[Disk]]:
+    """Every step of a way in this process, one after the other."""
     costs: list[Cost] = []
 
     @contextmanager
@@ -97,13 +106,21 @@ def run_steps(services: int) -> tuple[list[Cost], list[Disk]]:
             held = archive_status(folder)
         with step("archive: verify"):
             assert not any(verify_archive(folder))
-        with step("archive: read"):
-            history = open_history("bench", as_of=END, offline=True, settings=settings)
+        if way == "blocks":
+            settings = override(settings, "compute__block", 500)
+            window = prepare_window(settings, source="bench", as_of=END, offline=True)
+        else:
+            with step("archive: read"):
+                history = open_history("bench", as_of=END, offline=True, settings=settings)
         for resource in Resource:
-            with step(f"forecast {resource}"):
-                made = forecast(history, resource, settings=settings)
-            with step(f"size {resource}"):
-                advice = recommend(history, resource, settings=settings, forecaster=made.model)
+            if way == "blocks":
+                with step(f"limits {resource}"):
+                    advice = recommend_in_blocks(window, resource, settings=settings)
+            else:
+                with step(f"forecast {resource}"):
+                    made = forecast(history, resource, settings=settings)
+                with step(f"size {resource}"):
+                    advice = recommend(history, resource, settings=settings, forecaster=made.model)
             with step(f"plan {resource}"):
                 advice.to_plan(Path(scratch) / "plan.yaml")
     usage = {str(resource.usage) for resource in Resource}
@@ -120,13 +137,16 @@ def _peak() -> float:
     return int(found[1]) * 1024.0
 
 
-def table(costs: list[Cost], disks: list[Disk]) -> str:
+def table(way: str, costs: list[Cost], disks: list[Disk]) -> str:
     """Seconds and peaks of every step and size, growth, and the cost of a service."""
     sizes = sorted({cost.services for cost in costs})
     known = {(cost.step, cost.services): cost for cost in costs}
     steps = list(dict.fromkeys(cost.step for cost in costs))
     lines = [
-        f"{DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores; seconds (peak MB)",
+        (
+            f"{WAYS[way]}: {DAYS} days, CPU and memory every {STEP} s, {os.cpu_count()} cores; "
+            "seconds (peak MB)"
+        ),
         "",
         f"{'step':<18}{''.join(f'{size:>16,}' for size in sizes)}{'exponent':>10}{'ms each':>9}",
     ]
@@ -180,28 +200,39 @@ def _verdict(name: str, reached: float, most: float, unit: str) -> str:
     return f"{name}: {reached:.2f}{unit}, at most {most:g}: {told}"
 
 
+def _measured(way: str, sizes: list[int]) -> tuple[list[Cost], list[Disk]]:
+    """The costs of each size, in a process of its own."""
+    costs: list[Cost] = []
+    disks: list[Disk] = []
+    for size in sizes:
+        command = [sys.executable, "-m", "benchmarks.scale", "--measure", str(size), "--way", way]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        spent, held = json.loads(done.stdout.splitlines()[-1])
+        costs += [Cost(**fields) for fields in spent]
+        disks += [Disk(**fields) for fields in held]
+    return costs, disks
+
+
 def main() -> None:
     """Measure each size in a process of its own, and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--services", default="100,300,1000,3000")
+    parser.add_argument(
+        "--whole-up-to", type=int, default=10_000, help="services whose whole history is held"
+    )
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--way", choices=sorted(WAYS), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
-        measured = run_steps(asked.measure)
+        measured = run_steps(asked.measure, asked.way)
         print(json.dumps([[asdict(each) for each in part] for part in measured]))
         return
-    costs: list[Cost] = []
-    disks: list[Disk] = []
-    for size in sorted(int(text) for text in asked.services.split(",")):
-        command = [sys.executable, "-m", "benchmarks.scale", "--measure", str(size)]
-        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-        spent, held = json.loads(done.stdout.splitlines()[-1])
-        costs += [Cost(**fields) for fields in spent]
-        disks += [Disk(**fields) for fields in held]
-    text = table(costs, disks)
+    sizes = sorted(int(text) for text in asked.services.split(","))
+    chosen = {"whole": [size for size in sizes if size <= asked.whole_up_to], "blocks": sizes}
+    text = "\n\n".join(table(way, *_measured(way, those)) for way, those in chosen.items() if those)
     print(text)
     if asked.write:
         asked.write.write_text(text + "\n")

@@ -58,8 +58,8 @@ PUBLIC = {
         undersized unlimited
     """,
     "capacity.settings": """
-        ApplySettings ArchiveSettings CollectSettings ComplianceSettings DEFAULT_FILE
-        DeliverySettings EngineSettings ForecastSettings IdentitySettings MoneySettings
+        ApplySettings ArchiveSettings CollectSettings ComplianceSettings ComputeSettings
+        DEFAULT_FILE DeliverySettings EngineSettings ForecastSettings IdentitySettings MoneySettings
         MonitorSettings OperationsSettings OwnerSettings PlacementSettings PrometheusSettings
         ReportSettings
         ScheduleSettings ServiceSettings Settings SizingSettings TypeSettings UnattendedSettings
