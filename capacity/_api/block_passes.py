@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capacity._api.sizing_inputs import forecaster_for, service_rules, sizing_context
+from capacity._common.lengths_of_time import in_days
 from capacity.errors import NoHistory
 from capacity.forecasting._block_files import (
     read_blend,
@@ -42,7 +43,6 @@ from capacity.sizing._observed import Observed, observe
 from capacity.sizing._recommend import replay_limits
 from capacity.sizing._throttling import counted_services
 from capacity.sizing._usage.frames import checked
-from capacity.sizing._usage.nan_math import in_days
 
 __all__ = [
     "SIGNALS",

@@ -19,7 +19,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from capacity._api.arguments import parse_length, resource_of
+from capacity._api.arguments import resource_of
 from capacity._api.block_passes import (
     SIGNALS,
     Block,
@@ -40,6 +40,7 @@ from capacity._api.runners import Runner, open_runner
 from capacity._api.sizing_inputs import risk_for, service_rules
 from capacity._api.window import SAMPLE, ArchivedWindow, no_service_matches
 from capacity._common.files import storage_error
+from capacity._common.lengths_of_time import in_days, parse_length
 from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, NoHistory
 from capacity.forecasting._fitting import pooled_losses
@@ -63,7 +64,6 @@ from capacity.sizing._observed import Observed, join
 from capacity.sizing._policies.capacity import recent_samples
 from capacity.sizing._recommend import decide, with_replay
 from capacity.sizing._throttling import thinned_by
-from capacity.sizing._usage.nan_math import in_days
 
 __all__ = ["recommend_in_blocks", "wants_blocks"]
 
