@@ -95,12 +95,9 @@ def load_project(
         else [Path(file).absolute() for file in files]
     )
     home = Path(folder).absolute() if folder is not None else paths[0].parent
-    outside = dict(os.environ if environment is None else environment)
-    dotenv: dict[str, str] = {}
-    for file in [Path(file) for file in env_files] or [home / ".env"]:
-        if env_files or file.is_file():
-            dotenv |= read_env_file(file, {**dotenv, **outside})
-    variables = {**dotenv, **outside}
+    variables = _variables(
+        home, [Path(file) for file in env_files], os.environ if environment is None else environment
+    )
     sources: dict[Path, None] = {}
 
     def noted(file: Path) -> str:
@@ -133,6 +130,17 @@ def load_project(
         for path, origin in newer_keys(loaded)
     )
     return Project(project, tuple(paths), tuple(sources), services, model, tree, notes)
+
+
+def _variables(
+    home: Path, env_files: list[Path], outside: collections.abc.Mapping[str, str]
+) -> dict[str, str]:
+    """Variables for interpolation: of the env files, and over them those from outside."""
+    dotenv: dict[str, str] = {}
+    for file in env_files or [home / ".env"]:
+        if env_files or file.is_file():
+            dotenv |= read_env_file(file, {**dotenv, **outside})
+    return {**dotenv, **outside}
 
 
 def find_files(place: Path) -> list[Path]:

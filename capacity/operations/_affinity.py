@@ -12,7 +12,7 @@ from datetime import datetime
 import numpy as np
 import pandas as pd
 
-from capacity._docker.containers import Inventory
+from capacity._docker.containers import Container, Inventory
 from capacity._docker.engine import Engine
 from capacity._docker.usage import container_usage
 from capacity.changes._journal.adjustments import AppliedChange
@@ -119,19 +119,7 @@ def balance(
         here = pd.Series({key: _share(inventory, key, host.name) for key in running}, dtype=float)
         mine = load.reindex(list(running)).astype(float) * here
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
-        # below four cores no rule asks for balance, and categories alone decide
-        proposed = placement.even or host.cores < _BALANCED_FROM
-        changes = tuple(
-            Change(
-                str(key),
-                Setting.CPUSET,
-                running[str(key)].cpuset or None,
-                str(row["cpuset"]),
-                Reason.CORE_BALANCE,
-            )
-            for key, row in placement.table.iterrows()
-            if proposed and not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
-        )
+        changes = _moves(placement, running, host.cores)
         shares = _cores_of(busy, host.name, host.hostname)
         cores = shares.mean()
         uneven = _uneven(cores) if len(cores) else None
@@ -141,6 +129,26 @@ def balance(
         )
         found.append(Balance(host.name, cores, uneven, placement, changes, brought))
     return found
+
+
+def _moves(
+    placement: Placement, running: Mapping[str, Container], cores: int
+) -> tuple[Change, ...]:
+    """Changes to the cores of a placement, where it is even."""
+    # below four cores no rule asks for balance, and categories alone decide
+    if not placement.even and cores >= _BALANCED_FROM:
+        return ()
+    return tuple(
+        Change(
+            str(key),
+            Setting.CPUSET,
+            running[str(key)].cpuset or None,
+            str(row["cpuset"]),
+            Reason.CORE_BALANCE,
+        )
+        for key, row in placement.table.iterrows()
+        if not row["pinned"] and row["cpuset"] != running[str(key)].cpuset
+    )
 
 
 def _share(inventory: Inventory, key: str, host: str) -> float:

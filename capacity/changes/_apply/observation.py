@@ -126,7 +126,8 @@ def watch_steps(
     Raises:
         EngineUnreachable: an Engine is gone.
     """
-    left, good = list(watched), []
+    left = list(watched)
+    good: list[WatchedStep] = []
     ahead = {
         name: engine_time(engine) - time.time()
         for name, engine in {service.engine.host.name: service.engine for service in left}.items()
@@ -135,42 +136,64 @@ def watch_steps(
     with ThreadPoolExecutor(max(min(len(left), MEASURED_AT_ONCE), 1)) as pool:
         while left:
             over, late = time.monotonic() >= end, time.monotonic() >= end + OUTLIVE_AT_MOST
-            killed = _killed(left, ahead)
-            reasons = [
-                killed.get(service.intent.step) or reason
-                for service, reason in zip(left, pool.map(wrong, left), strict=True)
-            ]
-            last = [
-                over and (late or bool(reason) or _outlived(service, ahead))
-                for service, reason in zip(left, reasons, strict=True)
-            ]
-            asked = [
-                service if is_last and not reason else None
-                for service, is_last, reason in zip(left, last, reasons, strict=True)
-            ]
-            at_end = pool.map(
-                lambda service: _throttled(service) if service is not None else "", asked
-            )
-            for index, (service, is_last, slow) in enumerate(zip(left, last, at_end, strict=True)):
-                reasons[index] = (
-                    reasons[index] or slow or (_still_loops(service) if is_last else "")
-                )
-            for service, reason in zip(left, reasons, strict=True):
-                if reason:
-                    failed(service, reason)
-            good += [
-                service
-                for service, reason, is_last in zip(left, reasons, last, strict=True)
-                if is_last and not reason
-            ]
-            left = [
-                service
-                for service, reason, is_last in zip(left, reasons, last, strict=True)
-                if not (is_last or reason)
-            ]
+            looks = _look(left, ahead, pool, over=over, late=late)
+            left = []
+            for look in looks:
+                if look.wrong:
+                    failed(look.service, look.wrong)
+                else:
+                    (good if look.last else left).append(look.service)
             if left:
                 time.sleep(_POLL if over else min(_POLL, max(end - time.monotonic(), 0)))
     return good
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What went wrong with a service, empty where nothing did, and whether this look was its
+    last.
+    """
+
+    service: WatchedStep
+    wrong: str
+    last: bool
+
+
+def _look(
+    services: list[WatchedStep],
+    ahead: Mapping[str, float],
+    pool: ThreadPoolExecutor,
+    *,
+    over: bool,
+    late: bool,
+) -> list[_Look]:
+    """Look at each service once, in their order; throttling and loops show only at the last look.
+
+    Args:
+        services: those that are still watched.
+        ahead: host -> seconds that its clock is ahead of ours.
+        pool: what asks Engines beside each other.
+        over: whether the time of observation is over.
+        late: whether those that have not outlived their last life are not awaited any longer.
+    """
+    killed = _killed(services, ahead)
+    reasons = [
+        killed.get(service.intent.step) or reason
+        for service, reason in zip(services, pool.map(wrong, services), strict=True)
+    ]
+    last = [
+        over and (late or bool(reason) or _outlived(service, ahead))
+        for service, reason in zip(services, reasons, strict=True)
+    ]
+    asked = [
+        service if is_last and not reason else None
+        for service, is_last, reason in zip(services, last, reasons, strict=True)
+    ]
+    at_end = pool.map(lambda service: _throttled(service) if service is not None else "", asked)
+    return [
+        _Look(service, reason or slow or (_still_loops(service) if is_last else ""), is_last)
+        for service, reason, slow, is_last in zip(services, reasons, at_end, last, strict=True)
+    ]
 
 
 def _outlived(watched: WatchedStep, ahead: Mapping[str, float]) -> bool:

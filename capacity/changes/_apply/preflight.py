@@ -118,6 +118,13 @@ def make_steps(
         )
         for host in hosts:
             groups.setdefault((change.order, change.service, host, mode), []).append(change)
+    return _numbered(groups, inventory, projects), refused
+
+
+def _numbered(
+    groups: _Groups, inventory: Inventory, projects: Mapping[str, DeclaredProject]
+) -> list[Step]:
+    """A step for each group of changes that are made together."""
     steps = []
     for number, ((_, service, host, mode), together) in enumerate(
         _heirs_first(groups, projects), start=1
@@ -139,7 +146,7 @@ def make_steps(
                 readable is not None,
             )
         )
-    return steps, refused
+    return steps
 
 
 def _heirs_first(

@@ -14,7 +14,7 @@ import pandas as pd
 
 from capacity import _api
 from capacity._common.bundled import bundled
-from capacity._common.files import digest, making_folder, storage_error, write_atomically
+from capacity._common.files import digest, making_folder, storage_error, write_text
 from capacity._common.plain_data import PlainMapping
 from capacity.changes import is_edited, read_plan
 from capacity.errors import InputError, NoHistory, ReportError
@@ -140,7 +140,7 @@ def render(
     failed = place / f"{kind.report}.failed.ipynb"
     try:
         with making_folder(out) as folder:
-            parameters = {
+            parameters: PlainMapping = {
                 "source": window.source,
                 "as_of": window.end.isoformat(),
                 "services": services,
@@ -150,28 +150,36 @@ def render(
                 "reports": str(out.resolve()),
                 **(more or {}),
             }
-            notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
-            executed = run_notebook(
-                notebook, parameters, failed=failed, timeout=settings.report.timeout
-            )
-            nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
-            page = render_page(executed, f"{kind.title} {kind.name(window.end)}")
-            (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
+            title = f"{kind.title} {kind.name(window.end)}"
+            _make(kind, folder, title, parameters, failed, settings.report.timeout)
             unread = _put_in_place(kind, folder, place)
     except OSError as error:
         if error.errno is None:  # no failure of the system, but a library's own error in that class
             raise
         raise storage_error(place, error) from error
     failed.unlink(missing_ok=True)
-    write_atomically(
-        out / "index.html",
-        lambda path: path.write_text(
-            index_page([run for each in KINDS for run in list_reports(out, each.report)]),
-            encoding="utf-8",
-        ),
-    )
+    index = index_page([run for each in KINDS for run in list_reports(out, each.report)])
+    write_text(out / "index.html", index)
     finished = place / f"{kind.report}.html"
     return Finished(finished, place, time.monotonic() - began, unread)
+
+
+def _make(
+    kind: ReportKind,
+    folder: Path,
+    title: str,
+    parameters: PlainMapping,
+    failed: Path,
+    timeout: float,
+) -> None:
+    """Run the notebook, and leave it and its page in a folder; one that fails is kept as
+    `failed`.
+    """
+    notebook = bundled(f"notebooks/{kind.notebook}.ipynb")
+    executed = run_notebook(notebook, parameters, failed=failed, timeout=timeout)
+    nbformat.write(executed, folder / f"{kind.report}.ipynb")  # type: ignore[no-untyped-call]  # nbformat has no types
+    page = render_page(executed, title)
+    (folder / f"{kind.report}.html").write_text(page, encoding="utf-8")
 
 
 def _source_of(window: _api.ArchivedWindow, settings: Settings, services: str) -> str:

@@ -196,24 +196,32 @@ def _changes(
             for _, part in rated
             if (every[part]["action"] == "lower") == (row["action"] == "lower")
         }
-        found.append(
-            Decision(
-                service=service,
-                what="; ".join(
-                    _what(part, together[part]) for part in Resource if part in together
-                ),
-                why=_why(resource, together, risk),
-                by=_by_when(row, risk),
-                effect=_effects(resource, together),
-                code=str(row["reason"]),
-                planned=True,
-                command=update_command(
-                    service, {part: float(each["limit"]) for part, each in together.items()}
-                ),
-                urgency=urgency,
-            )
-        )
+        found.append(_decision(service, resource, together, risk, urgency))
     return found
+
+
+def _decision(
+    service: str,
+    resource: Resource,
+    together: dict[Resource, dict[Any, Any]],
+    risk: LimitCrossing | None,
+    urgency: float,
+) -> Decision:
+    """The decision about a service, for its more urgent resource, with both in the command."""
+    row = together[resource]
+    return Decision(
+        service=service,
+        what="; ".join(_what(part, together[part]) for part in Resource if part in together),
+        why=_why(resource, together, risk),
+        by=_by_when(row, risk),
+        effect=_effects(resource, together),
+        code=str(row["reason"]),
+        planned=True,
+        command=update_command(
+            service, {part: float(each["limit"]) for part, each in together.items()}
+        ),
+        urgency=urgency,
+    )
 
 
 def _share(row: _Row, host: float | None) -> float:
