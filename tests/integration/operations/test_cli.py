@@ -91,8 +91,8 @@ def test_restarts_shows_the_cause_and_writes_a_plan_that_can_be_applied(shop: Fl
     (loop,) = json.loads(out)
     assert (loop["service"], loop["diagnosis"]["cause"]) == ("standalone/hungry", "out-of-memory")
     (change,) = read_plan(shop.folder / "plan.yaml").changes
-    assert (change.what, change.before, change.after) == ("memory", 8 * MIB, 12 * MIB)
-    assert '"Memory": 12582912' in run("apply", "plan.yaml")
+    assert (change.what, change.before, change.after) == ("memory", 8 * MIB, 16 * MIB)
+    assert '"Memory": 16777216' in run("apply", "plan.yaml")
     assert "out-of-memory" in run("restarts", "--more-than", "2", code=1)
     assert "No restart loops" in run("restarts", "--more-than", "100000")
 
