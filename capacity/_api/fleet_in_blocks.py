@@ -53,7 +53,7 @@ from capacity.forecasting._models.pooled_quantiles import Bins, Tally
 from capacity.forecasting._peak_forecast import PeakForecast, predicted_peaks
 from capacity.forecasting._quantiles import Floats
 from capacity.history import History
-from capacity.history._archive.archive import Archive
+from capacity.history._archive.archive import Archive, SourceRecord
 from capacity.history._history import WholeFleet
 from capacity.history._load import ArchivedFleet, look_through, services_lately
 from capacity.model import Resource, Signal
@@ -154,22 +154,35 @@ def recommend_in_blocks(
             "Windows of five weeks and more are learned from as a whole, not in blocks",
             "Set report.window_days to 34 at most",
         )
-    sources = tuple(window.source.split(","))
-    archive = Archive(settings.archive.path)
-    records = [archive.find(name) for name in sources]
+    compute, archive = settings.compute, Archive(settings.archive.path)
+    records = [archive.find(name) for name in window.source.split(",")]
     fleet = look_through(
         archive, records, settings, start=window.start, end=window.end, signals=SIGNALS
     )
     risk = risk if risk is not None else risk_for(settings, resource)
-    compute = settings.compute
     chosen = nullcontext(runner) if runner else open_runner(compute.scheduler, compute.workers)
     with chosen as workers, _folder(archive.path) as folder:
-        passes = _Passes(workers, progress or Silent())
+        names = tuple(record.name for record in records)
         run = Run(
-            _without_secrets(settings), sources, window.start, window.end, resource, horizon, folder
+            _without_secrets(settings), names, window.start, window.end, resource, horizon, folder
         )
+        passes = _Passes(workers, progress or Silent())
         table, known = _decide(passes, _blocks(run, fleet), fleet, risk)
-    history = History(
+    if services is not None:
+        table = table.loc[_chosen(services, list(map(str, table.index)))]
+    history = _without_samples(window, records, settings, fleet, known)
+    return Recommendations(table, resource, history, horizon, settings)
+
+
+def _without_samples(
+    window: ArchivedWindow,
+    records: Sequence[SourceRecord],
+    settings: Settings,
+    fleet: ArchivedFleet,
+    known: list[Known],
+) -> History:
+    """What a plan and a reader need of the history."""
+    return History(
         {},
         window.start,
         window.end,
@@ -179,9 +192,6 @@ def recommend_in_blocks(
         notes=(*window.notes, *fleet.notes),
         fleet=known[0].fleet,
     )
-    if services is not None:
-        table = table.loc[_chosen(services, list(map(str, table.index)))]
-    return Recommendations(table, resource, history, horizon, settings)
 
 
 def _chosen(services: str, names: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capacity._common.files import write_atomically
+from capacity.errors import StorageError
 from capacity.forecasting._fitting import Blend
 from capacity.forecasting._models.candidates import ChunkCandidates
 from capacity.forecasting._models.conformal import Misses
@@ -36,7 +38,11 @@ def write_candidates(path: Path, chunk: ChunkCandidates) -> None:
 
 
 def read_candidates(path: Path) -> ChunkCandidates:
-    """What `write_candidates` kept."""
+    """What `write_candidates` kept.
+
+    Raises:
+        StorageError: it is not there, or damaged.
+    """
     kept = _read(path)
     tables: dict[int, dict[str, NDArray[Any]]] = {}
     for key in kept:
@@ -71,7 +77,11 @@ def write_blend(path: Path, blend: Blend, scaled: Scaled) -> None:
 
 
 def read_blend(path: Path) -> tuple[Blend, NDArray[np.float64], NDArray[np.float64]]:
-    """What `write_blend` kept: the blend, and centre and spread of each service."""
+    """What `write_blend` kept: the blend, and centre and spread of each service.
+
+    Raises:
+        StorageError: it is not there, or damaged.
+    """
     kept = _read(path)
     misses = Misses(kept["misses"], kept["group"], int(kept["every"]))
     blend = Blend(kept["forecast"], kept["unit"], kept["share"], misses, float(kept["days"]))
@@ -92,5 +102,13 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as kept:
-        return {name: kept[name] for name in kept.files}
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return {name: kept[name] for name in kept.files}
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{path} is not there, which an earlier pass over this block wrote",
+            "All workers must see one and the same archive folder, at the same path",
+        ) from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StorageError(f"{path} cannot be read: {error}", "Run it again") from error

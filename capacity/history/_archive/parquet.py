@@ -74,7 +74,8 @@ def write_block(path: Path, block: SeriesBlock, meta: PlainMapping) -> None:
             column_encoding={"values.list.element": "BYTE_STREAM_SPLIT"},
             write_page_checksum=True,
             row_group_size=_TOGETHER,
-            write_statistics=["name"],
+            # which names a group has; of one group alone nobody asks
+            write_statistics=["name"] if len(block.names) > _TOGETHER else False,
         )
 
     write_atomically(path, write)

@@ -150,7 +150,6 @@ def test_a_plan_says_what_it_was_made_from(fleet: Settings, tmp_path: Path) -> N
     for size in (4, 50):
         sized = override(fleet, "compute__block", size)
         made = recommend_in_blocks(window, settings=sized)
-        made = type(made)(made.table, made.signal, made.history, made.horizon, fleet)
         plans.append(made.to_plan(tmp_path / f"{size}.yaml"))
     assert plans[0] == plans[1]
     assert len(plans[0].changes) > 0
