@@ -90,6 +90,21 @@ def test_threads_change_no_bit(
     pd.testing.assert_frame_equal(found, wholes[resource], check_exact=True)
 
 
+def test_several_sources_are_one_fleet_in_blocks(tmp_path: Path) -> None:
+    """One of them was last asked a day ago: what it measures has not stopped for that."""
+    archived_fleet(tmp_path, services=15, source="annex", days=15)
+    both = archived_fleet(tmp_path, services=13)
+    history = open_history("lab,annex", as_of=END, offline=True, settings=both)
+    sized = override(both, "compute__block", 4)
+    window = prepare_window(sized, source="lab,annex", as_of=END, offline=True)
+    made = recommend_in_blocks(window, Resource.MEMORY, settings=sized)
+    expected = recommend(history, Resource.MEMORY, settings=both).table
+    pd.testing.assert_frame_equal(made.table, expected, check_exact=True)
+    late = [note for note in history.notes if note.startswith("annex has no samples after")]
+    assert late
+    assert set(late) <= set(made.history.notes)
+
+
 def test_rules_of_single_services_hold_in_blocks(fleet: Settings) -> None:
     """Business hours of some services, and a risk class of one, are those of the whole history."""
     ruled = Settings(**{**fleet.model_dump(exclude_unset=True), "services": OFFICE})
