@@ -14,6 +14,7 @@ from capacity._common.text.units import (
     format_cores,
     format_memory,
     parse_cores,
+    parse_cpuset,
     parse_memory,
 )
 from capacity.errors import InputError
@@ -123,3 +124,52 @@ def test_unknown_and_endless_values_have_a_sign() -> None:
         "1.85 cores",
         "-1.5 KiB",
     )
+
+
+@pytest.mark.parametrize(
+    ("cores", "text"),
+    [
+        (0.0, "0.00 cores"),
+        (0.137, "0.137 cores"),
+        (0.2, "0.20 cores"),
+        (1.0, "1 core"),
+        (1.85, "1.85 cores"),
+        (10.0, "10 cores"),
+        (10.04, "10 cores"),
+        (12.34, "12.3 cores"),
+        (100.4, "100 cores"),
+        (250.6, "251 cores"),
+        (-1.5, "-1.5 cores"),
+    ],
+)
+def test_cores_for_people_have_three_digits_and_their_noun(cores: float, text: str) -> None:
+    """Thousandths below a core, then three digits without empty ones."""
+    assert count_cores(cores) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0.0, "0 B"), (-5.0, "-5 B"), (1000.0, "0.98 KiB"), (2.0**70, "1048576 PiB")],
+)
+def test_sizes_at_the_edges_of_their_units(size: float, text: str) -> None:
+    """A thousand is the next unit, and behind the last unit there is none."""
+    assert format_memory(size) == text
+
+
+@given(st.sets(st.integers(0, 1024), min_size=1, max_size=40), st.data())
+def test_a_cpuset_has_the_cores_of_its_parts(cores: set[int], data: st.DataObject) -> None:
+    """Single cores and ranges, in any order, some said twice."""
+    parts = [str(core) for core in cores]
+    first = data.draw(st.integers(0, 1024))
+    last = data.draw(st.integers(first, 1024))
+    parts = data.draw(st.permutations([*parts, *parts[:2], f"{first}-{last}"]))
+    assert parse_cpuset(", ".join(parts)) == tuple(sorted({*cores, *range(first, last + 1)}))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "3-1", "1-", "-1", "1-a", "1025", "0-1025", "0,,1", "1.5", "123456"]
+)
+def test_what_is_no_cpuset_is_refused(text: str) -> None:
+    """Also ranges that go backwards, and more cores than any machine has."""
+    with pytest.raises(InputError, match="is no list of cores"):
+        parse_cpuset(text)
