@@ -73,10 +73,8 @@ _SHARED = slice(
 )  # the third to sixth largest of the services' largest strays bound all of them
 _LEAST_STRAY, _FEWEST = 0.02, 6
 _NEAR, _FAR = 0.15, 0.45  # strays below are noise; beyond they say no more of how calm a fleet is
-_DOUBT, _CALMEST = (
-    2.0,
-    0.25,
-)  # sum of strays that the pre-trained expectation weighs; least share of it that is believed
+_DOUBT = 6.0  # sum of strays that the pre-trained expectation weighs: less, and one would count
+_CALMEST = 0.25  # least share of it that is believed
 _WINSORIZED = 2  # services on either side that count for no more than the next one
 
 
@@ -212,8 +210,8 @@ class PeakModel:
             _winsorized_sum(np.bincount(past.services, weights=each).astype(np.float64))
             for each in (seen, expected)
         )
-        known = _DOUBT * (1 + 1 / past.windows)
-        return float(np.clip((known + strayed) / (known + foreseen), _CALMEST, 1.0))
+        doubt = _DOUBT * (1 + 1 / past.windows)
+        return float(np.clip((doubt + strayed) / (doubt + foreseen), _CALMEST, 1.0))
 
 
 def _winsorized_sum(values: Floats) -> float:
