@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.guard import RATIOS, measure, ratios_text, read_ratios, slower
+from benchmarks.guard import (
+    RATIOS,
+    measure,
+    measured_in,
+    ratios_text,
+    read_ratios,
+    recorded_tree,
+    slower,
+)
 from benchmarks.guarded_work import array_loop, object_loop
 
 NAMES = st.text("abcdefgh-", min_size=2, max_size=8)
@@ -53,8 +62,32 @@ def test_the_table_is_read_as_it_was_written(rows: dict[str, dict[str, float]]) 
         assert read_ratios(path) == rows
 
 
-def test_the_committed_table_has_a_baseline() -> None:
-    """Without a last row, nothing could fail."""
+def test_the_commit_of_the_table_is_laid_out(tmp_path: Path) -> None:
+    """It holds the package and its guard, unless this is no clone."""
+    tree = recorded_tree(tmp_path)
+    if tree is None:
+        pytest.skip("no git history here")
+    assert (tree / "benchmarks" / "guard.py").is_file()
+    assert read_ratios(tree / "benchmarks" / "results" / "ratios.txt") == read_ratios(RATIOS)
+
+
+@pytest.mark.parametrize(
+    ("script", "ratios"),
+    [
+        ("print('version a b')\nprint('0.1 1.0 2.0')\nprint('now 1.5 2.5')\nexit(1)", [1.5, 2.5]),
+        ("raise SystemExit('no module')", []),
+    ],
+)
+def test_another_tree_measures_itself(tmp_path: Path, script: str, ratios: list[float]) -> None:
+    """Its row `now` counts, whether it ends well or not; one that cannot run has none."""
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "__init__.py").touch()
+    (tmp_path / "benchmarks" / "guard.py").write_text(script, encoding="utf-8")
+    assert list(measured_in(tmp_path, 1).values()) == ratios
+
+
+def test_the_committed_table_is_one() -> None:
+    """It can be read, and is written as it stands."""
     rows = read_ratios(RATIOS)
     assert rows
     assert ratios_text(rows) == RATIOS.read_text(encoding="utf-8")
