@@ -71,7 +71,7 @@ def test_no_job_is_given_many_times_its_peak(
     """However long it takes, and however unlike its nights are: the forest alone went to twenty."""
     rng = np.random.default_rng(seed)
     use = job([True] * days, rng, unlike=unlike, idle=0.02, samples=samples)
-    assert 1.0 <= high_quantile(use) < 6.0
+    assert 1.0 <= high_quantile(use) < 8.0
 
 
 def test_the_more_alike_its_peaks_the_less_it_is_given() -> None:
