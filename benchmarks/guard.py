@@ -122,7 +122,7 @@ def measured_in(tree: Path, rounds: int) -> dict[str, float]:
     lines = [line.split() for line in told.stdout.splitlines() if line]
     now = next((line for line in lines if line[0] == "now"), None)
     if now is None:
-        print(told.stderr.strip().splitlines()[-1:], file=sys.stderr)
+        print(told.stderr, file=sys.stderr)
         return {}
     return dict(zip(lines[0][1:], map(float, now[1:]), strict=True))
 

@@ -35,6 +35,7 @@ from capacity.history import History
 from capacity.history._archive.archive import Archive
 from capacity.history._history import WholeFleet
 from capacity.history._load import load_history
+from capacity.history._validity import DroppedSamples
 from capacity.model import Resource, Signal
 from capacity.settings import Settings
 from capacity.sizing import PEAK_QUANTILES, Context
@@ -172,11 +173,13 @@ class Seen:
         observed: of each service.
         context: house rules, and what is known by service; no frames.
         spread: of the misses of past forecasts; None where nothing can be forecast.
+        dropped: samples of its services, and of hosts, that cannot be true.
     """
 
     observed: Observed
     context: Context
     spread: Spread | None
+    dropped: tuple[DroppedSamples, ...]
 
 
 @dataclass(frozen=True)
@@ -252,7 +255,8 @@ def look(known: Known) -> Seen:
         keep_recent=False,
     )
     # the days are known already, from the first pass
-    return Seen(replace(observed, days=observed.days[:0]), _without_frames(context), spread)
+    observed = replace(observed, days=observed.days[:0])
+    return Seen(observed, _without_frames(context), spread, history.dropped)
 
 
 def count_again(pooled: Pooled) -> Tally:

@@ -56,6 +56,7 @@ from capacity.history import History
 from capacity.history._archive.archive import Archive, SourceRecord
 from capacity.history._history import WholeFleet
 from capacity.history._load import ArchivedFleet, look_through, services_lately
+from capacity.history._validity import DroppedSamples, dropped_notes
 from capacity.model import Resource, Signal
 from capacity.settings import Settings
 from capacity.settings._tables import SourceSettings
@@ -167,10 +168,10 @@ def recommend_in_blocks(
             _without_secrets(settings), names, window.start, window.end, resource, horizon, folder
         )
         passes = _Passes(workers, progress or Silent())
-        table, known = _decide(passes, _blocks(run, fleet), fleet, risk)
+        table, known, dropped = _decide(passes, _blocks(run, fleet), fleet, risk)
     if services is not None:
         table = table.loc[_chosen(services, list(map(str, table.index)))]
-    history = _without_samples(window, records, settings, fleet, known)
+    history = _without_samples(window, records, settings, fleet, known, dropped)
     return Recommendations(table, resource, history, horizon, settings)
 
 
@@ -180,6 +181,7 @@ def _without_samples(
     settings: Settings,
     fleet: ArchivedFleet,
     known: list[Known],
+    dropped: tuple[DroppedSamples, ...],
 ) -> History:
     """What a plan and a reader need of the history."""
     return History(
@@ -189,7 +191,8 @@ def _without_samples(
         pd.Timedelta(seconds=settings.report.step),
         " + ".join(record.url or record.name for record in records),
         hosts={name: host for part in known for name, host in part.first.hosts.items()},
-        notes=(*window.notes, *fleet.notes),
+        notes=(*window.notes, *fleet.notes, *dropped_notes(dropped)),
+        dropped=dropped,
         fleet=known[0].fleet,
     )
 
@@ -203,8 +206,10 @@ def _chosen(services: str, names: list[str]) -> list[str]:
 
 def _decide(
     passes: _Passes, blocks: list[Block], fleet: ArchivedFleet, risk: float
-) -> tuple[pd.DataFrame, list[Known]]:
-    """All passes over the blocks: the table, and what was known of each block."""
+) -> tuple[pd.DataFrame, list[Known], tuple[DroppedSamples, ...]]:
+    """All passes over the blocks: the table, what was known of each block, and what samples were
+    dropped.
+    """
     run = blocks[0].run if blocks else None
     first = passes.over("Learning from blocks of services", prepare, blocks)
     known = _known(blocks, first, fleet)
@@ -227,7 +232,9 @@ def _decide(
         for each, at in zip(known, rows, strict=True)
     ]
     replayed = passes.over("Replaying limits", replay, decided)
-    return with_replay(table, pd.concat(replayed)), known
+    # every block has read the sizes of all hosts
+    dropped = dict.fromkeys(entry for each in seen for entry in each.dropped)
+    return with_replay(table, pd.concat(replayed)), known, tuple(dropped)
 
 
 def _known(

@@ -112,6 +112,19 @@ def test_rules_of_single_services_hold_in_blocks(fleet: Settings) -> None:
     pd.testing.assert_frame_equal(found, whole(ruled, Resource.CPU), check_exact=True)
 
 
+@pytest.mark.parametrize("size", [1, 5])
+def test_dropped_samples_are_told_in_blocks(fleet: Settings, size: int) -> None:
+    """Which samples cannot be true, of whom and how many, is what the whole history says."""
+    history = open_history("lab", as_of=END, offline=True, settings=fleet)
+    sized = override(fleet, "compute__block", size)
+    window = prepare_window(sized, source="lab", as_of=END, offline=True)
+    made = recommend_in_blocks(window, Resource.MEMORY, settings=sized).history
+    assert len(history.dropped) >= 2
+    assert set(made.dropped) == set(history.dropped)
+    told = {note for note in history.notes if "cannot be true" in note}
+    assert told <= set(made.notes)
+
+
 def test_nothing_is_left_beside_the_archive(fleet: Settings) -> None:
     """What blocks keep between two passes is gone when the run is over, well or not."""
 
