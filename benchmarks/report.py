@@ -123,13 +123,18 @@ def tree_size(pid: int) -> float:
         return 0.0
 
 
+def fleet_sizes(text: str) -> list[int]:
+    """Numbers of services as `--services` has them, such as `100,300`, the smallest first."""
+    return sorted(int(part) for part in text.split(","))
+
+
 def main() -> None:
     """Print one row a fleet size, with the growth from the row before."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("report", nargs="?", default="weekly", choices=sorted(TARGETS))
-    parser.add_argument("--services", default="100,300,1000,3000")
+    parser.add_argument("--services", type=fleet_sizes, default="100,300,1000,3000")
     asked = parser.parse_args()
-    sizes = [int(text) for text in asked.services.split(",")]
+    sizes: list[int] = asked.services
     print(
         f"{asked.report} report from a warm archive: {DAYS} days, CPU and memory every {STEP} s, "
         f"{os.cpu_count()} cores"

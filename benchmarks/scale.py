@@ -28,7 +28,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.report import DAYS, END, STEP, make_archive
+from benchmarks.report import DAYS, END, STEP, fleet_sizes, make_archive
 from capacity._api import (
     forecast,
     open_history,
@@ -218,7 +218,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--services", default="100,300,1000,3000")
+    parser.add_argument("--services", type=fleet_sizes, default="100,300,1000,3000")
     parser.add_argument(
         "--whole-up-to", type=int, default=10_000, help="services whose whole history is held"
     )
@@ -230,7 +230,7 @@ def main() -> None:
         measured = run_steps(asked.measure, asked.way)
         print(json.dumps([[asdict(each) for each in part] for part in measured]))
         return
-    sizes = sorted(int(text) for text in asked.services.split(","))
+    sizes: list[int] = asked.services
     chosen = {"whole": [size for size in sizes if size <= asked.whole_up_to], "blocks": sizes}
     text = "\n\n".join(table(way, *_measured(way, those)) for way, those in chosen.items() if those)
     print(text)
