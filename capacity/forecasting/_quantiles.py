@@ -22,7 +22,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Real = TypeVar("Real", np.float32, np.float64)
-_NARROW = 32  # samples in a short row
 
 
 def check_levels(levels: tuple[float, ...]) -> Floats:
@@ -73,8 +72,7 @@ def _of_whole(ordered: NDArray[Real], levels: Floats) -> NDArray[Real]:
     place = (width - 1) * levels
     below = np.floor(place).astype(np.intp)
     part = (place - below).astype(ordered.dtype)
-    if width <= _NARROW:
-        return np.asarray(ordered @ _between(below, part, width), ordered.dtype)
+    # no matrix product, which is faster: how it rounds depends on how many rows there are
     low, high = ordered[:, below], ordered[:, np.minimum(below + 1, width - 1)]
     return np.asarray(low + (high - low) * part, ordered.dtype)
 
@@ -90,17 +88,6 @@ def _of_gappy(ordered: NDArray[Real], levels: Floats) -> NDArray[Real]:
     low = flat.take(start + belows)
     high = flat.take(start + np.minimum(belows + 1, last))
     return np.asarray(low + (high - low) * parts, ordered.dtype)
-
-
-def _between(below: NDArray[np.intp], part: NDArray[Real], width: int) -> NDArray[Real]:
-    """The interpolation as a matrix: one product is faster than two gathers where rows are
-    short.
-    """
-    out = np.zeros((width, len(below)), part.dtype)
-    column = np.arange(len(below))
-    out[below, column] = 1 - part
-    out[np.minimum(below + 1, width - 1), column] += part
-    return out
 
 
 @dataclass(frozen=True)
