@@ -15,19 +15,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capacity.forecasting._diagnostics import starts, structure
 from capacity.forecasting._models import conformal, global_model, weights
-from capacity.forecasting._models.base_models import BASE_MODELS, BOOSTED, forecast_all, rows_of
+from capacity.forecasting._models.base_models import (
+    BASE_MODELS,
+    BOOSTED,
+    forecast_all,
+    rows_of,
+    since_change,
+)
 from capacity.forecasting._models.candidates import ChunkCandidates
+from capacity.forecasting._models.daily_summaries import STATS
 from capacity.forecasting._preprocessing import DAY, WEEK, Scaled
 from capacity.forecasting._quantiles import Floats, Singles, level_index, pinball, seen
+from capacity.forecasting._state import FittedState
 
 __all__ = [
     "Blend",
     "ChunkCandidates",
     "ChunkForecast",
+    "Part",
     "blend_chunk",
     "calibrated",
     "chunk_losses",
+    "fitted_state",
     "learn_chunks",
     "pooled_losses",
     "prepare_chunk",
@@ -300,3 +311,71 @@ def _misses(actual: Singles, forecast: Singles, unit: Singles) -> Singles:
     scaled = (thin[..., None] - forecast[:, :seen, None]) / unit[:, :seen, None, None]
     out[:, :seen] = np.clip(scaled, -_FARTHEST, _FARTHEST)
     return out
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the first pass says about some columns.
+
+    Attributes:
+        skipped: service -> why it has no forecast.
+        kept: numbers of the other columns.
+        prepared: their candidates.
+        holidays: what their holidays looked like.
+        starts: their startups.
+        days: their daily summaries, (services, days, stats).
+    """
+
+    skipped: dict[str, str]
+    kept: list[int]
+    prepared: ChunkCandidates | None
+    holidays: Floats | None
+    starts: Floats | None
+    days: Floats | None
+
+
+def fitted_state(parts: list[Part], levels: Floats, seed: int) -> FittedState:
+    """Everything a trained model knows."""
+    prepared = [part.prepared for part in parts if part.prepared is not None]
+    holidays = [part.holidays for part in parts if part.holidays is not None]
+    if not prepared:
+        return _nothing(levels)
+    learned = learn_chunks(prepared, levels, seed)
+    scaled = [chunk.scaled for chunk in prepared]
+    hourly_mean = np.concatenate([chunk.means for chunk in scaled])
+    hourly_max = np.concatenate([chunk.tops for chunk in scaled])
+    # Peaks from before a lasting change of level say nothing about peaks after it.
+    known = np.arange(hourly_max.shape[1]) >= since_change(hourly_mean)[:, None]
+    return FittedState(
+        levels=levels,
+        forecast=np.concatenate([part.forecast for part in learned]),
+        weights=np.concatenate([part.share for part in learned]),
+        hourly_mean=hourly_mean,
+        hourly_max=np.where(known, hourly_max, np.float32(np.nan)),
+        pattern=np.concatenate([part.kind for part in learned]),
+        centre=np.concatenate([chunk.centre for chunk in scaled]),
+        spread=np.concatenate([chunk.spread for chunk in scaled]),
+        slope=structure.slopes(hourly_mean)[0],
+        starts=np.concatenate([part.starts for part in parts if part.starts is not None]),
+        days=np.concatenate([part.days for part in parts if part.days is not None]),
+        holiday=np.concatenate(holidays) if holidays else np.zeros((0, 24, len(levels))),
+    )
+
+
+def _nothing(levels: Floats) -> FittedState:
+    """The state of a fleet without a service that can be forecast."""
+    none = np.zeros(0)
+    return FittedState(
+        levels=levels,
+        forecast=np.zeros((0, WEEK, len(levels)), np.float32),
+        weights=np.zeros((0, len(levels), len(BASE_MODELS)), np.float32),
+        hourly_mean=np.zeros((0, 0), np.float32),
+        hourly_max=np.zeros((0, 0), np.float32),
+        pattern=np.zeros(0, np.intp),
+        centre=none,
+        spread=none,
+        slope=none,
+        starts=np.zeros((0, len(starts.COLUMNS))),
+        days=np.zeros((0, 0, len(STATS))),
+        holiday=np.zeros((0, 24, len(levels))),
+    )

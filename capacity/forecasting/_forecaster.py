@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,32 +12,27 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from capacity._common.history_milestones import LEAST_DAYS
 from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress, Silent
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure
-from capacity.forecasting._diagnostics.runs import find_jobs
-from capacity.forecasting._models.base_models import BASE_MODELS, since_change
-from capacity.forecasting._models.candidates import ChunkCandidates
-from capacity.forecasting._models.daily_summaries import STATS, summarise, unfinished
+from capacity.forecasting._models.daily_summaries import summarise, unfinished
 from capacity.forecasting._models.peak_distribution import PeakDistribution
 from capacity.forecasting._models.peak_model import PeakModel
 from capacity.forecasting._peak_forecast import PeakForecast, highest_of_band, predicted_peaks
 from capacity.forecasting._preprocessing import (
-    WEEK,
     Grid,
     check_usage,
+    find_skipped,
     latest,
     masked,
     read_grid,
     scale_usage,
 )
 from capacity.forecasting._quantiles import Floats, check_levels
-from capacity.forecasting._state import FittedState
 
-__all__ = ["DEFAULT_QUANTILES", "Forecaster", "Part"]
+__all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
 DEFAULT_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 IgnoredSpan = tuple[str, object, object]
@@ -153,24 +147,24 @@ class Forecaster:
             name: why for part in parts for name, why in part.skipped.items()
         }
         self.services_ = usage.columns[[number for part in parts for number in part.kept]]
-        self.state_ = _fitted_state(parts, levels, self.random_state)
+        self.state_ = _fitting.fitted_state(parts, levels, self.random_state)
         self._peaks.clear()
         progress.advance("the fleet as a whole")
 
-    def prepare(self, usage: pd.DataFrame) -> Part:
+    def prepare(self, usage: pd.DataFrame) -> _fitting.Part:
         """First pass over some services of a fleet: what can be learned without the others."""
         recent, grid = latest(usage, read_grid(check_usage(usage)))
         with threadpool_limits(limits=1, user_api="blas"):
             return self._prepare(recent, grid, 0, self._levels())
 
-    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> Part:
+    def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _fitting.Part:
         """First pass over some columns."""
         names = [str(name) for name in part.columns]
         values = masked(part.to_numpy(np.float64), grid, names, self.ignore, self.change_points)
-        reasons = _reasons(values, names, grid, set(self.exclude))
+        reasons = find_skipped(values, names, grid, set(self.exclude))
         kept = [number for number, name in enumerate(names) if name not in reasons]
         if not kept:
-            return Part(reasons, [], None, None, None, None)
+            return _fitting.Part(reasons, [], None, None, None, None)
         values = values[:, kept]
         found = starts.find_starts(values, grid.an_hour)
         steady, special = _horizon.without_holidays(
@@ -178,7 +172,7 @@ class Forecaster:
         )
         scaled = scale_usage(steady, grid, self.random_state)
         starts.keep_peaks(scaled, values, found, grid)
-        return Part(
+        return _fitting.Part(
             reasons,
             [start + number for number in kept],
             _fitting.prepare_chunk(scaled, levels),
@@ -364,27 +358,6 @@ class Forecaster:
         return future, np.asarray((number * step - min(step, hour)) / hour, np.float64)
 
 
-@dataclass(frozen=True)
-class Part:
-    """What the first pass says about some columns.
-
-    Attributes:
-        skipped: service -> why it has no forecast.
-        kept: numbers of the other columns.
-        prepared: their candidates.
-        holidays: what their holidays looked like.
-        starts: their startups.
-        days: their daily summaries, (services, days, stats).
-    """
-
-    skipped: dict[str, str]
-    kept: list[int]
-    prepared: ChunkCandidates | None
-    holidays: Floats | None
-    starts: Floats | None
-    days: Floats | None
-
-
 _PARAMETERS = (
     "quantiles",
     "random_state",
@@ -394,70 +367,3 @@ _PARAMETERS = (
     "exclude",
     "ceiling",
 )
-
-
-def _reasons(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
-    """Services that cannot be forecast, and why."""
-    present = np.isfinite(values).sum(axis=0)
-    least = LEAST_DAYS * pd.Timedelta("1D") / grid.step
-    jobs = find_jobs(values, grid.step.total_seconds(), _first_second(grid))
-    out = {}
-    for number, (name, count) in enumerate(zip(names, present, strict=True)):
-        if name in exclude:
-            out[name] = "excluded"
-        elif count == 0:
-            out[name] = "no-data"
-        elif count < least and number not in jobs:
-            out[name] = "not-enough-history"
-    return out
-
-
-def _first_second(grid: Grid) -> float:
-    return grid.index[0].timestamp() if len(grid.index) else 0.0
-
-
-def _fitted_state(parts: list[Part], levels: Floats, seed: int) -> FittedState:
-    """Everything a trained model knows."""
-    prepared = [part.prepared for part in parts if part.prepared is not None]
-    holidays = [part.holidays for part in parts if part.holidays is not None]
-    if not prepared:
-        return _nothing(levels)
-    learned = _fitting.learn_chunks(prepared, levels, seed)
-    scaled = [chunk.scaled for chunk in prepared]
-    hourly_mean = np.concatenate([chunk.means for chunk in scaled])
-    hourly_max = np.concatenate([chunk.tops for chunk in scaled])
-    # Peaks from before a lasting change of level say nothing about peaks after it.
-    known = np.arange(hourly_max.shape[1]) >= since_change(hourly_mean)[:, None]
-    return FittedState(
-        levels=levels,
-        forecast=np.concatenate([part.forecast for part in learned]),
-        weights=np.concatenate([part.share for part in learned]),
-        hourly_mean=hourly_mean,
-        hourly_max=np.where(known, hourly_max, np.float32(np.nan)),
-        pattern=np.concatenate([part.kind for part in learned]),
-        centre=np.concatenate([chunk.centre for chunk in scaled]),
-        spread=np.concatenate([chunk.spread for chunk in scaled]),
-        slope=structure.slopes(hourly_mean)[0],
-        starts=np.concatenate([part.starts for part in parts if part.starts is not None]),
-        days=np.concatenate([part.days for part in parts if part.days is not None]),
-        holiday=np.concatenate(holidays) if holidays else np.zeros((0, 24, len(levels))),
-    )
-
-
-def _nothing(levels: Floats) -> FittedState:
-    """The state of a fleet without a service that can be forecast."""
-    none = np.zeros(0)
-    return FittedState(
-        levels=levels,
-        forecast=np.zeros((0, WEEK, len(levels)), np.float32),
-        weights=np.zeros((0, len(levels), len(BASE_MODELS)), np.float32),
-        hourly_mean=np.zeros((0, 0), np.float32),
-        hourly_max=np.zeros((0, 0), np.float32),
-        pattern=np.zeros(0, np.intp),
-        centre=none,
-        spread=none,
-        slope=none,
-        starts=np.zeros((0, len(starts.COLUMNS))),
-        days=np.zeros((0, 0, len(STATS))),
-        holiday=np.zeros((0, 24, len(levels))),
-    )

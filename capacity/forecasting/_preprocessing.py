@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capacity._common.history_milestones import LEAST_DAYS
 from capacity.errors import InputError
+from capacity.forecasting._diagnostics.runs import find_jobs
 from capacity.forecasting._quantiles import Floats, Singles, row_quantiles
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Grid",
     "Scaled",
     "check_usage",
+    "find_skipped",
     "hours_of",
     "latest",
     "masked",
@@ -227,3 +230,30 @@ def _mean_and_top(padded: Singles) -> tuple[Singles, Singles]:
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     top = np.where(there, padded, -np.inf).max(axis=2, initial=-np.inf)
     return mean, np.where(count > 0, top, np.nan).astype(np.float32)
+
+
+def find_skipped(values: Floats, names: list[str], grid: Grid, exclude: set[str]) -> dict[str, str]:
+    """Services that cannot be forecast, by name, and why.
+
+    Args:
+        values: samples x services, NaN = no sample.
+        names: of the services.
+        grid: of the samples.
+        exclude: names that are left out on request.
+    """
+    present = np.isfinite(values).sum(axis=0)
+    least = LEAST_DAYS * pd.Timedelta("1D") / grid.step
+    jobs = find_jobs(values, grid.step.total_seconds(), _first_second(grid))
+    out = {}
+    for number, (name, count) in enumerate(zip(names, present, strict=True)):
+        if name in exclude:
+            out[name] = "excluded"
+        elif count == 0:
+            out[name] = "no-data"
+        elif count < least and number not in jobs:
+            out[name] = "not-enough-history"
+    return out
+
+
+def _first_second(grid: Grid) -> float:
+    return grid.index[0].timestamp() if len(grid.index) else 0.0
