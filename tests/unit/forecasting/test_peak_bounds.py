@@ -1,4 +1,4 @@
-"""Services that idle between their peaks: jobs are not taken for services that burst."""
+"""Jobs are not taken for services that burst, calm services not for restless ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.forecasting._models.daily_summaries import summarise
-from capacity.forecasting._models.idle_services import idle_bound
+from capacity.forecasting._models.peak_bounds import peak_bound
 from capacity.forecasting._models.peak_distribution import MARGINS
 from capacity.forecasting._models.peak_model import PeakModel
 from capacity.forecasting._quantiles import Floats
@@ -91,27 +91,62 @@ def test_what_its_past_shows_higher_stays_possible() -> None:
     use = job([True] * 60, np.random.default_rng(1), unlike=0.0, idle=0.002)
     days = summarise(np.repeat(use, 2, axis=1), STEP)
     days[10, 0, 0] *= 3.0
-    moved, plain = idle_bound(days)
+    moved, plain = peak_bound(days)
     at = int(np.argmin(np.abs(MARGINS - 2.0)))
     shifted = np.interp(MARGINS[at] - np.log(3.0), MARGINS, plain)
     assert moved[at] == pytest.approx(shifted, rel=0.01)  # read between two margins
     assert moved[at] > plain[at]
 
 
-def test_a_service_that_works_all_day_is_not_bounded() -> None:
-    """The forest knows it: only who idles for half of the day is bounded."""
-    use = 1.0 + np.random.default_rng(1).random((28 * DAY, 2))
+def test_a_service_that_works_all_day_on_unlike_days_is_not_bounded() -> None:
+    """The forest knows it: only who idles for half of the day is bounded, or has days alike."""
+    rng = np.random.default_rng(1)
+    use = (1.0 + rng.random((28 * DAY, 2))) * np.repeat(rng.lognormal(0.0, 0.5, 28), DAY)[:, None]
     use[::5, 1] = use[1::5, 1] = use[2::5, 1] = 0.01
-    bounds = idle_bound(summarise(use, STEP))
+    bounds = peak_bound(summarise(use, STEP))
     assert (bounds[0] == 1.0).all()
     assert (bounds[1, MARGINS > 0] < 1.0).all()
+
+
+@settings(max_examples=20)
+@given(
+    seed=st.integers(0, 1000),
+    unlike=st.floats(0.0, 0.02),
+    days=st.sampled_from([14, 20, 28, 60]),
+    swing=st.floats(0.0, 0.8),
+    strange=st.lists(st.integers(0, 13), max_size=1),
+)
+def test_calm_services_are_not_given_a_multiple_of_their_peak(
+    seed: int, unlike: float, days: int, swing: float, strange: list[int]
+) -> None:
+    """Days alike, whatever a day looks like and whatever befell one of them: the forest alone gave
+    some up to twelve times their peak after two weeks.
+    """
+    rng = np.random.default_rng(seed)
+    hours = 1.0 - swing * np.cos(np.arange(days * DAY) * 2 * np.pi / DAY)
+    use = 3.0 * hours * np.repeat(np.exp(rng.normal(0.0, unlike, days)), DAY)
+    for day in strange:
+        use[day * DAY + 100] *= 0.2
+    assert 1.0 <= high_quantile(use[:, None]) < (1.8 if days >= 28 else 2.3)
+
+
+@given(seed=st.integers(0, 1000), unlike=st.floats(0.0, 0.05), days=st.sampled_from([14, 28]))
+def test_a_bound_moves_little_with_one_day(seed: int, unlike: float, days: int) -> None:
+    """One peak a hundredth higher or lower: no chance moves by more than a tenth."""
+    rng = np.random.default_rng(seed)
+    peaks = np.exp(rng.normal(0.0, unlike, days))
+    moved = peaks * np.where(np.arange(days) == rng.integers(days), 1.01, 1.0)
+    plain, after = (
+        peak_bound(summarise(np.repeat(each, DAY)[:, None], STEP)) for each in (peaks, moved)
+    )
+    assert np.abs(after - plain).max() < 0.1
 
 
 @pytest.mark.parametrize(("days", "unlike"), [(1, 0.0), (6, 0.0), (10, 0.1)])
 def test_a_few_days_bound_nothing(days: int, unlike: float) -> None:
     """Ten pairs of days, at least, have to be known, or six that are the same."""
     use = job([True] * days, np.random.default_rng(1), unlike=unlike, idle=0.0)
-    assert (idle_bound(summarise(use, STEP)) == 1.0).all()
+    assert (peak_bound(summarise(use, STEP)) == 1.0).all()
 
 
 def test_a_week_of_equal_nights_is_enough() -> None:
@@ -125,7 +160,7 @@ def test_unknown_services_are_not_bounded() -> None:
     use = np.full((28 * DAY, 3), np.nan)
     use[:, 1] = 0.0
     use[-2 * DAY :, 2] = 5.0
-    assert (idle_bound(summarise(use, STEP)) == 1.0).all()
+    assert (peak_bound(summarise(use, STEP)) == 1.0).all()
 
 
 def test_a_job_that_is_absent_between_its_runs_is_idle() -> None:
@@ -133,7 +168,7 @@ def test_a_job_that_is_absent_between_its_runs_is_idle() -> None:
     use = job([True] * 28, np.random.default_rng(1), unlike=0.0, idle=0.0)
     absent = np.where(use > 0, use, np.nan)
     np.testing.assert_allclose(
-        idle_bound(summarise(absent, STEP)), idle_bound(summarise(use, STEP))
+        peak_bound(summarise(absent, STEP)), peak_bound(summarise(use, STEP))
     )
 
 
@@ -142,7 +177,7 @@ def test_bounds_are_chances(seed: int) -> None:
     """Between 0 and 1, falling, and none below the trailing peak."""
     rng = np.random.default_rng(seed)
     use = rng.lognormal(0.0, rng.uniform(0.1, 3.0, 6), (21 * DAY, 6))
-    bounds = idle_bound(summarise(use, STEP))
+    bounds = peak_bound(summarise(use, STEP))
     assert ((bounds >= 0) & (bounds <= 1)).all()
     assert (np.diff(bounds, axis=1) <= 1e-12).all()
     assert (bounds[:, MARGINS <= 0] == 1.0).all()
