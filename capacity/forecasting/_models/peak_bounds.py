@@ -38,10 +38,10 @@ _CHANGES = ((0.1, 0.4, 0.55, 0.85, 1.2), (0.0, 0.15, 0.3, 0.2, 0.1))
 _KNOWN = (
     14  # daily peaks, at least: of ten days that were alike, one in eight service-weeks passed 4x
 )
-_CHANGE = (0.0, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond the last, none is bounded
-_CALM_PASSED = (0.12, 0.15, 0.25, 0.45, 1.0, 1.0)
+_CHANGE = (0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond the last, none is bounded
+_CALM_PASSED = (0.1, 0.15, 0.25, 0.45, 1.0, 1.0)
 _CALM_SCALE = (0.05, 0.06, 0.1, 0.15, 0.2, 0.2)
-_CALM_OTHERS = (0.045, 0.045, 0.045, 0.17, 0.2, 0.6)
+_CALM_OTHERS = (0.025, 0.045, 0.045, 0.17, 0.2, 0.6)
 _LONGER = 0.55  # of these are left where all of the days are known
 
 
@@ -53,7 +53,7 @@ class _Days:
         middle, mean: use, over the highest peak.
         change: of the log daily peaks, see `_change`.
         known: daily peaks.
-        beyond: services x `MARGINS`, log of what passes the highest peak there ever was.
+        beyond: services x `MARGINS`, log of what passes the highest peak.
     """
 
     middle: Floats
@@ -63,13 +63,14 @@ class _Days:
     beyond: Floats
 
 
-def peak_bound(days: Floats) -> Floats:
+def peak_bound(days: Floats, *, shown: bool = True) -> Floats:
     """What the chance of each margin is at most: services x `MARGINS`, 1 where nothing bounds it.
 
     Args:
         days: daily summaries, days x services x `STATS`, at the present level.
+        shown: count from the highest peak there ever was, not from the trailing one.
     """
-    seen = _seen(days)
+    seen = _seen(days, shown=shown)
     idle = (seen.middle <= _IDLE) & np.isfinite(seen.change + seen.mean)
     calm = (seen.middle > _IDLE) & (seen.change <= _CHANGE[-1]) & (seen.known >= _KNOWN)
     higher = (MARGINS > 0) & np.isfinite(seen.beyond)
@@ -102,14 +103,14 @@ def _chance(seen: _Days, passed: Floats, scale: Floats, others: Floats) -> Float
         return np.minimum(usual + others[:, None] * np.exp(-seen.beyond), 1.0)
 
 
-def _seen(days: Floats) -> _Days:
+def _seen(days: Floats, *, shown: bool) -> _Days:
     recent = days[-_DAYS:]
     peaks, top = recent[:, :, 0], highest(recent[:, :, 0])
     known = np.nan_to_num(recent[:, :, STATS.index("known")])
     with np.errstate(invalid="ignore", divide="ignore"):
         middle, mean = (_mean_of(recent, stat, known) / top for stat in ("p50", "mean"))
         higher = log_size(highest(days[:, :, 0])) - log_size(highest(peaks[-RECENT:]))
-    beyond = np.maximum(MARGINS - higher[:, None], 0.0)
+    beyond = np.maximum(MARGINS - (1.0 if shown else 0.0) * higher[:, None], 0.0)
     count = np.isfinite(peaks).sum(axis=0).astype(np.float64)
     return _Days(middle, mean, _change(peaks), count, beyond)
 

@@ -74,7 +74,6 @@ _SHARED = slice(
 _LEAST_STRAY, _FEWEST = 0.02, 6
 _NEAR, _FAR = 0.15, 0.45  # strays below are noise; beyond they say no more of how calm a fleet is
 _DOUBT = 6.0  # sum of strays that the pre-trained expectation weighs: less, and one would count
-_BOUND_DOUBT = 1.0  # the same for the bounds: of four services that double their peak once
 _CALMEST = 0.25  # least share of it that is believed
 _WINSORIZED = 2  # services on either side that count for no more than the next one
 
@@ -172,7 +171,8 @@ class PeakModel:
             past = past_windows(days[:, known], horizon) if own else None
             bound = peak_bound(level[:, known])
             if past is not None:
-                bound = np.minimum(_raise_of(bound, past) * bound, 1.0)
+                surprised = _surprised(peak_bound(level[:, known], shown=False), past)
+                bound = np.minimum(surprised * bound, 1.0)
             chances[known] = np.fmin(self._chances(now, past), bound)
         if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
             chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)
@@ -218,7 +218,7 @@ class PeakModel:
         return float(np.clip((doubt + strayed) / (doubt + foreseen), _CALMEST, 1.0))
 
 
-def _raise_of(bound: Floats, past: Windows) -> float:
+def _surprised(bound: Floats, past: Windows) -> float:
     """How far peaks of bounded services have strayed, over what the bounds say; 1 at least.
 
     Args:
@@ -226,20 +226,17 @@ def _raise_of(bound: Floats, past: Windows) -> float:
         past: windows of the same services.
     """
     inside = (MARGINS > _NEAR - 1e-9) & (MARGINS < _FAR + 1e-9)
-    foreseen = np.asarray(np.trapezoid(bound[:, inside], MARGINS[inside], axis=1))
     bounded = bound[:, inside].max(axis=1) < 1.0
+    if not bounded.any():
+        return 1.0
+    foreseen = np.asarray(np.trapezoid(bound[:, inside], MARGINS[inside], axis=1))
     seen = np.clip(past.unclipped - _NEAR, 0.0, _FAR - _NEAR)
     windows, strayed = (
         past.weight * np.bincount(past.services, weights=each, minlength=len(bound))[bounded]
         for each in (np.ones(len(seen)), seen)
     )
-    if not bounded.any():
-        return 1.0
-    return max(
-        1.0,
-        (_BOUND_DOUBT + _winsorized_sum(strayed))
-        / (_BOUND_DOUBT + _winsorized_sum(windows * foreseen[bounded])),
-    )
+    expected = _winsorized_sum(windows * foreseen[bounded])
+    return max(1.0, (_DOUBT + _winsorized_sum(strayed)) / (_DOUBT + expected))
 
 
 def _winsorized_sum(values: Floats) -> float:
