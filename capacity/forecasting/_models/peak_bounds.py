@@ -35,13 +35,11 @@ _LONG, _SHORT_MEAN, _LONG_MEAN = 0.15, 0.05, 0.1  # more where the mean is more 
 _CHANGES = ((0.1, 0.4, 0.55, 0.85, 1.2), (0.0, 0.15, 0.3, 0.2, 0.1))
 # more by how daily peaks change; those that change most have shown how high they go
 # the others: 930 service-weeks after two weeks of history, 290 after four
-_KNOWN = (
-    14  # daily peaks, at least: of ten days that were alike, one in eight service-weeks passed 4x
-)
-_CHANGE = (0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond the last, none is bounded
-_CALM_PASSED = (0.1, 0.15, 0.25, 0.45, 1.0, 1.0)
-_CALM_SCALE = (0.05, 0.06, 0.1, 0.15, 0.2, 0.2)
-_CALM_OTHERS = (0.025, 0.045, 0.045, 0.17, 0.2, 0.6)
+_KNOWN = 14  # daily peaks; after ten that were alike, one service-week in eight passed them 4 times
+_CHANGE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond, none is bounded
+_CALM_PASSED = (0.4, 0.4, 0.4, 0.4, 0.5, 1.0, 1.0)
+_CALM_SCALE = (0.005, 0.01, 0.03, 0.06, 0.12, 0.2, 0.2)
+_CALM_OTHERS = (0.025, 0.025, 0.045, 0.045, 0.15, 0.2, 0.6)
 _LONGER = 0.55  # of these are left where all of the days are known
 
 

@@ -132,14 +132,16 @@ def test_calm_services_are_not_given_a_multiple_of_their_peak(
 
 @given(seed=st.integers(0, 1000), unlike=st.floats(0.0, 0.05), days=st.sampled_from([14, 28]))
 def test_a_bound_moves_little_with_one_day(seed: int, unlike: float, days: int) -> None:
-    """One peak a hundredth higher or lower: no chance moves by more than a tenth."""
+    """One peak a hundredth higher or lower: the chance of a twentieth more, and beyond, moves by
+    less than one in twenty.
+    """
     rng = np.random.default_rng(seed)
     peaks = np.exp(rng.normal(0.0, unlike, days))
     moved = peaks * np.where(np.arange(days) == rng.integers(days), 1.01, 1.0)
     plain, after = (
         peak_bound(summarise(np.repeat(each, DAY)[:, None], STEP)) for each in (peaks, moved)
     )
-    assert np.abs(after - plain).max() < 0.1
+    assert np.abs(after - plain)[:, MARGINS >= 0.05].max() < 0.05
 
 
 @pytest.mark.parametrize(("days", "unlike"), [(1, 0.0), (6, 0.0), (10, 0.1)])
