@@ -84,9 +84,9 @@ def line_end(text: str, position: int) -> int:
 
 
 def column(text: str, position: int) -> int:
-    """How many characters stand before `position` in its line; a byte order mark is none."""
+    """How many characters stand before `position` in its line; byte order marks are none."""
     start = text.rfind("\n", 0, position) + 1
-    return position - start - text.startswith("\ufeff", start, position)
+    return len(text[start:position].lstrip("\ufeff"))
 
 
 def content_end(text: str, node: Node) -> int:

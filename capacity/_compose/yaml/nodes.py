@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 
+_MARK = "\ufeff"  # of the byte order
 _DEEPEST = 100  # far below where Python's own stack ends, for every reader of the nodes
 _MOST_NODES = 1_000_000  # nine lines of aliases can stand for a billion nodes
 
@@ -137,16 +138,15 @@ def parse_documents(text: str, file: str) -> tuple[Node, ...]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    readable = text
+    readable = _after_marks(text, file)
+    source = _Source(file, text)
     while True:
         try:
             return tuple(
-                _documents(
-                    _shallow(YAML(typ="safe", pure=True).parse(readable), file), _Source(file, text)
-                )
+                _documents(_shallow(YAML(typ="safe", pure=True).parse(readable), file), source)
             )
         except YAMLError as error:
-            spaced = _without_tab(readable, error)
+            spaced = _spaced(readable, error)
             if spaced is None:
                 raise _unreadable(error, file) from error
             readable = spaced
@@ -155,6 +155,20 @@ def parse_documents(text: str, file: str) -> tuple[Node, ...]:
             RecursionError,
         ) as error:  # ruamel lets both through: `%YAML x`, ten thousand brackets
             raise ComposeError(f"{file} is no YAML: {error}", "Correct the file") from error
+
+
+def _after_marks(text: str, file: str) -> str:
+    """The text with a space for the second of two byte order marks: to Compose it is a character in
+    front of the first key, and costs every further one its first letter.
+
+    Raises:
+        ComposeError: something else than a key stands there.
+    """
+    if not text.startswith(_MARK * 2):
+        return text
+    if text[2:3] in {"", "#", "\n", "\r"}:
+        raise ComposeError(f"{file}:1: no YAML: two byte order marks", "Keep one of them")
+    return f"{_MARK} {text[2:]}"
 
 
 def _shallow(events: Iterable[Any], file: str) -> Iterator[Any]:
@@ -175,18 +189,20 @@ def _shallow(events: Iterable[Any], file: str) -> Iterator[Any]:
         yield event
 
 
-def _without_tab(text: str, error: Any) -> str | None:
-    """The text with spaces for the tabs that ruamel stumbled over and Compose does not: those
-    behind something in their line.
+def _spaced(text: str, error: Any) -> str | None:
+    """The text with spaces for what ruamel stumbled over and Compose does not: tabs behind
+    something in their line, and a comment right behind the sign of a block scalar.
     """
     mark = getattr(error, "problem_mark", None)
     place = len(text) if mark is None else mark.index
-    if text[place : place + 1] != "\t" or not text[text.rfind("\n", 0, place) + 1 : place].strip(
-        " -"
-    ):
+    sign = text[place : place + 1]
+    if sign == "#" and "indentation indicators" in str(error.problem):
+        length = len(text[place:].partition("\n")[0])
+    elif sign == "\t" and text[text.rfind("\n", 0, place) + 1 : place].strip(" -"):
+        length = len(text[place:]) - len(text[place:].lstrip("\t"))
+    else:
         return None
-    tabs = len(text[place:]) - len(text[place:].lstrip("\t"))
-    return text[:place] + " " * tabs + text[place + tabs :]
+    return text[:place] + " " * length + text[place + length :]
 
 
 def _unreadable(error: Any, file: str) -> ComposeError:
