@@ -13,11 +13,14 @@ from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map, Path
 from capacity.errors import ComposeError
 
-__all__ = ["TRUTHS", "interpolate", "substitute"]
+__all__ = ["NUMBER", "TRUTHS", "interpolate", "substitute"]
 
 Variables = collections.abc.Mapping[str, str]
 _NAME = re.compile(r"[_a-z][_a-z0-9]*", re.IGNORECASE | re.ASCII)
 _OPERATORS = (":?", ":-", ":+", "?", "-", "+")
+_DIGITS = "[0-9](?:_?[0-9])*"
+NUMBER = re.compile(rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})([eE][+-]?{_DIGITS})?")
+"""How Go writes a decimal number."""
 _INTEGER, _NUMBER, _BOOLEAN = "whole number", "number", "boolean"
 
 
@@ -179,10 +182,8 @@ def _converted(text: str, kind: str) -> Any:
         return TRUTHS[text.lower()]
     if kind == _INTEGER and re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return int(text)
-    if kind == _NUMBER and re.fullmatch(
-        r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?", text
-    ):
-        return float(text)
+    if kind == _NUMBER and NUMBER.fullmatch(text):
+        return float(text.replace("_", ""))
     raise ValueError(f"{text!r} is no {kind}")
 
 

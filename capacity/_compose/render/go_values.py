@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from capacity._common.text.units import parse_memory
-from capacity._compose.load.interpolate import TRUTHS
+from capacity._compose.load.interpolate import NUMBER, TRUTHS
 from capacity._compose.load.merge import go_text
 from capacity._compose.load.normalize import key_values
 from capacity._compose.load.short_syntax import parse_duration
@@ -49,7 +49,6 @@ __all__ = [
 ]
 
 FieldRule = Callable[[Any], Any]
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DIGITS = 9  # as many as a float of 32 bits can need
 
 
@@ -197,7 +196,7 @@ def _whole(value: Any) -> int:
 
 def real(value: Any) -> float | int:
     """A number with the precision of 32 bits."""
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and not NUMBER.fullmatch(value):
         raise ComposeError(f"{value!r} is no number", "Write for example 1.5")
     try:
         number = float(value)

@@ -54,6 +54,8 @@ def _test(value: Any) -> list[str]:
 
 
 def _count(value: Any) -> int:
+    if isinstance(value, float):
+        raise ComposeError(f"{value!r} is no number of devices", "Write for example 1, or all")
     return -1 if isinstance(value, str) and value.lower() == "all" else integer(value)
 
 

@@ -36,6 +36,7 @@ _INTEGERS = (
     (re.compile(r"[-+]?(0|[1-9][0-9]*)", re.ASCII), 10),
 )
 _YAML = "tag:yaml.org,2002:"
+_RESOLVED = frozenset({"int", "float", "bool", "null", "timestamp"})  # other tags make a text
 _LARGEST = 2**64
 _MOST_DIGITS = 300  # more are no number that a float could hold
 
@@ -51,7 +52,7 @@ def scalar_value(node: Scalar) -> Any:
         return node.text
     if tag == "binary":
         return _decoded(node)
-    if node.style and tag not in {"int", "float", "bool", "null"}:
+    if (tag or node.style) and tag not in _RESOLVED:
         return node.text
     value = _plain(node.text)
     if tag == "float" and isinstance(value, int):
@@ -85,7 +86,7 @@ def _plain(text: str) -> Any:
         if pattern.fullmatch(digits):
             number = int(re.sub(r"0[xXbBoO]", "", digits, count=1), base)
             return number if abs(number) < _LARGEST else float(number)
-    if _FLOAT.fullmatch(digits):
+    if _FLOAT.fullmatch(digits) and math.isfinite(float(digits)):
         return float(digits)
     return timestamp(text) or text
 
