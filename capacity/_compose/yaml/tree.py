@@ -67,7 +67,8 @@ def matches(path: Path, pattern: Path) -> bool:
 
 
 def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...] = ()) -> Any:
-    """The value of a node; `!reset` and `!override` leave their paths in `resets`.
+    """The value of a node; `!reset` and `!override` leave their paths in `resets`. Behind an alias
+    a `!reset` leaves none: Compose has cut it out where the anchor stands.
 
     Raises:
         ComposeError: a key that is no text, a key twice, a bad merge, an alias that contains
@@ -83,23 +84,26 @@ def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...
         resets.append(path)
     if isinstance(found, Scalar):
         return scalar_value(found)
-    above = (*above, id(found))
+    above, cut = (*above, id(found)), [] if isinstance(node, Alias) else resets
     if isinstance(found, Sequence):
         kept = [
             (number, item)
             for number, item in enumerate(found.items)
-            if not _is_reset(item, resets, (*path, str(number)))
+            if not _is_reset(item, cut, (*path, str(number)))
         ]
         return Items(
             [build(item, resets, (*path, str(number)), above) for number, item in kept],
             [item.origin for _, item in kept],
         )
+    for key, value in found.entries:
+        if isinstance(key, Scalar):
+            _is_reset(value, cut, (*path, key.text))
     return _map(found, resets, path, above)
 
 
 def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) -> Map:
     result = Map()
-    for name, (key, value) in entries(node).items():
+    for name, (key, value) in entries(node, lambda value: not _is_reset(value, [], ())).items():
         if not isinstance(name, str) or isinstance(name, Timestamp):
             where_ = "in " + ".".join(path) if path else "at the top"
             raise ComposeError(
@@ -107,8 +111,7 @@ def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) 
                 "Quote it",
                 origin=key.origin,
             )
-        if not _is_reset(value, resets, (*path, name)):
-            result.put(name, build(value, resets, (*path, name), above), value.origin)
+        result.put(name, build(value, resets, (*path, name), above), value.origin)
     return result
 
 

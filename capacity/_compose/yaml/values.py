@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from capacity._compose.yaml.nodes import Mapping, Node, Origin, Scalar, Sequence, target
@@ -123,9 +124,15 @@ def _deeper(node: Mapping | Sequence, above: tuple[int, ...]) -> tuple[int, ...]
     return (*above, id(node))
 
 
-def entries(node: Mapping) -> dict[Any, tuple[Node, Node]]:
+def entries(
+    node: Mapping, is_kept: Callable[[Node], bool] = lambda _value: True
+) -> dict[Any, tuple[Node, Node]]:
     """Key and value nodes of a mapping by the key's value: own keys first, then what merge keys
     bring.
+
+    Args:
+        node: the mapping.
+        is_kept: whether a value counts; a key without one is left to what is merged.
 
     Raises:
         ComposeError: a key twice in a mapping, or a merge of something that is no mapping.
@@ -140,10 +147,10 @@ def entries(node: Mapping) -> dict[Any, tuple[Node, Node]]:
         seen[scalar.text] = key.origin
         if _is_merge(key):
             merges.append(value)
-        else:
+        elif is_kept(value):
             own[scalar_value(scalar)] = (key, value)
     for merged in merges:
-        for name, entry in _merged(merged).items():
+        for name, entry in _merged(merged, is_kept).items():
             own.setdefault(name, entry)
     return own
 
@@ -176,16 +183,16 @@ def _key(key: Node) -> Scalar:
     return node
 
 
-def _merged(node: Node) -> dict[Any, tuple[Node, Node]]:
+def _merged(node: Node, is_kept: Callable[[Node], bool]) -> dict[Any, tuple[Node, Node]]:
     found = target(node)
     if isinstance(found, Mapping):
-        return entries(found)
+        return entries(found, is_kept)
     if isinstance(found, Sequence):
         together: dict[Any, tuple[Node, Node]] = {}
         for item in found.items:
             if not isinstance(target(item), Mapping):
                 break
-            for name, entry in _merged(item).items():
+            for name, entry in _merged(item, is_kept).items():
                 together.setdefault(name, entry)
         else:
             return together
