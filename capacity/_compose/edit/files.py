@@ -7,6 +7,7 @@ from pathlib import Path
 
 from capacity._common.files import read_bounded
 from capacity._common.plain_data import PlainMapping
+from capacity._compose.edit.splice import newline
 from capacity._compose.edit.verify import read, same
 from capacity.errors import EditRefused, StorageError
 
@@ -50,27 +51,35 @@ def undo_text(before: str, after: str, current: str) -> str:
     was, edited, present = (read(text).services for text in (before, after, current))
     if all(same(was.get(name), present.get(name)) for name in _touched(was, edited)):
         return current  # the edit is not in it
-    old, new, now = (text.splitlines(keepends=True) for text in (before, after, current))
+    old, new, now = (_lines(text) for text in (before, after, current))
     places = _places(new, now)
     for tag, i1, i2, j1, j2 in reversed(
         SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     ):
         if tag == "equal":
             continue
-        start, end = places.get(j1), places.get(j2)
-        if start is None or end is None or now[start:end] != new[j1:j2]:
+        start = places.get(j1)
+        end = (start or 0) + j2 - j1
+        if start is None or now[start:end] != new[j1:j2] or _goes_on(new, j1, j2, now[end:]):
             raise EditRefused(
                 "The edited lines of the compose file have changed since",
                 "Put the former limit back by hand",
             )
         now[start:end] = old[i1:i2]
     undone = "".join(now)
+    undone = undone if current.endswith("\n") else undone.rstrip("\r\n")
     if not _undone(was, edited, present, read(undone).services):
         raise EditRefused(
             "The edit of the compose file cannot be rolled back exactly",
             "Put the former limit back by hand",
         )
     return undone
+
+
+def _lines(text: str) -> list[str]:
+    """The lines with their breaks; an editor may have given the last one its own by now."""
+    finished = text if text.endswith("\n") else text + newline(text, len(text))
+    return finished.splitlines(keepends=True)
 
 
 def _touched(was: PlainMapping, edited: PlainMapping) -> set[str]:
@@ -85,6 +94,20 @@ def _places(new: list[str], now: list[str]) -> dict[int, int]:
     ).get_matching_blocks():
         found |= {first + offset: second + offset for offset in range(size)}
     return found
+
+
+def _goes_on(new: list[str], start: int, end: int, behind: list[str]) -> bool:
+    """Whether somebody has put something below the edited lines, which would be left without a
+    key.
+    """
+    if start == end or behind[:1] == new[end : end + 1]:
+        return False
+    written = (line for line in behind if line.strip() and not line.lstrip().startswith("#"))
+    return _indent(next(written, "")) > _indent(new[start])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
 
 
 def _undone(

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 
 from capacity._common.files import digest
 from capacity._compose.edit.files import undo_text
-from capacity.changes import applied_changes, correct_units, failure_cooldowns, promised_outcomes
+from capacity.changes import (
+    applied_changes,
+    correct_units,
+    edit_compose,
+    failure_cooldowns,
+    promised_outcomes,
+)
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.journal import open_journal, read_journal
@@ -206,6 +212,22 @@ def test_an_edit_is_taken_back_out_of_a_newer_text(added: list[str], at_start: b
     assert undo_text(before, after, wanted) == wanted
     with pytest.raises(EditRefused):
         undo_text(before, after, newer.replace("96m", "80m"))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("more", ["volumes: {}", "# x", "  other:\n    image: a", "    init: true"])
+def test_an_edit_at_the_end_is_taken_back_from_above_what_is_added(
+    more: str, finished: bool
+) -> None:
+    """Whatever stands behind it now, and although the last line had no break."""
+    end = "\n" if finished else ""
+    before = f"services:\n  web:\n    image: a{end}"
+    after = edit_compose(before, {"web": {"memory": 2**28}})
+    assert undo_text(before, after, f"{after.rstrip()}\n{more}") == f"{before.rstrip()}\n{more}"
+    assert undo_text(before, after, f"{after.rstrip()}\n") == f"{before.rstrip()}\n"
+    if finished:
+        with pytest.raises(EditRefused, match="have changed since"):
+            undo_text(before, after, f"{after}          pids: 5\n")
 
 
 def test_units_behind_anchors_and_variables() -> None:
