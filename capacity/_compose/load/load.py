@@ -28,6 +28,7 @@ __all__ = ["LoadOptions", "Reader", "load_model", "read_documents", "read_text",
 Reader = Callable[[Path], str]
 """Gives the text of a compose file, or raises `ComposeError`."""
 
+_FILLED_IN = {"configs": "content", "secrets": "x-content"}  # files have no content of secrets
 _SECTIONS = ("services", "volumes", "networks", "secrets", "configs")
 
 
@@ -272,7 +273,19 @@ def _include(model: Map, file: Path, settings: LoadOptions) -> None:
             included=(*settings.included, file),
             lookup=None,
         )
-        _import(model, load_model(files, inner), file)
+        _import(model, _filled_in(load_model(files, inner), variables), file)
+
+
+def _filled_in(included: Map, variables: Variables) -> Map:
+    """A model to include with the contents that variables give its secrets and configs: Compose
+    compares them with those of the same names, and takes no config that says both.
+    """
+    for section, key in _FILLED_IN.items():
+        for resource in (included.get(section) or {}).values():
+            name = resource.get("environment")
+            if name in variables:
+                resource[key] = variables[name]
+    return included
 
 
 def _texts(holder: Map, name: str, origin: Origin | None) -> list[str]:

@@ -112,12 +112,13 @@ def test_each_edit_is_the_change_alone(folder: Path, tmp_path: Path) -> None:
             after = printed("docker-compose", list(declared.files))
             for path, (text, _) in edited.items():
                 path.write_bytes(text.encode())
-            _compare(before, after, name, change)
+            compare(before, after, name, change)
             made += 1
     assert made > refused
 
 
-def _compare(before: Any, after: Any, name: str, change: Change) -> None:
+def compare(before: Any, after: Any, name: str, change: Change) -> None:
+    """The service differs in the change alone, the rest of the project in nothing."""
     assert after is not None
     others = [{**model, "services": {**model["services"], name: 0}} for model in (before, after)]
     assert others[0] == others[1]

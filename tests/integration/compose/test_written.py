@@ -1,0 +1,118 @@
+"""Whole projects as people write them, at random: read as Compose reads them, edited as intended,
+and undone to the byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from capacity._compose import find_files, load_project
+from capacity._compose.declared import load_declared
+from capacity._compose.edit.files import undo_text
+from capacity._compose.edit.splice import newline
+from capacity.changes._plan.file_edits import edit_service
+from capacity.errors import ComposeError, EditRefused
+from tests.fixtures.compose_written import written_project
+from tests.fixtures.running.fleet import plan_of
+from tests.fixtures.running.servers import require
+from tests.integration.compose.test_stacks import changes_of, compare
+
+READ, EDITED = 80, 15  # projects
+LATER = "\n# written later\n"
+PART = "services:\n  {0}: {{image: a, {1}: [s]}}\n{1}:\n  s: {{environment: {2}}}\n"
+
+
+def put(texts: dict[str, str], folder: Path) -> None:
+    """Write the files, with their own line breaks."""
+    for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(text.encode())
+
+
+def printed(folder: Path, names: list[str], environment: dict[str, str], project: str = "") -> Any:
+    """A project as Compose prints it, under its own name where none is given; None where it
+    refuses it.
+    """
+    named = [word for name in names for word in ("-f", name)]
+    called = ["-p", project] if project else []
+    command = [str(require("docker-compose")), "--profile", "*", *called, *named]
+    done = subprocess.run(
+        [*command, "config", "--format", "json"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return json.loads(done.stdout.replace("$$", "$")) if done.returncode == 0 else None
+
+
+def ours(folder: Path, names: list[str], environment: dict[str, str]) -> Any:
+    """The same as we read it; None where it is refused, or has a note on a key."""
+    files = [folder / name for name in names] or folder
+    try:
+        project = load_project(files, environment=environment, profiles=["*"])
+    except ComposeError:
+        return None
+    return None if project.notes else json.loads(json.dumps(project.model))
+
+
+@pytest.mark.parametrize("seed", range(READ))
+def test_a_project_is_read_or_refused_as_by_compose(seed: int, tmp_path: Path) -> None:
+    """Files in their order, what they include and extend, and variables from everywhere."""
+    project = written_project(seed)
+    put(project.texts, tmp_path)
+    said = printed(tmp_path, project.named, project.environment)
+    assert ours(tmp_path, project.named, project.environment) == said
+
+
+@pytest.mark.parametrize("environment", [{}, {"M": "1"}], ids=["unset", "set"])
+@pytest.mark.parametrize("section", ["secrets", "configs"])
+@pytest.mark.parametrize("other", ["", "same", "included"])
+def test_what_a_variable_fills_and_is_included(
+    other: str, section: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Compose fills it in when it includes it, and then compares it with others of its name."""
+    include = "include: [a.yaml, b.yaml]\n" if other == "included" else "include: [a.yaml]\n"
+    main = include + (PART.format("c", section, "M") if other == "same" else "")
+    texts = {name: PART.format(name[0], section, "M") for name in ("a.yaml", "b.yaml")}
+    put({"compose.yaml": main, **texts}, tmp_path)
+    said = printed(tmp_path, [], environment)
+    assert (said is None) == (bool(environment) and (section == "configs" or other == "same"))
+    assert ours(tmp_path, [], environment) == said
+
+
+@pytest.mark.parametrize("seed", range(1000, 1000 + EDITED))
+def test_an_edit_is_the_change_alone_and_undone_to_the_byte(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of each service, by Compose's own reading of the whole project."""
+    chance, project = random.Random(seed), written_project(seed)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"], "HOME": "/home/somebody"})
+    put(project.texts, tmp_path)
+    files = [tmp_path / name for name in project.named] or find_files(tmp_path)
+    declared = load_declared("stack", files, tmp_path)
+    if declared.project is None:
+        return
+    asked = project.named, dict(os.environ), "stack"
+    before = printed(tmp_path, *asked)
+    for name in declared.project.services:
+        change = chance.choice(changes_of(f"stack/{name}"))
+        try:
+            edited = edit_service(declared, change.service, plan_of(change).changes)
+        except EditRefused:
+            continue
+        put({str(path): after for path, (_, after) in edited.items()}, tmp_path)
+        compare(before, printed(tmp_path, *asked), name, change)
+        for path, (text, after) in edited.items():
+            assert path.read_bytes().decode() == after
+            for later in ("" if after.endswith("\n") else newline(after, 0), LATER):
+                assert undo_text(text, after, after + later) == text + later
+            path.write_bytes(text.encode())
