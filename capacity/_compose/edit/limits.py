@@ -131,7 +131,7 @@ def tree_of(
         leaves = {
             path: leaf
             for home in homes[name]
-            for path, leaf in _leaves(name, wanted[name], home, model, whole).items()
+            for path, leaf in _leaves(name, wanted, home, model, whole).items()
         }
         for path, leaf in leaves.items():
             present = at(model, *path)
@@ -165,14 +165,17 @@ def _contradicts(whole: Mapping[str, object]) -> bool:
 
 def _leaves(
     name: str,
-    value: Any,
+    wanted: Mapping[str, object],
     home: tuple[str, ...],
     model: Mapping[str, object],
     whole: Mapping[str, object],
 ) -> dict[tuple[str, ...], Leaf]:
     """The values that say a setting at one of its homes."""
+    value: Any = wanted[name]
     if home == _QUOTA:
         return {home: Leaf(round(float(value) * period_of(whole)))}
+    if home == _DEPLOY["cpus_reservation"]:
+        return {home: _leaf(name, value, in_deploy=True), **_repeated(wanted, model, whole)}
     if home != _POLICY:
         return {home: _leaf(name, value, in_deploy=len(home) > 1)}
     word, _, tries = str(value).partition(":")
@@ -182,6 +185,20 @@ def _leaves(
     if tries or any(tried):
         found[*home, "max_attempts"] = Leaf(int(tries or 0))
     return found
+
+
+def _repeated(
+    wanted: Mapping[str, object], model: Mapping[str, object], whole: Mapping[str, object]
+) -> dict[tuple[str, ...], Leaf]:
+    """The memory that a service reserves by its own key, for the block in which CPU is reserved:
+    Compose wants it in both.
+    """
+    path = _DEPLOY["memory_reservation"]
+    own = model.get("mem_reservation", whole.get("mem_reservation"))
+    if not own or at(whole, *path) is not None:
+        return {}
+    size = says("memory_reservation", wanted.get("memory_reservation", own))
+    return {path: Leaf(_memory(size) if isinstance(size, int) else own)}
 
 
 def _same(name: str, present: Any, value: Any) -> bool:

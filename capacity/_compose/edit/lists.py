@@ -45,7 +45,8 @@ def line_budget(wanted: Mapping[str, object], present: Mapping[str, object]) -> 
     awaited = wanted.get("depends_on", ())
     listed = present.get("depends_on") if "depends_on" in wanted else None
     names = listed if isinstance(listed, list) else awaited
-    return 3 + sum(sizes) + (len(names) if isinstance(names, Sized) else 0)
+    beside = "cpus_reservation" in wanted and "mem_reservation" in present  # which is repeated
+    return 3 + sum(sizes) + beside + (len(names) if isinstance(names, Sized) else 0)
 
 
 def add_structured(

@@ -129,6 +129,8 @@ def _without(project: Project, edits: Mapping[str, Mapping[str, object]]) -> Map
                 _remove(rest, home.split("."))
         if "scale" in rest:  # Compose repeats it in any deploy block
             _remove(rest, ["deploy", "replicas"])
+        if "mem_reservation" in rest:  # and refuses a reservation of CPU that does not repeat it
+            _remove(rest, ["deploy", "resources", "reservations", "memory"])
         rest["deploy"] = _filled(rest.get("deploy") or {})
         services[service] = rest
     return {**project.model, "services": services}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity.changes import EditReason, EditRefused, edit_compose, emit_override, emit_patch
@@ -246,6 +247,38 @@ def test_a_reservation_beside_scale(tmp_path: Path) -> None:
     assert now.project is not None
     web = now.project.services["web"]
     assert (web.replicas, web.resources.cpus_reservation) == (2, 0.5)
+
+
+@given(
+    st.sampled_from(["64m", "1.5gb", "'67108864'", "12345", "${LEAST:-32m}"]),
+    st.sampled_from(["", "    mem_limit: 4g\n", "    deploy: {replicas: 1}\n"]),
+    st.sampled_from(["", "    restart: always\n", "    mem_reservation: 48m\n"]),
+    st.sampled_from([None, 80 * MIB]),
+)
+def test_a_reservation_of_cpu_beside_one_of_memory(
+    size: str, more: str, over: str, moved: int | None
+) -> None:
+    """Compose wants the service's own key repeated in the block; a variable stays one."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        texts = {"compose": f"{WEB}    mem_reservation: {size}\n{more}"}
+        texts |= {"compose_override": f"services:\n  web:\n{over}"} if over else {}
+        declared = shop(folder, **texts)
+        before = models(declared)
+        changes = [other("shop/web", Setting.CPU_RESERVATION, None, 0.5)]
+        changes += [other("shop/web", Setting.RESERVATION, None, moved)] if moved else []
+        if moved and "$" in size and "48m" not in over:
+            with pytest.raises(EditRefused):
+                edit_service(declared, "shop/web", plan_of(*changes).changes)
+            return
+        edited = edit_service(declared, "shop/web", plan_of(*changes).changes)
+        for path, (_, text) in edited.items():
+            path.write_text(text)
+            assert text.count("${LEAST") in {0, 2}
+        now = models(loaded(folder, list(declared.files)))["web"]
+        reserved = now["deploy"]["resources"]["reservations"]
+        assert (reserved["cpus"], reserved["memory"]) == (0.5, now["mem_reservation"])
+        assert now["mem_reservation"] == (str(moved) if moved else before["web"]["mem_reservation"])
 
 
 def test_sizes_that_contradict_each_other_hold_up_no_other_edit(tmp_path: Path) -> None:
