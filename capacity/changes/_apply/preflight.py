@@ -139,7 +139,7 @@ def _numbered(
                 number,
                 service,
                 inventory.host(host),
-                mode,
+                "file" if all(change.what in FILE_ONLY for change in together) else mode,
                 tuple(together),
                 containers,
                 readable,

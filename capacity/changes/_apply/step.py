@@ -36,6 +36,8 @@ from capacity.model import ServiceKey, Setting, StepState, Value
 
 __all__ = ["perform_step", "redo_step", "refuse_pending"]
 
+_PENDING = "written to the compose file; the next docker compose up brings it"
+
 
 def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:
     """Carry a step out.
@@ -193,8 +195,9 @@ def _finish(
             entry=intent,
         )
     journal.write(Kind.DONE, **names)
+    pending = _PENDING if intent.detail.mode == "file" else ""
     return StepResult(
-        intent.service, intent.host, StepState.DONE, step=intent.step or 0, entry=intent
+        intent.service, intent.host, StepState.DONE, pending, step=intent.step or 0, entry=intent
     )
 
 

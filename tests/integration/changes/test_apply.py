@@ -392,3 +392,41 @@ def test_variables_come_from_the_env_file_that_the_project_was_started_with(shop
     (shop.folder / "own.env").unlink()
     _, refused = dry_run(plan_of(memory("shop/db", None, 64)), settings)
     assert "own.env is not on this machine" in refused[0].reason
+
+
+@pytest.mark.parametrize("said", ["", "ulimits: {nofile: 500, nproc: 9}", "ulimits: {nproc: 9}"])
+@pytest.mark.parametrize("recreate", [True, False])
+def test_ulimits_are_those_of_a_new_container(shop: Fleet, said: str, recreate: bool) -> None:
+    """Of this run's where it may replace them, else of the next `up`; both go back."""
+    file = shop.up(project(web=said))
+    before, settings = file.read_bytes(), shop.settings(recreate=recreate)
+    (web,) = snapshot(settings.engine).containers
+    was = {"nofile": "500"} if "nofile" in said else None
+    plan = plan_of(other("shop/web", Setting.ULIMITS, was, {"nofile": "600:700"}))
+    done = apply_plan(plan, settings)
+    assert [bool(outcome.reason) for outcome in done.outcomes] == [not recreate]
+    apart = drift(snapshot(settings.engine))
+    wanted = {**web.ulimits, "nofile": "600:700"}
+    assert [row.declared for row in apart] == ([] if recreate else [wanted])
+    assert [result.state for result in rollback(done.run, settings)] == ["undone"]
+    assert file.read_bytes() == before
+    assert drift(snapshot(settings.engine)) == []
+    assert snapshot(settings.engine).containers[0].ulimits == web.ulimits
+
+
+@pytest.mark.parametrize("said", ["", "scale: 1", "deploy: {replicas: 1}"])
+@pytest.mark.parametrize("number", [0, 3])
+def test_replicas_are_those_of_the_next_up(shop: Fleet, said: str, number: int) -> None:
+    """The file says them, and drift, until then; both go back."""
+    file = shop.up(project(web=said, db=""))
+    before, settings = file.read_bytes(), shop.settings()
+    plan = plan_of(other("shop/web", Setting.REPLICAS, 1 if said else None, number))
+    previews, _ = dry_run(plan, settings)
+    assert [preview.step.mode for preview in previews] == ["file"]
+    done = apply_plan(plan, settings)
+    assert ["next docker compose up" in outcome.reason for outcome in done.outcomes] == [True]
+    (row,) = drift(snapshot(settings.engine))
+    assert (row.what, row.live, row.declared) == (Setting.REPLICAS, 1, number)
+    assert [result.state for result in rollback(done.run, settings)] == ["undone"]
+    assert file.read_bytes() == before
+    assert drift(snapshot(settings.engine)) == []
