@@ -11,12 +11,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from capacity._compose.setting_paths import SETTING_PATHS
+from capacity._compose.setting_paths import SETTING_PATHS, declared_setting
 from capacity.compliance._facts.facts import DeclaredService, Facts, RunningContainer
 from capacity.compliance._facts.hardening_profile import is_docker_socket
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
-from capacity.model import Setting
+from capacity.model import Setting, Value
 
 
 def _judge(
@@ -150,6 +150,39 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
         good="has a limit of processes",
         look="PidsLimit",
     )
+
+
+@check("ulimits", files=True)
+def ulimits(
+    facts: Facts,
+    *,
+    bounded: Annotated[tuple[str, ...], Field(min_length=1)] = ("nofile", "nproc"),
+    most: Annotated[int, Field(ge=1)] = 1_048_576,
+) -> Iterator[Verdict]:
+    """No container raises one of the `bounded` ulimits above `most`, or lifts it."""
+
+    def of_ulimits(limits: Value) -> str:
+        said = limits if isinstance(limits, dict) else {}
+        high = {name: text for name in bounded if _is_above(text := str(said.get(name, 0)), most)}
+        return (
+            "sets " + ", ".join(f"{name} to {text}" for name, text in high.items()) if high else ""
+        )
+
+    yield from _judge(
+        facts,
+        lambda fact: of_ulimits(declared_setting(fact.service.model, Setting.ULIMITS)),
+        lambda fact: of_ulimits(fact.container.ulimits),
+        paths=SETTING_PATHS[Setting.ULIMITS],
+        threshold=f"at most {most}",
+        good=f"does not raise {' or '.join(bounded)} above {most}",
+        look="Ulimits",
+    )
+
+
+def _is_above(ulimit: str, most: int) -> bool:
+    """Whether the hard bound of a ulimit, its last, is above a number; -1 is without end."""
+    hard = int(ulimit.rpartition(":")[2])
+    return hard < 0 or hard > most
 
 
 @check("no-new-privileges", files=True)

@@ -25,6 +25,12 @@ CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, 
         {"Mounts": [{"Type": "volume", "Source": "/var/run/docker.sock"}]},
     ),
     "pids-limit": ("cap_add: [CHOWN]", "pids_limit: 100", {"PidsLimit": -1}, {"PidsLimit": 100}),
+    "ulimits": (
+        "ulimits: {nofile: {soft: 1024, hard: -1}}",
+        "ulimits: {nofile: 65536, memlock: -1}",
+        {"Ulimits": [{"Name": "nproc", "Soft": 2_000_000, "Hard": 2_000_000}]},
+        {"Ulimits": [{"Name": "memlock", "Soft": -1, "Hard": -1}]},
+    ),
     "no-new-privileges": (
         "security_opt: ['no-new-privileges:false']",
         "security_opt: ['no-new-privileges:true']",

@@ -78,6 +78,7 @@ read-only-root ? fail fail fail ?
 restart-bounded ? pass pass pass ?
 restart-loop ? ? pass pass ?
 targets-up ? ? ? ? ?
+ulimits ? pass pass pass ?
 """
 
 
