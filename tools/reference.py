@@ -20,6 +20,9 @@ from pydantic import BaseModel
 
 from capacity import errors
 from capacity._cli import app
+from capacity._common.setting_values import COMPOSE_NAMES
+from capacity._compose.setting_paths import SETTING_PATHS
+from capacity.changes._plan.plan import FILE_ONLY, RECREATING
 from capacity.history._metrics.profiles import PROFILES
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.model import Reason, Signal
@@ -212,6 +215,36 @@ def render_reasons() -> str:
     return "\n".join(lines)
 
 
+def render_service_settings() -> str:
+    """docs/reference/service-settings.md."""
+    lines = [
+        "# Settings of a service",
+        "",
+        _wrapped(
+            "What a plan can set, by its name there (`what`) and in `edit_compose`, with its places "
+            "in a service of a compose file. Where there are several, what the Engine is told wins "
+            "and is what is edited: the first, but `cpu_quota` where no `cpus` is said. Compose "
+            "refuses a project in which a key of the service and its twin below `deploy` differ; "
+            "both are set. A health check is switched off by `healthcheck.disable` and by "
+            "`test: [NONE]`."
+        ),
+        "",
+        "| setting | in `edit_compose` | places | takes |",
+        "|---|---|---|---|",
+    ]
+    for what, homes in SETTING_PATHS.items():
+        takes = (
+            "a new container"
+            if what in RECREATING
+            else "the next `docker compose up`"
+            if what in FILE_ONLY
+            else "nothing: it is changed live"
+        )
+        places = ", ".join(f"`{home}`" for home in homes)
+        lines.append(f"| `{what}` | `{COMPOSE_NAMES[what]}` | {places} | {takes} |")
+    return "\n".join([*lines, ""])
+
+
 def render_api() -> str:
     """docs/reference/api.md."""
     lines = [
@@ -357,6 +390,7 @@ PAGES = {
     "settings.md": render_settings,
     "signals.md": render_signals,
     "reasons.md": render_reasons,
+    "service-settings.md": render_service_settings,
 }
 
 
