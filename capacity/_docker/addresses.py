@@ -13,7 +13,7 @@ from pathlib import Path
 from capacity.errors import InputError, SettingsError
 from capacity.settings import EngineSettings
 
-__all__ = ["Address", "addresses"]
+__all__ = ["Address", "addresses", "chosen_hosts"]
 
 _SOCKET = "unix:///var/run/docker.sock"
 _SCHEMES = ("unix", "tcp", "ssh")
@@ -38,12 +38,22 @@ def addresses(settings: EngineSettings) -> dict[str, Address]:
         InputError: a docker context that does not exist.
         SettingsError: DOCKER_HOST or a context has an address that is none.
     """
-    if not settings.hosts and (where := os.environ.get("DOCKER_HOST")):
-        return {"local": Address(_checked(where, "DOCKER_HOST"))}
-    named = settings.hosts or {"local": _current_context()}
     return {
-        name: Address(where) if "://" in where else _context(where) for name, where in named.items()
+        name: Address(where) if "://" in where else _context(where)
+        for name, where in chosen_hosts(settings).items()
     }
+
+
+def chosen_hosts(settings: EngineSettings) -> dict[str, str]:
+    """Name -> address or docker context of the Engines, as they are chosen now.
+
+    Raises:
+        InputError: docker's choice cannot be read.
+        SettingsError: DOCKER_HOST is no address.
+    """
+    if not settings.hosts and (where := os.environ.get("DOCKER_HOST")):
+        return {"local": _checked(where, "DOCKER_HOST")}
+    return settings.hosts or {"local": _current_context()}
 
 
 def _checked(where: str, what: str) -> str:

@@ -26,7 +26,8 @@ from capacity.errors import (
     InputError,
     PoolUnhealthy,
 )
-from capacity.operations._pools.journal import AnyJournal
+from capacity.operations._pools.journal import AnyJournal, program_journal
+from capacity.operations._pools.locks import LOCKS
 from capacity.settings import EngineSettings
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "remember",
     "remembered",
     "remove_instance",
+    "remove_unused",
     "slot_of",
     "stands",
     "try_to_remove",
@@ -253,3 +255,26 @@ def try_to_remove(engine: Engine, journal: AnyJournal, container: Container) -> 
         journal.write(Kind.FAILED, **place_in_journal(container), reason=error.message)
         return error
     return None
+
+
+def remove_unused(engine: Engine, name: str, locks: str, folder: Path | None) -> bool:
+    """Remove what the last user of a pool leaves; whether the pool is gone, for one that was made
+    to stay stays.
+
+    Args:
+        engine: where it is.
+        name: of the pool.
+        locks: its locks' folder; instances that name another are guarded elsewhere.
+        folder: of the journal; None = there is none.
+
+    Raises:
+        EngineError: no answer.
+    """
+    with program_journal(folder, "pool-leave", name) as book:
+        found = instances_of(engine, name)
+        if stands(found):
+            return False
+        for container in found:
+            if container.labels.get(LOCKS) == locks:
+                try_to_remove(engine, book, container)
+    return True

@@ -22,7 +22,7 @@ from capacity.changes._journal.runs import new_run
 from capacity.errors import CapacityError
 from capacity.settings import load_settings
 
-__all__ = ["AnyJournal", "journal_folder", "program_journal"]
+__all__ = ["AnyJournal", "ProgramJournal", "journal_folder", "program_journal"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,24 +30,27 @@ _log = logging.getLogger(__name__)
 class ProgramJournal:
     """A run that begins with its first line; where the journal takes nothing it says so once, and
     the pool goes on.
+
+    Attributes:
+        folder: of the journal; None = there is none, or it takes nothing.
     """
 
     def __init__(self, folder: Path | None, what: str, pool: str) -> None:
-        self._folder, self._what, self._pool = folder, what, pool
+        self.folder, self._what, self._pool = folder, what, pool
         self._run: Journal | None = None
         self._lock = threading.Lock()
 
     def write(self, kind: Kind, *, service: str = "", host: str = "", **detail: Any) -> None:
         """Take a line."""
         with self._lock:
-            if self._folder is None:
+            if self.folder is None:
                 return
             try:
                 if self._run is None:
-                    self._run = self._begin(self._folder)
+                    self._run = self._begin(self.folder)
                 self._run.write(kind, service=service, host=host, **detail)
             except (CapacityError, OSError) as error:
-                self._folder = None
+                self.folder = None
                 _log.warning(
                     "what the pool %s does is in no journal from here on: %s", self._pool, error
                 )

@@ -22,8 +22,8 @@ class InstancePool(PoolSpec):
     processes of one user and machine.
 
     Every process that uses the pool of one name shares its containers, and must ask for the same;
-    the last one that leaves removes them, also when it is killed: a small watcher process outlives
-    each user and looks after them. Others than this user on this machine are refused: they could
+    the last one that leaves removes them. Where it is killed, a small watcher process does, which
+    outlives each user. Others than this user on this machine are refused: they could
     not see who has a lease.
 
     Attributes:

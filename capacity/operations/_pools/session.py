@@ -14,6 +14,7 @@ from typing import Any
 
 from capacity._common.container_names import identify_container
 from capacity._docker import lifecycle
+from capacity._docker.addresses import chosen_hosts
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, inspect
 from capacity.changes._journal.journal import Journal
@@ -33,10 +34,16 @@ from capacity.operations._pools.containers import (
     remember,
     remembered,
     remove_instance,
+    remove_unused,
     slot_of,
     stands,
 )
-from capacity.operations._pools.journal import AnyJournal, journal_folder, program_journal
+from capacity.operations._pools.journal import (
+    AnyJournal,
+    ProgramJournal,
+    journal_folder,
+    program_journal,
+)
 from capacity.operations._pools.leases import (
     exclusive,
     lease,
@@ -44,6 +51,7 @@ from capacity.operations._pools.leases import (
     member,
     note,
     noted,
+    retire,
     slot_lock,
 )
 from capacity.operations._pools.locks import LockFolder, place_of, refuse_elsewhere
@@ -136,6 +144,7 @@ def open_pool(
         )
         if not spec.keep:
             stack.enter_context(_watched(place, spec.name, settings, folder))
+            stack.callback(_leave, engine, place, spec.name, book)
         users = stack.enter_context(member(place.users))
         session = PoolSession(spec, engine, place, book, users, spec.size)
         session.join(as_it_stands=as_it_stands)
@@ -146,14 +155,16 @@ def open_pool(
 def _watched(
     place: LockFolder, name: str, settings: EngineSettings, journal: Path | None
 ) -> Iterator[None]:
-    """A watcher process that outlives this one, and removes the pool after its last user.
+    """A watcher process that outlives this one, and removes the pool where we cannot.
 
     The block ends after our own lock is gone: so the watcher is told that it need not wait for it.
     """
     files = {key: getattr(settings, key) for key in ("ca_file", "client_cert", "client_key")}
     absolute = {key: file.absolute() for key, file in files.items() if file is not None}
     words = [str(place.users), name, place.id, str(journal or "")]
-    words.append(settings.model_copy(update=absolute).model_dump_json())
+    # as chosen now, for another docker context may be chosen later
+    changed = {"hosts": chosen_hosts(settings), **absolute}
+    words.append(settings.model_copy(update=changed).model_dump_json())
     command = [sys.executable, "-m", "capacity.operations._pools.watcher", *words]
     watcher = subprocess.Popen(  # noqa: S603 - words, no shell
         command, stdin=subprocess.PIPE, start_new_session=True, cwd="/"
@@ -166,6 +177,14 @@ def _watched(
             os.write(watcher.stdin.fileno(), b".")
         watcher.stdin.close()
         watcher.wait(60)
+
+
+def _leave(engine: Engine, place: LockFolder, name: str, book: AnyJournal) -> None:
+    """Remove the pool where nobody else uses it; where that fails the watcher tries it again."""
+    # one that takes nothing has said so
+    folder = book.folder if isinstance(book, ProgramJournal) else journal_folder(book)
+    with suppress(CapacityError):
+        retire(place.users, lambda: remove_unused(engine, name, place.id, folder))
 
 
 @dataclass

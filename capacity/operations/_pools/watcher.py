@@ -1,11 +1,14 @@
 """`python -m capacity.operations._pools.watcher USERS POOL LOCKS JOURNAL ENGINE`: removes a pool
-after its last user, however that one went; a pool that was made to stay is left alone.
+whose last user could not: it was killed, or interrupted while it did.
 
 The user holds the other end of this process's input and a shared lock on USERS. When the input
 ends, the user has left or died; if nobody else holds the lock, the containers that say LOCKS go.
 One that leaves by itself writes a byte before, without its lock by then. One that was killed writes
 nothing, and the kernel may end this input a little before it frees that one's lock: so the lock is
 tried for a while.
+
+One runs beside each user for as long as that uses the pool, so it loads next to nothing until there
+is something to remove.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ import signal
 import sys
 from pathlib import Path
 
+from capacity.operations._pools.leases import retire
+
 __all__ = ["main"]
 
 _PATIENCE = 10.0  # seconds for the kernel to free the locks of a process that was killed
@@ -22,34 +27,15 @@ _PATIENCE = 10.0  # seconds for the kernel to free the locks of a process that w
 
 def main() -> None:
     """Wait, look, remove."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for the user of the pool
     users, name, locks, journal, said = sys.argv[1:6]
-    # before the imports, which take a while: an interrupt is meant for the user of the pool
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from capacity._docker.addresses import addresses
-    from capacity._docker.engine import connect
-    from capacity.operations._pools.containers import instances_of, stands, try_to_remove
-    from capacity.operations._pools.journal import program_journal
-    from capacity.operations._pools.leases import retire
-    from capacity.operations._pools.locks import LOCKS
-    from capacity.settings import EngineSettings
-
-    settings = EngineSettings.model_validate_json(said)
-    # now, for another docker context may be chosen later
-    host, address = next(iter(addresses(settings).items()))
-    folder = Path(journal) if journal else None
 
     def remove() -> bool:
-        with (
-            connect(host, address, settings) as engine,
-            program_journal(folder, "pool-leave", name) as book,
-        ):
-            found = instances_of(engine, name)
-            if stands(found):
-                return False
-            for container in found:
-                if container.labels.get(LOCKS) == locks:  # others are guarded elsewhere
-                    try_to_remove(engine, book, container)
-        return True
+        from capacity.operations._pools.containers import pool_engine, remove_unused
+        from capacity.settings import EngineSettings
+
+        with pool_engine(EngineSettings.model_validate_json(said)) as engine:
+            return remove_unused(engine, name, locks, Path(journal) if journal else None)
 
     retire(Path(users), remove, patience=0.0 if _left() else _PATIENCE)
 

@@ -5,17 +5,25 @@ remembered.
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from capacity._docker import snapshot
 from capacity._docker.engine import connect_all
 from capacity.changes._journal.listing import journal_history
-from capacity.errors import EngineUnreachable, InputError, PoolBusy, PoolUnhealthy, StorageError
+from capacity.errors import (
+    EngineRefused,
+    EngineUnreachable,
+    InputError,
+    PoolBusy,
+    PoolUnhealthy,
+    StorageError,
+)
 from capacity.operations import InstancePool
 from capacity.operations._pools.commands import (
     pool_down,
@@ -355,7 +363,7 @@ def test_more_than_the_host_has_is_refused(shop: Fleet) -> None:
 
 
 def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path: Path) -> None:
-    """Each instance it makes, replaces and removes, the last removal by the watcher; one that makes
+    """Each instance it makes, replaces and removes, the last removal as its own; one that makes
     nothing leaves no run.
     """
     with work(shop, 1) as mine:
@@ -372,6 +380,20 @@ def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path
         {adjustment.run.partition("-")[2].rpartition("-")[0] for adjustment in found}
     ) == ["pool-leave", "pool-use"]
     assert len([*(tmp_path / "journal").glob("*/journal.jsonl")]) == 2
+
+
+def test_what_a_program_cannot_remove_its_watcher_does(
+    shop: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused, or interrupted while it leaves."""
+    for error in (EngineRefused("no"), KeyboardInterrupt()):
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                "capacity.operations._pools.session.remove_unused", Mock(side_effect=error)
+            )
+            with suppress(KeyboardInterrupt), work(shop, 1):
+                assert seen(shop.settings()) != []
+        assert seen(shop.settings()) == []
 
 
 def test_a_plan_can_be_applied_while_a_program_has_a_pool(shop: Fleet) -> None:

@@ -134,3 +134,10 @@ def test_a_user_who_says_that_it_leaves_is_not_waited_for(tmp_path: Path) -> Non
             assert (
                 b"EngineUnreachable" in killed.stderr.read()
             )  # it had the pool for itself, and went for the containers
+
+
+def test_a_watcher_loads_nothing_that_it_may_never_need() -> None:
+    """One runs beside each user of a pool for as long as that does."""
+    code = "import sys, capacity.operations._pools.watcher; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"docker", "pandas", "pydantic", "requests"} & set(done.stdout.split())
