@@ -6,13 +6,14 @@ from fnmatch import fnmatchcase
 
 from capacity.model import Resource
 from capacity.settings import Settings
-from capacity.sizing._context import risk_of_class
 
 __all__ = ["accepted_risk"]
 
 
 def accepted_risk(service: str, resource: Resource, settings: Settings) -> float:
     """As sizing accepts it: the settings' risk of the resource, times that of its risk class."""
+    from capacity.sizing._context import risk_of_class  # pandas, which applying does not need
+
     risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
     classes = [
         rule.risk_class

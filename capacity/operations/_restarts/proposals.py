@@ -17,7 +17,6 @@ from capacity.model import Change, Reason, Setting
 from capacity.operations._dependencies import not_awaited
 from capacity.operations._restarts.causes import Diagnosis
 from capacity.settings import Settings
-from capacity.sizing._need import AFTER_A_LOOP
 
 __all__ = ["Known", "port_moves", "propose"]
 
@@ -147,6 +146,8 @@ def _more_memory(
     """Twice as much, or what sizing says where that is more; never more than the host has."""
     if container.memory is None:
         return [], "It has no limit: the host itself is out of memory"
+    from capacity.sizing._need import AFTER_A_LOOP  # pandas, which most loops are ended without
+
     top = inventory.host(container.host).memory
     wanted = max(container.memory * AFTER_A_LOOP, known.sized.get(container.key, 0.0))
     after = min(math.ceil(wanted / _GRAIN) * _GRAIN, top // _GRAIN * _GRAIN)

@@ -207,6 +207,17 @@ def test_help_waits_for_no_heavy_library() -> None:
     )
 
 
+def test_what_acts_on_containers_waits_for_no_pandas() -> None:
+    """Plans, emergencies, pools and restart loops begin at once: they compute nothing."""
+    code = (
+        "import sys, capacity.changes, capacity.operations._emergency.release, "
+        "capacity.operations._pools.commands, capacity.operations._restarts.loops, "
+        "capacity.compliance; print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_a_reader_that_leaves_is_no_error(tmp_path: Path) -> None:
     """`capacity ... | head -1` ends quietly."""
     command = f"{sys.executable} -m capacity sample services | head -1"
