@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+# before any test imports nbformat or jsonschema, which take a second more without it
+from capacity.reporting._render import notebook_libraries  # noqa: F401
 from tests.fixtures.commands import capacity
 from tests.fixtures.coverage_lines import coverage_lines
 from tests.fixtures.marks import servers_of

@@ -35,7 +35,7 @@ _INLINE = "module://matplotlib_inline.backend_inline"
 
 def parameter_names(notebook: Path) -> dict[str, str]:
     """Parameters of a notebook and what they mean, from its cell tagged `parameters`."""
-    import papermill
+    from capacity.reporting._render.notebook_libraries import papermill
 
     return {
         name: entry["help"]
@@ -59,8 +59,9 @@ def run_notebook(
         ReportError: a cell failed, the kernel died, or the time was up; the message holds the
             cell's error on one line.
     """
-    import papermill
     from papermill.exceptions import PapermillExecutionError
+
+    from capacity.reporting._render.notebook_libraries import papermill
 
     unknown = sorted(set(parameters) - set(parameter_names(notebook)))
     if unknown:
@@ -102,7 +103,7 @@ def run_notebook(
 
 
 def _all_ran(output: Path, failed: Path) -> NotebookNode:
-    import nbformat
+    from capacity.reporting._render.notebook_libraries import nbformat
 
     executed: NotebookNode = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
     skipped = [cell for cell in _code_cells(executed) if cell.execution_count is None]

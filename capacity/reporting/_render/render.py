@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 import pandas as pd
 
 from capacity import _api
@@ -21,6 +20,7 @@ from capacity.errors import InputError, NoHistory, ReportError
 from capacity.model import Resource
 from capacity.reporting import compliance, monthly, quarterly, weekly
 from capacity.reporting._render.notebook import run_notebook
+from capacity.reporting._render.notebook_libraries import nbformat
 from capacity.reporting._render.page import index_page, render_page
 from capacity.reporting._runs import iso_week, list_reports, make_folder, run_folder, write_run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -138,3 +140,13 @@ def test_bundled_notebooks_are_clean_and_documented(name: str) -> None:
     lines = [line for line in code[0].source.splitlines() if line.strip()]
     assert len(helps) == len(lines)
     assert all(helps.values())
+
+
+def test_running_notebooks_builds_no_grammar() -> None:
+    """JupyterLab brings one that takes a second to build, for what no notebook has."""
+    code = (
+        "import sys, capacity.reporting._render.render; before = 'lark' in sys.modules; "
+        "import rfc3987_syntax; print(before, 'lark' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False True"

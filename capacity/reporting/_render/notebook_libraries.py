@@ -1,0 +1,21 @@
+"""The libraries of notebooks, imported without what none of them uses here."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ["nbformat", "papermill"]
+
+# Beside JupyterLab, jsonschema builds a grammar while it is imported, in more time than the rest
+# takes: for a format of addresses that no notebook's schema has.
+_GRAMMAR = "rfc3987_syntax"
+
+_absent = _GRAMMAR not in sys.modules
+if _absent:
+    sys.modules[_GRAMMAR] = None  # type: ignore[assignment]  # Python's word for: not installed
+try:
+    import nbformat
+    import papermill
+finally:
+    if _absent:
+        del sys.modules[_GRAMMAR]
