@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .tools
+# The processes that tests start, a few hundred, would each compile the package again
+unexport PYTHONDONTWRITEBYTECODE
 # Debian keeps venv in a package of its own, which takes root to install
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 
 # Tests of a file stay together, since they share servers; files run side by side. Many wait for an
-# Engine or a server more than they compute, so there are two workers more than cores.
+# Engine or a server more than they compute, so there are two workers more than cores, and conftest.py
+# hands out files of both kinds in turn.
 PYTEST := $(BIN)/pytest --numprocesses $(shell expr $$(nproc) + 2) --dist loadfile --no-loadscope-reorder
 
 # Doubles the processor time, so by hand it has to be asked for: make test CI=yes

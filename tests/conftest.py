@@ -21,6 +21,7 @@ from tests.fixtures.commands import capacity
 from tests.fixtures.coverage_lines import coverage_lines
 from tests.fixtures.marks import servers_of
 from tests.fixtures.once import made_once
+from tests.fixtures.order import files_in_turn
 from tests.fixtures.paths import ROOT
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the servers that it starts, and as slow if it needs slow work of all."""
+    """Mark each test with the servers that it starts, and as slow if it needs slow work of all;
+    put them in order for the processes of a run.
+    """
     for item in items:
         for name in sorted(servers_of(item)):
             item.add_marker(name)
@@ -68,6 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             getattr(item, "fixturenames", ())
         ):
             item.add_marker("slow")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = files_in_turn(items)
 
 
 @pytest.hookimpl(trylast=True)
