@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -53,6 +54,7 @@ _WIDTH = 100
 _LONGEST_DEFAULT = 60
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Full name -> command of every command, groups entered."""
     found: dict[str, Any] = {}

@@ -21,7 +21,9 @@ SCALARS: st.SearchStrategy[Any] = (
     | st.none()
 )
 VALUES = st.recursive(
-    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("ab-:#0e1", min_size=1), inner)
+    SCALARS,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text("ab-:#0e1", min_size=1), inner),
+    max_leaves=20,
 )
 
 
