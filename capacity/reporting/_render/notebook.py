@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from capacity._common.plain_data import PlainMapping
 from capacity.errors import ReportError, UsageError
+from capacity.reporting._render.notebook_libraries import nbformat, papermill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,6 @@ _INLINE = "module://matplotlib_inline.backend_inline"
 
 def parameter_names(notebook: Path) -> dict[str, str]:
     """Parameters of a notebook and what they mean, from its cell tagged `parameters`."""
-    from capacity.reporting._render.notebook_libraries import papermill
-
     return {
         name: entry["help"]
         for name, entry in papermill.inspect_notebook(_literal(notebook)).items()
@@ -60,8 +59,6 @@ def run_notebook(
             cell's error on one line.
     """
     from papermill.exceptions import PapermillExecutionError
-
-    from capacity.reporting._render.notebook_libraries import papermill
 
     unknown = sorted(set(parameters) - set(parameter_names(notebook)))
     if unknown:
@@ -103,8 +100,6 @@ def run_notebook(
 
 
 def _all_ran(output: Path, failed: Path) -> NotebookNode:
-    from capacity.reporting._render.notebook_libraries import nbformat
-
     executed: NotebookNode = nbformat.read(output, as_version=4)  # type: ignore[no-untyped-call]  # nbformat has no types
     skipped = [cell for cell in _code_cells(executed) if cell.execution_count is None]
     if skipped:
