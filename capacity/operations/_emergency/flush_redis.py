@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from capacity._docker import lifecycle
+from capacity._docker.containers import Container
 from capacity._docker.engine import connect_all, survey
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import FLUSH_RUN
@@ -15,6 +18,7 @@ from capacity.settings import Settings
 __all__ = ["flush"]
 
 _FLUSH = ("redis-cli", "FLUSHALL")
+_FOR_GOOD = "this cannot be undone"
 
 
 def flush(settings: Settings, container: str, *, dry_run: bool = True) -> StepResult:
@@ -30,51 +34,37 @@ def flush(settings: Settings, container: str, *, dry_run: bool = True) -> StepRe
         EngineError: no Engine answers, or the command fails.
     """
     with connect_all(settings.engine) as (engines, unreachable):
-        found = [
-            candidate
-            for candidate in survey(engines, unreachable).containers
-            if candidate.name == container and candidate.running
-        ]
-        if len(found) != 1:
-            raise InputError(
-                f"{len(found)} running containers are called {container!r}",
-                "`capacity inventory` lists the names",
-            )
-        target = found[0]
+        target = _running(survey(engines, unreachable).containers, container)
         if dry_run:
-            return StepResult(
-                target.key,
-                target.host,
-                StepState.WOULD_FLUSH,
-                "this cannot be undone",
-                container=target.name,
-            )
+            return _result(target, StepState.WOULD_FLUSH, _FOR_GOOD)
         about = RunStart(container=target.name, command=tuple(_FLUSH))
         with journalled_run(
             settings, FLUSH_RUN, lock=False, service=target.key, about=about
         ) as journal:
             code, said = lifecycle.execute(engines[target.host], target.id, _FLUSH, target.name)
-            failed = (
-                bool(code) or "OK" not in said
-            )  # redis-cli ends with 0 also when the server refuses
+            # redis-cli ends with 0 also when the server refuses
+            failed = bool(code) or "OK" not in said
             journal.write(
                 Kind.FAILED if failed else Kind.DONE,
                 service=target.key,
                 host=target.host,
                 said=said,
             )
-        if failed:
-            return StepResult(
-                target.key,
-                target.host,
-                StepState.FAILED,
-                said or f"exit code {code}",
-                container=target.name,
-            )
-        return StepResult(
-            target.key,
-            target.host,
-            StepState.FLUSHED,
-            "this cannot be undone",
-            container=target.name,
+    if failed:
+        return _result(target, StepState.FAILED, said or f"exit code {code}")
+    return _result(target, StepState.FLUSHED, _FOR_GOOD)
+
+
+def _running(containers: Iterable[Container], name: str) -> Container:
+    """The one that runs under exactly that name."""
+    found = [container for container in containers if container.name == name and container.running]
+    if len(found) != 1:
+        raise InputError(
+            f"{len(found)} running containers are called {name!r}",
+            "`capacity inventory` lists the names",
         )
+    return found[0]
+
+
+def _result(target: Container, state: StepState, note: str) -> StepResult:
+    return StepResult(target.key, target.host, state, note, container=target.name)

@@ -48,20 +48,7 @@ def promised_table(run: ReportRun | None, rows: pd.DataFrame, span: str) -> Html
     since = f"Proposals of {text(run.facts.get('name', ''))} ({run.as_of:%d %b %Y})"
     if rows.empty:
         return Html(f"<p>{since}: there were none.</p>")
-    counts = rows["state"].value_counts()
-    applied = rows[rows["state"] == "applied"]
-    held = applied[(applied["breach_minutes"] == 0) & (applied["oom_kills"] == 0)]
-    said = (
-        f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are "
-        f"open, {counts.get('other', 0)} got"
-        f" another limit. Of the applied, {len(held)} held without a breach or a kill."
-    )
-    keys = {
-        "missed": rows["state"] != "applied",
-        "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0),
-    }
-    worst_first = ["harmed", "oom_kills", "breach_minutes", "missed"]
-    ordered = rows.assign(**keys).sort_values(worst_first, ascending=False, kind="stable")
+    ordered = _worst_first(rows)
     cells = [
         (
             str(row["service"]),
@@ -74,23 +61,47 @@ def promised_table(run: ReportRun | None, rows: pd.DataFrame, span: str) -> Html
         )
         for row in ordered.to_dict("records")
     ]
-    columns = [
-        *(Column(name) for name in ("Service", "Resource", "Action")),
-        *(Column(name, number=True, unit=AMOUNT) for name in ("Then", "Promised", "Now")),
-        Column("State"),
-        Column(
-            "Breached",
-            number=True,
-            unit="min",
-            help="Minutes above the limit in force since that run",
-        ),
-        Column("OOM kills", number=True),
-    ]
     most = max(MOST_ROWS, int(ordered["harmed"].sum()))
     shown = long_table(
-        f"{since}: promised and delivered, kills and breaches first", columns, cells, most=most
+        f"{since}: promised and delivered, kills and breaches first",
+        _PROMISED_COLUMNS,
+        cells,
+        most=most,
     )
-    return join([Html(f"<p>{said}</p>"), shown])
+    return join([Html(f"<p>{_in_numbers(rows)}</p>"), shown])
+
+
+_PROMISED_COLUMNS = [
+    *(Column(name) for name in ("Service", "Resource", "Action")),
+    *(Column(name, number=True, unit=AMOUNT) for name in ("Then", "Promised", "Now")),
+    Column("State"),
+    Column(
+        "Breached", number=True, unit="min", help="Minutes above the limit in force since that run"
+    ),
+    Column("OOM kills", number=True),
+]
+
+
+def _in_numbers(rows: pd.DataFrame) -> str:
+    """How many were applied, and what came of those."""
+    counts = rows["state"].value_counts()
+    applied = rows[rows["state"] == "applied"]
+    held = applied[(applied["breach_minutes"] == 0) & (applied["oom_kills"] == 0)]
+    return (
+        f"{counts.get('applied', 0)} of {len(rows)} were applied, {counts.get('open', 0)} are "
+        f"open, {counts.get('other', 0)} got another limit. Of the applied, {len(held)} held "
+        "without a breach or a kill."
+    )
+
+
+def _worst_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Kills and breaches first: `harmed` marks them, and `missed` what was not applied."""
+    keys = {
+        "missed": rows["state"] != "applied",
+        "harmed": (rows["oom_kills"] > 0) | (rows["breach_minutes"] > 0),
+    }
+    order = ["harmed", "oom_kills", "breach_minutes", "missed"]
+    return rows.assign(**keys).sort_values(order, ascending=False, kind="stable")
 
 
 def scorecards(month: MonthlyReview) -> Html:

@@ -100,58 +100,63 @@ def _rate(resource: Resource, per_day: float) -> str:
 
 def scorecards(week: WeeklyReview) -> Html:
     """Whether last week's forecast held."""
-    rows, notes = [], set()
-    for resource, card in week.scorecards.items():
-        if not card.samples:
-            notes.add(f"No {NAMES[resource]} forecast could be compared.")
-            continue
-        notes.add(
-            f"Compared with the forecast stored on {card.made:%d %b %Y}."
-            if card.stored
-            else f"{_why_again(week)}: the forecast was made again from the history before "
-            f"{card.made:%d %b %Y}."
-        )
-        worst = (
-            card.services.sort_values("wql").index[-1]
-            if card.services["wql"].notna().any()
-            else "-"
-        )
-        rows.append(
-            (
-                NAMES[resource],
-                f"{card.samples:,}",
-                *(_held(card, level) for level in (0.5, 0.9, 0.95)),
-                f"{card.wql:.3f}",
-                f"{card.rival_wql:.3f}",
-                str(worst),
-            )
-        )
-    columns = [
-        Column("Resource"),
-        Column("Samples", number=True, unit="count"),
-        *(Column(f"Under {level:.0%} line", number=True) for level in (0.5, 0.9, 0.95)),
-        Column(
-            "Error", number=True, unit=OF_USE, help="Mean weighted quantile loss; smaller is better"
-        ),
-        Column(
-            "Naive error",
-            number=True,
-            unit=OF_USE,
-            help="The same loss of a forecast that repeats the week before",
-        ),
-        Column("Largest miss"),
+    rows = [
+        _score_row(resource, card) for resource, card in week.scorecards.items() if card.samples
     ]
     shown = (
         table(
             "Share of samples under each line, and the error (WQL) beside that of repeating the "
             "week before",
-            columns,
+            _SCORE_COLUMNS,
             rows,
         )
         if rows
         else Html("")
     )
+    notes = {_compared(week, resource, card) for resource, card in week.scorecards.items()}
     return join([shown, *(join([note], "p") for note in sorted(notes)), _every_service(week)])
+
+
+_LINES = (0.5, 0.9, 0.95)
+_SCORE_COLUMNS = [
+    Column("Resource"),
+    Column("Samples", number=True, unit="count"),
+    *(Column(f"Under {level:.0%} line", number=True) for level in _LINES),
+    Column(
+        "Error", number=True, unit=OF_USE, help="Mean weighted quantile loss; smaller is better"
+    ),
+    Column(
+        "Naive error",
+        number=True,
+        unit=OF_USE,
+        help="The same loss of a forecast that repeats the week before",
+    ),
+    Column("Largest miss"),
+]
+
+
+def _score_row(resource: Resource, card: Scorecard) -> tuple[str, ...]:
+    errors = card.services["wql"].dropna()
+    return (
+        NAMES[resource],
+        f"{card.samples:,}",
+        *(_held(card, level) for level in _LINES),
+        f"{card.wql:.3f}",
+        f"{card.rival_wql:.3f}",
+        str(errors.idxmax()) if len(errors) else "-",
+    )
+
+
+def _compared(week: WeeklyReview, resource: Resource, card: Scorecard) -> str:
+    """With which forecast."""
+    if not card.samples:
+        return f"No {NAMES[resource]} forecast could be compared."
+    if card.stored:
+        return f"Compared with the forecast stored on {card.made:%d %b %Y}."
+    return (
+        f"{_why_again(week)}: the forecast was made again from the history before "
+        f"{card.made:%d %b %Y}."
+    )
 
 
 def _why_again(week: WeeklyReview) -> str:

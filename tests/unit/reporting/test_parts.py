@@ -22,6 +22,7 @@ from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
+from capacity.reporting.weekly._forecasts import _score_row
 from capacity.reporting.weekly._limit_crossings import find_crossings
 from capacity.reporting.weekly._review import review
 from capacity.reporting.weekly._scorecard import forecast_rows, score
@@ -121,6 +122,18 @@ def test_scorecard_equals_the_formula_and_ignores_what_was_not_measured() -> Non
     assert card.wql == pytest.approx(loss.sum() / (158 * 1.2))
     assert card.rival_wql == 0.0
     assert list(card.services.index) == ["a"]
+
+
+def test_the_largest_miss_is_one_that_is_known() -> None:
+    """A service that used nothing has no relative error, and is no miss."""
+    past = pd.DataFrame(1.0, index=INDEX, columns=["a", "b", "idle"])
+    later = pd.date_range(INDEX[0], periods=len(INDEX) + 168, freq="1h", unit="s")
+    measured = pd.DataFrame({"a": 1.2, "b": 9.0, "idle": 0.0}, index=later)
+    rows = forecast_rows(fixed_forecast(past, 1.0))
+    card = score(rows, measured, made=INDEX[-1], stored=True)
+    assert _score_row(Resource.MEMORY, card)[-1] == "b"
+    none = score(rows, measured * 0.0, made=INDEX[-1], stored=True)
+    assert _score_row(Resource.MEMORY, none)[-1] == "-"
 
 
 def test_decisions_are_few_and_one_a_service() -> None:
