@@ -14,7 +14,7 @@ from capacity.changes import commit_plan
 from capacity.errors import InputError, WorkError
 from capacity.model import Reason
 from tests.fixtures.running.fleet import cpus, memory, plan_of, project
-from tests.unit.changes.test_exports import repository
+from tests.unit.changes.plan.test_exports import repository
 
 
 def git(folder: Path, *words: str) -> str:

@@ -109,7 +109,7 @@ ONE = make_plan(
 
 def test_the_published_schema_is_that_of_the_model() -> None:
     """docs/reference/plan.schema.json is what `plan_schema` gives;
-    `python -m tests.unit.changes.test_plan` writes it.
+    `python -m tests.unit.changes.plan.test_plan` writes it.
     """
     assert json.loads(SCHEMA.read_text()) == plan_schema()
 

@@ -1,0 +1,1 @@
+"""Applying plans, and going on with runs."""

@@ -1,0 +1,1 @@
+"""Plans, their files and what they are exported to."""
