@@ -104,16 +104,7 @@ def load_project(
         sources[file] = None
         return read(file)
 
-    project = (
-        name
-        or variables.get("COMPOSE_PROJECT_NAME")
-        or _declared_name(paths, variables, noted)
-        or plain_name(home.name)
-    )
-    if not project:
-        raise ComposeError(
-            f"{home}: no project name can be made of this folder's name", "Give a name"
-        )
+    project = name or _own_name(paths, home, variables, noted)
     variables["COMPOSE_PROJECT_NAME"] = project
     options = LoadOptions(home, variables, user_home=variables.get("HOME", ""), read=noted)
     loaded = load_model(paths, options)
@@ -140,6 +131,8 @@ def _variables(
     for file in env_files or [home / ".env"]:
         if env_files or file.is_file():
             dotenv |= read_env_file(file, {**dotenv, **outside})
+            if "" in dotenv:
+                raise ComposeError(f"{file}: a value has no name", "Write one NAME=value a line")
     return {**dotenv, **outside}
 
 
@@ -176,6 +169,27 @@ def files_of_dotenv(folder: Path) -> list[Path]:
     return [folder / name for name in names if name]
 
 
+def _own_name(
+    files: list[Path], home: Path, variables: collections.abc.Mapping[str, str], read: Reader
+) -> str:
+    """The name of the variable, which must be one as it stands, else what is made of that of the
+    files or of the folder.
+    """
+    asked = variables.get("COMPOSE_PROJECT_NAME", "")
+    declared = asked or _declared_name(files, variables, read)
+    name = plain_name(declared or home.name)
+    if asked not in {"", name}:
+        raise ComposeError(
+            f"{home}: COMPOSE_PROJECT_NAME is {asked!r}, which Compose takes for no project name",
+            "Use lowercase letters, digits, - and _, and begin with a letter or digit",
+        )
+    if not name:
+        raise ComposeError(
+            f"{home}: no project name can be made of {declared or home.name!r}", "Give a name"
+        )
+    return name
+
+
 def _declared_name(
     files: list[Path], variables: collections.abc.Mapping[str, str], read: Reader
 ) -> str:
@@ -185,7 +199,7 @@ def _declared_name(
             root = target(node)
             found = target(root.get("name")) if isinstance(root, Mapping) else None
             name = (found.text if isinstance(found, Scalar) else "") or name
-    return plain_name(str(interpolate(name, variables, ("name",))))
+    return str(interpolate(name, variables, ("name",)))
 
 
 def plain_name(name: str) -> str:

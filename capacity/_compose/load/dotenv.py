@@ -13,7 +13,7 @@ from capacity.errors import ComposeError
 __all__ = ["read_env_file"]
 
 _SPACE = " \t\v\f\r\x85\xa0"
-_KEY = re.compile(r"[\w.\-\[\] \t\v\f\r\x85\xa0]*?(?=[=:\n])")
+_KEY = re.compile(r"(?P<name>[\w.\-\[\] \t\v\f\r\x85\xa0]*?)(?P<sign>[=:\n]|\Z)")
 _ESCAPES = {
     "\\n": "\n",
     "\\r": "\r",
@@ -25,6 +25,7 @@ _ESCAPES = {
     "\\\\": "\\",
     "\\$": "$$",
 }
+_OCTAL = re.compile(r"[0-3][0-7]{2}")
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 
 
@@ -84,13 +85,15 @@ def _parse(text: str, variables: collections.abc.Mapping[str, str]) -> dict[str,
             continue
         rest = re.sub(r"^export\s+", "", rest)
         line = text.count("\n", 0, len(text) - len(rest)) + 1
-        match = _KEY.match(rest + "\n")
+        match = _KEY.match(rest)
         if match is None:
             raise ValueError(f"line {line}: unexpected character in a variable name")
-        name, sign = match.group().rstrip(), (rest + "\n")[match.end()]
+        name, sign, behind = match["name"].rstrip(), match["sign"], rest[match.end() :]
+        if not sign:  # to Compose the last line, without a break, is the value of an empty name
+            name, behind = "", rest
         if " " in name:
             raise ValueError(f"line {line}: key cannot contain a space")
-        rest = rest[match.end() + 1 :].lstrip(_SPACE)
+        rest = behind.lstrip(_SPACE)
         if sign == "\n":
             if name in variables:
                 found[name] = variables[name]
@@ -117,9 +120,10 @@ def _value(rest: str, line: int, known: dict[str, str]) -> tuple[str, str]:
 
 def _unescape(match: re.Match[str]) -> str:
     text = match.group()
-    if text.startswith("\\0") and len(text) == len("\\0123"):
-        return chr(int(text, base=0))
-    return _ESCAPES.get(text, text)
+    if not text.startswith("\\0"):
+        return _ESCAPES.get(text, text)
+    digits = text.removeprefix("\\0")
+    return chr(int(digits, 8)) if _OCTAL.fullmatch(digits) else f"\\{digits}"
 
 
 _FORMS = {"": _parse, "raw": _raw}

@@ -89,6 +89,19 @@ def test_what_a_variable_fills_and_is_included(
     assert ours(tmp_path, [], environment) == said
 
 
+@pytest.mark.parametrize("place", ["file", "dotenv", "process", "folder"])
+@pytest.mark.parametrize("name", ["Named", "a.b", "-x", "_x", "1x", "\u00fc", "A_B-c", "...", ""])
+def test_the_name_of_a_project(name: str, place: str, tmp_path: Path) -> None:
+    """Made of what a file or the folder says; a variable must say it as it stands."""
+    folder = tmp_path / (name if place == "folder" and name else "any")
+    folder.mkdir()
+    own = f"name: '{name}'\n" if place == "file" else ""
+    dotenv = f"COMPOSE_PROJECT_NAME={name}\n" if place == "dotenv" else ""
+    put({"compose.yaml": f"{own}services: {{web: {{image: a}}}}\n", ".env": dotenv}, folder)
+    environment = {"COMPOSE_PROJECT_NAME": name} if place == "process" else {}
+    assert ours(folder, [], environment) == printed(folder, [], environment)
+
+
 @pytest.mark.parametrize("seed", range(1000, 1000 + EDITED))
 def test_an_edit_is_the_change_alone_and_undone_to_the_byte(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
