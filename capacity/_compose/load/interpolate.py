@@ -233,7 +233,10 @@ def _closing(text: str, position: int) -> int:
             return index
         if text[index] == "\n":  # Compose looks for the end in the same line
             break
-    raise ValueError(f"invalid interpolation format in {text!r}")
+    line = text[position:].partition("\n")[0]
+    if "}" not in line:
+        raise ValueError(f"invalid interpolation format in {text!r}")
+    return position + line.rindex("}")  # an opening one too many belongs to the word
 
 
 def _braced(name: str, operator: str | None, word: str, variables: Variables) -> str:

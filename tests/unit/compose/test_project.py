@@ -123,6 +123,8 @@ def test_a_folder_without_files(tmp_path: Path) -> None:
         ("${A:?no}", "a"),
         ("a $ b", "a $ b"),
         ("${N:-$$x}", "$x"),
+        ("${N:-$${A}/", "${A/"),
+        ('${N-{"a": {"b": 1}}', '{"a": {"b": 1}'),
     ],
 )
 def test_substitution(template: str, value: str) -> None:
