@@ -38,18 +38,13 @@ def parse_ports(spec: str) -> list[RenderedPort]:
     Raises:
         ComposeError: no port, or ranges of different lengths.
     """
-    rest, _, protocol = spec.partition("/")
-    protocol = (protocol or "tcp").lower()
+    rest, *protocols = spec.split("/")
+    protocol = ((protocols or [""])[0] or "tcp").lower()
     *address, container = rest.split(":")
     published = address.pop() if address else ""
-    host = ":".join(address).removeprefix("[").removesuffix("]")
+    host = _address(spec, ":".join(address))
     if protocol not in {"tcp", "udp", "sctp"}:
         raise _bad_port(spec, f"invalid protocol {protocol!r}")
-    if host:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError as error:
-            raise _bad_port(spec, f"invalid IP address {host!r}") from error
     inside, outside = _range(spec, container), _range(spec, published) if published else None
     if outside is not None and len(inside) != len(outside) and len(inside) != 1:
         raise _bad_port(spec, "ranges of different lengths")
@@ -68,6 +63,19 @@ def parse_ports(spec: str) -> list[RenderedPort]:
             )
         result.append(port)
     return sorted(result, key=lambda port: str(port["target"]))
+
+
+def _address(spec: str, text: str) -> str:
+    """The address of a port, empty for none."""
+    host = text[1:-1] if re.fullmatch(r"\[.*\]", text) else text
+    if ":" in host and host == text:
+        raise _bad_port(spec, f"the address {host} is not in brackets, such as [::1]:8080:80")
+    if host:
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            raise _bad_port(spec, f"invalid IP address {host!r}") from error
+    return host
 
 
 def _range(spec: str, text: str) -> range:
