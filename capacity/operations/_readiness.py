@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from capacity._docker.containers import Container
-from capacity._docker.engine import Engine, inspect, survey
+from capacity._docker.engine import Engine, engine_time, inspect, moment, survey
 from capacity.settings import Settings
 
 __all__ = ["critical_failures", "has_ended_well", "wait_ready"]
@@ -24,7 +24,7 @@ def wait_ready(
     Args:
         engine: where it is.
         container: the container.
-        steady: seconds that one without a health check must stay up; many a process ends right
+        steady: seconds that one without a health check must have been up; many a process ends right
             after its start.
         job: it is to end with 0, within a minute.
 
@@ -33,7 +33,8 @@ def wait_ready(
     """
     now = first = inspect(engine, container.id, container.name)
     began = time.monotonic()
-    patience = {"starting": _READY_WITHIN, None: steady, "": steady}
+    rest = _rest(engine, now, steady)
+    patience = {"starting": _READY_WITHIN, None: rest, "": rest}
     while now.running and time.monotonic() - began < (
         _READY_WITHIN if job else patience.get(now.health, 0.0)
     ):
@@ -45,6 +46,13 @@ def wait_ready(
         return "" if has_ended_well(now) else f"it ended with exit code {now.exit_code}"
     healthy = now.running and now.health in {None, "", "healthy"}
     return "" if healthy else f"it is {now.state}, {now.health or 'no health'}"
+
+
+def _rest(engine: Engine, container: Container, steady: float) -> float:
+    """Seconds until it has been up that long: what was started together is waited for together."""
+    if not (steady and container.running):
+        return 0.0
+    return steady - (engine_time(engine) - moment(container.started_at))
 
 
 def has_ended_well(container: Container) -> bool:
