@@ -84,6 +84,52 @@ def score(
     """
     names = [column for column in rows.columns if column.startswith("q")]
     levels = np.array([float(name[1:]) for name in names])
+    seen = _measured(rows, usage, names)
+    both = np.isfinite(seen.rival)
+    each = pd.DataFrame(
+        {
+            "actual": np.abs(seen.actual),
+            "loss": _pinball(seen.actual, seen.bands, levels),
+            "shared_actual": np.where(both, np.abs(seen.actual), np.nan),
+            "rival_loss": np.where(
+                both, _pinball(seen.actual, seen.rival[:, None], levels), np.nan
+            ),
+            "covered": seen.actual <= seen.bands[:, int(np.abs(levels - _UPPER).argmin())],
+        }
+    )
+    under = seen.actual[:, None] <= seen.bands
+    return Scorecard(
+        made=made,
+        stored=stored,
+        samples=len(seen.actual),
+        coverage={
+            float(level): float(np.mean(under[:, index])) if len(under) else np.nan
+            for index, level in enumerate(levels)
+        },
+        wql=_share(float(each["loss"].sum()), float(each["actual"].sum())),
+        rival_wql=_share(float(each["rival_loss"].sum()), float(each["shared_actual"].sum())),
+        services=_by_service(each, seen.service),
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Forecast rows for which there is a sample.
+
+    Attributes:
+        actual: measured, as many as rows.
+        rival: measured a week before; NaN = nothing was.
+        bands: rows x levels.
+        service: whose each row is.
+    """
+
+    actual: NDArray[np.float64]
+    rival: NDArray[np.float64]
+    bands: NDArray[np.float64]
+    service: NDArray[np.object_]
+
+
+def _measured(rows: pd.DataFrame, usage: pd.DataFrame, names: list[str]) -> _Measured:
     times = pd.DatetimeIndex(rows["time"]).tz_localize("UTC")
     slots = usage.index.get_indexer(times)
     columns = usage.columns.get_indexer(pd.Index(rows["service"], dtype=object))
@@ -93,43 +139,25 @@ def score(
     actual = values[slots[known], columns[known]]
     rival = np.where(week_ago[known] >= 0, values[week_ago[known], columns[known]], np.nan)
     measured = np.isfinite(actual)
-    actual, rival = actual[measured], rival[measured]
-    bands = rows.loc[known, names].to_numpy(np.float64)[measured]
-    service = rows.loc[known, "service"].astype(object).to_numpy()[measured]
-
-    both = np.isfinite(rival)
-    loss = _pinball(actual, bands, levels)
-    rival_loss = np.where(both, _pinball(actual, rival[:, None], levels), np.nan)
-    each = pd.DataFrame(
-        {
-            "actual": np.abs(actual),
-            "loss": loss,
-            "shared_actual": np.where(both, np.abs(actual), np.nan),
-            "rival_loss": rival_loss,
-            "covered": actual <= bands[:, int(np.abs(levels - _UPPER).argmin())],
-        }
+    return _Measured(
+        actual[measured],
+        rival[measured],
+        rows.loc[known, names].to_numpy(np.float64)[measured],
+        rows.loc[known, "service"].astype(object).to_numpy()[measured],
     )
+
+
+def _by_service(each: pd.DataFrame, service: NDArray[np.object_]) -> pd.DataFrame:
+    """Samples, coverage and both errors of each service."""
     groups = each.groupby(service)
     totals = groups[["actual", "loss", "shared_actual", "rival_loss"]].sum()
-    services = pd.DataFrame(
+    return pd.DataFrame(
         {
             "samples": groups.size(),
             "coverage": groups["covered"].mean(),
             "wql": _ratio(totals["loss"], totals["actual"]),
             "rival_wql": _ratio(totals["rival_loss"], totals["shared_actual"]),
         }
-    )
-    return Scorecard(
-        made=made,
-        stored=stored,
-        samples=len(actual),
-        coverage={
-            float(level): float(np.mean(actual <= bands[:, index])) if len(actual) else np.nan
-            for index, level in enumerate(levels)
-        },
-        wql=_share(float(each["loss"].sum()), float(each["actual"].sum())),
-        rival_wql=_share(float(each["rival_loss"].sum()), float(each["shared_actual"].sum())),
-        services=services,
     )
 
 
