@@ -5,6 +5,7 @@ schema.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
@@ -28,6 +29,7 @@ _KINDS = {
     "o": "a mapping",
 }
 _READ_OVER = frozenset({"build", "develop", "models", "networks", "provider", "volumes"})
+_KEY = re.compile(r"[a-z][a-z0-9_]*")  # how Compose names its own
 _SLIP = 0.75  # how alike a wrong key is to the one that was meant
 
 
@@ -67,7 +69,9 @@ def _may_be_newer(path: Keys, name: str, value: Map, shape: SchemaNode) -> bool:
         apart = len(path) == 2 or (path[0] == "services" and path[2] in _READ_OVER)
     else:  # services at the top are those of version 1
         apart = not {"services", "include"}.isdisjoint(value)
-    return apart and not get_close_matches(name, shape.keys or (), n=1, cutoff=_SLIP)
+    return bool(apart and _KEY.fullmatch(name)) and not get_close_matches(
+        name, shape.keys or (), n=1, cutoff=_SLIP
+    )
 
 
 def hollow(model: Map, is_kept: Callable[[Keys], bool]) -> None:
