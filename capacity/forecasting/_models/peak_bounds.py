@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capacity.forecasting._models.daily_summaries import STATS
 from capacity.forecasting._models.peak_distribution import MARGINS
@@ -25,6 +26,7 @@ _DAYS = 28  # looked at
 _PAIRS, _FEW_PAIRS = 10, 6  # of days a lag apart, at least; fewer do where all are the same
 _SAME = 0.05  # change of a peak
 _EXCEPTIONS = 2  # changes that do not count: a night on which the job failed
+_HOURLY = 2.0  # times the change: means of an hour hide half of it
 _NOTHING = 0.1  # of the highest peak; daily peaks below are all alike
 _IDLE = 0.1  # median use over the highest peak: an idle service has at most this
 # idle services: 2,800 service-weeks whose past had not shown higher peaks
@@ -38,7 +40,7 @@ _CHANGES = ((0.1, 0.4, 0.55, 0.85, 1.2), (0.0, 0.15, 0.3, 0.2, 0.1))
 _KNOWN = 14  # daily peaks; after ten that were alike, one service-week in eight passed them 4 times
 _CHANGE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond, none is bounded
 _CALM_PASSED = (0.4, 0.4, 0.4, 0.4, 0.5, 1.0, 1.0)
-_CALM_SCALE = (0.005, 0.01, 0.03, 0.06, 0.12, 0.2, 0.2)
+_CALM_SCALE = (0.005, 0.01, 0.03, 0.06, 0.2, 0.3, 0.3)
 _CALM_OTHERS = (0.025, 0.025, 0.045, 0.045, 0.15, 0.2, 0.6)
 _LONGER = 0.55  # of these are left where all of the days are known
 
@@ -110,7 +112,15 @@ def _seen(days: Floats, *, shown: bool) -> _Days:
         higher = log_size(highest(days[:, :, 0])) - log_size(highest(peaks[-RECENT:]))
     beyond = np.maximum(MARGINS - (1.0 if shown else 0.0) * higher[:, None], 0.0)
     count = np.isfinite(peaks).sum(axis=0).astype(np.float64)
-    return _Days(middle, mean, _change(peaks), count, beyond)
+    change = np.where(_of_hours(recent), _HOURLY, 1.0) * _change(peaks)
+    return _Days(middle, mean, change, count, beyond)
+
+
+def _of_hours(days: Floats) -> NDArray[np.bool_]:
+    """Whether the samples are means of an hour: no day's peak is above its highest hour."""
+    with np.errstate(invalid="ignore"):
+        above = days[:, :, 0] > days[:, :, STATS.index("hour")] * (1 + 1e-9)
+    return ~above.any(axis=0)
 
 
 def _mean_of(days: Floats, stat: str, known: Floats) -> Floats:

@@ -183,3 +183,17 @@ def test_bounds_are_chances(seed: int) -> None:
     assert ((bounds >= 0) & (bounds <= 1)).all()
     assert (np.diff(bounds, axis=1) <= 1e-12).all()
     assert (bounds[:, MARGINS <= 0] == 1.0).all()
+
+
+@given(seed=st.integers(0, 1000), unlike=st.floats(0.01, 0.1))
+def test_means_of_an_hour_are_not_taken_for_calmer_than_samples(seed: int, unlike: float) -> None:
+    """Averages hide half of what peaks change: their bounds are as for twice the change."""
+    rng = np.random.default_rng(seed)
+    peaks = np.repeat(np.exp(rng.normal(0.0, unlike, 28)), 24)
+    shape = 1.0 + 0.3 * np.sin(np.arange(len(peaks)) * 2 * np.pi / 24)
+    hourly = (peaks * shape)[:, None]
+    samples = np.repeat(hourly, 12, axis=0)
+    samples[5::12] *= 1.02  # a sample of each hour is above its mean
+    wide, narrow = peak_bound(summarise(hourly, 3600)), peak_bound(summarise(samples, STEP))
+    assert (wide >= narrow - 1e-9).all()
+    assert (wide > narrow).any()
