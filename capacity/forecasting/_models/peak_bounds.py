@@ -120,7 +120,7 @@ def _of_hours(days: Floats) -> NDArray[np.bool_]:
     """Whether the samples are means of an hour: no day's peak is above its highest hour."""
     with np.errstate(invalid="ignore"):
         above = days[:, :, 0] > days[:, :, STATS.index("hour")] * (1 + 1e-9)
-    return ~above.any(axis=0)
+    return np.asarray(~above.any(axis=0))
 
 
 def _mean_of(days: Floats, stat: str, known: Floats) -> Floats:
