@@ -25,6 +25,7 @@ _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look ag
 AFTER_A_LOOP = 2.0
 """Times the limit after a loop of kills: it never ran long enough to show what it needs."""
 _FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing
+_FULL_OF_RESIDENT = 1.25  # times the limit that is full of what cannot be given back
 _URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SURE, _NEAR = 0.5, 0.8
@@ -106,7 +107,9 @@ def _startup_need(table: pd.DataFrame, fleet: Fleet) -> pd.Series[float]:
 
 
 def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
-    """What to go up to where kills, stalls or throttling hide the need; NaN where nothing does."""
+    """What to go up to where kills, stalls, throttling or a limit full of resident memory hide the
+    need; NaN where nothing does.
+    """
     killed = table["oom_kills"] > 0
     looping = pd.Series([str(name) in context.unstable for name in table.index], table.index)
     factor = pd.Series(_AFTER_A_KILL, index=table.index).mask(killed & looping, AFTER_A_LOOP)
@@ -115,7 +118,9 @@ def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
     held_back = (table["throttled"] > THROTTLED_TOO_MUCH) | (
         full & (table["stalled"] > STALLED_TOO_MUCH)
     )
-    return (table["current"] * factor).where(killed | held_back)
+    resident = (table["rss_peak"] >= _FULL * table["current"]) & ~killed & ~held_back
+    factor = factor.mask(resident, _FULL_OF_RESIDENT)
+    return (table["current"] * factor).where(killed | held_back | resident)
 
 
 def _safe(allocation: Allocation, risks: pd.Series[float]) -> pd.Series[float]:
