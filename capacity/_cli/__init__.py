@@ -16,7 +16,6 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from capacity._cli.commands import (
-    apply,
     archive,
     check,
     collect,
@@ -26,6 +25,7 @@ from capacity._cli.commands import (
     operations,
     report,
 )
+from capacity._cli.commands.changes import apply
 from capacity._cli.printing import VisibleFormatter, say, say_block
 from capacity.errors import CapacityError
 

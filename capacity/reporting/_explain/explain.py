@@ -15,8 +15,8 @@ from capacity._api import sizing_inputs
 from capacity._common.text.suggest import no_such_service
 from capacity.history._validity import DropReason
 from capacity.model import Resource, Signal
-from capacity.reporting.weekly._evidence import limit_hits
 from capacity.reporting.weekly._fleet_frontier import COMPARED
+from capacity.reporting.weekly._sections.evidence import limit_hits
 from capacity.settings import Settings, load_settings
 from capacity.sizing._replay.evidence import add_baselines
 

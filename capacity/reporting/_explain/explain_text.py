@@ -8,7 +8,7 @@ from typing import Any
 from capacity.model import Reason, Resource, Signal
 from capacity.reporting._explain.explain import Explanation, chart
 from capacity.reporting._html.formatting import COUNTED, NAMES, PRINT
-from capacity.reporting.weekly._evidence import beside_samples
+from capacity.reporting.weekly._sections.evidence import beside_samples
 
 __all__ = ["explanation_lines", "policy_rows"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, Html, badge, join, table
 from capacity.reporting.monthly._promises_sections import promised_table
-from capacity.reporting.weekly._applied import applied_outcomes
+from capacity.reporting.weekly._sections.applied import applied_outcomes
 
 if TYPE_CHECKING:
     from capacity.reporting.quarterly._register import Risk

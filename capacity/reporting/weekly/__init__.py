@@ -1,14 +1,14 @@
 """The weekly resource report: its review, and one function a section of the page."""
 
-from capacity.reporting.weekly._appendix import appendix
-from capacity.reporting.weekly._applied import drifted, realised
-from capacity.reporting.weekly._changes_section import changes_since
-from capacity.reporting.weekly._days_left_section import days_remaining
-from capacity.reporting.weekly._evidence import evidence, frontiers
-from capacity.reporting.weekly._forecasts import forecasts, risks, scorecards
 from capacity.reporting.weekly._review import REPORT, WeeklyReview, review
 from capacity.reporting.weekly._saving import save
-from capacity.reporting.weekly._sections import (
+from capacity.reporting.weekly._sections.appendix import appendix
+from capacity.reporting.weekly._sections.applied import drifted, realised
+from capacity.reporting.weekly._sections.changes import changes_since
+from capacity.reporting.weekly._sections.days_left import days_remaining
+from capacity.reporting.weekly._sections.evidence import evidence, frontiers
+from capacity.reporting.weekly._sections.forecasts import forecasts, risks, scorecards
+from capacity.reporting.weekly._sections.overview import (
     decisions,
     fleet,
     header,

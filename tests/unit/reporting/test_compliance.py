@@ -18,7 +18,7 @@ from capacity.changes._journal.models import Kind
 from capacity.model import Setting
 from capacity.reporting import compliance, weekly
 from capacity.reporting.compliance import _sections
-from capacity.reporting.weekly import _applied
+from capacity.reporting.weekly._sections import applied
 from capacity.settings import load_settings
 from tests.fixtures.commands import capacity_here
 from tests.fixtures.pages import has_only_its_own_script
@@ -113,7 +113,7 @@ def week(tmp_path: Path, shop_review: weekly.WeeklyReview) -> weekly.WeeklyRevie
 
 def test_applied_changes_show_what_came_of_them(week: weekly.WeeklyReview) -> None:
     """From and to, what was promised, and that a kill since then breaks the promise."""
-    page = str(_applied.realised(week))
+    page = str(applied.realised(week))
     assert "shop/thumbnailer" in page
     assert "2.0%" in page
     assert "128 MiB" in page
@@ -123,7 +123,7 @@ def test_applied_changes_show_what_came_of_them(week: weekly.WeeklyReview) -> No
 def test_a_damaged_journal_is_told(week: weekly.WeeklyReview) -> None:
     """The page stands, and says which line."""
     (week.settings.apply.journal / "20261120T060000-x" / "journal.jsonl").write_text("{\n")
-    assert "cannot be read" in str(_applied.realised(week))
+    assert "cannot be read" in str(applied.realised(week))
 
 
 def test_engines_that_do_not_answer_do_not_end_the_report(
@@ -137,8 +137,8 @@ def test_engines_that_do_not_answer_do_not_end_the_report(
             )
         }
     )
-    assert "cannot be asked" in str(_applied.drifted(replace(week, settings=settings), engine=True))
-    assert "not asked" in str(_applied.drifted(week, engine=False))
+    assert "cannot be asked" in str(applied.drifted(replace(week, settings=settings), engine=True))
+    assert "not asked" in str(applied.drifted(week, engine=False))
 
 
 def test_a_project_that_cannot_be_read_is_said_where_the_exit_code_is_seen(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from capacity.reporting._html.formatting import long_table
 from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
-from capacity.reporting.weekly._forecasts import _score_row
 from capacity.reporting.weekly._limit_crossings import find_crossings
 from capacity.reporting.weekly._review import review
 from capacity.reporting.weekly._scorecard import forecast_rows, score
+from capacity.reporting.weekly._sections.forecasts import _score_row
 from capacity.settings import Settings
 
 INDEX = pd.date_range("2026-11-01", periods=21 * 24, freq="1h", tz="UTC", unit="s")

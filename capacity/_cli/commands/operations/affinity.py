@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capacity._cli.commands.live_plan import Out, write_live_plan
+from capacity._cli.commands.changes.live_plan import Out, write_live_plan
 from capacity._cli.options import (
     AsOf,
     Config,

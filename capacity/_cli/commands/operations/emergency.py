@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
+from capacity._cli.commands.changes.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows, say
 from capacity._common.plain_data import Plain

@@ -19,7 +19,7 @@ from capacity.model import Resource, Signal
 from capacity.reporting import weekly
 from capacity.reporting._explain.explain import explain_service
 from capacity.reporting._explain.explain_text import explanation_lines
-from capacity.reporting.weekly import _evidence
+from capacity.reporting.weekly._sections import evidence
 from capacity.settings import Settings
 from tests.fixtures.commands import capacity_here
 from tests.fixtures.frames import float_at
@@ -60,7 +60,7 @@ def test_the_page_tells_of_kills_first(shop_review: weekly.WeeklyReview) -> None
     """The evidence begins with the killed service and says how often it was killed instead of a
     bare never.
     """
-    page = str(_evidence.evidence(shop_review))
+    page = str(evidence.evidence(shop_review))
     first = re.search(r'<tr><th scope="row">(.*?)</tr>', page)
     assert first is not None
     assert first[1].startswith(KILLED)
@@ -69,7 +69,7 @@ def test_the_page_tells_of_kills_first(shop_review: weekly.WeeklyReview) -> None
 
 def test_words_beside_samples() -> None:
     """Nothing is added to what no strike contradicts; one kill is no kills."""
-    said = _evidence.beside_samples
+    said = evidence.beside_samples
     assert said("never", (0.0, 0.0), Resource.MEMORY) == "never"
     assert said("-", (3.0, 0.0), Resource.MEMORY) == "-"
     assert said("0", (1.0, 50.0), Resource.MEMORY) == "0 in samples, but 1 kill"

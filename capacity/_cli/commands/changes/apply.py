@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from capacity._cli.commands import plan
+from capacity._cli.commands.changes import plan
+from capacity._cli.commands.changes.rollback_output import Exact, say_back, say_preview
 from capacity._cli.commands.inventory import inventory
-from capacity._cli.commands.rollback_output import Exact, say_back, say_preview
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import PlainMapping

@@ -26,7 +26,7 @@ from capacity.reporting._html.formatting import (
 )
 from capacity.reporting._html.html import Column, Html, badge, code, details, join, table, text
 from capacity.reporting._render.files import EVERY_LIMIT
-from capacity.reporting.weekly._summary import freed, summary
+from capacity.reporting.weekly._sections.summary import freed, summary
 
 if TYPE_CHECKING:
     from capacity.reporting.weekly._decisions import Decision

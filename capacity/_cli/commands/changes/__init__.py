@@ -1,0 +1,1 @@
+"""Commands of limit changes: plans, and applying them and rolling them back."""
