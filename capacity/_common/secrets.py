@@ -41,14 +41,15 @@ _HARMLESS = re.compile(
     re.IGNORECASE,
 )
 _PUBLIC = re.compile(
-    r"(?:^|_)(?:SHA\d*|MD5|DIGEST|HASH|CHECKSUM|COMMIT|REVISION|REF|GPG\w*|FINGERPRINT|BUILD|ID|UUID"
-    r"|VERSION|PUBLIC\w*)(?:_|$)",
+    r"(?:^|_)(?:SHA\d*|MD5|DIGEST|HASH|CHECKSUM|COMMIT|REVISION|REF|PGP\w*|GPG\w*|FINGERPRINT"
+    r"|BUILD|ID|UUID|VERSION|PUBLIC\w*)(?:_|$)",
     re.IGNORECASE,
 )
 """Names of what is as random as a key, and open to all."""
 _RANDOM = re.compile(
     r"(?:base64:)?(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=\D*\d)[A-Za-z0-9+/_-]{32,}={0,2}"
     r"|(?=\D*\d)(?=[^a-f]*[a-f])[0-9a-f]{32,}"
+    r"|(?=(?:\D*\d){4})(?=[^A-Za-z]*[A-Za-z])(?:[a-z0-9]{32,}|[A-Z0-9]{32,})"
 )
 """A value that only a generator of keys makes."""
 _SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1"}
