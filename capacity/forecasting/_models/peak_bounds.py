@@ -63,19 +63,23 @@ class _Days:
     beyond: Floats
 
 
-def peak_bound(days: Floats, *, shown: bool = True) -> Floats:
+def peak_bound(days: Floats, horizon: int = WEEK, *, shown: bool = True) -> Floats:
     """What the chance of each margin is at most: services x `MARGINS`, 1 where nothing bounds it.
 
     Args:
         days: daily summaries, days x services x `STATS`, at the present level.
-        shown: count from the highest peak there ever was, not from the trailing one.
+        horizon: days ahead; each week of them has the same chance.
+        shown: count from the highest peak there ever was, and from where growth will lead, not from
+            the trailing peak.
     """
-    seen = _seen(days, shown=shown)
+    weeks = max(horizon / WEEK, 1.0)
+    seen = _seen(days, weeks if shown else 0.0)
     idle = (seen.middle <= _IDLE) & np.isfinite(seen.change + seen.mean)
     calm = (seen.middle > _IDLE) & (seen.change <= _CHANGE[-1]) & (seen.known >= _KNOWN)
     higher = (MARGINS > 0) & np.isfinite(seen.beyond)
     bound = np.where(idle[:, None] & higher, _idle(seen), 1.0)
-    return np.where(calm[:, None] & higher, _calm(seen), bound)
+    bound = np.where(calm[:, None] & higher, _calm(seen), bound)
+    return np.asarray(1.0 - (1.0 - bound) ** weeks)
 
 
 def _idle(seen: _Days) -> Floats:
@@ -103,14 +107,16 @@ def _chance(seen: _Days, passed: Floats, scale: Floats, others: Floats) -> Float
         return np.minimum(usual + others[:, None] * np.exp(-seen.beyond), 1.0)
 
 
-def _seen(days: Floats, *, shown: bool) -> _Days:
+def _seen(days: Floats, weeks: float) -> _Days:
+    """What the days show, and where it leads in so many weeks; in none, it leads nowhere."""
     recent = days[-_DAYS:]
     peaks, top = recent[:, :, 0], highest(recent[:, :, 0])
     known = np.nan_to_num(recent[:, :, STATS.index("known")])
     with np.errstate(invalid="ignore", divide="ignore"):
         middle, mean = (_mean_of(recent, stat, known) / top for stat in ("p50", "mean"))
         higher = log_size(highest(days[:, :, 0])) - log_size(highest(peaks[-RECENT:]))
-    beyond = np.maximum(MARGINS - (1.0 if shown else 0.0) * higher[:, None], 0.0)
+    lead = np.maximum(higher, weeks * _growth(peaks)) if weeks else np.zeros(len(higher))
+    beyond = np.maximum(MARGINS - lead[:, None], 0.0)
     count = np.isfinite(peaks).sum(axis=0).astype(np.float64)
     change = np.where(_of_hours(recent), _HOURLY, 1.0) * _change(peaks)
     return _Days(middle, mean, change, count, beyond)
@@ -121,6 +127,15 @@ def _of_hours(days: Floats) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         above = days[:, :, 0] > days[:, :, STATS.index("hour")] * (1 + 1e-9)
     return np.asarray(~above.any(axis=0))
+
+
+def _growth(peaks: Floats) -> Floats:
+    """Log of the highest peak of the last week over that of the week before; 0 where it is lower or
+    unknown.
+    """
+    with np.errstate(invalid="ignore"):
+        rise = log_size(highest(peaks[-WEEK:])) - log_size(highest(peaks[-2 * WEEK : -WEEK]))
+    return np.asarray(np.fmax(rise, 0.0))
 
 
 def _mean_of(days: Floats, stat: str, known: Floats) -> Floats:

@@ -169,7 +169,7 @@ class PeakModel:
         if len(known):
             now = features(level[:, known], horizon).astype(np.float32)
             past = past_windows(days[:, known], horizon) if own else None
-            bound = peak_bound(level[:, known])
+            bound = peak_bound(level[:, known], horizon)
             if past is not None:
                 surprised = _surprised(peak_bound(level[:, known], shown=False), past)
                 bound = np.minimum(surprised * bound, 1.0)

@@ -197,3 +197,20 @@ def test_means_of_an_hour_are_not_taken_for_calmer_than_samples(seed: int, unlik
     wide, narrow = peak_bound(summarise(hourly, 3600)), peak_bound(summarise(samples, STEP))
     assert (wide >= narrow - 1e-9).all()
     assert (wide > narrow).any()
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 1000),
+    growth=st.floats(0.0, 0.03),
+    days=st.sampled_from([14, 21, 28, 60]),
+    weeks=st.sampled_from([1, 4]),
+)
+def test_growth_is_followed(seed: int, growth: float, days: int, weeks: int) -> None:
+    """Days that are alike but for steady growth: where it leads is expected."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(days * DAY) / DAY
+    use = np.exp(growth * time) * rng.lognormal(0.0, 0.01, len(time))
+    found = PeakModel.load().predict(summarise(use[:, None], STEP), 7 * weeks)
+    high = found.quantile((0.98,))[0, 0] / found.base[0]
+    assert high >= np.exp(7 * weeks * growth)
