@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress, Silent
@@ -31,6 +30,7 @@ from capacity.forecasting._preprocessing import (
     scale_usage,
 )
 from capacity.forecasting._quantiles import Floats, check_levels
+from capacity.forecasting._threads import single_threaded
 
 __all__ = ["DEFAULT_QUANTILES", "Forecaster"]
 
@@ -123,8 +123,7 @@ class Forecaster:
         recent, grid = latest(usage, grid)
         progress = progress or Silent()
         try:
-            # Our matrices are small: idle threads of BLAS would spin on the cores of our own.
-            with threadpool_limits(limits=1, user_api="blas"):
+            with single_threaded():
                 self._learn(recent, grid, levels, progress)
         finally:
             progress.finish()
@@ -154,7 +153,7 @@ class Forecaster:
     def prepare(self, usage: pd.DataFrame) -> _fitting.Part:
         """First pass over some services of a fleet: what can be learned without the others."""
         recent, grid = latest(usage, read_grid(check_usage(usage)))
-        with threadpool_limits(limits=1, user_api="blas"):
+        with single_threaded():
             return self._prepare(recent, grid, 0, self._levels())
 
     def _prepare(self, part: pd.DataFrame, grid: Grid, start: int, levels: Floats) -> _fitting.Part:

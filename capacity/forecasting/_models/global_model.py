@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from capacity.forecasting._models.base_models import expand
 from capacity.forecasting._models.candidates import Asked, ChunkCandidates
 from capacity.forecasting._preprocessing import DAY, WEEK
 from capacity.forecasting._quantiles import Floats, Singles, level_index
+from capacity.forecasting._threads import single_threaded
 
 __all__ = ["LEAST_HOURS", "SEEN_HOURS", "TAUGHT", "asked", "teach"]
 
@@ -112,5 +112,5 @@ def _trained(features: Singles, target: Singles, seed: int) -> Any:
         return None
     rows = known[np.linspace(0, len(known) - 1, min(len(known), _MOST_ROWS)).astype(np.intp)]
     model = HistGradientBoostingRegressor(loss="absolute_error", random_state=seed, **_SETTINGS)
-    with threadpool_limits(1):  # sums in one order: the same bytes everywhere
+    with single_threaded():
         return model.fit(features[rows], target[rows])
