@@ -31,18 +31,18 @@ _NOTHING = 0.1  # of the highest peak; daily peaks below are all alike
 _IDLE = 0.1  # median use over the highest peak: an idle service has at most this
 # idle services: 2,800 service-weeks whose past had not shown higher peaks
 _PASSED = 0.25  # chance that a week passes the trailing peak
-_OTHERS = 0.012  # of weeks are like no other; theirs fall off at a scale of 1
+_OTHERS = 0.012  # share of weeks unlike those before; the scale of their exponential is 1
 _SCALE = 0.2  # of the exponential, for short work with daily peaks that are alike
 _LONG, _SHORT_MEAN, _LONG_MEAN = 0.15, 0.05, 0.1  # more where the mean is more of the peak
-_CHANGES = ((0.1, 0.4, 0.55, 0.85, 1.2), (0.0, 0.15, 0.3, 0.2, 0.1))
+_IDLE_SCALE_BY_CHANGE = ((0.1, 0.4, 0.55, 0.85, 1.2), (0.0, 0.15, 0.3, 0.2, 0.1))
 # more by how daily peaks change; those that change most have shown how high they go
 # the others: 930 service-weeks after two weeks of history, 290 after four
-_KNOWN = 14  # daily peaks; after ten that were alike, one service-week in eight passed them 4 times
-_CHANGE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond, none is bounded
+_KNOWN = 14  # daily peaks; after ten alike, one service-week in eight reached four times the peak
+_CALM_CHANGE = (0.0, 0.02, 0.05, 0.1, 0.15, 0.3, 0.4)  # of daily peaks; beyond, none is bounded
 _CALM_PASSED = (0.4, 0.4, 0.4, 0.4, 0.5, 1.0, 1.0)
 _CALM_SCALE = (0.005, 0.01, 0.03, 0.06, 0.2, 0.3, 0.3)
 _CALM_OTHERS = (0.025, 0.025, 0.045, 0.045, 0.15, 0.2, 0.6)
-_LONGER = 0.55  # of these are left where all of the days are known
+_LONGER = 0.55  # times `_CALM_OTHERS` where the peaks of all `_DAYS` are known
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ def peak_bound(days: Floats, horizon: int = WEEK, *, shown: bool = True) -> Floa
             the trailing peak.
     """
     weeks = max(horizon / WEEK, 1.0)
-    seen = _seen(days, weeks if shown else 0.0)
+    seen = _seen(days, weeks, shown=shown)
     idle = (seen.middle <= _IDLE) & np.isfinite(seen.change + seen.mean)
-    calm = (seen.middle > _IDLE) & (seen.change <= _CHANGE[-1]) & (seen.known >= _KNOWN)
+    calm = (seen.middle > _IDLE) & (seen.change <= _CALM_CHANGE[-1]) & (seen.known >= _KNOWN)
     higher = (MARGINS > 0) & np.isfinite(seen.beyond)
     bound = np.where(idle[:, None] & higher, _idle(seen), 1.0)
     bound = np.where(calm[:, None] & higher, _calm(seen), bound)
@@ -83,17 +83,20 @@ def peak_bound(days: Floats, horizon: int = WEEK, *, shown: bool = True) -> Floa
 
 
 def _idle(seen: _Days) -> Floats:
+    """Chances of services that idle for half of the day or more: services x `MARGINS`."""
     scale = (
         _SCALE
         + _LONG * np.clip((seen.mean - _SHORT_MEAN) / (_LONG_MEAN - _SHORT_MEAN), 0.0, 1.0)
-        + np.interp(seen.change, *_CHANGES)
+        + np.interp(seen.change, *_IDLE_SCALE_BY_CHANGE)
     )
     return _chance(seen, np.full(len(scale), _PASSED), scale, np.full(len(scale), _OTHERS))
 
 
 def _calm(seen: _Days) -> Floats:
+    """Chances of services whose daily peaks are alike: services x `MARGINS`."""
     passed, scale, others = (
-        np.interp(seen.change, _CHANGE, each) for each in (_CALM_PASSED, _CALM_SCALE, _CALM_OTHERS)
+        np.interp(seen.change, _CALM_CHANGE, each)
+        for each in (_CALM_PASSED, _CALM_SCALE, _CALM_OTHERS)
     )
     return _chance(
         seen, passed, scale, others * np.interp(seen.known, (_KNOWN, _DAYS), (1.0, _LONGER))
@@ -101,21 +104,22 @@ def _calm(seen: _Days) -> Floats:
 
 
 def _chance(seen: _Days, passed: Floats, scale: Floats, others: Floats) -> Floats:
-    """Of weeks like those before, and of those like no other."""
+    """Chance that a week passes each margin: services x `MARGINS`. It is the sum of an exponential
+    for weeks like those before (`passed` at 0, `scale`) and one for the `others`, unlike them.
+    """
     with np.errstate(invalid="ignore"):
         usual = passed[:, None] * np.exp(-seen.beyond / scale[:, None])
         return np.minimum(usual + others[:, None] * np.exp(-seen.beyond), 1.0)
 
 
-def _seen(days: Floats, weeks: float) -> _Days:
-    """What the days show, and where it leads in so many weeks; in none, it leads nowhere."""
+def _seen(days: Floats, weeks: float, *, shown: bool) -> _Days:
     recent = days[-_DAYS:]
     peaks, top = recent[:, :, 0], highest(recent[:, :, 0])
     known = np.nan_to_num(recent[:, :, STATS.index("known")])
     with np.errstate(invalid="ignore", divide="ignore"):
         middle, mean = (_mean_of(recent, stat, known) / top for stat in ("p50", "mean"))
         higher = log_size(highest(days[:, :, 0])) - log_size(highest(peaks[-RECENT:]))
-    lead = np.maximum(higher, weeks * _growth(peaks)) if weeks else np.zeros(len(higher))
+    lead = np.maximum(higher, weeks * _growth(peaks)) if shown else np.zeros(len(higher))
     beyond = np.maximum(MARGINS - lead[:, None], 0.0)
     count = np.isfinite(peaks).sum(axis=0).astype(np.float64)
     change = np.where(_of_hours(recent), _HOURLY, 1.0) * _change(peaks)
@@ -139,8 +143,12 @@ def _growth(peaks: Floats) -> Floats:
 
 
 def _mean_of(days: Floats, stat: str, known: Floats) -> Floats:
-    """A statistic over whole days: what is absent is idle."""
-    return np.asarray(np.nansum(days[:, :, STATS.index(stat)] * known, axis=0) / len(days))
+    """A statistic over whole days, by service, since its first known one: what is absent later is
+    idle.
+    """
+    there = np.isfinite(days[:, :, 0])
+    age = np.where(there.any(axis=0), len(days) - there.argmax(axis=0), 1)
+    return np.asarray(np.nansum(days[:, :, STATS.index(stat)] * known, axis=0) / age)
 
 
 def _change(peaks: Floats) -> Floats:

@@ -168,11 +168,12 @@ class PeakModel:
         chances = np.full((len(base), len(MARGINS)), np.nan)
         if len(known):
             now = features(level[:, known], horizon).astype(np.float32)
-            past = past_windows(days[:, known], horizon) if own else None
+            past = past_windows(days, horizon) if own else None
             bound = peak_bound(level[:, known], horizon)
             if past is not None:
-                surprised = _surprised(peak_bound(level[:, known], shown=False), past)
-                bound = np.minimum(surprised * bound, 1.0)
+                unmoved = np.ones((len(base), len(MARGINS)))
+                unmoved[known] = peak_bound(level[:, known], horizon, shown=False)
+                bound = np.minimum(_surprised(unmoved, past) * bound, 1.0)
             chances[known] = np.fmin(self._chances(now, past), bound)
         if horizon > WEEK:  # learned apart from the shorter horizon, that it includes
             chances = np.fmax(chances, self.predict(days, WEEK, own=own).chances)

@@ -214,3 +214,23 @@ def test_growth_is_followed(seed: int, growth: float, days: int, weeks: int) -> 
     found = PeakModel.load().predict(summarise(use[:, None], STEP), 7 * weeks)
     high = found.quantile((0.98,))[0, 0] / found.base[0]
     assert high >= np.exp(7 * weeks * growth)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    days=st.integers(7, 27),
+    middle=st.floats(0.02, 0.6),
+    before=st.integers(1, 60),
+)
+def test_days_before_a_service_say_nothing(
+    seed: int, days: int, middle: float, before: int
+) -> None:
+    """How long others are known for does not move its bound."""
+    rng = np.random.default_rng(seed)
+    use = np.full(days * DAY, middle)
+    use[::DAY] = np.exp(rng.normal(0.0, 0.02, days))
+    alone = summarise(use[:, None], STEP)
+    absent = np.full((before, *alone.shape[1:]), np.nan)
+    np.testing.assert_allclose(
+        peak_bound(np.concatenate([absent, alone])), peak_bound(alone), atol=1e-12
+    )
