@@ -24,8 +24,7 @@ __all__ = [
 _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look again
 AFTER_A_LOOP = 2.0
 """Times the limit after a loop of kills: it never ran long enough to show what it needs."""
-_FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing
-_FULL_OF_RESIDENT = 1.25  # times the limit that is full of what cannot be given back
+_FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing, and needs room
 _URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SURE, _NEAR = 0.5, 0.8
@@ -118,9 +117,10 @@ def _hidden_need(table: pd.DataFrame, context: Context) -> pd.Series[float]:
     held_back = (table["throttled"] > THROTTLED_TOO_MUCH) | (
         full & (table["stalled"] > STALLED_TOO_MUCH)
     )
-    resident = (table["rss_peak"] >= _FULL * table["current"]) & ~killed & ~held_back
-    factor = factor.mask(resident, _FULL_OF_RESIDENT)
-    return (table["current"] * factor).where(killed | held_back | resident)
+    raised = (table["current"] * factor).where(killed | held_back)
+    # so much that the limit is no longer full of it: a share of the limit would never end
+    resident = table["rss_peak"] / _FULL
+    return at_least(raised, resident.where(resident >= table["current"]))
 
 
 def _safe(allocation: Allocation, risks: pd.Series[float]) -> pd.Series[float]:

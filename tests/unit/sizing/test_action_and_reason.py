@@ -391,6 +391,25 @@ def test_page_cache_is_not_chased(resident: float, limit: int) -> None:
     assert row["breach_now"] < 0.5
 
 
+@settings(max_examples=15, deadline=None)
+@given(resident=st.floats(0.8, 1.0), used=st.floats(0.85, 1.0))
+def test_a_proposal_for_resident_memory_is_kept_once_it_is_in_force(
+    resident: float, used: float
+) -> None:
+    """Applied and asked again: no limit goes up and down by turns, and none goes on upwards."""
+    usage = steady("web", "api", "db")
+    rng = np.random.default_rng(3)
+    usage["heap"] = 1000.0 * MIB * (used - 0.002 * rng.random(len(usage)))
+    rss = pd.DataFrame({"heap": usage["heap"] * resident})
+    limit = 1000.0 * MIB
+    for _ in range(2):
+        row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
+        limit = row["limit"] if row["action"] in {Action.RAISE, Action.LOWER} else limit
+    row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
+    assert row["action"] == Action.KEEP
+    assert limit >= row["rss_peak"] / 0.95
+
+
 def test_resident_memory_that_fills_its_limit_is_raised() -> None:
     """What is no cache is a need."""
     usage = steady("web", "api", "db")
