@@ -49,7 +49,7 @@ _PUBLIC = re.compile(
 _RANDOM = re.compile(
     r"(?:base64:)?(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=\D*\d)[A-Za-z0-9+/_-]{32,}={0,2}"
     r"|(?=\D*\d)(?=[^a-f]*[a-f])[0-9a-f]{32,}"
-    r"|(?=(?:\D*\d){4})(?=[^A-Za-z]*[A-Za-z])(?:[a-z0-9]{32,}|[A-Z0-9]{32,})"
+    r"|(?=(?:\D*\d){4})(?!.*[A-Za-z]{8})(?:[a-z0-9]{32,}|[A-Z0-9]{32,})"  # no words
 )
 """A value that only a generator of keys makes."""
 _SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1"}
