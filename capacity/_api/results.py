@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from capacity._api.window import good_until
 from capacity._common.text.suggest import closest_names, no_such_service
 from capacity._common.text.units import format_cores, format_memory
 from capacity._common.version import VERSION
@@ -154,7 +155,7 @@ class Recommendations:
             changes_from(self.table, self.signal),
             hosts=dict(history.hosts),
             as_of=history.end.to_pydatetime(),
-            valid_until=(history.end + pd.Timedelta(self.horizon)).to_pydatetime(),
+            valid_until=good_until(history, self.horizon),
             made_from=MadeFrom(
                 history=history.fingerprint(),
                 settings=self.settings.fingerprint(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import pandas as pd
 
@@ -21,9 +22,10 @@ from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sam
 from capacity.model import Signal
 from capacity.settings._load import Settings, override
 
-__all__ = ["SAMPLE", "ArchivedWindow", "no_service_matches", "prepare_window"]
+__all__ = ["SAMPLE", "ArchivedWindow", "good_until", "no_service_matches", "prepare_window"]
 
 SAMPLE = "sample"
+_AGELESS = pd.Timedelta("36500D")
 
 
 @dataclass(frozen=True)
@@ -188,3 +190,11 @@ def _with_address(settings: Settings, address: str) -> Settings:
         return override(settings, "prometheus__url", address)
     except SettingsError as error:
         raise InputError(f"{address!r} is no address", "Write it as http://host:9090") from error
+
+
+def good_until(history: History, horizon: str | pd.Timedelta) -> datetime:
+    """Until when a plan that was made from a history holds, UTC: for its horizon; the sample does
+    not age, so that its plans can be tried on any day.
+    """
+    ahead = _AGELESS if history.source == SAMPLE else pd.Timedelta(horizon)
+    return (history.end + ahead).to_pydatetime()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity._api import SAMPLE
+from capacity._api.window import good_until
 from capacity._common.bundled import bundled
 from capacity._common.files import write_text
 from capacity._common.version import VERSION
@@ -193,7 +194,7 @@ def _plan(week: ComplianceReview) -> Plan:
         moves,
         hosts=dict(week.history.hosts),
         as_of=week.history.end.to_pydatetime(),
-        valid_until=(week.history.end + pd.Timedelta("7D")).to_pydatetime(),
+        valid_until=good_until(week.history, "7D"),
         made_from=MadeFrom(
             history=week.history.fingerprint(), settings=week.settings, code=VERSION
         ),

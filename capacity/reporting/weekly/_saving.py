@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capacity._api.window import good_until
 from capacity._common.files import write_atomically, write_text
 from capacity._common.version import VERSION
 from capacity.changes import (
@@ -83,12 +84,13 @@ def save(
         _chosen_changes(week, only),
         hosts=dict(history.hosts),
         as_of=history.end.to_pydatetime(),
-        valid_until=(history.end + pd.Timedelta(week.horizon)).to_pydatetime(),
+        valid_until=good_until(history, week.horizon),
         made_from=made_from,
     )
     make_folder(folder)
     write_plan(plan, folder / "plan.yaml")
-    alerts = alert_rules(_outlooks(week), settings, valid_until=plan.valid_until)
+    forecast_end = (history.end + pd.Timedelta(week.horizon)).to_pydatetime()
+    alerts = alert_rules(_outlooks(week), settings, valid_until=forecast_end)
     write_text(folder / "alerts.yml", alerts)
     _write_tables(week, folder)
     facts = {**_facts(week, plan), "seconds": round(seconds, 3), **(extra or {})}

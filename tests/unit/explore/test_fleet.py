@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib as mpl
@@ -151,6 +152,7 @@ def test_recommendations_become_a_plan(fleet: Fleet, tmp_path: Path) -> None:
     assert read_plan(tmp_path / "plan.yaml") == written
     assert {change.service for change in written.changes} == set(made.changes.index)
     assert repr(made).startswith("<Recommendations memory: 45 services")
+    assert written.valid_until > datetime.now(UTC)  # the sample does not age
 
 
 def test_a_view_of_some_services_keeps_its_names(fleet: Fleet) -> None:

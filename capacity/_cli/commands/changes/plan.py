@@ -178,7 +178,8 @@ def emit(
         )
     projects = _projects(compose, settings)
     patch, refused = emit_patch(read, projects, Path.cwd())
-    files = {"limits.patch": patch, **emit_scripts(read, _of_known(refused, projects))}
+    of_known = _of_known(refused, projects)
+    files = {"limits.patch": patch, **emit_scripts(read, of_known)}
     files |= _override_files(read, projects, refused)
     files["alerts.yml"] = alert_rules(limit_forecasts(read), settings, valid_until=read.valid_until)
     try:
@@ -192,7 +193,7 @@ def emit(
         raise StorageError(
             f"Cannot write {out}: {error.strerror}", "Name another folder with --out"
         ) from error
-    _say_refused(refused)
+    _say_refused(refused, only_patch={*refused} - {*of_known})
 
 
 def _override_files(
@@ -227,9 +228,11 @@ def _of_known(refused: dict[str, str], projects: dict[str, DeclaredProject]) -> 
     }
 
 
-def _say_refused(refused: dict[str, str]) -> None:
+def _say_refused(refused: dict[str, str], only_patch: Collection[str] = ()) -> None:
+    """Name what was left out; of `only_patch` the scripts have it all the same."""
     for service, why in refused.items():
-        say(f"capacity: left out {service}: {why}", err=True)
+        where = " of the patch, not of the scripts" if service in only_patch else ""
+        say(f"capacity: left out{where} {service}: {why}", err=True)
     if refused:
         raise typer.Exit(1)
 
