@@ -38,7 +38,12 @@ from capacity._api.block_passes import (
 from capacity._api.results import Recommendations
 from capacity._api.runners import Runner, open_runner
 from capacity._api.sizing_inputs import risk_for, service_rules
-from capacity._api.window import SAMPLE, ArchivedWindow, no_service_matches
+from capacity._api.window import (
+    SAMPLE,
+    ArchivedWindow,
+    no_service_matches,
+    warn_of_unknown_services,
+)
 from capacity._common.files import storage_error
 from capacity._common.lengths_of_time import in_days, parse_length
 from capacity._common.progress import Progress, Silent
@@ -163,14 +168,17 @@ def recommend_in_blocks(
     risk = risk if risk is not None else risk_for(settings, resource)
     chosen = nullcontext(runner) if runner else open_runner(compute.scheduler, compute.workers)
     with chosen as workers, _folder(archive.path) as folder:
-        names = tuple(record.name for record in records)
+        sources = tuple(record.name for record in records)
         run = Run(
-            _without_secrets(settings), names, window.start, window.end, resource, horizon, folder
+            _without_secrets(settings), sources, window.start, window.end, resource, horizon, folder
         )
         passes = _Passes(workers, progress or Silent())
         table, known, dropped = _decide(passes, _blocks(run, fleet), fleet, risk)
-    if services is not None:
-        table = table.loc[_chosen(services, list(map(str, table.index)))]
+    names = list(map(str, table.index))
+    if services is None:
+        warn_of_unknown_services(settings, names)
+    else:
+        table = table.loc[_chosen(services, names)]
     history = _without_samples(window, records, settings, fleet, known, dropped)
     return Recommendations(table, resource, history, horizon, settings)
 

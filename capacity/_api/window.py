@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 import pandas as pd
 
@@ -13,6 +15,7 @@ from capacity._api.servers import bring
 from capacity._common.addresses import with_scheme
 from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress
+from capacity._common.text.printable import visible
 from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError
 from capacity.history._archive.archive import Archive, SourceRecord, plain_address
@@ -22,7 +25,16 @@ from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sam
 from capacity.model import Signal
 from capacity.settings._load import Settings, override
 
-__all__ = ["SAMPLE", "ArchivedWindow", "good_until", "no_service_matches", "prepare_window"]
+__all__ = [
+    "SAMPLE",
+    "ArchivedWindow",
+    "good_until",
+    "no_service_matches",
+    "prepare_window",
+    "warn_of_unknown_services",
+]
+
+_log = logging.getLogger("capacity")
 
 SAMPLE = "sample"
 _AGELESS = pd.Timedelta("36500D")
@@ -81,11 +93,23 @@ class ArchivedWindow:
             if settings.sources.keys() & names:  # runs are compared by it, so no address is in it
                 history = replace(history, source=", ".join(names))
         if not services:
+            warn_of_unknown_services(settings, history.services)
             return history
         chosen = history.select(services)
         if not chosen.services:
             raise no_service_matches(services, history.services)
         return chosen
+
+
+def warn_of_unknown_services(settings: Settings, names: list[str]) -> None:
+    """Warn of tables of the settings for services that there are none of: what they ask for, such
+    as never to lower a limit, holds for nobody.
+    """
+    for glob in settings.services:
+        if not any(fnmatchcase(name, glob) for name in names):
+            near = closest_names(glob, names)
+            hint = f"; did you mean {' or '.join(map(visible, near))}?" if near else ""
+            _log.warning("the settings of services %s are of no service%s", visible(glob), hint)
 
 
 def no_service_matches(services: str | Iterable[str], names: list[str]) -> InputError:
