@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from capacity.forecasting._preprocessing import Scaled
 __all__ = ["read_blend", "read_candidates", "write_blend", "write_candidates"]
 
 _TABLE = "table"
+# numpy parses each header, and parsers of several threads count their depth as one in Python 3.11
+_reading = threading.Lock()
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -103,7 +106,7 @@ def _write(path: Path, arrays: Arrays) -> None:
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with _reading, np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
     except FileNotFoundError as error:
         raise StorageError(
