@@ -19,7 +19,7 @@ from capacity._compose.load.interpolate import Variables, interpolate
 from capacity._compose.load.merge import extend_service, is_unique, merge_models, unique
 from capacity._compose.load.relative import absolute, resolve_paths
 from capacity._compose.yaml.nodes import Origin, parse_documents
-from capacity._compose.yaml.tree import Items, Map, build, clone, remove_node
+from capacity._compose.yaml.tree import Items, Map, build, clone, remove_node, reset_paths
 from capacity._compose.yaml.tree import Path as Keys
 from capacity.errors import ComposeError
 
@@ -119,14 +119,14 @@ def read_documents(file: Path, settings: LoadOptions) -> list[_Document]:
         )
     found = []
     for node in parse_documents(text, str(file)):
-        resets: list[Keys] = []
-        model = build(node, resets)
+        model = build(node)
         if not isinstance(model, Map):
             raise ComposeError(
                 f"{node.origin}: the top level must be a mapping",
                 "Declare services",
                 origin=node.origin,
             )
+        resets = list(reset_paths(node))
         found.append(_Document(interpolate(model, settings.variables), resets, file))
     return found
 

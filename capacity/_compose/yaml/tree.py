@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import collections.abc
+from collections.abc import Iterator
 from typing import Any
 
 from capacity._compose.yaml.nodes import Alias, Mapping, Node, Origin, Scalar, Sequence, target
@@ -12,7 +13,17 @@ from capacity._compose.yaml.timestamps import Timestamp
 from capacity._compose.yaml.values import entries, scalar_value
 from capacity.errors import ComposeError
 
-__all__ = ["Items", "Map", "Path", "build", "clone", "matches", "remove_node", "where"]
+__all__ = [
+    "Items",
+    "Map",
+    "Path",
+    "build",
+    "clone",
+    "matches",
+    "remove_node",
+    "reset_paths",
+    "where",
+]
 
 Path = tuple[str, ...]
 
@@ -66,9 +77,8 @@ def matches(path: Path, pattern: Path) -> bool:
     )
 
 
-def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...] = ()) -> Any:
-    """The value of a node; `!reset` and `!override` leave their paths in `resets`. Behind an alias
-    a `!reset` leaves none: Compose has cut it out where the anchor stands.
+def build(node: Node, path: Path = (), above: tuple[int, ...] = ()) -> Any:
+    """The value of a node, without what `!reset` cuts out.
 
     Raises:
         ComposeError: a key that is no text, a key twice, a bad merge, an alias that contains
@@ -80,30 +90,21 @@ def build(node: Node, resets: list[Path], path: Path = (), above: tuple[int, ...
         raise ComposeError(
             f"{node.origin}: the alias contains itself", "Remove the alias", origin=node.origin
         )
-    if _is_override(node):
-        resets.append(path)
     if isinstance(found, Scalar):
         return scalar_value(found)
-    above, cut = (*above, id(found)), [] if isinstance(node, Alias) else resets
+    above = (*above, id(found))
     if isinstance(found, Sequence):
-        kept = [
-            (number, item)
-            for number, item in enumerate(found.items)
-            if not _is_reset(item, cut, (*path, str(number)))
-        ]
+        kept = [(number, item) for number, item in enumerate(found.items) if not _is_reset(item)]
         return Items(
-            [build(item, resets, (*path, str(number)), above) for number, item in kept],
+            [build(item, (*path, str(number)), above) for number, item in kept],
             [item.origin for _, item in kept],
         )
-    for key, value in found.entries:
-        if isinstance(key, Scalar):
-            _is_reset(value, cut, (*path, key.text))
-    return _map(found, resets, path, above)
+    return _map(found, path, above)
 
 
-def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) -> Map:
+def _map(node: Mapping, path: Path, above: tuple[int, ...]) -> Map:
     result = Map()
-    for name, (key, value) in entries(node, lambda value: not _is_reset(value, [], ())).items():
+    for name, (key, value) in entries(node, lambda value: not _is_reset(value)).items():
         if not isinstance(name, str) or isinstance(name, Timestamp):
             where_ = "in " + ".".join(path) if path else "at the top"
             raise ComposeError(
@@ -111,21 +112,41 @@ def _map(node: Mapping, resets: list[Path], path: Path, above: tuple[int, ...]) 
                 "Quote it",
                 origin=key.origin,
             )
-        result.put(name, build(value, resets, (*path, name), above), value.origin)
+        result.put(name, build(value, (*path, name), above), value.origin)
     return result
 
 
-def _is_reset(node: Node, resets: list[Path], path: Path) -> bool:
+def _is_reset(node: Node) -> bool:
     found = target(node)
-    if found is not None and found.tag == "!reset":
-        resets.append(path)
-        return True
-    return False
+    return found is not None and found.tag == "!reset"
 
 
-def _is_override(node: Node) -> bool:
-    found = target(node) if isinstance(node, Alias) else node
-    return found is not None and found.tag == "!override"
+def reset_paths(node: Node, path: Path = (), *, is_cut: bool = False) -> Iterator[Path]:
+    """The paths that `!reset` and `!override` name below a node that `build` has read.
+
+    What stands below a merge key belongs to the mapping that it is merged into.
+
+    Args:
+        node: where to look.
+        path: of the node.
+        is_cut: whether it is reached by an alias: Compose has cut each `!reset` below out where the
+            anchor stands, and finds only `!override` again.
+    """
+    found = target(node)
+    assert found is not None
+    if found.tag == "!override" or (found.tag == "!reset" and not is_cut):
+        yield path
+    if found.tag in {"!override", "!reset"}:
+        return
+    is_cut = is_cut or isinstance(node, Alias)
+    if isinstance(found, Sequence):
+        for number, item in enumerate(found.items):
+            yield from reset_paths(item, (*path, str(number)), is_cut=is_cut)
+    elif isinstance(found, Mapping):
+        for key, value in found.entries:
+            if isinstance(key, Scalar):
+                below = path if key.text == "<<" else (*path, key.text)
+                yield from reset_paths(value, below, is_cut=is_cut)
 
 
 def remove_node(model: Any, resets: list[Path], path: Path = ()) -> None:

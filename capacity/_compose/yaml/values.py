@@ -145,9 +145,11 @@ def entries(
         if scalar.text in seen:  # by its text: 1 and "1" are one key
             raise _twice(key.origin, scalar.text, seen[scalar.text])
         seen[scalar.text] = key.origin
+        if not is_kept(value):
+            continue
         if _is_merge(key):
             merges.append(value)
-        elif is_kept(value):
+        else:
             own[scalar_value(scalar)] = (key, value)
     for merged in merges:
         for name, entry in _merged(merged, is_kept).items():

@@ -24,7 +24,16 @@ from tests.fixtures.running.fleet import plan_of
 from tests.fixtures.running.servers import require
 from tests.integration.compose.test_stacks import changes_of, compare
 
-READ, EDITED = 80, 15  # projects
+READ, EDITED, RESET = 80, 15, 60  # projects
+SHAPES: dict[str, Any] = {
+    "shm_size": 0,
+    "environment": {"A": 0, "B": 0},
+    "deploy": {
+        "labels": {"l": 0},
+        "resources": {"limits": {"cpus": 0}, "reservations": {"cpus": 0}},
+    },
+}
+"""Keys of a service with their own, 0 for a value."""
 LATER = "\n# written later\n"
 PART = "services:\n  {0}: {{image: a, {1}: [s]}}\n{1}:\n  s: {{environment: {2}}}\n"
 
@@ -71,6 +80,50 @@ def test_a_project_is_read_or_refused_as_by_compose(seed: int, tmp_path: Path) -
     put(project.texts, tmp_path)
     said = printed(tmp_path, project.named, project.environment)
     assert ours(tmp_path, project.named, project.environment) == said
+
+
+def reset_somewhere(chance: random.Random, shape: Any, known: list[tuple[Any, str]]) -> str:
+    """A value of a shape with `!reset` and `!override` in it, in merges and behind aliases too.
+
+    Args:
+        chance: where it comes from.
+        shape: from `SHAPES`.
+        known: shapes and the aliases that stand for one.
+    """
+    if not shape:
+        return chance.choice(["!reset null", "'2'", "'3'"])
+    if chance.random() < 0.12:
+        return chance.choice(["!reset {}", "!override {}"])
+    aliases = [alias for other, alias in known if other == shape]
+    if aliases and chance.random() < 0.4:
+        return chance.choice(aliases)
+    keys = chance.sample(sorted(shape), chance.randint(1, len(shape)))
+    parts = [f"{key}: {reset_somewhere(chance, shape[key], known)}" for key in keys]
+    if chance.random() < 0.4:
+        key = chance.choice(sorted(shape))
+        if chance.random() < 0.3:  # of an alias in a list Compose may say that it contains itself
+            merged = f"[{reset_somewhere(chance, {key: shape[key]}, [])}]"
+        else:
+            merged = chance.choice([reset_somewhere(chance, {key: shape[key]}, known), *aliases])
+        parts.insert(chance.randint(0, len(parts)), f"<<: {merged}")
+    return f"{{{', '.join(parts)}}}"
+
+
+@pytest.mark.parametrize("seed", range(RESET))
+def test_what_is_reset_goes_as_with_compose(seed: int, tmp_path: Path) -> None:
+    """At any depth, of an anchor or a merge, and what stands behind an alias."""
+    chance = random.Random(seed)
+    lines: list[str] = []
+    known: list[tuple[Any, str]] = []
+    deploy = SHAPES["deploy"]
+    for number, shape in enumerate([deploy["resources"], deploy, SHAPES, SHAPES["environment"]]):
+        lines.append(f"x-{number}: &a{number} {reset_somewhere(chance, shape, known)}")
+        known.append((shape, f"*a{number}"))
+    lines.append(f"services: {{web: {reset_somewhere(chance, SHAPES, known)}}}")
+    whole = json.dumps({"services": {"web": {"image": "a"} | SHAPES}}).replace(" 0", ' "1"')
+    put({"a.yaml": whole, "b.yaml": "\n".join(lines)}, tmp_path)
+    said = printed(tmp_path, ["a.yaml", "b.yaml"], {})
+    assert ours(tmp_path, ["a.yaml", "b.yaml"], {}) == said
 
 
 @pytest.mark.parametrize("environment", [{}, {"M": "1"}], ids=["unset", "set"])
