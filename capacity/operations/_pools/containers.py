@@ -258,8 +258,8 @@ def try_to_remove(engine: Engine, journal: AnyJournal, container: Container) -> 
 
 
 def remove_unused(engine: Engine, name: str, locks: str, folder: Path | None) -> bool:
-    """Remove what the last user of a pool leaves; whether the pool is gone, for one that was made
-    to stay stays.
+    """Remove what the last user of a pool leaves; whether nothing is left that these locks guard: a
+    pool that was made to stay stays, and so does an instance that the Engine will not remove.
 
     Args:
         engine: where it is.
@@ -274,7 +274,6 @@ def remove_unused(engine: Engine, name: str, locks: str, folder: Path | None) ->
         found = instances_of(engine, name)
         if stands(found):
             return False
-        for container in found:
-            if container.labels.get(LOCKS) == locks:
-                try_to_remove(engine, book, container)
-    return True
+        ours = [container for container in found if container.labels.get(LOCKS) == locks]
+        errors = [try_to_remove(engine, book, container) for container in ours]
+    return not any(errors)

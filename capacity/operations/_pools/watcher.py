@@ -1,5 +1,5 @@
 """`python -m capacity.operations._pools.watcher USERS POOL LOCKS JOURNAL ENGINE`: removes a pool
-whose last user could not: it was killed, or interrupted while it did.
+whose last user could not: it was killed, interrupted while it did, or refused by the Engine.
 
 The user holds the other end of this process's input and a shared lock on USERS. When the input
 ends, the user has left or died; if nobody else holds the lock, the containers that say LOCKS go.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -385,14 +386,15 @@ def test_the_journal_has_what_a_program_does_with_its_pool(shop: Fleet, tmp_path
 def test_what_a_program_cannot_remove_its_watcher_does(
     shop: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused, or interrupted while it leaves."""
-    for error in (EngineRefused("no"), KeyboardInterrupt()):
+    """Refused, of all instances or of one, or interrupted while it leaves."""
+    places = ("session.remove_unused", "containers.lifecycle.remove")
+    for place, error in product(places, (EngineRefused("no"), KeyboardInterrupt())):
         with monkeypatch.context() as patched:
-            patched.setattr(
-                "capacity.operations._pools.session.remove_unused", Mock(side_effect=error)
-            )
-            with suppress(KeyboardInterrupt), work(shop, 1):
+            tried = Mock(side_effect=error)
+            patched.setattr(f"capacity.operations._pools.{place}", tried)
+            with suppress(KeyboardInterrupt), work(shop, 2):
                 assert seen(shop.settings()) != []
+        assert tried.called
         assert seen(shop.settings()) == []
 
 
