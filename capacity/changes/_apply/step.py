@@ -36,7 +36,7 @@ from capacity.model import ServiceKey, Setting, StepState, Value
 
 __all__ = ["perform_step", "redo_step", "refuse_pending"]
 
-_PENDING = "written to the compose file; the next docker compose up brings it"
+_PENDING = "written to the compose file; takes effect at the next `docker compose up`"
 
 
 def perform_step(step: Step, engine: Engine, journal: Journal) -> StepResult:

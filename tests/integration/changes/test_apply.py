@@ -424,9 +424,20 @@ def test_replicas_are_those_of_the_next_up(shop: Fleet, said: str, number: int) 
     previews, _ = dry_run(plan, settings)
     assert [preview.step.mode for preview in previews] == ["file"]
     done = apply_plan(plan, settings)
-    assert ["next docker compose up" in outcome.reason for outcome in done.outcomes] == [True]
+    assert ["next `docker compose up`" in outcome.reason for outcome in done.outcomes] == [True]
     (row,) = drift(snapshot(settings.engine))
     assert (row.what, row.live, row.declared) == (Setting.REPLICAS, 1, number)
     assert [result.state for result in rollback(done.run, settings)] == ["undone"]
     assert file.read_bytes() == before
     assert drift(snapshot(settings.engine)) == []
+
+
+def test_what_waits_is_said_beside_what_is_in_force(shop: Fleet) -> None:
+    """Of one service, raised and scaled by one plan."""
+    shop.up(project(web="mem_limit: 64m"))
+    scaled = other("shop/web", Setting.REPLICAS, None, 2)
+    done = apply_plan(plan_of(memory("shop/web", 64, 96), scaled), shop.settings())
+    assert shop.memory("shop-web-1") == 96
+    live, waiting = sorted(outcome.reason for outcome in done.outcomes)
+    assert live == ""
+    assert "takes effect at the next `docker compose up`" in waiting

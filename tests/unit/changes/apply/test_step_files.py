@@ -57,7 +57,7 @@ def test_a_step_edits_the_file_that_says_it(
     declared = shop(tmp_path)
     result = perform_step(step_of(declared, engine), engine, journal)
     assert result.state is StepState.DONE
-    assert "the next docker compose up brings it" in result.reason
+    assert "takes effect at the next `docker compose up`" in result.reason
     assert declared.files[0].read_text() == BASE.replace("64m", "96m")
     assert declared.files[1].read_text() == OVER
 
