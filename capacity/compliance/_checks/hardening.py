@@ -159,7 +159,7 @@ def ulimits(
     bounded: Annotated[tuple[str, ...], Field(min_length=1)] = ("nofile", "nproc"),
     most: Annotated[int, Field(ge=1)] = 1_048_576,
 ) -> Iterator[Verdict]:
-    """No container raises one of the `bounded` ulimits above `most`, or lifts it."""
+    """No container raises one of the `bounded` ulimits above `most` or sets it to unlimited."""
 
     def of_ulimits(limits: Value) -> str:
         said = limits if isinstance(limits, dict) else {}
