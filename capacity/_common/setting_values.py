@@ -17,6 +17,7 @@ __all__ = [
     "COMPOSE_NAMES",
     "CORES_APART",
     "CPUSET",
+    "LEAST_MEMORY",
     "RESTART_POLICY",
     "check_former",
     "check_value",
@@ -34,7 +35,8 @@ _UNLIMITED = frozenset({Setting.MEMORY, Setting.MEMORY_SWAP, Setting.CPUS, Setti
 TEXTS = frozenset({Setting.CPUSET, Setting.RESTART_POLICY})
 _COUNTS = frozenset({Setting.PIDS, Setting.REPLICAS})
 CONDITIONS = frozenset({"service_started", "service_healthy", "service_completed_successfully"})
-_LEAST_MEMORY = 6 * MIB
+LEAST_MEMORY = 6 * MIB
+"""The least memory that an Engine takes as a limit or reservation, in bytes."""
 _LARGEST_PORT = 65535
 _MOST_BYTES = 2**62  # twice that, which memory and swap would be, is no 64-bit number any more
 _MOST_CORES = 1e9  # the Engine counts billionths in 64 bits
@@ -186,8 +188,8 @@ def _check_number(what: Setting, value: float) -> None:
         return
     if value < 0 or (value == 0 and what is not Setting.REPLICAS):
         raise ValueError(f"{what} must be above zero")
-    if what in BYTES and value < _LEAST_MEMORY and what is not Setting.RESERVATION:
-        raise ValueError(f"{what} must be at least 6 MiB, which is {_LEAST_MEMORY} bytes")
+    if what in BYTES and value < LEAST_MEMORY and what is not Setting.RESERVATION:
+        raise ValueError(f"{what} must be at least 6 MiB, which is {LEAST_MEMORY} bytes")
 
 
 def equal(what: Setting, value: Value, other: Value) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from capacity._common.setting_values import LEAST_MEMORY
 from capacity._common.text.units import format_memory
+from capacity._compose import Resources
 from capacity._compose.setting_paths import SETTING_PATHS
 from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
@@ -14,18 +16,46 @@ from capacity.model import Resource, Setting, Signal
 
 @check("memory-limit-declared", files=True)
 def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
-    """Every service of a compose file declares a memory limit."""
+    """Every service of a compose file declares a memory limit, and one that the Engine takes."""
     for key, pair in facts.pairs:
-        limit = pair.service.resources.memory
+        resources = pair.service.resources
+        limit = resources.memory
+        refused, cause = _refused(resources) if limit else (Setting.MEMORY, "")
         evidence = Evidence.at(
-            pair.where(*SETTING_PATHS[Setting.MEMORY]),
+            pair.where(*SETTING_PATHS[refused]),
             format_memory(limit) if limit else "no limit",
-            "any limit",
+            "a limit that the Engine takes",
         )
-        if limit:
-            yield passed(key, f"declares {format_memory(limit)}", evidence)
-        else:
+        if not limit:
             yield failed(key, "declares no memory limit", evidence)
+        elif cause:
+            yield failed(key, f"declares a limit that the Engine refuses: {cause}", evidence)
+        else:
+            yield passed(key, f"declares {format_memory(limit)}", evidence)
+
+
+def _refused(resources: Resources) -> tuple[Setting, str]:
+    """The setting that makes the Engine refuse the memory of a container, and why; no text where it
+    takes it.
+    """
+    declared = {
+        Setting.MEMORY: resources.memory,
+        Setting.RESERVATION: resources.memory_reservation,
+        Setting.MEMORY_SWAP: resources.memory_swap,
+    }
+    bytes_of = {what: size for what, size in declared.items() if size is not None and size > 0}
+    for what, size in bytes_of.items():
+        if size < LEAST_MEMORY and what is not Setting.MEMORY_SWAP:
+            cause = f"{what} of {format_memory(size)} is below {format_memory(LEAST_MEMORY)}"
+            return what, f"{cause}; a number without a unit is bytes, write 512m for 512 MiB"
+    limit = bytes_of.get(Setting.MEMORY, 0)
+    if (size := bytes_of.get(Setting.RESERVATION, 0)) > limit:
+        cause = f"the reservation of {format_memory(size)} is above the limit"
+        return Setting.RESERVATION, f"{cause} of {format_memory(limit)}"
+    if limit > (size := bytes_of.get(Setting.MEMORY_SWAP, limit)):
+        cause = f"memswap_limit, memory and swap together, of {format_memory(size)} is below"
+        return Setting.MEMORY_SWAP, f"{cause} the memory limit of {format_memory(limit)}"
+    return Setting.MEMORY, ""
 
 
 @check("memory-limit-live")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from capacity._common.plain_data import PlainMapping
 from capacity._common.secrets import redact
+from capacity._common.setting_values import LEAST_MEMORY
 from capacity._common.text.units import format_cores, format_memory
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors
@@ -29,7 +30,6 @@ from capacity.settings import EngineSettings
 
 __all__ = ["PoolSpec", "check_host", "check_pool", "check_size"]
 
-_LEAST_MEMORY = 6 << 20  # bytes; the Engine takes no limit below
 _LEAST_CPUS = 0.01
 _SHOWN = 40  # letters of a wrong name
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -68,7 +68,7 @@ class PoolSpec:
         if not self.image.strip():
             said = f"The pool {self.name!r} has an empty name for its image"
             raise InputError(said, "Name one; `docker images` lists them")
-        if self.memory is not None and self.memory < _LEAST_MEMORY:
+        if self.memory is not None and self.memory < LEAST_MEMORY:
             said = (
                 f"A memory limit of {format_memory(self.memory)} is below the 6 MiB that the Engine"
             )

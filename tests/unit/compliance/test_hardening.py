@@ -158,6 +158,34 @@ def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
     assert found("image-tag", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "said"),
+    [
+        (
+            "mem_limit: 512",
+            5,
+            "memory of 512 B is below 6 MiB; a number without a unit is bytes",
+        ),
+        ("mem_limit: 1g\n    mem_reservation: 2g", 6, "reservation of 2 GiB is above the limit"),
+        ("mem_limit: 1g\n    memswap_limit: 512m", 6, "of 512 MiB is below the memory limit"),
+        (
+            "deploy: {resources: {limits: {memory: 1G}, reservations: {memory: 2G}}}",
+            5,
+            "the reservation of 2 GiB is above the limit of 1 GiB",
+        ),
+    ],
+)
+def test_a_memory_limit_that_the_engine_refuses(
+    tmp_path: Path, body: str, line: int, said: str
+) -> None:
+    """Is said with the cause, in the line of the setting that is wrong."""
+    facts = declared(tmp_path, shop=f"  web:\n    image: a:1\n    {body}\n")
+    (failing,) = run("memory-limit-declared", facts).failing()
+    assert "declares a limit that the Engine refuses: " in failing.verdict.message
+    assert said in failing.verdict.message
+    assert failing.line == line
+
+
 def test_an_image_built_here_needs_no_tag(tmp_path: Path) -> None:
     """The files of the project say which version it is."""
     assert found("image-tag", declared(tmp_path, shop="  web: {build: .}\n")) == {
