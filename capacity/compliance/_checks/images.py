@@ -8,11 +8,16 @@ from capacity.compliance._facts.facts import Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
+_MOVING = (
+    *("latest", "nightly", "edge", "main", "master", "dev", "develop"),
+    *("stable", "release", "current", "rolling"),
+)
+
 
 @check("image-tag", files=True)
-def image_tag(facts: Facts, *, moving: tuple[str, ...] = ("latest",)) -> Iterator[Verdict]:
+def image_tag(facts: Facts, *, moving: tuple[str, ...] = _MOVING) -> Iterator[Verdict]:
     """Every image has a tag that does not move, or a digest; an image that is built here needs
-    neither.
+    neither. A variant without a number, such as `stable-alpine`, moves with its tag.
     """
     built = {key for key, pair in facts.pairs if pair.service.model.get("build") is not None}
     for key, pair in facts.pairs:
@@ -43,6 +48,12 @@ def _judged(key: str, image: str, moving: tuple[str, ...], evidence: Evidence) -
         return passed(key, "is pinned by its digest", evidence)
     if not tag or image.startswith("sha256:"):
         return failed(key, f"runs {image or 'no image'} without a tag", evidence)
-    if tag in moving:
+    if _moves(tag, moving):
         return failed(key, f"runs {image}, a tag that moves", evidence)
     return passed(key, f"runs {image}", evidence)
+
+
+def _moves(tag: str, moving: tuple[str, ...]) -> bool:
+    """Whether it is one of these tags, or a variant of one that has no number to stay at."""
+    head, _, variant = tag.partition("-")
+    return tag in moving or (head in moving and not any(map(str.isdigit, variant)))

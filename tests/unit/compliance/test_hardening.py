@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from capacity.compliance import Status
+from capacity.compliance._checks.images import _MOVING
 from tests.fixtures.compliance_fleets import container, declared, found, live, run
 
 CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, Any] | None]] = {
@@ -150,10 +151,15 @@ def test_a_folder_with_the_socket_in_it_counts(tmp_path: Path) -> None:
         ("host:5000/redis", False),
         ("host:5000/redis:7", True),
         ("redis:latest@sha256:" + "a" * 64, True),
+        ("nginx:stable-alpine", False),
+        ("x:release-1.4", True),
+        ("x:main-3fa91c2", True),
+        ("x:mainline", True),
+        *((f"x:{tag}", False) for tag in _MOVING),
     ],
 )
 def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
-    """A registry's port is no tag, and a digest is better than one."""
+    """A registry's port is no tag, a digest is better than one, and what has no version moves."""
     facts = declared(tmp_path, shop=f"  web: {{image: '{image}'}}\n")
     assert found("image-tag", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
 
