@@ -172,21 +172,25 @@ def files_of_dotenv(folder: Path) -> list[Path]:
 def _own_name(
     files: list[Path], home: Path, variables: collections.abc.Mapping[str, str], read: Reader
 ) -> str:
-    """The name of the variable, which must be one as it stands, else what is made of that of the
-    files or of the folder.
+    """The project's name: `COMPOSE_PROJECT_NAME` unchanged, else the `name` in the files, else the
+    folder's name; Compose makes the last two lower case and drops what a name cannot hold.
+
+    Raises:
+        ComposeError: the variable is no project name, or nothing is left of the others.
     """
     asked = variables.get("COMPOSE_PROJECT_NAME", "")
-    declared = asked or _declared_name(files, variables, read)
-    name = plain_name(declared or home.name)
-    if asked not in {"", name}:
-        raise ComposeError(
-            f"{home}: COMPOSE_PROJECT_NAME is {asked!r}, which Compose takes for no project name",
-            "Use lowercase letters, digits, - and _, and begin with a letter or digit",
-        )
+    if asked:
+        if plain_name(asked) != asked:
+            raise ComposeError(
+                f"{home}: COMPOSE_PROJECT_NAME is {asked!r}, which Compose takes for no project "
+                "name",
+                "Use lowercase letters, digits, - and _, and begin with a letter or digit",
+            )
+        return asked
+    declared = _declared_name(files, variables, read) or home.name
+    name = plain_name(declared)
     if not name:
-        raise ComposeError(
-            f"{home}: no project name can be made of {declared or home.name!r}", "Give a name"
-        )
+        raise ComposeError(f"{home}: no project name can be made of {declared!r}", "Give a name")
     return name
 
 

@@ -130,6 +130,13 @@ class _Measured:
 
 
 def _measured(rows: pd.DataFrame, usage: pd.DataFrame, names: list[str]) -> _Measured:
+    """The forecast rows with a sample of their service and time, and with that of a week before.
+
+    Args:
+        rows: as `score` takes them.
+        usage: measured, UTC grid x services.
+        names: the columns of `rows` that hold quantiles.
+    """
     times = pd.DatetimeIndex(rows["time"]).tz_localize("UTC")
     slots = usage.index.get_indexer(times)
     columns = usage.columns.get_indexer(pd.Index(rows["service"], dtype=object))
