@@ -1,4 +1,8 @@
-"""The libraries of notebooks, imported without what none of them uses here."""
+"""The libraries of notebooks, imported without what none of them uses here.
+
+Where this imports jsonschema first, its format checkers pass over `iri` and `iri-reference` in the
+whole process; every other format is checked, and the grammar can be imported afterwards.
+"""
 
 from __future__ import annotations
 

@@ -148,3 +148,16 @@ def test_running_notebooks_builds_no_grammar() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "jsonschema" in done.stdout.split()
     assert not {"lark", "rfc3987_syntax"} & set(done.stdout.split())
+
+
+def test_without_the_grammar_two_formats_alone_are_not_checked() -> None:
+    """Whoever loads our notebook libraries into a process of their own keeps the others."""
+    code = "import jsonschema; print(*jsonschema.FormatChecker.checkers)"
+    ours = f"import capacity.reporting._render.notebook_libraries; {code}"
+    done = [
+        subprocess.run([sys.executable, "-c", each], capture_output=True, text=True, check=True)
+        for each in (code, ours)
+    ]
+    theirs, left = (set(each.stdout.split()) for each in done)
+    assert left <= theirs
+    assert theirs - left <= {"iri", "iri-reference"}
