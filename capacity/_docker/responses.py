@@ -99,10 +99,14 @@ class HostConfig(TypedDict, total=False):
     RestartPolicy: Policy | None
     PortBindings: dict[str, list[Place] | None] | None
     NetworkMode: str
+    PidMode: str
+    IpcMode: str
+    UsernsMode: str
     PublishAllPorts: bool
     AutoRemove: bool
     VolumesFrom: list[str] | None
     Privileged: bool
+    CapAdd: list[str] | None
     ReadonlyRootfs: bool
     SecurityOpt: list[str] | None
     Mounts: list[WantedMount] | None

@@ -6,14 +6,16 @@ Each is judged by the compose file and by the containers; either one can break t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from pydantic import Field
 
+from capacity._compose import Service
 from capacity._compose.setting_paths import SETTING_PATHS, declared_setting
 from capacity.compliance._facts.facts import DeclaredService, Facts, RunningContainer
-from capacity.compliance._facts.hardening_profile import is_docker_socket
+from capacity.compliance._facts.hardening_profile import HardeningProfile, is_docker_socket
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
 from capacity.model import Setting, Value
@@ -58,17 +60,71 @@ def _judge(
 
 
 @check("privileged", files=True)
-def privileged(facts: Facts) -> Iterator[Verdict]:
-    """No container is privileged."""
-    fault = "is privileged: root in it is root on the host"
+def privileged(
+    facts: Facts, *, capabilities: tuple[str, ...] = ("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO")
+) -> Iterator[Verdict]:
+    """No container is privileged, nor has one of the `capabilities` that amount to it."""
+
+    def of_profile(profile: Service | HardeningProfile) -> str:
+        if profile.privileged:
+            return "is privileged: root in it is root on the host"
+        names = {name.upper().removeprefix("CAP_") for name in profile.cap_add}
+        found = [name for name in capabilities if name in names]
+        return f"adds {', '.join(found)}: nearly privileged" if found else ""
+
     yield from _judge(
         facts,
-        lambda fact: fault if fact.service.privileged else "",
-        lambda fact: fault if fact.posture and fact.posture.privileged else "",
-        paths=("privileged",),
-        threshold="not privileged",
+        lambda fact: of_profile(fact.service),
+        lambda fact: of_profile(fact.posture) if fact.posture else "",
+        paths=("privileged", "cap_add"),
+        threshold="not privileged, no " + ", ".join(capabilities),
         good="is not privileged",
-        look="Privileged",
+        look="Privileged}} {{.HostConfig.CapAdd",
+    )
+
+
+@check("host-namespaces", files=True)
+def host_namespaces(facts: Facts) -> Iterator[Verdict]:
+    """No container shares the processes, the shared memory or the users of its host."""
+    names = ("processes (pid)", "shared memory (ipc)", "users (userns_mode)")
+
+    def of_modes(*modes: object) -> str:
+        found = [name for name, mode in zip(names, modes, strict=True) if mode == "host"]
+        return f"shares with its host: {', '.join(found)}" if found else ""
+
+    yield from _judge(
+        facts,
+        lambda fact: of_modes(
+            fact.service.pid, fact.service.ipc, fact.service.model.get("userns_mode")
+        ),
+        lambda fact: (
+            of_modes(fact.posture.pid_mode, fact.posture.ipc_mode, fact.posture.userns_mode)
+            if fact.posture
+            else ""
+        ),
+        paths=("pid", "ipc", "userns_mode"),
+        threshold="namespaces of its own",
+        good="has processes, shared memory and users of its own",
+        look="PidMode}} {{.HostConfig.IpcMode}} {{.HostConfig.UsernsMode",
+    )
+
+
+@check("confined", files=True)
+def confined(facts: Facts) -> Iterator[Verdict]:
+    """No container runs without the seccomp filter or the AppArmor profile of the Engine."""
+
+    def of_options(options: tuple[str, ...]) -> str:
+        found = [text for text in options if re.fullmatch(r"[a-z]+[:=]unconfined", text)]
+        return f"switches protection off: {', '.join(found)}" if found else ""
+
+    yield from _judge(
+        facts,
+        lambda fact: of_options(fact.service.security_opt),
+        lambda fact: of_options(fact.posture.security_opt) if fact.posture else "",
+        paths=("security_opt",),
+        threshold="no security_opt that is unconfined",
+        good="keeps the Engine's seccomp filter and AppArmor profile",
+        look="SecurityOpt",
     )
 
 

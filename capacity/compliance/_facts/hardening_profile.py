@@ -24,7 +24,11 @@ class HardeningProfile:
     """
 
     privileged: bool
+    cap_add: tuple[str, ...]
     network_mode: str
+    pid_mode: str
+    ipc_mode: str
+    userns_mode: str
     read_only: bool
     security_opt: tuple[str, ...]
     mounts: tuple[str, ...]
@@ -49,7 +53,11 @@ def read_hardening_profile(
     test = (config.get("Healthcheck") or {}).get("Test") or []
     return HardeningProfile(
         privileged=_switch(host.get("Privileged")),
+        cap_add=tuple(map(str, host.get("CapAdd") or [])),
         network_mode=str(host.get("NetworkMode") or ""),
+        pid_mode=str(host.get("PidMode") or ""),
+        ipc_mode=str(host.get("IpcMode") or ""),
+        userns_mode=str(host.get("UsernsMode") or ""),
         read_only=_switch(host.get("ReadonlyRootfs")),
         security_opt=tuple(map(str, host.get("SecurityOpt") or [])),
         mounts=_mounts(attrs, {**_own_devices(host), **(devices or {})}),

@@ -13,6 +13,18 @@ from tests.fixtures.compliance_fleets import container, declared, found, live, r
 
 CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, Any] | None]] = {
     "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),
+    "host-namespaces": (
+        "ipc: host",
+        "ipc: private",
+        {"PidMode": "host"},
+        {"PidMode": "container:x", "IpcMode": "private"},
+    ),
+    "confined": (
+        "security_opt: ['seccomp:unconfined']",
+        "security_opt: ['seccomp:builtin', 'label:disable']",
+        {"SecurityOpt": ["apparmor=unconfined"]},
+        {"SecurityOpt": ["label=disable"]},
+    ),
     "host-network": (
         "network_mode: host",
         "network_mode: none",
@@ -162,6 +174,50 @@ def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
     """A registry's port is no tag, a digest is better than one, and what has no version moves."""
     facts = declared(tmp_path, shop=f"  web: {{image: '{image}'}}\n")
     assert found("image-tag", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
+
+
+@pytest.mark.parametrize(
+    ("check", "body", "more", "said"),
+    [
+        ("privileged", f"cap_add: [{name}]", {"CapAdd": [name]}, said)
+        for name, said in [
+            ("ALL", "adds ALL"),
+            ("all", "adds ALL"),
+            ("SYS_ADMIN", "adds SYS_ADMIN"),
+            ("CAP_SYS_MODULE", "adds SYS_MODULE"),
+            ("cap_sys_rawio", "adds SYS_RAWIO"),
+            ("NET_ADMIN", ""),
+        ]
+    ]
+    + [
+        ("host-namespaces", f"{key}: host", {inspected: "host"}, f"({key})")
+        for key, inspected in [
+            ("pid", "PidMode"),
+            ("ipc", "IpcMode"),
+            ("userns_mode", "UsernsMode"),
+        ]
+    ]
+    + [
+        ("confined", f"security_opt: ['{option}']", {"SecurityOpt": [option]}, said)
+        for what in ("seccomp", "apparmor", "systempaths")
+        for option, said in [
+            (f"{what}:unconfined", "switches protection off"),
+            (f"{what}=unconfined", "switches protection off"),
+            (f"{what}:mine", ""),
+        ]
+    ],
+)
+def test_what_opens_the_host_is_seen_declared_and_live(
+    tmp_path: Path, check: str, body: str, more: dict[str, Any], said: str
+) -> None:
+    """In each spelling, with the word that opens it; no text means that it passes."""
+    for facts in (
+        declared(tmp_path, shop=f"  web:\n    image: a:1\n    {body}\n"),
+        live(container("web", **more)),
+    ):
+        failing = run(check, facts).failing()
+        assert len(failing) == bool(said)
+        assert all(said in finding.verdict.message for finding in failing)
 
 
 @pytest.mark.parametrize(
