@@ -12,7 +12,14 @@ from capacity._common.files import storage_error, write_text
 from capacity.errors import InputError, WorkError
 from capacity.operations._schedule.render import BEGIN, END
 
-__all__ = ["SystemdPlace", "install_crontab", "install_units", "remove_crontab", "remove_units"]
+__all__ = [
+    "SystemdPlace",
+    "install_crontab",
+    "install_units",
+    "is_installed",
+    "remove_crontab",
+    "remove_units",
+]
 
 Tool = Callable[[Sequence[str], str | None], str]
 
@@ -103,6 +110,16 @@ def remove_crontab(tool: Tool = call_tool) -> bool:
     if after != before:
         tool(["crontab", "-"], after)
     return after != before
+
+
+def is_installed(places: Sequence[SystemdPlace], tool: Tool = call_tool) -> bool:
+    """Whether one of the places has our units, or this user's crontab our block."""
+    if any(_own(place) for place in places):
+        return True
+    try:
+        return BEGIN in _crontab(tool)
+    except (InputError, WorkError):  # no cron here
+        return False
 
 
 def _own(place: SystemdPlace) -> list[Path]:

@@ -12,7 +12,15 @@ from capacity._common.files import read_bounded, write_text
 from capacity._common.text.escape import label_value
 from capacity.operations._schedule.jobs import Job
 
-__all__ = ["JobState", "exposition", "late_alert", "read_state", "read_states", "write_state"]
+__all__ = [
+    "JobState",
+    "any_begun",
+    "exposition",
+    "late_alert",
+    "read_state",
+    "read_states",
+    "write_state",
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,11 @@ def read_state(folder: Path, job: str) -> JobState:
         return JobState(**fields)
     except (OSError, ValueError, TypeError):
         return JobState()
+
+
+def any_begun(folder: Path) -> bool:
+    """Whether a job has ever begun, by its lock: a first run that is not done yet has no state."""
+    return any(folder.glob("*.lock"))
 
 
 def read_states(folder: Path) -> dict[str, JobState]:
@@ -82,20 +95,31 @@ def exposition(states: dict[str, JobState]) -> str:
 
 
 def late_alert(jobs: list[Job], zone: ZoneInfo, now: datetime) -> str:
-    """Alert rules, as Prometheus loads them, for jobs whose last success is too old."""
+    """Alert rules, as Prometheus loads them, for jobs whose last success is too old or not there:
+    the job never ran, or nothing gives Prometheus the metrics.
+    """
+    last = {
+        job.name: (
+            f'capacity_schedule_last_success_timestamp_seconds{{job_name="{label_value(job.name)}"}}'
+        )
+        for job in jobs
+    }
     rules = [
         {
             "alert": "CapacityReportLate",
             "expr": (
-                "time() - capacity_schedule_last_success_timestamp_seconds"
-                f'{{job_name="{label_value(job.name)}"}}'
-                f" > {job.late_after(zone, now).total_seconds():.0f}"
+                f"time() - {last[job.name]} > {job.late_after(zone, now).total_seconds():.0f}"
+                f" or absent({last[job.name]})"
             ),
             "for": "15m",
             "labels": {"severity": "warning"},
             "annotations": {
-                "summary": f"The {job.what} is late",
-                "description": f"capacity schedule status shows why {job.name} did not succeed.",
+                "summary": f"The {job.what} is late, or nothing says that it ever ran",
+                "description": (
+                    f"capacity schedule status shows why {job.name} did not succeed; where it "
+                    f"never ran, capacity schedule run {job.name} runs it now. Where it did, "
+                    "look whether schedule.textfile is written and collected."
+                ),
             },
         }
         for job in jobs

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -101,13 +101,15 @@ def remove(kind: Kind = "systemd", system: System = False, yes: Yes = False) -> 
 
 def status(config: Config = None, as_json: Json = False, quiet: Quiet = False) -> None:
     """What became of each job, and when it is due; exit code 1 when one failed, is incomplete (a
-    project not judged, a delivery that failed) or late.
+    project not judged, a delivery that failed) or late, or no schedule is installed and no job
+    ever ran.
     """
     from capacity.operations._schedule.recurrence import parse_zone
     from capacity.operations._schedule.state import read_state
 
     settings, jobs, _ = _asked(config)
     zone, now = parse_zone(settings.schedule.zone), datetime.now(UTC)
+    shown_zone = UTC if as_json else zone
     rows, bad = [], False
     for job in jobs:
         state = read_state(settings.schedule.state, job.name)
@@ -119,16 +121,35 @@ def status(config: Config = None, as_json: Json = False, quiet: Quiet = False) -
             {
                 "job": job.name,
                 "state": "late" if late and told == "ok" else told,
-                "last success": _moment(state.succeeded, as_json=as_json),
+                "last success": _moment(state.succeeded, shown_zone, as_json=as_json),
                 "took": f"{state.seconds:.0f} s" if state.started else "-",
-                "next": _moment(job.when.after(now, zone).timestamp(), as_json=as_json),
+                "next": _moment(job.when.after(now, zone).timestamp(), shown_zone, as_json=as_json),
                 "log": state.log or "-",
             }
         )
     if not quiet:
-        print_rows(rows, as_json=as_json, title=f"Schedule, {settings.schedule.zone}")
-    if bad:
+        print_rows(rows, as_json=as_json, title=f"Schedule, times in {zone.key}")
+    missing = _says_not_installed(settings, quiet=quiet)
+    if bad or missing:
         raise typer.Exit(1)
+
+
+def _says_not_installed(settings: Settings, *, quiet: bool) -> bool:
+    """Whether nothing here would run a job, nor ever has; said, with how to change it."""
+    from capacity.operations._schedule import install as place
+    from capacity.operations._schedule.state import any_begun
+
+    places = [place.SystemdPlace.of(system=system) for system in (False, True)]
+    if any_begun(settings.schedule.state) or place.is_installed(places):
+        return False
+    if not quiet:
+        say(
+            "capacity: no schedule is installed: there are no timers, no line in this user's "
+            "crontab, and no job ever ran. `capacity schedule install --yes` puts timers in place, "
+            "with --as cron a crontab; `capacity schedule serve` stays and runs the jobs",
+            err=True,
+        )
+    return True
 
 
 def _told(state: JobState) -> str:
@@ -243,8 +264,8 @@ def _say_next(jobs: list[Job], settings: Settings) -> None:
         say(f"{job.name}: next {due:%a %Y-%m-%d %H:%M} {zone.key}", err=True)
 
 
-def _moment(seconds: float, *, as_json: bool) -> Any:
+def _moment(seconds: float, zone: tzinfo, *, as_json: bool) -> str | None:
     if not seconds:
         return None if as_json else "-"
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat() if as_json else f"{moment:%Y-%m-%d %H:%M} UTC"
+    moment = datetime.fromtimestamp(seconds, zone)
+    return moment.isoformat() if as_json else f"{moment:%Y-%m-%d %H:%M}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from capacity.operations._schedule.install import (
     SystemdPlace,
     install_crontab,
     install_units,
+    is_installed,
     remove_crontab,
     remove_units,
 )
@@ -33,6 +35,8 @@ from capacity.operations._schedule.render import (
 from capacity.operations._schedule.run import due_jobs, run_due, run_job
 from capacity.operations._schedule.state import late_alert, read_state
 from capacity.settings import ScheduleSettings, Settings
+from tests.fixtures.commands import capacity_here
+from tests.fixtures.running.servers import require
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -245,6 +249,80 @@ def test_a_late_job_has_an_alert(tmp_path: Path) -> None:
     """A rule a job, with the time that it may take until the next success."""
     zone = ZoneInfo("UTC")
     rules = json.loads(late_alert(jobs_of(tmp_path), zone, NOW))["groups"][0]["rules"]
-    ages = {rule["expr"].split('"')[1]: float(rule["expr"].split("> ")[1]) for rule in rules}
+    ages = {
+        rule["expr"].split('"')[1]: float(rule["expr"].split("> ")[1].split()[0]) for rule in rules
+    }
     assert ages["fetch"] == pytest.approx(30 * 3600)
     assert ages["weekly"] == pytest.approx(7 * 86400 + 6 * 3600)
+
+
+@pytest.mark.parametrize(
+    ("values", "fires"), [("0x60", False), ("_x60", True), ("-200000x60", True)]
+)
+def test_prometheus_fires_for_a_late_job_and_for_one_that_nothing_is_known_of(
+    tmp_path: Path, values: str, fires: bool
+) -> None:
+    """By promtool's evaluation: a success just now, no metric, a success two days ago."""
+    job = find_job("fetch", jobs_of(tmp_path))
+    (tmp_path / "rules.json").write_text(late_alert([job], ZoneInfo("UTC"), NOW))
+    series = 'capacity_schedule_last_success_timestamp_seconds{job_name="fetch"}'
+    fired = {"exp_labels": {"severity": "warning", "job_name": "fetch"}}
+    loaded = json.loads((tmp_path / "rules.json").read_text())["groups"][0]["rules"][0]
+    fired["exp_annotations"] = loaded["annotations"]
+    asked_for = {
+        "eval_time": "30m",
+        "alertname": "CapacityReportLate",
+        "exp_alerts": [fired] if fires else [],
+    }
+    inputs = [{"series": series, "values": values}]
+    tests = [{"interval": "1m", "input_series": inputs, "alert_rule_test": [asked_for]}]
+    file = tmp_path / "test.json"
+    file.write_text(json.dumps({"rule_files": ["rules.json"], "tests": tests}))
+    done = subprocess.run(
+        [require("promtool"), "test", "rules", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_status_without_a_schedule_says_how_to_install_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1 until there is a crontab, or a job has begun; times are of the zone in the
+    title.
+    """
+    (tmp_path / "capacity.toml").write_text('[schedule]\nzone = "Asia/Tokyo"\nstate = "state"\n')
+    tools = Tools(None)
+    monkeypatch.setattr(is_installed, "__defaults__", (tools,))
+    status = ("schedule", "status")
+    done = capacity_here(*status, folder=tmp_path, XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 1
+    assert "no schedule is installed" in done.stderr
+    assert "capacity schedule install --yes" in done.stderr
+    assert "times in Asia/Tokyo" in done.stdout
+    assert " 02:30" in done.stdout, "the nightly fetch, in local time"
+    quiet = capacity_here(*status, "--quiet", folder=tmp_path, XDG_CONFIG_HOME=str(tmp_path))
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (1, "", "")
+    install_crontab(crontab_block(Program(tmp_path), "UTC"), tools)
+    assert capacity_here(*status, folder=tmp_path, XDG_CONFIG_HOME=str(tmp_path)).returncode == 0
+    remove_crontab(tools)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "fetch.lock").touch()
+    done = capacity_here(*status, folder=tmp_path, XDG_CONFIG_HOME=str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_units_or_a_crontab_are_an_installed_schedule(tmp_path: Path) -> None:
+    """And neither other units nor a machine without cron are."""
+    place = SystemdPlace(tmp_path / "user", ("--user",))
+
+    def no_cron(words: Sequence[str], _text: str | None = None) -> str:
+        raise InputError(f"{words[0]} is not on this machine", "")
+
+    assert not is_installed([place], no_cron)
+    assert not is_installed([place], Tools("0 0 * * * true\n"))
+    assert is_installed([place], Tools(crontab_block(Program(tmp_path), "UTC")))
+    install_units(systemd_units(jobs_of(tmp_path), Program(tmp_path), "UTC"), place, Tools(None))
+    assert is_installed([place], no_cron)
