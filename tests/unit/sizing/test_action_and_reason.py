@@ -404,7 +404,7 @@ def test_a_proposal_for_resident_memory_is_kept_once_it_is_in_force(
     limit = 1000.0 * MIB
     for _ in range(2):
         row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
-        limit = row["limit"] if row["action"] in {Action.RAISE, Action.LOWER} else limit
+        limit = float(row["limit"]) if row["action"] in {Action.RAISE, Action.LOWER} else limit
     row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
     assert row["action"] == Action.KEEP
     assert limit >= row["rss_peak"] / 0.95
