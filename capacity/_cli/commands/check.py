@@ -25,7 +25,7 @@ from capacity._cli.printing import show_text
 from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
-    from capacity.compliance import Assessment, PortProposal, Report, Rule, Severity, Targets
+    from capacity.compliance import Assessment, Rule, Severity, Targets
     from capacity.history import History
     from capacity.settings import Settings
 
@@ -197,7 +197,7 @@ def check(
         error.exit_code = _DATA_ERROR
         raise
     if form != "table" or not quiet:
-        _show(report, assessed.port_proposals, form, settings.report.runbooks)
+        _show(assessed, form, settings.report.runbooks)
     broken = threshold is not None and bool(report.failing(threshold))
     code = broken + (_DATA_ERROR if report.unread else 0)
     if code:
@@ -248,12 +248,13 @@ def _assessed(
     return assessed
 
 
-def _show(report: Report, moves: tuple[PortProposal, ...], form: str, runbooks: str | None) -> None:
+def _show(assessed: Assessment, form: str, runbooks: str | None) -> None:
     from capacity._cli.commands import check_table
     from capacity.compliance import _formats
 
+    report, moves = assessed.report, assessed.port_proposals
     if form == "table":
-        check_table.show(report, moves)
+        check_table.show(report, assessed.facts, moves)
     elif form == "json":
         show_text(_formats.as_json(report, moves, runbooks))
     elif form == "sarif":

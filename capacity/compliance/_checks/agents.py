@@ -14,7 +14,7 @@ from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
 
-@check("agents-pooled", files=True)
+@check("agents-pooled", "files", "engine")
 def agents_pooled(
     facts: Facts,
     *,

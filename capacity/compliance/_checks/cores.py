@@ -14,7 +14,7 @@ from capacity.errors import InputError
 from capacity.model import Resource, Signal
 
 
-@check("cores-balanced")
+@check("cores-balanced", "history")
 def cores_balanced(
     facts: Facts,
     *,
@@ -63,7 +63,7 @@ def cores_balanced(
         )
 
 
-@check("cpu-pinning", files=True)
+@check("cpu-pinning", "files", "engine", "history")
 def cpu_pinning(
     facts: Facts,
     *,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-@check("cpu-share")
+@check("cpu-share", "history")
 def cpu_share(
     facts: Facts,
     *,
@@ -89,7 +89,7 @@ def _limits(facts: Facts, history: History) -> pd.Series[float]:
     return allocated
 
 
-@check("cpu-limit", files=True)
+@check("cpu-limit", "files", "engine")
 def cpu_limit(facts: Facts) -> Iterator[Verdict]:
     """Every service has a CPU limit, declared and in force."""
     for key, pair in facts.pairs:

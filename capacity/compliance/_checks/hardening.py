@@ -59,7 +59,7 @@ def _judge(
                 yield passed(key, f"{name} {good}", shown)
 
 
-@check("privileged", files=True)
+@check("privileged", "files", "engine")
 def privileged(
     facts: Facts, *, capabilities: tuple[str, ...] = ("ALL", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO")
 ) -> Iterator[Verdict]:
@@ -83,7 +83,7 @@ def privileged(
     )
 
 
-@check("host-namespaces", files=True)
+@check("host-namespaces", "files", "engine")
 def host_namespaces(facts: Facts) -> Iterator[Verdict]:
     """No container shares the processes, the shared memory or the users of its host."""
     names = ("processes (pid)", "shared memory (ipc)", "users (userns_mode)")
@@ -109,7 +109,7 @@ def host_namespaces(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("confined", files=True)
+@check("confined", "files", "engine")
 def confined(facts: Facts) -> Iterator[Verdict]:
     """No container runs without the seccomp filter or the AppArmor profile of the Engine."""
 
@@ -128,7 +128,7 @@ def confined(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("host-network", files=True)
+@check("host-network", "files", "engine")
 def host_network(facts: Facts) -> Iterator[Verdict]:
     """No container shares the host's network."""
     fault = "shares the network of its host"
@@ -145,7 +145,7 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("docker-socket", files=True)
+@check("docker-socket", "files", "engine")
 def docker_socket(facts: Facts) -> Iterator[Verdict]:
     """No container can reach the Engine's socket; mounting it read-only protects nothing."""
 
@@ -188,7 +188,7 @@ def _host_paths(declared: DeclaredService) -> Iterator[str]:
             yield resources.get(item.get("source", ""), {}).get("file", "")
 
 
-@check("pids-limit", files=True)
+@check("pids-limit", "files", "engine")
 def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> Iterator[Verdict]:
     """Every container has a limit of processes, and not a higher one than `most`."""
 
@@ -208,7 +208,7 @@ def pids_limit(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 100_000) -> 
     )
 
 
-@check("ulimits", files=True)
+@check("ulimits", "files", "engine")
 def ulimits(
     facts: Facts,
     *,
@@ -241,7 +241,7 @@ def _is_above(ulimit: str, most: int) -> bool:
     return hard < 0 or hard > most
 
 
-@check("no-new-privileges", files=True)
+@check("no-new-privileges", "files", "engine")
 def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     """No process can gain privileges that its parent did not have."""
 
@@ -260,7 +260,7 @@ def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("read-only-root", files=True)
+@check("read-only-root", "files", "engine")
 def read_only_root(facts: Facts) -> Iterator[Verdict]:
     """The root file system of every container is read-only."""
     fault = "can write to its root file system"
@@ -275,7 +275,7 @@ def read_only_root(facts: Facts) -> Iterator[Verdict]:
     )
 
 
-@check("restart-bounded", files=True)
+@check("restart-bounded", "files", "engine")
 def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> Iterator[Verdict]:
     """A broken container is not restarted without end: `no`, or `on-failure` with at most so many
     tries.

@@ -18,7 +18,7 @@ _MINUTES_A_DAY = 1440
 _ZERO_TIME = datetime(2, 1, 1, tzinfo=UTC).timestamp()  # the Engine's year 1, in any zone
 
 
-@check("health-check", files=True)
+@check("health-check", "files", "engine")
 def health_check(facts: Facts) -> Iterator[Verdict]:
     """Every service has a health check, of its compose file or of its image; a job that others wait
     for to end needs none.
@@ -68,7 +68,7 @@ def _awaited_jobs(facts: Facts) -> set[str]:
     }
 
 
-@check("health-passing")
+@check("health-passing", "engine")
 def health_passing(facts: Facts) -> Iterator[Verdict]:
     """The health check of every running container passes."""
     for key in facts.live:
@@ -91,7 +91,7 @@ def health_passing(facts: Facts) -> Iterator[Verdict]:
                 yield unknown(key, f"{name} has no health check to pass", evidence)
 
 
-@check("restart-loop")
+@check("restart-loop", "engine", "history", "prometheus")
 def restart_loop(
     facts: Facts,
     *,

@@ -14,7 +14,7 @@ _MOVING = (
 )
 
 
-@check("image-tag", files=True)
+@check("image-tag", "files", "engine")
 def image_tag(facts: Facts, *, moving: tuple[str, ...] = _MOVING) -> Iterator[Verdict]:
     """Every image has a tag that does not move, or a digest; an image that is built here needs
     neither. A variant without a number, such as `stable-alpine`, moves with its tag.

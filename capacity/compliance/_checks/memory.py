@@ -14,7 +14,7 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unk
 from capacity.model import Resource, Setting, Signal
 
 
-@check("memory-limit-declared", files=True)
+@check("memory-limit-declared", "files")
 def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
     """Every service of a compose file declares a memory limit, and one that the Engine takes."""
     for key, pair in facts.pairs:
@@ -58,7 +58,7 @@ def _refused(resources: Resources) -> tuple[Setting, str]:
     return Setting.MEMORY, ""
 
 
-@check("memory-limit-live")
+@check("memory-limit-live", "engine", "history")
 def memory_limit_live(facts: Facts) -> Iterator[Verdict]:
     """Every running container has a memory limit in force: by the Engine where it was asked, else
     by history.

@@ -17,7 +17,7 @@ from capacity.model import Signal
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-@check("targets-up")
+@check("targets-up", "prometheus", "history")
 def targets_up(
     facts: Facts, *, answered: Share = 0.99, days: Annotated[float, Field(gt=0)] = 1.0
 ) -> Iterator[Verdict]:
@@ -73,7 +73,7 @@ def _gaps(facts: Facts, answered: float, days: float, known: set[str] | None) ->
             yield passed(str(name), f"answered {share:.1%} of its scrapes", evidence)
 
 
-@check("alert-rules")
+@check("alert-rules", "prometheus")
 def alert_rules_loaded(
     facts: Facts, *, least: Annotated[int, Field(ge=1)] = 1
 ) -> Iterator[Verdict]:
@@ -108,7 +108,7 @@ def alert_rules_loaded(
         yield failed("alert sending", "Prometheus knows no Alertmanager to send alerts to", senders)
 
 
-@check("alertmanager")
+@check("alertmanager", "alertmanager")
 def alertmanager(facts: Facts) -> Iterator[Verdict]:
     """Alertmanager answers."""
     delivery = facts.monitoring.delivery if facts.monitoring else None
@@ -121,7 +121,7 @@ def alertmanager(facts: Facts) -> Iterator[Verdict]:
         yield passed("alertmanager", "answers", evidence)
 
 
-@check("alert-delivery")
+@check("alert-delivery", "alertmanager")
 def alert_delivery(facts: Facts) -> Iterator[Verdict]:
     """A probe alert that is given to Alertmanager arrives at a webhook receiver."""
     delivery = facts.monitoring.delivery if facts.monitoring else None

@@ -69,7 +69,7 @@ def _every(
         yield passed(key, good, where)
 
 
-@check("port-conflicts", files=True)
+@check("port-conflicts", "files", "engine")
 def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
     """No two services want one port of a host: across running containers, across compose files, and
     between both.
@@ -96,7 +96,7 @@ def _some(names: list[str]) -> str:
     )
 
 
-@check("port-range", files=True)
+@check("port-range", "files", "engine")
 def port_range(
     facts: Facts, *, first: PortNumber = 10000, last: PortNumber = 10999, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
@@ -114,7 +114,7 @@ def port_range(
     yield from _every(facts, faults, f"{first}-{last}", "publishes nothing outside the range")
 
 
-@check("port-reserved", files=True)
+@check("port-reserved", "files", "engine")
 def port_reserved(
     facts: Facts, *, port: PortNumber = 8080, gateways: Globs = GATEWAYS
 ) -> Iterator[Verdict]:
@@ -127,7 +127,7 @@ def port_reserved(
     yield from _every(facts, faults, f"{port} for gateways only", f"does not publish {port}")
 
 
-@check("port-address", files=True)
+@check("port-address", "files", "engine")
 def port_address(facts: Facts, *, gateways: Globs = GATEWAYS) -> Iterator[Verdict]:
     """Ports are published on a named address of the host, not on all; gateways are there to be
     reached.

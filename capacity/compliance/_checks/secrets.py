@@ -14,7 +14,7 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unk
 _WANTED = "a file under /run/secrets"
 
 
-@check("environment-secrets", files=True)
+@check("environment-secrets", "files", "engine")
 def environment_secrets(facts: Facts, *, harmless: tuple[str, ...] = ()) -> Iterator[Verdict]:
     """No variable of the environment holds a secret, in the file or in the container; `harmless`
     names variables that only look like one.

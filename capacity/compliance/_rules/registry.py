@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from types import SimpleNamespace
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, get_type_hints
 
 from capacity._common.plain_data import PlainMapping
 from capacity.compliance._verdicts import Verdict
@@ -24,38 +24,45 @@ from capacity.errors import InputError
 __all__ = [
     "GROUP",
     "Check",
+    "Source",
     "check",
     "checks",
     "find_check",
     "parameters_of",
     "read_parameters",
     "reads_files",
+    "sources_of",
 ]
 
 GROUP = "capacity.checks"
 Check = Callable[..., Iterable[Verdict]]
+Source: TypeAlias = Literal["files", "engine", "history", "prometheus", "alertmanager"]
+"""What facts come from; `prometheus` is what the metrics server says of itself."""
 _F = TypeVar("_F", bound=Check)
 _built_in: dict[str, Check] = {}
-_of_files: set[str] = set()
+_sources: dict[str, tuple[Source, ...]] = {}
 
 
-def check(name: str, *, files: bool = False) -> Callable[[_F], _F]:
-    """Register a function of this package as the check of that name; `files` says that it looks at
-    what compose files declare.
+def check(name: str, *sources: Source) -> Callable[[_F], _F]:
+    """Register a function of this package as the check of that name, with what it looks at, any of
+    which may be enough.
     """
 
     def register(function: _F) -> _F:
-        _built_in[name] = function
-        if files:
-            _of_files.add(name)
+        _built_in[name], _sources[name] = function, sources
         return function
 
     return register
 
 
+def sources_of(name: str) -> tuple[Source, ...]:
+    """What a check looks at; nothing is known of others' checks."""
+    return _sources.get(name, ())
+
+
 def reads_files(name: str) -> bool:
     """Whether a check looks at what compose files declare."""
-    return name in _of_files
+    return "files" in sources_of(name)
 
 
 def checks() -> Mapping[str, Check]:

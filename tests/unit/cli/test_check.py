@@ -66,6 +66,31 @@ def test_findings_end_with_1_from_the_threshold_on(folder: Path) -> None:
     assert check("--fail-on", "low").code == 1
 
 
+@pytest.mark.parametrize("services", [1, 2, 9])
+def test_what_is_not_evaluated_names_how_many_and_the_option(folder: Path, services: int) -> None:
+    """One line a rule: the first service, how many more there are, what would tell."""
+    text = "".join(f"  s{number}: {{image: 'a:1'}}\n" for number in range(services))
+    write(folder / "shop" / "compose.yaml", f"services:\n{text}")
+    lines = [line for line in check("shop").text.splitlines() if line.startswith("not evaluated: ")]
+    more = f" and {services - 1} more" if services > 1 else ""
+    (health,) = [line for line in lines if "CAP005" in line]
+    assert health.startswith(f"not evaluated: CAP005 health-check for shop/s0{more}: declares")
+    added = {line.split()[2]: line.rpartition("; add ")[2] for line in lines}
+    assert added["CAP005"] == added["CAP006"] == "--engine"
+    assert added["CAP001"] == added["CAP008"] == added["CAP010"] == "--history"
+    assert added["CAP003"] == "--engine or --history"
+    assert added["CAP011"] == "--alertmanager"
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_recorded_history_does_not_tell_what_a_server_would() -> None:
+    """The option that is given already is not proposed again without saying what it lacks."""
+    text = check("--sample", "--fail-on", "never").text
+    (rules,) = [line for line in text.splitlines() if line.startswith("not evaluated: CAP010")]
+    assert rules.endswith("; add --history with a live server")
+    assert "not evaluated: CAP001" not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [

@@ -10,7 +10,7 @@ import pytest
 
 from capacity.compliance import Facts, Status
 from capacity.compliance._facts.hardening_profile import read_hardening_profile, volume_devices
-from capacity.compliance._rules.registry import checks
+from capacity.compliance._rules.registry import checks, sources_of
 from tests.fixtures.compliance_fleets import container, declared, found, live
 from tests.unit.compliance.test_hardening import CASES
 from tests.unit.compliance.test_history import history
@@ -91,6 +91,15 @@ def test_one_part_alone(tmp_path: Path, check: str) -> None:
     """
     table = {name: said for name, *said in map(str.split, ALONE.strip().splitlines())}
     assert said_alone(tmp_path, check) == table[check]
+
+
+@pytest.mark.parametrize("check", sorted(checks()))
+def test_what_evaluates_a_check_alone_is_one_of_its_sources(tmp_path: Path, check: str) -> None:
+    """Options are proposed by them; every check has one."""
+    parts = ("", "files", "engine", "engine", "history")
+    said = dict(zip(parts, said_alone(tmp_path, check), strict=True))
+    assert {source for source, letters in said.items() if letters != "?"} <= {*sources_of(check)}
+    assert sources_of(check)
 
 
 def said_alone(folder: Path, check: str) -> list[str]:
