@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -404,7 +406,8 @@ def test_a_proposal_for_resident_memory_is_kept_once_it_is_in_force(
     limit = 1000.0 * MIB
     for _ in range(2):
         row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
-        limit = float(row["limit"]) if row["action"] in {Action.RAISE, Action.LOWER} else limit
+        if row["action"] in {Action.RAISE, Action.LOWER}:
+            limit = cast("float", row["limit"])
     row = recommend(usage, current={"heap": limit}, context=Context(rss=rss)).loc["heap"]
     assert row["action"] == Action.KEEP
     assert limit >= row["rss_peak"] / 0.95
