@@ -113,17 +113,12 @@ def make_steps(
             refused.append(Refusal(change, reason))
             continue
         meant |= targets
+        mode: Mode = (
+            "live" if change.what not in RECREATING else "recreate" if rules.recreate else "file"
+        )
         for host in hosts:
-            group = (change.order, change.service, host, _mode(change.what, rules))
-            groups.setdefault(group, []).append(change)
+            groups.setdefault((change.order, change.service, host, mode), []).append(change)
     return _numbered(groups, inventory, projects), refused
-
-
-def _mode(what: Setting, rules: ApplySettings) -> Mode:
-    """How a setting is changed."""
-    if what in FILE_ONLY or (what in RECREATING and not rules.recreate):
-        return "file"
-    return "recreate" if what in RECREATING else "live"
 
 
 def _numbered(
@@ -144,7 +139,7 @@ def _numbered(
                 number,
                 service,
                 inventory.host(host),
-                mode,
+                "file" if all(change.what in FILE_ONLY for change in together) else mode,
                 tuple(together),
                 containers,
                 readable,

@@ -195,7 +195,9 @@ def _finish(
             entry=intent,
         )
     journal.write(Kind.DONE, **names)
-    pending = _PENDING if intent.detail.mode == "file" else ""
+    is_file = intent.detail.mode == "file"
+    waits = [change.what for change in intent.detail.changes if is_file or change.what in FILE_ONLY]
+    pending = f"{', '.join(waits)}: {_PENDING}" if waits else ""
     return StepResult(
         intent.service, intent.host, StepState.DONE, pending, step=intent.step or 0, entry=intent
     )

@@ -434,10 +434,9 @@ def test_replicas_are_those_of_the_next_up(shop: Fleet, said: str, number: int) 
 
 def test_what_waits_is_said_beside_what_is_in_force(shop: Fleet) -> None:
     """Of one service, raised and scaled by one plan."""
-    shop.up(project(web="mem_limit: 64m"))
-    scaled = other("shop/web", Setting.REPLICAS, None, 2)
+    shop.up(project(web="mem_limit: 64m;scale: 1"))
+    scaled = other("shop/web", Setting.REPLICAS, 1, 2)
     done = apply_plan(plan_of(memory("shop/web", 64, 96), scaled), shop.settings())
     assert shop.memory("shop-web-1") == 96
-    live, waiting = sorted(outcome.reason for outcome in done.outcomes)
-    assert live == ""
-    assert "takes effect at the next `docker compose up`" in waiting
+    (outcome,) = done.outcomes
+    assert outcome.reason.startswith("replicas: written to the compose file")

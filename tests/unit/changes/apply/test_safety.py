@@ -20,7 +20,7 @@ from capacity._common.text.units import (
     parse_cpuset,
     parse_memory,
 )
-from capacity._compose.declared import DeclaredProject, declared_value, load_declared
+from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
 from capacity.changes._apply.lowering_check import check_lowering
@@ -35,7 +35,7 @@ from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.journal import open_journal
 from capacity.changes._journal.models import Kind
-from capacity.changes._plan.plan import FILE_ONLY, is_lowering, is_raise
+from capacity.changes._plan.plan import is_lowering, is_raise
 from capacity.errors import ChangeRefused, InputError, SettingsError
 from capacity.model import Change, Reason, Setting, Value
 from capacity.settings import ApplySettings, UnattendedSettings
@@ -568,49 +568,6 @@ def test_a_base_waits_for_its_heirs(
     assert found is not None
     limits = {name: service.resources.memory for name, service in found.services.items()}
     assert limits == {name: to * 2**20 for name, to in zip(names, sizes, strict=True)}
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    limits=st.tuples(*[st.sampled_from([2.0, 3.0, 4.0])] * 2),
-    shares=st.tuples(*[st.sampled_from([0.25, 0.5, 1.0])] * 2),
-    replicas=st.sampled_from([1, 3]),
-)
-def test_what_waits_for_the_next_up_is_a_step_of_its_own(
-    tmp_path_factory: pytest.TempPathFactory,
-    limits: tuple[float, ...],
-    shares: tuple[float, ...],
-    replicas: int,
-) -> None:
-    """Beside live changes of the same service, of which one may stand where the file says both."""
-    reserved = [limit * share for limit, share in zip(limits, shares, strict=True)]
-    file = tmp_path_factory.mktemp("shop") / "compose.yaml"
-    file.write_text(
-        "services: {web: {image: i, scale: 2, mem_reservation: 32m, deploy: {resources: {limits: "
-        f"{{memory: 64m, cpus: {limits[0]}}}, reservations: "
-        f"{{memory: 32m, cpus: {reserved[0]}}}}}}}}}}}\n"
-    )
-    changes = [
-        memory("shop/web", 64, 96),
-        other("shop/web", Setting.RESERVATION, 32 * MIB, 48 * MIB),
-        other("shop/web", Setting.REPLICAS, 2, replicas),
-        cpus("shop/web", *limits),
-        other("shop/web", Setting.CPU_RESERVATION, *reserved),
-    ]
-    meant = [change for change in changes if change.before != change.after]
-    running = (container(project="shop", cpus=limits[0], reservation=32 * MIB),)
-    known = {"shop": load_declared("shop", [file], file.parent)}
-    steps, refused = steps_of(*meant, running=running, projects=known)
-    assert refused == []
-    for step in steps:
-        waits = {change.what in FILE_ONLY for change in step.changes}
-        assert waits == {step.mode == "file"}
-        for path, (_, after) in edited_files(step).items():
-            path.write_text(after)
-    found = load_declared("shop", [file], file.parent).project
-    assert found is not None
-    for planned in plan_of(*changes).changes:
-        assert declared_value(found.services["web"], planned.what)[0] == planned.after
 
 
 @pytest.mark.parametrize(
