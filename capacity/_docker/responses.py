@@ -109,6 +109,7 @@ class HostConfig(TypedDict, total=False):
     CapAdd: list[str] | None
     ReadonlyRootfs: bool
     SecurityOpt: list[str] | None
+    MaskedPaths: list[str] | None
     Mounts: list[WantedMount] | None
 
 

@@ -124,7 +124,7 @@ def confined(facts: Facts) -> Iterator[Verdict]:
         paths=("security_opt",),
         threshold="no security_opt that is unconfined",
         good="keeps the Engine's seccomp filter and AppArmor profile",
-        look="SecurityOpt",
+        look="SecurityOpt}} {{.HostConfig.MaskedPaths",
     )
 
 

@@ -59,12 +59,19 @@ def read_hardening_profile(
         ipc_mode=str(host.get("IpcMode") or ""),
         userns_mode=str(host.get("UsernsMode") or ""),
         read_only=_switch(host.get("ReadonlyRootfs")),
-        security_opt=tuple(map(str, host.get("SecurityOpt") or [])),
+        security_opt=_security_options(host),
         mounts=_mounts(attrs, {**_own_devices(host), **(devices or {})}),
         secrets=_secrets(config.get("Env") or []),
         has_health_check=bool(test) and test[0] != "NONE",
         created_at=str(attrs.get("Created") or ""),
     )
+
+
+def _security_options(host: HostConfig) -> tuple[str, ...]:
+    """As a compose file has them; that of the system paths reaches the Engine as an empty list."""
+    unmasked = host.get("MaskedPaths") == []
+    options = map(str, host.get("SecurityOpt") or [])
+    return (*options, *(["systempaths=unconfined"] if unmasked else []))
 
 
 def volume_devices(answer: Volumes) -> dict[str, str]:

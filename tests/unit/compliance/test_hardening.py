@@ -199,12 +199,22 @@ def test_image_names(tmp_path: Path, image: str, ok: bool) -> None:
     ]
     + [
         ("confined", f"security_opt: ['{option}']", {"SecurityOpt": [option]}, said)
-        for what in ("seccomp", "apparmor", "systempaths")
+        for what in ("seccomp", "apparmor")
         for option, said in [
             (f"{what}:unconfined", "switches protection off"),
             (f"{what}=unconfined", "switches protection off"),
             (f"{what}:mine", ""),
         ]
+    ]
+    + [
+        (
+            "confined",
+            "security_opt: ['systempaths=unconfined']",
+            {"MaskedPaths": []},
+            "systempaths",
+        ),
+        ("confined", "security_opt: []", {"MaskedPaths": ["/proc/kcore"]}, ""),
+        ("confined", "privileged: true", {"MaskedPaths": None}, ""),
     ],
 )
 def test_what_opens_the_host_is_seen_declared_and_live(
