@@ -22,17 +22,18 @@ _limits: list[threadpool_limits] = []
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
-    """Limit BLAS and OpenMP to one thread until the last of all who are inside has left.
+    """Limit BLAS to one thread until the last of all who are inside has left, and OpenMP inside.
 
-    The limit is the process's: if each restored what it found, the first to leave would take it
-    from the others.
+    The limit of BLAS is the process's: if each restored what it found, the first to leave would
+    take it from the others. That of OpenMP is each thread's own.
     """
     global _inside  # noqa: PLW0603 - as the limit itself, it is the process's
     with _lock:
         _inside += 1
-        _limits.append(threadpool_limits(limits=1))
+        _limits.append(threadpool_limits(limits=1, user_api="blas"))
     try:
-        yield
+        with threadpool_limits(limits=1, user_api="openmp"):
+            yield
     finally:
         with _lock:
             _inside -= 1
