@@ -15,7 +15,13 @@ from typing import Any
 from capacity._common.plain_data import PlainMapping
 from capacity._common.progress import Progress, Silent
 from capacity._docker.addresses import Address, addresses
-from capacity._docker.containers import Container, Host, Inventory, read_container
+from capacity._docker.containers import (
+    Container,
+    Host,
+    Inventory,
+    as_an_engine,
+    read_container,
+)
 from capacity._docker.host import read_host
 from capacity._docker.ssh import tunnel
 from capacity.errors import (
@@ -28,10 +34,11 @@ from capacity.errors import (
 from capacity.settings import EngineSettings
 
 __all__ = ["Engine", "connect", "connect_all", "engine_errors", "engine_time", "inspect"]
-__all__ += ["moment", "post", "snapshot", "survey"]
+__all__ += ["moment", "post", "reading_a_stream", "snapshot", "survey"]
 
 _OLDEST = "1.41"  # Docker 20.10: the first with a statistic that need not be waited for
 _GONE = 404
+_READS = 10  # an answer as a whole may take so many times what one read of it may
 _CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
 
 
@@ -57,9 +64,11 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
     """
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
 
     try:
-        yield
+        with as_an_engine(f"Engine {host}", f"answers ({doing})"):
+            yield
     except APIError as error:
         said = " ".join(str(error.explanation or error).split())
         status = int(error.response.status_code) if error.response is not None else 0
@@ -72,12 +81,25 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
         raise EngineRefused(
             f"Engine {host} refused to {doing}: {said}", hint, status=status
         ) from error
-    except (DockerException, RequestException, OSError) as error:
+    except (DockerException, RequestException, HTTPError, OSError) as error:
         cause = " ".join(str(error).split()) or type(error).__name__
         hint = "Is it running, and may you use its socket? `docker info` tells the same"
         raise EngineUnreachable(
             f"Engine {host} does not answer ({doing}): {cause}", hint
         ) from error
+
+
+@contextmanager
+def reading_a_stream(engine: Engine) -> Iterator[None]:
+    """For streams that end by themselves: they do within what any answer may take.
+
+    Raises:
+        TimeoutError: it did not, for `engine_errors`.
+    """
+    from capacity._common.bounded_http import ending_within
+
+    with ending_within(_READS * engine.api.timeout):
+        yield
 
 
 @contextmanager
@@ -89,7 +111,7 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
         EngineUnreachable: no answer.
         SettingsError: half a TLS key pair, or unreadable files.
     """
-    from docker import APIClient
+    from capacity._docker.bounded_client import BoundedClient
 
     tls = _tls(settings) if address.url.startswith(("tcp://", "https://")) else None
     if address.url.startswith("ssh://"):
@@ -99,12 +121,13 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
     with engine_errors(name, f"connect to {address.url}"):
         _knock(address.url, settings.timeout)
         try:
-            api = APIClient(
-                base_url=address.url,
+            api = BoundedClient(
+                address.url,
+                _CONNECTIONS,
+                _READS,
                 version=_OLDEST,
                 timeout=settings.timeout,
                 tls=address.tls or tls or False,
-                max_pool_size=_CONNECTIONS,
             )
         except ValueError as error:
             raise SettingsError(
@@ -116,7 +139,7 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
     try:
         with engine_errors(name, f"connect to {address.url}"):
             said = api.version(api_version=False)
-            api._version = said["ApiVersion"]  # noqa: SLF001 - what "auto" does, before trust_env can be set
+            api._version = str(said["ApiVersion"])  # noqa: SLF001 - what "auto" does, before trust_env can be set
             info = api.info()
         yield Engine(
             read_host(name, address.url, info, said), api, settings.in_flight, address.tls or tls

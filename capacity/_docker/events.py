@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from capacity._docker.containers import as_an_engine
-from capacity._docker.engine import Engine, engine_errors, engine_time
+from capacity._docker.engine import Engine, engine_errors, engine_time, reading_a_stream
 
 __all__ = ["Ends", "deaths", "last_lives", "memory_kills", "recent_ends"]
 
 _RING = 256  # events that an Engine keeps
+_MOST = 100 * _RING  # Podman keeps more
 
 
 def deaths(engine: Engine, since: float, until: float) -> dict[str, list[tuple[int, float]]]:
@@ -83,15 +85,26 @@ def memory_kills(engine: Engine, since: float, until: float) -> list[tuple[str, 
 def _events(
     engine: Engine, kind: str, since: float, until: float
 ) -> list[tuple[dict[str, Any], float]]:
-    asked = {"event": kind, "type": "container"}
-    with engine_errors(engine.host.name, "tell its events"):
-        events = list(
-            engine.api.events(
-                since=f"{since:.6f}", until=f"{until:.6f}", filters=asked, decode=True
-            )
-        )
+    events = _told(engine, f"{since:.6f}", f"{until:.6f}", {"event": kind, "type": "container"})
     with as_an_engine(engine.host.name, "tells its events"):
-        return [(dict(event["Actor"]), event["timeNano"] / 1e9) for event in events]
+        return [
+            ({**event["Actor"], "ID": str(event["Actor"]["ID"])}, event["timeNano"] / 1e9)
+            for event in events
+        ]
+
+
+def _told(
+    engine: Engine, since: str | int, until: str | int, filters: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Events between two of the Engine's times; `until` must have passed, or the Engine goes on to
+    tell what happens.
+    """
+    with engine_errors(engine.host.name, "tell its events"), reading_a_stream(engine):
+        stream = engine.api.events(since=since, until=until, filters=filters, decode=True)
+        try:
+            return [dict(event) for event in islice(stream, _MOST)]
+        finally:
+            stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +126,7 @@ def recent_ends(engine: Engine, minutes: int) -> Ends:
         EngineError: it does not answer.
     """
     now = engine_time(engine)
-    with engine_errors(engine.host.name, "list its events"):
-        # `until` must have passed, or the Engine goes on to tell what happens
-        stream = engine.api.events(since=int(now - 60 * minutes), until=int(now), decode=True)
-        try:
-            events = list(stream)
-        finally:
-            stream.close()
+    events = _told(engine, int(now - 60 * minutes), int(now))
     ended = Counter(
         str(event.get("id"))
         for event in events

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity._docker.containers import Container
-from capacity._docker.engine import Engine, engine_errors, inspect
+from capacity._docker.engine import Engine, engine_errors, inspect, reading_a_stream
 from capacity.errors import ContainerGone
 
 __all__ = ["create", "execute", "remove", "start", "stop"]
@@ -135,6 +135,7 @@ def execute(
     """
     with engine_errors(engine.host.name, f"run {command[0]} in {name or container[:12]}"):
         made = engine.api.exec_create(container, list(command))
-        said = engine.api.exec_start(made["Id"])
+        with reading_a_stream(engine):
+            said = engine.api.exec_start(made["Id"])
         code = engine.api.exec_inspect(made["Id"])["ExitCode"]
     return int(code or 0), bytes(said)[:_MOST_OUTPUT].decode("utf-8", "replace").strip()

@@ -90,7 +90,7 @@ class Notifier:
 
     def _send(self, message: PlainMapping) -> tuple[str, bool]:
         """What went wrong or nothing, and whether that may pass."""
-        from capacity.history._prometheus.response_limits import status_of
+        from capacity._common.bounded_http import status_of
 
         try:
             status = status_of("POST", self._webhook, message, _PATIENCE)

@@ -269,7 +269,7 @@ def _alert(token: str, lasts: timedelta) -> list[PlainMapping]:
 
 def _request(method: str, url: str, body: Any = None) -> str:
     """What went wrong, or nothing."""
-    from capacity.history._prometheus.response_limits import status_of
+    from capacity._common.bounded_http import status_of
     from capacity.history._prometheus.transport import plain_address
 
     try:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from prometheus_api_client.prometheus_connect import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from capacity._common.bounded_http import BoundedAdapter
 from capacity.errors import BadAnswer, QueryRefused, SettingsError
 from capacity.history._prometheus.parse import labels_of
-from capacity.history._prometheus.response_limits import BoundedAdapter
 from capacity.history._prometheus.transport import Parameter, Transport
 
 if TYPE_CHECKING:

@@ -29,14 +29,14 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
-from capacity.history._archive.archive import plain_address
-from capacity.history._prometheus.response_limits import (
+from capacity._common.bounded_http import (
     MOST_BYTES,
     Deadline,
     OutOfBounds,
     read_body,
 )
+from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
+from capacity.history._archive.archive import plain_address
 
 if TYPE_CHECKING:
     from pathlib import Path

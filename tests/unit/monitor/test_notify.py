@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from capacity._common import bounded_http
 from capacity._monitor import notify
 from capacity._monitor.notify import Notifier
 from capacity.compliance import Report, evaluate, load_rules
 from capacity.compliance._facts import collect
-from capacity.history._prometheus import response_limits
 from capacity.settings import MonitorSettings
 
 AT = datetime(2026, 11, 29, tzinfo=UTC)
@@ -47,7 +47,7 @@ def _work(made: Notifier, answers: list[int]) -> list[tuple[str, int]]:
         return sent[-1][1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(response_limits, "status_of", status_of)
+        patch.setattr(bounded_http, "status_of", status_of)
         for _ in range(len(answers) + 1):
             made._not_before = 0.0
             made.work()

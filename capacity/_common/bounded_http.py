@@ -21,7 +21,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["MOST_BYTES", "BoundedAdapter", "Deadline", "OutOfBounds", "read_body", "status_of"]
+__all__ = ["MOST_BYTES", "BoundedAdapter", "Deadline", "OutOfBounds", "Watched"]
+__all__ += ["ending_within", "read_body", "status_of"]
 
 MOST_BYTES = 2**30  # a day of the largest answer that Prometheus gives by default is half of that
 _MOST_RATIO = 200  # numbers in JSON come to some 30; gzip itself goes up to 1032
@@ -38,15 +39,19 @@ _mine = threading.local()
 """The socket that this thread's request is on, so that a deadline can end it from outside."""
 
 
-class _Watched:
+class Watched:
     """A connection that tells its thread which socket it is on."""
 
     _handle: socket | None = None
 
-    def _new_conn(self) -> socket:
-        made: socket = super()._new_conn()  # type: ignore[misc]
+    def watch(self, made: socket) -> None:
+        """Keep the socket of a new connection, so that a deadline can end it."""
         self._handle = made.dup()  # TLS takes the first one over
         _mine.socket = self._handle
+
+    def _new_conn(self) -> socket:
+        made: socket = super()._new_conn()  # type: ignore[misc]
+        self.watch(made)
         return made
 
     def request(self, *words: Any, **more: Any) -> None:
@@ -63,11 +68,11 @@ class _Watched:
         super().close()  # type: ignore[misc]
 
 
-class _Http(_Watched, HTTPConnection):
+class _Http(Watched, HTTPConnection):
     pass
 
 
-class _Https(_Watched, HTTPSConnection):
+class _Https(Watched, HTTPSConnection):
     pass
 
 
@@ -96,18 +101,23 @@ class BoundedAdapter(HTTPAdapter):
 
 @dataclass
 class Deadline:
-    """Ends the requests of this thread, while it is entered, after a time."""
+    """Ends the requests of this thread, while it is entered, after a time. One may be entered
+    within another.
+    """
 
     passed: bool = False
     read_at: float = 0.0
 
     def __enter__(self) -> Self:
+        self._outer = _mine.__dict__.get("ended")
         _mine.ended = []
         return self
 
     def __exit__(self, *_: object) -> None:
         for handle in _mine.__dict__.pop("ended"):
             handle.close()
+        if self._outer is not None:
+            _mine.ended = self._outer
 
     @contextmanager
     def within(self, seconds: float, idle: float = math.inf) -> Iterator[None]:
@@ -136,6 +146,27 @@ class Deadline:
             done.set()
         if self.passed:
             raise TimeoutError
+
+
+@contextmanager
+def ending_within(seconds: float, idle: float = math.inf) -> Iterator[Deadline]:
+    """What this thread asks of a server in the block ends after so many seconds, or when nothing
+    of a body was read in the last `idle` ones.
+
+    Raises:
+        TimeoutError: it ended so.
+    """
+    began = time.monotonic()
+    with Deadline() as deadline:
+        try:
+            with deadline.within(seconds, idle):
+                yield deadline
+        except Exception as error:
+            if not deadline.passed:
+                raise
+            raise TimeoutError(
+                f"still not through with its answer after {time.monotonic() - began:.0f} s"
+            ) from error
 
 
 def status_of(method: str, url: str, body: Any, wait: float) -> int:

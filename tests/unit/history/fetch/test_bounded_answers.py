@@ -18,10 +18,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity._common.bounded_http import status_of
 from capacity.errors import BadAnswer, SourceError, Unreachable
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
-from capacity.history._prometheus.response_limits import status_of
 from capacity.settings import PrometheusSettings, override
 from tests.fixtures.running.web_server import EMPTY, Answer, web
 from tests.unit.history.fetch.test_fetch import fetched, metrics_server, settings_for

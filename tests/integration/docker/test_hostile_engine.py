@@ -1,0 +1,237 @@
+"""Something at an Engine's address that is none, or an Engine behind something that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capacity._docker.addresses import Address
+from capacity._docker.engine import Engine, connect, engine_time, inspect, survey
+from capacity._docker.events import deaths, last_lives, memory_kills, recent_ends
+from capacity._docker.lifecycle import execute, remove, start, stop
+from capacity._docker.logs import health_output, last_lines
+from capacity._docker.usage import usage
+from capacity.errors import CapacityError, EngineError
+from capacity.settings import EngineSettings
+
+VERSION = {"ApiVersion": "1.41", "Version": "20.10"}
+INFO = {"Name": "far", "NCPU": 4, "MemTotal": 2**33, "SystemTime": "2026-01-30T00:00:00Z"}
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+LONG = HEAD + b"Content-Length: 100000\r\n\r\n"
+CALLS: dict[str, Callable[[Engine], object]] = {
+    "list": lambda engine: survey({"far": engine}, {}),
+    "inspect": lambda engine: inspect(engine, "a" * 64),
+    "time": engine_time,
+    "ends": lambda engine: recent_ends(engine, 5),
+    "deaths": lambda engine: deaths(engine, 0, 1),
+    "lives": lambda engine: last_lives(engine, 0, 1),
+    "kills": lambda engine: memory_kills(engine, 0, 1),
+    "log": lambda engine: last_lines(engine, "a" * 64, 5),
+    "health": lambda engine: health_output(engine, "a" * 64),
+    "usage": lambda engine: usage(engine, "a" * 64),
+    "exec": lambda engine: execute(engine, "a" * 64, ["true"]),
+    "start": lambda engine: start(engine, "a" * 64),
+    "stop": lambda engine: stop(engine, "a" * 64, seconds=0),
+    "remove": lambda engine: remove(engine, "a" * 64),
+}
+NAMES: tuple[str, ...] = (
+    "Id",
+    "ID",
+    "State",
+    "Health",
+    "Log",
+    "Config",
+    "HostConfig",
+    "Actor",
+    "timeNano",
+)
+NAMES += ("Attributes", "memory_stats", "cpu_stats", "SystemTime", "ExitCode", "Labels")
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "Id",
+                    "ID",
+                    "State",
+                    "Health",
+                    "Log",
+                    "Config",
+                    "HostConfig",
+                    "Actor",
+                    "timeNano",
+                    "Attributes",
+                    "memory_stats",
+                    "cpu_stats",
+                    "SystemTime",
+                    "ExitCode",
+                    "Labels",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+def whole(value: object) -> bytes:
+    """An answer with this in JSON."""
+    body = json.dumps(value).encode()
+    return HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+@contextmanager
+def engine_that(
+    answer: Callable[[socket.socket, str], None], *, tcp: bool = False
+) -> Iterator[str]:
+    """The address of what describes itself as an Engine, and to all else answers as it likes."""
+    with ExitStack() as stack:
+        if tcp:
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        else:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "docker.sock"
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(path))
+            listening.listen(64)
+            address = f"unix://{path}"
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    threading.Thread(target=talk, args=(connection,), daemon=True).start()
+
+        def talk(connection: socket.socket) -> None:
+            with connection, suppress(OSError):
+                while asked := connection.recv(65536):
+                    path = asked.split(b" ")[1].decode()
+                    if path.endswith("/version"):
+                        connection.sendall(whole(VERSION))
+                    elif path.endswith("/info"):
+                        connection.sendall(whole(INFO))
+                    else:
+                        answer(connection, path)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield address
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def slowly(first: bytes, then: bytes) -> Callable[[socket.socket, str], None]:
+    """Send something at once, then the rest a byte at a time, for ever."""
+
+    def send(connection: socket.socket, _: str) -> None:
+        connection.sendall(first)
+        for place in range(10**6):
+            time.sleep(0.05)
+            connection.sendall(then[place % len(then) :][:1])
+
+    return send
+
+
+@pytest.mark.parametrize(
+    ("call", "tcp"),
+    [("inspect", False), ("inspect", True), ("ends", False), ("exec", False), ("log", False)],
+)
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b"H"),
+        (HEAD, b"X-More: a\r\n"),
+        (LONG, b" "),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["status", "headers", "body", "chunks"],
+)
+def test_a_byte_at_a_time_does_not_hang(first: bytes, then: bytes, call: str, tcp: bool) -> None:
+    """Whatever is asked of an Engine ends within ten times what a read of its answer may take."""
+    hurried = EngineSettings(timeout=0.1)
+    with (
+        engine_that(slowly(first, then), tcp=tcp) as url,
+        connect("far", Address(url), hurried) as far,
+    ):
+        began = time.monotonic()
+        with pytest.raises(EngineError, match="far"):
+            CALLS[call](far)
+        assert time.monotonic() - began < 10
+
+
+@given(call=st.sampled_from(sorted(CALLS)), said=plain, status=st.sampled_from([200, 404, 500]))
+def test_any_answer_is_read_or_refused(call: str, said: object, status: int) -> None:
+    """An Engine may say anything in JSON: what is no answer of an Engine is an error of its own."""
+    body = whole(said).replace(b"200 OK", f"{status} X".encode(), 1)
+
+    def answer(connection: socket.socket, _: str) -> None:
+        connection.sendall(body)
+
+    with (
+        engine_that(answer) as url,
+        connect("far", Address(url), EngineSettings(timeout=2)) as far,
+        suppress(CapacityError),
+    ):
+        CALLS[call](far)
+
+
+@pytest.mark.parametrize("said", [[], {}, {"ApiVersion": None}, {"ApiVersion": []}, 1, None, "x"])
+def test_what_describes_itself_as_no_engine_is_refused(
+    said: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web server at the address, or one that answers with other JSON."""
+    monkeypatch.setitem(globals(), "VERSION", said)
+    with (
+        engine_that(lambda *_: None) as url,
+        pytest.raises(EngineError, match="far"),
+        connect("far", Address(url), EngineSettings(timeout=1)) as far,
+    ):
+        survey({"far": far}, {})
+
+
+def test_an_engine_leads_nowhere_else() -> None:
+    """A redirect is not followed: the connection is to the server that was named."""
+    asked = []
+
+    def answer(connection: socket.socket, path: str) -> None:
+        asked.append(path)
+        connection.sendall(
+            b"HTTP/1.1 302 Found\r\nLocation: /v1.41/elsewhere\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    with (
+        engine_that(answer) as url,
+        connect("far", Address(url), EngineSettings(timeout=1)) as far,
+        pytest.raises(EngineError),
+    ):
+        survey({"far": far}, {})
+    assert len(asked) == 1
+
+
+def test_an_answer_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast it comes."""
+    monkeypatch.setattr("capacity._docker.bounded_client._MOST_BYTES", 2**22)
+
+    def answer(connection: socket.socket, _: str) -> None:
+        connection.sendall(LONG.replace(b"100000", b"99999999999"))
+        while True:
+            connection.sendall(b" " * 65536)
+
+    with (
+        engine_that(answer) as url,
+        connect("far", Address(url), EngineSettings(timeout=5)) as far,
+        pytest.raises(EngineError, match="longer than"),
+    ):
+        survey({"far": far}, {})
