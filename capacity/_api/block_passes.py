@@ -39,11 +39,11 @@ from capacity.history._validity import DroppedSamples
 from capacity.model import Resource, Signal
 from capacity.settings import Settings
 from capacity.sizing import PEAK_QUANTILES, Context
-from capacity.sizing._fleet import counted_hours
-from capacity.sizing._observed import Observed, observe
-from capacity.sizing._recommend import replay_limits
-from capacity.sizing._throttling import counted_services
+from capacity.sizing._decisions.fleet import counted_hours
+from capacity.sizing._decisions.observed import Observed, observe
+from capacity.sizing._decisions.recommend import replay_limits
 from capacity.sizing._usage.frames import checked
+from capacity.sizing._usage.throttling import counted_services
 
 __all__ = [
     "SIGNALS",

@@ -66,10 +66,10 @@ from capacity.model import Resource, Signal
 from capacity.settings import Settings
 from capacity.settings._tables import SourceSettings
 from capacity.sizing import PEAK_QUANTILES, Context
-from capacity.sizing._observed import Observed, join
+from capacity.sizing._decisions.observed import Observed, join
+from capacity.sizing._decisions.recommend import decide, with_replay
 from capacity.sizing._policies.capacity import recent_samples
-from capacity.sizing._recommend import decide, with_replay
-from capacity.sizing._throttling import thinned_by
+from capacity.sizing._usage.throttling import thinned_by
 
 __all__ = ["recommend_in_blocks", "wants_blocks"]
 

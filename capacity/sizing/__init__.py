@@ -1,10 +1,10 @@
 """What the limits should be, with the reason and the evidence for each service."""
 
 from capacity.sizing._context import RAISED_FROM, Context, ServiceRule
-from capacity.sizing._fleet import PEAK_QUANTILES
+from capacity.sizing._decisions.fleet import PEAK_QUANTILES
+from capacity.sizing._decisions.recommend import recommend
 from capacity.sizing._placement import Placement, forecast_load, place
 from capacity.sizing._policies.registry import POLICIES, Past
-from capacity.sizing._recommend import recommend
 from capacity.sizing._replay.evidence import LimitHits, find_limit_hits
 from capacity.sizing._replay.frontier import frontier
 from capacity.sizing._replay.replay import replay

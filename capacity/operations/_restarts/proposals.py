@@ -146,7 +146,9 @@ def _more_memory(
     """Twice as much, or what sizing says where that is more; never more than the host has."""
     if container.memory is None:
         return [], "It has no limit: the host itself is out of memory"
-    from capacity.sizing._need import AFTER_A_LOOP  # pandas, which most loops are ended without
+    from capacity.sizing._decisions.need import (
+        AFTER_A_LOOP,  # pandas, which most loops are ended without
+    )
 
     top = inventory.host(container.host).memory
     wanted = max(container.memory * AFTER_A_LOOP, known.sized.get(container.key, 0.0))

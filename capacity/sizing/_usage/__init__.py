@@ -1,1 +1,1 @@
-"""Usage as sizing reads it: checked frames, statistics, diagnoses, past peaks."""
+"""Usage as sizing reads it: checked frames, statistics, diagnoses, throttling, past peaks."""

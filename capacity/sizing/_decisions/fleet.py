@@ -13,11 +13,11 @@ from capacity.forecasting import Forecaster
 from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource
 from capacity.sizing._context import Context, risk_of_class
-from capacity.sizing._observed import Observed
+from capacity.sizing._decisions.observed import Observed
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import PEAK_LEVELS, Allocation, allocate
-from capacity.sizing._throttling import Throttling, learn_throttling
 from capacity.sizing._usage.diagnostics import in_business_hours
+from capacity.sizing._usage.throttling import Throttling, learn_throttling
 
 __all__ = [
     "PEAK_QUANTILES",

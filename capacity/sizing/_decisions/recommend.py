@@ -11,21 +11,21 @@ from capacity._common.lengths_of_time import in_days
 from capacity.errors import InputError
 from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource
-from capacity.sizing._action_and_reason import decide_actions
-from capacity.sizing._budget import amount, kept_within, spent_unseen
 from capacity.sizing._context import Context
-from capacity.sizing._fleet import Fleet, asked_risks, hours_that_count, make_fleet
-from capacity.sizing._need import chosen_limits, held_share, judge_limits, needed_limits
-from capacity.sizing._observed import Observed, join, observe
+from capacity.sizing._decisions.action_and_reason import decide_actions
+from capacity.sizing._decisions.budget import amount, kept_within, spent_unseen
+from capacity.sizing._decisions.fleet import Fleet, asked_risks, hours_that_count, make_fleet
+from capacity.sizing._decisions.need import chosen_limits, held_share, judge_limits, needed_limits
+from capacity.sizing._decisions.observed import Observed, join, observe
 from capacity.sizing._policies.base import Floats, Past
 from capacity.sizing._policies.capacity import recent_samples
 from capacity.sizing._policies.registry import POLICIES
 from capacity.sizing._replay.evidence import add_replay
-from capacity.sizing._throttling import counted_services, thinned_by
 from capacity.sizing._usage.diagnostics import step_of
 from capacity.sizing._usage.frames import checked
 from capacity.sizing._usage.nan_math import at_most, by_service
 from capacity.sizing._usage.stats import read_quantile
+from capacity.sizing._usage.throttling import counted_services, thinned_by
 
 __all__ = ["decide", "recommend", "replay_limits", "with_replay"]
 _BLOCK = 256  # services

@@ -7,7 +7,7 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.sizing._context import STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Context
-from capacity.sizing._fleet import Fleet
+from capacity.sizing._decisions.fleet import Fleet
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import EVEN_ODDS, Allocation
 from capacity.sizing._rounding import round_down, round_up

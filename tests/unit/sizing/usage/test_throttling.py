@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.sizing._policies.base import Floats
-from capacity.sizing._throttling import Throttling, count_periods, learn_throttling
+from capacity.sizing._usage.throttling import Throttling, count_periods, learn_throttling
 
 PERIODS = 600  # a minute of tenths of a second
 TARGET = 0.05

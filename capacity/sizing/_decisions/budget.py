@@ -9,7 +9,7 @@ import pandas as pd
 from capacity._common.text.units import count_cores, format_memory
 from capacity.errors import InputError
 from capacity.model import Resource
-from capacity.sizing._fleet import Fleet
+from capacity.sizing._decisions.fleet import Fleet
 
 __all__ = ["amount", "kept_within", "spent_unseen"]
 

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.sizing._action_and_reason import type_defaults
 from capacity.sizing._context import Context
+from capacity.sizing._decisions.action_and_reason import type_defaults
 from capacity.sizing._policies.base import Floats
 from capacity.sizing._policies.capacity import present_level_samples, steady_peak
 from capacity.sizing._replay.evidence import add_baselines
-from capacity.sizing._throttling import Periods, count_periods, join_periods
 from capacity.sizing._usage.diagnostics import regime_since, step_of
 from capacity.sizing._usage.stats import describe, describe_cache, describe_past
+from capacity.sizing._usage.throttling import Periods, count_periods, join_periods
 
 __all__ = ["RIVALS", "Observed", "join", "observe"]
 
