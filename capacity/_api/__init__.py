@@ -13,7 +13,7 @@ from capacity._api.fleet_in_blocks import recommend_in_blocks, wants_blocks
 from capacity._api.results import Forecast, Recommendations
 from capacity._api.sizing_inputs import forecaster_for, risk_for, sizing_context
 from capacity._api.window import SAMPLE, ArchivedWindow, prepare_window
-from capacity._common.lengths_of_time import parse_length
+from capacity._common.text.lengths_of_time import parse_length
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Resource, Signal

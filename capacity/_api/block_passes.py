@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from capacity._api.sizing_inputs import forecaster_for, service_rules, sizing_context
-from capacity._common.lengths_of_time import in_days
+from capacity._common.text.lengths_of_time import in_days
 from capacity.errors import NoHistory
 from capacity.forecasting._block_files import (
     read_blend,

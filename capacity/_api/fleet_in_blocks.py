@@ -45,8 +45,8 @@ from capacity._api.window import (
     warn_of_unknown_services,
 )
 from capacity._common.files import storage_error
-from capacity._common.lengths_of_time import in_days, parse_length
 from capacity._common.progress import Progress, Silent
+from capacity._common.text.lengths_of_time import in_days, parse_length
 from capacity.errors import InputError, NoHistory
 from capacity.forecasting._fitting import pooled_losses
 from capacity.forecasting._models.conformal import Spread, pooled_offsets

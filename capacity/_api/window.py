@@ -12,9 +12,9 @@ import pandas as pd
 
 from capacity._api.arguments import parse_time
 from capacity._api.servers import bring
-from capacity._common.addresses import with_scheme
-from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress
+from capacity._common.text.addresses import with_scheme
+from capacity._common.text.lengths_of_time import parse_length
 from capacity._common.text.printable import visible
 from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from capacity._common.addresses import with_scheme
+from capacity._common.text.addresses import with_scheme
 from capacity._common.text.printable import visible
 from capacity.errors import InputError
 

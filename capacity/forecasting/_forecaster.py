@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import parse_length
 from capacity._common.progress import Progress, Silent
+from capacity._common.text.lengths_of_time import parse_length
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _backtest, _fitting, _horizon, _persistence
 from capacity.forecasting._diagnostics import starts, structure

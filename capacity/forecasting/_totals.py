@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import parse_length
+from capacity._common.text.lengths_of_time import parse_length
 from capacity.errors import InputError, WorkError
 from capacity.forecasting import _horizon
 from capacity.forecasting._preprocessing import DAY

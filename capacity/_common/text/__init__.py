@@ -1,1 +1,1 @@
-"""Texts: units, what is printable, escaping for each output, YAML, near misses."""
+"""Texts: units, lengths of time, addresses, secrets, what is printable, escaping, YAML, typos."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from capacity._common.secrets import looks_secret, sounds_secret
+from capacity._common.text.secrets import looks_secret, sounds_secret
 from capacity.compliance._facts.facts import DeclaredService, Facts
 from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown

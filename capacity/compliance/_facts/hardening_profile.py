@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from capacity._common.secrets import looks_secret
+from capacity._common.text.secrets import looks_secret
 from capacity._docker.responses import ContainerAnswer, HostConfig, Volumes
 
 __all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile", "volume_devices"]

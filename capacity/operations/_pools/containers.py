@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict
 
-from capacity._common.secrets import redact
+from capacity._common.text.secrets import redact
 from capacity._docker import lifecycle
 from capacity._docker.addresses import addresses
 from capacity._docker.containers import Container

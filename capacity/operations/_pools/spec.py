@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from capacity._common.plain_data import PlainMapping
-from capacity._common.secrets import redact
 from capacity._common.setting_values import LEAST_MEMORY
+from capacity._common.text.secrets import redact
 from capacity._common.text.units import format_cores, format_memory
 from capacity._docker.containers import Container, Host
 from capacity._docker.engine import Engine, engine_errors

@@ -12,7 +12,7 @@ from typing import Any
 
 from capacity._common.bundled import bundled
 from capacity._common.files import read_bounded
-from capacity._common.secrets import MOST_READ, redact_lines
+from capacity._common.text.secrets import MOST_READ, redact_lines
 from capacity.errors import InputError
 
 __all__ = ["BY_STATE", "KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]

@@ -12,7 +12,7 @@ from pydantic import (
     field_validator,
 )
 
-from capacity._common.addresses import with_scheme
+from capacity._common.text.addresses import with_scheme
 from capacity.settings._tables.base import Table
 
 __all__ = [

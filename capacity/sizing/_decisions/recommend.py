@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import in_days
+from capacity._common.text.lengths_of_time import in_days
 from capacity.errors import InputError
 from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import in_days
+from capacity._common.text.lengths_of_time import in_days
 from capacity.model import Resource
 from capacity.sizing._context import THROTTLED_TOO_MUCH
 from capacity.sizing._policies.base import Floats

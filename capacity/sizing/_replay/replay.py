@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from capacity._common.lengths_of_time import in_days, parse_length
+from capacity._common.text.lengths_of_time import in_days, parse_length
 from capacity.errors import InputError
 from capacity.forecasting._models.daily_summaries import summarise
 from capacity.model import Resource

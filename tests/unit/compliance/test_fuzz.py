@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from capacity._common.secrets import looks_secret
+from capacity._common.text.secrets import looks_secret
 from capacity.compliance import Facts, Status, _formats, evaluate, load_rules, propose_ports
 from capacity.compliance._facts.alert_receiver import tokens_of
 from capacity.compliance._facts.collect import from_files, read_snapshot

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from capacity._common.bundled import bundled
-from capacity._common.secrets import redact, redact_lines
+from capacity._common.text.secrets import redact, redact_lines
 from capacity.errors import InputError
 from capacity.operations._restarts.causes import diagnose, load_causes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from capacity._common.addresses import with_scheme
+from capacity._common.text.addresses import with_scheme
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity._common.lengths_of_time import in_days, parse_length
+from capacity._common.text.lengths_of_time import in_days, parse_length
 from capacity.errors import InputError
 
 SECONDS = {"s": 1, "min": 60, "h": 3600, "D": 86_400, "W": 604_800}
