@@ -18,11 +18,11 @@ import pytest
 # before any test imports nbformat or jsonschema, which take a second more without it
 from capacity.reporting._render import notebook_libraries  # noqa: F401
 from tests.fixtures.commands import capacity
-from tests.fixtures.coverage_lines import coverage_lines
-from tests.fixtures.marks import servers_of
-from tests.fixtures.once import made_once
-from tests.fixtures.order import files_in_turn
 from tests.fixtures.paths import ROOT
+from tests.fixtures.session.coverage_lines import coverage_lines
+from tests.fixtures.session.marks import servers_of
+from tests.fixtures.session.once import made_once
+from tests.fixtures.session.order import files_in_turn
 
 if TYPE_CHECKING:
     from capacity.reporting.weekly import WeeklyReview

@@ -18,7 +18,7 @@ from capacity._common.progress import Silent
 from capacity.errors import WorkError
 from capacity.model import Resource
 from capacity.settings import Settings, override
-from tests.fixtures.archived_fleets import END, archived_fleet
+from tests.fixtures.fleets.archived_fleets import END, archived_fleet
 
 distributed = pytest.importorskip(
     "distributed", reason="Dask is not installed; the extra `scale` brings it"

@@ -13,7 +13,7 @@ from capacity._docker.engine import moment
 from capacity.changes import apply_plan
 from capacity.changes._apply import observation
 from capacity.settings import Settings
-from tests.fixtures.faults import LOOP, block
+from tests.fixtures.fleets.faults import LOOP, block
 from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
 from tests.fixtures.running.servers import wait_for
 

@@ -13,7 +13,7 @@ import pytest
 from docker.errors import APIError
 
 from capacity.compliance import Status
-from tests.fixtures.compliance_fleets import declared, found
+from tests.fixtures.fleets.compliance_fleets import declared, found
 from tests.fixtures.running.docker_engine import busybox_image, client, dockerd
 
 MIB = 2**20

@@ -17,7 +17,7 @@ from capacity._compose.declared import load_declared
 from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import EditRefused
 from capacity.model import Change
-from tests.fixtures.compose_projects import Files, projects, wanted_changes, write
+from tests.fixtures.generated.compose_projects import Files, projects, wanted_changes, write
 from tests.fixtures.running.fleet import plan_of
 from tests.fixtures.running.servers import require
 from tests.unit.compose.test_edit_project import check

@@ -23,7 +23,7 @@ from capacity.compliance._facts.collect import from_files
 from capacity.errors import EditRefused
 from capacity.model import Change, Setting
 from capacity.settings import Settings
-from tests.fixtures.compose_projects import in_force
+from tests.fixtures.generated.compose_projects import in_force
 from tests.fixtures.paths import COMPOSE
 from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
 from tests.fixtures.running.servers import require

@@ -19,7 +19,7 @@ from capacity._compose.edit.files import undo_text
 from capacity._compose.edit.splice import newline
 from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import ComposeError, EditRefused
-from tests.fixtures.compose_written import written_project
+from tests.fixtures.generated.compose_written import written_project
 from tests.fixtures.running.fleet import plan_of
 from tests.fixtures.running.servers import require
 from tests.integration.compose.test_stacks import changes_of, compare

@@ -20,7 +20,7 @@ from capacity.changes._journal.runs import journal_runs
 from capacity.errors import CapacityError
 from capacity.operations import RestartLoop
 from capacity.operations._pools.locks import place_of
-from tests.fixtures.faults import loops_of
+from tests.fixtures.fleets.faults import loops_of
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, fleet, project
 from tests.fixtures.running.redis_server import redis_image

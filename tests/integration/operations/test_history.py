@@ -21,7 +21,7 @@ from capacity.changes._journal.chain import Chain
 from capacity.model import Setting
 from capacity.operations._timeline.file import read_timeline
 from tests.fixtures.commands import capacity_here
-from tests.fixtures.faults import LOOP, QUICK, block, loops_of
+from tests.fixtures.fleets.faults import LOOP, QUICK, block, loops_of
 from tests.fixtures.running.fleet import MIB, Fleet, fleet
 from tests.fixtures.running.servers import (
     Server,

@@ -29,7 +29,7 @@ from capacity.operations._emergency.release import release
 from capacity.operations._emergency.restart_critical import restart_critical
 from capacity.operations._emergency.revision import to_revision
 from capacity.operations._emergency.undo_release import undo_release
-from tests.fixtures.faults import QUICK, git, low, own_place, ready, seen
+from tests.fixtures.fleets.faults import QUICK, git, low, own_place, ready, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import MIB, Fleet, memory, other, plan_of, project
 from tests.fixtures.running.servers import require, wait_for

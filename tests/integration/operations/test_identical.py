@@ -16,7 +16,7 @@ from capacity.changes._journal.runs import journal_runs
 from capacity.model import Setting
 from capacity.operations._emergency.revision import to_revision
 from capacity.operations._emergency.undo_release import undo_release
-from tests.fixtures.faults import QUICK, git, hold, own_place, ready, seen
+from tests.fixtures.fleets.faults import QUICK, git, hold, own_place, ready, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import MIB, SLEEP, Fleet, memory, other, plan_of, project
 from tests.fixtures.running.servers import require, wait_for

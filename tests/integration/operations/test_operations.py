@@ -21,7 +21,7 @@ from capacity.operations._affinity import balance, measure_load
 from capacity.operations._restarts.proposals import Known, port_moves
 from capacity.settings import Settings
 from capacity.sizing import TYPES
-from tests.fixtures.faults import LOOP, QUICK, block, loops_of, own_place, says, seen
+from tests.fixtures.fleets.faults import LOOP, QUICK, block, loops_of, own_place, says, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import IMAGE, MIB, Fleet, memory, other, plan_of
 from tests.fixtures.running.servers import free_port, wait_for

@@ -14,7 +14,7 @@ from capacity.errors import InputError
 from capacity.model import StepState
 from capacity.operations._emergency.release import release
 from tests.fixtures.commands import capacity_here
-from tests.fixtures.faults import LOOP, QUICK, loops_of, own_place, says
+from tests.fixtures.fleets.faults import LOOP, QUICK, loops_of, own_place, says
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import MIB, Fleet
 from tests.fixtures.running.servers import wait_for

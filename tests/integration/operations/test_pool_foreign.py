@@ -24,7 +24,7 @@ from capacity.operations._pools import migrate as moves
 from capacity.operations._pools.commands import pool_down, pool_scale, pool_up
 from capacity.operations._pools.migrate import migrate
 from capacity.settings import Settings
-from tests.fixtures.faults import QUICK, low, own_place, ready, seen
+from tests.fixtures.fleets.faults import QUICK, low, own_place, ready, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import IMAGE, MIB, Fleet
 from tests.fixtures.running.servers import wait_for

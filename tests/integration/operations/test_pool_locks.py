@@ -34,7 +34,7 @@ from capacity.operations._pools.commands import (
 )
 from capacity.operations._pools.locks import LOCKS, place_of
 from capacity.operations._pools.session import _TRUSTED
-from tests.fixtures.faults import QUICK, own_place, seen
+from tests.fixtures.fleets.faults import QUICK, own_place, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import IMAGE, MIB, Fleet
 

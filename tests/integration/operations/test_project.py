@@ -23,7 +23,7 @@ from capacity.errors import ChangeRefused, InputError
 from capacity.operations._emergency import revision as revisions
 from capacity.operations._emergency.revision import to_revision
 from capacity.operations._emergency.undo_release import undo_release
-from tests.fixtures.faults import git, own_place, seen
+from tests.fixtures.fleets.faults import git, own_place, seen
 from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of, project
 from tests.fixtures.running.servers import require, wait_for
 

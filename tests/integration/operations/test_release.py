@@ -35,7 +35,7 @@ from capacity.operations._emergency.release import release
 from capacity.operations._emergency.restart_critical import restart_critical
 from capacity.operations._emergency.undo_release import undo_release
 from capacity.settings import Settings
-from tests.fixtures.faults import QUICK, low, own_place, ready, seen
+from tests.fixtures.fleets.faults import QUICK, low, own_place, ready, seen
 from tests.fixtures.running.docker_engine import client
 from tests.fixtures.running.fleet import MIB, Fleet, memory, plan_of
 from tests.fixtures.running.redis_server import redis_image

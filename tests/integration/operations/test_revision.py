@@ -23,7 +23,7 @@ from capacity.operations._emergency.revision import to_revision
 from capacity.operations._emergency.undo_release import undo_release
 from capacity.operations._pools.commands import pool_down, pool_scale, pool_states
 from capacity.operations._pools.migrate import migrate
-from tests.fixtures.faults import QUICK, git, own_place, seen
+from tests.fixtures.fleets.faults import QUICK, git, own_place, seen
 from tests.fixtures.running.fleet import MIB, Fleet, plan_of, project
 from tests.fixtures.running.servers import require, wait_for
 

@@ -23,7 +23,7 @@ from capacity._api.runners import Runner, local_runner
 from capacity.errors import InputError, NoHistory
 from capacity.model import Resource
 from capacity.settings import Settings, override
-from tests.fixtures.archived_fleets import END, archived_fleet
+from tests.fixtures.fleets.archived_fleets import END, archived_fleet
 
 T = TypeVar("T")
 R = TypeVar("R")

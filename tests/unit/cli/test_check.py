@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from capacity.compliance._trend import read_records
-from tests.fixtures.compliance_fleets import container
+from tests.fixtures.fleets.compliance_fleets import container
 from tests.fixtures.running.running_containers import check
 
 GOOD = """services:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.archived_fleets import END, archived_fleet
 from tests.fixtures.commands import capacity_here
+from tests.fixtures.fleets.archived_fleets import END, archived_fleet
 
 ASKED = ("recommend", "--offline", "--as-of", END.isoformat())
 

@@ -20,7 +20,7 @@ from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment
-from tests.fixtures.hostile import HIDDEN, SIGNS
+from tests.fixtures.generated.hostile import HIDDEN, SIGNS
 
 NAMES = [f"p/{sign[:8]}{hidden}z" for sign, hidden in zip(SIGNS, HIDDEN, strict=False)]
 ARCHIVED = [name for name in NAMES if name.isascii() or "\ud800" not in name]

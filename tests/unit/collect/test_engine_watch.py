@@ -26,7 +26,7 @@ from capacity.errors import EngineUnreachable, InputError
 from capacity.history import archive_status
 from capacity.history._archive.archive import Archive
 from capacity.settings import load_settings, override
-from tests.fixtures.engines import INFOS, VERSIONS
+from tests.fixtures.fleets.engines import INFOS, VERSIONS
 
 NOWHERE = Mounts(Path("/proc"), {})
 

@@ -18,7 +18,7 @@ from capacity.errors import CapacityError, InputError, SettingsError
 from capacity.operations._timeline.observations import observe
 from capacity.reporting import compliance
 from capacity.settings import Settings
-from tests.fixtures.compliance_fleets import declared
+from tests.fixtures.fleets.compliance_fleets import declared
 from tests.fixtures.running.web_server import Answer, web
 from tests.unit.compliance.test_history import history
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from capacity.compliance import Severity, Status, evaluate, load_rules
 from capacity.compliance._checklist import CHECKLIST, DUE_HOURS, checklist
-from tests.fixtures.compliance_fleets import DAY, container, declared, live, rule
+from tests.fixtures.fleets.compliance_fleets import DAY, container, declared, live, rule
 
 
 def test_every_point_has_its_rules() -> None:

@@ -14,7 +14,7 @@ from capacity.compliance._formats.markdown import as_markdown
 from capacity.compliance._trend import compare, read_records, record, trend
 from capacity.compliance._waivers import load_waivers, read_waivers
 from capacity.errors import InputError, StorageError
-from tests.fixtures.compliance_fleets import DAY, container, declared, live, rule
+from tests.fixtures.fleets.compliance_fleets import DAY, container, declared, live, rule
 
 WAIVER = (
     "waivers:\n- {{rule: {rule}, service: '{service}', reason: Old box, owner: ann, expires: "

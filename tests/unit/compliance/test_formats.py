@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from capacity.compliance import Report, Status, _formats, evaluate, load_rules, propose_ports
 from capacity.compliance._waivers import read_waivers
-from tests.fixtures.compliance_fleets import DAY, container, declared, live
-from tests.fixtures.sarif_schema import SCHEMA
+from tests.fixtures.documents.sarif_schema import SCHEMA
+from tests.fixtures.fleets.compliance_fleets import DAY, container, declared, live
 
 SERVICES = """  web:
     image: house/web

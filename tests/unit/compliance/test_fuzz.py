@@ -20,7 +20,7 @@ from capacity.compliance._facts.probes import read_alerting, read_targets
 from capacity.compliance._rules.rules import read_rules
 from capacity.compliance._waivers import read_waivers
 from capacity.errors import CapacityError, ComposeError, InputError
-from tests.fixtures.compliance_fleets import DAY, container
+from tests.fixtures.fleets.compliance_fleets import DAY, container
 
 RULES = load_rules()
 BOOK = """## CAP900 Own

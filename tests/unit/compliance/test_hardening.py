@@ -9,7 +9,7 @@ import pytest
 
 from capacity.compliance import Status
 from capacity.compliance._checks.images import _MOVING
-from tests.fixtures.compliance_fleets import container, declared, found, live, run
+from tests.fixtures.fleets.compliance_fleets import container, declared, found, live, run
 
 CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, Any] | None]] = {
     "privileged": ("privileged: true", "privileged: false", {"Privileged": True}, {}),

@@ -20,7 +20,7 @@ from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring
 from capacity.history import History
 from capacity.model import Signal
 from capacity.settings import Settings
-from tests.fixtures.compliance_fleets import container, declared, found, live, run
+from tests.fixtures.fleets.compliance_fleets import container, declared, found, live, run
 
 END = pd.Timestamp("2026-11-23", tz="UTC")
 

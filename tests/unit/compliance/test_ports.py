@@ -14,7 +14,7 @@ from capacity._docker.containers import Inventory
 from capacity.compliance import Facts, Status, propose_ports
 from capacity.compliance._facts.port_claims import addresses_overlap, port_claims, port_conflicts
 from capacity.model import Setting
-from tests.fixtures.compliance_fleets import container, declared, found, live, rule, run
+from tests.fixtures.fleets.compliance_fleets import container, declared, found, live, rule, run
 
 
 def published(*ports: tuple[str, int, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from capacity.compliance import Facts, Severity, Status, evaluate, load_rules
 from capacity.compliance._rules.registry import checks
 from capacity.compliance._rules.rules import read_rules
 from capacity.errors import InputError
-from tests.fixtures.compliance_fleets import DAY, declared
+from tests.fixtures.fleets.compliance_fleets import DAY, declared
 
 BLOCK = """id: CAP900
 slug: own-rule

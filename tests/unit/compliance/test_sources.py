@@ -11,7 +11,7 @@ import pytest
 from capacity.compliance import Facts, Status
 from capacity.compliance._facts.hardening_profile import read_hardening_profile, volume_devices
 from capacity.compliance._rules.registry import checks, sources_of
-from tests.fixtures.compliance_fleets import container, declared, found, live
+from tests.fixtures.fleets.compliance_fleets import container, declared, found, live
 from tests.unit.compliance.test_hardening import CASES
 from tests.unit.compliance.test_history import history
 

@@ -11,7 +11,7 @@ from capacity._compose import Drift, drift
 from capacity._docker.containers import Inventory, read_container
 from capacity._docker.host import read_host
 from capacity.model import Setting
-from tests.fixtures import engines
+from tests.fixtures.fleets import engines
 
 DOCKER, PODMAN = "debian-13-v2", "podman-4-v2"
 NOFILE = "services:\n  web:\n    image: a\n    ulimits: {nofile: {soft: 64, hard: 128}}\n"

@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from capacity._compose import load_project
 from capacity.changes import EditReason, EditRefused, edit_compose
-from tests.fixtures.compose_texts import changed, compose_files, limits_and_rest, load
+from tests.fixtures.generated.compose_texts import changed, compose_files, limits_and_rest, load
 from tests.fixtures.paths import COMPOSE
 
 CORPUS = sorted(COMPOSE.glob("*/**/*.y*ml"))

@@ -17,7 +17,13 @@ from capacity.changes import EditReason, EditRefused, edit_compose, emit_overrid
 from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import ChangeRefused
 from capacity.model import Change, Setting
-from tests.fixtures.compose_projects import Files, in_force, projects, wanted_changes, write
+from tests.fixtures.generated.compose_projects import (
+    Files,
+    in_force,
+    projects,
+    wanted_changes,
+    write,
+)
 from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
 
 

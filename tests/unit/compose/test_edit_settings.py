@@ -12,7 +12,7 @@ from capacity._compose import load_project
 from capacity._compose.setting_paths import declared_setting
 from capacity.changes import EditReason, EditRefused, edit_compose
 from capacity.model import Setting
-from tests.fixtures.compose_texts import load
+from tests.fixtures.generated.compose_texts import load
 
 TEXT = """services:
   web:

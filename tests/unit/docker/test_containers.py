@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from capacity._docker.containers import Container, as_an_engine, read_container
 from capacity._docker.usage import _read
 from capacity.errors import EngineError
-from tests.fixtures.hostile import HIDDEN, SIGNS
+from tests.fixtures.generated.hostile import HIDDEN, SIGNS
 
 NUMBER = "com.docker.compose.container-number"
 SERVICE = "com.docker.compose.service"

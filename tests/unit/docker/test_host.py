@@ -15,7 +15,7 @@ from capacity._docker.host import read_host
 from capacity._docker.responses import InfoAnswer
 from capacity.errors import EngineError
 from capacity.model import Setting
-from tests.fixtures import engines
+from tests.fixtures.fleets import engines
 
 RESOURCES = {
     Setting.MEMORY,

@@ -14,7 +14,7 @@ from capacity._docker.responses import ContainerAnswer
 from capacity._docker.update import LIVE, not_in_force, send_update, update_body
 from capacity.errors import EngineRefused
 from capacity.model import Setting, Value
-from tests.fixtures.engines import Kernel, engine_on
+from tests.fixtures.fleets.engines import Kernel, engine_on
 
 MIB = 2**20
 MEBIBYTES = st.integers(6, 64 * 1024).map(lambda count: count * MIB)

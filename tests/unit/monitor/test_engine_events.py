@@ -16,7 +16,7 @@ from capacity._monitor.background_tasks import Monitor
 from capacity._monitor.evaluate import MonitorTargets
 from capacity.errors import EngineUnreachable
 from capacity.settings import EngineSettings, Settings
-from tests.fixtures.engines import INFOS, VERSIONS
+from tests.fixtures.fleets.engines import INFOS, VERSIONS
 
 
 class _Stream:

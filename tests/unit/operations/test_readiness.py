@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from capacity._docker.engine import Engine
 from capacity._docker.host import read_host
 from capacity.operations import _readiness
-from tests.fixtures.engines import INFOS, VERSIONS
+from tests.fixtures.fleets.engines import INFOS, VERSIONS
 
 STEADY = 2.0
 KIND = "debian-13-v2"

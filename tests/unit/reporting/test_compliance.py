@@ -21,7 +21,7 @@ from capacity.reporting.compliance import _sections
 from capacity.reporting.weekly._sections import applied
 from capacity.settings import load_settings
 from tests.fixtures.commands import capacity_here
-from tests.fixtures.pages import has_only_its_own_script
+from tests.fixtures.documents.pages import has_only_its_own_script
 
 FILES = [str(bundled("data/sample/compose"))]
 

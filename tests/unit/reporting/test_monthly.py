@@ -26,8 +26,8 @@ from capacity.reporting.monthly import (
     _sections,
 )
 from capacity.settings import Settings, load_settings
+from tests.fixtures.documents.pages import has_only_its_own_script
 from tests.fixtures.frames import float_at
-from tests.fixtures.pages import has_only_its_own_script
 
 EARLIER, END = "2026-11-02", "2026-11-23"
 

@@ -36,7 +36,7 @@ from capacity.reporting.quarterly._structure import restructurings
 from capacity.settings import load_settings
 from capacity.sizing import TYPES
 from tests.fixtures.commands import capacity_here
-from tests.fixtures.pages import has_only_its_own_script
+from tests.fixtures.documents.pages import has_only_its_own_script
 
 END = pd.Timestamp("2026-11-23", tz="UTC")
 GIB = 2.0**30

@@ -16,7 +16,7 @@ from capacity._monitor.web.dashboard import page as dashboard
 from capacity.reporting.weekly import WeeklyReview
 from capacity.settings import load_settings
 from tests.fixtures.commands import capacity_here
-from tests.fixtures.page_tables import Heading, PageTable, tables_of
+from tests.fixtures.documents.page_tables import Heading, PageTable, tables_of
 from tests.fixtures.paths import ROOT
 
 PAGES = [

@@ -15,7 +15,7 @@ from capacity.changes._apply.preflight import Step
 from capacity.changes._apply.step import _stands, perform_step, redo_step
 from capacity.changes._journal.journal import Journal, open_journal
 from capacity.model import StepState
-from tests.fixtures.engines import Kernel, engine_on
+from tests.fixtures.fleets.engines import Kernel, engine_on
 from tests.fixtures.running.fleet import memory, plan_of
 
 BASE = "services:\n  web:\n    image: a\n    mem_limit: 64m\n"

@@ -22,7 +22,7 @@ from capacity.changes import (
 )
 from capacity.errors import InputError, StorageError
 from capacity.model import Change, Reason, Resource, Setting, Value
-from tests.fixtures.hostile import NAMES
+from tests.fixtures.generated.hostile import NAMES
 from tests.fixtures.paths import ROOT
 
 MADE = MadeFrom(history="h", settings="s", code="1")

@@ -30,7 +30,7 @@ from capacity.changes import (
 from capacity.changes._journal.runs import new_run
 from capacity.errors import InputError
 from capacity.model import Change, Reason, Resource, Setting
-from tests.fixtures.hostile import HIDDEN, NAMES, NO_NUMBERS, SIGNS, is_name
+from tests.fixtures.generated.hostile import HIDDEN, NAMES, NO_NUMBERS, SIGNS, is_name
 from tests.fixtures.running.fleet import MIB, memory, plan_of
 from tests.fixtures.running.servers import require
 

@@ -37,7 +37,7 @@ from capacity.model import Action, Reason, Resource, ServiceKey
 from capacity.reporting._exports import as_csv, as_exposition, as_markdown, read_limits
 from capacity.reporting._html.html import Column, table, text
 from capacity.settings import Settings
-from tests.fixtures.hostile import HIDDEN, SIGNS
+from tests.fixtures.generated.hostile import HIDDEN, SIGNS
 from tests.fixtures.running.servers import require
 
 CORPUS = sorted({*SIGNS, *HIDDEN, *(f"a{a}{b}z" for a, b in product(SIGNS, HIDDEN[:6]))} - {""})

@@ -15,7 +15,7 @@ import pytest
 from capacity._common.bundled import bundled
 from capacity.errors import ReportError, UsageError
 from capacity.reporting._render.notebook import parameter_names, run_notebook
-from tests.fixtures.notebooks import read_notebook, write_notebook
+from tests.fixtures.documents.notebooks import read_notebook, write_notebook
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning"

@@ -22,8 +22,8 @@ from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment
-from tests.fixtures.notebooks import read_notebook
-from tests.fixtures.pages import has_only_its_own_script
+from tests.fixtures.documents.notebooks import read_notebook
+from tests.fixtures.documents.pages import has_only_its_own_script
 from tests.fixtures.running.servers import require
 
 ODD_NAMES = (
