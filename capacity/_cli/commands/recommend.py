@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +35,12 @@ from capacity.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from capacity._api import Recommendations
+    from capacity._api.window import ArchivedWindow
+    from capacity._common.progress import Progress
+    from capacity.history import History
     from capacity.model import Resource
+    from capacity.settings import Settings
 
 __all__ = ["recommend"]
 
@@ -102,7 +107,6 @@ def recommend(
 ) -> None:
     """Print the proposed limit of each service, or the reason why there is none."""
     from capacity import _api
-    from capacity._cli.commands.explain import print_why
     from capacity.model import Resource
     from capacity.reporting import _exports
 
@@ -117,77 +121,133 @@ def recommend(
     before = (
         _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
     )
-    whole = why or amount is not None or policy != "capacity"
-    if scheduler is not None and (whole or sample):
-        raise InputError(
-            "--scheduler shares out plain recommendations of an archive",
-            "Leave it out with --why, --budget, --policy and --sample",
-        )
-    told = progress_of(quiet=form != "table")
+    asked = _Asked(wanted, services, horizon, risk, policy, amount)
+    if why or sample or not asked.plainly:
+        _check_not_shared(scheduler)
+    progress = progress_of(quiet=form != "table")
     window = _api.prepare_window(
         settings,
         source=one_source(source, sample=sample, offline=offline),
         as_of=as_of,
         offline=offline,
-        progress=told,
+        progress=progress,
     )
-    if not whole and _api.wants_blocks(window, settings):
-        made = _api.recommend_in_blocks(
-            window,
-            wanted,
-            settings=settings,
-            horizon=horizon,
-            risk=risk,
-            services=services,
-            progress=told,
-        )
-        warn_of_horizon(made.history, horizon)
-    else:
-        history = window.load(settings, services=services)
-        warn_of_horizon(history, horizon)
-        if why and service is not None:
-            chosen = [_api.resource_of(signal)] if signal else [*Resource]
-            print_why(
-                history,
-                service,
-                settings,
-                chosen,
-                horizon=horizon,
-                risk=risk,
-                policy=policy,
-                as_json=form == "json",
-            )
-            return
-        made = _api.recommend(
-            history,
-            wanted,
-            horizon=horizon,
-            settings=settings,
-            risk=risk,
-            policy=policy,
-            budget=amount,
-        )
-    table = made.table
-    if amount is not None:
-        _say_too_small(table, made.history.replicas, amount, made.signal)
-    if service is not None:
-        if service not in table.index:
-            raise no_such_service(service, table.index)
-        table = table.loc[[service]]
+    if why and service is not None:
+        chosen = [_api.resource_of(signal)] if signal else [*Resource]
+        _explain(window, settings, asked, service, chosen, as_json=form == "json")
+        return
+    made = _of_service(service, _propose(window, settings, asked, progress))
     if out is not None:
-        plan = replace(made, table=table).to_plan(out)
-        say(
-            f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
-            "would do",
-            err=True,
-        )
+        _write_plan(made, out)
     if before is not None:
         known = before if service is None else before[before.index == service]
-        _print_differences(
-            _exports.differences(known, table), made.signal, as_json=form == "json", file=against
-        )
+        rows = _exports.differences(known, made.table)
+        _print_differences(rows, made.signal, as_json=form == "json", file=against)
     else:
-        _print(table, made.signal, form)
+        _print(made.table, made.signal, form)
+
+
+def _check_not_shared(scheduler: str | None) -> None:
+    if scheduler is not None:
+        raise InputError(
+            "--scheduler shares out plain recommendations of an archive",
+            "Leave it out with --why, --budget, --policy and --sample",
+        )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What limits are asked for."""
+
+    signal: str
+    services: str | None
+    horizon: str
+    risk: float | None
+    policy: str
+    budget: float | None
+
+    @property
+    def plainly(self) -> bool:
+        """Whether blocks of a fleet can be decided on apart."""
+        return self.budget is None and self.policy == "capacity"
+
+
+def _explain(
+    window: ArchivedWindow,
+    settings: Settings,
+    asked: _Asked,
+    service: str,
+    chosen: Sequence[Resource],
+    *,
+    as_json: bool,
+) -> None:
+    from capacity._cli.commands.explain import print_why
+
+    print_why(
+        _history(window, settings, asked),
+        service,
+        settings,
+        chosen,
+        horizon=asked.horizon,
+        risk=asked.risk,
+        policy=asked.policy,
+        as_json=as_json,
+    )
+
+
+def _history(window: ArchivedWindow, settings: Settings, asked: _Asked) -> History:
+    history = window.load(settings, services=asked.services)
+    warn_of_horizon(history, asked.horizon)
+    return history
+
+
+def _propose(
+    window: ArchivedWindow, settings: Settings, asked: _Asked, progress: Progress | None
+) -> Recommendations:
+    """The table of all services, in blocks where the fleet is large."""
+    from capacity import _api
+
+    if asked.plainly and _api.wants_blocks(window, settings):
+        made = _api.recommend_in_blocks(
+            window,
+            asked.signal,
+            settings=settings,
+            horizon=asked.horizon,
+            risk=asked.risk,
+            services=asked.services,
+            progress=progress,
+        )
+        warn_of_horizon(made.history, asked.horizon)
+        return made
+    made = _api.recommend(
+        _history(window, settings, asked),
+        asked.signal,
+        horizon=asked.horizon,
+        settings=settings,
+        risk=asked.risk,
+        policy=asked.policy,
+        budget=asked.budget,
+    )
+    if asked.budget is not None:
+        _say_too_small(made.table, made.history.replicas, asked.budget, made.signal)
+    return made
+
+
+def _of_service(service: str | None, made: Recommendations) -> Recommendations:
+    if service is None:
+        return made
+    if service not in made.table.index:
+        raise no_such_service(service, made.table.index)
+    return replace(made, table=made.table.loc[[service]])
+
+
+def _write_plan(made: Recommendations, out: Path) -> None:
+    plan = made.to_plan(out)
+    say(
+        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
+        "would do",
+        err=True,
+    )
 
 
 def _check_service(service: str | None, services: str | None, *, why: bool) -> None:
