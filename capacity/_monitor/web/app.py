@@ -58,9 +58,36 @@ class _Kept:
 def make_app(watch: Monitor) -> Starlette:
     """The application over a watch, which the caller starts and stops."""
     kept = _Kept(watch)
+    return Starlette(
+        routes=[
+            *_pages(watch, kept),
+            *_state(watch, kept),
+            *report_routes(watch.watched.settings.schedule.reports),
+            *_json_interface(watch, kept),
+        ],
+        middleware=[Middleware(Guard, settings=watch.watched.settings.monitor)],
+    )
+
+
+def _pages(watch: Monitor, kept: _Kept) -> list[Route]:
+    """What people read: the dashboard, and the runbooks that it links to."""
 
     async def root(_: Request) -> Response:
         return HTMLResponse(await run_in_threadpool(kept.text, "page", lambda: page(watch)))
+
+    async def explained(request: Request) -> Response:
+        found = await run_in_threadpool(runbook_page, request.path_params["code"])
+        return (
+            PlainTextResponse("There is no such runbook\n", 404)
+            if found is None
+            else HTMLResponse(found)
+        )
+
+    return [Route("/", root), Route("/runbooks/{code}", explained)]
+
+
+def _state(watch: Monitor, kept: _Kept) -> list[Route]:
+    """What other servers ask of this one: health, readiness and metrics."""
 
     async def health(_: Request) -> Response:
         problems = watch.problems(now())
@@ -79,13 +106,11 @@ def make_app(watch: Monitor) -> Starlette:
             media_type=_CONTENT_TYPE,
         )
 
-    async def explained(request: Request) -> Response:
-        found = await run_in_threadpool(runbook_page, request.path_params["code"])
-        return (
-            PlainTextResponse("There is no such runbook\n", 404)
-            if found is None
-            else HTMLResponse(found)
-        )
+    return [Route("/health", health), Route("/ready", ready), Route("/metrics", metrics)]
+
+
+def _json_interface(watch: Monitor, kept: _Kept) -> list[Route]:
+    """Views of the last evaluation, their description, and the webhook for Alertmanager."""
 
     async def document(_: Request) -> Response:
         return JSONResponse(json_api.openapi())
@@ -94,23 +119,12 @@ def make_app(watch: Monitor) -> Starlette:
         return _received(watch, await _body(request))
 
     made = {"findings": json_api.findings, "services": json_api.services, "plan": json_api.plan}
-    return Starlette(
-        routes=[
-            Route("/", root),
-            Route("/health", health),
-            Route("/ready", ready),
-            Route("/metrics", metrics),
-            Route("/runbooks/{code}", explained),
-            *report_routes(watch.watched.settings.schedule.reports),
-            *(
-                Route(f"/api/v1/{name}", _view(watch, kept, name, make))
-                for name, make in made.items()
-            ),
-            Route("/api/v1/openapi.json", document),
-            Route("/api/v1/alerts", alerts, methods=["POST"]),
-        ],
-        middleware=[Middleware(Guard, settings=watch.watched.settings.monitor)],
-    )
+    views = [(f"/api/v1/{name}", _view(watch, kept, name, make)) for name, make in made.items()]
+    return [
+        *(Route(path, view) for path, view in views),
+        Route("/api/v1/openapi.json", document),
+        Route("/api/v1/alerts", alerts, methods=["POST"]),
+    ]
 
 
 def _view(
