@@ -265,9 +265,10 @@ def _grown(week: weekly.WeeklyReview, resource: Resource) -> pd.DataFrame:
 def _within(
     week: weekly.WeeklyReview, resource: Resource, base: pd.DataFrame, budget: float
 ) -> pd.DataFrame:
-    """The plan if all limits together may be no more than a budget; unchanged where rules
-    of the settings do not let it be kept.
+    """The plan if all limits together may be no more than a budget, in as many steps down as that
+    takes; unchanged where rules of the settings do not let it be kept.
     """
+    sizing = week.settings.sizing.model_copy(update={"largest_step_down": 1.0})
     some, model = (
         replace(week.history, only=frozenset(map(str, base.index))),
         week.forecasts[resource].model,
@@ -277,7 +278,7 @@ def _within(
             some,
             resource,
             horizon=week.horizon,
-            settings=week.settings,
+            settings=week.settings.model_copy(update={"sizing": sizing}),
             forecaster=model,
             budget=budget,
         )

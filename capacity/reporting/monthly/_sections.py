@@ -161,7 +161,7 @@ def _fits(row: Mapping[Any, Any]) -> str:
     if room == 0:
         said = "no host is left for it"
     return (
-        f"{said}; rules of the settings do not let the budget of {show(budget)} be kept"
+        f"{said}; the rules for limits do not let the budget of {show(budget)} be kept"
         if limits > budget
         else said
     )

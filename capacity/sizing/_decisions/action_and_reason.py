@@ -114,9 +114,8 @@ ACTION_RULES: tuple[ActionRule, ...] = (
     ActionRule(lambda f: f.unlimited & (not f.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
     ActionRule(lambda f: f.capped & f.unlimited, Action.SET, Reason.HOST_CEILING),
     ActionRule(lambda f: f.capped & f.up, Action.RAISE, Reason.HOST_CEILING),
-    ActionRule(lambda f: f.unlimited & f.budget, Action.SET, Reason.BUDGET),
-    ActionRule(lambda f: f.up & f.budget, Action.RAISE, Reason.BUDGET),
     ActionRule(lambda f: f.unlimited & f.leaking, Action.SET, Reason.LEAK),
+    ActionRule(lambda f: f.unlimited & f.budget, Action.SET, Reason.BUDGET),
     ActionRule(lambda f: f.unlimited, Action.SET, Reason.UNLIMITED),
     ActionRule(lambda f: f.up & f.killed & ~f.leaking, Action.RAISE, Reason.OOM_KILLED),
     ActionRule(lambda f: f.up & f.leaking, Action.RAISE, Reason.LEAK),
@@ -125,6 +124,7 @@ ACTION_RULES: tuple[ActionRule, ...] = (
     ActionRule(lambda f: f.up & f.outside, Action.RAISE, Reason.OWN_BOUNDS),
     ActionRule(lambda f: f.up & f.calendar, Action.RAISE, Reason.CALENDAR_PEAK),
     ActionRule(lambda f: f.up & f.startup, Action.RAISE, Reason.STARTUP_PEAK),
+    ActionRule(lambda f: f.up & f.budget, Action.RAISE, Reason.BUDGET),
     ActionRule(lambda f: f.up, Action.RAISE, Reason.BREACH_EXPECTED),
     ActionRule(lambda f: f.down & f.outside, Action.LOWER, Reason.OWN_BOUNDS),
     ActionRule(lambda f: f.down & f.never_lower, Action.KEEP, Reason.NEVER_LOWER),
@@ -132,9 +132,9 @@ ACTION_RULES: tuple[ActionRule, ...] = (
     ActionRule(lambda f: f.cached, Action.KEEP, Reason.PAGE_CACHE),
     ActionRule(lambda f: f.down & f.censored, Action.KEEP, Reason.CENSORED),
     ActionRule(lambda f: f.down & f.leaking, Action.KEEP, Reason.LEAK),
-    ActionRule(lambda f: f.down & f.budget, Action.LOWER, Reason.BUDGET),
     ActionRule(lambda f: f.down & f.moved, Action.KEEP, Reason.REGIME_CHANGE),
     ActionRule(lambda f: f.down & f.cooling, Action.KEEP, Reason.COOLDOWN),
+    ActionRule(lambda f: f.down & f.budget, Action.LOWER, Reason.BUDGET),
     ActionRule(lambda f: f.down, Action.LOWER, Reason.OVERSIZED),
     ActionRule(lambda f: f.past, Action.KEEP, Reason.PAST_PEAK),
 )
@@ -161,8 +161,7 @@ def decide_actions(
         resource: what is limited.
         context: house rules, and what is known by service.
         skipped: services without a forecast -> why.
-        within_budget: limits share a budget, so nothing is held back by cooldowns, steps or
-            tolerance.
+        within_budget: limits share a budget, so no change is too small for it.
     """
     conditions = _settled(table, span, ceiling, resource, context, skipped, within_budget)
     applied = [np.asarray(rule.applies(conditions), dtype=bool) for rule in ACTION_RULES]
@@ -202,9 +201,8 @@ def _settled(
     room = 0.0 if within_budget else context.tolerance
     risen = limit > current * (1 + room * RAISED_FROM)
     falling = limit < current * (1 - room)
-    if not within_budget:
-        slow = _slow_down(table, limit, resource, context)
-        limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
+    slow = _slow_down(table, limit, resource, context)
+    limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
     table["limit"], grain = limit, grains(limit, resource)
     down = limit < current * (1 - room)
     killed = (table["oom_kills"] > 0) & current.notna()

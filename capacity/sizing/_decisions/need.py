@@ -58,7 +58,8 @@ def chosen_limits(policy: str, fleet: Fleet, budget: float | None) -> Floats:
     if allocation is None:
         return np.full(len(risks), np.nan)
     if budget is not None:
-        return allocation.within(budget, np.asarray(fleet.copies, dtype=np.float64))
+        copies = np.asarray(fleet.copies, dtype=np.float64)
+        return allocation.within(max(budget, allocation.least(copies)), copies)
     if policy == "capacity":
         limits = np.maximum(allocation.limits, allocation.floors())
     else:
@@ -76,9 +77,8 @@ def needed_limits(
     """
     context, resource = fleet.context, fleet.resource
     need = pd.Series(chosen, index=table.index) * (1 + context.headroom)
-    table["hard"] = np.nan
-    if within_budget:  # a budget is not exceeded by rounding
-        return round_down(need, resource).clip(lower=context.floors[resource])
+    if within_budget:  # a budget is not exceeded by rounding, a steady peak not fallen short of
+        need = at_least(round_down(need, resource), table["steady"])
     hard = _startup_need(table, fleet)
     if fleet.throttling is not None:
         least = fleet.throttling.smallest_limits

@@ -13,7 +13,7 @@ from capacity.forecasting._peak_forecast import PeakForecast
 from capacity.model import Resource
 from capacity.sizing._context import Context
 from capacity.sizing._decisions.action_and_reason import decide_actions
-from capacity.sizing._decisions.budget import amount, kept_within, spent_unseen
+from capacity.sizing._decisions.budget import amount, kept_within
 from capacity.sizing._decisions.fleet import Fleet, asked_risks, hours_that_count, make_fleet
 from capacity.sizing._decisions.need import chosen_limits, held_share, judge_limits, needed_limits
 from capacity.sizing._decisions.observed import Observed, join, observe
@@ -62,6 +62,7 @@ _EVIDENCE += [
 ]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
 _EVIDENCE += ["rhythm", "past_peak", "past_peak_at", "rss_peak"]
+_BUDGET = ["least", "least_because"]
 
 
 def recommend(
@@ -84,9 +85,9 @@ def recommend(
     keeps throttling under its target, a
     kill or throttling raises, a leak is not chased, and nothing is lowered from a window
     in which usage was held back by its limit, within a cooldown, or shortly after the level moved.
-    No proposal of the policy `capacity` without a budget is below the steady peak (the 98th
-    percentile of the last 14 days) or likelier to be passed than not, whatever the risk, as far as
-    what is known, a leak, own bounds and the ceiling bear that.
+    No proposal of the policy `capacity` is below the steady peak (the 98th percentile of the last
+    14 days) or, without a budget, likelier to be passed than not, whatever the risk, as far as what
+    is known, a leak, own bounds and the ceiling bear that.
 
     Args:
         usage: UTC grid x services; cores or bytes; NaN = no sample.
@@ -98,7 +99,8 @@ def recommend(
         policy: name in `POLICIES`.
         budget: what all limits may add up to, cores or bytes, each as often as its service has
             replicas; then the expected breaches, and the hours above limits, are the least they can
-            be, and `risk` only judges. Only for the policy `capacity`.
+            be, and `risk` only judges. All other rules hold as they do without one. Only for the
+            policy `capacity`.
         context: events, the forecaster, house rules.
 
     Returns:
@@ -114,11 +116,12 @@ def recommend(
         `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what
         these would set), `rhythm` (of a job's runs, or of peaks that return by the calendar; empty
         = none), `past_peak` and `past_peak_at` (highest before the last four weeks, and its
-        UTC day), `rss_peak` (of memory that is no page cache, last 14 days).
+        UTC day), `rss_peak` (of memory that is no page cache, last 14 days). With a budget also
+        `least` (the lowest limit that the rules allow; NaN = none) and `least_because`.
 
     Raises:
-        InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that house rules
-            leave nothing of.
+        InputError: impossible `risk`, `signal`, `policy` or `budget`, also one that is less than
+            what the rules demand.
     """
     resource = _resource(signal)
     _check(risk, policy, budget, resource)
@@ -235,9 +238,9 @@ def decide(
     if budget is None:
         table = _decided(table, fleet, policy, most, None)
     else:
-        left = budget - spent_unseen(table, fleet, budget)
+        undecided = table
         table = kept_within(
-            left, lambda share: _decided(table, fleet, policy, most, share), fleet.copies
+            budget, lambda share: _decided(undecided, fleet, policy, most, share), fleet
         )
     after = table["limit"].fillna(table["current"])
     table["breach_after"] = fleet.chances(after / held_share(table))
@@ -269,7 +272,7 @@ def with_replay(table: pd.DataFrame, replayed: pd.DataFrame) -> pd.DataFrame:
     whole = table.copy()
     whole[list(replayed.columns)] = replayed
     whole["slack_after"], whole["slack"] = whole["slack"], whole["slack_now"]
-    return whole[_FIRST + _EVIDENCE]
+    return whole[_FIRST + _EVIDENCE + [name for name in _BUDGET if name in whole]]
 
 
 def _describe_peaks(
@@ -310,6 +313,8 @@ def _decided(
     known = table["peak_high"].notna()  # where the forecaster has too little, so have we
     chosen = np.where(known, chosen_limits(policy, fleet, share), np.nan)
     answer = table.copy()
+    if share is not None:
+        answer["safe"] = 0.0  # a budget trades the risk
     answer["limit"] = needed_limits(answer, chosen, fleet, within_budget=share is not None)
     decide_actions(
         answer,

@@ -71,6 +71,11 @@ class Allocation:
         even = np.minimum(self.peaks.quantile((1 - EVEN_ODDS,))[:, 0], self.spikes)
         return np.fmax(self.steady, even)
 
+    def least(self, copies: Floats) -> float:
+        """What the steady peaks of all add up to, each taken so many times."""
+        known = (self.peaks.base > 0) & (copies > 0)
+        return float((self.steady * copies)[known].sum())
+
     def within(self, budget: float, copies: Floats | None = None) -> Floats:
         """Limits that add up to `budget` at most, each taken so many times, with the least expected
         harm: a breach, and as much again for every two hours of a week above the limit. Recent
@@ -88,7 +93,7 @@ class Allocation:
             return answer
         peaks = base[known]
         chances = self.peaks.chances[known] * _harm(self.recent[:, known], peaks)
-        dear, steady = peaks * count[known], float((self.steady * count)[known].sum())
+        dear, steady = peaks * count[known], self.least(count)
         lowest = np.log(np.maximum(self.steady[known], LEAST) / peaks)
         chosen = within_budget(chances, dear, budget, lowest)
         if (np.exp(MARGINS[chosen]) * dear).sum() > budget:

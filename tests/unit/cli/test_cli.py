@@ -72,6 +72,11 @@ from tests.fixtures.paths import ROOT
             "A budget of 1g needs the policy capacity, not krr",
         ),
         (("recommend", "--sample", "--budget", "0"), 2, "A budget of 0 allows no limit"),
+        (
+            ("recommend", "--sample", "--budget", "16g"),
+            2,
+            "the rules demand 53.1 GiB at least, 37.1 GiB too much. Most take data/warehouse 8 GiB",
+        ),
         (("recommend", "--sample", "--against", "missing.csv"), 2, "Cannot read missing.csv"),
         (
             ("recommend", "--sample", "--against", "missing.csv", "--format", "csv"),
@@ -251,8 +256,8 @@ except KeyboardInterrupt:
 
 
 def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path) -> None:
-    """`--against` prints nothing for the same run, and each other limit for another; a budget below
-    what was seen is told.
+    """`--against` prints nothing for the same run, and each other limit for another; a budget that
+    gives less than what was seen is told.
     """
     last = tmp_path / "last.json"
     last.write_text(recommended)
@@ -264,13 +269,13 @@ def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path)
         "--against",
         str(last),
         "--budget",
-        "16g",
+        "54g",
         "--json",
         folder=tmp_path,
     )
     rows = json.loads(small.stdout)
     assert sum(row["is"] < row["was"] for row in rows if None not in {row["is"], row["was"]}) > 20
-    assert "the budget is 16 GiB" in small.stderr
+    assert "the budget is 54 GiB; 2 services get less" in small.stderr
     gone = capacity_here(
         "recommend",
         "--sample",

@@ -149,9 +149,7 @@ def test_a_budget_that_kept_limits_exceed_is_said_to_be_missed(
     ruled = monthly.review(
         month.week.history, Settings.model_validate({"services": {"*": {"pinned": True}}})
     )
-    assert (
-        str(_sections.what_if(ruled)).count("rules of the settings do not let the budget of") == 2
-    )
+    assert str(_sections.what_if(ruled)).count("the rules for limits do not let the budget of") == 2
 
 
 @pytest.mark.slow

@@ -229,8 +229,8 @@ def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
         names[0]: ServiceRule(pinned=True),
         names[1]: ServiceRule(least={Resource.MEMORY: GIB}),
     }
-    table = recommend(usage, current=current, budget=6 * GIB, context=Context(rules=rules))
-    assert table["limit"].fillna(table["current"]).sum() <= 6 * GIB
+    table = recommend(usage, current=current, budget=8 * GIB, context=Context(rules=rules))
+    assert table["limit"].fillna(table["current"]).sum() <= 8 * GIB
     assert table.loc[names[0], "current"] == 2 * GIB
     assert float_at(table, names[1], "limit") >= GIB
     with pytest.raises(InputError, match="cannot be kept"):
@@ -246,7 +246,7 @@ def test_a_budget_that_pinned_limits_just_pass_is_refused_at_once() -> None:
     context = Context(rules=rules, replicas=dict.fromkeys(names, 3))
     table = recommend(usage, budget=0.9, context=context, **pinned)  # type: ignore[arg-type]  # a mapping of words
     assert set(table["reason"]) == {Reason.PINNED}
-    with pytest.raises(InputError, match=r"takes 0\.1% too much"):
+    with pytest.raises(InputError, match=r"0\.90 cores at least, 0\.001 cores too much"):
         recommend(usage, budget=0.8991, context=context, **pinned)  # type: ignore[arg-type]  # the same
 
 
@@ -254,7 +254,7 @@ def test_a_limit_without_history_counts_in_a_budget() -> None:
     """It stays in force whatever the default for its type is."""
     usage = steady("web")
     usage["new"] = np.nan
-    with pytest.raises(InputError, match="is spent by what services without history have"):
+    with pytest.raises(InputError, match=r"new 12 GiB \(no data\)"):
         recommend(usage, current={"new": 12 * GIB}, budget=5 * GIB)
 
 
@@ -267,10 +267,10 @@ def test_a_budget_counts_every_replica() -> None:
     table = recommend(usage, budget=1.2 * 7 * 110 * MIB, context=Context(replicas=replicas))
     spent = sum(limit * replicas.get(str(name), 1) for name, limit in table["limit"].items())
     assert 0.9 * 1.2 * 7 * 110 * MIB < spent <= 1.2 * 7 * 110 * MIB
-    usage["new"] = np.nan
-    with pytest.raises(InputError, match="A budget of 800 MiB is spent") as refused:
+    usage["new"] = usage["web"].where(usage.index >= usage.index[-6])
+    with pytest.raises(InputError, match=r"the rules demand 1\.\d+ GiB at least") as refused:
         recommend(usage, budget=800 * MIB)
-    assert "They take 1 GiB" in str(refused.value)
+    assert "new 1 GiB (type default)" in str(refused.value)
 
 
 def test_limits_in_force_may_be_a_plain_mapping() -> None:
@@ -296,8 +296,6 @@ def test_a_budget_is_kept_and_shared() -> None:
     assert rich["limit"].sum() <= 3 * GIB
     assert rich["breach_after"].sum() < poor["breach_after"].sum()
     assert set(poor["reason"]) == {Reason.BUDGET}
-    starved = recommend(usage, budget=0.1 * GIB)
-    assert starved["limit"].sum() <= 0.1 * GIB
     with pytest.raises(InputError, match="budget"):
         recommend(usage, budget=1e9, policy="krr")
 

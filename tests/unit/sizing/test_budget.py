@@ -1,0 +1,144 @@
+"""A budget trades risk between services, and none of the rules that keep services safe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from capacity._common.text.units import MIB
+from capacity.errors import InputError
+from capacity.model import Action, Reason, Resource
+from capacity.sizing import Context, ServiceRule, recommend
+from capacity.sizing._decisions.budget import totals
+from tests.fixtures.frames import float_at, times_of
+
+GIB = 1024 * MIB
+INDEX = pd.date_range("2026-10-01", periods=28 * 24, freq="1h", tz="UTC", unit="s")
+
+
+def steady(*names: str, level: float = 100 * MIB) -> pd.DataFrame:
+    """Flat services with a little noise."""
+    rng = np.random.default_rng(5)
+    return pd.DataFrame(
+        {name: level * rng.lognormal(0, 0.02, len(INDEX)) for name in names}, index=INDEX
+    )
+
+
+def in_force(table: pd.DataFrame) -> pd.Series:
+    """The limits after the proposals."""
+    return table["limit"].fillna(table["current"])
+
+
+def test_a_service_that_was_killed_is_raised_within_a_budget_too() -> None:
+    """By half at least, with the kill as its reason; the others give what it takes."""
+    usage = steady("killed", "web", "db")
+    usage["killed"] = usage["killed"].clip(upper=100 * MIB)
+    kills = pd.DataFrame(0.0, index=INDEX, columns=["killed"])
+    kills.iloc[-30] = 1.0
+    table = recommend(
+        usage,
+        current={"killed": 100.0 * MIB},
+        budget=400 * MIB,
+        context=Context(oom_kills=kills),
+    )
+    assert float_at(table, "killed", "limit") == 150 * MIB
+    assert table.loc["killed", "reason"] == Reason.OOM_KILLED
+    assert in_force(table).sum() <= 400 * MIB
+
+
+def test_a_budget_lowers_by_one_step_at_most() -> None:
+    """Half of a limit and no more, however much the budget would like to have of it."""
+    usage = steady("large", "web")
+    table = recommend(usage, current={"large": 2.0 * GIB}, budget=1.2 * GIB)
+    assert float_at(table, "large", "limit") == GIB
+    with pytest.raises(InputError, match=r"large 1 GiB \(largest step down\)") as refused:
+        recommend(usage, current={"large": 2.0 * GIB}, budget=GIB)
+    assert "again" in str(refused.value.hint)
+
+
+def test_what_was_changed_lately_or_moved_is_not_lowered_for_a_budget() -> None:
+    """A cooldown and a new level hold as they do without one."""
+    usage = steady("cooling", "moved", "web", level=800 * MIB)
+    usage.loc[usage.index[-72:], "moved"] *= 0.5
+    current = dict.fromkeys(usage.columns, 1.5 * GIB)
+    context = Context(limit_since=pd.Series({"cooling": INDEX[-24]}))
+    table = recommend(usage, current=current, budget=4 * GIB, context=context)
+    assert table["reason"].to_dict() == {
+        "cooling": Reason.COOLDOWN,
+        "moved": Reason.REGIME_CHANGE,
+        "web": Reason.BUDGET,
+    }
+
+
+def test_a_budget_gives_every_service_its_steady_peak() -> None:
+    """One below is refused with what is missing, never shared out by writing services off."""
+    usage = steady("a", "b", "c", "d")
+    floor = np.ceil(usage.iloc[-14 * 24 :].quantile(0.98) / MIB) * MIB
+    table = recommend(usage, budget=float(floor.sum()))
+    assert (table["limit"] >= floor).all()
+    assert table["least"].to_dict() == pytest.approx(floor.to_dict(), abs=MIB)
+    assert set(table["least_because"]) == {"steady peak"}
+    with pytest.raises(InputError, match="too much") as refused:
+        recommend(usage, budget=300 * MIB)
+    assert "(steady peak)" in str(refused.value)
+    assert "Raise the budget to" in str(refused.value.hint)
+
+
+def test_own_bounds_pins_hosts_and_leaks_hold_within_a_budget() -> None:
+    """Each floor is named by what sets it; a leak is not chased, and no limit passes its host."""
+    usage = steady("least", "pinned", "leak", "host", "web")
+    usage["leak"] = np.linspace(50, 400, len(INDEX)) * MIB
+    usage["host"] = steady("host", level=GIB)["host"].clip(upper=GIB)
+    rules = {
+        "least": ServiceRule(least={Resource.MEMORY: 700.0 * MIB}),
+        "pinned": ServiceRule(pinned=True),
+    }
+    table = recommend(
+        usage,
+        current={"least": 1000.0 * MIB, "pinned": 512.0 * MIB, "leak": 450.0 * MIB},
+        ceiling={"host": GIB},
+        budget=3.2 * GIB,
+        context=Context(rules=rules),
+    )
+    assert float_at(table, "least", "limit") == 700 * MIB
+    assert float_at(table, "host", "limit") == GIB
+    assert in_force(table)["leak"] <= np.ceil(1.25 * 450) * MIB
+    assert table["least_because"].to_dict() == {
+        "least": "minimum in the settings",
+        "pinned": "pinned",
+        "leak": "leak",
+        "host": "host ceiling",
+        "web": "steady peak",
+    }
+    assert table.loc["pinned", "action"] == Action.NONE
+
+
+def test_a_budget_for_cpu_lets_services_start_and_run_unthrottled() -> None:
+    """A throttled service is raised first, whatever the budget prefers."""
+    usage = steady("held", "web", level=1.0)
+    usage["held"] = usage["held"].clip(upper=1.0)
+    throttled = pd.DataFrame({"held": 0.6, "web": 0.0}, index=times_of(usage))
+    table = recommend(
+        usage,
+        signal="cpu",
+        current={"held": 1.0},
+        budget=8.0,
+        context=Context(throttled=throttled),
+    )
+    assert float_at(table, "held", "limit") >= 1.5
+    assert table.loc["held", "reason"] == Reason.THROTTLED
+
+
+def test_totals_say_what_a_budget_became() -> None:
+    """Before, after, and what is left, every replica counted, and how many had no limit."""
+    usage = steady("a", "b")
+    budget = GIB
+    table = recommend(
+        usage, current={"a": 400.0 * MIB}, budget=budget, context=Context(replicas={"a": 2})
+    )
+    told = totals(table, {"a": 2}, budget)
+    assert told.before == 800 * MIB
+    assert (told.unlimited_before, told.unlimited_after) == (1, 0)
+    assert told.proposed == 2 * in_force(table)["a"] + in_force(table)["b"]
+    assert told.left == budget - told.proposed >= 0
