@@ -29,6 +29,7 @@ def print_why(
     horizon: str = "7D",
     risk: float | None = None,
     policy: str = "capacity",
+    budget: float | None = None,
     as_json: bool,
 ) -> None:
     """One service, resource by resource."""
@@ -36,7 +37,14 @@ def print_why(
 
     found = [
         explain_service(
-            history, service, resource, settings, horizon=horizon, risk=risk, policy=policy
+            history,
+            service,
+            resource,
+            settings,
+            horizon=horizon,
+            risk=risk,
+            policy=policy,
+            budget=budget,
         )
         for resource in resources
     ]
@@ -76,6 +84,23 @@ def _plain(each: Explanation) -> dict[str, Plain]:
         },
         "replicas": each.replicas,
         "dropped": {str(reason): count for reason, count in each.dropped.items()},
+        "budget": _budget(each),
+    }
+
+
+def _budget(each: Explanation) -> dict[str, Plain] | None:
+    if each.budget is None:
+        return None
+    told = each.budget.totals
+    return {
+        "budget": told.budget,
+        "total_before": told.before,
+        "total_proposed": told.proposed,
+        "budget_left": told.left,
+        "least": _number(each.row["least"]),
+        "least_because": str(each.row["least_because"]),
+        "limit_without_budget": _number(each.budget.alone),
+        "breach_without_budget": _number(each.budget.breach_alone),
     }
 
 

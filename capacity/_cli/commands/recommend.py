@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -116,7 +116,7 @@ def recommend(
         raise InputError("--out writes the plan of a table", "Leave out --why and --against")
     _check_service(service, services, why=why)
     wanted = signal or str(Resource.MEMORY)
-    amount = _budget(budget, wanted, policy, why=why)
+    amount = _budget(budget, wanted, policy)
     settings = with_scheduler(settings_of(config, None), scheduler)
     before = (
         _exports.read_limits(against, _api.resource_of(wanted)) if against is not None else None
@@ -133,18 +133,49 @@ def recommend(
         progress=progress,
     )
     if why and service is not None:
-        chosen = [_api.resource_of(signal)] if signal else [*Resource]
+        both = signal is None and amount is None
+        chosen = [*Resource] if both else [_api.resource_of(wanted)]
         _explain(window, settings, asked, service, chosen, as_json=form == "json")
         return
-    made = _of_service(service, _propose(window, settings, asked, progress))
+    made = _propose(window, settings, asked, progress)
+    _show(made, form, service=service, budget=amount, before=before, against=against, out=out)
+
+
+def _show(
+    made: Recommendations,
+    form: str,
+    *,
+    service: str | None,
+    budget: float | None,
+    before: pd.DataFrame | None,
+    against: Path | None,
+    out: Path | None,
+) -> None:
+    """The recommendations of all services or of one, as they were asked for."""
+    from capacity._cli.commands.budget_totals import say_too_small, totals_line, with_totals
+    from capacity.reporting import _exports
+    from capacity.sizing._decisions.budget import totals
+
+    table, line = made.table, ""
+    if budget is not None:
+        replicas = made.history.replicas
+        say_too_small(table, replicas, budget, made.signal)
+        told = totals(table, replicas, budget)
+        table, line = with_totals(table, replicas, told), totals_line(told, made.signal)
+    if service is not None:
+        if service not in table.index:
+            raise no_such_service(service, table.index)
+        table = table.loc[[service]]
     if out is not None:
-        _write_plan(made, out)
+        _write_plan(replace(made, table=table), out)
     if before is not None:
         known = before if service is None else before[before.index == service]
-        rows = _exports.differences(known, made.table)
+        rows = _exports.differences(known, table)
         _print_differences(rows, made.signal, as_json=form == "json", file=against)
     else:
-        _print(made.table, made.signal, form)
+        _print(table, made.signal, form)
+    if line and (before is not None or form not in {"json", "csv"}):
+        say(line, err=form != "table")
 
 
 def _check_not_shared(scheduler: str | None) -> None:
@@ -191,6 +222,7 @@ def _explain(
         horizon=asked.horizon,
         risk=asked.risk,
         policy=asked.policy,
+        budget=asked.budget,
         as_json=as_json,
     )
 
@@ -219,7 +251,7 @@ def _propose(
         )
         warn_of_horizon(made.history, asked.horizon)
         return made
-    made = _api.recommend(
+    return _api.recommend(
         _history(window, settings, asked),
         asked.signal,
         horizon=asked.horizon,
@@ -228,17 +260,6 @@ def _propose(
         policy=asked.policy,
         budget=asked.budget,
     )
-    if asked.budget is not None:
-        _say_too_small(made.table, made.history.replicas, asked.budget, made.signal)
-    return made
-
-
-def _of_service(service: str | None, made: Recommendations) -> Recommendations:
-    if service is None:
-        return made
-    if service not in made.table.index:
-        raise no_such_service(service, made.table.index)
-    return replace(made, table=made.table.loc[[service]])
 
 
 def _write_plan(made: Recommendations, out: Path) -> None:
@@ -277,7 +298,7 @@ def _print(table: pd.DataFrame, resource: Resource, form: str) -> None:
         print_table(table[_BRIEF], str(resource), as_json=False, title=f"Limits for {resource}")
 
 
-def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float | None:
+def _budget(budget: str | None, signal: str, policy: str) -> float | None:
     """The amount that a budget stands for; what goes with none is refused in the words it was asked
     in.
     """
@@ -285,10 +306,6 @@ def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float
 
     if budget is None:
         return None
-    if why:
-        raise InputError(
-            "--why knows no budget: all services share one", "Leave out --budget, or --why"
-        )
     amount = _api.parse_amount(budget, signal)
     if policy != "capacity":
         raise InputError(
@@ -301,25 +318,6 @@ def _budget(budget: str | None, signal: str, policy: str, *, why: bool) -> float
             "Give a size above zero, such as 64g, or cores for cpu",
         )
     return amount
-
-
-def _say_too_small(table: pd.DataFrame, replicas: Any, budget: float, resource: Resource) -> None:
-    """A budget that has already been used up by what was seen is kept, and breaks services: nobody
-    should find out later.
-    """
-    from capacity.reporting._html.formatting import PRINT
-
-    seen = sum(
-        peak * replicas.get(str(name), 1) for name, peak in table["observed_peak"].dropna().items()
-    )
-    below = int((table["limit"].fillna(table["current"]) < table["observed_peak"]).sum())
-    if seen > budget or below:
-        show = PRINT[resource]
-        said = (
-            f"capacity: peaks of the last 14 days add up to {show(seen)}, the budget is "
-            f"{show(budget)}"
-        )
-        say(f"{said}; {below} services get less than they have already used", err=True)
 
 
 def _print_differences(

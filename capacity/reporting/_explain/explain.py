@@ -18,16 +18,32 @@ from capacity.model import Resource, Signal
 from capacity.reporting.weekly._fleet_frontier import COMPARED
 from capacity.reporting.weekly._sections.evidence import limit_hits
 from capacity.settings import Settings, load_settings
+from capacity.sizing._decisions.budget import Totals, totals
 from capacity.sizing._replay.evidence import add_baselines
 
 if TYPE_CHECKING:
     from capacity.history import History
 
-__all__ = ["Explanation", "chart", "explain_service"]
+__all__ = ["BudgetShare", "Explanation", "chart", "explain_service"]
 
 _MOST_PEERS = 200  # services that the replayed policy learns from
 _FIRST = "14D"
 _BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class BudgetShare:
+    """What one service got of a budget.
+
+    Attributes:
+        totals: of all services.
+        alone: its limit without a budget, proposed or in force; NaN = none.
+        breach_alone: chance that the coming peak passes that; NaN = unknown.
+    """
+
+    totals: Totals
+    alone: float
+    breach_alone: float
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Explanation:
             proposed one would have met.
         replicas: containers behind the service; the numbers are the worst one's.
         dropped: why samples of this resource could not be true -> how many were dropped.
+        budget: what it got of one; None = none was given.
     """
 
     service: str
@@ -66,6 +83,7 @@ class Explanation:
     struck: dict[str, tuple[float, float]]
     replicas: int
     dropped: dict[DropReason, int]
+    budget: BudgetShare | None = None
 
 
 def explain_service(
@@ -77,6 +95,7 @@ def explain_service(
     horizon: str = "7D",
     risk: float | None = None,
     policy: str = "capacity",
+    budget: float | None = None,
 ) -> Explanation:
     """Why the limit of one service is what is proposed.
 
@@ -88,17 +107,17 @@ def explain_service(
         horizon: how far ahead the limits must hold.
         risk: accepted share of breaches; default from the settings.
         policy: whose limit is proposed; it is compared with the others.
+        budget: what the limits of all services may add up to, cores or bytes.
 
     Raises:
-        InputError: the history has no such service; impossible `horizon`, `risk` or `policy`.
+        InputError: the history has no such service; impossible `horizon`, `risk`, `policy` or
+            `budget`.
     """
     settings = settings or load_settings()
     ahead = _api.parse_length(horizon)
     if service not in history.services:
         raise no_such_service(service, history.services)
-    made = _api.recommend(
-        history, resource, settings=settings, horizon=horizon, risk=risk, policy=policy
-    )
+    made, share = _made(history, service, resource, settings, horizon, risk, policy, budget)
     usage = history[resource.usage].reindex(columns=history.services)
     if risk is None:
         risk = settings.sizing.risk if resource is Resource.MEMORY else settings.sizing.cpu_risk
@@ -123,7 +142,33 @@ def explain_service(
             for entry in history.dropped
             if (entry.name, entry.signal) == (service, resource.usage)
         },
+        budget=share,
     )
+
+
+def _made(
+    history: History,
+    service: str,
+    resource: Resource,
+    settings: Settings,
+    horizon: str,
+    risk: float | None,
+    policy: str,
+    budget: float | None,
+) -> tuple[_api.Recommendations, BudgetShare | None]:
+    """The recommendation, and what the service got of a budget where one is given."""
+    alone = _api.recommend(
+        history, resource, settings=settings, horizon=horizon, risk=risk, policy=policy
+    )
+    if budget is None:
+        return alone, None
+    made = _api.recommend(
+        history, resource, settings=settings, horizon=horizon, risk=risk, budget=budget
+    )
+    row = alone[service]
+    limit = float(row["current"] if np.isnan(row["limit"]) else row["limit"])
+    told = totals(made.table, history.replicas, budget)
+    return made, BudgetShare(told, limit, float(row["breach_after"]))
 
 
 def _policies(

@@ -24,6 +24,7 @@ def explanation_lines(each: Explanation) -> list[str]:
         *_use(each),
         *_life(each),
         *_chances(each),
+        *_budget(each),
         *_events(each),
     ]
     return [_headline(each), *(f"  {line}" for line in said)]
@@ -80,6 +81,29 @@ def _chances(each: Explanation) -> list[str]:
         which = "that" if math.isfinite(row["limit"]) else "its"
         lines.append(f"it leaks, and reaches {which} limit in {row['days_to_limit']:.0f} days")
     return lines
+
+
+def _budget(each: Explanation) -> list[str]:
+    """What it got of a budget, and why no less and no more."""
+    if each.budget is None:
+        return []
+    row, show = each.row, COUNTED[each.resource]
+    told, alone, least = each.budget.totals, each.budget.alone, float(row["least"])
+    mine = float(row["limit"] if math.isfinite(row["limit"]) else row["current"])
+    if not math.isfinite(mine):
+        return [f"budget         {show(told.budget)} for all limits, and none for this service"]
+    copies = f" ({each.replicas} x {show(mine)})" if each.replicas > 1 else ""
+    more = (
+        f"the {show(mine - least)} beyond prevent more breaches here than elsewhere"
+        if mine > least
+        else "what is left prevents more breaches elsewhere"
+    )
+    takes = f"of which this takes {show(each.replicas * mine)}{copies}; {show(told.left)} left"
+    return [
+        f"budget         {show(told.budget)} for the limits of all services, {takes}",
+        f"at least       {show(least)}: {row['least_because']}; {more}",
+        f"without budget {show(alone)}, passed with a chance of {each.budget.breach_alone:.1%}",
+    ]
 
 
 def _events(each: Explanation) -> list[str]:

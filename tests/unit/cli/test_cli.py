@@ -54,7 +54,7 @@ from tests.fixtures.paths import ROOT
         (
             ("recommend", "shop/search", "--sample", "--why", "--budget", "1g"),
             2,
-            "--why knows no budget",
+            "The budget of 1 GiB cannot be kept",
         ),
         (
             ("recommend", "shop/search", "--sample", "--why", "--horizon", "abc"),
