@@ -45,10 +45,27 @@ _Part = TypeVar("_Part")
 
 @dataclass(frozen=True)
 class DataQuality:
-    """Whether the data is good enough: `good`, `fair` or `poor`, and why."""
+    """Whether the data is good enough.
+
+    Attributes:
+        level: `good`, `fair` or `poor`, which is not to be acted on.
+        reasons: what is wrong with it.
+        needed: what must be there before it is acted on; empty unless it is poor.
+    """
 
     level: str
     reasons: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """Why nothing should be done yet, and what is needed first; empty = go ahead."""
+        if not self.needed:
+            return ""
+        return (
+            f"Not good enough to act on: {'; '.join(self.reasons)}. Needed first: "
+            f"{'; '.join(self.needed)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -196,7 +213,8 @@ def _verdict(history: History) -> DataQuality:
     quality = history.coverage()
     running = quality[history.running().to_numpy()]
     alive = float(running["alive"].median()) if len(running) else 0.0
-    days = (history.end - quality["first"].min()) / pd.Timedelta("1D") if len(quality) else 0.0
+    first = quality["first"].min() if len(quality) else history.end
+    days = (history.end - first) / pd.Timedelta("1D")
     newest = history.last_sample
     late = history.end - newest if newest is not None else pd.Timedelta.max
     reasons = []
@@ -219,8 +237,14 @@ def _verdict(history: History) -> DataQuality:
     dropped = int(quality["dropped"].sum())
     if dropped > _FEW_DROPPED * quality["dropped"].size * len(history.memory.index):
         reasons.append(f"{dropped} samples cannot be true and were dropped")
-    poor = alive < _FAIR_COVERAGE or days < _FAIR_DAYS or late > 12 * _FRESH
-    return DataQuality("poor" if poor else "fair" if reasons else "good", tuple(reasons))
+    enough = first + _FAIR_DAYS * pd.Timedelta("1D")
+    conditions = [
+        (alive < _FAIR_COVERAGE, f"{_FAIR_COVERAGE:.0%} of the samples of a typical service"),
+        (days < _FAIR_DAYS, f"a week of history, there on {enough:%a %d %b}"),
+        (late > 12 * _FRESH, "a sample of the last day"),
+    ]
+    needed = tuple(said for applies, said in conditions if applies)
+    return DataQuality("poor" if needed else "fair" if reasons else "good", tuple(reasons), needed)
 
 
 def _scorecard(

@@ -88,7 +88,7 @@ def save(
         made_from=made_from,
     )
     make_folder(folder)
-    write_plan(plan, folder / "plan.yaml")
+    write_plan(plan, folder / "plan.yaml", week.verdict.warning)
     forecast_end = (history.end + pd.Timedelta(week.horizon)).to_pydatetime()
     alerts = alert_rules(_outlooks(week), settings, valid_until=forecast_end)
     write_text(folder / "alerts.yml", alerts)

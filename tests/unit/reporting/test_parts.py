@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from capacity import _api
 from capacity._common.runbooks import runbook_url
+from capacity.changes import read_plan
 from capacity.history._sample.generate import load_sample
 from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._html.formatting import long_table
@@ -24,7 +25,9 @@ from capacity.reporting._runs import iso_week, list_reports, previous_run, run_f
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
 from capacity.reporting.weekly._limit_crossings import find_crossings
 from capacity.reporting.weekly._review import review
+from capacity.reporting.weekly._saving import save
 from capacity.reporting.weekly._scorecard import forecast_rows, score
+from capacity.reporting.weekly._sections import overview
 from capacity.reporting.weekly._sections.forecasts import _score_row
 from capacity.settings import Settings
 
@@ -201,6 +204,27 @@ def test_review_of_poor_data_says_so() -> None:
     assert verdict.level == "poor"
     assert any("history reaches back only" in reason for reason in verdict.reasons)
     assert any("hours older" in reason for reason in verdict.reasons)
+
+
+def test_what_is_not_good_enough_to_act_on_hands_out_no_commands_to_act(tmp_path: Path) -> None:
+    """After one day of history the cards say what is needed first and when; all that is left to
+    copy is a dry run, and the plan says it too.
+    """
+    history = load_sample(end=pd.Timestamp("2026-10-20", tz="UTC"))
+    week = review(history, Settings())
+    assert week.verdict.needed == ("a week of history, there on Mon 26 Oct",)
+    shown = overview.decisions(week).source
+    assert "Not to be applied yet. Needed first: a week of history, there on Mon 26 Oct." in shown
+    assert "docker update" not in shown
+    assert "--yes" not in shown
+    assert "capacity apply plan.yaml --service" in shown
+    save(week, tmp_path)
+    head = (tmp_path / "plan.yaml").read_text().split("format:")[0]
+    assert "# Not good enough to act on: history reaches back only 1.0 days." in head
+    assert read_plan(tmp_path / "plan.yaml").changes
+    good = review(load_sample(), Settings())
+    assert good.verdict.needed == ()
+    assert "--yes" in overview.decisions(good).source
 
 
 def test_review_without_events_or_hosts_still_stands() -> None:

@@ -92,7 +92,9 @@ def decisions(week: WeeklyReview) -> Html:
 
 
 def _action(week: WeeklyReview, decision: Decision) -> Html:
-    """How to do it: the dry run of the plan first, by hand below, and where to read on."""
+    """How to do it: the dry run of the plan first, by hand below, and where to read on. Where the
+    data is not good enough to act on, what is needed first, and nothing that acts.
+    """
     own = week.settings.report.runbooks
     page = runbook_url(decision.code, own)
     # the project's own pages lie outside: a page that asks nothing of any network only names them
@@ -100,6 +102,11 @@ def _action(week: WeeklyReview, decision: Decision) -> Html:
     more = f"<p>Runbook: {name}</p>" if page else ""
     if not decision.apply:
         return Html(f"{code(decision.command)}{more}")
+    if week.verdict.needed:
+        return Html(
+            f"<p>Not to be applied yet. Needed first: {text('; '.join(week.verdict.needed))}. A "
+            f"dry run, from the folder of this page:</p>{code(decision.apply)}{more}"
+        )
     by_hand = details("By hand", code(decision.command))
     return Html(
         '<p>Dry run, from the folder of this page; with <code class="option">--yes</code> it is '
