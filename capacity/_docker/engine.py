@@ -45,13 +45,14 @@ _CONNECTIONS = 64  # kept open; measuring many containers at once takes one each
 @dataclass(frozen=True)
 class Engine:
     """An open connection; `api` is docker-py's low-level client, `tls` what secures it, for others
-    who need the same.
+    who need the same, `timeout` the seconds that a single read may take.
     """
 
     host: Host
     api: Any
     in_flight: int = 16
     tls: Any = None
+    timeout: float = 60.0
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def reading_a_stream(engine: Engine) -> Iterator[None]:
     """
     from capacity._common.bounded_http import ending_within
 
-    with ending_within(_READS * engine.api.timeout):
+    with ending_within(_READS * engine.timeout):
         yield
 
 
@@ -142,7 +143,11 @@ def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[E
             api._version = str(said["ApiVersion"])  # noqa: SLF001 - what "auto" does, before trust_env can be set
             info = api.info()
         yield Engine(
-            read_host(name, address.url, info, said), api, settings.in_flight, address.tls or tls
+            read_host(name, address.url, info, said),
+            api,
+            settings.in_flight,
+            address.tls or tls,
+            settings.timeout,
         )
     finally:
         api.close()

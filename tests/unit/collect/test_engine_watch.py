@@ -57,7 +57,7 @@ class Fleet:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         killed, self.killed = self.killed, []
-        return iter([{"Actor": {"ID": name}, "timeNano": 1} for name in killed])
+        return ({"Actor": {"ID": name}, "timeNano": 1} for name in killed)
 
 
 def test_two_thousand_lives_take_no_more_memory_than_an_hour_of_them() -> None:

@@ -38,6 +38,6 @@ def test_ends_are_counted_by_the_engines_clock(ahead: int, minutes: int, ages: l
         found = {"Type": "container", "Action": "die", "id": "x"}
         return _Stream([found for age in ages if since <= now - age <= until])
 
-    api = SimpleNamespace(events=events, timeout=60, info=lambda: {"SystemTime": clock.isoformat()})
+    api = SimpleNamespace(events=events, info=lambda: {"SystemTime": clock.isoformat()})
     ends = recent_ends(Engine(HOST, api), minutes)
     assert ends.counts.get("x", 0) == sum(age <= 60 * minutes for age in ages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -158,9 +159,9 @@ class Told:
         """Nothing."""
         return b""
 
-    def events(self, *, filters: dict[str, str], **_: object) -> list[dict[str, Any]]:
+    def events(self, *, filters: dict[str, str], **_: object) -> Iterator[dict[str, Any]]:
         """Those of the kind asked for."""
-        return self.told[filters["event"]]
+        yield from self.told[filters["event"]]
 
 
 @pytest.mark.parametrize(
