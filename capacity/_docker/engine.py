@@ -276,7 +276,8 @@ def survey(
     named: list[tuple[Engine, str]] = []
     for engine in engines.values():
         with engine_errors(engine.host.name, "list its containers"):
-            named += [(engine, container["Id"]) for container in engine.api.containers(all=True)]
+            listed = engine.api.containers(all=True)
+            named += [(engine, str(container["Id"])) for container in listed]
     progress.start("containers", len(named))
     try:
         with ThreadPoolExecutor(

@@ -46,5 +46,7 @@ def health_output(engine: Engine, container: str) -> list[str]:
     """
     with engine_errors(engine.host.name, f"inspect {container[:12]}"):
         state: State = engine.api.inspect_container(container)["State"]
-    checks = (state.get("Health") or {}).get("Log") or []
-    return [line for check in checks for line in str(check.get("Output") or "").splitlines()][-50:]
+        checks = (state.get("Health") or {}).get("Log") or []
+        return [line for check in checks for line in str(check.get("Output") or "").splitlines()][
+            -50:
+        ]
