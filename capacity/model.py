@@ -174,7 +174,8 @@ _REASON_TEXTS = {
     Reason.MEMORY_STALLED: "All its tasks wait for memory for a notable share of the time, which "
     "comes before a kill.",
     Reason.OVERSIZED: "The limit is far above anything that past or forecast asks for.",
-    Reason.WITHIN_TOLERANCE: "The limit fits; a change would be smaller than the tolerance.",
+    Reason.WITHIN_TOLERANCE: "The limit fits: the chance to pass it is near what is accepted, or a "
+    "change would be smaller than the tolerance.",
     Reason.CENSORED: "Usage touched the limit, so the true need is not visible and the limit is "
     "not lowered.",
     Reason.HOST_CEILING: "The need is more than the host has; the limit stops at the host's size.",

@@ -15,7 +15,7 @@ from capacity._common.runbooks import runbook_url
 from capacity._common.text.escape import promql_string, template
 from capacity._common.text.units import count_cores, format_memory
 from capacity._common.text.yaml_text import yaml_text
-from capacity.changes._accepted_risk import accepted_risk
+from capacity.changes._accepted_risk import accepted_risk, raised_above
 from capacity.changes._plan.plan import Plan
 from capacity.model import Reason, Resource, ServiceKey, Signal
 from capacity.settings import Settings
@@ -37,6 +37,7 @@ class LimitForecast:
         peak: the highest that the forecast holds for likely.
         reaches: when the forecast is at the limit, None if not within its horizon.
         breach: chance that it is reached within the horizon.
+        raised_above: chance from which sizing raises it for that alone; None = from the settings.
     """
 
     service: str
@@ -45,6 +46,7 @@ class LimitForecast:
     peak: float | None = None
     reaches: datetime | None = None
     breach: float | None = None
+    raised_above: float | None = None
 
 
 def limit_forecasts(plan: Plan) -> list[LimitForecast]:
@@ -59,7 +61,13 @@ def limit_forecasts(plan: Plan) -> list[LimitForecast]:
             peak = evidence.get("peak_high")
             found.append(
                 LimitForecast(
-                    change.service, change.resource, limit, peak, None, evidence.get("breach_now")
+                    change.service,
+                    change.resource,
+                    limit,
+                    peak,
+                    None,
+                    evidence.get("breach_now"),
+                    evidence.get("raised_above"),
                 )
             )
     return found
@@ -100,13 +108,17 @@ def _rules(outlook: LimitForecast, settings: Settings, until: int) -> Iterable[d
             f"{what} reaches its limit of {show(outlook.limit)} in "
             f'{{{{ $value | printf "%.0f" }}}} hours',
         )
-    if outlook.breach is not None and outlook.breach > risk:
+    # below it sizing keeps the limit, and an alert would ask for what nobody proposes
+    above = max(
+        raised_above(outlook.service, outlook.resource, settings), outlook.raised_above or 0.0
+    )
+    if outlook.breach is not None and outlook.breach > above:
         yield rule(
             "CapacityBreachRisk",
-            f"vector({outlook.breach:.4f}) > {risk:g} and vector(time()) < {until}",
+            f"vector({outlook.breach:.4f}) > {above:g} and vector(time()) < {until}",
             {**labels, "severity": "warning"},
             f"{what} passes its limit with a chance of {{{{ $value | humanizePercentage }}}}; "
-            f"accepted are {100 * risk:.3g}%",
+            f"accepted are {100 * risk:.3g}%, and it is raised above {100 * above:.3g}%",
         )
     if outlook.peak is not None:
         yield rule(

@@ -23,7 +23,7 @@ _EVIDENCE: tuple[str, ...] = (
     "breach_minutes",
     "throttled",
 )
-_EVIDENCE += ("oom_kills", "confidence")
+_EVIDENCE += ("oom_kills", "confidence", "raised_above")
 
 
 def changes_from(table: pd.DataFrame, resource: Resource | str) -> list[Change]:

@@ -13,6 +13,7 @@ import pandas as pd
 from capacity import _api, sizing
 from capacity._api import sizing_inputs
 from capacity._common.text.suggest import no_such_service
+from capacity.changes._accepted_risk import accepted_risk
 from capacity.history._validity import DropReason
 from capacity.model import Resource, Signal
 from capacity.reporting.weekly._fleet_frontier import COMPARED
@@ -67,6 +68,7 @@ class Explanation:
             proposed one would have met.
         replicas: containers behind the service; the numbers are the worst one's.
         dropped: why samples of this resource could not be true -> how many were dropped.
+        accepted: chance to pass its limit that is accepted of it.
         budget: what it got of one; None = none was given.
     """
 
@@ -83,6 +85,7 @@ class Explanation:
     struck: dict[str, tuple[float, float]]
     replicas: int
     dropped: dict[DropReason, int]
+    accepted: float
     budget: BudgetShare | None = None
 
 
@@ -142,6 +145,7 @@ def explain_service(
             for entry in history.dropped
             if (entry.name, entry.signal) == (service, resource.usage)
         },
+        accepted=accepted_risk(service, resource, settings, risk),
         budget=share,
     )
 

@@ -14,6 +14,10 @@ __all__ = ["explanation_lines", "policy_rows"]
 
 _SHOWN = (0.5, 0.9, 0.95, 0.99)
 _WEEK = "7D"
+_BELOW = (
+    "below          what the rule alone of each policy would set: it knows no limit in force, "
+    "events or settings, as the proposal above does"
+)
 
 
 def explanation_lines(each: Explanation) -> list[str]:
@@ -26,6 +30,7 @@ def explanation_lines(each: Explanation) -> list[str]:
         *_chances(each),
         *_budget(each),
         *_events(each),
+        _BELOW,
     ]
     return [_headline(each), *(f"  {line}" for line in said)]
 
@@ -76,11 +81,25 @@ def _chances(each: Explanation) -> list[str]:
     row = each.row
     chances = [("now", row["breach_now"]), ("after", row["breach_after"])]
     known = ", ".join(f"{value:.1%} {name}" for name, value in chances if math.isfinite(value))
-    lines = [f"chance that it passes the limit  {known or 'unknown'}"]
+    lines = [f"chance that it passes the limit  {known or 'unknown'}{_accepted(each)}"]
     if math.isfinite(row["days_to_limit"]):
         which = "that" if math.isfinite(row["limit"]) else "its"
         lines.append(f"it leaks, and reaches {which} limit in {row['days_to_limit']:.0f} days")
     return lines
+
+
+def _accepted(each: Explanation) -> str:
+    """What chance is accepted, and from which one the limit in force is raised."""
+    row = each.row
+    if not math.isfinite(row["breach_now"]):
+        return ""
+    above = row["raised_above"]
+    raised = (
+        f"a limit in force is raised above {above:.0%}"
+        if math.isfinite(above)
+        else "a chance alone raises no limit with so little history"
+    )
+    return f"; accepted {each.accepted * 100:.2g}%{f'; {raised}' if above != 0 else ''}"
 
 
 def _budget(each: Explanation) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WITHIN_DAYS", "DaysLeft", "days_left", "say_days"]
 
+_EDGES = (0.05, 0.5, 0.95)  # shares of the courses: the soonest, the middle, the latest
 _WEEKS = 13  # what lies beyond a quarter is the quarterly review's
 WITHIN_DAYS = 7 * _WEEKS
 
@@ -34,6 +35,8 @@ class DaysLeft:
         resource: of what.
         bound: the limit in force, or nine tenths of the host; cores or bytes.
         soonest: one course in twenty is sooner, or the forecast's upper band reaches it then.
+            Within the forecast's horizon its chance to pass the limit decides, as it does for the
+            other two; beyond it lines through the weekly peaks.
         likely: the middle course.
         latest: one course in twenty is later.
     """
@@ -48,10 +51,19 @@ class DaysLeft:
 
 
 def days_left(
-    history: History, tables: dict[Resource, pd.DataFrame], crossings: Iterable[LimitCrossing]
+    history: History,
+    tables: dict[Resource, pd.DataFrame],
+    crossings: Iterable[LimitCrossing],
+    horizon: float,
 ) -> list[DaysLeft]:
     """Every limit in force and every host with at least four weeks of peaks, or whose forecast
     reaches its limit; the soonest first.
+
+    Args:
+        history: the window.
+        tables: recommendations by resource, with `current` and `breach_now`.
+        crossings: where the forecast's band reaches a limit.
+        horizon: days that the forecast looks ahead.
     """
     day = pd.Timedelta("1D")
     crossing = {
@@ -66,7 +78,7 @@ def days_left(
         *(
             row
             for resource in Resource
-            for row in _services(history, resource, tables[resource]["current"], crossing)
+            for row in _services(history, resource, tables[resource], crossing, horizon)
         ),
     ]
     return sorted(found, key=lambda row: (row.soonest, row.likely, row.name, row.resource))
@@ -83,27 +95,41 @@ def _hosts(history: History) -> Iterable[DaysLeft]:
 def _services(
     history: History,
     resource: Resource,
-    limits: pd.Series[float],
+    table: pd.DataFrame,
     crossing: dict[tuple[str, Resource], tuple[float, float]],
+    horizon: float,
 ) -> Iterable[DaysLeft]:
     peaks = weekly_peaks(history[resource.usage], history.end)
-    for service, limit in limits.dropna().items():
-        name = str(service)
+    for service, limit in table["current"].dropna().items():
+        name, chance = str(service), float(table["breach_now"][str(service)])
         mine = peaks[name] if name in peaks else pd.Series(dtype=np.float64)
         out = run_out(mine, float(limit), weeks=_WEEKS)
         upper, median = crossing.get((name, resource), (np.inf, np.inf))
-        if out is None and not np.isfinite(upper):
+        if out is None and not np.isfinite(upper) and not chance >= _EDGES[0]:
             continue
         weeks = (out.soonest, out.likely, out.latest) if out else (np.inf, np.inf, np.inf)
+        soonest, likely, latest = (
+            _as_forecast(7 * week, chance, edge, horizon)
+            for week, edge in zip(weeks, _EDGES, strict=True)
+        )
         yield DaysLeft(
             name,
             False,
             resource,
             float(limit),
-            min(upper, 7 * weeks[0]),
-            min(median, 7 * weeks[1]),
-            7 * weeks[2],
+            min(upper, soonest),
+            min(median, likely),
+            latest,
         )
+
+
+def _as_forecast(days: float, chance: float, edge: float, horizon: float) -> float:
+    """Days until so large a share of the courses is at the limit, moved within the forecast's
+    horizon or behind it as the chance to pass the limit says; NaN = unknown.
+    """
+    if np.isnan(chance):
+        return days
+    return min(days, horizon) if chance >= edge else max(days, horizon)
 
 
 def say_days(days: float) -> str:

@@ -189,7 +189,7 @@ def review(
         decisions=weekly_decisions(history, tables, risks, settings.operations.restart_limit),
         risks=risks,
         unthreatened=unthreatened,
-        days_left=days_left(history, tables, risks),
+        days_left=days_left(history, tables, risks, settings.report.horizon_days),
         previous=last,
         scorecards=_of_each(
             lambda resource: _scorecard(history, resource, last, horizon, settings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from dataclasses import asdict, fields
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from capacity.changes import (
     write_plan,
 )
 from capacity.errors import InputError
-from capacity.model import Change, Resource
+from capacity.model import Change, Reason, Resource
 from capacity.reporting._render.files import (
     DAYS_REMAINING,
     PEAK_P95,
@@ -185,12 +186,19 @@ def _outlooks(week: WeeklyReview) -> list[LimitForecast]:
             limit=finite_or_none(row["current"]),
             peak=finite_or_none(row["peak_high"]),
             reaches=reaches.get((str(service), resource)),
-            breach=finite_or_none(row["breach_now"]),
+            breach=_asks_for_more(row),
+            raised_above=finite_or_none(row["raised_above"]),
         )
         for resource, table in week.tables.items()
         for service, row in table.sort_index().iterrows()
         if np.isfinite(row["current"])
     ]
+
+
+def _asks_for_more(row: pd.Series[Any]) -> float | None:
+    """The chance to pass the limit, where sizing raises a limit for it."""
+    fits = math.isnan(row["raised_above"]) or row["reason"] == Reason.WITHIN_TOLERANCE
+    return None if fits else finite_or_none(row["breach_now"])
 
 
 def _held(week: WeeklyReview) -> frozenset[str]:

@@ -6,10 +6,16 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.sizing._context import STALLED_TOO_MUCH, THROTTLED_TOO_MUCH, Context
+from capacity.sizing._context import (
+    EVEN_ODDS,
+    RAISED_TIMES,
+    STALLED_TOO_MUCH,
+    THROTTLED_TOO_MUCH,
+    Context,
+)
 from capacity.sizing._decisions.fleet import Fleet
 from capacity.sizing._policies.base import Floats
-from capacity.sizing._policies.capacity import EVEN_ODDS, Allocation
+from capacity.sizing._policies.capacity import Allocation
 from capacity.sizing._rounding import round_down, round_up
 from capacity.sizing._usage.nan_math import at_least, at_most
 
@@ -25,7 +31,6 @@ _AFTER_A_KILL = 1.5  # the need is hidden by the kill: go up by half and look ag
 AFTER_A_LOOP = 2.0
 """Times the limit after a loop of kills: it never ran long enough to show what it needs."""
 _FULL = 0.9  # share of its limit from which a stall for memory is the limit's doing, and needs room
-_URGENT = 2.0  # times the chance that would be chosen now: below it a limit in force stays
 # a week of samples, or use near the limit: without either a chance alone raises nothing
 _SURE, _NEAR = 0.5, 0.8
 _SAFE = 1.25  # times the risk: no limit is lowered to run more
@@ -41,13 +46,15 @@ def held_share(table: pd.DataFrame) -> pd.Series[float]:
 def judge_limits(table: pd.DataFrame, fleet: Fleet, policy: str) -> None:
     """How likely the limits in force are passed, and how far a limit may move for that alone."""
     table["breach_now"] = fleet.chances(table["current"] / held_share(table))
-    table["urgent"], table["safe"] = True, 0.0
+    table["urgent"], table["safe"], table["raised_above"] = True, 0.0, 0.0
     if policy == "capacity":
         sure = (table["confidence"] >= _SURE) | (table["observed_peak"] > _NEAR * table["current"])
         # what is dear is accepted a higher chance, so that its limit moves no sooner than others
         chosen = pd.Series(chosen_limits(policy, fleet, None))
         accepted = np.fmax(fleet.risks, fleet.chances(chosen))
-        table["urgent"] = (table["breach_now"] > np.minimum(_URGENT * accepted, EVEN_ODDS)) & sure
+        bound = pd.Series(np.minimum(RAISED_TIMES * accepted, EVEN_ODDS), index=table.index)
+        table["raised_above"] = bound.where(sure & table["breach_now"].notna())
+        table["urgent"] = table["breach_now"] > table["raised_above"]
         if fleet.allocation is not None:
             table["safe"] = _safe(fleet.allocation, fleet.risks)
 

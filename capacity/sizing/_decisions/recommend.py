@@ -61,7 +61,7 @@ _EVIDENCE += [
     "stalled",
 ]
 _EVIDENCE += ["days_to_limit", "uneven", "type", "krr", "vpa"]
-_EVIDENCE += ["rhythm", "past_peak", "past_peak_at", "rss_peak"]
+_EVIDENCE += ["rhythm", "past_peak", "past_peak_at", "rss_peak", "raised_above"]
 _BUDGET = ["least", "least_because"]
 
 
@@ -116,7 +116,9 @@ def recommend(
         `uneven` (worst replica over the mean one), `type` (of the service), `krr` and `vpa` (what
         these would set), `rhythm` (of a job's runs, or of peaks that return by the calendar; empty
         = none), `past_peak` and `past_peak_at` (highest before the last four weeks, and its
-        UTC day), `rss_peak` (of memory that is no page cache, last 14 days). With a budget also
+        UTC day), `rss_peak` (of memory that is no page cache, last 14 days), `raised_above` (the
+        `breach_now` from which the limit in force is raised for that alone; NaN = a chance alone
+        does not raise it, for want of history). With a budget also
         `least` (the lowest limit that the rules allow; NaN = none) and `least_because`.
 
     Raises:

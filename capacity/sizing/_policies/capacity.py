@@ -19,12 +19,12 @@ from capacity.forecasting._models.daily_summaries import summarise
 from capacity.forecasting._models.peak_distribution import MARGINS
 from capacity.forecasting._models.peak_features import WEEK, since_fall
 from capacity.forecasting._models.peak_model import PeakModel
+from capacity.sizing._context import EVEN_ODDS
 from capacity.sizing._policies.base import LEAST, Floats, Past, column_quantile
 from capacity.sizing._policies.budget import within_budget
 from capacity.sizing._policies.margins import choose_limits, spike_limits
 
 __all__ = [
-    "EVEN_ODDS",
     "PEAK_LEVELS",
     "Allocation",
     "Capacity",
@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-EVEN_ODDS = 0.5
 _STEADY, _STEADY_DAYS = 0.98, 14.0
 _DAY = 86_400
 _LONG = 7200.0  # seconds a week above a limit that are as bad as the breach itself

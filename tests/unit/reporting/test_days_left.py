@@ -37,8 +37,10 @@ def history(slope: float) -> History:
 def tables(limit: float) -> dict[Resource, pd.DataFrame]:
     """A limit on memory alone."""
     return {
-        Resource.MEMORY: pd.DataFrame({"current": [limit]}, index=["shop/web"]),
-        Resource.CPU: pd.DataFrame({"current": [np.nan]}, index=["shop/web"]),
+        Resource.MEMORY: pd.DataFrame(
+            {"current": [limit], "breach_now": np.nan}, index=["shop/web"]
+        ),
+        Resource.CPU: pd.DataFrame({"current": [np.nan], "breach_now": np.nan}, index=["shop/web"]),
     }
 
 
@@ -46,7 +48,7 @@ def tables(limit: float) -> dict[Resource, pd.DataFrame]:
 @settings(max_examples=30, deadline=None)
 def test_a_straight_line_is_read_to_the_week(slope: float, limit: float) -> None:
     """The interval holds what the line says, its edges are in order, and the soonest is first."""
-    found = days_left(history(slope), tables(limit), [])
+    found = days_left(history(slope), tables(limit), [], 7.0)
     assert [row.soonest for row in found] == sorted(row.soonest for row in found)
     for row in found:
         bound = 0.9 * 200 if row.host else limit
@@ -64,7 +66,8 @@ def test_the_forecast_brings_a_limit_nearer() -> None:
     crossing = LimitCrossing(
         "shop/web", Resource.MEMORY, 400.0, END + pd.Timedelta("36h"), None, 300.0
     )
-    services = [row for row in days_left(history(0.0), tables(400.0), [crossing]) if not row.host]
+    found = days_left(history(0.0), tables(400.0), [crossing], 7.0)
+    services = [row for row in found if not row.host]
     assert [(row.soonest, row.likely) for row in services] == [(1.5, math.inf)]
 
 

@@ -59,7 +59,8 @@ def _columns(first: str) -> list[Column]:
             number=True,
             unit="days",
             help="In one course out of twenty, or by the upper band of the forecast, it is full "
-            "by then: what to plan for",
+            "by then: what to plan for. Within the forecast's horizon the chance to pass the limit "
+            "decides, beyond it lines through the weekly peaks",
         ),
         Column(
             "Interval",
