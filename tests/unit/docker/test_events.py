@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from capacity._docker.engine import Engine
 from capacity._docker.events import recent_ends
-from tests.unit.changes.apply.test_safety import HOST
+from tests.fixtures.fleets.containers import HOST
 
 
 class _Stream:

@@ -8,51 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capacity._common.text.units import parse_cpuset
-from capacity._docker.containers import Container, Host, Inventory
+from capacity._docker.containers import Host, Inventory
 from capacity.errors import InputError
 from capacity.operations._affinity import balance
 from capacity.operations._dependencies import dependencies, in_order
 from capacity.sizing import TYPES
-
-
-def container(name: str, *, labels: dict[str, str] | None = None, **more: object) -> Container:
-    """A running container of the project `shop`."""
-    plain = {
-        "host": "here",
-        "id": name,
-        "name": name,
-        "image": "x",
-        "project": "shop",
-        "service": name,
-        "replica": 1,
-        "oneoff": False,
-        "config_files": (),
-        "working_dir": "",
-        "memory": None,
-        "memory_swap": None,
-        "reservation": None,
-        "cpus": None,
-        "quota": False,
-        "cpuset": "",
-        "pids": None,
-        "restart_policy": "no",
-        "restart_count": 0,
-        "state": "running",
-        "health": None,
-        "oom_killed": False,
-        "exit_code": 0,
-        "started_at": "",
-        "ports": (),
-        "environment": (),
-        "labels": {"com.docker.compose.service": name, **(labels or {})},
-    }
-    return Container(**{**plain, **more})  # type: ignore[arg-type]  # fields by name
+from tests.fixtures.fleets.containers import shop_container
 
 
 def test_dependencies_come_from_the_labels_of_compose() -> None:
     """`db:service_healthy:false,cache:...` names two services of the same project."""
     label = {"com.docker.compose.depends_on": "db:service_healthy:false,cache:service_started:true"}
-    assert dependencies([container("web", labels=label), container("db")]) == {
+    assert dependencies([shop_container("web", labels=label), shop_container("db")]) == {
         "shop/web": ["shop/db", "shop/cache"],
         "shop/db": [],
     }
@@ -103,7 +70,7 @@ def test_nobody_is_left_without_cores(
     """From 2 to 128 cores every service gets at least one core that exists, whatever its load."""
     keys = [f"{names[number]}-{number}" for number in range(len(loads))]
     host = Host("here", "unix://x", "here", cores, 1 << 34, "28", "2")
-    inventory = Inventory((host,), tuple(container(key, cpuset="0") for key in keys))
+    inventory = Inventory((host,), tuple(shop_container(key, cpuset="0") for key in keys))
     load = pd.Series(loads[:-1], index=[f"shop/{key}" for key in keys[:-1]], dtype=float)
     fixed = frozenset({f"shop/{keys[0]}"} if pinned else ())
     (found,) = balance(inventory, load, TYPES, pinned=fixed)
@@ -117,7 +84,7 @@ def test_nobody_is_left_without_cores(
 def test_measured_cores_are_those_of_the_host() -> None:
     """With several hosts in the metrics only its own cores count; with one there is no doubt."""
     host = Host("here", "unix://x", "machine", 2, 1 << 34, "28", "2")
-    inventory = Inventory((host,), (container("web"),))
+    inventory = Inventory((host,), (shop_container("web"),))
     busy = pd.DataFrame({"machine/0": [0.9, 0.7], "machine/1": [0.2, 0.0], "other/0": [0.5, 0.5]})
     (found,) = balance(inventory, pd.Series(dtype=float), TYPES, busy=busy)
     assert found.measured.to_dict() == pytest.approx({"machine/0": 0.8, "machine/1": 0.1})

@@ -15,7 +15,7 @@ from capacity.model import Setting
 from capacity.operations._restarts.causes import Diagnosis, load_causes
 from capacity.operations._restarts.loops import find_restart_loops
 from capacity.operations._restarts.proposals import Known, propose
-from tests.unit.operations.test_dependencies import container
+from tests.fixtures.fleets.containers import shop_container
 
 MIB = 1 << 20
 HOST = Host("here", "unix://x", "here", 4, 1024 * MIB, "28", "2")
@@ -38,7 +38,7 @@ def test_more_memory_is_twice_as_much_or_what_sizing_says_and_fits_the_host(
     """The larger of both, never more than the host; without a limit, or with all of the host, there
     is nothing to propose.
     """
-    running = container("web", memory=None if before is None else before * MIB)
+    running = shop_container("web", memory=None if before is None else before * MIB)
     known = Known(sized={} if sized is None else {"shop/web": sized * MIB})
     changes, advice = propose(
         running, Diagnosis("out-of-memory", "memory"), Inventory((HOST,), (running,)), known
@@ -49,7 +49,7 @@ def test_more_memory_is_twice_as_much_or_what_sizing_says_and_fits_the_host(
 
 def test_a_port_moves_where_the_compliance_plan_says() -> None:
     """Only the move of this very service is taken."""
-    running = container("web")
+    running = shop_container("web")
     moves = [
         PortProposal("shop/web", 8080, 10007, "tcp", "", 0, ""),
         PortProposal("shop/api", 8080, 10008, "tcp", "", 0, ""),
@@ -67,7 +67,7 @@ def test_a_port_moves_where_the_compliance_plan_says() -> None:
 
 def test_a_policy_that_is_right_already_is_no_change() -> None:
     """Three retries stay three retries."""
-    running = container("web", restart_policy="on-failure:3")
+    running = shop_container("web", restart_policy="on-failure:3")
     changes, advice = propose(
         running, Diagnosis("dependency-not-ready", "wait"), Inventory((HOST,), (running,)), Known()
     )
@@ -82,17 +82,17 @@ def test_what_it_needs_is_awaited_until_it_is_healthy() -> None:
     label = {
         "com.docker.compose.depends_on": "db:service_started:false,plain:service_started:false"
     }
-    web = container("web", restart_policy="always", labels=label)
+    web = shop_container("web", restart_policy="always", labels=label)
     others = (
-        container("db", health="healthy"),
-        container("plain"),
-        container("queue", health="starting"),
-        container(
+        shop_container("db", health="healthy"),
+        shop_container("plain"),
+        shop_container("queue", health="starting"),
+        shop_container(
             "front",
             health="healthy",
             labels={"com.docker.compose.depends_on": "web:service_started:true"},
         ),
-        container("far", health="healthy", host="elsewhere"),
+        shop_container("far", health="healthy", host="elsewhere"),
     )
     died = Diagnosis(
         "dependency-not-ready",

@@ -14,8 +14,8 @@ from capacity._docker.engine import Engine
 from capacity.changes._apply import step as module
 from capacity.changes._apply.preflight import Step
 from capacity.errors import ChangeRefused
+from tests.fixtures.fleets.containers import HOST, container
 from tests.unit.changes.apply.test_remaining_changes import RECREATING
-from tests.unit.changes.apply.test_safety import HOST, container
 
 CONTAINERS = tuple(container(f"web-{number}", replica=number) for number in range(1, 9))
 

@@ -14,8 +14,8 @@ from capacity.changes._apply.resume import remaining_changes
 from capacity.changes._journal.models import ContainerBefore, IntentEntry, Kind, StepIntent
 from capacity.changes._plan.plan import PlannedChange
 from capacity.model import Setting
+from tests.fixtures.fleets.containers import HOST, container
 from tests.fixtures.running.fleet import memory, other, plan_of
-from tests.unit.changes.apply.test_safety import HOST, container
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 WEB = "standalone/web"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity._common.files import digest
-from capacity._common.text.units import (
-    count_cores,
-    format_cores,
-    format_memory,
-    parse_cpuset,
-    parse_memory,
-)
 from capacity._compose.declared import DeclaredProject, load_declared
 from capacity._docker.containers import Container, Host, Inventory, Published
 from capacity.changes import Plan, plan_id
@@ -27,65 +19,17 @@ from capacity.changes._apply.lowering_check import check_lowering
 from capacity.changes._apply.preflight import (
     Step,
     canary_groups,
-    check_plan,
     edited_files,
     make_steps,
 )
-from capacity.changes._apply.unattended import by_itself, check_unattended
-from capacity.changes._apply.windows import check_window
-from capacity.changes._journal.journal import open_journal
-from capacity.changes._journal.models import Kind
 from capacity.changes._plan.plan import is_lowering, is_raise
-from capacity.errors import ChangeRefused, InputError, SettingsError
-from capacity.model import Change, Reason, Setting, Value
-from capacity.settings import ApplySettings, UnattendedSettings
+from capacity.errors import ChangeRefused
+from capacity.model import Change, Setting, Value
+from capacity.settings import ApplySettings
+from tests.fixtures.fleets.containers import HOST, container
 from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
-MINUTE, WEEK = timedelta(minutes=1), timedelta(days=7)
-HOST = Host("here", "unix:///none", "machine", 4, 2**34, "28", "2")
-RULES = UnattendedSettings(
-    enabled=True,
-    actions=["raise", "lower"],
-    reasons=["requested"],
-    services=["a/*"],
-    largest=0.5,
-    confidence=0.8,
-)
-
-
-def container(name: str = "web", project: str = "standalone", **more: Any) -> Container:
-    """A running container with 64 MiB."""
-    known: dict[str, Any] = {
-        "host": "here",
-        "id": name,
-        "name": name,
-        "image": "i",
-        "project": project,
-        "service": name,
-        "replica": 1,
-        "oneoff": False,
-        "config_files": (),
-        "working_dir": "",
-        "memory": 64 * MIB,
-        "memory_swap": None,
-        "reservation": None,
-        "cpus": None,
-        "quota": False,
-        "cpuset": "",
-        "pids": None,
-        "restart_policy": "no",
-        "restart_count": 0,
-        "state": "running",
-        "health": None,
-        "oom_killed": False,
-        "exit_code": 0,
-        "started_at": "",
-        "ports": (),
-        "environment": (),
-        "labels": {} if project == "standalone" else {"com.docker.compose.service": name},
-    }
-    return Container(**{**known, **more})
 
 
 def steps_of(
@@ -106,104 +50,6 @@ def steps_of(
 def port(before: int, after: int) -> Change:
     """A move of a port of the container."""
     return other("standalone/web", Setting.HOST_PORT, before, after)
-
-
-@pytest.mark.parametrize(
-    ("window", "minutes", "is_open"),
-    [
-        ("Mon 10:00-14:00", 10 * 60 - 1, False),
-        ("Mon 10:00-14:00", 10 * 60, True),
-        ("Mon 10:00-14:00", 14 * 60 - 1, True),
-        ("Mon 10:00-14:00", 14 * 60, False),
-        ("Mon 22:00-04:00", 22 * 60 - 1, False),
-        ("Mon 22:00-04:00", 22 * 60, True),
-        ("Mon 22:00-04:00", 28 * 60 - 1, True),
-        ("Mon 22:00-04:00", 28 * 60, False),
-        ("Mon 22:00-04:00", 3 * 60, False),  # that night began on Sunday
-        ("Mon 10:00-10:00", 11 * 60, True),  # the same minute again is a whole day
-        ("Mon 10:00-10:00", 33 * 60, True),
-        ("Tue 10:00-11:00", 10 * 60 + 30, False),
-        ("Tue 10:00-11:00", 34 * 60 + 30, True),
-        ("Sun-Mon 10:00-11:00", 10 * 60 + 30, True),
-        ("Sun-Mon 10:00-11:00", 34 * 60 + 30, False),
-        ("23:59-24:00", 24 * 60 - 1, True),
-        ("10:59-11:00", 10 * 60 + 59, True),
-    ],
-)
-def test_a_window_opens_and_closes_at_its_minute(window: str, minutes: int, is_open: bool) -> None:
-    """The first minute is inside, the last is outside, and days are those on which it begins."""
-    now = MONDAY + minutes * MINUTE
-    if is_open:
-        check_window([window], now)
-        check_window(["Thu 00:00-00:01", window], now)  # one that is open is enough
-        return
-    with pytest.raises(ChangeRefused, match="No maintenance window"):
-        check_window([window], now)
-
-
-@pytest.mark.parametrize("window", ["10:00-24:01", "10:00-10:60", "25:00-01:00"])
-def test_no_time_of_day_is_no_window(window: str) -> None:
-    """24:00 is the last that there is."""
-    with pytest.raises(SettingsError, match="no time of day"):
-        check_window([window], MONDAY)
-
-
-def test_without_windows_it_is_always_open() -> None:
-    """Nothing to keep to."""
-    assert check_window([], MONDAY) is None  # type: ignore[func-returns-value]  # it would raise
-
-
-def test_a_plan_is_valid_to_its_last_moment() -> None:
-    """And not a moment longer."""
-    plan = plan_of()
-    check_plan(plan, plan.valid_until)
-    with pytest.raises(ChangeRefused, match="was valid until"):
-        check_plan(plan, plan.valid_until + timedelta(microseconds=1))
-
-
-def test_unattended_mode_is_off_for_exactly_a_week(tmp_path: Path) -> None:
-    """From the failure on for seven days; nothing else in a journal turns it off."""
-    journal = open_journal(tmp_path, "r1")
-    with closing(journal.handle):
-        journal.write(Kind.STARTED, who="x")
-        failed = journal.write(Kind.BAD, step=1, service="a/b", reason="killed").time
-        journal.write(Kind.FINISHED, state="finished")
-    for moment in (failed, failed + WEEK - MINUTE):
-        with pytest.raises(ChangeRefused, match="Unattended mode is off until"):
-            check_unattended(RULES, tmp_path, moment)
-    check_unattended(RULES, tmp_path, failed + WEEK)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "confidence", "waits"),
-    [
-        (64, 96, 0.8, ""),  # half more, and just sure enough
-        (64, 97, 0.8, "more than 50%"),
-        (64, 32, 0.8, ""),
-        (64, 31, 0.8, "more than 50%"),
-        (64, 96, 0.79, "below 80%"),
-        (64, 96, None, "below 80%"),
-        (None, 96, 1.0, "does not allow to set"),
-    ],
-)
-def test_unattended_changes_stay_within_their_bounds(
-    before: float | None, after: float, confidence: float | None, waits: str
-) -> None:
-    """The bound itself is allowed; without evidence nobody is sure."""
-    evidence = {} if confidence is None else {"confidence": confidence}
-    plan = plan_of(memory("a/b", before, after, Reason.REQUESTED, **evidence))
-    chosen, waiting = by_itself(plan, plan.changes, RULES)
-    assert (len(chosen), len(waiting)) == ((0, 1) if waits else (1, 0))
-    assert all(waits in refusal.reason for refusal in waiting)
-
-
-def test_a_lowering_that_is_not_allowed_waits() -> None:
-    """A raise and a lowering are told apart, for CPU as for memory."""
-    rules = RULES.model_copy(update={"actions": ["raise"]})
-    plan = plan_of(cpus("a/up", 1, 1.2, confidence=1.0), cpus("a/down", 1, 0.8, confidence=1.0))
-    chosen, waiting = by_itself(plan, plan.changes, rules)
-    assert [change.service for change in chosen] == ["a/up"]
-    assert "does not allow to lower" in waiting[0].reason
 
 
 @pytest.mark.parametrize(
@@ -454,65 +300,6 @@ def test_canaries_go_first() -> None:
     assert only.containers == replicas
 
 
-@pytest.mark.parametrize(
-    ("text", "cores"),
-    [
-        ("0", (0,)),
-        ("0-0", (0,)),
-        ("0-3,8", (0, 1, 2, 3, 8)),
-        ("8, 0-1", (0, 1, 8)),
-        ("1024", (1024,)),
-        ("1023-1024", (1023, 1024)),
-    ],
-)
-def test_lists_of_cores(text: str, cores: tuple[int, ...]) -> None:
-    """Ranges hold both their ends."""
-    assert parse_cpuset(text) == cores
-
-
-@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "3-2", "1025", "0-1025", "a", "0-b", "0,"])
-def test_no_lists_of_cores(text: str) -> None:
-    """Nothing is guessed."""
-    with pytest.raises(InputError, match="no list of cores"):
-        parse_cpuset(text)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (999, "999 B"),
-        (999.94, "1000 B"),
-        (999.96, "0.98 KiB"),
-        (1000, "0.98 KiB"),
-        (1024, "1 KiB"),
-        (10 * 1024, "10 KiB"),
-        (10.25 * 1024, "10.2 KiB"),
-        (9.996 * 1024, "10 KiB"),
-        (100.4 * 1024, "100 KiB"),
-        (2.0**60 * 1000, "1024000 PiB"),
-        (-2048, "-2 KiB"),
-        (0, "0 B"),
-    ],
-)
-def test_three_digits_for_people(size: float, text: str) -> None:
-    """The unit changes where four digits would be needed."""
-    assert format_memory(size) == text
-
-
-def test_cores_for_people() -> None:
-    """Below one core at least two decimals stay, and a third that says something."""
-    assert [format_cores(value) for value in (0.5, 0.137, 0.9996, 1, 10.04, 10.06, 100.4)] == [
-        "0.50",
-        "0.137",
-        "1.00",
-        "1",
-        "10",
-        "10.1",
-        "100",
-    ]
-    assert (count_cores(1), count_cores(2)) == ("1 core", "2 cores")
-
-
 def test_a_host_that_is_not_the_plans_is_refused() -> None:
     """Where a service runs on several hosts, the one that the plan names must be among them."""
     elsewhere = replace(HOST, name="there", hostname="other")
@@ -523,13 +310,6 @@ def test_a_host_that_is_not_the_plans_is_refused() -> None:
         inventory = Inventory((HOST, elsewhere), running)
         made, left = make_steps(named, inventory, {}, plan, ApplySettings())
         assert (len(made), len(left)) == (steps, refused)
-
-
-def test_docker_counts_to_63_bits() -> None:
-    """The largest size that it takes is a byte less."""
-    assert parse_memory(f"{2**62}") == 2**62
-    with pytest.raises(InputError, match="more than Docker can count"):
-        parse_memory(f"{2**63}")
 
 
 @settings(max_examples=30, deadline=None)

@@ -13,8 +13,8 @@ from capacity._docker.engine import Engine
 from capacity.changes._apply import observation
 from capacity.changes._apply.observation import WatchedStep, wrong
 from capacity.changes._journal.models import ContainerBefore
+from tests.fixtures.fleets.containers import HOST, container
 from tests.unit.changes.apply.test_remaining_changes import LIMIT, step
-from tests.unit.changes.apply.test_safety import HOST, container
 
 REPLICAS = (1, 2, 3)
 

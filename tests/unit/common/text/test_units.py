@@ -173,3 +173,69 @@ def test_what_is_no_cpuset_is_refused(text: str) -> None:
     """Also ranges that go backwards, and more cores than any machine has."""
     with pytest.raises(InputError, match="is no list of cores"):
         parse_cpuset(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        ("0", (0,)),
+        ("0-0", (0,)),
+        ("0-3,8", (0, 1, 2, 3, 8)),
+        ("8, 0-1", (0, 1, 8)),
+        ("1024", (1024,)),
+        ("1023-1024", (1023, 1024)),
+    ],
+)
+def test_lists_of_cores(text: str, cores: tuple[int, ...]) -> None:
+    """Ranges hold both their ends."""
+    assert parse_cpuset(text) == cores
+
+
+@pytest.mark.parametrize("text", ["", "-", "1-", "-1", "3-2", "1025", "0-1025", "a", "0-b", "0,"])
+def test_no_lists_of_cores(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(InputError, match="no list of cores"):
+        parse_cpuset(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (999, "999 B"),
+        (999.94, "1000 B"),
+        (999.96, "0.98 KiB"),
+        (1000, "0.98 KiB"),
+        (1024, "1 KiB"),
+        (10 * 1024, "10 KiB"),
+        (10.25 * 1024, "10.2 KiB"),
+        (9.996 * 1024, "10 KiB"),
+        (100.4 * 1024, "100 KiB"),
+        (2.0**60 * 1000, "1024000 PiB"),
+        (-2048, "-2 KiB"),
+        (0, "0 B"),
+    ],
+)
+def test_three_digits_for_people(size: float, text: str) -> None:
+    """The unit changes where four digits would be needed."""
+    assert format_memory(size) == text
+
+
+def test_cores_for_people() -> None:
+    """Below one core at least two decimals stay, and a third that says something."""
+    assert [format_cores(value) for value in (0.5, 0.137, 0.9996, 1, 10.04, 10.06, 100.4)] == [
+        "0.50",
+        "0.137",
+        "1.00",
+        "1",
+        "10",
+        "10.1",
+        "100",
+    ]
+    assert (count_cores(1), count_cores(2)) == ("1 core", "2 cores")
+
+
+def test_docker_counts_to_63_bits() -> None:
+    """The largest size that it takes is a byte less."""
+    assert parse_memory(f"{2**62}") == 2**62
+    with pytest.raises(InputError, match="more than Docker can count"):
+        parse_memory(f"{2**63}")
