@@ -21,6 +21,7 @@ from capacity._common.text.printable import visible
 from capacity.errors import StorageError
 
 __all__ = [
+    "cause_of",
     "digest",
     "file_parts",
     "making_folder",
@@ -162,7 +163,7 @@ def scratch_folder() -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="capacity-"))
     except OSError as error:  # without room there is no place either, as `tempfile` says it
         raise StorageError(
-            f"There is no room for temporary files: {error.strerror or error}",
+            f"There is no room for temporary files: {cause_of(error)}",
             "Free /tmp, or set TMPDIR to another folder",
         ) from error
     try:
@@ -206,6 +207,13 @@ def _locked_folder(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
+def cause_of(error: Exception) -> str:
+    """What went wrong, for a sentence that names the file: an `OSError`'s words alone, without
+    their number and the path.
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def storage_error(path: Path, error: OSError | ValueError) -> StorageError:
     """What to tell a person whose disk or permissions failed, or whose path has a NUL."""
     if isinstance(error, ValueError):
@@ -216,7 +224,7 @@ def storage_error(path: Path, error: OSError | ValueError) -> StorageError:
         errno.EACCES: "Choose a folder you may write to, or correct its permissions",
         errno.EROFS: "That file system is read-only; choose another folder",
     }
-    cause = error.strerror or str(error)
+    cause = cause_of(error)
     return StorageError(
         f"Cannot use {path}: {cause}",
         hints.get(error.errno or 0, "Check the folder, then run it again"),

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from capacity._common.files import cause_of
 from capacity.errors import InputError, SettingsError
 from capacity.settings import EngineSettings
 
@@ -79,7 +80,8 @@ def _current_context() -> str:
         return "default"
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
-            f"Cannot read {file}: {error}", "Correct it, or name the engines in the settings"
+            f"Cannot read {file}: {cause_of(error)}",
+            "Correct it, or name the engines in the settings",
         ) from error
 
 
@@ -103,7 +105,7 @@ def _context(name: str) -> Address:
         raise InputError(f"There is no docker context {name!r}", hint) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"The docker context {name!r} cannot be read: {error}",
+            f"The docker context {name!r} cannot be read: {cause_of(error)}",
             "Look at it with `docker context inspect`",
         ) from error
     return Address(

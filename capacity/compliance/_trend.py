@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from capacity._common.files import write_text
+from capacity._common.files import cause_of, write_text
 from capacity.compliance._evaluate import Report
 from capacity.compliance._verdicts import Status
 from capacity.errors import StorageError
@@ -95,7 +95,8 @@ def read_records(file: str | Path) -> tuple[ScoreRecord, ...]:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(
-            f"Cannot read the record {path}: {error}", "Name another file, or move this one away"
+            f"Cannot read the record {path}: {cause_of(error)}",
+            "Name another file, or move this one away",
         ) from error
     found = []
     for number, line in enumerate(lines, 1):

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from capacity._common.files import read_bounded
+from capacity._common.files import cause_of, read_bounded
 from capacity.compliance._rules.rules import Rule
 from capacity.compliance._rules.strict_yaml import StrictMapping, read_items, read_mapping
 from capacity.errors import InputError
@@ -61,7 +61,9 @@ def load_waivers(file: str | Path) -> tuple[Waiver, ...]:
     try:
         text = read_bounded(Path(file)).decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the waivers {file}: {error}", "Name a YAML file") from error
+        raise InputError(
+            f"Cannot read the waivers {file}: {cause_of(error)}", "Name a YAML file"
+        ) from error
     return read_waivers(text, str(file))
 
 

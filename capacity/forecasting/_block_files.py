@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capacity._common.files import write_atomically
+from capacity._common.files import cause_of, write_atomically
 from capacity.errors import StorageError
 from capacity.forecasting._fitting import Blend
 from capacity.forecasting._models.candidates import ChunkCandidates
@@ -114,4 +114,4 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             "All workers must see one and the same archive folder, at the same path",
         ) from error
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise StorageError(f"{path} cannot be read: {error}", "Run it again") from error
+        raise StorageError(f"{path} cannot be read: {cause_of(error)}", "Run it again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -100,7 +101,12 @@ def _server(settings: Settings) -> list[DoctorCheck]:
         checks += _memory_accounting(source, profile, settings, names)
         return checks + _containers(source, profile, settings, names, now)
     except CapacityError as error:
-        return [DoctorCheck("server", "fail", error.message, error.hint)]
+        return [DoctorCheck("server", "fail", error.message, _other_advice(error.hint))]
+
+
+def _other_advice(hint: str | None) -> str:
+    """A next step that is not to run what is running."""
+    return re.sub(r"[;,]?\s*`capacity doctor` .*", "", hint or "")
 
 
 def _clock(server_time: float) -> DoctorCheck:

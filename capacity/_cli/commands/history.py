@@ -29,6 +29,7 @@ from capacity._cli.options import (
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity._common.plain_data import Plain
+from capacity._common.text.suggest import no_such_service
 from capacity.errors import InputError, NoHistory
 from capacity.model import Resource
 
@@ -132,7 +133,13 @@ def _counted(ready: ArchivedWindow, settings: Settings) -> dict[str, int]:
     return {"services": len(history.services), "samples": samples}
 
 
+_SHOWN = 0.99  # highest quantile printed: a history of weeks has seen no rarer ones
+
+
 def forecast(
+    service: Annotated[
+        str | None, typer.Argument(help="Only this service, such as shop/web.")
+    ] = None,
     config: Config = None,
     source: Source = None,
     sample: Sample = False,
@@ -171,11 +178,18 @@ def forecast(
         peaks, skipped = made.peaks, made.skipped
         if train is not None:
             made.model.save(train / made.signal.value)
+    if service is not None:
+        if service not in peaks.index and service not in skipped:
+            raise no_such_service(service, [*map(str, peaks.index), *skipped])
+        peaks = peaks.loc[peaks.index == service]
+        skipped = {name: why for name, why in skipped.items() if name == service}
+    if not as_json:  # what a person would take for known to three digits
+        peaks = peaks[[level for level in peaks.columns if float(level) <= _SHOWN]]
     table = peaks.rename(columns=lambda level: f"p{float(level) * 100:g}")
     print_table(table, signal, as_json=as_json, title=f"Peak {signal} over {horizon}")
     if not as_json:
-        for service, reason in skipped.items():
-            say(f"{service}: {reason}")
+        for name, reason in skipped.items():
+            say(f"{name}: {reason}")
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ import collections.abc
 import re
 from pathlib import Path
 
-from capacity._common.files import read_bounded
+from capacity._common.files import cause_of, read_bounded
 from capacity._compose.load.interpolate import substitute
 from capacity.errors import ComposeError
 
@@ -50,7 +50,8 @@ def read_env_file(
         text = read_bounded(path).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ComposeError(
-            f"Cannot read the env file {path}: {error}", "Create it, or mark it `required: false`"
+            f"Cannot read the env file {path}: {cause_of(error)}",
+            "Create it, or mark it `required: false`",
         ) from error
     try:
         return _FORMS[form](text, variables)

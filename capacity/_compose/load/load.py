@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from capacity._common.files import read_bounded
+from capacity._common.files import cause_of, read_bounded
 from capacity._compose.check.consistency import check_resources
 from capacity._compose.check.validate import check_shape, hollow
 from capacity._compose.load.canonical import canonical, defaults
@@ -41,7 +41,9 @@ def read_text(file: Path) -> str:
     try:
         return read_bounded(file).decode().replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise ComposeError(f"Cannot read {file}: {error}", "Name a compose file") from error
+        raise ComposeError(
+            f"Cannot read {file}: {cause_of(error)}", "Name a compose file"
+        ) from error
 
 
 def reader_of(texts: Mapping[Path, str]) -> Reader:

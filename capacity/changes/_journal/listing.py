@@ -40,8 +40,8 @@ _WORSE = (Kind.FAILED, Kind.START_FAILED)
 def journal_history(folders: Iterable[Path], service: str = "") -> list[AppliedChange]:
     """Every change and every other action of all runs, the oldest first; of one service, or of all.
 
-    A action that changes no setting has `before` and `after` None, and says in `what` what was done
-    to its container: stop, start, create, remove, recreate or flush.
+    An action that changes no setting has `before` and `after` None, and says in `what` what was
+    done to its container: stop, start, create, remove, recreate or flush.
 
     Args:
         folders: of journals; those that are not there are empty.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from capacity._common.files import cause_of
 from capacity.errors import InputError, WorkError
 
 __all__ = ["LABEL", "Receiver", "open_receiver", "tokens_of"]
@@ -57,7 +58,7 @@ def open_receiver(address: str) -> Iterator[Receiver]:
         server = ThreadingHTTPServer((host.strip("[]"), int(port)), _handler(receiver))
     except OSError as error:
         raise WorkError(
-            f"Cannot listen at {address}: {error.strerror or error}", "Choose another --receiver"
+            f"Cannot listen at {address}: {cause_of(error)}", "Choose another --receiver"
         ) from error
     server.daemon_threads = True
     thread = threading.Thread(

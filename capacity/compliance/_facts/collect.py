@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from capacity._common.files import read_bounded
+from capacity._common.files import cause_of, read_bounded
 from capacity._common.progress import Progress
 from capacity._compose import Origin, Project, files_of_dotenv, find_files, load_project
 from capacity._compose.project import plain_name
@@ -239,7 +239,7 @@ def from_snapshot(facts: Facts, file: str | Path, host: str = "snapshot") -> Fac
         text = read_bounded(Path(file), 2**30).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"Cannot read the snapshot {file}: {error}", "Record one with docker inspect"
+            f"Cannot read the snapshot {file}: {cause_of(error)}", "Record one with docker inspect"
         ) from error
     inventory, postures = read_snapshot(text, str(file), host)
     return replace(facts, inventory=inventory, postures=postures)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from capacity._common.bundled import bundled
-from capacity._common.files import read_bounded
+from capacity._common.files import cause_of, read_bounded
 from capacity.compliance._rules.markdown import RuleBlock, rule_blocks
 from capacity.compliance._rules.registry import Check, find_check, read_parameters
 from capacity.compliance._rules.strict_yaml import StrictMapping, read_mapping
@@ -105,7 +105,8 @@ def load_rules(books: Iterable[str | Path] = (DEFAULT_RULES,)) -> tuple[Rule, ..
             text = read_bounded(file).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"Cannot read the rule book {file}: {error}", "Name a Markdown file, or `house`"
+                f"Cannot read the rule book {file}: {cause_of(error)}",
+                "Name a Markdown file, or `house`",
             ) from error
         for rule in read_rules(text, str(file)):
             _refuse_twice(rule, found)

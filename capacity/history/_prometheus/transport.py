@@ -35,6 +35,7 @@ from capacity._common.bounded_http import (
     OutOfBounds,
     read_body,
 )
+from capacity._common.files import cause_of
 from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
 from capacity.history._archive.archive import plain_address
 
@@ -83,7 +84,8 @@ class _BearerFile(AuthBase):
             token = self.path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(
-                f"Cannot read the bearer token from {self.path}: {error}", "Check the path"
+                f"Cannot read the bearer token from {self.path}: {cause_of(error)}",
+                "Check the path",
             ) from error
         if not token:
             raise SettingsError(

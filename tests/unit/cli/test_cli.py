@@ -337,3 +337,54 @@ def test_a_horizon_beyond_the_history_is_said(tmp_path: Path, command: str) -> N
     assert far.returncode == near.returncode == 0
     assert "further than the 28 days of history" in far.stderr
     assert near.stderr == ""
+
+
+def test_a_forecast_of_a_single_service(tmp_path: Path) -> None:
+    """Only its row, in a table without quantiles that no history can show; a wrong name is met with
+    those like it.
+    """
+    done = capacity_here("forecast", "shop/cart", "--sample", folder=tmp_path)
+    assert "shop/cart" in done.stdout
+    assert "shop/catalog" not in done.stdout
+    assert "p99 " in done.stdout
+    assert "p99.9" not in done.stdout
+    done = capacity_here("forecast", "shop/cart", "--sample", "--json", folder=tmp_path)
+    (row,) = json.loads(done.stdout)
+    assert "p99.9" in row
+    done = capacity_here("forecast", "shop/crt", "--sample", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean shop/cart" in done.stderr
+
+
+def test_doctor_does_not_advise_itself(tmp_path: Path) -> None:
+    """Its advice is another step."""
+    done = capacity_here("doctor", "--source", "http://127.0.0.1:9", folder=tmp_path)
+    assert "is the address right?" in " ".join(done.stdout.split())
+    assert "`capacity doctor`" not in done.stdout
+
+
+def test_the_journal_of_nobody_says_so(tmp_path: Path) -> None:
+    """An empty answer and a misspelt name are told apart."""
+    done = capacity_here("journal", "--service", "nope", "--json", folder=tmp_path)
+    assert json.loads(done.stdout) == []
+    assert "nothing was done to nope" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "none.yaml"),
+        ("check", "--rules", "none.md"),
+        ("check", "here.yaml", "--waivers", "none.yaml"),
+        ("check", "--snapshot", "none.json"),
+        ("plan", "show", "none.yaml"),
+    ],
+)
+def test_what_is_not_there_is_said_without_numbers(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Of a system's error only its words are shown, and the file once."""
+    (tmp_path / "here.yaml").write_text("services: {}\n")
+    done = capacity_here(*arguments, folder=tmp_path)
+    assert "no such file" in done.stderr.lower()
+    assert "Errno" not in done.stderr

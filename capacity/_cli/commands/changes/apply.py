@@ -16,6 +16,7 @@ from capacity._cli.commands.inventory import inventory
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import PlainMapping
+from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -274,7 +275,12 @@ def journal(
     from capacity.changes._journal.listing import journal_history
     from capacity.operations._emergency.journal import journal_folders
 
-    found = journal_history(journal_folders(settings_of(config, None)), service)
+    folders = journal_folders(settings_of(config, None))
+    found = journal_history(folders, service)
+    if service and not found:
+        known = closest_names(service, {entry.service for entry in journal_history(folders)} - {""})
+        near = f"; did you mean {' or '.join(known)}?" if known else ""
+        say(f"capacity: nothing was done to {service}, as far as the journal says{near}", err=True)
     if as_json:
         show_text(json.dumps([asdict(adjustment) for adjustment in found], indent=1, default=str))
         return
