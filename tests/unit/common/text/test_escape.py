@@ -37,6 +37,7 @@ from capacity.model import Action, Reason, Resource, ServiceKey
 from capacity.reporting._exports import as_csv, as_exposition, as_markdown, read_limits
 from capacity.reporting._html.html import Column, table, text
 from capacity.settings import Settings
+from capacity.sizing._context import raised_above
 from tests.fixtures.generated.hostile import HIDDEN, SIGNS
 from tests.fixtures.running.servers import require
 
@@ -142,7 +143,8 @@ def test_prometheus_gives_the_names_back(tmp_path: Path) -> None:
             "exp_labels": {"service": f"p/{name}", "resource": "memory", "severity": "warning"},
             "exp_annotations": {
                 "summary": f"p/{name} memory passes its limit with a chance of 50%; accepted "
-                f"are {Settings().sizing.risk:.0%}",
+                f"are {Settings().sizing.risk:.0%}, and it is raised above "
+                f"{raised_above(Settings().sizing.risk):.0%}",
                 "runbook_url": _runbook(),
             },
         }
