@@ -54,9 +54,10 @@ test-machine: $(VENV)/dev
 test-python: $(VENV)/dev
 	tools/other-pythons $(TOOLS)/python $(PYTHON_SECONDS) --numprocesses logical --dist loadfile -q $(PYTHON_TESTS)
 
-# What needs no server, no kernel and no package build.
+# What needs no other program, no kernel and no package build. It computes and waits for nothing, and
+# each worker reads all tests first, so there are no more workers than cores.
 test-fast: $(VENV)/dev
-	$(PYTEST) -m "not (engine or metrics or browser or slow)"
+	$(PYTEST) --numprocesses $(shell nproc) -m "not (program or engine or metrics or browser or slow)"
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .

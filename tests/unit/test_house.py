@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 from tests.fixtures.paths import ROOT
+from tests.fixtures.running.servers import require
+from tests.fixtures.session.marks import servers_of
 
 _UNTYPED = re.compile(r"\b(dict|\w*Mapping)\[str, (typing\.)?Any\]")
 _MAY_BE_UNTYPED = {
@@ -131,3 +135,15 @@ def test_a_long_function_is_seen() -> None:
     """Without its docstring, and also inside another."""
     text = 'def outer():\n    """Says."""\n    def inner():\n' + "        call()\n" * 41
     assert dict(_bodies(ast.parse(text))) == {"outer": 42, "inner": 41}
+
+
+def _runs(program: str) -> None:
+    require(program)
+
+
+def test_what_runs_another_program_is_marked() -> None:
+    """By its code, also where the name of the program is a parameter."""
+    item: Any = SimpleNamespace(function=lambda: _runs("docker-compose"))
+    assert servers_of(item) == {"program"}
+    item = SimpleNamespace(function=_bodies)
+    assert servers_of(item) == set()
