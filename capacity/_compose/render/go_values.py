@@ -43,6 +43,7 @@ __all__ = [
     "size",
     "structure",
     "texts",
+    "texts_by_name",
     "unsigned",
     "variables",
     "words",
@@ -153,6 +154,11 @@ def go_text_of(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ComposeError(f"{go_text(value)} is no text", "Quote it")
+
+
+def texts_by_name(value: Any) -> dict[str, str]:
+    """Texts by name; nothing is an empty one."""
+    return {name: "" if item is None else go_text_of(item) for name, item in value.items()}
 
 
 def texts(value: Any) -> list[str]:

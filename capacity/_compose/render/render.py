@@ -14,7 +14,8 @@ from capacity._compose.render.go_values import (
     Misfit,
 )
 from capacity._compose.render.model import ProjectModel, RenderedHealthcheck, ServiceModel
-from capacity._compose.render.tables import FILE_OBJECT, HEALTHCHECK, NETWORK, SERVICE, VOLUME
+from capacity._compose.render.shared_tables import FILE_OBJECT, NETWORK, VOLUME
+from capacity._compose.render.tables import HEALTHCHECK, SERVICE
 from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
 from capacity._compose.yaml.tree import Path as Keys

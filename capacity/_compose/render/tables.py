@@ -1,4 +1,4 @@
-"""How each key of a compose file is printed: tables of rules by the keys, one for each mapping."""
+"""How each key of a service is printed: tables of rules by the keys, one for each mapping."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from capacity._compose.render.go_values import (
     size,
     structure,
     texts,
+    texts_by_name,
     unsigned,
     variables,
     words,
@@ -29,7 +30,7 @@ from capacity._compose.render.go_values import (
 from capacity._compose.yaml.tree import Map
 from capacity.errors import ComposeError
 
-__all__ = ["FILE_OBJECT", "HEALTHCHECK", "NETWORK", "SERVICE", "VOLUME"]
+__all__ = ["HEALTHCHECK", "SERVICE"]
 
 
 def _switch(value: Any) -> str:
@@ -91,10 +92,6 @@ def _span(value: Any) -> str | None:
     """A duration that no pointer holds: zero is none."""
     printed = duration(value)
     return None if printed == "0s" else printed
-
-
-def _texts_by_name(value: Any) -> dict[str, str]:
-    return {name: "" if item is None else go_text_of(item) for name, item in value.items()}
 
 
 _ULIMIT = structure(each(_bound, "soft", "hard"))
@@ -379,45 +376,8 @@ SERVICE = structure(
         "gpus": Field(_DEVICES),
         "networks": Field(names(_ATTACHMENT)),
         "ports": Field(listed(_PORT)),
-        "storage_opt": Field(_texts_by_name),
+        "storage_opt": Field(texts_by_name),
         "ulimits": Field(_ULIMITS),
         "volumes": Field(listed(_VOLUME_MOUNT)),
-    }
-)
-
-
-_POOL = structure(
-    {**each(go_text_of, "subnet", "gateway", "ip_range"), "aux_addresses": Field(labels)}
-)
-
-
-NETWORK = structure(
-    {
-        **each(go_text_of, "name", "driver"),
-        **each(boolean, "external", "internal", "attachable"),
-        **given(boolean, "enable_ipv4", "enable_ipv6"),
-        **each(labels, "driver_opts", "labels"),
-        "ipam": Field(
-            structure({"driver": Field(go_text_of), "config": Field(listed(_POOL))}), always=True
-        ),
-    }
-)
-
-
-VOLUME = structure(
-    {
-        **each(go_text_of, "name", "driver"),
-        "external": Field(boolean),
-        **each(labels, "driver_opts", "labels"),
-    }
-)
-
-
-FILE_OBJECT = structure(
-    {
-        **each(go_text_of, "name", "file", "environment", "content", "driver", "template_driver"),
-        "external": Field(boolean),
-        "labels": Field(labels),
-        "driver_opts": Field(_texts_by_name),
     }
 )
