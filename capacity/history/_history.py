@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
+from capacity.history._quality import last_seen, quality
 from capacity.history._validity import DroppedSamples
 from capacity.model import Resource, RestartLimit, Signal
 
@@ -136,7 +137,7 @@ class History:
         """Time of the newest usage sample of any service."""
         if self.fleet is not None:
             return self.fleet.newest
-        seen = [_last_seen(self[resource.usage]).max() for resource in Resource]
+        seen = [last_seen(self[resource.usage]).max() for resource in Resource]
         known = [time for time in seen if not pd.isna(time)]
         return max(known) if known else None
 
@@ -164,7 +165,7 @@ class History:
         for entry in self.dropped:
             if entry.name in dropped and CATALOGUE[entry.signal].scope is SignalScope.SERVICE:
                 dropped[entry.name] += entry.count
-        return _quality(known, pd.DatetimeIndex(self.memory.index), services, self.step).assign(
+        return quality(known, pd.DatetimeIndex(self.memory.index), services, self.step).assign(
             dropped=list(dropped.values()),
             host=[self.hosts.get(name, "") for name in services],
             replicas=[self.replicas.get(name, 1) for name in services],
@@ -297,7 +298,7 @@ class History:
     @cached_property
     def _last_seen(self) -> pd.Series[pd.Timestamp]:
         """Time of each service's last sample of CPU or memory."""
-        seen = [_last_seen(self[resource.usage]) for resource in Resource]
+        seen = [last_seen(self[resource.usage]) for resource in Resource]
         return pd.concat(seen, axis=1).max(axis=1).reindex(self.services)
 
     def select(self, patterns: str | Iterable[str]) -> History:
@@ -370,37 +371,3 @@ class History:
         return f"<p>{html_text(repr(self))}</p>" + self.coverage().head(20).to_html(
             escape=True, float_format="{:.3f}".format
         )
-
-
-def _last_seen(frame: pd.DataFrame) -> pd.Series[pd.Timestamp]:
-    """Time of each column's last sample, UTC; NaT where there is none."""
-    known = frame.notna().to_numpy()
-    if not known.size:
-        return pd.Series(pd.NaT, index=frame.columns, dtype="datetime64[s, UTC]")
-    last = len(known) - 1 - known[::-1].argmax(axis=0)
-    times = pd.DatetimeIndex(frame.index)[last].where(known.any(axis=0))
-    return pd.Series(times, index=frame.columns)
-
-
-def _quality(
-    known: np.ndarray, index: pd.DatetimeIndex, names: list[str], step: pd.Timedelta
-) -> pd.DataFrame:
-    points = max(len(index), 1)
-    any_sample = known.any(axis=0)
-    first = np.where(any_sample, known.argmax(axis=0), 0)
-    last = np.where(any_sample, len(index) - 1 - known[::-1].argmax(axis=0), 0)
-    alive = np.where(any_sample, last - first + 1, 1)
-    positions = np.arange(len(index))[:, None]
-    previous = np.maximum.accumulate(np.where(known, positions, -1), axis=0)
-    inside = known[1:] & (previous[:-1] >= 0)
-    gap = np.where(inside, positions[1:] - previous[:-1] - 1, 0).max(axis=0, initial=0)
-    return pd.DataFrame(
-        {
-            "coverage": known.sum(axis=0) / points,
-            "alive": known.sum(axis=0) / alive,
-            "first": index[first].where(np.asarray(any_sample)) if len(index) else pd.NaT,
-            "last": index[last].where(np.asarray(any_sample)) if len(index) else pd.NaT,
-            "longest_gap": gap * step,
-        },
-        index=pd.Index(names, name="service", dtype=object),
-    )
