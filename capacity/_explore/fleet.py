@@ -366,21 +366,7 @@ def open_history(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Fleet:
-    """The history of a fleet over a window.
-
-    Args:
-        source: `sample`, the address of a metrics server, names in `sources` of the settings or of
-            the archive with commas between, or None for the servers of the settings (without any,
-            or offline: for the only source there is).
-        as_of: end of the window, UTC unless it says otherwise; default now (for the sample its
-            end).
-        window: length of the window such as `28D`; default from the settings.
-        services: globs such as `shop/*`; default all.
-        signals: which signals; default all.
-        offline: use the archive alone.
-        refresh: ask the server again for days that are there.
-        settings: default `capacity.toml` and the environment.
-        progress: told about each fetched day.
+    """The history of a fleet over a window, asked for as by `capacity._api.open_history`.
 
     Returns:
         A `History` whose services can be asked for by name: `fleet["shop/web"].plot()`.
