@@ -1,4 +1,4 @@
-"""HTTP to the metrics server: TLS, credentials, timeouts, retries, and errors that name the cause.
+"""HTTP to the metrics server: timeouts, retries, and errors that name the cause.
 
 What may help is tried again: a connection that broke, 429, 502, 504, and a 503 from something in
 front of the server. What the server itself gave up on is not: Prometheus answers 503 to a query
@@ -16,10 +16,8 @@ from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -35,13 +33,11 @@ from capacity._common.bounded_http import (
     OutOfBounds,
     read_body,
 )
-from capacity._common.files import cause_of
-from capacity.errors import BadAnswer, Denied, QueryRefused, SettingsError, SourceError, Unreachable
+from capacity.errors import BadAnswer, Denied, QueryRefused, SourceError, Unreachable
 from capacity.history._archive.archive import plain_address
+from capacity.history._prometheus.session import session_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from capacity.settings import PrometheusSettings
 
 __all__ = ["Parameter", "Transport", "plain_address"]
@@ -64,55 +60,13 @@ class _Passing(Exception):
         self.error = error
 
 
-class _NoCredentials(AuthBase):
-    """Adds nothing; without it requests would look into ~/.netrc and override a configured header
-    with what it finds.
-    """
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-class _BearerFile(AuthBase):
-    """Reads the token at every request: tokens in files are rotated."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        try:
-            token = self.path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(
-                f"Cannot read the bearer token from {self.path}: {cause_of(error)}",
-                "Check the path",
-            ) from error
-        if not token:
-            raise SettingsError(
-                f"The bearer token file {self.path} is empty", "Check what writes it"
-            )
-        request.headers["Authorization"] = (
-            f"Bearer {_sendable(token, f'the bearer token in {self.path}')}"
-        )
-        return request
-
-
-class _Bearer(AuthBase):
-    def __init__(self, token: str) -> None:
-        self.token = _sendable(token.strip(), "prometheus.bearer_token")
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self.token}"
-        return request
-
-
 class Transport:
     """A session with one server; threads may share it."""
 
     def __init__(self, settings: PrometheusSettings) -> None:
         self.settings = settings
         self.address = plain_address(str(settings.url))
-        self.session = _session(settings)
+        self.session = session_of(settings)
         self._quiet_until = 0.0  # of the monotonic clock: the server told all threads to wait
 
     def get(
@@ -281,52 +235,6 @@ class Transport:
             "prometheus.url must be the server's base address; of Mimir that ends in /prometheus, "
             "of a VictoriaMetrics cluster in /select/TENANT/prometheus",
         )
-
-
-def _session(settings: PrometheusSettings) -> requests.Session:
-    session = requests.Session()
-    # gzip costs the server four times the wall time on a fast link
-    session.headers["Accept-Encoding"] = "gzip" if settings.compress else "identity"
-    for name, value in settings.headers.items():
-        session.headers[name] = _sendable(value.get_secret_value(), f"prometheus.headers.{name}")
-    session.verify = (
-        str(settings.ca_file) if settings.verify and settings.ca_file else settings.verify
-    )
-    if settings.client_cert:
-        key = settings.client_key or settings.client_cert
-        session.cert = (str(settings.client_cert), str(key))
-    for path in (settings.ca_file, settings.client_cert, settings.client_key):
-        if path is not None and not path.is_file():
-            raise SettingsError(
-                f"There is no file {path}", "Correct the TLS settings in the table [prometheus]"
-            )
-    session.auth = _credentials(settings)
-    return session
-
-
-def _credentials(settings: PrometheusSettings) -> AuthBase:
-    if settings.bearer_token_file:
-        return _BearerFile(settings.bearer_token_file)
-    if settings.bearer_token:
-        return _Bearer(settings.bearer_token.get_secret_value())
-    if settings.username is not None:
-        password = settings.password.get_secret_value() if settings.password else ""
-        return HTTPBasicAuth(settings.username.encode(), password.encode())
-    url = urlsplit(str(settings.url))
-    if url.username:
-        return HTTPBasicAuth(unquote(url.username).encode(), unquote(url.password or "").encode())
-    return _NoCredentials()
-
-
-def _sendable(value: str, what: str) -> str:
-    """`value` if HTTP can carry it; the message of an error must not show it."""
-    if not value.isprintable() or not value.isascii() or value != value.strip():
-        hint = (
-            "Only printable ASCII without white space around it can be sent; look for a line break "
-            "or a quotation mark"
-        )
-        raise SettingsError(f"The value of {what} cannot be sent in an HTTP header", hint)
-    return value
 
 
 def _retry_after(response: requests.Response) -> float:
