@@ -366,7 +366,9 @@ def open_history(
     settings: Settings | None = None,
     progress: Progress | None = None,
 ) -> Fleet:
-    """The history of a fleet over a window, asked for as by `capacity._api.open_history`.
+    """The history of a fleet over a window.
+
+    The arguments are those of `capacity._api.open_history`.
 
     Returns:
         A `History` whose services can be asked for by name: `fleet["shop/web"].plot()`.
