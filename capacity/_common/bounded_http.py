@@ -111,13 +111,16 @@ class Deadline:
     def __enter__(self) -> Self:
         self._outer = _mine.__dict__.get("ended")
         _mine.ended = []
+        _mine.__dict__.pop("socket", None)  # of an earlier request: another thread may use it now
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in _mine.__dict__.pop("ended"):
+        ended = _mine.__dict__.pop("ended")
+        if self._outer is not None:  # what it reads may be on a connection that is closed behind it
+            _mine.ended = [*self._outer, *ended]
+            return
+        for handle in ended:
             handle.close()
-        if self._outer is not None:
-            _mine.ended = self._outer
 
     @contextmanager
     def within(self, seconds: float, idle: float = math.inf) -> Iterator[None]:
@@ -127,13 +130,15 @@ class Deadline:
         Raises:
             TimeoutError: it ended so, and what was read looked whole.
         """
-        here, done = _mine.__dict__, threading.Event()
+        here, done, deciding = _mine.__dict__, threading.Event(), threading.Lock()
         self.read_at = time.monotonic()
         until = self.read_at + seconds
 
         def watch() -> None:
             while not done.wait(max(min(until, self.read_at + idle) - time.monotonic(), 0)):
-                if time.monotonic() >= min(until, self.read_at + idle):
+                with deciding:  # or what has just ended were ended once more, in use by others
+                    if done.is_set() or time.monotonic() < min(until, self.read_at + idle):
+                        continue
                     self.passed = True
                     with suppress(OSError, KeyError, AttributeError):  # it has ended by itself
                         here["socket"].shutdown(SHUT_RDWR)
@@ -143,7 +148,8 @@ class Deadline:
         try:
             yield
         finally:
-            done.set()
+            with deciding:
+                done.set()
         if self.passed:
             raise TimeoutError
 

@@ -106,7 +106,8 @@ def _server(settings: Settings) -> list[DoctorCheck]:
 
 def _other_advice(hint: str | None) -> str:
     """A next step that is not to run what is running."""
-    return re.sub(r"[;,]?\s*`capacity doctor` .*", "", hint or "")
+    other = re.sub(r"[;,]?\s*`capacity doctor` [^;]*;?\s*", " ", hint or "").strip()
+    return other[:1].upper() + other[1:] or "Look at the log of that server"
 
 
 def _clock(server_time: float) -> DoctorCheck:

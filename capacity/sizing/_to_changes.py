@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capacity.model import Action, Change, Reason, Resource
 
@@ -36,9 +36,13 @@ def changes_from(table: pd.DataFrame, resource: Resource | str) -> list[Change]:
             before=None if math.isnan(row["current"]) else float(row["current"]),
             after=float(row["limit"]),
             reason=Reason(row["reason"]),
-            evidence={
-                name: round(float(row[name]), 6) for name in _EVIDENCE if math.isfinite(row[name])
-            },
+            evidence=_evidence(row),
         )
         for service, row in proposed.iterrows()
     ]
+
+
+def _evidence(row: pd.Series[Any]) -> dict[str, float]:
+    """What is known; where no chance alone raises a limit, it is raised above 1."""
+    known = {name: round(float(row[name]), 6) for name in _EVIDENCE if math.isfinite(row[name])}
+    return {"raised_above": 1.0, **known} if "breach_now" in known else known

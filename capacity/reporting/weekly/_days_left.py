@@ -109,16 +109,16 @@ def _services(
             continue
         weeks = (out.soonest, out.likely, out.latest) if out else (np.inf, np.inf, np.inf)
         soonest, likely, latest = (
-            _as_forecast(7 * week, chance, edge, horizon)
-            for week, edge in zip(weeks, _EDGES, strict=True)
+            _as_forecast(min(7 * week, band), chance, edge, horizon)
+            for week, band, edge in zip(weeks, (upper, median, np.inf), _EDGES, strict=True)
         )
         yield DaysLeft(
             name,
             False,
             resource,
             float(limit),
-            min(upper, soonest),
-            min(median, likely),
+            soonest,
+            likely,
             latest,
         )
 

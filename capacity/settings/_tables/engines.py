@@ -34,7 +34,11 @@ class EngineSettings(Table):
     )
     client_key: Path | None = Field(None, description="Key of that certificate, PEM")
     timeout: float = Field(
-        60.0, gt=0, le=SECONDS_A_DAY, description="Seconds to wait for an engine's answer"
+        60.0,
+        gt=0,
+        le=SECONDS_A_DAY,
+        description="Seconds to wait for an engine's answer; all of it, or of what a command in a "
+        "container prints, may take ten times that",
     )
     in_flight: int = Field(
         16, ge=1, le=64, description="Questions an engine may have to answer at once"

@@ -20,6 +20,8 @@ __all__ = ["Totals", "amount", "kept_within", "totals"]
 
 _EXACT = 1e-9  # share of a budget that sums of many limits may be off by
 _ROUNDS = 12  # halvings, to a four-thousandth of the budget
+_DOUBLINGS = 5  # of what is shared out, where services that take nothing of it leave much
+_LEFT = 0.01  # share of the budget that may be left
 _PRINTED = 1.01  # three digits of it are no less than what is meant
 _NAMED = 5  # services that a refusal names
 _STEP = "largest step down"
@@ -94,9 +96,7 @@ def kept_within(
     demanded, because = _in_force(least), _because(least, fleet)
     if _over(least, budget, fleet):
         raise _too_small(budget, demanded * fleet.copies, because, fleet)
-    table = decided(budget)
-    if _over(table, budget, fleet):
-        table = _shared(budget, decided, least, fleet)
+    table = _shared(budget, decided, least, fleet)
     return table.assign(least=demanded, least_because=because)
 
 
@@ -106,8 +106,18 @@ def _shared(
     least: pd.DataFrame,
     fleet: Fleet,
 ) -> pd.DataFrame:
-    """As much shared out as still fits beside what rules demand."""
+    """As much shared out as still fits beside what rules demand; more than the budget where some
+    services do not take their share, such as pinned or stopped ones.
+    """
     low, high, fits = 0.0, budget, least
+    table = decided(high)
+    for _ in range(_DOUBLINGS):
+        if not _unspent(table, budget, fleet):
+            break
+        low, high, fits = high, 2 * high, table
+        table = decided(high)
+    if not _over(table, budget, fleet):
+        return table
     for _ in range(_ROUNDS):
         share = (low + high) / 2
         table = decided(share)
@@ -120,6 +130,10 @@ def _shared(
 
 def _in_force(table: pd.DataFrame) -> pd.Series[float]:
     return table["limit"].fillna(table["current"])
+
+
+def _unspent(table: pd.DataFrame, budget: float, fleet: Fleet) -> bool:
+    return float((_in_force(table) * fleet.copies).sum()) < budget * (1 - _LEFT)
 
 
 def _over(table: pd.DataFrame, budget: float, fleet: Fleet) -> bool:

@@ -194,6 +194,28 @@ def test_any_answer_is_read_or_refused() -> None:
         ask()
 
 
+def test_a_command_whose_output_does_not_end_is_ended() -> None:
+    """Also where the connection is to be closed behind what it prints."""
+
+    def answer(connection: socket.socket, path: str) -> None:
+        if not path.endswith("/start"):
+            connection.sendall(whole({"Id": "a", "ExitCode": 0}))
+            return
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-raw-stream\r\n\r\n")
+        while True:
+            connection.sendall(b"\1\0\0\0\0\0\0\1x")
+            time.sleep(0.05)
+
+    began = time.monotonic()
+    with (
+        engine_that(answer) as url,
+        connect("far", Address(url), EngineSettings(timeout=0.2)) as far,
+        pytest.raises(EngineError, match="still not through"),
+    ):
+        execute(far, "a" * 64, ["true"])
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("said", [[], {}, {"ApiVersion": None}, {"ApiVersion": []}, 1, None, "x"])
 def test_what_describes_itself_as_no_engine_is_refused(
     said: object, monkeypatch: pytest.MonkeyPatch

@@ -142,3 +142,32 @@ def test_totals_say_what_a_budget_became() -> None:
     assert (told.unlimited_before, told.unlimited_after) == (1, 0)
     assert told.proposed == 2 * in_force(table)["a"] + in_force(table)["b"]
     assert told.left == budget - told.proposed >= 0
+
+
+@pytest.mark.parametrize("way", ["pinned", "stopped"])
+@pytest.mark.parametrize("current", [{"large": 512.0 * MIB}, {}])
+def test_what_a_service_does_not_take_goes_to_the_others(
+    way: str, current: dict[str, float]
+) -> None:
+    """One that is pinned or stopped far below its need leaves nothing of a budget unspent, while
+    others would be passed for want of it.
+    """
+    rng = np.random.default_rng(1)
+    usage = pd.DataFrame(
+        {
+            name: size
+            * GIB
+            * (0.5 + 0.3 * rng.random(len(INDEX)))
+            * rng.lognormal(0, 0.2, len(INDEX))
+            for name, size in (("large", 4.0), ("web", 1.0), ("db", 1.0))
+        },
+        index=INDEX,
+    )
+    context = (
+        Context(rules={"large": ServiceRule(pinned=True)})
+        if way == "pinned"
+        else Context(running=pd.Series({"large": False, "web": True, "db": True}))
+    )
+    table = recommend(usage, current=current, budget=4 * GIB, context=context)
+    assert 0.95 * 4 * GIB < in_force(table).sum() <= 4 * GIB
+    assert (table["breach_after"].drop("large") < 0.5).all()
