@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from capacity._common.files import cause_of
 from capacity._common.plain_data import PlainMapping
 from capacity._common.progress import Progress, Silent
 from capacity._docker.addresses import Address, addresses
@@ -83,7 +84,7 @@ def engine_errors(host: str, doing: str) -> Iterator[None]:
             f"Engine {host} refused to {doing}: {said}", hint, status=status
         ) from error
     except (DockerException, RequestException, HTTPError, OSError) as error:
-        cause = " ".join(str(error).split()) or type(error).__name__
+        cause = " ".join(cause_of(error).split()) or type(error).__name__
         hint = "Is it running, and may you use its socket? `docker info` tells the same"
         raise EngineUnreachable(
             f"Engine {host} does not answer ({doing}): {cause}", hint
