@@ -30,7 +30,7 @@ THROTTLED_TOO_MUCH = 0.25  # share of periods, at the 95th percentile of the win
 STALLED_TOO_MUCH = 0.1  # share of time, at the 99th percentile of the window
 TOLERANCE = 0.15  # share of a limit below which a change is not proposed
 RAISED_FROM = 1 / 3  # share of the tolerance that a raise must exceed
-RAISED_TIMES = 2.0  # the chance that would be chosen now: below it a limit in force stays
+_RAISED_TIMES = 2.0  # the chance that would be chosen now: below it a limit in force stays
 EVEN_ODDS = 0.5  # a limit likelier to be passed than not is raised, whatever is accepted
 RISK_CLASSES = {"critical": 0.25, "standard": 1.0, "batch": 4.0}  # multiples of the risk asked for
 
@@ -42,7 +42,7 @@ def risk_of_class(risk: float, risk_class: str) -> float:
 
 def raised_above(accepted: float) -> float:
     """The chance to be passed from which a limit in force is raised for that alone."""
-    return min(RAISED_TIMES * accepted, EVEN_ODDS)
+    return min(_RAISED_TIMES * accepted, EVEN_ODDS)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ import pandas as pd
 
 from capacity.model import Resource
 from capacity.sizing._context import (
-    EVEN_ODDS,
-    RAISED_TIMES,
     STALLED_TOO_MUCH,
     THROTTLED_TOO_MUCH,
     Context,
+    raised_above,
 )
 from capacity.sizing._decisions.fleet import Fleet
 from capacity.sizing._policies.base import Floats
@@ -52,7 +51,7 @@ def judge_limits(table: pd.DataFrame, fleet: Fleet, policy: str) -> None:
         # what is dear is accepted a higher chance, so that its limit moves no sooner than others
         chosen = pd.Series(chosen_limits(policy, fleet, None))
         accepted = np.fmax(fleet.risks, fleet.chances(chosen))
-        bound = pd.Series(np.minimum(RAISED_TIMES * accepted, EVEN_ODDS), index=table.index)
+        bound = pd.Series([raised_above(float(each)) for each in accepted], index=table.index)
         table["raised_above"] = bound.where(sure & table["breach_now"].notna())
         table["urgent"] = table["breach_now"] > table["raised_above"]
         if fleet.allocation is not None:
