@@ -170,12 +170,12 @@ def learn_chunks(chunks: list[ChunkCandidates], levels: Floats, seed: int) -> li
     losses = pooled_losses(chunk_losses(chunk) for chunk in chunks)
     with ThreadPoolExecutor(THREADS) as pool:
         blends = list(pool.map(lambda chunk: blend_chunk(chunk, losses, levels), chunks))
-    pooled = conformal.pooled_offsets(
-        (blend.misses.upper() for blend in blends),
-        lambda bins: (blend.misses.lower(bins) for blend in blends),
-        levels,
-    )
-    return [calibrated(blend, pooled, levels) for blend in blends]
+        pooled = conformal.pooled_offsets(
+            pool.map(lambda blend: blend.misses.upper(), blends),
+            lambda bins: pool.map(lambda blend: blend.misses.lower(bins), blends),
+            levels,
+        )
+        return list(pool.map(lambda blend: calibrated(blend, pooled, levels), blends))
 
 
 def chunk_losses(chunk: ChunkCandidates) -> list[weights.LossSums]:

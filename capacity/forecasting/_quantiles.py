@@ -56,13 +56,11 @@ def row_quantiles(rows: NDArray[Real], levels: Floats) -> NDArray[Real]:
     if width == 0:
         return np.full(shape, np.nan, rows.dtype)
     ordered = np.sort(rows, axis=-1).reshape(-1, width)
-    gaps = ~np.isfinite(ordered[:, -1])
-    if not gaps.any():
-        return _of_whole(ordered, levels).reshape(shape)
+    out = _of_whole(ordered, levels)
     # each row by its own way, whatever stands beside it: a fleet in blocks gives the same bytes
-    out = np.empty((len(ordered), len(levels)), rows.dtype)
-    out[~gaps] = _of_whole(ordered[~gaps], levels)
-    out[gaps] = _of_gappy(ordered[gaps], levels)
+    gaps = np.flatnonzero(~np.isfinite(ordered[:, -1]))
+    if len(gaps):
+        out[gaps] = _of_gappy(ordered[gaps], levels)
     return out.reshape(shape)
 
 

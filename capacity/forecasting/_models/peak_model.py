@@ -96,18 +96,25 @@ class Tree:
     leaf: Indices
     base: int
 
-    def nodes(self, rows: NDArray[np.float32]) -> Indices:
-        """The leaf, as a node, that each row falls into."""
-        place = np.zeros(len(rows), np.intp)
-        active = np.arange(len(rows))
-        while len(active):
-            here = place[active]
-            feature = self.feature[here]
-            inner = feature >= 0
-            active, here, feature = active[inner], here[inner], feature[inner]
-            left = rows[active, feature] <= self.threshold[here]
-            place[active] = np.where(left, here + 1, self.right[here])
-        return place
+    def nodes(self, columns: NDArray[np.float32]) -> Indices:
+        """The leaf, as a node, that each row falls into.
+
+        Rows are parted node by node: a third of the time that a walk of each row takes.
+
+        Args:
+            columns: `FEATURES` x rows.
+        """
+        found = np.zeros(columns.shape[1], np.intp)
+        waiting = [(0, np.arange(columns.shape[1]))]
+        while waiting:
+            node, rows = waiting.pop()
+            feature = self.feature[node]
+            if feature < 0:
+                found[rows] = node
+            elif len(rows):
+                left = columns[feature].take(rows) <= self.threshold[node]
+                waiting += [(node + 1, rows[left]), (int(self.right[node]), rows[~left])]
+        return found
 
 
 @dataclass(frozen=True)
@@ -182,34 +189,40 @@ class PeakModel:
     def _chances(self, now: NDArray[np.float32], past: Windows | None) -> Floats:
         """Services x margins: the mean over trees, by base, then over bases."""
         total = np.zeros((len(now), len(MARGINS)))
-        scale = self._calm(past) if past is not None else 1.0
+        rows = now if past is None else np.concatenate([past.rows, now])
+        columns, seen = np.ascontiguousarray(rows.T), len(rows) - len(now)
+        leaves = [tree.nodes(columns) for tree in self.trees]
+        scale = self._calm(past, [nodes[:seen] for nodes in leaves]) if past is not None else 1.0
         stretched = np.where(GRID > 0, GRID / scale, GRID)
         prior = np.stack([np.interp(stretched, GRID, row) for row in self.distributions])
         for base in self.bases:
-            trees = [tree for tree in self.trees if tree.base == base]
+            pairs = zip(self.trees, leaves, strict=True)
+            found = [(tree, nodes) for tree, nodes in pairs if tree.base == base]
             shift = now[:, base].astype(np.float64) if base >= 0 else np.zeros(len(now))
             mean = np.zeros((len(now), len(GRID)))
-            for tree in trees:
-                mean += _posterior(tree, prior, past)[tree.nodes(now)] / len(trees)
-            pairs = zip(shift, mean, strict=True)
+            for tree, nodes in found:
+                mean += _posterior(tree, prior, past, nodes[:seen])[nodes[seen:]] / len(found)
+            moved = zip(shift, mean, strict=True)
             total += np.stack(
-                [np.interp(MARGINS - by, GRID, row, left=1.0, right=0.0) for by, row in pairs]
+                [np.interp(MARGINS - by, GRID, row, left=1.0, right=0.0) for by, row in moved]
             )
         return np.asarray(np.minimum.accumulate(total / len(self.bases), axis=1), np.float64)
 
-    def _calm(self, past: Windows) -> float:
+    def _calm(self, past: Windows, leaves: list[Indices]) -> float:
         """How far peaks stray above the trailing ones, over what was expected; 1 at most.
 
         The services are winsorized (Tukey, 1962): what befell one or two of them says nothing of
         the others, and what befell most of them is believed.
+
+        Args:
+            past: windows.
+            leaves: the leaf of each window, by tree.
         """
         inside = np.flatnonzero((GRID > _NEAR - 1e-9) & (GRID < _FAR + 1e-9))
         area = np.asarray(np.trapezoid(self.distributions[:, inside], GRID[inside], axis=1))
-        trees = [tree for tree in self.trees if tree.base < 0]
-        expected = (
-            np.mean([area[tree.leaf[tree.nodes(past.rows)]] for tree in trees], axis=0)
-            * past.weight
-        )
+        pairs = zip(self.trees, leaves, strict=True)
+        areas = [area[tree.leaf[nodes]] for tree, nodes in pairs if tree.base < 0]
+        expected = np.mean(areas, axis=0) * past.weight
         seen = np.clip(past.unclipped - _NEAR, 0.0, _FAR - _NEAR) * past.weight
         strayed, foreseen = (
             _winsorized_sum(np.bincount(past.services, weights=each).astype(np.float64))
@@ -310,14 +323,20 @@ def _shared_stray(largest: Floats, services: int) -> float:
     return float(np.exp(np.log(ordered[_SHARED]).mean()))
 
 
-def _posterior(tree: Tree, distributions: Floats, past: Windows | None) -> Floats:
-    """Nodes x `GRID`: chance to exceed each point; rows of inner nodes mean nothing."""
+def _posterior(tree: Tree, distributions: Floats, past: Windows | None, leaves: Indices) -> Floats:
+    """Nodes x `GRID`: chance to exceed each point; rows of inner nodes mean nothing.
+
+    Args:
+        tree: whose leaves are asked for.
+        distributions: prototypes x `GRID`.
+        past: windows.
+        leaves: the leaf of each window.
+    """
     prior = distributions[tree.leaf]
     if past is None:
         return prior
     shift = past.rows[:, tree.base] if tree.base >= 0 else 0.0
     place = np.searchsorted(GRID, np.clip(past.strays - shift, -2.9, 3.9))
-    leaves = tree.nodes(past.rows)
     counts = (
         np.bincount(leaves * _BINS + place, minlength=len(prior) * _BINS).reshape(-1, _BINS)
         * past.weight

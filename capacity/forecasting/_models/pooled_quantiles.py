@@ -158,9 +158,8 @@ def _added(tallies: Iterable[Tally]) -> Tally:
 
 def _sum(tallies: list[Tally]) -> Tally:
     places, which = np.unique(np.concatenate([t.places for t in tallies]), return_inverse=True)
-    counts = np.zeros(len(places), np.intp)
-    np.add.at(counts, which, np.concatenate([t.counts for t in tallies]))
-    return Tally(places, counts)
+    counts = np.bincount(which, weights=np.concatenate([t.counts for t in tallies]))
+    return Tally(places, counts.astype(np.intp))  # exact: whole numbers below 2^53
 
 
 def _bits(values: Singles) -> Indices:
