@@ -153,17 +153,10 @@ def place(
     allowed = core_ranges(cores, ranges)
     pinned = pinned or {}
     needs = load.fillna(0.0).sort_values(ascending=False, kind="stable")
+    chosen = _pinned_cores({name: pinned[name] for name in pinned if name in needs.index}, cores)
     busy, count = np.zeros(cores), np.zeros(cores)
-    chosen: dict[str, tuple[int, ...]] = {}
-    for fixed, cpuset in pinned.items():
-        if fixed in needs.index:
-            chosen[fixed] = parse_cpuset(cpuset)
-            if chosen[fixed][-1] >= cores:
-                raise InputError(
-                    f"{fixed} is pinned to core {chosen[fixed][-1]}",
-                    f"The host has cores 0 to {cores - 1}",
-                )
-            busy[list(chosen[fixed])] += needs[fixed] / len(chosen[fixed])
+    for service, cpuset in chosen.items():
+        busy[list(cpuset)] += needs[service] / len(cpuset)
     kept = busy.copy()
     for name, need in needs.items():
         if name in chosen:
@@ -185,16 +178,24 @@ def place(
         },
         index=load.index,
     )
-    return Placement(
-        table,
-        pd.Series(busy, name="busy"),
-        imbalance(busy),
-        imbalance(
-            _round_robin(
-                load.drop([name for name in load.index if name in pinned]), category, allowed, kept
+    free = load.drop([name for name in load.index if name in pinned])
+    in_turn = _round_robin(free, category, allowed, kept)
+    return Placement(table, pd.Series(busy, name="busy"), imbalance(busy), imbalance(in_turn))
+
+
+def _pinned_cores(pinned: Mapping[str, str], cores: int) -> dict[str, tuple[int, ...]]:
+    """The cores of pinned services.
+
+    Raises:
+        InputError: the host has fewer.
+    """
+    chosen = {name: parse_cpuset(cpuset) for name, cpuset in pinned.items()}
+    for name, mine in chosen.items():
+        if mine[-1] >= cores:
+            raise InputError(
+                f"{name} is pinned to core {mine[-1]}", f"The host has cores 0 to {cores - 1}"
             )
-        ),
-    )
+    return chosen
 
 
 def is_even(index: float, busiest: float, most: float = MOST_UNEVEN, idle: float = IDLE) -> bool:

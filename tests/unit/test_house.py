@@ -26,8 +26,9 @@ _MAY_BE_LONG = {
     "capacity/_monitor/web/json_api.py openapi": "the document that describes the interface",
     "capacity/_docker/containers.py _container": "one line a field of what the Engine answers",
     "capacity/history/_sample/generate.py _signals": "one entry a signal of the sample",
+    "capacity/forecasting/_models/peak_features.py features": "one entry a feature of the model",
 }
-_LONG_YET = 11
+_LONG_YET = 2
 
 
 def _modules() -> Iterator[tuple[str, ast.Module]]:

@@ -36,7 +36,7 @@ from capacity.changes._plan.plan import Plan, PlannedChange
 from capacity.changes._result import StepResult
 from capacity.changes._rollback.undo import undo_step
 from capacity.errors import EngineError, EngineUnreachable, InputError, StorageError
-from capacity.model import Setting, StepState, Value
+from capacity.model import StepState
 from capacity.settings import Settings
 
 __all__ = ["ResumePreview", "remaining_changes", "resume", "resume_preview"]
@@ -115,45 +115,26 @@ def resume_preview(
     name = find_run(folder, run) if run else _unfinished(settings)
     entries = read_journal(folder / name)
     _goes_on(name, entries)
-    found = []
-    for intent in intents(entries):
-        state = {
-            "done": None,
-            "back": StepState.WOULD_TAKE_BACK,
-            "forward": StepState.WOULD_FINISH,
-        }[_stage(intent, entries)]
-        found += [
-            ResumePreview(
-                intent.service,
-                intent.host,
-                _shown(change.what, change.before, change.after),
-                state,
-            )
-            for change in (intent.detail.changes if state else ())
-            if state
-        ]
+    begun = [preview for intent in intents(entries) for preview in _begun(intent, entries)]
     with connect_all(settings.engine) as connected:
-        steps, refused = _left(
-            _plan_of(folder / name, entries), entries, connected, settings, clock
+        plan = _plan_of(folder / name, entries)
+        steps, refused = _left(plan, entries, connected, settings, clock)
+    coming = [
+        ResumePreview(step.service, step.host.name, _shown(change), StepState.WOULD_APPLY)
+        for step in steps
+        for change in step.changes
+    ]
+    never = [
+        ResumePreview(
+            refusal.change.service,
+            refusal.change.host or "",
+            _shown(refusal.change),
+            StepState.REFUSED,
+            refusal.reason,
         )
-    for step in steps:
-        changes_of = [_shown(change.what, change.before, change.after) for change in step.changes]
-        found += [
-            ResumePreview(step.service, step.host.name, name, StepState.WOULD_APPLY)
-            for name in changes_of
-        ]
-    for refusal in refused:
-        said = _shown(refusal.change.what, refusal.change.before, refusal.change.after)
-        found.append(
-            ResumePreview(
-                refusal.change.service,
-                refusal.change.host or "",
-                said,
-                StepState.REFUSED,
-                refusal.reason,
-            )
-        )
-    return name, found
+        for refusal in refused
+    ]
+    return name, [*begun, *coming, *never]
 
 
 def _plan_of(place: Path, entries: list[Entry]) -> Plan:
@@ -173,8 +154,21 @@ def _plan_of(place: Path, entries: list[Entry]) -> Plan:
     return plan
 
 
-def _shown(what: Setting, before: Value, after: Value) -> str:
-    return f"{what} {show_value(what, before)} -> {show_value(what, after)}"
+def _begun(intent: IntentEntry, entries: list[Entry]) -> list[ResumePreview]:
+    """What would become of a step that was begun; nothing where it is done."""
+    stage = _stage(intent, entries)
+    if stage == "done":
+        return []
+    state = StepState.WOULD_TAKE_BACK if stage == "back" else StepState.WOULD_FINISH
+    return [
+        ResumePreview(intent.service, intent.host, _shown(change), state)
+        for change in intent.detail.changes
+    ]
+
+
+def _shown(change: PlannedChange) -> str:
+    before, after = (show_value(change.what, value) for value in (change.before, change.after))
+    return f"{change.what} {before} -> {after}"
 
 
 def _goes_on(name: str, entries: list[Entry]) -> None:

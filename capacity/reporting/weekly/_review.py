@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -82,7 +83,6 @@ class WeeklyReview:
         verdict: on the data.
         decisions: at most five, the most urgent first.
         risks: services whose forecast reaches their limit within the horizon, soonest first.
-        unthreatened: limits that the forecast does not reach, by resource.
         days_left: of limits and hosts, the soonest first.
         previous: the last run before this one.
         scorecards: how the last forecast held, by resource.
@@ -100,12 +100,18 @@ class WeeklyReview:
     verdict: DataQuality
     decisions: list[Decision]
     risks: list[LimitCrossing]
-    unthreatened: dict[Resource, int]
     days_left: list[DaysLeft]
     previous: ReportRun | None
     scorecards: dict[Resource, Scorecard]
     frontiers: dict[Resource, pd.DataFrame]
     state: FleetState
+
+    @property
+    def unthreatened(self) -> dict[Resource, int]:
+        """How many limits the forecast does not reach, by resource."""
+        reached = Counter(risk.resource for risk in self.risks)
+        limits = {name: table["current"].notna().sum() for name, table in self.tables.items()}
+        return {resource: int(limits[resource]) - reached[resource] for resource in Resource}
 
     def proposals(self, *actions: Action) -> pd.DataFrame:
         """Rows of both resources with one of the actions; column `resource` says which."""
@@ -165,17 +171,7 @@ def review(
             ).table
         )
     )
-    risks = [
-        risk
-        for resource in Resource
-        for risk in find_crossings(forecasts[resource], tables[resource]["current"])
-    ]
-    risks.sort(key=lambda risk: (risk.upper, risk.service))
-    unthreatened = {
-        resource: int(tables[resource]["current"].notna().sum())
-        - sum(risk.resource is resource for risk in risks)
-        for resource in Resource
-    }
+    risks = _crossings(forecasts, tables)
     last = previous_run(reports, REPORT, history.end, history.source, services) if reports else None
     return WeeklyReview(
         name=iso_week(history.end),
@@ -188,7 +184,6 @@ def review(
         verdict=_verdict(history),
         decisions=weekly_decisions(history, tables, risks, settings.operations.restart_limit),
         risks=risks,
-        unthreatened=unthreatened,
         days_left=days_left(history, tables, risks, settings.report.horizon_days),
         previous=last,
         scorecards=_of_each(
@@ -199,6 +194,18 @@ def review(
         ),
         state={"services": _services(history, tables)},
     )
+
+
+def _crossings(
+    forecasts: dict[Resource, _api.Forecast], tables: dict[Resource, pd.DataFrame]
+) -> list[LimitCrossing]:
+    """Limits that a forecast reaches, the soonest first."""
+    found = [
+        crossing
+        for resource in Resource
+        for crossing in find_crossings(forecasts[resource], tables[resource]["current"])
+    ]
+    return sorted(found, key=lambda crossing: (crossing.upper, crossing.service))
 
 
 def _of_each(compute: Callable[[Resource], _Part]) -> dict[Resource, _Part]:

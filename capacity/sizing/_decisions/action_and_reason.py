@@ -163,7 +163,10 @@ def decide_actions(
         skipped: services without a forecast -> why.
         within_budget: limits share a budget, so no change is too small for it.
     """
-    conditions = _settled(table, span, ceiling, resource, context, skipped, within_budget)
+    room = 0.0 if within_budget else context.tolerance
+    settled = _settled(table, ceiling, resource, context, room)
+    table["limit"] = settled.limit
+    conditions = _conditions(table, settled, span, context, skipped, within_budget=within_budget)
     applied = [np.asarray(rule.applies(conditions), dtype=bool) for rule in ACTION_RULES]
     table["action"] = np.select(
         applied, [str(rule.action) for rule in ACTION_RULES], str(Action.KEEP)
@@ -179,52 +182,93 @@ def decide_actions(
     )
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """Limits within what people and hosts allow, all by service.
+
+    Attributes:
+        limit: what is proposed; NaN = nothing.
+        grain: what it is rounded to.
+        least, most: bounds that people gave; NaN = none.
+        top: the most that the host can give; NaN = unknown.
+        offered: the policy, or what events ask for, gave a limit.
+        capped: the host sets the limit.
+        risen: the limit passes the one in force by enough to be raised.
+        falling: what is needed is below the limit in force by more than the tolerance.
+        down: the same of the limit, which falls in steps.
+    """
+
+    limit: pd.Series[float]
+    grain: pd.Series[float]
+    least: pd.Series[float]
+    most: pd.Series[float]
+    top: pd.Series[float]
+    offered: pd.Series[bool]
+    capped: pd.Series[bool]
+    risen: pd.Series[bool]
+    falling: pd.Series[bool]
+    down: pd.Series[bool]
+
+
 def _settled(
     table: pd.DataFrame,
-    span: tuple[pd.Timestamp, pd.Timestamp],
     ceiling: pd.Series[float],
     resource: Resource,
     context: Context,
-    skipped: Mapping[str, str],
-    within_budget: bool,  # noqa: FBT001 - one of many inputs that are passed on as they came
-) -> Conditions:
-    """Bring `limit` within what people and hosts allow, and say what is true of each service."""
-    services = table.index
-    offered = table["limit"].notna()
-    current = table["current"]
-    least, most = (_bounds(services, resource, context, which) for which in ("least", "most"))
+    room: float,
+) -> _Settled:
+    """Bring what is needed within what people and hosts allow; a change within the share `room` of
+    the limit in force is none.
+    """
+    offered, current = table["limit"].notna(), table["current"]
+    least, most = (_bounds(table.index, resource, context, which) for which in ("least", "most"))
     limit = table["limit"].where(offered, table["default"])
     limit = at_most(at_least(limit, least), most).where(limit.notna())
     top = round_down(ceiling, resource)
     capped = limit >= top
     limit = limit.where(~capped, top)
-    room = 0.0 if within_budget else context.tolerance
     risen = limit > current * (1 + room * RAISED_FROM)
     falling = limit < current * (1 - room)
     slow = _slow_down(table, limit, resource, context)
     limit = limit.where(~(limit < current), at_most(at_most(slow, most), top))
-    table["limit"], grain = limit, grains(limit, resource)
     down = limit < current * (1 - room)
+    grain = grains(limit, resource)
+    return _Settled(limit, grain, least, most, top, offered, capped, risen, falling, down)
+
+
+def _conditions(
+    table: pd.DataFrame,
+    settled: _Settled,
+    span: tuple[pd.Timestamp, pd.Timestamp],
+    context: Context,
+    skipped: Mapping[str, str],
+    *,
+    within_budget: bool,
+) -> Conditions:
+    """What is true of each service, once its limit is settled."""
+    limit, current, least, most = settled.limit, table["current"], settled.least, settled.most
     killed = (table["oom_kills"] > 0) & current.notna()
     full = killed & ~(limit > current)
+    asked = table["urgent"] | (table["hard"] > current) | (current < least)
+    here = limit - settled.grain
     return Conditions(
         **_said(table, span, context, skipped),
-        offered=_flags(offered),
+        offered=_flags(settled.offered),
         defaulted=_flags(limit.notna()),
         unlimited=_flags(current.isna()),
-        capped=_flags(capped),
-        up=_flags(risen & (table["urgent"] | (table["hard"] > current) | (current < least))),
-        down=_flags(down),
+        capped=_flags(settled.capped),
+        up=_flags(settled.risen & asked),
+        down=_flags(settled.down),
         killed=_flags(killed),
         at_bound=_flags(full & (current >= most)),
-        at_ceiling=_flags(full & (current >= top)),
+        at_ceiling=_flags(full & (current >= settled.top)),
         throttled=_flags(table["throttled"] > THROTTLED_TOO_MUCH),
         stalled=_flags(table["stalled"] > STALLED_TOO_MUCH),
         leaking=_flags(table["growth"].notna()),
         cached=_flags(table["cached"]),
-        calendar=_flags(table["calendar_need"] >= limit - grain),
-        startup=_flags(table["startup_peak"] >= limit - grain),
-        past=_flags(falling & ~down & (table["past_need"] >= limit - grain)),
+        calendar=_flags(table["calendar_need"] >= here),
+        startup=_flags(table["startup_peak"] >= here),
+        past=_flags(settled.falling & ~settled.down & (table["past_need"] >= here)),
         outside=_flags((current < least) | (current > most)),
         censored=_flags(
             (table["observed_peak"] >= current * (1 - _CENSORED_WITHIN))

@@ -66,14 +66,8 @@ def replay(
         InputError: an unknown policy or resource, a risk that is no share, or a time that is no
             length of time.
     """
-    if signal not in {*Resource}:
-        raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
+    _check(signal, policies, risk)
     resource, ahead_by = Resource(signal), parse_length(horizon)
-    unknown = [name for name in policies if name not in POLICIES]
-    if unknown:
-        raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
-    if wrong := [each for each in risk if not 0 < each < 1]:
-        raise InputError(f"risk {wrong[0]} is not between 0 and 1", "Use shares such as 0.02")
     usage = checked(usage)
     index = pd.DatetimeIndex(usage.index)
     if len(index) < 2:
@@ -87,10 +81,8 @@ def replay(
     length = max(1, round(_DAY / step.total_seconds()))
     whole = values[: len(values) // length * length]
     days = summarise(whole if len(whole) else values, round(step.total_seconds()))
-    parts = []
-    for position in _decisions(
-        len(index), step, parse_length(every), ahead_by, parse_length(first)
-    ):
+    parts, lengths = [], (parse_length(every), ahead_by, parse_length(first))
+    for position in _decisions(len(index), step, *lengths):
         ahead = values[position : position + round(ahead_by / step)]
         peak = column_max(ahead)
         # a decision within a day has days of its own
@@ -108,13 +100,21 @@ def replay(
         for name, rule in rules.items():
             limits = rule.limits(past, risk)
             outcome = _outcome(limits, before.get(name), ahead, peak, step)
-            keys = {"policy": name, "time": index[position]}
-            parts += [
-                _rows(keys | {"risk": asked}, usage.columns, seen, outcome, row)
-                for row, asked in enumerate(risk)
-            ]
+            for row, asked in enumerate(risk):
+                keys = {"policy": name, "time": index[position], "risk": asked}
+                parts.append(_rows(keys, usage.columns, seen, outcome, row))
             before[name] = limits
     return _table(parts)
+
+
+def _check(signal: str, policies: Sequence[str], risk: Sequence[float]) -> None:
+    """Refuse what cannot be replayed."""
+    if signal not in {*Resource}:
+        raise InputError(f"{signal!r} has no limits", "Use cpu or memory")
+    if unknown := [name for name in policies if name not in POLICIES]:
+        raise InputError(f"There is no policy {unknown[0]!r}", f"Known are {', '.join(POLICIES)}")
+    if wrong := [each for each in risk if not 0 < each < 1]:
+        raise InputError(f"risk {wrong[0]} is not between 0 and 1", "Use shares such as 0.02")
 
 
 def _decisions(

@@ -59,11 +59,9 @@ def affinity(
     """Propose cores for every service so that none is far busier than the others; with a history
     what the last run brought.
     """
-    from capacity import _api
     from capacity._api import sizing_inputs
     from capacity.changes._journal.adjustments import applied_changes
     from capacity.operations._affinity import balance
-    from capacity.sizing import forecast_load
 
     if sample and out is not None:
         raise InputError(
@@ -71,15 +69,10 @@ def affinity(
             "Leave out --out",
         )
     settings = settings_of(config, None)
-    wants_history = offline or one_source(source, sample=sample, offline=offline) is not None
-    busy: pd.DataFrame | None = None
-    load: pd.Series[float] | None = None
     history: History | None = None
-    if wants_history:
+    if offline or one_source(source, sample=sample, offline=offline) is not None:
         history = history_of(settings, source, sample, offline, as_of, None, quiet=as_json)
-        made = _api.forecast(history, "cpu", settings=settings)
-        load = forecast_load(made.bands, history.replicas)
-        busy = history["core_busy"]
+    load = None if history is None else _forecast_load(history, settings)
     inventory, load = _running(settings, history if sample else None, load, seconds)
     rules = sizing_inputs.service_rules(
         settings, sorted({container.key for container in inventory.containers})
@@ -91,17 +84,13 @@ def affinity(
         sizing_inputs.service_types(settings),
         ranges=settings.placement.model_dump(),
         pinned=pinned,
-        busy=busy,
+        busy=None if history is None else history["core_busy"],
         made=() if sample else applied_changes(settings.apply.journal),
     )
     if out is not None:
-        hosts = {
-            change.service: host_balance.host
-            for host_balance in found
-            for change in host_balance.changes
-        }
-        changes = [change for host_balance in found for change in host_balance.changes]
-        write_live_plan(settings, out, changes, hosts)
+        proposed = [(change, each.host) for each in found for change in each.changes]
+        hosts = {change.service: host for change, host in proposed}
+        write_live_plan(settings, out, [change for change, _ in proposed], hosts)
     if as_json:
         show_text(json.dumps([_balance_json(host_balance) for host_balance in found], indent=1))
         return
@@ -124,6 +113,15 @@ def _show_balance(inventory: Inventory, balance: Balance) -> None:
     if balance.applied is not None:
         title = _core_title(balance.applied)
         print_rows(_core_rows(balance.applied), as_json=False, title=title)
+
+
+def _forecast_load(history: History, settings: Settings) -> pd.Series[float]:
+    """Busy cores of each service, as forecast."""
+    from capacity import _api
+    from capacity.sizing import forecast_load
+
+    made = _api.forecast(history, "cpu", settings=settings)
+    return forecast_load(made.bands, history.replicas)
 
 
 def _running(

@@ -67,13 +67,10 @@ def release(
 
     if memory is None and flush is None:
         raise InputError("Nothing is to be released", "Name --memory 4g, or --flush CONTAINER")
-    settings, wanted = (
-        settings_of(config, None),
-        parse_memory(memory) if memory is not None else None,
-    )
-    flushed = (
-        [flush_cache(settings, flush)] if flush is not None else []
-    )  # a wrong name is said before anything stops
+    settings = settings_of(config, None)
+    wanted = parse_memory(memory) if memory is not None else None
+    # a wrong name is said before anything stops
+    flushed = [flush_cache(settings, flush)] if flush is not None else []
     released: list[StepResult] = []
     told: list[StepResult] = []
     try:
@@ -91,15 +88,9 @@ def release(
         if told:  # whatever came then, these are down
             print_rows(_rows(told, as_json=as_json), as_json=as_json, title=_RELEASED)
         raise
-    alone = (
-        "Flushed" if all(result.state == StepState.FLUSHED for result in flushed) else "Not flushed"
-    )
-    _show(
-        [*released, *flushed],
-        yes=yes,
-        as_json=as_json,
-        title=_RELEASED if wanted is not None else alone,
-    )
+    gone = all(result.state == StepState.FLUSHED for result in flushed)
+    title = _RELEASED if wanted is not None else "Flushed" if gone else "Not flushed"
+    _show([*released, *flushed], yes=yes, as_json=as_json, title=title)
     short = wanted is not None and _say_shortfall(released, wanted, yes=yes)
     if (short and yes) or any(result.state == StepState.FAILED for result in [*released, *flushed]):
         raise typer.Exit(1)

@@ -46,25 +46,6 @@ def risks(week: WeeklyReview) -> Html:
     )
     if not week.risks:
         return Html(f"<p>{text(no_crossing)}</p>")
-    rows = []
-    for risk in week.risks[:_MOST_RISKS]:
-        usage = week.history[risk.resource.usage][risk.service]
-        label = (
-            f"{NAMES[risk.resource]} of {risk.service} over the window, limit "
-            f"{PRINT[risk.resource](risk.limit)}"
-        )
-        rows.append(
-            (
-                risk.service,
-                NAMES[risk.resource],
-                PRINT[risk.resource](risk.limit),
-                PRINT[risk.resource](risk.peak),
-                f"{risk.upper:%a %d %b %H:%M}",
-                f"{risk.median:%a %d %b %H:%M}" if risk.median else "no crossing",
-                _pattern(week, risk),
-                sparkline(usage, limit=risk.limit, label=label),
-            )
-        )
     columns = [
         Column("Service"),
         Column("Resource"),
@@ -78,8 +59,26 @@ def risks(week: WeeklyReview) -> Html:
         Column("Pattern"),
         Column("Window"),
     ]
+    rows = [_risk_row(week, risk) for risk in week.risks[:_MOST_RISKS]]
     return table(
         "Limits that the forecast reaches, soonest first (UTC)", columns, rows, more=no_crossing
+    )
+
+
+def _risk_row(week: WeeklyReview, risk: LimitCrossing) -> tuple[str | Html, ...]:
+    usage = week.history[risk.resource.usage][risk.service]
+    limit, peak = (PRINT[risk.resource](size) for size in (risk.limit, risk.peak))
+    name = NAMES[risk.resource]
+    label = f"{name} of {risk.service} over the window, limit {limit}"
+    return (
+        risk.service,
+        name,
+        limit,
+        peak,
+        f"{risk.upper:%a %d %b %H:%M}",
+        f"{risk.median:%a %d %b %H:%M}" if risk.median else "no crossing",
+        _pattern(week, risk),
+        sparkline(usage, limit=risk.limit, label=label),
     )
 
 
