@@ -115,9 +115,10 @@ def leak(level: Floats) -> dict[str, Any]:
         if stop - start < DAY // 2:
             continue
         time, part = where[start:stop] / DAY, values[start:stop]
-        slope, base = np.polyfit(time - time[0], part, 1)
-        around += float(((part - part.mean()) ** 2).sum())
-        explained += float(((slope * (time - time[0]) + base - part.mean()) ** 2).sum())
+        since, away = time - time.mean(), part - part.mean()
+        slope = (since @ away) / (since @ since)  # least squares
+        around += float((away**2).sum())
+        explained += float(((slope * since) ** 2).sum())
         smooth = part[: len(part) // 12 * 12].reshape(-1, 12).mean(axis=1)
         climbed += float((np.diff(smooth) > 0).sum()) / max(1, len(smooth) - 1) * len(part)
         hours += len(part)

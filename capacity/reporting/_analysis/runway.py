@@ -14,17 +14,19 @@ import pandas as pd
 
 from capacity.model import Resource, Signal
 from capacity.reporting._analysis.trends import (
+    Lines,
     Trend,
     bootstrap_positions,
     sample_lines,
     trend_of,
+    week_numbers,
     weekly_peaks,
 )
 
 if TYPE_CHECKING:
     from capacity.history import History
 
-__all__ = ["FULL", "HORIZON_WEEKS", "HostRunway", "RunOut", "host_runways", "run_out"]
+__all__ = ["FULL", "HORIZON_WEEKS", "HostRunway", "RunOut", "host_runways", "run_out", "run_outs"]
 
 FULL = 0.9  # share of a host from which it counts as full
 HORIZON_WEEKS = 104  # a straight line says nothing about what is further away
@@ -118,13 +120,33 @@ def run_out(
         growth: what growing trends are multiplied by.
         weeks: how far to look.
     """
-    lines = sample_lines(peaks)
-    if lines is None:
-        return None
+    lines = sample_lines(week_numbers(peaks), np.asarray(peaks, np.float64))
+    return None if lines is None else _along(lines, bound, growth, weeks)
+
+
+def run_outs(peaks: pd.DataFrame, bounds: pd.Series[float], weeks: int) -> dict[str, RunOut]:
+    """Weeks until the weekly peaks of each name reach its bound, for those with enough weeks.
+
+    Args:
+        peaks: weeks, oldest first, x names.
+        bounds: by name, in their unit.
+        weeks: how far to look.
+    """
+    numbers, named = week_numbers(peaks), peaks.reindex(columns=bounds.index)
+    found = {}
+    for name, bound, mine in zip(bounds.index, bounds, named.to_numpy(np.float64).T, strict=True):
+        lines = sample_lines(numbers, mine)
+        if lines is not None:
+            found[str(name)] = _along(lines, float(bound), 1.0, weeks)
+    return found
+
+
+def _along(lines: Lines, bound: float, growth: float, weeks: int) -> RunOut:
     ahead = np.arange(weeks + 1, dtype=np.float64)
     slopes = np.where(lines.slopes > 0, growth * lines.slopes, lines.slopes)
     noise = lines.scatter[bootstrap_positions(_SEED, len(lines.scatter), (len(slopes), len(ahead)))]
     reached = lines.levels[:, None] + slopes[:, None] * ahead + noise >= bound
     first = np.where(reached.any(axis=1), reached.argmax(axis=1), np.inf)
-    low, middle, high = np.quantile(first, (0.05, 0.5, 0.95), method="lower")
+    places = (np.array([0.05, 0.5, 0.95]) * (len(first) - 1)).astype(np.intp)
+    low, middle, high = np.sort(first)[places]
     return RunOut(float(low), float(middle), float(high))

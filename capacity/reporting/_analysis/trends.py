@@ -22,6 +22,7 @@ __all__ = [
     "bootstrap_positions",
     "sample_lines",
     "trend_of",
+    "week_numbers",
     "weekly_peaks",
 ]
 
@@ -84,17 +85,26 @@ def weekly_peaks(usage: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     return found.sort_index().dropna(how="all")
 
 
-def sample_lines(peaks: pd.Series[float]) -> Lines | None:
+def week_numbers(peaks: pd.DataFrame | pd.Series[float]) -> NDArray[np.float64]:
+    """Weeks from the last row to each."""
+    ends = pd.DatetimeIndex(peaks.index)
+    return np.asarray((ends - ends.max()) / _WEEK, dtype=np.float64)
+
+
+def sample_lines(weeks: NDArray[np.float64], peaks: NDArray[np.float64]) -> Lines | None:
     """Lines by least squares through weeks whose scatter was drawn anew; None with too few weeks.
 
     The same peaks give the same lines. One week far from all others does not make a trend.
+
+    Args:
+        weeks: numbers of the weeks, rising.
+        peaks: of each week; NaN = none.
     """
-    known = peaks.dropna()
-    if len(known) < FEWEST_WEEKS:
+    known = np.isfinite(peaks)
+    if known.sum() < FEWEST_WEEKS:
         return None
-    ends = pd.DatetimeIndex(known.index)
-    weeks: NDArray[np.float64] = np.asarray((ends - ends[-1]) / _WEEK, dtype=np.float64)
-    values = _without_outlier(weeks, np.asarray(known, np.float64))[None, :]
+    weeks = weeks[known] - weeks[known][-1]
+    values = _without_outlier(weeks, peaks[known])[None, :]
     slope, level = _fit(weeks, values)
     free = len(weeks) / (len(weeks) - 2)  # two were spent on the line
     scatter = np.asarray((values[0] - level - slope * weeks) * np.sqrt(free), np.float64)
@@ -128,7 +138,7 @@ def _without_outlier(weeks: NDArray[np.float64], peaks: NDArray[np.float64]) -> 
 
 def trend_of(peaks: pd.Series[float]) -> Trend | None:
     """The trend of weekly peaks; None with fewer than four weeks."""
-    lines = sample_lines(peaks)
+    lines = sample_lines(week_numbers(peaks), np.asarray(peaks, np.float64))
     if lines is None:
         return None
     low, high = np.quantile(lines.slopes, _EDGES)

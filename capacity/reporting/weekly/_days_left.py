@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from capacity.model import Resource
-from capacity.reporting._analysis.runway import FULL, host_runways, run_out
+from capacity.reporting._analysis.runway import FULL, host_runways, run_outs
 from capacity.reporting._analysis.trends import weekly_peaks
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ def _services(
     crossing: dict[tuple[str, Resource], tuple[float, float]],
     horizon: float,
 ) -> Iterable[DaysLeft]:
+    limited = table[table["current"].notna()]
     peaks = weekly_peaks(history[resource.usage], history.end)
-    for service, limit in table["current"].dropna().items():
-        name, chance = str(service), float(table["breach_now"][str(service)])
-        mine = peaks[name] if name in peaks else pd.Series(dtype=np.float64)
-        out = run_out(mine, float(limit), weeks=_WEEKS)
+    outs = run_outs(peaks, limited["current"], weeks=_WEEKS)
+    rows = zip(limited.index, limited["current"], limited["breach_now"], strict=True)
+    for name, limit, chance in ((str(name), float(limit), float(by)) for name, limit, by in rows):
+        out = outs.get(name)
         upper, median = crossing.get((name, resource), (np.inf, np.inf))
         if out is None and not np.isfinite(upper) and not chance >= _EDGES[0]:
             continue
@@ -112,15 +113,7 @@ def _services(
             _as_forecast(min(7 * week, band), chance, edge, horizon)
             for week, band, edge in zip(weeks, (upper, median, np.inf), _EDGES, strict=True)
         )
-        yield DaysLeft(
-            name,
-            False,
-            resource,
-            float(limit),
-            soonest,
-            likely,
-            latest,
-        )
+        yield DaysLeft(name, False, resource, limit, soonest, likely, latest)
 
 
 def _as_forecast(days: float, chance: float, edge: float, horizon: float) -> float:
