@@ -1,4 +1,4 @@
-"""Which samples are possible: what no container can have used is no sample.
+"""Which samples are possible: what no container can have used or done is no sample.
 
 Counters that jump, gauges with a sentinel, memory that the kernel does not account: each gives a
 number that would size a limit. They are dropped where history becomes frames, and counted.
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.model import Resource, Signal
 
 __all__ = ["DropReason", "DroppedSamples", "drop_impossible", "dropped_notes"]
@@ -22,7 +23,9 @@ _TIB = 2.0**40
 _MOST = {Resource.CPU: 4096.0, Resource.MEMORY: 64 * _TIB}
 """More cores and bytes than any host has."""
 _HOST_SIZE = {Resource.CPU: Signal.HOST_CORES, Resource.MEMORY: Signal.HOST_MEMORY_TOTAL}
-_HOST_USE = {Resource.CPU: Signal.HOST_CPU, Resource.MEMORY: Signal.HOST_MEMORY}
+_SIZES = {size: resource for resource, size in _HOST_SIZE.items()}
+_LIMITS = {resource.limit: resource for resource in Resource}
+_MOST_EVENTS = 3600.0  # within an hour: one a second
 _ROOM = 1.1  # rates are extrapolated to the ends of their window, so they may pass it a bit
 _NAMED = 3  # services of a note
 _ROWS = 288  # looked at at once, to keep what is computed of them small
@@ -34,6 +37,7 @@ class DropReason(StrEnum):
     NEGATIVE = "negative"
     NOT_FINITE = "not-finite"
     ABOVE_HOST = "above-host"
+    TOO_MUCH = "too-much"
     ZERO_MEMORY = "zero-memory"
 
     @property
@@ -46,6 +50,7 @@ _TEXTS = {
     DropReason.NEGATIVE: "below zero",
     DropReason.NOT_FINITE: "infinite",
     DropReason.ABOVE_HOST: "more than the host has",
+    DropReason.TOO_MUCH: "more than all of the time, or an event a second",
     DropReason.ZERO_MEMORY: "0 B for a running container, so memory is not accounted there",
 }
 
@@ -70,10 +75,10 @@ class DroppedSamples:
 def drop_impossible(
     frames: Mapping[Signal, pd.DataFrame], hosts: Mapping[str, str]
 ) -> tuple[dict[Signal, pd.DataFrame], tuple[DroppedSamples, ...]]:
-    """The frames without samples of use that no container or host can have, and what was dropped.
+    """The frames without samples that no container or host can have given, and what was dropped.
 
-    A memory limit of at least the host's whole memory becomes NaN: it limits nothing, and is how
-    some exporters spell unlimited.
+    A limit that is none becomes NaN: one below or at zero, more than any host has, and a memory
+    limit of at least the host's whole memory. All are how some exporters spell unlimited.
 
     Args:
         frames: signal -> UTC grid x services or hosts, as in `History`.
@@ -81,19 +86,15 @@ def drop_impossible(
     """
     kept = dict(frames)
     dropped: list[DroppedSamples] = []
-    for resource in Resource:
-        size = _HOST_SIZE[resource]
+    for size, resource in _SIZES.items():
         if size in kept:
-            kept[size] = _keep(kept[size], size, _MOST[resource], resource, dropped, zero=True)
-        sizes = kept[size].max() if size in kept else pd.Series(dtype=np.float64)
-        use = _HOST_USE[resource]
-        if use in kept:
-            most = _tops(list(kept[use].columns), {}, sizes, resource)
-            kept[use] = _keep(kept[use], use, most, resource, dropped, zero=True)
-        signal = resource.usage
-        if signal in kept:
-            most = _tops(list(kept[signal].columns), hosts, sizes, resource)
-            kept[signal] = _keep(kept[signal], signal, most, resource, dropped, zero=False)
+            kept[size] = _keep(kept[size], size, _MOST[resource], dropped)
+    sizes = {resource: kept[size].max() for size, resource in _SIZES.items() if size in kept}
+    for signal, frame in frames.items():
+        if signal in _LIMITS:
+            kept[signal] = _limiting(frame, _MOST[_LIMITS[signal]])
+        elif signal not in _SIZES:
+            kept[signal] = _keep(frame, signal, _most(signal, frame, hosts, sizes), dropped)
     limits, total = Signal.MEMORY_LIMIT, Signal.HOST_MEMORY_TOTAL
     if limits in kept and total in kept:
         kept[limits] = _effective(kept[limits], kept[total], hosts)
@@ -116,6 +117,26 @@ def dropped_notes(dropped: tuple[DroppedSamples, ...]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _most(
+    signal: Signal,
+    frame: pd.DataFrame,
+    hosts: Mapping[str, str],
+    sizes: Mapping[Resource, pd.Series[float]],
+) -> NDArray[np.float64] | float:
+    """The most that each column of a signal can be."""
+    entry = CATALOGUE[signal]
+    if entry.unit == "share":
+        return _ROOM
+    if entry.unit == "events":
+        return _MOST_EVENTS
+    resource = Resource.CPU if entry.unit == "cores" else Resource.MEMORY
+    if signal is Signal.MEMORY_SWAP:  # lies on a disk, and may be more than the host's memory
+        return _MOST[resource]
+    placed = hosts if entry.scope is SignalScope.SERVICE else {}
+    none = pd.Series(dtype=np.float64)
+    return _tops(list(frame.columns), placed, sizes.get(resource, none), resource)
+
+
 def _tops(
     names: list[str], hosts: Mapping[str, str], sizes: pd.Series[float], resource: Resource
 ) -> NDArray[np.float64]:
@@ -132,10 +153,7 @@ def _keep(
     frame: pd.DataFrame,
     signal: Signal,
     most: NDArray[np.float64] | float,
-    resource: Resource,
     dropped: list[DroppedSamples],
-    *,
-    zero: bool,
 ) -> pd.DataFrame:
     """The frame with NaN in place of impossible samples; columns that lose all of them go."""
     values = frame.to_numpy(np.float64)
@@ -143,7 +161,7 @@ def _keep(
     counts: dict[DropReason, NDArray[np.int64]] = {}
     for start in range(0, len(values), _ROWS):
         rows = slice(start, start + _ROWS)
-        found = _wrong(values[rows], most, zero=zero or resource is not Resource.MEMORY)
+        found = _wrong(values[rows], most, signal)
         for reason, where in found.items():
             bad[rows] |= where
             counts[reason] = counts.get(reason, np.int64(0)) + where.sum(axis=0)
@@ -159,16 +177,26 @@ def _keep(
 
 
 def _wrong(
-    values: NDArray[np.float64], most: NDArray[np.float64] | float, *, zero: bool
+    values: NDArray[np.float64], most: NDArray[np.float64] | float, signal: Signal
 ) -> dict[DropReason, NDArray[np.bool_]]:
-    """Which samples cannot be true, by reason; `zero` is whether 0 can be."""
+    """Which samples cannot be true, by reason."""
+    counted = CATALOGUE[signal].unit in {"share", "events"}
+    above = DropReason.TOO_MUCH if counted else DropReason.ABOVE_HOST
+    least = 1 - _ROOM if CATALOGUE[signal].unit == "share" else 0.0
     with np.errstate(invalid="ignore"):
         wrong = {
             DropReason.NOT_FINITE: np.isinf(values),
-            DropReason.NEGATIVE: np.isfinite(values) & (values < 0),
-            DropReason.ABOVE_HOST: np.isfinite(values) & (values > most),
+            DropReason.NEGATIVE: np.isfinite(values) & (values < least),
+            above: np.isfinite(values) & (values > most),
         }
-    return wrong if zero else {**wrong, DropReason.ZERO_MEMORY: values == 0}
+    return {**wrong, DropReason.ZERO_MEMORY: values == 0} if signal is Signal.MEMORY else wrong
+
+
+def _limiting(limits: pd.DataFrame, most: float) -> pd.DataFrame:
+    """Limits that are above zero and not more than any host has."""
+    values = limits.to_numpy(np.float64)
+    none = np.isfinite(values) & ((values <= 0) | (values > most)) | np.isinf(values)
+    return limits.mask(none) if none.any() else limits
 
 
 def _effective(

@@ -101,6 +101,31 @@ def test_where_the_host_is_unknown_no_host_has_so_much(signal: Signal, value: fl
     assert kept[signal].loc[INDEX[4], "shop/far"] == 100.0
 
 
+@pytest.mark.parametrize("signal", Signal)
+@pytest.mark.parametrize("value", [-1e18, -1.0, np.inf, 1e18])
+def test_no_signal_keeps_a_sample_that_cannot_be(signal: Signal, value: float) -> None:
+    """A share, a count, a size or a limit beyond all bounds is a gap, and what is beside it stays;
+    an absurd limit is how some exporters spell unlimited, so it is counted nowhere.
+    """
+    good = frame(0.5, ["shop/web", "shop/db"])
+    bad = good.copy()
+    bad.iloc[7, 0] = value
+    kept, dropped = drop_impossible({signal: bad}, HOSTS)
+    pd.testing.assert_frame_equal(kept[signal], bad.where(bad == 0.5))
+    limits = {resource.limit for resource in Resource}
+    counted = [] if signal in limits else [("shop/web", 1)]
+    assert [(entry.name, entry.count) for entry in dropped] == counted
+
+
+def test_rates_may_be_a_bit_off() -> None:
+    """They are extrapolated to the ends of their window: a core is idle for 101 % of the time."""
+    busy = frame(0.5, ["alpha/0"])
+    busy.iloc[3, 0], busy.iloc[4, 0] = -0.01, 1.02
+    kept, dropped = drop_impossible({Signal.CORE_BUSY: busy}, {})
+    assert kept[Signal.CORE_BUSY].equals(busy)
+    assert dropped == ()
+
+
 def test_a_size_of_a_host_that_cannot_be_is_not_believed() -> None:
     """A sentinel in place of the memory of a host does not let a service's sentinel pass."""
     frames = fleet()
