@@ -87,6 +87,7 @@ class Run:
         resource: which limit.
         horizon: how far ahead limits must hold.
         folder: what blocks need again, on every worker.
+        budgeted: limits share a budget, so recent samples are needed for all services at once.
     """
 
     settings: Settings
@@ -96,6 +97,7 @@ class Run:
     resource: Resource
     horizon: str
     folder: Path
+    budgeted: bool = False
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ def look(known: Known) -> Seen:
         _days(first.days, known.days, where),
         horizon=in_days(run.horizon),
         thinned=known.thinned,
-        keep_recent=False,
+        keep_recent=run.budgeted,
     )
     # the days are known already, from the first pass
     observed = replace(observed, days=observed.days[:0])

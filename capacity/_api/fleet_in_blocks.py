@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -67,7 +67,7 @@ from capacity.settings import Settings
 from capacity.settings._tables import SourceSettings
 from capacity.sizing import PEAK_QUANTILES, Context
 from capacity.sizing._decisions.observed import Observed, join
-from capacity.sizing._decisions.recommend import decide, with_replay
+from capacity.sizing._decisions.recommend import check_asked, decide, with_replay
 from capacity.sizing._policies.capacity import recent_samples
 from capacity.sizing._usage.throttling import thinned_by
 
@@ -128,6 +128,7 @@ def recommend_in_blocks(
     settings: Settings,
     horizon: str = "7D",
     risk: float | None = None,
+    budget: float | None = None,
     services: str | None = None,
     runner: Runner | None = None,
     progress: Progress | None = None,
@@ -140,6 +141,7 @@ def recommend_in_blocks(
         settings: `compute` says how large blocks are and who works on them; rules of sizing.
         horizon: how far ahead the limits must hold.
         risk: accepted share of services whose peak passes its limit; default from the settings.
+        budget: what all limits may add up to, cores or bytes; not with `services`.
         services: glob of those to show; limits are chosen together all the same.
         runner: who works on the blocks; default as the settings say.
         progress: told about each block.
@@ -148,8 +150,8 @@ def recommend_in_blocks(
         What `recommend` returns; its history has no frames.
 
     Raises:
-        InputError: the window is one that cannot be learned from in blocks, no service matches, or
-            a scheduler is named and Dask is not installed.
+        InputError: impossible `risk` or `budget`, the window is one that cannot be learned from in
+            blocks, no service matches, or a scheduler is named and Dask is not installed.
         NoHistory: there is no usage in the window.
         WorkError: the scheduler does not answer, or its workers run another version.
     """
@@ -160,26 +162,40 @@ def recommend_in_blocks(
             "Windows of five weeks and more are learned from as a whole, not in blocks",
             "Set report.window_days to 34 at most",
         )
+    if budget is not None and services is not None:
+        raise InputError(
+            "A budget for some services is shared out over them as a whole, not in blocks",
+            "Leave out services, or open the history of those and call recommend",
+        )
     compute, archive = settings.compute, Archive(settings.archive.path)
     records = [archive.find(name) for name in window.source.split(",")]
     fleet = look_through(
         archive, records, settings, start=window.start, end=window.end, signals=SIGNALS
     )
     risk = risk if risk is not None else risk_for(settings, resource)
+    check_asked(risk, "capacity", budget, resource)
     chosen = nullcontext(runner) if runner else open_runner(compute.scheduler, compute.workers)
     with chosen as workers, _folder(archive.path) as folder:
         sources = tuple(record.name for record in records)
         run = Run(
-            _without_secrets(settings), sources, window.start, window.end, resource, horizon, folder
+            settings=_without_secrets(settings),
+            sources=sources,
+            start=window.start,
+            end=window.end,
+            resource=resource,
+            horizon=horizon,
+            folder=folder,
+            budgeted=budget is not None,
         )
         passes = _Passes(workers, progress or Silent())
-        table, known, dropped = _decide(passes, _blocks(run, fleet), fleet, risk)
+        decided = _decide(passes, _blocks(run, fleet), fleet, risk, budget)
+    table = decided.table
     names = list(map(str, table.index))
     if services is None:
         warn_of_unknown_services(settings, names)
     else:
         table = table.loc[_chosen(services, names)]
-    history = _without_samples(window, records, settings, fleet, known, dropped)
+    history = _without_samples(window, records, settings, fleet, decided)
     return Recommendations(table, resource, history, horizon, settings)
 
 
@@ -188,10 +204,10 @@ def _without_samples(
     records: Sequence[SourceRecord],
     settings: Settings,
     fleet: ArchivedFleet,
-    known: list[Known],
-    dropped: tuple[DroppedSamples, ...],
+    decided: _FleetDecided,
 ) -> History:
     """What a plan and a reader need of the history."""
+    known, dropped = decided.known, decided.dropped
     return History(
         {},
         window.start,
@@ -199,6 +215,7 @@ def _without_samples(
         pd.Timedelta(seconds=settings.report.step),
         " + ".join(record.url or record.name for record in records),
         hosts={name: host for part in known for name, host in part.first.hosts.items()},
+        replicas=decided.replicas,
         notes=(*window.notes, *fleet.notes, *dropped_notes(dropped)),
         dropped=dropped,
         fleet=known[0].fleet,
@@ -212,12 +229,31 @@ def _chosen(services: str, names: list[str]) -> list[str]:
     return found
 
 
-def _decide(
-    passes: _Passes, blocks: list[Block], fleet: ArchivedFleet, risk: float
-) -> tuple[pd.DataFrame, list[Known], tuple[DroppedSamples, ...]]:
-    """All passes over the blocks: the table, what was known of each block, and what samples were
-    dropped.
+@dataclass(frozen=True)
+class _FleetDecided:
+    """What all passes over the blocks have found.
+
+    Attributes:
+        table: what `recommend` returns, of all services.
+        known: what was known of each block.
+        dropped: samples that cannot be true.
+        replicas: service -> containers that stand for it.
     """
+
+    table: pd.DataFrame
+    known: list[Known]
+    dropped: tuple[DroppedSamples, ...]
+    replicas: Mapping[str, int]
+
+
+def _decide(
+    passes: _Passes,
+    blocks: list[Block],
+    fleet: ArchivedFleet,
+    risk: float,
+    budget: float | None,
+) -> _FleetDecided:
+    """All passes over the blocks."""
     run = blocks[0].run if blocks else None
     first = passes.over("Learning from blocks of services", prepare, blocks)
     known = _known(blocks, first, fleet)
@@ -232,7 +268,7 @@ def _decide(
     observed = replace(observed, days=forecast.days_of(observed.table.index))
     most = pd.concat([each.first.most for each in known]).reindex(observed.table.index)
     context = _context([each.context for each in seen], run.settings, observed)
-    table = decide(observed, forecast, run.resource, context, most, risk)
+    table = decide(observed, forecast, run.resource, context, most, risk, budget=budget)
     sizes = np.cumsum([len(each.observed.table) for each in seen])[:-1]
     rows = np.split(np.arange(len(table)), sizes)
     decided = [
@@ -242,7 +278,8 @@ def _decide(
     replayed = passes.over("Replaying limits", replay, decided)
     # every block has read the sizes of all hosts
     dropped = dict.fromkeys(entry for each in seen for entry in each.dropped)
-    return with_replay(table, pd.concat(replayed)), known, tuple(dropped)
+    whole = with_replay(table, pd.concat(replayed))
+    return _FleetDecided(whole, known, tuple(dropped), context.replicas)
 
 
 def _known(

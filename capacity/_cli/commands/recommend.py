@@ -182,7 +182,7 @@ def _check_not_shared(scheduler: str | None) -> None:
     if scheduler is not None:
         raise InputError(
             "--scheduler shares out plain recommendations of an archive",
-            "Leave it out with --why, --budget, --policy and --sample",
+            "Leave it out with --why, --policy, --sample and a --budget of some --services",
         )
 
 
@@ -200,7 +200,8 @@ class _Asked:
     @property
     def plainly(self) -> bool:
         """Whether blocks of a fleet can be decided on apart."""
-        return self.budget is None and self.policy == "capacity"
+        whole = self.budget is None or self.services is None
+        return whole and self.policy == "capacity"
 
 
 def _explain(
@@ -246,6 +247,7 @@ def _propose(
             settings=settings,
             horizon=asked.horizon,
             risk=asked.risk,
+            budget=asked.budget,
             services=asked.services,
             progress=progress,
         )

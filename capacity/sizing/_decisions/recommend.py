@@ -27,7 +27,7 @@ from capacity.sizing._usage.nan_math import at_most, by_service
 from capacity.sizing._usage.stats import read_quantile
 from capacity.sizing._usage.throttling import counted_services, thinned_by
 
-__all__ = ["decide", "recommend", "replay_limits", "with_replay"]
+__all__ = ["check_asked", "decide", "recommend", "replay_limits", "with_replay"]
 _BLOCK = 256  # services
 _FIRST = [
     "limit",
@@ -126,7 +126,7 @@ def recommend(
             what the rules demand.
     """
     resource = _resource(signal)
-    _check(risk, policy, budget, resource)
+    check_asked(risk, policy, budget, resource)
     life, context = checked(usage), context or Context()
     usage, forecaster, context = hours_that_count(life, resource, context)
     services = pd.Index(usage.columns, name="service", dtype=object)
@@ -330,7 +330,8 @@ def _decided(
     return answer
 
 
-def _check(risk: float, policy: str, budget: float | None, resource: Resource) -> None:
+def check_asked(risk: float, policy: str, budget: float | None, resource: Resource) -> None:
+    """Refuse a risk, a policy or a budget that cannot be, with InputError."""
     if not 0 < risk < 1:
         raise InputError(f"risk {risk} is not between 0 and 1", "Use a share such as 0.02")
     if policy not in POLICIES:

@@ -90,6 +90,38 @@ def test_threads_change_no_bit(
     pd.testing.assert_frame_equal(found, wholes[resource], check_exact=True)
 
 
+@pytest.mark.parametrize(
+    ("resource", "share"),
+    [(Resource.MEMORY, 0.97), (Resource.MEMORY, 1.3), (Resource.CPU, 1.3)],
+)
+def test_a_budget_is_shared_out_over_all_blocks(
+    fleet: Settings, wholes: dict[Resource, pd.DataFrame], resource: Resource, share: float
+) -> None:
+    """Blocks of five, the order mixed: the limits, and the least of each, of the whole history."""
+    plain = wholes[resource]
+    budget = share * float(plain["limit"].fillna(plain["current"]).sum())
+    history = open_history("lab", as_of=END, offline=True, settings=fleet)
+    expected = recommend(history, resource, settings=fleet, budget=budget)
+    sized = override(fleet, "compute__block", 5)
+    window = prepare_window(sized, source="lab", as_of=END, offline=True)
+    made = recommend_in_blocks(
+        window, resource, settings=sized, budget=budget, runner=shuffled(int(100 * share))
+    )
+    pd.testing.assert_frame_equal(made.table, expected.table, check_exact=True)
+    assert "least" in made.table
+    assert not made.table["limit"].equals(plain["limit"])
+    assert {**made.history.replicas} == {**history.replicas}
+
+
+def test_a_budget_for_some_services_is_not_shared_out_in_blocks(fleet: Settings) -> None:
+    """It would be theirs alone, which a fleet in blocks does not look at."""
+    window = prepare_window(fleet, source="lab", as_of=END, offline=True)
+    with pytest.raises(InputError, match="as a whole"):
+        recommend_in_blocks(window, settings=fleet, budget=1e12, services="shop1/*")
+    with pytest.raises(InputError, match="budget of"):
+        recommend_in_blocks(window, settings=fleet, budget=-1.0)
+
+
 def test_several_sources_are_one_fleet_in_blocks(tmp_path: Path) -> None:
     """One of them was last asked a day ago: what it measures has not stopped for that."""
     archived_fleet(tmp_path, services=15, source="annex", days=15)
