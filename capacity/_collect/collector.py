@@ -4,20 +4,20 @@ look.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 from capacity._collect.cgroups import find_mounts
 from capacity._collect.engine_watches import EngineWatches
 from capacity._collect.readings import Look
 from capacity._collect.step_transfer import ClosedStep, store_apart
 from capacity._collect.steps import COLLECTED, Steps, step_end
-from capacity._common.files import storage_error
+from capacity._common.file_lock import file_lock
 from capacity.errors import Locked, SettingsError
 from capacity.settings import Settings
 
@@ -112,17 +112,12 @@ def only_one(settings: Settings) -> Iterator[None]:
     """
     # beside the source's folder: a first run that fails leaves no source without a day
     path = settings.archive.path / f".{COLLECTED}.lock"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("ab")
-    except OSError as error:
-        raise storage_error(path, error) from error
-    with handle:  # the lock ends with the process at the latest
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Locked(
-                f"Another process collects into {settings.archive.path}",
-                "One is enough for all Engines of [engine.hosts]; or set archive.path to another",
-            ) from error
+    with file_lock(path, lambda holder: _collecting(settings.archive.path, holder)):
         yield
+
+
+def _collecting(archive: Path, holder: str) -> Locked:
+    return Locked(
+        f"{holder or 'Another process'} collects into {archive}",
+        "One is enough for all Engines of [engine.hosts]; or set archive.path to another",
+    )

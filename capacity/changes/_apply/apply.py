@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from capacity._common.file_lock import owner
 from capacity._common.files import digest, write_text
 from capacity._common.plain_data import Plain
 from capacity._common.progress import Progress, Silent
@@ -24,7 +25,7 @@ from capacity.changes._apply.step_groups import RunContext, RunResult, run_steps
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
 from capacity.changes._journal.adjustments import failure_cooldowns
-from capacity.changes._journal.journal import open_journal, owner
+from capacity.changes._journal.journal import open_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import journal_runs, new_run, way_out

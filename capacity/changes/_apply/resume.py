@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from capacity._common.file_lock import owner
 from capacity._common.files import digest
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
@@ -27,7 +28,7 @@ from capacity.changes._apply.step_groups import (
     stopped,
     stopped_by,
 )
-from capacity.changes._journal.journal import open_journal, owner, read_journal
+from capacity.changes._journal.journal import open_journal, read_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents, run_start
 from capacity.changes._journal.runs import find_run, journal_runs

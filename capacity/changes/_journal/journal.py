@@ -5,12 +5,10 @@ ever added and always on disk.
 from __future__ import annotations
 
 import errno
-import getpass
 import json
 import logging
 import os
 import re
-import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,7 +35,7 @@ from capacity.changes._journal.models import (
 )
 from capacity.errors import InputError, JournalLost, StorageError
 
-__all__ = ["LINES", "EmptyJournal", "Journal", "open_journal", "owner", "read_journal"]
+__all__ = ["LINES", "EmptyJournal", "Journal", "open_journal", "read_journal"]
 
 LINES = "journal.jsonl"
 _BACKUPS = "files"
@@ -214,15 +212,6 @@ class Journal:
 
 class EmptyJournal(InputError):
     """A run without a line: it was killed before its first one, or somebody emptied its journal."""
-
-
-def owner() -> str:
-    """Who is at work: user, machine and process."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()} (process {os.getpid()})"
 
 
 def open_journal(folder: Path, run: str) -> Journal:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from capacity.changes._journal.journal import owner
+from capacity._common.file_lock import file_lock
 from capacity.changes._journal.models import Entry, Kind, run_start
 from capacity.changes._journal.runs import REVISION_RUN, journal_runs
-from capacity.errors import Locked, StorageError
+from capacity.errors import Locked
 
 __all__ = ["apply_lock"]
 
@@ -23,32 +22,13 @@ def apply_lock(folder: Path) -> Iterator[None]:
         Locked: somebody else holds it; the message names the owner.
         StorageError: the folder cannot be written.
     """
-    path = folder / "lock"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = path.open(
-            "a+b", buffering=0
-        )  # closing it must have nothing to write: the disk may be full
-    except OSError as error:
-        raise StorageError(
-            f"Cannot write {path}: {error.strerror}", "Set apply.journal to another folder"
-        ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            handle.seek(0)
-            raise _refusal(folder, handle.read().decode("utf-8", "replace").strip()) from error
-        try:
-            handle.truncate(0)
-            handle.write(owner().encode())
-        except OSError as error:
-            raise StorageError(
-                f"Cannot write {path}: {error.strerror}", "Free the disk and try again"
-            ) from error
+    with file_lock(
+        folder / "lock",
+        lambda held: _refusal(folder, held),
+        folder_mode=0o700,
+        anonymous=False,
+    ):
         yield
-        with suppress(OSError):  # a name that stays says nothing once the lock is free
-            handle.truncate(0)
 
 
 def _refusal(folder: Path, held: str) -> Locked:

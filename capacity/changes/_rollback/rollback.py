@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from capacity._common.file_lock import owner
 from capacity._common.progress import Progress, Silent
 from capacity._common.setting_values import show_value
 from capacity._docker.engine import Engine, connect_all
 from capacity.changes._journal.adjustments import outcome_of
-from capacity.changes._journal.journal import Journal, open_journal, owner, read_journal
+from capacity.changes._journal.journal import Journal, open_journal, read_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Entry, IntentEntry, Kind, intents
 from capacity.changes._journal.runs import all_runs, find_run, standing_steps

@@ -12,35 +12,29 @@ server's own retention: nothing here deletes one, only `_upkeep` does when it is
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
 import stat
-import time
 import zlib
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from socket import gethostname
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
+from capacity._common.file_lock import file_lock
 from capacity._common.files import read_bounded, storage_error, sweep, write_atomically
 from capacity._common.plain_data import Plain, PlainMapping
-from capacity._common.text.printable import visible
 from capacity.errors import InputError, Locked
 from capacity.history._archive.daily_peaks import read_daily_peaks
 from capacity.history._archive.parquet import Damaged, read_block, read_footer, write_block
 from capacity.history._service_series import SeriesBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import date
-    from io import FileIO
     from pathlib import Path
 
     import pandas as pd
@@ -63,7 +57,6 @@ SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by
 _FORMAT = 1
 _DAY = 86_400
 _LONGEST_WAIT = 30.0  # seconds; a record is written in a moment
-_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
 _MOST_OF_A_RECORD = 2**22  # bytes
 
 _log = logging.getLogger("capacity")
@@ -143,7 +136,8 @@ class Archive:
         """Keep what is known of a source, beside the queries that another run has recorded
         meanwhile; the sum of both.
         """
-        with self._locked(source.name):
+        lock = self.path / source.name / ".lock"
+        with file_lock(lock, lambda holder: _held(lock, holder), wait=_LONGEST_WAIT):
             for folder in (self.path / source.name).glob("*/"):
                 sweep(folder)
             known = self.source(source.name)
@@ -264,29 +258,6 @@ class Archive:
     def _folder(self, source: str, signal: Signal, query: str, step: int) -> Path:
         return self.path / source / folder_name(signal, step, query)
 
-    @contextmanager
-    def _locked(self, source: str) -> Iterator[None]:
-        """Alone with a source's record; the lock ends with the process at the latest.
-
-        Raises:
-            Locked: another process holds it and does not let go.
-            StorageError: there can be no lock.
-        """
-        lock = self.path / source / ".lock"
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.fdopen(os.open(lock, _LOCK_FLAGS, 0o644), "r+b", buffering=0)
-        except (OSError, ValueError) as error:
-            raise storage_error(lock.parent, error) from error
-        with handle:
-            _wait_for(handle, lock)
-            with suppress(OSError):  # who holds it is only told where the disk takes that
-                handle.truncate(0)
-                handle.write(f"process {os.getpid()} on {gethostname()}".encode())
-            yield
-            with suppress(OSError):
-                handle.truncate(0)
-
     def _read_record(self, file: Path) -> SourceRecord | None:
         try:
             fields = json.loads(read_bounded(file, _MOST_OF_A_RECORD))
@@ -352,35 +323,11 @@ def _record(fields: dict[str, Any], folder: str) -> SourceRecord:
     return record
 
 
-def _wait_for(handle: FileIO, lock: Path) -> None:
-    """Take a lock, with a word on who has it, for a bounded time.
-
-    Raises:
-        Locked: it was not let go.
-        StorageError: it is no file that can be locked.
-    """
-    began = time.monotonic()
-    told = False
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            holder = visible(handle.read(200).decode("utf-8", "replace")) or "another process"
-            waited = time.monotonic() - began
-            if waited > _LONGEST_WAIT:
-                raise Locked(
-                    f"{lock} is held by {holder}, for more than {_LONGEST_WAIT:.0f} s",
-                    "End that process, or try again when it is done",
-                ) from error
-            if waited > 1 and not told:
-                _log.warning("waiting for %s, which is held by %s", lock, holder)
-                told = True
-            time.sleep(0.05)
-        except OSError as error:
-            raise storage_error(lock, error) from error
-        else:
-            return
+def _held(lock: Path, holder: str) -> Locked:
+    return Locked(
+        f"{lock} is held by {holder or 'another process'}, for more than {_LONGEST_WAIT:.0f} s",
+        "End that process, or try again when it is done",
+    )
 
 
 def _verify(meta: PlainMapping, expected: PlainMapping) -> None:

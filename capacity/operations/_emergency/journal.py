@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from capacity.changes._journal.journal import Journal, open_journal, owner
+from capacity._common.file_lock import owner
+from capacity.changes._journal.journal import Journal, open_journal
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import ContainerEntry, Entry, Kind, RunStart, run_start
 from capacity.changes._journal.runs import (

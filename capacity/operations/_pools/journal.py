@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from capacity.changes._journal.journal import Journal, open_journal, owner
+from capacity._common.file_lock import owner
+from capacity.changes._journal.journal import Journal, open_journal
 from capacity.changes._journal.models import Kind, RunStart
 from capacity.changes._journal.runs import new_run
 from capacity.errors import CapacityError

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from capacity._common.file_lock import owner
 from capacity._docker.containers import Container
 from capacity._docker.engine import Engine, engine_errors
-from capacity.changes._journal.journal import owner
 from capacity.errors import InputError, StorageError
 from capacity.operations._pools.leases import exclusive, make_private_folder, note, noted
 

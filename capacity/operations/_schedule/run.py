@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capacity._common.files import storage_error, write_text
+from capacity._common.file_lock import file_lock
+from capacity._common.files import write_text
 from capacity.errors import Locked
 from capacity.operations._schedule.jobs import Job
 from capacity.operations._schedule.recurrence import parse_zone
@@ -110,20 +110,13 @@ def run_due(
 @contextmanager
 def _alone(folder: Path, name: str) -> Iterator[None]:
     """No second run of a job beside the first."""
-    lock = folder / f"{name}.lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = lock.open("w", encoding="utf-8")
-    except OSError as error:
-        raise storage_error(lock, error) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Locked(
-                f"The job {name} is running already", "Wait for it, or look at what holds it up"
-            ) from error
+    with file_lock(folder / f"{name}.lock", lambda holder: _running(name, holder)):
         yield
+
+
+def _running(name: str, holder: str) -> Locked:
+    by = f" by {holder}" if holder else ""
+    return Locked(f"The job {name} is run already{by}", "Wait for it, or look at what holds it up")
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, str]:

@@ -242,7 +242,7 @@ def test_a_full_disk_without_a_lock_file(tmp_path: Path) -> None:
     with mounted(tmp_path, "-t", "tmpfs", "-o", "size=64k", "tmpfs"):
         ballast = fill(tmp_path)
         with (
-            pytest.raises(StorageError, match=r"Cannot write .*lock: No space.*Free the disk"),
+            pytest.raises(StorageError, match=r"Cannot use .*lock: No space.*Free some space"),
             apply_lock(tmp_path),
         ):
             raise AssertionError("a lock that names nobody")
