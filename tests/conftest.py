@@ -27,9 +27,6 @@ from tests.fixtures.session.order import files_in_turn
 if TYPE_CHECKING:
     from capacity.reporting.weekly import WeeklyReview
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the others use the other cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 hypothesis.settings.register_profile(
     "here",
     deadline=None,  # machines are shared
@@ -45,6 +42,14 @@ if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # a run in the background of a script; the processes we start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread of linear algebra for each process of a run, since the others use the other cores;
+    they inherit it, for what reads it does so when it is loaded, which an import above may cause.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
