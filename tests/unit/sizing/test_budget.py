@@ -11,18 +11,8 @@ from capacity.errors import InputError
 from capacity.model import Action, Reason, Resource
 from capacity.sizing import Context, ServiceRule, recommend
 from capacity.sizing._decisions.budget import totals
+from tests.fixtures.fleets.flat_usage import GIB, INDEX, steady
 from tests.fixtures.frames import float_at, times_of
-
-GIB = 1024 * MIB
-INDEX = pd.date_range("2026-10-01", periods=28 * 24, freq="1h", tz="UTC", unit="s")
-
-
-def steady(*names: str, level: float = 100 * MIB) -> pd.DataFrame:
-    """Flat services with a little noise."""
-    rng = np.random.default_rng(5)
-    return pd.DataFrame(
-        {name: level * rng.lognormal(0, 0.02, len(INDEX)) for name in names}, index=INDEX
-    )
 
 
 def in_force(table: pd.DataFrame) -> pd.Series:
@@ -171,3 +161,70 @@ def test_what_a_service_does_not_take_goes_to_the_others(
     table = recommend(usage, current=current, budget=4 * GIB, context=context)
     assert 0.95 * 4 * GIB < in_force(table).sum() <= 4 * GIB
     assert (table["breach_after"].drop("large") < 0.5).all()
+
+
+def test_a_budget_is_kept_beside_pinned_limits_and_minima_or_refused() -> None:
+    """What rules of the settings hold is taken off what the others share; where it takes all of it,
+    somebody must decide.
+    """
+    usage = steady(*(f"s{number}" for number in range(6)))
+    names = list(usage.columns)
+    current = pd.Series(2.0 * GIB, index=names)
+    rules = {
+        names[0]: ServiceRule(pinned=True),
+        names[1]: ServiceRule(least={Resource.MEMORY: GIB}),
+    }
+    table = recommend(usage, current=current, budget=8 * GIB, context=Context(rules=rules))
+    assert table["limit"].fillna(table["current"]).sum() <= 8 * GIB
+    assert table.loc[names[0], "current"] == 2 * GIB
+    assert float_at(table, names[1], "limit") >= GIB
+    with pytest.raises(InputError, match="cannot be kept"):
+        recommend(usage, current=current, budget=2.5 * GIB, context=Context(rules=rules))
+
+
+def test_a_budget_that_pinned_limits_just_pass_is_refused_at_once() -> None:
+    """A hair too much is too much, a rounding error is none, and neither takes many rounds."""
+    usage = steady("a", "b", "c", level=0.05)
+    names = [str(name) for name in usage]
+    rules = {name: ServiceRule(pinned=True) for name in names}
+    pinned = {"signal": "cpu", "current": dict.fromkeys(names, 0.1)}
+    context = Context(rules=rules, replicas=dict.fromkeys(names, 3))
+    table = recommend(usage, budget=0.9, context=context, **pinned)  # type: ignore[arg-type]  # a mapping of words
+    assert set(table["reason"]) == {Reason.PINNED}
+    with pytest.raises(InputError, match=r"0\.90 cores at least, 0\.001 cores too much"):
+        recommend(usage, budget=0.8991, context=context, **pinned)  # type: ignore[arg-type]  # the same
+
+
+def test_a_limit_without_history_counts_in_a_budget() -> None:
+    """It stays in force whatever the default for its type is."""
+    usage = steady("web")
+    usage["new"] = np.nan
+    with pytest.raises(InputError, match=r"new 12 GiB \(no data\)"):
+        recommend(usage, current={"new": 12 * GIB}, budget=5 * GIB)
+
+
+def test_a_budget_counts_every_replica() -> None:
+    """Limits times replicas keep the budget, and one that is spent by defaults is refused in its
+    own unit.
+    """
+    usage = steady("web", "db", "cache")
+    replicas = {"web": 5}
+    table = recommend(usage, budget=1.2 * 7 * 110 * MIB, context=Context(replicas=replicas))
+    spent = sum(limit * replicas.get(str(name), 1) for name, limit in table["limit"].items())
+    assert 0.9 * 1.2 * 7 * 110 * MIB < spent <= 1.2 * 7 * 110 * MIB
+    usage["new"] = usage["web"].where(usage.index >= usage.index[-6])
+    with pytest.raises(InputError, match=r"the rules demand 1\.\d+ GiB at least") as refused:
+        recommend(usage, budget=800 * MIB)
+    assert "new 1 GiB (type default)" in str(refused.value)
+
+
+def test_a_budget_is_kept_and_shared() -> None:
+    """All limits together fit, also after rounding, and more money breaks less."""
+    usage = steady(*(f"s{number}" for number in range(6)), spread=0.25)
+    poor, rich = (recommend(usage, budget=size * GIB) for size in (1.5, 3))
+    assert poor["limit"].sum() <= 1.5 * GIB
+    assert rich["limit"].sum() <= 3 * GIB
+    assert rich["breach_after"].sum() < poor["breach_after"].sum()
+    assert set(poor["reason"]) == {Reason.BUDGET}
+    with pytest.raises(InputError, match="budget"):
+        recommend(usage, budget=1e9, policy="krr")

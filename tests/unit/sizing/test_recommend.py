@@ -15,6 +15,7 @@ from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.model import Action, Reason, Resource
 from capacity.sizing import PEAK_QUANTILES, Context, changes_from, recommend
+from tests.fixtures.fleets.flat_usage import fitted
 from tests.fixtures.frames import float_at
 
 DAYS = 21
@@ -110,10 +111,11 @@ def test_limit_covers_the_observed_peak_and_scales(risk: float, scale: float) ->
     falls as the risk falls.
     """
     frame = usage(web=100) * scale
-    limit = recommend(frame, risk=risk)["limit"]["web"]
+    context = Context(forecaster=fitted(frame))
+    limit = recommend(frame, risk=risk, context=context)["limit"]["web"]
     assert limit >= frame["web"].tail(14 * 24).max()
     assert limit % MIB == 0
-    assert recommend(frame, risk=risk / 2)["limit"]["web"] >= limit
+    assert recommend(frame, risk=risk / 2, context=context)["limit"]["web"] >= limit
 
 
 def test_evidence_counts_what_the_limit_would_have_done() -> None:
