@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from capacity._common.bundled import bundled
@@ -108,7 +108,8 @@ def load_rules(books: Iterable[str | Path] = (DEFAULT_RULES,)) -> tuple[Rule, ..
                 f"Cannot read the rule book {file}: {cause_of(error)}",
                 "Name a Markdown file, or `house`",
             ) from error
-        for rule in read_rules(text, str(file)):
+        read = _bundled_rules if str(book) == DEFAULT_RULES else read_rules
+        for rule in read(text, str(file)):
             _refuse_twice(rule, found)
             found[rule.id] = rule
     return tuple(found[name] for name in sorted(found))
@@ -130,6 +131,10 @@ def read_rules(text: str, file: str) -> tuple[Rule, ...]:
             f"{file} holds no rule", "Write one block ```yaml rule under each rule's heading"
         )
     return tuple(found.values())
+
+
+_bundled_rules = lru_cache(maxsize=1)(read_rules)
+"""Once in a process: the monitor judges by them at each step. Checks of other books may change."""
 
 
 def _refuse_twice(rule: Rule, others: Mapping[str, Rule]) -> None:
