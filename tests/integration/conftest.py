@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.running.compose import SHORT_LIVED
 from tests.fixtures.running.fleet import Fleet, fleet, in_folder
 
 
@@ -21,6 +22,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def shop(whole: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """An empty Engine and a folder of the test's own."""
     made = in_folder(whole, tmp_path)
-    monkeypatch.setenv("PATH", made.environment()["PATH"])
+    for name, value in {"PATH": made.environment()["PATH"], **SHORT_LIVED}.items():
+        monkeypatch.setenv(name, value)
     yield made
     made.clear()

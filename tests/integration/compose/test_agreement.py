@@ -5,9 +5,6 @@ of Debian's 2.26, and of 2.40, the newest that can be had.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +14,8 @@ import pytest
 
 from capacity._compose import load_project
 from capacity.errors import ComposeError
-from tests.fixtures.paths import COMPOSE, TOOLS
-from tests.fixtures.running.servers import require
+from tests.fixtures.paths import COMPOSE
+from tests.fixtures.running.compose import config
 
 SINGLE = sorted((COMPOSE / "single").glob("*.yaml"))
 REFUSED = sorted((COMPOSE / "refused").glob("*.yaml"))
@@ -57,18 +54,8 @@ def _asked(program: str, every: list[Path]) -> dict[Path, Answer]:
 
     def ask(path: Path) -> Answer:
         files = [] if path.is_dir() else ["-p", "corpus", "-f", str(path)]
-        command = [program, "--profile", "*", *files, "config", "--format", "json"]
         home = path if path.is_dir() else path.parent
-        environment = {"PATH": os.environ["PATH"], **VARIABLES}
-        done = subprocess.run(
-            command,
-            cwd=home,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = config(program, ["--profile", "*", *files], home, VARIABLES)
         return Answer(
             _single_dollars(json.loads(done.stdout)) if done.returncode == 0 else None, done.stderr
         )
@@ -80,20 +67,13 @@ def _asked(program: str, every: list[Path]) -> dict[Path, Answer]:
 @pytest.fixture(scope="module")
 def compose() -> dict[Path, Answer]:
     """What 2.26 says."""
-    return _asked(_program(), [*SINGLE, *REFUSED, *PROJECTS])
+    return _asked("docker-compose", [*SINGLE, *REFUSED, *PROJECTS])
 
 
 @pytest.fixture(scope="module")
 def newest() -> dict[Path, Answer]:
     """What 2.40 says."""
-    return _asked(str(require(NEWEST)), [*SINGLE, *REFUSED, *PROJECTS, *NEWER])
-
-
-def _program() -> str:
-    local = TOOLS / "docker-compose"
-    if local.exists():
-        return str(local)
-    return shutil.which("docker-compose") or str(require("docker-compose"))
+    return _asked(NEWEST, [*SINGLE, *REFUSED, *PROJECTS, *NEWER])
 
 
 def _as_of(model: Any, *, older: bool) -> Any:

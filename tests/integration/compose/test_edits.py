@@ -5,8 +5,6 @@ in the change alone.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,15 @@ from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import EditRefused
 from capacity.model import Change
 from tests.fixtures.generated.compose_projects import Files, projects, wanted_changes, write
+from tests.fixtures.running.compose import config
 from tests.fixtures.running.fleet import plan_of
-from tests.fixtures.running.servers import require
 from tests.unit.compose.test_edit_project import check
 
 
 def printed(files: list[Path]) -> dict[str, Any] | None:
     """The services of the project `shop` as Compose prints them; None where it refuses it."""
     named = [word for file in files for word in ("-f", str(file))]
-    command = [str(require("docker-compose")), "-p", "shop", *named, "config", "--format", "json"]
-    done = subprocess.run(
-        command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
-    )
+    done = config("docker-compose", ["-p", "shop", *named], files[0].parent, {})
     text = done.stdout.replace("$$", "$")
     return dict(json.loads(text)["services"]) if done.returncode == 0 else None
 

@@ -5,9 +5,7 @@ intended, and judged without a project left out.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,8 @@ from capacity.model import Change, Setting
 from capacity.settings import Settings
 from tests.fixtures.generated.compose_projects import in_force
 from tests.fixtures.paths import COMPOSE
+from tests.fixtures.running.compose import config
 from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of
-from tests.fixtures.running.servers import require
 
 STACKS = sorted(path for path in (COMPOSE / "stacks").iterdir() if path.is_dir())
 FILES = sorted(path for path in (COMPOSE / "stacks").rglob("*") if path.suffix in {".yaml", ".yml"})
@@ -37,15 +35,8 @@ VARIABLES = {"HOME": "/home/somebody"}
 def printed(program: str, files: list[Path]) -> Any:
     """A project as Compose prints it; None where it refuses it."""
     named = [word for file in files for word in ("-f", str(file))]
-    command = [str(require(program)), "-p", "stack", "--profile", "*", *named]
-    done = subprocess.run(
-        [*command, "config", "--format", "json"],
-        cwd=files[0].parent,
-        env={"PATH": os.environ["PATH"], **VARIABLES},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["-p", "stack", "--profile", "*", *named]
+    done = config(program, words, files[0].parent, VARIABLES)
     return json.loads(done.stdout.replace("$$", "$")) if done.returncode == 0 else None
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from capacity._compose.edit.splice import newline
 from capacity.changes._plan.file_edits import edit_service
 from capacity.errors import ComposeError, EditRefused
 from tests.fixtures.generated.compose_written import written_project
+from tests.fixtures.running.compose import config
 from tests.fixtures.running.fleet import plan_of
-from tests.fixtures.running.servers import require
 from tests.integration.compose.test_stacks import changes_of, compare
 
 READ, EDITED, RESET = 80, 15, 60  # projects
@@ -51,15 +50,8 @@ def printed(folder: Path, names: list[str], environment: dict[str, str], project
     """
     named = [word for name in names for word in ("-f", name)]
     called = ["-p", project] if project else []
-    command = [str(require("docker-compose")), "--profile", "*", *called, *named]
-    done = subprocess.run(
-        [*command, "config", "--format", "json"],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["--profile", "*", *called, *named]
+    done = config("docker-compose", words, folder, environment)
     return json.loads(done.stdout.replace("$$", "$")) if done.returncode == 0 else None
 
 
