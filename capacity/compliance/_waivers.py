@@ -10,7 +10,12 @@ from pathlib import Path
 
 from capacity._common.files import cause_of, read_bounded
 from capacity.compliance._rules.rules import Rule
-from capacity.compliance._rules.strict_yaml import StrictMapping, read_items, read_mapping
+from capacity.compliance._rules.strict_yaml import (
+    MOST_OF_A_BOOK,
+    StrictMapping,
+    read_items,
+    read_mapping,
+)
 from capacity.errors import InputError
 
 __all__ = ["Waiver", "load_waivers", "read_waivers"]
@@ -59,7 +64,7 @@ def load_waivers(file: str | Path) -> tuple[Waiver, ...]:
             step.
     """
     try:
-        text = read_bounded(Path(file)).decode()
+        text = read_bounded(Path(file), MOST_OF_A_BOOK).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"Cannot read the waivers {file}: {cause_of(error)}", "Name a YAML file"

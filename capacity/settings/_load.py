@@ -55,6 +55,8 @@ __all__ = ["DEFAULT_FILE", "Settings", "exposed_secrets", "load_settings", "over
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
 _MOST_BYTES = 2**20
+_LONGEST = 4000
+_ENDLESS = re.compile(rf"[^=,\n]{{{_LONGEST + 1}}}")
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 _TAKEN = {"collected", "import", "sample"}
 _log = logging.getLogger("capacity")
@@ -243,7 +245,10 @@ def _refuse_unknown_variables() -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tables = tomllib.loads(read_bounded(file, _MOST_BYTES).decode())
+        text = read_bounded(file, _MOST_BYTES).decode()
+        if _ENDLESS.search(text):  # `a.a.a.a` takes the square of its length
+            raise ValueError(f"a name or a value has more than {_LONGEST} characters")  # noqa: TRY301 - one hint
+        tables = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(
             f"Cannot read {file}: {error.strerror}", "Name a readable file with --config"

@@ -4,7 +4,7 @@ nothing declares.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from capacity._compose.render.model import ProjectModel, ServiceModel
@@ -224,20 +224,31 @@ def _at(model: Any, *path: str) -> Any:
 
 def _check_cycles(services: dict[str, ServiceModel], tree: Map) -> None:
     done: set[str] = set()
+    for first in services:
+        # what is being visited, with what each still waits for; a chain may be as long as the file
+        above: dict[str, Iterator[str]] = {}
+        waiting = iter([first])
+        while True:
+            name = next(waiting, None)
+            if name is None:
+                if not above:
+                    break
+                ended, _ = above.popitem()
+                done.add(ended)
+                waiting = above[last] if (last := next(reversed(above), None)) else iter(())
+                continue
+            if name in above:
+                raise _circle([*above], name, tree)
+            if name in services and name not in done:
+                waiting = iter(services[name].get("depends_on", {}))
+                above[name] = waiting
 
-    def visit(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            circle = " -> ".join([*above[above.index(name) :], name])
-            origin = tree.origin(name)
-            raise ComposeError(
-                f"{origin}: dependency cycle detected: {circle}",
-                "Remove one of the dependencies",
-                origin=origin,
-            )
-        if name in services and name not in done:
-            for other in services[name].get("depends_on", {}):
-                visit(other, (*above, name))
-            done.add(name)
 
-    for name in services:
-        visit(name, ())
+def _circle(above: list[str], name: str, tree: Map) -> ComposeError:
+    circle = " -> ".join([*above[above.index(name) :], name])
+    origin = tree.origin(name)
+    return ComposeError(
+        f"{origin}: dependency cycle detected: {circle}",
+        "Remove one of the dependencies",
+        origin=origin,
+    )

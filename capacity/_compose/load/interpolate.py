@@ -21,6 +21,7 @@ _OPERATORS = (":?", ":-", ":+", "?", "-", "+")
 _DIGITS = "[0-9](?:_?[0-9])*"
 NUMBER = re.compile(rf"[+-]?({_DIGITS}(\.({_DIGITS})?)?|\.{_DIGITS})([eE][+-]?{_DIGITS})?")
 """How Go writes a decimal number."""
+_DEEPEST = 100
 _INTEGER, _NUMBER, _BOOLEAN = "whole number", "number", "boolean"
 
 
@@ -231,6 +232,8 @@ def _closing(text: str, position: int) -> int:
         depth += {"{": 1, "}": -1}.get(text[index], 0)
         if depth == 0:
             return index
+        if depth > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} braces stand in each other")
         if text[index] == "\n":  # Compose looks for the end in the same line
             break
     line = text[position:].partition("\n")[0]

@@ -16,7 +16,7 @@ from capacity._compose.yaml.nodes import Mapping, Node, Origin, Scalar, Sequence
 from capacity._compose.yaml.timestamps import Timestamp, timestamp
 from capacity.errors import ComposeError
 
-__all__ = ["entries", "plain", "scalar_value"]
+__all__ = ["entries", "plain", "resolved", "scalar_value"]
 
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {
@@ -55,7 +55,7 @@ def scalar_value(node: Scalar) -> Any:
         return _decoded(node)
     if (tag or node.style) and tag not in _RESOLVED:
         return node.text
-    value = _plain(node.text)
+    value = resolved(node.text)
     if tag == "float" and isinstance(value, int):
         return float(value)
     return value
@@ -71,7 +71,8 @@ def _decoded(node: Scalar) -> str:
         ) from error
 
 
-def _plain(text: str) -> Any:
+def resolved(text: str) -> Any:
+    """The value of a text without quotes and tag."""
     if text in _NULLS:
         return None
     if text in _BOOLEANS:

@@ -41,6 +41,8 @@ LINES = "journal.jsonl"
 _BACKUPS = "files"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_BYTES = 2**28
+_SHORTEST_LINE = 100  # bytes, of what a run writes
+_SHORT_LINES = 1000  # that are read before they are too many
 _log = logging.getLogger(__name__)
 
 
@@ -250,6 +252,8 @@ def read_journal(place: Path) -> list[Entry]:
         raise InputError(
             f"There is no journal in {place}: {error.strerror}", "`capacity journal` lists the runs"
         ) from error
+    if text.count(b"\n") > _SHORT_LINES + len(text) // _SHORTEST_LINE:
+        raise _not_believed(place, 1, "begins more lines than a run writes")
     found = verified(text, place.name)
     entries = []
     for number, line in enumerate(found.lines, start=1):

@@ -5,32 +5,29 @@ is wrong.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from capacity._common.files import read_bounded, write_text
+from capacity._common.plain_data import PlainMapping
 from capacity._common.text.printable import visible
 from capacity._common.text.yaml_text import yaml_text
-from capacity._compose.yaml.nodes import (
-    Alias,
-    Mapping,
-    Node,
-    Scalar,
-    Sequence,
-    children,
-    parse_documents,
-)
-from capacity._compose.yaml.values import plain
+from capacity._compose.yaml.written_out import place_of, read_written_out
 from capacity.changes._plan.fields import MOST_CHANGES
 from capacity.changes._plan.plan import Plan
 from capacity.errors import InputError
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 __all__ = ["plan_text", "read_plan", "write_plan"]
 
 _MOST_BYTES = 16 * 2**20
-_MOST_VALUES = 25 * MOST_CHANGES
+_MOST_EVENTS = 60 * MOST_CHANGES  # a change with ten numbers has fifty
 _LONGEST_MESSAGE = 1000
 _CONTROL = re.compile("[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\U0010ffff]")
 _HEADER = "# Proposed limit changes. Nothing here has been applied. Delete what you do not want.\n"
@@ -70,17 +67,20 @@ def read_plan(path: Path) -> Plan:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no YAML: {error}", "Correct the place named above") from error
-    root = _parsed(text, path)
+    content = _parsed(text, path)
     try:
-        return Plan.model_validate(plain(root), by_alias=True, by_name=False)
+        return Plan.model_validate(content, by_alias=True, by_name=False)
     except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        there = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
+        line = place_of(text, str(path), there, _MOST_EVENTS).line
         raise InputError(
-            f"{_place(error, root, path)} is no plan: {_first(error, plain(root))}",
+            f"{path}:{line} is no plan: {_said(first, content)}",
             "Correct it, or make it again with a report",
-        ) from error
+        ) from None
 
 
-def _parsed(text: str, path: Path) -> Mapping:
+def _parsed(text: str, path: Path) -> PlainMapping:
     """The one mapping that a plan is, written out in full.
 
     Raises:
@@ -93,50 +93,20 @@ def _parsed(text: str, path: Path) -> Mapping:
             f"{path}:{line} is no YAML: it holds the control character {visible(hidden.group())}",
             "Remove it",
         )
-    if text.count("\n") + 2 * text.count(",") > _MOST_VALUES:  # three seconds for each 50,000
-        raise InputError(
-            f"{path} is no plan: it has more values than {MOST_CHANGES} changes have",
-            "Split it, or make it again with a report",
-        )
-    documents = parse_documents(text, str(path))
-    root = documents[0] if len(documents) == 1 else None
-    if not isinstance(root, Mapping):
-        empty = root is None or (isinstance(root, Scalar) and not root.text)
-        raise InputError(
-            f"{path} is no plan: it holds {'nothing' if empty else 'no mapping'}",
-            "Name a plan.yaml of a report",
-        )
-    waiting: list[Node] = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, Alias) or node.anchor:
-            raise InputError(
-                f"{node.origin} is no plan: an anchor or an alias", "Write the value out"
-            )
-        waiting += children(node)
-    return root
+    content = read_written_out(text, str(path), _MOST_EVENTS)
+    if not isinstance(content, Mapping):
+        holds = "nothing" if content is None else "no mapping"
+        raise InputError(f"{path} is no plan: it holds {holds}", "Name a plan.yaml of a report")
+    return content
 
 
-def _place(error: ValidationError, root: Mapping, path: Path) -> str:
-    """File and line of the first fault, as near as the file has it."""
-    node: Node = root
-    for part in error.errors(include_url=False, include_input=False)[0]["loc"]:
-        if isinstance(part, int) and isinstance(node, Sequence) and part < len(node.items):
-            node = node.items[part]
-        elif isinstance(node, Mapping) and (found := node.get(str(part))) is not None:
-            node = found
-    return f"{path}:{node.origin.line}"
-
-
-def _first(error: ValidationError, content: Any) -> str:
-    """The first fault with its field; a change is named by its service."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["loc"][:1] == ("changes",) and len(first["loc"]) > 1:
-        try:
-            where += f" (service {content['changes'][first['loc'][1]]['service']})"
-        except (KeyError, TypeError, IndexError):
-            where += ""
-    said = first["msg"].removeprefix("Value error, ")
+def _said(fault: ErrorDetails, content: PlainMapping) -> str:
+    """A fault with its field; a change is named by its service."""
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["loc"][:1] == ("changes",) and len(fault["loc"]) > 1:
+        changes: Any = content["changes"]
+        with suppress(KeyError, TypeError, IndexError):
+            where += f" (service {changes[fault['loc'][1]]['service']})"
+    said = fault["msg"].removeprefix("Value error, ")
     # what is wrong with the whole has no place
     return visible(f"{where}: {said}" if where else said)[:_LONGEST_MESSAGE]

@@ -10,11 +10,12 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     ValidationError,
     ValidationInfo,
@@ -169,7 +170,7 @@ class Plan(_Part):
     as_of: Moment
     valid_until: Moment
     made_from: MadeFrom
-    changes: list[PlannedChange] = Field(max_length=MOST_CHANGES)
+    changes: Annotated[list[PlannedChange], FailFast()] = Field(max_length=MOST_CHANGES)
 
     @model_validator(mode="after")
     def _once_each(self) -> Self:

@@ -13,7 +13,7 @@ from capacity._common.bundled import bundled
 from capacity._common.files import cause_of, read_bounded
 from capacity.compliance._rules.markdown import RuleBlock, rule_blocks
 from capacity.compliance._rules.registry import Check, find_check, read_parameters
-from capacity.compliance._rules.strict_yaml import StrictMapping, read_mapping
+from capacity.compliance._rules.strict_yaml import MOST_OF_A_BOOK, StrictMapping, read_mapping
 from capacity.compliance._verdicts import Severity
 from capacity.errors import InputError
 
@@ -102,7 +102,7 @@ def load_rules(books: Iterable[str | Path] = (DEFAULT_RULES,)) -> tuple[Rule, ..
     for book in books:
         file = bundled("data/rules.md") if str(book) == DEFAULT_RULES else Path(book)
         try:
-            text = read_bounded(file).decode()
+            text = read_bounded(file, MOST_OF_A_BOOK).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
                 f"Cannot read the rule book {file}: {cause_of(error)}",

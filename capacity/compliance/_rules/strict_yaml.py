@@ -11,7 +11,10 @@ from capacity._compose.yaml.nodes import Mapping, Node, Sequence, parse_document
 from capacity._compose.yaml.values import entries, plain
 from capacity.errors import InputError
 
-__all__ = ["StrictMapping", "read_items", "read_mapping"]
+__all__ = ["MOST_OF_A_BOOK", "StrictMapping", "read_items", "read_mapping"]
+
+MOST_OF_A_BOOK = 2**22
+"""Bytes of a rule book, or of waivers."""
 
 _HINT = "See docs/reference/rules.md for what may stand there"
 

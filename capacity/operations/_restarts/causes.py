@@ -13,7 +13,7 @@ from typing import Any
 from capacity._common.bundled import bundled
 from capacity._common.files import read_bounded
 from capacity._common.text.secrets import MOST_READ, redact_lines
-from capacity.errors import InputError
+from capacity.errors import ComposeError, InputError
 
 __all__ = ["BY_STATE", "KILLED", "NEVER_RAN", "Cause", "Diagnosis", "diagnose", "load_causes"]
 
@@ -65,21 +65,19 @@ def load_causes(file: str | Path | None = None) -> tuple[Cause, ...]:
 
 def _read(place: Path) -> tuple[tuple[Cause, ...], bool]:
     """The causes of a file, and whether it wants no others."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from capacity._compose.yaml.written_out import read_written_out
 
     try:
-        said = YAML(typ="safe").load(read_bounded(place).decode())
+        said = read_written_out(read_bounded(place).decode(), str(place))
         entries, alone = _entries(said)
         return tuple(_cause(entry) for entry in entries), alone
     except (
         OSError,
         UnicodeDecodeError,
-        YAMLError,
+        ComposeError,
         KeyError,
         TypeError,
         ValueError,
-        RecursionError,
         re.error,
     ) as error:
         cause = " ".join(str(error).split())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from capacity._common.files import read_bounded, write_text
-from capacity.errors import InputError
+from capacity.errors import ComposeError, InputError
 from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem
 
 __all__ = ["read_timeline", "write_timeline"]
@@ -47,21 +48,19 @@ def read_timeline(file: Path) -> list[TimelineItem]:
     Raises:
         InputError: it is no timeline; the message names the item.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from capacity._compose.yaml.written_out import read_written_out
 
     try:
         if not file.exists():
             return []
-        said = YAML(typ="safe").load(read_bounded(file).decode())
+        said = read_written_out(read_bounded(file).decode(), str(file))
         found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
-    except (OSError, UnicodeDecodeError, YAMLError, ValueError, RecursionError) as error:
+    except (OSError, UnicodeDecodeError, ComposeError, ValueError) as error:
         raise InputError(
             f"{file} is no timeline: {_cause(error)}", "Correct it, or move it away to begin anew"
         ) from error
-    twice = next(
-        (item.id for item in found if sum(item.id == other.id for other in found) > 1), None
-    )
+    counts = Counter(item.id for item in found)
+    twice = next((name for name, count in counts.items() if count > 1), None)
     if twice:
         raise InputError(f"{file}: the item {twice} stands twice", "Remove one of them")
     return found
@@ -69,19 +68,17 @@ def read_timeline(file: Path) -> list[TimelineItem]:
 
 def _cause(error: Exception) -> str:
     """What is wrong with a file, in words for who wrote it."""
-    from ruamel.yaml.error import MarkedYAMLError
+    from capacity._compose.yaml.events import Origin
 
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        return f"line {error.problem_mark.line + 1} is no YAML: {error.problem}"
+    if isinstance(error, ComposeError):
+        place = f"{error.origin}: "
+        line = f"line {error.origin.line}: " if isinstance(error.origin, Origin) else ""
+        return line + str(error.message).removeprefix(place)
     if isinstance(error, OSError):
         return f"it cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):
         return "it is not written in UTF-8"
-    return (
-        "it is nested too deep"
-        if isinstance(error, RecursionError)
-        else " ".join(str(error).split())
-    )
+    return " ".join(str(error).split())
 
 
 def _entries(said: Any) -> list[Any]:

@@ -5,13 +5,14 @@ run carries on.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from capacity._common.files import read_bounded, write_text
-from capacity.errors import InputError
+from capacity.errors import ComposeError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,23 +114,22 @@ def read_register(path: Path) -> list[Risk]:
     Raises:
         InputError: unreadable, or no register; names the file and the cause.
     """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from capacity._compose.yaml.written_out import read_written_out
 
     if not path.is_file():
         return []
     try:
-        said = YAML(typ="safe").load(read_bounded(path).decode())
+        said = read_written_out(read_bounded(path).decode(), str(path))
         risks = _Register.model_validate(said).risks
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "risks"
         cause = f"{path} is no risk register: {place}: {first['msg']}"
         raise InputError(cause, "Correct it, or move it away to begin anew") from None
-    except (OSError, ValueError, YAMLError, RecursionError) as error:
+    except (OSError, ValueError, ComposeError) as error:
         cause = f"{path} is no risk register: {' '.join(str(error).split())}"
         raise InputError(cause, "Correct it, or move it away to begin anew") from error
-    twice = sorted({risk.id for risk in risks if sum(risk.id == each.id for each in risks) > 1})
+    twice = sorted(name for name, count in Counter(risk.id for risk in risks).items() if count > 1)
     if twice:
         raise InputError(f"{path} has the risk {twice[0]} twice", "Remove one of them")
     return risks

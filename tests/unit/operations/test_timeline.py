@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_the_former_file_and_nothing_beside_it(tmp_path: Path
             "item 1 (s) has `since: soon`; write a day, such as 2026-11-23",
         ),
         (f"items: [{{{PLAIN}, from: 5}}]", "item 1 (s) has `from: 5`; write a list"),
-        ("items:\n  - {", "line 2 is no YAML: "),
+        ("items:\n  - {", "line 3: no YAML: "),
         ("items: \udcff", "it is not written in UTF-8"),
     ],
 )
