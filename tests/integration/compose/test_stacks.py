@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,83 @@ def changes_of(service: str) -> list[Change]:
     ]
 
 
+@dataclass(frozen=True)
+class Edit:
+    """A change as the editor makes it: the lines of a file that it replaces, and what by."""
+
+    service: str
+    change: Change
+    hunks: Mapping[Path, tuple[int, int, list[str]]]
+
+    def apart(self, other: Edit) -> bool:
+        """Whether the two can be made in one text, in one way."""
+        for path in self.hunks.keys() & other.hunks.keys():
+            first, second = sorted((self.hunks[path][:2], other.hunks[path][:2]))
+            if first[1] > second[0] or (first == second and first[0] == first[1]):
+                return False
+        return True
+
+
+def edit_of(service: str, change: Change, texts: Mapping[Path, tuple[str, str]]) -> Edit:
+    """From the texts before and after."""
+    hunks = {}
+    for path, (text, edited) in texts.items():
+        old, new = text.splitlines(keepends=True), edited.splitlines(keepends=True)
+        shorter = min(len(old), len(new))
+        same = (a == b for a, b in zip(old, new, strict=False))
+        start = sum(1 for _ in takewhile(bool, same))
+        same = (a == b for a, b in zip(reversed(old), reversed(new), strict=False))
+        end = sum(1 for _ in takewhile(bool, islice(same, shorter - start)))
+        hunks[path] = (start, len(old) - end, new[start : len(new) - end])
+    return Edit(service, change, hunks)
+
+
+def rounds(services: Sequence[str], edits: Sequence[Edit]) -> Iterator[list[Edit]]:
+    """Edits that Compose reads together, at most one of a service. Every edit is read in a round in
+    which any other given service is changed in another way or not at all, so that a change which
+    reaches that service as well is seen.
+    """
+    kinds = [change.resource for change in changes_of("any/any")]
+    known = {(edit.service, edit.change.resource): edit for edit in edits}
+    digit = 1
+    while digit == 1 or digit < len(services):
+        for first in range(len(kinds)):
+            asked = (
+                known.get((service, kinds[(first + number // digit) % len(kinds)]))
+                for number, service in enumerate(services)
+            )
+            yield [edit for edit in asked if edit is not None]
+        digit *= len(kinds)
+
+
+def disjoint(edits: Iterable[Edit]) -> tuple[list[Edit], list[Edit]]:
+    """Those that can be made in one text, and those that others are in the way of."""
+    together: list[Edit] = []
+    alone: list[Edit] = []
+    for edit in edits:
+        fits = all(edit.apart(other) for other in together)
+        (together if fits else alone).append(edit)
+    return together, alone
+
+
+def read_with(files: list[Path], edits: Iterable[Edit]) -> Any:
+    """The project with these edits as Compose prints it; the files are as before then."""
+    hunks: dict[Path, list[tuple[int, int, list[str]]]] = {}
+    for edit in edits:
+        for path, hunk in edit.hunks.items():
+            hunks.setdefault(path, []).append(hunk)
+    before = {path: path.read_bytes() for path in hunks}
+    for path, mine in hunks.items():
+        lines = before[path].decode().splitlines(keepends=True)
+        for start, end, instead in sorted(mine, key=lambda hunk: hunk[:2], reverse=True):
+            lines[start:end] = instead
+        path.write_bytes("".join(lines).encode())
+    found = printed("docker-compose", files)
+    for path, text in before.items():
+        path.write_bytes(text)
+    return found
+
+
 @pytest.mark.parametrize("folder", STACKS, ids=lambda path: path.name)
 def test_each_edit_is_the_change_alone(folder: Path, tmp_path: Path) -> None:
     """By Compose's own reading of the whole project; what cannot be is refused, and few are."""
@@ -89,31 +169,70 @@ def test_each_edit_is_the_change_alone(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, place)
     declared = load_named(place)
     assert declared.project is not None, declared.missing
-    before = printed("docker-compose", list(declared.files))
-    made = refused = 0
-    for name in declared.project.services:
+    files, services = list(declared.files), list(declared.project.services)
+    edits: list[Edit] = []
+    refused = 0
+    for name in services:
         for change in changes_of(f"{declared.name}/{name}"):
             try:
                 edited = edit_service(declared, change.service, plan_of(change).changes)
             except EditRefused:
                 refused += 1
                 continue
-            for path, (_, text) in edited.items():
-                path.write_text(text)
-            after = printed("docker-compose", list(declared.files))
-            for path, (text, _) in edited.items():
-                path.write_bytes(text.encode())
-            compare(before, after, name, change)
-            made += 1
-    assert made > refused
+            edits.append(edit_of(name, change, edited))
+    assert len(edits) > refused
+    before = printed("docker-compose", files)
+    alone: dict[int, Edit] = {}
+    for asked in rounds(services, edits):
+        together, others = disjoint(asked)
+        alone |= {id(edit): edit for edit in others}
+        changes = {edit.service: edit.change for edit in together}
+        compare(before, read_with(files, together), changes)
+    for edit in alone.values():
+        compare(before, read_with(files, [edit]), {edit.service: edit.change})
 
 
-def compare(before: Any, after: Any, name: str, change: Change) -> None:
-    """The service differs in the change alone, the rest of the project in nothing."""
+def test_a_change_that_reaches_another_service_is_seen(tmp_path: Path) -> None:
+    """Also where that service is changed in the same way in the company that comes first."""
+    names = [f"s{number}" for number in range(8)]
+    bodies = {"s0": "&s0 {image: a}", "s6": "{<<: *s0}"}
+    lines = [f"  {name}: {bodies.get(name, '{image: a}')}\n" for name in names]
+    text = f"services:\n{''.join(lines)}"
+    file = tmp_path / "compose.yaml"
+    file.write_text(text)
+    change = changes_of("stack/s0")[3]
+    leak, own = (
+        edit_of(name, change, {file: (text, text.replace(place, f"{place}, pids_limit: 555", 1))})
+        for name, place in (("s0", "image: a"), ("s6", "<<: *s0"))
+    )
+    before = printed("docker-compose", [file])
+    seen = []
+    for asked in rounds(names, [leak, own]):
+        together, others = disjoint(asked)
+        assert not others
+        try:
+            compare(
+                before, read_with([file], together), {edit.service: change for edit in together}
+            )
+        except AssertionError:
+            seen.append(together)
+    assert seen == [[leak]]
+    assert file.read_text() == text
+
+
+def compare(before: Any, after: Any, changes: Mapping[str, Change]) -> None:
+    """The services differ in the change of each alone, the rest of the project in nothing."""
     assert after is not None
-    others = [{**model, "services": {**model["services"], name: 0}} for model in (before, after)]
+    gone = dict.fromkeys(changes, 0)
+    others = [{**model, "services": {**model["services"], **gone}} for model in (before, after)]
     assert others[0] == others[1]
-    (was, rest), (now, rest_now) = (in_force(model["services"][name]) for model in (before, after))
+    for name, change in changes.items():
+        compare_service(before["services"][name], after["services"][name], change)
+
+
+def compare_service(before: Any, after: Any, change: Change) -> None:
+    """They differ in the change alone."""
+    (was, rest), (now, rest_now) = in_force(before), in_force(after)
     what = Setting.of(change.resource)
     value, wanted = now.pop(what), change.after
     was.pop(what)

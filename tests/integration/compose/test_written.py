@@ -168,7 +168,7 @@ def test_an_edit_is_the_change_alone_and_undone_to_the_byte(
         except EditRefused:
             continue
         put({str(path): after for path, (_, after) in edited.items()}, tmp_path)
-        compare(before, printed(tmp_path, *asked), name, change)
+        compare(before, printed(tmp_path, *asked), {name: change})
         for path, (text, after) in edited.items():
             assert path.read_bytes().decode() == after
             for later in ("" if after.endswith("\n") else newline(after, 0), LATER):
