@@ -4,11 +4,13 @@ stopwatch, marks for the servers it needs, and what all tests share.
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,19 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             "requests_ca_bundle",
         }:
             monkeypatch.delenv(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Every process reads all tests: looking for garbage among them is a tenth of that, and what is
+    read stays until the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -127,6 +142,16 @@ def shop_review() -> WeeklyReview:
     from capacity.settings import Settings
 
     return weekly.review(_api.open_history("sample", services="shop/*"), Settings())
+
+
+@pytest.fixture(scope="session")
+def sample_review() -> WeeklyReview:
+    """The weekly review of the whole sample as of its end, for reading."""
+    from capacity import _api
+    from capacity.reporting import weekly
+    from capacity.settings import Settings
+
+    return weekly.review(_api.open_history("sample"), Settings())
 
 
 @pytest.fixture(scope="session")

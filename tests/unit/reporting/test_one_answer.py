@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from capacity import _api
 from capacity._common.text.units import MIB
@@ -20,20 +19,16 @@ from capacity.sizing._to_changes import changes_from
 from tests.fixtures.frames import float_at
 
 
-@pytest.fixture(scope="module")
-def week() -> weekly.WeeklyReview:
-    """The sample as `capacity report weekly --sample` looks at it."""
-    return weekly.review(_api.open_history("sample"), Settings())
-
-
-def test_a_limit_that_fits_raises_no_alert(week: weekly.WeeklyReview) -> None:
+def test_a_limit_that_fits_raises_no_alert(sample_review: weekly.WeeklyReview) -> None:
     """The alert on the chance fires exactly where sizing would raise the limit for it: the one that
     is kept within tolerance, at a chance above the accepted one, is silent.
     """
-    kept = week.tables[Resource.CPU].loc["shop/checkout"]
+    kept = sample_review.tables[Resource.CPU].loc["shop/checkout"]
     assert (kept["action"], kept["reason"]) == (Action.KEEP, Reason.WITHIN_TOLERANCE)
     assert Settings().sizing.cpu_risk < kept["breach_now"] < kept["raised_above"]
-    text = alert_rules(_outlooks(week), Settings(), valid_until=week.history.end.to_pydatetime())
+    text = alert_rules(
+        _outlooks(sample_review), Settings(), valid_until=sample_review.history.end.to_pydatetime()
+    )
     firing = {
         tuple(line.split(" passes its limit")[0].split("summary: ")[1].split())
         for line in text.splitlines()
@@ -41,22 +36,24 @@ def test_a_limit_that_fits_raises_no_alert(week: weekly.WeeklyReview) -> None:
     }
     above = {
         (str(service), str(resource))
-        for resource, table in week.tables.items()
+        for resource, table in sample_review.tables.items()
         for service, row in table.iterrows()
         if row["breach_now"] > row["raised_above"]
     }
     assert firing == above
     for service, resource in firing:
-        assert week.tables[Resource(resource)].loc[service, "action"] == Action.RAISE
+        assert sample_review.tables[Resource(resource)].loc[service, "action"] == Action.RAISE
 
 
-def test_days_left_agree_with_the_chance_within_the_horizon(week: weekly.WeeklyReview) -> None:
+def test_days_left_agree_with_the_chance_within_the_horizon(
+    sample_review: weekly.WeeklyReview,
+) -> None:
     """One course in twenty reaches the limit within the week where the chance to pass it then is a
     twentieth or more, the middle one where it is a half, and neither sooner than that says.
     """
-    rows = {(row.name, row.resource): row for row in week.days_left if not row.host}
+    rows = {(row.name, row.resource): row for row in sample_review.days_left if not row.host}
     assert any(row.soonest > 7 for row in rows.values())
-    for resource, table in week.tables.items():
+    for resource, table in sample_review.tables.items():
         for service in table.index[table["current"].notna()]:
             chance = float_at(table, service, "breach_now")
             row = rows.get((service, resource))

@@ -24,7 +24,7 @@ from capacity.reporting._html.html import Column, sparkline, table, text
 from capacity.reporting._runs import iso_week, list_reports, previous_run, run_folder, write_run
 from capacity.reporting.weekly._decisions import MOST_DECISIONS, weekly_decisions
 from capacity.reporting.weekly._limit_crossings import find_crossings
-from capacity.reporting.weekly._review import review
+from capacity.reporting.weekly._review import WeeklyReview, review
 from capacity.reporting.weekly._saving import save
 from capacity.reporting.weekly._scorecard import forecast_rows, score
 from capacity.reporting.weekly._sections import overview
@@ -206,7 +206,9 @@ def test_review_of_poor_data_says_so() -> None:
     assert any("hours older" in reason for reason in verdict.reasons)
 
 
-def test_what_is_not_good_enough_to_act_on_hands_out_no_commands_to_act(tmp_path: Path) -> None:
+def test_what_is_not_good_enough_to_act_on_hands_out_no_commands_to_act(
+    sample_review: WeeklyReview, tmp_path: Path
+) -> None:
     """After one day of history the cards say what is needed first and when; all that is left to
     copy is a dry run, and the plan says it too.
     """
@@ -222,9 +224,8 @@ def test_what_is_not_good_enough_to_act_on_hands_out_no_commands_to_act(tmp_path
     head = (tmp_path / "plan.yaml").read_text().split("format:")[0]
     assert "# Not good enough to act on: history reaches back only 1.0 days." in head
     assert read_plan(tmp_path / "plan.yaml").changes
-    good = review(load_sample(), Settings())
-    assert good.verdict.needed == ()
-    assert "--yes" in overview.decisions(good).source
+    assert sample_review.verdict.needed == ()
+    assert "--yes" in overview.decisions(sample_review).source
 
 
 def test_review_without_events_or_hosts_still_stands() -> None:
