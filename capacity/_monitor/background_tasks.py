@@ -8,16 +8,15 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from capacity._monitor.alert_probe import Prober
 from capacity._monitor.evaluate import MonitorTargets, evaluate_targets
+from capacity._monitor.event_watch import EventWatch
 from capacity._monitor.notify import Notifier
 from capacity._monitor.state import Evaluation, now
-from capacity.errors import CapacityError
 
 if TYPE_CHECKING:
-    from capacity._docker.addresses import Address
     from capacity.compliance._facts.monitoring import Delivery
     from capacity.settings import MonitorSettings
 
@@ -25,8 +24,7 @@ __all__ = ["Loop", "Monitor"]
 
 _log = logging.getLogger("capacity")
 _SETTLE = 2.0  # seconds after an event before looking: they come in bunches
-_PAUSE = 5.0  # seconds before an Engine that went away is asked for events again
-_EVENTS = {"start", "die", "oom", "kill", "destroy", "create", "update", "rename", "restart"}
+_PAUSE = 5.0  # seconds before the events are followed again
 
 
 class Loop:
@@ -84,6 +82,7 @@ class Monitor:
         self.version = 0
         self.prober = Prober(watched.settings)
         self.notifier = Notifier(watched.settings.monitor, watched.runbooks)
+        self.events = EventWatch(watched.settings.engine, self.look_soon)
         self._wake = threading.Event()
         self._soon: threading.Timer | None = None
         chosen: MonitorSettings = watched.settings.monitor
@@ -137,6 +136,7 @@ class Monitor:
             for loop in self.loops
             if not loop.healthy(at)
         ]
+        found += self.events.problems()
         if self.evaluation is None:
             found.append("nothing has been evaluated yet")
         elif self.evaluation.error:
@@ -144,55 +144,13 @@ class Monitor:
         return found
 
     def _events(self) -> None:
-        """Follow the events of every Engine, each by itself; what matters asks for another look."""
-        from capacity._docker.addresses import addresses
-
+        """Follow the events of every Engine; what matters asks for another look."""
         loop = next(each for each in self.loops if each.name == "events")
-        streams: dict[str, Any] = {}
-        try:
-            wanted = addresses(self.watched.settings.engine)
-        except CapacityError as error:
-            _log.info("No engine events: %s", error)
-            return
-        threads = [
-            threading.Thread(target=self._listen, args=(name, where, loop, streams), daemon=True)
-            for name, where in wanted.items()
-        ]
-        for thread in threads:
-            thread.start()
-        while not loop.stopping.wait(1.0) and all(thread.is_alive() for thread in threads):
+
+        def came_round() -> None:
             loop.last = now()
-        for stream in list(streams.values()):
-            stream.close()
 
-    def _listen(self, name: str, where: Address, loop: Loop, streams: dict[str, Any]) -> None:
-        """One Engine's events, until the monitor ends; it is asked again after it went away."""
-        from capacity._docker.engine import connect, engine_errors
-
-        while not loop.stopping.is_set():
-            try:
-                with connect(name, where, self.watched.settings.engine) as engine:
-                    with engine_errors(name, "tell its events"):
-                        streams[name] = engine.api.events(
-                            decode=True, filters={"type": "container"}
-                        )
-                    self._follow(streams[name], loop)
-            except CapacityError as error:
-                _log.info("No engine events: %s", error)
-            loop.stopping.wait(_PAUSE)
-
-    def _follow(self, stream: Any, loop: Loop) -> None:
-        from docker.errors import DockerException
-        from requests.exceptions import RequestException
-
-        try:
-            for event in stream:
-                if str(event.get("Action", "")).partition(":")[0] in _EVENTS:
-                    self.look_soon()
-                if loop.stopping.is_set():
-                    return
-        except (DockerException, RequestException, OSError, ValueError, AttributeError) as error:
-            _log.info("An engine's events ended: %s", error)  # a closed stream ends this way too
+        self.events.work(loop.stopping, came_round)
 
 
 def _arrived(delivery: Delivery) -> bool:

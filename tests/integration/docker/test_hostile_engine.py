@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -23,11 +19,8 @@ from capacity._docker.logs import health_output, last_lines
 from capacity._docker.usage import usage
 from capacity.errors import CapacityError, EngineError
 from capacity.settings import EngineSettings
+from tests.fixtures.running.raw_server import CHUNKED, HEAD, LONG, engine_that, slowly, whole
 
-VERSION = {"ApiVersion": "1.41", "Version": "20.10"}
-INFO = {"Name": "far", "NCPU": 4, "MemTotal": 2**33, "SystemTime": "2026-01-30T00:00:00Z"}
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-LONG = HEAD + b"Content-Length: 100000\r\n\r\n"
 CALLS: dict[str, Callable[[Engine], object]] = {
     "list": lambda engine: survey({"far": engine}, {}),
     "inspect": lambda engine: inspect(engine, "a" * 64),
@@ -88,62 +81,6 @@ plain = st.recursive(
 )
 
 
-def whole(value: object) -> bytes:
-    """An answer with this in JSON."""
-    body = json.dumps(value).encode()
-    return HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-@contextmanager
-def engine_that(
-    answer: Callable[[socket.socket, str], None], *, tcp: bool = False
-) -> Iterator[str]:
-    """The address of what describes itself as an Engine, and to all else answers as it likes."""
-    with ExitStack() as stack:
-        if tcp:
-            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
-        else:
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "docker.sock"
-            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
-            listening.bind(str(path))
-            listening.listen(64)
-            address = f"unix://{path}"
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-        def talk(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                while asked := connection.recv(65536):
-                    path = asked.split(b" ")[1].decode()
-                    if path.endswith("/version"):
-                        connection.sendall(whole(VERSION))
-                    elif path.endswith("/info"):
-                        connection.sendall(whole(INFO))
-                    else:
-                        answer(connection, path)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield address
-        listening.shutdown(socket.SHUT_RDWR)
-
-
-def slowly(first: bytes, then: bytes) -> Callable[[socket.socket, str], None]:
-    """Send something at once, then the rest a byte at a time, for ever."""
-
-    def send(connection: socket.socket, _: str) -> None:
-        connection.sendall(first)
-        for place in range(10**6):
-            time.sleep(0.05)
-            connection.sendall(then[place % len(then) :][:1])
-
-    return send
-
-
 @pytest.mark.parametrize(
     ("call", "tcp"),
     [("inspect", False), ("inspect", True), ("ends", False), ("exec", False), ("log", False)],
@@ -154,7 +91,7 @@ def slowly(first: bytes, then: bytes) -> Callable[[socket.socket, str], None]:
         (b"", b"H"),
         (HEAD, b"X-More: a\r\n"),
         (LONG, b" "),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (CHUNKED, b"1\r\n \r\n"),
     ],
     ids=["status", "headers", "body", "chunks"],
 )
@@ -218,12 +155,11 @@ def test_a_command_whose_output_does_not_end_is_ended() -> None:
 
 @pytest.mark.parametrize("said", [[], {}, {"ApiVersion": None}, {"ApiVersion": []}, 1, None, "x"])
 def test_what_describes_itself_as_no_engine_is_refused(
-    said: object, monkeypatch: pytest.MonkeyPatch
+    said: object,
 ) -> None:
     """A web server at the address, or one that answers with other JSON."""
-    monkeypatch.setitem(globals(), "VERSION", said)
     with (
-        engine_that(lambda *_: None) as url,
+        engine_that(lambda *_: None, version=said) as url,
         pytest.raises(EngineError, match="far"),
         connect("far", Address(url), EngineSettings(timeout=1)) as far,
     ):

@@ -2,70 +2,62 @@
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import SimpleNamespace
+import time
+from pathlib import Path
 
 import pytest
 
-from capacity._docker.addresses import Address
-from capacity._docker.engine import Engine
-from capacity._docker.host import read_host
 from capacity._monitor.background_tasks import Monitor
 from capacity._monitor.evaluate import MonitorTargets
-from capacity.errors import EngineUnreachable
 from capacity.settings import EngineSettings, Settings
-from tests.fixtures.fleets.engines import INFOS, VERSIONS
+from tests.fixtures.running.raw_server import CHUNKED, chunk, engine_that
 
 
-class _Stream:
-    """A start, then nothing until it is closed."""
+def test_an_engine_that_comes_later_is_heard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One Engine answers from the first, the other when it has come; each tells of a start."""
+    heard: set[str] = set()
+    both = threading.Event()
+    monkeypatch.setattr("capacity._monitor.event_watch._PAUSE", 0.05)
+    monkeypatch.setattr("capacity._docker.event_stream.WINDOW", 0.5)
+    late = tmp_path / "late.sock"
 
-    def __init__(self) -> None:
-        self._closed = threading.Event()
+    def tells(name: str) -> str:
+        return f'{{"Action":"start","who":"{name}"}}\n'
 
-    def __iter__(self) -> Iterator[dict[str, str]]:
-        yield {"Action": "start"}
-        self._closed.wait(10)
+    def answer(name: str, connection: socket.socket) -> None:
+        heard.add(name)
+        time.sleep(0.2)
+        connection.sendall(CHUNKED + chunk(tells(name).encode()) + chunk(b""))
 
-    def close(self) -> None:
-        """As docker-py's."""
-        self._closed.set()
+    with (
+        engine_that(lambda connection, _: answer("early", connection)) as early,
+        engine_that(lambda connection, _: answer("late", connection)) as behind,
+    ):
+        hosts = {"early": early, "late": f"unix://{late}"}
+        engines = EngineSettings(hosts=hosts, timeout=5)
+        monitor = Monitor(MonitorTargets(Settings(engine=engines), ()))
+        seen: list[str] = []
 
+        def look_soon() -> None:
+            seen.append("event")
+            if heard == {"early", "late"} and len(seen) >= 2:
+                both.set()
 
-def test_an_engine_that_comes_later_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One Engine answers from the first, the other after two attempts; the first is asked once."""
-    asked: list[str] = []
-    heard = threading.Event()
-
-    @contextmanager
-    def connect(name: str, address: Address, settings: EngineSettings) -> Iterator[Engine]:
-        del address, settings
-        asked.append(name)
-        if name == "late" and asked.count("late") < 3:
-            raise EngineUnreachable("late does not answer", "Start it")
-        kind = "debian-13-v2"
-        api = SimpleNamespace(events=lambda **_: _Stream())
-        yield Engine(read_host(name, "unix://x", INFOS[kind], VERSIONS[kind]), api)
-
-    monkeypatch.setattr("capacity._docker.engine.connect", connect)
-    monkeypatch.setattr("capacity._monitor.background_tasks._PAUSE", 0.01)
-    hosts = {name: f"unix:///{name}.sock" for name in ("early", "late")}
-    monitor = Monitor(MonitorTargets(Settings(engine=EngineSettings(hosts=hosts)), ()))
-    seen: list[str] = []
-
-    def look_soon() -> None:
-        seen.append("event")
-        if len(seen) == 2:
-            heard.set()
-
-    monkeypatch.setattr(monitor, "look_soon", look_soon)
-    loop = next(each for each in monitor.loops if each.name == "events")
-    loop.start()
-    try:
-        assert heard.wait(10)
-        assert (asked.count("early"), asked.count("late")) == (1, 3)
-    finally:
-        loop.stop()
-        loop.join(5)
+        monkeypatch.setattr(monitor.events, "_happened", look_soon)
+        loop = next(each for each in monitor.loops if each.name == "events")
+        loop.start()
+        end = time.monotonic() + 10
+        try:
+            while "late" not in monitor.events.trouble:
+                assert not both.wait(0.05)
+                assert time.monotonic() < end
+            assert any("Engine late are not heard" in each for each in monitor.events.problems())
+            late.symlink_to(behind.removeprefix("unix://"))
+            assert both.wait(10)
+        finally:
+            loop.stop()
+            loop.join(5)

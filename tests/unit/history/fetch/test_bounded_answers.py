@@ -5,11 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import socket
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,46 +21,11 @@ from capacity.errors import BadAnswer, SourceError, Unreachable
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.parse import parse_matrix
 from capacity.settings import PrometheusSettings, override
+from tests.fixtures.running.raw_server import CHUNKED, HEAD, LONG, raw, slowly
 from tests.fixtures.running.web_server import EMPTY, Answer, web
 from tests.unit.history.fetch.test_fetch import fetched, metrics_server, settings_for
 
 ASKED = Range("up", 0, 300, 12)
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-LONG = HEAD + b"Content-Length: 100000\r\n\r\n"
-CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@contextmanager
-def raw(send: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that reads a request and then does as it likes."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = listening.accept()
-                    threading.Thread(target=talk, args=(connection,), daemon=True).start()
-
-        def talk(connection: socket.socket) -> None:
-            with connection, suppress(OSError):
-                connection.recv(65536)
-                send(connection)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
-
-
-def slowly(first: bytes, then: bytes, every: float = 0.1) -> Callable[[socket.socket], None]:
-    """Send something at once, then the rest a byte at a time, for ever."""
-
-    def send(connection: socket.socket) -> None:
-        connection.sendall(first)
-        for place in range(10**6):
-            time.sleep(every)
-            connection.sendall(then[place % len(then) :][:1])
-
-    return send
 
 
 def ask(url: str, **settings: Any) -> bytes:
