@@ -33,6 +33,7 @@ from capacity.forecasting._peak_forecast import highest_of_band
 from capacity.forecasting._quantiles import Floats
 from capacity.history import History
 from capacity.history._archive.archive import Archive
+from capacity.history._data_quality import coverage_of_running
 from capacity.history._history import WholeFleet
 from capacity.history._load import load_history
 from capacity.history._validity import DroppedSamples
@@ -176,12 +177,14 @@ class Seen:
         context: house rules, and what is known by service; no frames.
         spread: of the misses of past forecasts; None where nothing can be forecast.
         dropped: samples of its services, and of hosts, that cannot be true.
+        coverage: what tells whether the data is good enough to act on.
     """
 
     observed: Observed
     context: Context
     spread: Spread | None
     dropped: tuple[DroppedSamples, ...]
+    coverage: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -258,7 +261,8 @@ def look(known: Known) -> Seen:
     )
     # the days are known already, from the first pass
     observed = replace(observed, days=observed.days[:0])
-    return Seen(observed, _without_frames(context), spread, history.dropped)
+    coverage = coverage_of_running(history)
+    return Seen(observed, _without_frames(context), spread, history.dropped, coverage)
 
 
 def count_again(pooled: Pooled) -> Tally:

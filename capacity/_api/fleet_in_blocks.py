@@ -59,6 +59,7 @@ from capacity.forecasting._peak_forecast import PeakForecast, predicted_peaks
 from capacity.forecasting._quantiles import Floats
 from capacity.history import History
 from capacity.history._archive.archive import Archive, SourceRecord
+from capacity.history._data_quality import judged
 from capacity.history._history import WholeFleet
 from capacity.history._load import ArchivedFleet, look_through, services_lately
 from capacity.history._validity import DroppedSamples, dropped_notes
@@ -196,7 +197,8 @@ def recommend_in_blocks(
     else:
         table = table.loc[_chosen(services, names)]
     history = _without_samples(window, records, settings, fleet, decided)
-    return Recommendations(table, resource, history, horizon, settings)
+    quality = judged(decided.coverage, history.last_sample, window.end)
+    return Recommendations(table, resource, history, horizon, settings, quality)
 
 
 def _without_samples(
@@ -238,12 +240,14 @@ class _FleetDecided:
         known: what was known of each block.
         dropped: samples that cannot be true.
         replicas: service -> containers that stand for it.
+        coverage: how each service is covered, see `coverage_of_running`.
     """
 
     table: pd.DataFrame
     known: list[Known]
     dropped: tuple[DroppedSamples, ...]
     replicas: Mapping[str, int]
+    coverage: pd.DataFrame
 
 
 def _decide(
@@ -279,7 +283,8 @@ def _decide(
     # every block has read the sizes of all hosts
     dropped = dict.fromkeys(entry for each in seen for entry in each.dropped)
     whole = with_replay(table, pd.concat(replayed))
-    return _FleetDecided(whole, known, tuple(dropped), context.replicas)
+    coverage = pd.concat([each.coverage for each in seen])
+    return _FleetDecided(whole, known, tuple(dropped), context.replicas, coverage)
 
 
 def _known(

@@ -17,6 +17,7 @@ from capacity.changes import MadeFrom, Plan, make_plan, write_plan
 from capacity.errors import InputError
 from capacity.forecasting import Forecaster
 from capacity.history import History
+from capacity.history._data_quality import DataQuality, data_quality
 from capacity.model import Resource
 from capacity.settings import Settings
 from capacity.sizing import changes_from
@@ -117,6 +118,7 @@ class Recommendations:
         history: what they were made from.
         horizon: how far ahead the limits must hold.
         settings: what else decided.
+        quality: whether the data is good enough to act on; None = the history's samples tell.
     """
 
     table: pd.DataFrame
@@ -124,6 +126,7 @@ class Recommendations:
     history: History
     horizon: str
     settings: Settings
+    quality: DataQuality | None = None
 
     def __getitem__(self, service: str) -> pd.Series:
         """The row of one service.
@@ -162,8 +165,13 @@ class Recommendations:
                 code=VERSION,
             ),
         )
-        write_plan(plan, Path(path))
+        write_plan(plan, Path(path), self.data_quality.warning)
         return plan
+
+    @property
+    def data_quality(self) -> DataQuality:
+        """Whether the data is good enough to act on, as the weekly report says it."""
+        return self.quality or data_quality(self.history)
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Limits in force and proposed, side by side for each service with a proposal."""

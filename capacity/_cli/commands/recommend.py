@@ -266,6 +266,8 @@ def _propose(
 
 def _write_plan(made: Recommendations, out: Path) -> None:
     plan = made.to_plan(out)
+    if warning := made.data_quality.warning:
+        say(f"capacity: {warning}.", err=True)
     say(
         f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
         "would do",

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from capacity import _api
-from capacity.history._metrics.signals import CATALOGUE
-from capacity.model import Action, Reason, Resource, Signal
+from capacity.history._data_quality import DataQuality, data_quality
+from capacity.model import Action, Reason, Resource
 from capacity.reporting._runs import (
     FleetState,
     ReportRun,
@@ -34,39 +34,10 @@ if TYPE_CHECKING:
     from capacity.history import History
     from capacity.settings import Settings
 
-__all__ = ["REPORT", "DataQuality", "WeeklyReview", "review"]
+__all__ = ["REPORT", "WeeklyReview", "review"]
 
 REPORT = "weekly-resources"
-_GOOD_COVERAGE, _FAIR_COVERAGE = 0.95, 0.8
-_FEW_DROPPED = 0.001  # of all samples of a signal: impossible ones that are not worth a word
-_GOOD_DAYS, _FAIR_DAYS = 14, 7
-_FRESH = pd.Timedelta("2h")
 _Part = TypeVar("_Part")
-
-
-@dataclass(frozen=True)
-class DataQuality:
-    """Whether the data is good enough.
-
-    Attributes:
-        level: `good`, `fair` or `poor`, which is not to be acted on.
-        reasons: what is wrong with it.
-        needed: what must be there before it is acted on; empty unless it is poor.
-    """
-
-    level: str
-    reasons: tuple[str, ...]
-    needed: tuple[str, ...] = ()
-
-    @property
-    def warning(self) -> str:
-        """Why nothing should be done yet, and what is needed first; empty = go ahead."""
-        if not self.needed:
-            return ""
-        return (
-            f"Not good enough to act on: {'; '.join(self.reasons)}. Needed first: "
-            f"{'; '.join(self.needed)}"
-        )
 
 
 @dataclass(frozen=True)
@@ -181,7 +152,7 @@ def review(
         horizon=horizon,
         forecasts=forecasts,
         tables=tables,
-        verdict=_verdict(history),
+        verdict=data_quality(history),
         decisions=weekly_decisions(history, tables, risks, settings.operations.restart_limit),
         risks=risks,
         days_left=days_left(history, tables, risks, settings.report.horizon_days),
@@ -214,44 +185,6 @@ def _of_each(compute: Callable[[Resource], _Part]) -> dict[Resource, _Part]:
     """
     with ThreadPoolExecutor(len(Resource)) as pool:
         return dict(zip(Resource, pool.map(compute, Resource), strict=True))
-
-
-def _verdict(history: History) -> DataQuality:
-    quality = history.coverage()
-    running = quality[history.running().to_numpy()]
-    alive = float(running["alive"].median()) if len(running) else 0.0
-    first = quality["first"].min() if len(quality) else history.end
-    days = (history.end - first) / pd.Timedelta("1D")
-    newest = history.last_sample
-    late = history.end - newest if newest is not None else pd.Timedelta.max
-    reasons = []
-    if alive < _GOOD_COVERAGE:
-        reasons.append(f"the typical running service has only {alive:.0%} of its samples")
-    if days < _GOOD_DAYS:
-        reasons.append(f"history reaches back only {days:.1f} days")
-    if late > _FRESH:
-        reasons.append(
-            f"the newest sample is {late / pd.Timedelta('1h'):.0f} hours older than the report's "
-            "time"
-        )
-    missing = [
-        str(signal)
-        for signal, entry in CATALOGUE.items()
-        if history[signal].empty and signal is not Signal.OOM_KILLS and not entry.optional
-    ]
-    if missing:
-        reasons.append(f"no samples of {', '.join(missing)}")
-    dropped = int(quality["dropped"].sum())
-    if dropped > _FEW_DROPPED * quality["dropped"].size * len(history.memory.index):
-        reasons.append(f"{dropped} samples cannot be true and were dropped")
-    enough = first + _FAIR_DAYS * pd.Timedelta("1D")
-    conditions = [
-        (alive < _FAIR_COVERAGE, f"{_FAIR_COVERAGE:.0%} of the samples of a typical service"),
-        (days < _FAIR_DAYS, f"a week of history, there on {enough:%a %d %b}"),
-        (late > 12 * _FRESH, "a sample of the last day"),
-    ]
-    needed = tuple(said for applies, said in conditions if applies)
-    return DataQuality("poor" if needed else "fair" if reasons else "good", tuple(reasons), needed)
 
 
 def _scorecard(

@@ -212,5 +212,26 @@ def test_a_plan_says_what_it_was_made_from(fleet: Settings, tmp_path: Path) -> N
         made = recommend_in_blocks(window, settings=sized)
         plans.append(made.to_plan(tmp_path / f"{size}.yaml"))
     assert plans[0] == plans[1]
+    assert (tmp_path / "4.yaml").read_bytes() == (tmp_path / "50.yaml").read_bytes()
     assert len(plans[0].changes) > 0
     assert plans[0].made_from.history
+
+
+@pytest.mark.parametrize("late", ["0h", "6h", "30h"])
+def test_blocks_and_the_whole_judge_the_data_alike(
+    fleet: Settings, tmp_path: Path, late: str
+) -> None:
+    """Gaps, length and age; a plan from blocks warns as one from the whole history does."""
+    end = END + pd.Timedelta(late)
+    history = open_history("lab", as_of=end, offline=True, settings=fleet)
+    made = recommend(history, settings=fleet)
+    window = prepare_window(fleet, source="lab", as_of=end, offline=True)
+    blocks = recommend_in_blocks(window, settings=override(fleet, "compute__block", 4))
+    assert blocks.data_quality.against == made.data_quality.against
+    assert blocks.data_quality.warning == made.data_quality.warning
+    plans = {"whole": made, "blocks": blocks}
+    for name, each in plans.items():
+        each.to_plan(tmp_path / name)
+    heads = {(tmp_path / name).read_text().split("format:")[0] for name in plans}
+    assert len(heads) == 1
+    assert ("Not good enough to act on" in heads.pop()) == bool(made.data_quality.needed)

@@ -224,6 +224,9 @@ def test_what_is_not_good_enough_to_act_on_hands_out_no_commands_to_act(
     head = (tmp_path / "plan.yaml").read_text().split("format:")[0]
     assert "# Not good enough to act on: history reaches back only 1.0 days." in head
     assert read_plan(tmp_path / "plan.yaml").changes
+    made = _api.recommend(history, settings=Settings())
+    made.to_plan(tmp_path / "other.yaml")
+    assert (tmp_path / "other.yaml").read_text().split("format:")[0] == head
     assert sample_review.verdict.needed == ()
     assert "--yes" in overview.decisions(sample_review).source
 
