@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from capacity.changes._journal.journal import Journal, open_journal, owner, read_journal
+from capacity._common.file_lock import owner
+from capacity.changes._journal.journal import Journal, open_journal, read_journal
 from capacity.changes._journal.listing import journal_history
 from capacity.changes._journal.lock import apply_lock
 from capacity.changes._journal.models import Kind
