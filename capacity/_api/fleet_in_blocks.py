@@ -158,16 +158,7 @@ def recommend_in_blocks(
     """
     resource = resource_of(signal)
     parse_length(horizon)
-    if window.end - window.start >= _LONGEST:
-        raise InputError(
-            "Windows of five weeks and more are learned from as a whole, not in blocks",
-            "Set report.window_days to 34 at most",
-        )
-    if budget is not None and services is not None:
-        raise InputError(
-            "A budget for some services is shared out over them as a whole, not in blocks",
-            "Leave out services, or open the history of those and call recommend",
-        )
+    _check_blocks(window, budget, services)
     compute, archive = settings.compute, Archive(settings.archive.path)
     records = [archive.find(name) for name in window.source.split(",")]
     fleet = look_through(
@@ -199,6 +190,20 @@ def recommend_in_blocks(
     history = _without_samples(window, records, settings, fleet, decided)
     quality = judged(decided.coverage, history.last_sample, window.end)
     return Recommendations(table, resource, history, horizon, settings, quality)
+
+
+def _check_blocks(window: ArchivedWindow, budget: float | None, services: str | None) -> None:
+    """Refuse what only a fleet as a whole can be asked for."""
+    if window.end - window.start >= _LONGEST:
+        raise InputError(
+            "Windows of five weeks and more are learned from as a whole, not in blocks",
+            "Set report.window_days to 34 at most",
+        )
+    if budget is not None and services is not None:
+        raise InputError(
+            "A budget for some services is shared out over them as a whole, not in blocks",
+            "Leave out services, or open the history of those and call recommend",
+        )
 
 
 def _without_samples(
