@@ -265,19 +265,28 @@ def _finding(
     rule: Rule, verdict: Verdict, waivers: Sequence[Waiver], facts: Facts, today: date
 ) -> Finding:
     file, line = _place_of(verdict, facts)
-    waiver = (
-        first_fitting(waivers, rule, verdict.subject, today)
-        if verdict.status is Status.FAIL
-        else None
-    )
+    waiver = first_fitting(waivers, rule, verdict, today) if verdict.status is Status.FAIL else None
     if waiver is None:
         return Finding(rule, verdict, None, file, line)
+    if not waiver.lets(verdict):
+        return Finding(rule, _adding(verdict, _not_covered(waiver, verdict)), None, file, line)
     if waiver.expired(today):
-        late = replace(
-            verdict, message=f"{verdict.message} (its waiver expired on {waiver.expires})"
-        )
+        late = _adding(verdict, f"its waiver expired on {waiver.expires}")
         return Finding(rule, late, waiver, file, line)
+    if verdict.causes and not waiver.covers:
+        verdict = _adding(verdict, "its waiver covers whatever fails here")
     return Finding(rule, replace(verdict, status=Status.WAIVED), waiver, file, line)
+
+
+def _adding(verdict: Verdict, remark: str) -> Verdict:
+    return replace(verdict, message=f"{verdict.message} ({remark})")
+
+
+def _not_covered(waiver: Waiver, verdict: Verdict) -> str:
+    """Why a waiver of the rule and the subject does not hold here."""
+    covers = f"its waiver covers {', '.join(waiver.covers)} alone"
+    named = ", ".join(verdict.causes)
+    return f"{covers}, not {named}" if named else f"{covers}, and this rule names no such thing"
 
 
 def _place_of(verdict: Verdict, facts: Facts) -> tuple[str, int]:

@@ -86,13 +86,14 @@ class Evidence:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What a check says: `subject` is `project/service`, a host, a scrape target, or what else the
-    message names.
+    message names; `causes` names each thing that breaks the rule, for waivers that cover only some.
     """
 
     subject: str
     status: Status
     message: str
     evidence: Evidence = Evidence()
+    causes: tuple[str, ...] = ()
 
 
 def passed(subject: str, message: str, evidence: Evidence | None = None) -> Verdict:
@@ -100,9 +101,11 @@ def passed(subject: str, message: str, evidence: Evidence | None = None) -> Verd
     return Verdict(subject, Status.PASS, message, evidence or Evidence())
 
 
-def failed(subject: str, message: str, evidence: Evidence | None = None) -> Verdict:
+def failed(
+    subject: str, message: str, evidence: Evidence | None = None, causes: tuple[str, ...] = ()
+) -> Verdict:
     """The rule is broken."""
-    return Verdict(subject, Status.FAIL, message, evidence or Evidence())
+    return Verdict(subject, Status.FAIL, message, evidence or Evidence(), causes)
 
 
 def unknown(subject: str, message: str, evidence: Evidence | None = None) -> Verdict:

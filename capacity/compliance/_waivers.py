@@ -16,18 +16,20 @@ from capacity.compliance._rules.strict_yaml import (
     read_items,
     read_mapping,
 )
+from capacity.compliance._verdicts import Verdict
 from capacity.errors import InputError
 
 __all__ = ["Waiver", "load_waivers", "read_waivers"]
 
 _KEYS = ("rule", "service", "reason", "owner", "expires")
+_KNOWN = (*_KEYS, "covers")
 _SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Waiver:
     """One waiver: `rule` is an id or a slug, `service` a glob, `expires` the last day on which it
-    holds, UTC.
+    holds, UTC; `covers` names what may fail, such as a capability; empty = whatever fails.
     """
 
     rule: str
@@ -37,6 +39,7 @@ class Waiver:
     expires: date
     file: str
     line: int
+    covers: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -46,6 +49,12 @@ class Waiver:
     def fits(self, rule: Rule, subject: str) -> bool:
         """Whether it is about this rule and this subject, expired or not."""
         return self.rule in {rule.id, rule.slug} and fnmatchcase(subject, self.service)
+
+    def lets(self, verdict: Verdict) -> bool:
+        """Whether it covers everything that a verdict on its subject names."""
+        covered = {name.lower() for name in self.covers}
+        causes = {name.lower() for name in verdict.causes}
+        return not covered or (bool(causes) and causes <= covered)
 
     def expired(self, today: date) -> bool:
         """Whether its last day is over."""
@@ -81,7 +90,7 @@ def read_waivers(text: str, file: str) -> tuple[Waiver, ...]:
     return tuple(
         _waiver(item, file)
         for item in read_items(
-            read_mapping(text, file, ("waivers",), "waivers"), "waivers", _KEYS, "a waiver"
+            read_mapping(text, file, ("waivers",), "waivers"), "waivers", _KNOWN, "a waiver"
         )
     )
 
@@ -92,14 +101,19 @@ def _waiver(fields: StrictMapping, file: str) -> Waiver:
         expires = date.fromisoformat(words.pop("expires"))
     except ValueError as error:
         raise fields.wrong("expires", "is no date", "Write it like 2027-01-31") from error
-    return Waiver(**words, expires=expires, file=file, line=fields.origin.line)
+    covers = fields.texts("covers")
+    return Waiver(**words, expires=expires, file=file, line=fields.origin.line, covers=covers)
 
 
 def first_fitting(
-    waivers: Iterable[Waiver], rule: Rule, subject: str, today: date
+    waivers: Iterable[Waiver], rule: Rule, verdict: Verdict, today: date
 ) -> Waiver | None:
-    """The waiver of a failing subject: one that holds before one that has expired."""
-    fitting = [waiver for waiver in waivers if waiver.fits(rule, subject)]
-    return next(
-        (waiver for waiver in fitting if not waiver.expired(today)), fitting[0] if fitting else None
+    """The waiver of a failing subject: one that lets it before one that has expired before one that
+    covers something else.
+    """
+    fitting = [waiver for waiver in waivers if waiver.fits(rule, verdict.subject)]
+    return min(
+        fitting,
+        key=lambda waiver: (not waiver.lets(verdict), waiver.expired(today)),
+        default=None,
     )

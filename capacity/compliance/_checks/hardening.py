@@ -30,6 +30,7 @@ def _judge(
     threshold: str,
     good: str,
     look: str,
+    causes: Callable[[Service | HardeningProfile], tuple[str, ...]] = lambda _: (),
 ) -> Iterator[Verdict]:
     """Verdicts from two functions that name the fault, or give nothing.
 
@@ -41,11 +42,15 @@ def _judge(
         threshold: what is allowed.
         good: what is said of those without fault.
         look: what of `docker inspect` shows it.
+        causes: the name of each fault, for waivers.
     """
     for key, pair in facts.pairs:
         fault = declared(pair)
         evidence = Evidence.at(pair.where(*paths), fault or good, threshold)
-        yield failed(key, fault, evidence) if fault else passed(key, good, evidence)
+        if fault:
+            yield failed(key, fault, evidence, causes(pair.service))
+        else:
+            yield passed(key, good, evidence)
     for key in facts.live:
         for container in facts.live[key]:
             name = container.container.name
@@ -54,7 +59,7 @@ def _judge(
             if container.posture is None:
                 yield unknown(key, f"{name}: the Engine was not asked for it", shown)
             elif fault := live(container):
-                yield failed(key, f"{name} {fault}", shown)
+                yield failed(key, f"{name} {fault}", shown, causes(container.posture))
             else:
                 yield passed(key, f"{name} {good}", shown)
 
@@ -65,12 +70,16 @@ def privileged(
 ) -> Iterator[Verdict]:
     """No container is privileged, nor has one of the `capabilities` that amount to it."""
 
+    def causes(profile: Service | HardeningProfile) -> tuple[str, ...]:
+        names = {name.upper().removeprefix("CAP_") for name in profile.cap_add}
+        found = tuple(name for name in capabilities if name in names)
+        return ("privileged", *found) if profile.privileged else found
+
     def of_profile(profile: Service | HardeningProfile) -> str:
         if profile.privileged:
             return "is privileged: root in it is root on the host"
-        names = {name.upper().removeprefix("CAP_") for name in profile.cap_add}
-        found = [name for name in capabilities if name in names]
-        return f"adds {', '.join(found)}: nearly privileged" if found else ""
+        found = ", ".join(causes(profile))
+        return f"adds {found}: nearly privileged" if found else ""
 
     yield from _judge(
         facts,
@@ -80,6 +89,7 @@ def privileged(
         threshold="not privileged, no " + ", ".join(capabilities),
         good="is not privileged",
         look="Privileged}} {{.HostConfig.CapAdd",
+        causes=causes,
     )
 
 

@@ -27,9 +27,10 @@ def memory_limit_declared(facts: Facts) -> Iterator[Verdict]:
             "a limit that the Engine takes",
         )
         if not limit:
-            yield failed(key, "declares no memory limit", evidence)
+            yield failed(key, "declares no memory limit", evidence, ("no-limit",))
         elif cause:
-            yield failed(key, f"declares a limit that the Engine refuses: {cause}", evidence)
+            said = f"declares a limit that the Engine refuses: {cause}"
+            yield failed(key, said, evidence, (str(refused),))
         else:
             yield passed(key, f"declares {format_memory(limit)}", evidence)
 

@@ -57,7 +57,7 @@ def _every(
 ) -> Iterator[Verdict]:
     """A failure for each claim with a fault, a pass for every other service."""
     for claim, fault in faults.items():
-        yield failed(claim.service, fault, evidence_of(claim, threshold))
+        yield failed(claim.service, fault, evidence_of(claim, threshold), (claim.ports,))
     broken = {claim.service for claim in faults}
     for key in sorted({*facts.declared, *facts.live} - broken):
         service = facts.declared.get(key)

@@ -57,9 +57,14 @@ class PortClaim:
         return self.last > self.first
 
     @property
+    def ports(self) -> str:
+        """The port or the range: `8080`, `8080-8085`."""
+        return str(self.first) if not self.flexible else f"{self.first}-{self.last}"
+
+    @property
     def text(self) -> str:
         """As people write it: `127.0.0.1:8080/tcp`."""
-        ports = str(self.first) if not self.flexible else f"{self.first}-{self.last}"
+        ports = self.ports
         address = f"[{self.address}]" if ":" in self.address else self.address
         return f"{address + ':' if address else ''}{ports}/{self.protocol}"
 

@@ -201,3 +201,74 @@ def test_a_damaged_record_is_refused(tmp_path: Path, line: str) -> None:
     file.write_text(line + "\n")
     with pytest.raises(StorageError, match=r"scores\.jsonl:1"):
         read_records(file)
+
+
+COVERING = (
+    "waivers:\n- {{rule: {rule}, service: 'shop/*', reason: Old box, owner: ann, expires: "
+    "2026-11-30, covers: [{covers}]}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("service", "covers", "status"),
+    [
+        ("cap_add: [SYS_ADMIN]", "SYS_ADMIN", Status.WAIVED),
+        ("cap_add: [CAP_SYS_ADMIN]", "sys_admin, ALL", Status.WAIVED),
+        ("cap_add: [SYS_ADMIN, SYS_MODULE]", "SYS_ADMIN", Status.FAIL),
+        ("cap_add: [SYS_ADMIN], privileged: true", "SYS_ADMIN", Status.FAIL),
+        ("cap_add: [SYS_ADMIN], privileged: true", "SYS_ADMIN, privileged", Status.WAIVED),
+        ("privileged: true", "SYS_ADMIN", Status.FAIL),
+    ],
+)
+def test_a_waiver_lets_what_it_covers_alone(
+    tmp_path: Path, service: str, covers: str, status: Status
+) -> None:
+    """What was not there when it was given fails, and the finding names both."""
+    facts = declared(tmp_path, shop=f"  web: {{image: 'a:1', {service}}}\n")
+    text = COVERING.format(rule="CAP018", covers=covers)
+    report = evaluate([rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY)
+    (finding,) = report.findings
+    assert finding.status is status
+    said = f"its waiver covers {covers} alone, not "
+    assert (said in finding.verdict.message) == (status is Status.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("service", "cause"),
+    [
+        ("", "no-limit"),
+        (", mem_limit: 512", "memory"),
+        (", mem_limit: 64m, mem_reservation: 65m", "reservation"),
+        (", mem_limit: 64m, memswap_limit: 63m", "memory-swap"),
+    ],
+)
+def test_a_waiver_of_no_limit_is_none_of_a_wrong_one(
+    tmp_path: Path, service: str, cause: str
+) -> None:
+    """Each way to fail has a name of its own; one waiver lets one of them."""
+    facts = declared(tmp_path, shop=f"  web: {{image: 'a:1'{service}}}\n")
+    for covered in ("no-limit", "memory", "reservation", "memory-swap"):
+        text = COVERING.format(rule="CAP002", covers=covered)
+        waivers = read_waivers(text, "w.yaml")
+        report = evaluate([rule("memory-limit-declared")], facts, waivers, today=DAY)
+        (finding,) = report.findings
+        assert (finding.status is Status.WAIVED) == (covered == cause), finding.verdict
+
+
+def test_a_waiver_that_covers_all_says_so(tmp_path: Path) -> None:
+    """Without `covers` whatever fails is let, which who reads the finding can see."""
+    facts = declared(tmp_path, shop=SERVICES)
+    text = WAIVER.format(rule="CAP018", service="shop/web", expires="2026-11-30")
+    report = evaluate([rule("privileged")], facts, read_waivers(text, "w.yaml"), today=DAY)
+    messages = {finding.status: finding.verdict.message for finding in report.findings}
+    assert "(its waiver covers whatever fails here)" in messages[Status.WAIVED]
+
+
+def test_of_two_waivers_the_one_that_covers_it_counts(tmp_path: Path) -> None:
+    """In any order."""
+    facts = declared(tmp_path, shop="  web: {image: 'a:1', cap_add: [SYS_ADMIN]}\n")
+    parts = [COVERING.format(rule="CAP018", covers=name) for name in ("ALL", "SYS_ADMIN")]
+    for first, second in (parts, parts[::-1]):
+        waivers = read_waivers(first + second.removeprefix("waivers:\n"), "w.yaml")
+        (finding,) = evaluate([rule("privileged")], facts, waivers, today=DAY).findings
+        assert finding.status is Status.WAIVED
