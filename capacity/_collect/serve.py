@@ -20,13 +20,19 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _PATIENCE = 5  # seconds that a client may take for its request
 
 
-def collect(settings: Settings, stop: threading.Event, ready: Callable[[str], None]) -> None:
+def collect(
+    settings: Settings,
+    stop: threading.Event,
+    ready: Callable[[str], None],
+    collector: Collector | None = None,
+) -> None:
     """Collect and serve until told to stop.
 
     Args:
         settings: Engines, archive, and what is served where.
         stop: set to end; the open step is stored then.
         ready: told the address of the page, empty where none is served.
+        collector: of the same settings, for who wants to see how it goes.
 
     Raises:
         SettingsError: served beyond the loopback without a token.
@@ -35,7 +41,7 @@ def collect(settings: Settings, stop: threading.Event, ready: Callable[[str], No
         EngineUnreachable: no Engine answers when it begins.
         StorageError: the archive cannot be written.
     """
-    collector = Collector(settings)
+    collector = collector or Collector(settings)
     with only_one(settings), _served(settings.collect, collector, settings.owners.label) as address:
         ready(address)
         collector.run(stop)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from capacity._monitor.alert_probe import Prober
+from capacity._monitor.collecting import Collecting
 from capacity._monitor.evaluate import MonitorTargets, evaluate_targets
 from capacity._monitor.event_watch import EventWatch
 from capacity._monitor.notify import Notifier
@@ -24,6 +25,8 @@ __all__ = ["Loop", "Monitor"]
 
 _log = logging.getLogger("capacity")
 _SETTLE = 2.0  # seconds after an event before looking: they come in bunches
+_AGAIN = 30.0  # seconds before a collector that failed is begun again
+_STORED = 35.0  # seconds that the collector may take to store its last step
 _PAUSE = 5.0  # seconds before the events are followed again
 
 
@@ -88,6 +91,9 @@ class Monitor:
         chosen: MonitorSettings = watched.settings.monitor
         self.loops = [Loop("evaluate", self.evaluate, chosen.interval, self._wake)]
         self.loops.append(Loop("notify", self.notifier.work, 1.0, self.notifier.wake))
+        self.collecting = Collecting(watched.settings)
+        if watched.collect:
+            self.loops.append(Loop("collect", self._collect, _AGAIN))
         if watched.engine:
             self.loops.append(Loop("events", self._events, _PAUSE))
         if watched.settings.compliance.alertmanager is not None and chosen.probe:
@@ -103,7 +109,7 @@ class Monitor:
         for loop in self.loops:
             loop.stop()
         for loop in self.loops:
-            loop.join(2.0)
+            loop.join(_STORED if loop.name == "collect" else 2.0)
 
     def evaluate(self) -> None:
         """Look once, and tell of what has changed."""
@@ -136,7 +142,7 @@ class Monitor:
             for loop in self.loops
             if not loop.healthy(at)
         ]
-        found += self.events.problems()
+        found += [*self.events.problems(), *self.collecting.problems()]
         if self.evaluation is None:
             found.append("nothing has been evaluated yet")
         elif self.evaluation.error:
@@ -145,12 +151,20 @@ class Monitor:
 
     def _events(self) -> None:
         """Follow the events of every Engine; what matters asks for another look."""
-        loop = next(each for each in self.loops if each.name == "events")
+        self.events.work(*self._held("events"))
+
+    def _collect(self) -> None:
+        """Collect until it fails; the loop begins anew."""
+        self.collecting.work(*self._held("collect"))
+
+    def _held(self, name: str) -> tuple[threading.Event, Callable[[], None]]:
+        """What ends a loop whose work does not end by itself, and what says that it still works."""
+        loop = next(each for each in self.loops if each.name == name)
 
         def came_round() -> None:
             loop.last = now()
 
-        self.events.work(loop.stopping, came_round)
+        return loop.stopping, came_round
 
 
 def _arrived(delivery: Delivery) -> bool:

@@ -42,11 +42,13 @@ class MonitorTargets:
         settings: rules, waivers, engines, metrics server.
         paths: compose files or folders.
         engine: look at the Engines.
+        collect: sample them into the archive too.
     """
 
     settings: Settings
     paths: tuple[Path, ...] = ()
     engine: bool = True
+    collect: bool = False
 
     @property
     def runbooks(self) -> str | None:

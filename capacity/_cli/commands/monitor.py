@@ -25,6 +25,10 @@ def monitor(
     engine: Annotated[
         bool, typer.Option("--engine/--no-engine", help="Look at the Engines of the settings.")
     ] = True,
+    collect: Annotated[
+        bool,
+        typer.Option("--collect", help="Also sample the Engines, as `capacity collect` does."),
+    ] = False,
     source: Source = None,
     config: Config = None,
 ) -> None:
@@ -38,7 +42,7 @@ def monitor(
     settings = settings_of(config, source)
     for name, value in (("port", port), ("host", host)):
         settings = settings if value is None else override(settings, f"monitor__{name}", value)
-    serve(MonitorTargets(settings, tuple(paths or ()), engine))
+    serve(MonitorTargets(settings, tuple(paths or ()), engine, collect))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,7 @@ from capacity._docker.event_stream import follow_events
 from capacity._monitor.event_watch import EventWatch
 from capacity.errors import EngineError
 from capacity.settings import EngineSettings
+from tests.fixtures.running.docker_engine import busybox_image, client, dockerd
 from tests.fixtures.running.raw_server import CHUNKED, chunk, engine_that, slowly
 
 HURRIED = EngineSettings(timeout=0.5)
@@ -145,3 +148,21 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_real_engine_is_heard_across_windows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its windows end in time, and a start in the second one is heard."""
+    monkeypatch.setattr(event_stream, "WINDOW", 2.0)
+    heard: list[str] = []
+    with dockerd(tmp_path) as server, closing(client(server)) as docker:
+        busybox_image(server, "busybox:local")
+        settings = EngineSettings(timeout=10)
+        with connect("here", Address(server.url), settings) as engine:
+            windows = follow_events(engine, heard.append)
+            next(windows)
+            assert "start" not in heard
+            docker.containers.run("busybox:local", "true", detach=True, network_mode="none")
+            next(windows)
+            assert "start" in heard
