@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 from capacity.errors import InputError, SettingsError, WorkError
@@ -52,6 +53,9 @@ def serve(watched: MonitorTargets) -> None:
         ws="none",
     )
     server = uvicorn.Server(config)
+    # uvicorn raises the signal again behind its own end, before anything here could be stopped
+    told: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     watch.start()
     try:
         server.run()
@@ -62,3 +66,6 @@ def serve(watched: MonitorTargets) -> None:
         ) from error
     finally:
         watch.stop()
+        signal.signal(signal.SIGTERM, before)
+    if told:
+        signal.raise_signal(signal.SIGTERM)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -77,6 +81,30 @@ def test_one_process_samples_archives_and_tells_its_health(engine: Engine, tmp_p
     assert archive.sources()
     with only_one(settings):  # the lock is free again
         pass
+
+
+@pytest.mark.timeout(180)
+def test_a_monitor_that_is_told_to_stop_stores_the_open_step(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A step of an hour is stored by the end of the process alone."""
+    port = free_port()
+    more = {
+        "CAPACITY_ENGINE__HOSTS": json.dumps({"here": engine.url}),
+        "CAPACITY_MONITOR__PORT": str(free_port()),
+        "CAPACITY_COLLECT__PORT": str(port),
+        "CAPACITY_COLLECT__INTERVAL": "5",
+        "CAPACITY_REPORT__STEP": "3600",
+        "CAPACITY_ARCHIVE__PATH": str(tmp_path / "archive"),
+    }
+    words = [sys.executable, "-m", "capacity", "monitor", "--collect"]
+    with subprocess.Popen(words, cwd=tmp_path, env={**os.environ, **more}) as process:
+        try:
+            until(lambda: answers(f"http://127.0.0.1:{port}/metrics"))
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert Archive(tmp_path / "archive").sources()
 
 
 def told(monitor: Monitor) -> list[str]:
