@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from capacity.errors import InputError, SettingsError, WorkError
@@ -36,11 +38,7 @@ def serve(watched: MonitorTargets) -> None:
 
     chosen = watched.settings.monitor
     check_exposure(chosen)
-    missing = [str(path) for path in watched.paths if not path.exists()]
-    if missing:
-        raise InputError(
-            f"There is no {missing[0]} to watch", "Name compose files or folders with them"
-        )
+    _check_paths(watched)
     watch = Monitor(watched)
     config = uvicorn.Config(
         make_app(watch),
@@ -52,20 +50,36 @@ def serve(watched: MonitorTargets) -> None:
         http=BoundedProtocol,
         ws="none",
     )
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal again behind its own end, before anything here could be stopped
+    with _told_to_end():
+        watch.start()
+        try:
+            uvicorn.Server(config).run()
+        except SystemExit as error:  # uvicorn's way to say that it could not bind
+            raise WorkError(
+                f"Cannot listen at {chosen.host}:{chosen.port}",
+                "Is another monitor running? Choose another --port",
+            ) from error
+        finally:
+            watch.stop()
+
+
+def _check_paths(watched: MonitorTargets) -> None:
+    if missing := [str(path) for path in watched.paths if not path.exists()]:
+        raise InputError(
+            f"There is no {missing[0]} to watch", "Name compose files or folders with them"
+        )
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """SIGTERM ends the process when everything has stopped: uvicorn raises it again behind its own
+    end, before anything of ours could be.
+    """
     told: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
-    watch.start()
     try:
-        server.run()
-    except SystemExit as error:  # uvicorn's way to say that it could not bind
-        raise WorkError(
-            f"Cannot listen at {chosen.host}:{chosen.port}",
-            "Is another monitor running? Choose another --port",
-        ) from error
+        yield
     finally:
-        watch.stop()
         signal.signal(signal.SIGTERM, before)
     if told:
         signal.raise_signal(signal.SIGTERM)

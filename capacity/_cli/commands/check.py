@@ -168,17 +168,12 @@ def check(
             raise InputError(f"There is no format {form!r}", f"Use one of {', '.join(_FORMS)}")
         named = one_source(source, sample=sample, offline=offline)
         settings = _settings(config, named, alertmanager, receiver)
-        if receiver is not None and settings.compliance.alertmanager is None:
-            raise InputError(
-                "--receiver awaits an alert that nobody sends", "Name an --alertmanager too"
-            )
-        wants_history = history or offline or named is not None
         asked = _Asked(
             paths=paths or [],
             engine=engine,
             snapshot=snapshot,
             source=named,
-            history=wants_history,
+            history=history or offline or named is not None,
             delivery=alertmanager is not None,
             offline=offline,
             as_of=as_of,
@@ -223,6 +218,10 @@ def _settings(
     for name, value in (("alertmanager", alertmanager), ("receiver", receiver)):
         settings = (
             override(settings, f"compliance__{name}", value) if value is not None else settings
+        )
+    if receiver is not None and settings.compliance.alertmanager is None:
+        raise InputError(
+            "--receiver awaits an alert that nobody sends", "Name an --alertmanager too"
         )
     return settings
 
