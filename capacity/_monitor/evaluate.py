@@ -23,6 +23,7 @@ from capacity.compliance import (
 )
 from capacity.compliance._facts.monitoring import Delivery, Monitoring
 from capacity.errors import CapacityError
+from capacity.history._archive.archive import Archive
 from capacity.model import Resource
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ class MonitorTargets:
         """Whether a metrics server is named."""
         return bool(self.settings.servers())
 
+    @property
+    def history(self) -> str:
+        """Where history comes from: `prometheus`, `archive` where this very process collects for
+        want of a metrics server, or empty.
+        """
+        if self.metrics:
+            return "prometheus"
+        return "archive" if self.collect and Archive(self.settings.archive.path).sources() else ""
+
 
 def evaluate_targets(
     watched: MonitorTargets, before: Evaluation | None, delivery: Delivery | None = None
@@ -86,7 +96,8 @@ def evaluate_targets(
             facts = replace(
                 facts, monitoring=replace(facts.monitoring or Monitoring(), delivery=delivery)
             )
-        if facts.history is not None and not sources["prometheus"].error:
+        measured = sources.get(watched.history)
+        if facts.history is not None and measured is not None and not measured.error:
             tables = _limits(facts, watched.settings)
         assessed = assess(facts, watched.settings, rules, today=at.date())
         report, moves = assessed.report, assessed.port_proposals
@@ -102,20 +113,20 @@ def _collected(
     sources: dict[str, SourceState],
     at: datetime,
 ) -> Facts:
-    """Every source asked again; `sources` says which answered. History is of the metrics server."""
+    """Every source asked again; `sources` says which answered."""
     from capacity import _api
 
     failed: dict[str, str] = {}
 
     def outcome(name: str, error: CapacityError | None) -> None:
-        source = "prometheus" if name == "history" else name
+        source = watched.history if name == "history" else name
         failed[source] = failed.get(source, "") or (_line(error) if error is not None else "")
 
     targets = Targets(
         paths=watched.paths,
         engine=watched.engine,
         monitoring=watched.metrics,
-        history=(lambda: _api.open_history(settings=watched.settings)) if watched.metrics else None,
+        history=(lambda: _api.open_history(settings=watched.settings)) if watched.history else None,
     )
     found = collect_facts(targets, watched.settings, rules, previous=facts, outcome=outcome)
     for name, error in failed.items():

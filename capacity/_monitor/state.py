@@ -49,7 +49,7 @@ class Evaluation:
         facts: what it looked at.
         moves: ports that would end conflicts.
         tables: limits by resource; empty without history.
-        sources: `files`, `engine`, `prometheus` -> their state, of those that are asked.
+        sources: `files`, `engine`, `prometheus` or `archive` -> their state, of those asked.
         error: why there is no report.
     """
 

@@ -15,9 +15,10 @@ import pytest
 
 from capacity._collect.collector import only_one
 from capacity._monitor.background_tasks import Monitor
-from capacity._monitor.evaluate import MonitorTargets
+from capacity._monitor.evaluate import MonitorTargets, evaluate_targets
 from capacity._monitor.state import now
 from capacity.history._archive.archive import Archive
+from capacity.model import Resource
 from capacity.settings import Settings
 from tests.fixtures.running.docker_engine import Engine, busybox_image, client, dockerd
 from tests.fixtures.running.servers import fetch, free_port
@@ -71,9 +72,10 @@ def test_one_process_samples_archives_and_tells_its_health(engine: Engine, tmp_p
     try:
         with only_one(settings):
             loop.start()
-            until(lambda: any("Another process collects" in each for each in told(monitor)))
+            until(lambda: any(" collects into " in each for each in told(monitor)))
         until(lambda: answers(f"http://127.0.0.1:{port}/metrics"))
         until(lambda: not any("collector" in each for each in told(monitor)))
+        until(lambda: evaluate_targets(monitor.watched, None).facts.history is not None)
     finally:
         loop.stop()
         loop.join(60)
@@ -81,6 +83,13 @@ def test_one_process_samples_archives_and_tells_its_health(engine: Engine, tmp_p
     assert archive.sources()
     with only_one(settings):  # the lock is free again
         pass
+    found = evaluate_targets(monitor.watched, None)
+    assert found.sources["archive"].error == ""
+    assert found.facts.history is not None
+    assert found.facts.history.services == ["standalone/web"]
+    assert [*found.tables[Resource.MEMORY].index] == ["standalone/web"]
+    alone = evaluate_targets(MonitorTargets(settings, engine=False), None)
+    assert alone.facts.history is None
 
 
 @pytest.mark.timeout(180)
