@@ -77,6 +77,7 @@ def sizing_context(
         running=history.running(),
         unstable=_looping(history, settings),
         limits_known=history.knows_limits(),
+        limits_unseen=history.limits_unseen(),
         limit_since=history.limit_since(resource),
         replicas=history.replicas,
         uneven=pd.Series(dict(history.uneven), dtype=float),

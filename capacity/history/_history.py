@@ -161,9 +161,9 @@ class History:
             known[:] = True
         for signal in present:
             known &= self[signal].reindex(columns=services).notna().to_numpy()
-        dropped = dict.fromkeys(services, 0)
+        dropped, used = dict.fromkeys(services, 0), {resource.usage for resource in Resource}
         for entry in self.dropped:
-            if entry.name in dropped and CATALOGUE[entry.signal].scope is SignalScope.SERVICE:
+            if entry.name in dropped and entry.signal in used:
                 dropped[entry.name] += entry.count
         return quality(known, pd.DatetimeIndex(self.memory.index), services, self.step).assign(
             dropped=list(dropped.values()),
@@ -232,6 +232,13 @@ class History:
         there is none.
         """
         return any(resource.limit in self.queries for resource in Resource)
+
+    def limits_unseen(self) -> frozenset[str]:
+        """Services that no whole hour has passed over yet: limits are told by the hour, so none
+        seen does not mean that they have none.
+        """
+        first = self.coverage()["first"]
+        return frozenset(map(str, first.index[first > self.end.floor("1h")]))
 
     def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
         """Since when each service's present limit, or that it has none, has been in force, as far

@@ -83,6 +83,7 @@ class Context:
         running: service -> whether it ran at the window's end.
         unstable: services in a restart loop.
         limits_known: False when the source cannot tell which limits are in force.
+        limits_unseen: services whose limit it has had no time to tell yet.
         limit_since: since when the limit in force is so, by service, UTC.
         replicas: service -> containers that its limit is set on; what is not named has one.
         uneven: service -> use of its worst replica over that of the mean one.
@@ -106,6 +107,7 @@ class Context:
     running: pd.Series[bool] | None = None
     unstable: frozenset[str] = frozenset()
     limits_known: bool = True
+    limits_unseen: frozenset[str] = frozenset()
     limit_since: pd.Series[pd.Timestamp] | None = None
     replicas: Mapping[str, int] = field(default_factory=dict)
     uneven: pd.Series[float] | None = None

@@ -72,7 +72,7 @@ def memory_limit_live(facts: Facts) -> Iterator[Verdict]:
 
 def _engine(facts: Facts) -> Iterator[Verdict]:
     for key in facts.live:
-        for container in facts.running(key):
+        for container in facts.limited(key):
             limit = container.container.memory
             shown = format_memory(limit) if limit else "no limit"
             look = f"docker inspect -f '{{{{.HostConfig.Memory}}}}' {container.container.name}"
@@ -91,7 +91,7 @@ def _history(facts: Facts) -> Iterator[Verdict]:
 
     history = facts.history
     assert history is not None
-    known = history.knows_limits()
+    known, unseen = history.knows_limits(), history.limits_unseen()
     running, limits = history.running(), history.limits(Resource.MEMORY)
     for key in history.services:
         if not running[key]:
@@ -105,6 +105,8 @@ def _history(facts: Facts) -> Iterator[Verdict]:
         )
         if limit > 0:
             yield passed(key, f"has {format_memory(limit)}", evidence)
+        elif known and key in unseen:
+            yield unknown(key, "It runs for less than an hour: no limit was told yet", evidence)
         elif known:
             yield failed(key, "runs without a memory limit", evidence)
         else:

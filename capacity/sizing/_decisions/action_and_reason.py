@@ -28,7 +28,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is true of each service, when its limit is known; all but the last two by service.
+    """What is true of each service, when its limit is known; all but the last by service.
 
     Attributes:
         excluded, pinned, never_lower: people said so.
@@ -54,7 +54,7 @@ class Conditions:
         censored: usage touched its limit, so the need is not visible.
         moved: its level moved for good in the last days.
         cooling: its limit was changed a short while ago.
-        limits_known: the source measures limits.
+        limits_known: the source measures limits, and has had an hour to tell this one.
         budget: limits share a budget.
     """
 
@@ -84,7 +84,7 @@ class Conditions:
     censored: Flags
     moved: Flags
     cooling: Flags
-    limits_known: bool
+    limits_known: Flags
     budget: bool
 
 
@@ -111,7 +111,7 @@ ACTION_RULES: tuple[ActionRule, ...] = (
     ActionRule(lambda f: f.at_bound, Action.KEEP, Reason.OWN_BOUNDS),
     ActionRule(lambda f: f.unstable & ~f.killed, Action.NONE, Reason.UNSTABLE),
     ActionRule(lambda f: ~f.offered, Action.NONE, Reason.NOT_ENOUGH_HISTORY),
-    ActionRule(lambda f: f.unlimited & (not f.limits_known), Action.SET, Reason.LIMIT_UNKNOWN),
+    ActionRule(lambda f: f.unlimited & ~f.limits_known, Action.SET, Reason.LIMIT_UNKNOWN),
     ActionRule(lambda f: f.capped & f.unlimited, Action.SET, Reason.HOST_CEILING),
     ActionRule(lambda f: f.capped & f.up, Action.RAISE, Reason.HOST_CEILING),
     ActionRule(lambda f: f.unlimited & f.leaking, Action.SET, Reason.LEAK),
@@ -251,6 +251,7 @@ def _conditions(
     full = killed & ~(limit > current)
     asked = table["urgent"] | (table["hard"] > current) | (current < least)
     here = limit - settled.grain
+    told = [str(name) not in context.limits_unseen for name in limit.index]
     return Conditions(
         **_said(table, span, context, skipped),
         offered=_flags(settled.offered),
@@ -276,7 +277,7 @@ def _conditions(
             | (table["oom_kills"] > 0)
         ),
         moved=_flags(span[1] - table["moved"] < _OBSERVE),
-        limits_known=context.limits_known,
+        limits_known=_flags(told) & context.limits_known,
         budget=within_budget,
     )
 
