@@ -76,7 +76,7 @@ def _limits(facts: Facts, history: History) -> pd.Series[float]:
     """Cores each service may use: the limit in force, else the declared one; NaN without any."""
     allocated = history.limits(Resource.CPU)
     for key in allocated.index:
-        live = [container.container.cpus for container in facts.running(key)]
+        live = [container.container.cpus for container in facts.limited(key)]
         if live:
             known = [cpus for cpus in live if cpus]
             allocated[key] = min(known) if len(known) == len(live) else float("nan")
@@ -105,7 +105,7 @@ def cpu_limit(facts: Facts) -> Iterator[Verdict]:
             else failed(key, "declares no CPU limit", evidence)
         )
     for key in facts.live:
-        for live in facts.running(key):
+        for live in facts.limited(key):
             limit = live.container.cpus
             look = f"docker inspect -f '{{{{.HostConfig.NanoCpus}}}}' {live.container.name}"
             shown = Evidence(

@@ -154,6 +154,13 @@ class Facts:
         """The running containers of a service."""
         return (container for container in self.live.get(key, ()) if container.container.running)
 
+    def limited(self, key: str) -> Iterator[RunningContainer]:
+        """The containers of a service that limits hold for: also those that the Engine is about to
+        start again, and paused ones.
+        """
+        states = {"running", "restarting", "paused"}
+        return (each for each in self.live.get(key, ()) if each.container.state in states)
+
     def labels(self, key: str) -> dict[str, str]:
         """Labels of a service: those of its containers, then those declared."""
         found: dict[str, str] = {}

@@ -200,3 +200,12 @@ def test_a_named_volume_may_be_the_socket(device: str, status: Status) -> None:
     attrs: Any = container("web", Mounts=[mount])
     posture = read_hardening_profile(attrs, listed)
     assert posture.mounts == (device,)
+
+
+@pytest.mark.parametrize("check", ["memory-limit-live", "cpu-limit"])
+@pytest.mark.parametrize("state", ["running", "restarting", "paused", "exited"])
+def test_a_container_between_two_restarts_still_has_no_limit(check: str, state: str) -> None:
+    """In a restart loop a finding would come and go with every look; one that has ended is none."""
+    known = live(container("web", Status=state, Memory=0))
+    failing = found(check, known).get("shop/web") is Status.FAIL
+    assert failing == (state != "exited")
