@@ -12,7 +12,7 @@ from capacity.compliance._facts.gc_pause import gc_paused
 from capacity.compliance._rules.registry import reads_files
 from capacity.compliance._rules.rules import Rule
 from capacity.compliance._verdicts import Evidence, Severity, Status, Verdict, unknown
-from capacity.compliance._waivers import Waiver, first_fitting
+from capacity.compliance._waivers import Waiver, first_fitting, uncovered
 from capacity.errors import CapacityError, InputError
 
 __all__ = ["FLEET", "Finding", "Report", "evaluate"]
@@ -26,7 +26,7 @@ class Finding:
     """A verdict of a rule, with the waiver that fits it, which may have expired.
 
     `file` and `line` say where it can be fixed: the evidence's place, or else that of the service;
-    empty and 0 without one.
+    empty and 0 without one. `said` is the check's own message, without a remark on waivers.
     """
 
     rule: Rule
@@ -34,6 +34,7 @@ class Finding:
     waiver: Waiver | None = None
     file: str = ""
     line: int = 0
+    said: str = ""
 
     @property
     def status(self) -> Status:
@@ -266,27 +267,32 @@ def _finding(
 ) -> Finding:
     file, line = _place_of(verdict, facts)
     waiver = first_fitting(waivers, rule, verdict, today) if verdict.status is Status.FAIL else None
+    said = verdict.message
     if waiver is None:
-        return Finding(rule, verdict, None, file, line)
+        return Finding(rule, verdict, None, file, line, said)
     if not waiver.lets(verdict):
-        return Finding(rule, _adding(verdict, _not_covered(waiver, verdict)), None, file, line)
+        left = uncovered(waivers, rule, verdict, today)
+        if left or not verdict.causes:
+            other = _adding(verdict, _not_covered(waiver, left))
+            return Finding(rule, other, None, file, line, said)
     if waiver.expired(today):
         late = _adding(verdict, f"its waiver expired on {waiver.expires}")
-        return Finding(rule, late, waiver, file, line)
+        return Finding(rule, late, waiver, file, line, said)
     if verdict.causes and not waiver.covers:
         verdict = _adding(verdict, "its waiver covers whatever fails here")
-    return Finding(rule, replace(verdict, status=Status.WAIVED), waiver, file, line)
+    return Finding(rule, replace(verdict, status=Status.WAIVED), waiver, file, line, said)
 
 
 def _adding(verdict: Verdict, remark: str) -> Verdict:
     return replace(verdict, message=f"{verdict.message} ({remark})")
 
 
-def _not_covered(waiver: Waiver, verdict: Verdict) -> str:
-    """Why a waiver of the rule and the subject does not hold here."""
-    covers = f"its waiver covers {', '.join(waiver.covers)} alone"
-    named = ", ".join(verdict.causes)
-    return f"{covers}, not {named}" if named else f"{covers}, and this rule names no such thing"
+def _not_covered(waiver: Waiver, left: Sequence[str]) -> str:
+    """Why a waiver of the rule and the subject does not hold here: of what is `left`."""
+    if left:
+        return f"no waiver covers {', '.join(left)}"
+    covers = ", ".join(waiver.covers)
+    return f"its waiver covers {covers} alone, and this finding names no such thing"
 
 
 def _place_of(verdict: Verdict, facts: Facts) -> tuple[str, int]:

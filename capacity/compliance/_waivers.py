@@ -52,9 +52,12 @@ class Waiver:
 
     def lets(self, verdict: Verdict) -> bool:
         """Whether it covers everything that a verdict on its subject names."""
-        covered = {name.lower() for name in self.covers}
-        causes = {name.lower() for name in verdict.causes}
-        return not covered or (bool(causes) and causes <= covered)
+        return not self.covers or (bool(verdict.causes) and not self.leaves(verdict))
+
+    def leaves(self, verdict: Verdict) -> list[str]:
+        """What a verdict on its subject names and it does not cover."""
+        covered = {_plain(name) for name in self.covers}
+        return [name for name in verdict.causes if self.covers and _plain(name) not in covered]
 
     def expired(self, today: date) -> bool:
         """Whether its last day is over."""
@@ -103,6 +106,22 @@ def _waiver(fields: StrictMapping, file: str) -> Waiver:
         raise fields.wrong("expires", "is no date", "Write it like 2027-01-31") from error
     covers = fields.texts("covers")
     return Waiver(**words, expires=expires, file=file, line=fields.origin.line, covers=covers)
+
+
+def _plain(name: str) -> str:
+    """A capability may be written with its prefix."""
+    return name.lower().removeprefix("cap_")
+
+
+def uncovered(
+    waivers: Iterable[Waiver], rule: Rule, verdict: Verdict, today: date
+) -> tuple[str, ...]:
+    """What a failing verdict names that no waiver which holds covers; several may share it."""
+    left = list(verdict.causes)
+    for waiver in waivers:
+        if waiver.fits(rule, verdict.subject) and not waiver.expired(today):
+            left = [name for name in left if name in waiver.leaves(verdict)]
+    return tuple(left)
 
 
 def first_fitting(

@@ -76,7 +76,7 @@ def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
     """
     for key, text, origin in bad_ports(facts):
         shown = Evidence.at(origin, text, "8080, or 8080-8085")
-        yield failed(key, f"publishes {text!r}, which is no port", shown)
+        yield failed(key, f"publishes {text!r}, which is no port", shown, (str(text),))
     faults = {}
     for clash in port_conflicts(port_claims(facts)):
         names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))

@@ -125,9 +125,9 @@ def _place(file: str, line: int) -> PlainMapping:
 
 
 def _fingerprint(finding: Finding) -> str:
-    """Stays the same when lines move."""
+    """Stays the same when lines move, or a waiver is written or ends."""
     return hashlib.sha256(
-        f"{finding.rule.id}\0{finding.subject}\0{finding.verdict.message}".encode()
+        f"{finding.rule.id}\0{finding.subject}\0{finding.said}".encode()
     ).hexdigest()[:32]
 
 
