@@ -56,20 +56,22 @@ def file_lock(
     try:
         path.parent.mkdir(mode=folder_mode, parents=True, exist_ok=True)
         # without a buffer: closing it must have nothing to write, the disk may be full
-        handle = os.fdopen(os.open(path, _FLAGS, 0o644), "r+b", buffering=0)
+        handle = os.fdopen(os.open(path, _FLAGS, 0o666), "r+b", buffering=0)
     except (OSError, ValueError) as error:
         raise storage_error(path, error) from error
     with handle:
         _take(handle, path, refusal, wait)
         try:
             handle.truncate(0)
-            handle.write(owner().encode())
+            os.pwrite(handle.fileno(), owner().encode(), 0)  # who waited has read, and moved on
         except OSError as error:
             if not anonymous:
                 raise storage_error(path, error) from error
-        yield
-        with suppress(OSError):
-            handle.truncate(0)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                handle.truncate(0)
 
 
 def owner() -> str:
@@ -81,15 +83,21 @@ def owner() -> str:
     return f"{user}@{socket.gethostname()} (process {os.getpid()})"
 
 
+def _named(handle: FileIO) -> str:
+    """What stands in a lock; nothing in a pipe."""
+    with suppress(OSError):
+        said = os.pread(handle.fileno(), _MOST_OF_A_NAME, 0)
+        return visible(said.decode("utf-8", "replace")).strip()
+    return ""
+
+
 def _take(handle: FileIO, path: Path, refusal: Callable[[str], Locked], wait: float) -> None:
     began, told = time.monotonic(), False
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            with suppress(OSError):  # a pipe has no beginning
-                handle.seek(0)
-            holder = visible(handle.read(_MOST_OF_A_NAME).decode("utf-8", "replace")).strip()
+            holder = _named(handle)
             waited = time.monotonic() - began
             if waited >= wait:
                 raise refusal(holder) from error

@@ -80,7 +80,19 @@ def test_waiting_is_rewarded_or_ends(tmp_path: Path) -> None:
     threading.Timer(0.2, ended.set).start()
     with file_lock(lock, busy, wait=30):
         thread.join(30)
+        assert lock.read_text() == owner()
     assert not thread.is_alive()
+
+
+def test_a_pipe_and_a_failure(tmp_path: Path) -> None:
+    """A pipe that is held names nobody; a body that fails leaves no name."""
+    pipe, lock = tmp_path / "pipe", tmp_path / "lock"
+    os.mkfifo(pipe)
+    with file_lock(pipe, busy), pytest.raises(Locked, match="held by"), file_lock(pipe, busy):
+        raise AssertionError("two hold the lock")
+    with pytest.raises(ZeroDivisionError), file_lock(lock, busy):
+        raise ZeroDivisionError
+    assert lock.read_text() == ""
 
 
 @pytest.mark.parametrize("anonymous", [True, False])
