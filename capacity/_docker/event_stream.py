@@ -5,7 +5,7 @@ window after the other, so that a connection that is dead shows, and so does an 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from capacity._docker.containers import as_an_engine
@@ -24,12 +24,16 @@ _MOST_EVENTS = 10_000  # of a window
 
 
 def follow_events(
-    engine: Engine, tell: Callable[[str], object], opened: Callable[[Any], object] = lambda _: None
+    engine: Engine,
+    actions: Collection[str],
+    tell: Callable[[str], object],
+    opened: Callable[[Any], object] = lambda _: None,
 ) -> Iterator[None]:
     """Follow the events of containers, for ever; yields after each window.
 
     Args:
         engine: whom to ask.
+        actions: that are asked for, such as `die`: health checks are many times as many.
         tell: is called with each action, such as `die` or `exec_start: sh`.
         opened: is called with each stream, so that another thread can `close` it.
 
@@ -39,7 +43,7 @@ def follow_events(
     since = engine_time(engine)
     while True:
         until = max(engine_time(engine), since) + WINDOW
-        _window(engine, (since, until), tell, opened)
+        _window(engine, _asked((since, until), actions, engine), tell, opened)
         if until - engine_time(engine) > _EARLY:
             raise EngineError(
                 f"Engine {engine.host.name} ended its events before their time",
@@ -49,9 +53,19 @@ def follow_events(
         since = until  # what happened between two windows is told by the next
 
 
+def _asked(
+    between: tuple[float, float], actions: Collection[str], engine: Engine
+) -> dict[str, str]:
+    filters = {"type": ["container"]}
+    if not engine.host.podman:  # it filters by names of its own, such as `died`
+        filters["event"] = sorted(actions)
+    since, until = between
+    return {"since": f"{since:.6f}", "until": f"{until:.6f}", "filters": json.dumps(filters)}
+
+
 def _window(
     engine: Engine,
-    between: tuple[float, float],
+    wanted: dict[str, str],
     tell: Callable[[str], object],
     opened: Callable[[Any], object],
 ) -> None:
@@ -60,8 +74,6 @@ def _window(
     from capacity._common.bounded_http import ending_within
 
     name, api = engine.host.name, engine.api
-    since, until = between
-    wanted = {"since": f"{since:.6f}", "until": f"{until:.6f}", "filters": '{"type":["container"]}'}
     patience = WINDOW + engine.timeout
     with engine_errors(name, "tell its events"), ending_within(patience):
         response = api.get(api._url("/events"), params=wanted, stream=True, timeout=patience)  # noqa: SLF001 - docker-py's own way to an address; its `events` has no bounds

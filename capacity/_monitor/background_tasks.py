@@ -142,7 +142,7 @@ class Monitor:
             for loop in self.loops
             if not loop.healthy(at)
         ]
-        found += [*self.events.problems(), *self.collecting.problems()]
+        found += self.collecting.problems()
         if self.evaluation is None:
             found.append("nothing has been evaluated yet")
         elif self.evaluation.error:

@@ -90,12 +90,12 @@ class EventWatch:
         from capacity._docker.event_stream import follow_events
 
         def tell(action: str) -> None:
-            if action.partition(":")[0] in _MATTER:
+            if action.partition(":")[0] in _MATTER:  # Podman tells all
                 self._happened()
 
         with connect(name, where, self._settings) as engine:
             if name in self.trouble:
                 self._happened()  # nobody knows what was not heard
             yield from follow_events(
-                engine, tell, lambda stream: self._streams.update({name: stream})
+                engine, _MATTER, tell, lambda stream: self._streams.update({name: stream})
             )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from capacity._cli.options import Config, Source, settings_of
+from capacity._cli.printing import say
 
 __all__ = ["register"]
 
@@ -42,6 +43,8 @@ def monitor(
     settings = settings_of(config, source)
     for name, value in (("port", port), ("host", host)):
         settings = settings if value is None else override(settings, f"monitor__{name}", value)
+    chosen = settings.monitor
+    say(f"capacity: the monitor is at http://{chosen.host}:{chosen.port}; Ctrl-C ends it", err=True)
     serve(MonitorTargets(settings, tuple(paths or ()), engine, collect))
 
 

@@ -91,9 +91,12 @@ def _state(watch: Monitor, kept: _Kept) -> list[Route]:
 
     async def health(_: Request) -> Response:
         problems = watch.problems(now())
-        return JSONResponse(
-            {"status": "fail" if problems else "ok", "problems": problems}, 503 if problems else 200
-        )
+        told = {
+            "status": "fail" if problems else "ok",
+            "problems": problems,
+            "not_heard": sorted(watch.events.trouble),  # an Engine that is down, not this monitor
+        }
+        return JSONResponse(told, 503 if problems else 200)
 
     async def ready(_: Request) -> Response:
         done = watch.evaluation is not None

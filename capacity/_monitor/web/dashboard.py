@@ -111,7 +111,8 @@ def _tiles(watch: Monitor, found: Evaluation) -> str:
     shown = "".join(
         f'<li class="{level}">{name}<b>{_text(value)}</b></li>' for name, value, level in tiles
     )
-    said = "".join(f'<p role="alert">{_text(problem)}</p>' for problem in problems)
+    told = [*problems, *watch.events.problems()]
+    said = "".join(f'<p role="alert">{_text(problem)}</p>' for problem in told)
     when = f"<p><small>Evaluated {_moment(found.at)} in {found.seconds:.1f} s</small></p>"
     return f'<section aria-label="Status"><ul class="tiles">{shown}</ul>{said}{when}</section>'
 

@@ -23,6 +23,7 @@ from tests.fixtures.running.raw_server import CHUNKED, chunk, engine_that, slowl
 
 HURRIED = EngineSettings(timeout=0.5)
 START = b'{"Type":"container","Action":"start"}\n'
+ACTIONS = {"start", "die"}
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +74,7 @@ def test_a_stream_that_misbehaves_is_ended(
         connect("far", Address(url), HURRIED) as far,
         pytest.raises(EngineError, match=said),
     ):
-        for _ in follow_events(far, lambda _: None):
+        for _ in follow_events(far, ACTIONS, lambda _: None):
             pass
     assert time.monotonic() - began < 10
 
@@ -92,7 +93,7 @@ def test_a_stream_that_ends_too_soon_is_told(monkeypatch: pytest.MonkeyPatch) ->
         connect("far", Address(url), HURRIED) as far,
         pytest.raises(EngineError, match="before their time"),
     ):
-        next(follow_events(far, lambda _: None))
+        next(follow_events(far, ACTIONS, lambda _: None))
 
 
 def test_windows_follow_each_other_without_a_gap() -> None:
@@ -105,7 +106,7 @@ def test_windows_follow_each_other_without_a_gap() -> None:
 
     heard: list[str] = []
     with engine_that(answer) as url, connect("far", Address(url), HURRIED) as far:
-        windows: Iterator[None] = follow_events(far, heard.append)
+        windows: Iterator[None] = follow_events(far, ACTIONS, heard.append)
         for _ in range(3):
             next(windows)
     assert heard == ["start"] * 3
@@ -160,7 +161,7 @@ def test_a_real_engine_is_heard_across_windows(
         busybox_image(server, "busybox:local")
         settings = EngineSettings(timeout=10)
         with connect("here", Address(server.url), settings) as engine:
-            windows = follow_events(engine, heard.append)
+            windows = follow_events(engine, ACTIONS, heard.append)
             next(windows)
             assert "start" not in heard
             docker.containers.run("busybox:local", "true", detach=True, network_mode="none")
