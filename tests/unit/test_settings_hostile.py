@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from capacity._cli.commands.history import _readers
 from capacity.errors import SettingsError
 from capacity.settings import Settings, exposed_secrets, load_settings
+from capacity.settings._load import _refuse_endless_names
 
 
 def numbers() -> list[str]:
@@ -121,3 +122,29 @@ def test_secrets_that_everybody_can_read_are_named(
     file.chmod(0o640)
     assert exposed_secrets(file) == ""
     assert _readers(file) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"# {'.' * 5000}",
+        f'token = "{"a.b" * 3000}"',
+        f"token = 'x'  # {'see. ' * 1000}",
+        "[services." + '"a.b.c/web"' + "]",
+    ],
+)
+def test_long_lines_that_people_write_are_read(tmp_path: Path, line: str) -> None:
+    """Comments, tokens and keys in quotes may have any number of dots."""
+    (tmp_path / "capacity.toml").write_text(f"{line}\n")
+    _refuse_endless_names((tmp_path / "capacity.toml").read_text())
+
+
+@pytest.mark.parametrize(
+    "name", ["a." * 200 + "a", '"."."=".' * 200 + "a", "['x'" + ".a" * 101 + "]"]
+)
+def test_names_of_endless_parts_are_refused_with_their_line(tmp_path: Path, name: str) -> None:
+    """Before they are read, which takes the square of their number."""
+    file = tmp_path / "capacity.toml"
+    file.write_text(f"# first\n\n{name} = 1\n")
+    with pytest.raises(SettingsError, match=r"line 3: a name of more than 100 parts"):
+        load_settings(file)

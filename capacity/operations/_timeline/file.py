@@ -13,6 +13,7 @@ from capacity._common.files import read_bounded, write_text
 from capacity.errors import ComposeError, InputError
 from capacity.operations._timeline.timeline import Deadline, ItemState, TimelineItem
 
+_MOST_EVENTS = 1_000_000  # of YAML: 38,000 items, more than a fleet ever has
 __all__ = ["read_timeline", "write_timeline"]
 
 
@@ -53,7 +54,7 @@ def read_timeline(file: Path) -> list[TimelineItem]:
     try:
         if not file.exists():
             return []
-        said = read_written_out(read_bounded(file).decode(), str(file))
+        said = read_written_out(read_bounded(file).decode(), str(file), _MOST_EVENTS)
         found = [_read(number, entry) for number, entry in enumerate(_entries(said), start=1)]
     except (OSError, UnicodeDecodeError, ComposeError, ValueError) as error:
         raise InputError(

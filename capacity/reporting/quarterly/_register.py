@@ -36,6 +36,8 @@ _HEADER = (
 )
 Level = Literal["high", "medium", "low"]
 _ORDER = {"high": 0, "medium": 1, "low": 2}
+_MOST_RISKS = 10_000
+_MOST_EVENTS = 30 * _MOST_RISKS  # of YAML: a risk with all its fields takes 24
 
 
 class FoundRisk(BaseModel):
@@ -79,7 +81,7 @@ class Risk(FoundRisk):
 class _Register(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    risks: list[Risk] = Field(max_length=10_000)
+    risks: list[Risk] = Field(max_length=_MOST_RISKS)
 
 
 def carry_on(known: Iterable[Risk], found: Iterable[FoundRisk], today: date) -> list[Risk]:
@@ -119,7 +121,7 @@ def read_register(path: Path) -> list[Risk]:
     if not path.is_file():
         return []
     try:
-        said = read_written_out(read_bounded(path).decode(), str(path))
+        said = read_written_out(read_bounded(path).decode(), str(path), _MOST_EVENTS)
         risks = _Register.model_validate(said).risks
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
