@@ -188,7 +188,7 @@ def recommend_in_blocks(
     else:
         table = table.loc[_chosen(services, names)]
     history = _without_samples(window, records, settings, fleet, decided)
-    quality = judged(decided.coverage, history.last_sample, window.end)
+    quality = judged(decided.coverage.loc[table.index], history.last_sample, window.end)
     return Recommendations(table, resource, history, horizon, settings, quality)
 
 
@@ -360,6 +360,7 @@ def _context(parts: list[Context], settings: Settings, observed: Observed) -> Co
         running=pd.concat(running),
         limit_since=pd.concat(since),
         unstable=frozenset(name for part in parts for name in part.unstable),
+        limits_unseen=frozenset(name for part in parts for name in part.limits_unseen),
         replicas={name: count for part in parts for name, count in part.replicas.items()},
         rules=service_rules(settings, map(str, observed.table.index)),
     )

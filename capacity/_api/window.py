@@ -23,7 +23,7 @@ from capacity.history._history import History
 from capacity.history._load import load_history
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample
 from capacity.model import Signal
-from capacity.settings._load import Settings, override
+from capacity.settings._load import COLLECTED, Settings, override
 
 __all__ = [
     "SAMPLE",
@@ -191,7 +191,10 @@ def _archived(archive: Archive, source: str | None, settings: Settings) -> list[
         return list(dict.fromkeys(known))
     if settings.prometheus.url is not None:
         return [archive.find(plain_address(str(settings.prometheus.url))).name]
-    return [*settings.sources] or [archive.find(None).name]
+    if settings.sources:
+        return [*settings.sources]
+    # what this machine collects is its history, whatever server was once asked besides
+    return [COLLECTED if archive.source(COLLECTED) is not None else archive.find(None).name]
 
 
 def _records(

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from capacity._collect.readings import Look, Reading
 from capacity.model import Signal
+from capacity.settings._load import COLLECTED
 
 __all__ = ["COLLECTED", "StepValue", "Steps", "step_end"]
 
-COLLECTED = "collected"
-"""The source's name in the archive."""
 
 Place = tuple[str, str]  # host and container id
 

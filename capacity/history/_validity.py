@@ -134,7 +134,9 @@ def _most(
         return _MOST[resource]
     placed = hosts if entry.scope is SignalScope.SERVICE else {}
     none = pd.Series(dtype=np.float64)
-    return _tops(list(frame.columns), placed, sizes.get(resource, none), resource)
+    tops = _tops(list(frame.columns), placed, sizes.get(resource, none), resource)
+    # cache is the most of its active part and of its inactive one, which are the same pages in turn
+    return 2 * tops if signal is Signal.MEMORY_CACHE else tops
 
 
 def _tops(

@@ -230,6 +230,11 @@ def test_blocks_and_the_whole_judge_the_data_alike(
     assert blocks.data_quality.against == made.data_quality.against
     assert blocks.data_quality.warning == made.data_quality.warning
     plans = {"whole": made, "blocks": blocks}
+    sized = override(fleet, "compute__block", 4)
+    some = recommend_in_blocks(window, settings=sized, services="shop1/service001").data_quality
+    alone = recommend(history.select("shop1/service001"), settings=fleet).data_quality
+    assert alone.needed  # it is new, which the others are not
+    assert (some.against, some.needed) == (alone.against, alone.needed)
     for name, each in plans.items():
         each.to_plan(tmp_path / name)
     heads = {(tmp_path / name).read_text().split("format:")[0] for name in plans}

@@ -117,6 +117,26 @@ def test_no_signal_keeps_a_sample_that_cannot_be(signal: Signal, value: float) -
     assert [(entry.name, entry.count) for entry in dropped] == counted
 
 
+def test_cache_may_be_the_hosts_memory_twice() -> None:
+    """The most of its active part and of its inactive one may be the same pages in turn."""
+    cache = frame(1.9 * MEMORY, ["shop/web"])
+    cache.iloc[5, 0] = 2.3 * MEMORY
+    sizes = fleet()[Signal.HOST_MEMORY_TOTAL]
+    frames = {Signal.MEMORY_CACHE: cache, Signal.HOST_MEMORY_TOTAL: sizes}
+    kept, dropped = drop_impossible(frames, HOSTS)
+    assert kept[Signal.MEMORY_CACHE]["shop/web"].isna().sum() == 1
+    assert [entry.count for entry in dropped] == [1]
+
+
+def test_only_impossible_use_counts_against_a_service() -> None:
+    """A share that cannot be is told, and says nothing of CPU and memory."""
+    frames = {**fleet(), Signal.THROTTLED: frame(7.0, ["shop/web"])}
+    kept, dropped = drop_impossible(frames, HOSTS)
+    seen = History(kept, START, INDEX[-1], pd.Timedelta("1h"), "test", hosts=HOSTS, dropped=dropped)
+    assert [(entry.signal, entry.count) for entry in dropped] == [(Signal.THROTTLED, HOURS)]
+    assert seen.coverage()["dropped"].sum() == 0
+
+
 def test_rates_may_be_a_bit_off() -> None:
     """They are extrapolated to the ends of their window: a core is idle for 101 % of the time."""
     busy = frame(0.5, ["alpha/0"])

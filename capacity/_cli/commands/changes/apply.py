@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -96,17 +97,31 @@ def apply(
         )
         _say_preview(*preview, as_json=as_json)
         return
-    done = changes.apply_plan(
-        read,
-        settings,
-        services=service,
-        canary=canary,
-        unattended=unattended,
-        peaks=peaks,
-        progress=progress,
-        why=why,
-    )
+    with _way_on_after_an_interrupt():
+        done = changes.apply_plan(
+            read,
+            settings,
+            services=service,
+            canary=canary,
+            unattended=unattended,
+            peaks=peaks,
+            progress=progress,
+            why=why,
+        )
     _say_result(done, as_json=as_json)
+
+
+@contextmanager
+def _way_on_after_an_interrupt() -> Iterator[None]:
+    """Say what an interrupted run has left, and both ways out of it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(
+            "changes that were made are in force, the last ones not observed; `capacity apply "
+            "--resume --yes` goes on, `capacity journal` names the run for `capacity rollback`"
+        )
+        raise
 
 
 def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json: bool) -> None:
@@ -116,9 +131,9 @@ def _resume(settings: Settings, progress: Progress | None, *, yes: bool, as_json
     from capacity.changes._apply.recent_peaks import peaks_from
 
     if yes:
-        _say_result(
-            changes.resume(settings, peaks=peaks_from(settings), progress=progress), as_json=as_json
-        )
+        with _way_on_after_an_interrupt():
+            done = changes.resume(settings, peaks=peaks_from(settings), progress=progress)
+        _say_result(done, as_json=as_json)
         return
     run, ahead = changes.resume_preview(settings)
     print_rows(

@@ -242,12 +242,19 @@ def undersized(week: WeeklyReview) -> Html:
     return long_table("Limits that hold a service back", columns, cells, file=EVERY_LIMIT)
 
 
+def _none_unlimited(week: WeeklyReview) -> Html:
+    waiting = week.without(Reason.NOT_ENOUGH_HISTORY)["current"].isna().sum()
+    if waiting:
+        return Html(f"<p>Missing limits, with too little history to propose any: {waiting}.</p>")
+    return Html("<p>Every running service has its limits.</p>")
+
+
 def unlimited(week: WeeklyReview) -> Html:
     """Services without a limit and the one proposed."""
-    rows = week.without(Reason.UNLIMITED, Reason.HOST_CEILING, Reason.LIMIT_UNKNOWN)
+    rows = week.proposals(Action.SET)
     rows = rows[rows["current"].isna()]
     if rows.empty:
-        return Html("<p>Every running service has its limits.</p>")
+        return _none_unlimited(week)
     sizes = {resource: week.history.host_size(resource) for resource in Resource}
     weight = [
         row["observed_peak"] / sizes[resource].get(service, np.nan)
