@@ -67,7 +67,7 @@ def test_the_order_keeps_every_test_and_files_together(files: list[list[tuple[st
 
 
 def test_slow_files_come_first_and_both_kinds_all_the_time() -> None:
-    """Files that wait for servers go beside those that compute; of each kind the slow ones first."""
+    """What waits for servers goes beside what computes; of each kind the slow files first."""
     waits = [Item("waits.py", number, ("engine",)) for number in range(2)]
     slow_waits = [Item("slow_waits.py", 0, ("engine", "slow"))]
     slow, quick = [Item("slow.py", 0, ("slow",))], [Item("quick.py", 0)]
