@@ -25,6 +25,7 @@ from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from capacity._common.files import read_bounded
 from capacity.errors import SettingsError
+from capacity.settings._endless_names import refuse_endless_names
 from capacity.settings._tables import (
     ApplySettings,
     ArchiveSettings,
@@ -55,7 +56,6 @@ __all__ = ["COLLECTED", "DEFAULT_FILE", "Settings", "exposed_secrets", "load_set
 DEFAULT_FILE = Path("capacity.toml")
 _PREFIX = "CAPACITY_"
 _MOST_BYTES = 2**20
-_MOST_DOTS = 100  # of a line, outside of texts: names of many parts take the square of their number
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}")
 COLLECTED = "collected"
 """Name in the archive of what this machine collects by itself."""
@@ -247,7 +247,7 @@ def _refuse_unknown_variables() -> None:
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = read_bounded(file, _MOST_BYTES).decode()
-        _refuse_endless_names(text)
+        refuse_endless_names(text)
         tables = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(
@@ -261,31 +261,6 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     _warn_of_readers(file, tables)
     return _absolute_paths(tables, file.resolve().parent)
-
-
-def _refuse_endless_names(text: str) -> None:
-    """ValueError for a line with more dots, outside of texts and comments, than a name has."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.count(".") > _MOST_DOTS and _bare_dots(line) > _MOST_DOTS:
-            raise ValueError(f"line {number}: a name of more than {_MOST_DOTS} parts")
-
-
-def _bare_dots(line: str) -> int:
-    """How many dots stand outside of quotes and comments."""
-    count, quote, escaped = 0, "", False
-    for character in line:
-        if escaped:
-            escaped = False
-        elif quote:
-            escaped = quote == '"' and character == "\\"
-            quote = "" if character == quote else quote
-        elif character in "\"'":
-            quote = character
-        elif character == "#":
-            break
-        else:
-            count += character == "."
-    return count
 
 
 @cache

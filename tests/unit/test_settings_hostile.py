@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from capacity._cli.commands.history import _readers
 from capacity.errors import SettingsError
 from capacity.settings import Settings, exposed_secrets, load_settings
-from capacity.settings._load import _refuse_endless_names
+from capacity.settings._endless_names import refuse_endless_names
 
 
 def numbers() -> list[str]:
@@ -133,10 +134,10 @@ def test_secrets_that_everybody_can_read_are_named(
         "[services." + '"a.b.c/web"' + "]",
     ],
 )
-def test_long_lines_that_people_write_are_read(tmp_path: Path, line: str) -> None:
+def test_long_lines_that_people_write_are_read(line: str) -> None:
     """Comments, tokens and keys in quotes may have any number of dots."""
-    (tmp_path / "capacity.toml").write_text(f"{line}\n")
-    _refuse_endless_names((tmp_path / "capacity.toml").read_text())
+    refuse_endless_names(f"{line}\n")
+    tomllib.loads(f"{line}\n")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,10 @@ def events(text: str, file: str, most: int) -> Iterator[Any]:
     """
     import yaml  # type: ignore[import-untyped]  # PyYAML has no types
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(_after_marks(text, file))
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(_after_marks(text, file))
+    except ValueError as error:  # half of a surrogate pair is no text
+        raise ComposeError(f"{file} is no YAML: {error}", "Correct the file") from error
     starts = {yaml.MappingStartEvent, yaml.SequenceStartEvent}
     ends = {yaml.MappingEndEvent, yaml.SequenceEndEvent}
     depth = count = 0
