@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 
-def serve(watched: MonitorTargets) -> None:
+def serve(watched: MonitorTargets, ready: Callable[[str], object]) -> None:
     """Listen, evaluate, tell; returns after SIGTERM or an interrupt.
+
+    Args:
+        watched: what to look at.
+        ready: told the address, when nothing is left that could be wrong with what was asked.
 
     Raises:
         InputError: a path that does not exist.
@@ -50,6 +54,7 @@ def serve(watched: MonitorTargets) -> None:
         http=BoundedProtocol,
         ws="none",
     )
+    ready(f"http://{chosen.host}:{chosen.port}")
     with _told_to_end():
         watch.start()
         try:

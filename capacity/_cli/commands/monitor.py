@@ -43,9 +43,10 @@ def monitor(
     settings = settings_of(config, source)
     for name, value in (("port", port), ("host", host)):
         settings = settings if value is None else override(settings, f"monitor__{name}", value)
-    chosen = settings.monitor
-    say(f"capacity: the monitor is at http://{chosen.host}:{chosen.port}; Ctrl-C ends it", err=True)
-    serve(MonitorTargets(settings, tuple(paths or ()), engine, collect))
+    serve(
+        MonitorTargets(settings, tuple(paths or ()), engine, collect),
+        lambda address: say(f"capacity: the monitor is at {address}; Ctrl-C ends it", err=True),
+    )
 
 
 def register(app: typer.Typer) -> None:

@@ -83,6 +83,10 @@ def read_mapping(text: str, file: str, known: Collection[str], what: str) -> Str
         InputError: no YAML, more or less than one document, no mapping, an unknown key.
     """
     documents = parse_documents(text, file)
+    if not documents:
+        raise InputError(
+            f"{file}: {what} must be one YAML document, not none", "Fill it in, or leave it out"
+        )
     if len(documents) != 1:
         raise InputError(
             f"{file}: {what} must be one YAML document, not {len(documents)}", "Remove the others"

@@ -14,6 +14,7 @@ from capacity.model import Resource, Signal
 from capacity.reporting._analysis.runway import run_out
 from capacity.reporting.weekly._days_left import WITHIN_DAYS, days_left, say_days
 from capacity.reporting.weekly._limit_crossings import LimitCrossing
+from capacity.reporting.weekly._sections.days_left import _cells
 
 START = pd.Timestamp("2026-10-26", tz="UTC")
 INDEX = pd.date_range(START, periods=28 * 24, freq="1h", unit="s")
@@ -69,6 +70,17 @@ def test_the_forecast_brings_a_limit_nearer() -> None:
     found = days_left(history(0.0), tables(400.0), [crossing], 7.0)
     services = [row for row in found if not row.host]
     assert [(row.soonest, row.likely) for row in services] == [(1.5, math.inf)]
+
+
+@given(st.floats(-0.002, 3.0), st.floats(90, 400), st.floats(0, 1))
+def test_the_days_left_begin_their_interval(slope: float, limit: float, chance: float) -> None:
+    """What a row says is left is within what it says is possible."""
+    told = tables(limit)
+    told[Resource.MEMORY]["breach_now"] = chance
+    for row in days_left(history(slope), told, [], 7.0):
+        *_, left, interval = _cells(row)
+        assert interval == left if math.isinf(row.soonest) else interval.startswith(f"{left} to ")
+        assert row.soonest <= row.latest
 
 
 def test_days_in_words() -> None:

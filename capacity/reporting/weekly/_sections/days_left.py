@@ -66,8 +66,8 @@ def _columns(first: str) -> list[Column]:
             "Interval",
             number=True,
             unit="days",
-            help="From the middle course to the one that nineteen out of twenty do not outlast; "
-            "courses are lines that the past weeks could as well have come from",
+            help="Nine courses out of ten: from the days left to what nineteen out of twenty do "
+            "not outlast; courses are lines that the past weeks could as well have come from",
         ),
     ]
 
@@ -78,7 +78,7 @@ def _cells(row: DaysLeft) -> tuple[str, ...]:
         NAMES[row.resource],
         PRINT[row.resource](row.bound),
         say_days(row.soonest),
-        f"{say_days(row.likely)} to {say_days(row.latest)}"
-        if np.isfinite(row.likely)
+        f"{say_days(row.soonest)} to {say_days(row.latest)}"
+        if np.isfinite(row.soonest)
         else f"> {WITHIN_DAYS}",
     )
