@@ -238,7 +238,8 @@ class History:
         seen does not mean that they have none.
         """
         first = self.coverage()["first"]
-        return frozenset(map(str, first.index[first > self.end.floor("1h")]))
+        told = (self.end - pd.Timedelta("1ns")).floor("1h")  # the end itself is not in the window
+        return frozenset(map(str, first.index[first > told]))
 
     def limit_since(self, resource: Resource | str) -> pd.Series[pd.Timestamp]:
         """Since when each service's present limit, or that it has none, has been in force, as far

@@ -14,9 +14,9 @@ END = pd.Timestamp("2026-11-16 13:10", tz="UTC")
 STEP = pd.Timedelta("5min")
 
 
-def history(first: pd.Timestamp) -> History:
+def history(first: pd.Timestamp, end: pd.Timestamp = END) -> History:
     """One service that has been there for weeks, and one since a moment."""
-    index = pd.date_range(END - pd.Timedelta("21D"), END, freq=STEP, inclusive="left")
+    index = pd.date_range(end - pd.Timedelta("21D"), end, freq=STEP, inclusive="left")
     use = pd.DataFrame(
         2.0**28, index=index, columns=pd.Index(["shop/old", "shop/new"], dtype=object)
     )
@@ -24,7 +24,7 @@ def history(first: pd.Timestamp) -> History:
     return History(
         {Signal.MEMORY: use, Signal.CPU: use / 2**28},
         index[0],
-        END,
+        end,
         STEP,
         "test",
         queries={Signal.MEMORY_LIMIT: "limits"},
@@ -32,12 +32,20 @@ def history(first: pd.Timestamp) -> History:
 
 
 @pytest.mark.parametrize(
-    ("first", "unseen"),
-    [("13:05", True), ("13:00", False), ("12:55", False), ("11:00", False)],
+    ("end", "first", "unseen"),
+    [
+        ("13:10", "13:05", True),
+        ("13:10", "13:00", False),
+        ("13:10", "12:55", False),
+        ("13:00", "12:55", True),
+        ("13:00", "12:00", False),
+    ],
 )
-def test_a_limit_is_unseen_until_an_hour_has_passed(first: str, *, unseen: bool) -> None:
-    """Over that service: the end of an hour tells the limits of all that run then."""
-    found = history(pd.Timestamp(f"2026-11-16 {first}", tz="UTC")).limits_unseen()
+def test_a_limit_is_unseen_until_an_hour_has_passed(end: str, first: str, *, unseen: bool) -> None:
+    """Over that service: each full hour within the window tells the limits of all that run then."""
+    day = "2026-11-16 "
+    seen = history(pd.Timestamp(day + first, tz="UTC"), pd.Timestamp(day + end, tz="UTC"))
+    found = seen.limits_unseen()
     assert found == (frozenset({"shop/new"}) if unseen else frozenset())
 
 
