@@ -39,12 +39,15 @@ def test_a_fleet_larger_than_a_block_is_printed_as_one_that_is_not(
     assert shown[0] == shown[1]
 
 
+SOME = ("--budget", "64g", "--services", "shop1/*")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
         (("--scheduler", "nowhere"), 2, "no address of a scheduler"),
         (("--scheduler", "tcp://user:secret@host:1"), 2, "no address of a scheduler"),
-        (("--scheduler", "tcp://127.0.0.1:1", "--budget", "64g"), 2, "plain recommendations"),
+        (("--scheduler", "tcp://127.0.0.1:1", *SOME), 2, "plain recommendations"),
         (("--scheduler", "tcp://127.0.0.1:1", "--policy", "krr"), 2, "plain recommendations"),
     ],
 )
