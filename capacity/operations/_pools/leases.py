@@ -11,6 +11,7 @@ import fcntl
 import os
 import random
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -191,7 +192,7 @@ def slot_lock(folder: Path, slot: int) -> Path:
 
 @contextmanager
 def lease(
-    folder: Path, slots: int, timeout: float, use: Callable[[int, int], str]
+    folder: Path, slots: int, timeout: float, use: Callable[[int, int], str], waiting: set[int]
 ) -> Iterator[tuple[int, int, str]]:
     """A slot that nobody else has until the block ends: its number, the descriptor of its lock, and
     what `use` said; one that cannot be made ready is passed over for a second.
@@ -201,6 +202,8 @@ def lease(
         slots: how many there are.
         timeout: seconds to wait for a free one.
         use: makes a slot ready; told its number and the descriptor of its lock, while that is held.
+        waiting: the threads of this process that wait for a slot; the more there are, the less
+            often each looks, or those that have one would get no time to give it back.
 
     Raises:
         InputError: an impossible time.
@@ -232,9 +235,21 @@ def lease(
                     continue
                 yield slot, lock, found
                 return
-        if time.monotonic() >= end:
+        if (left := end - time.monotonic()) <= 0:
             raise _none_free(slots, timeout, cause) from cause
-        time.sleep(_PAUSE)
+        with _counted(waiting) as others:
+            time.sleep(min(_PAUSE * others, left))
+
+
+@contextmanager
+def _counted(waiting: set[int]) -> Iterator[int]:
+    """Be among those who wait; yields how many they are."""
+    me = threading.get_ident()
+    waiting.add(me)
+    try:
+        yield len(waiting)
+    finally:
+        waiting.discard(me)
 
 
 def _none_free(slots: int, timeout: float, cause: CapacityError | None) -> CapacityError:

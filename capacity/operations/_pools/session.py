@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +199,7 @@ class PoolSession:
         users: the open file whose lock all users share.
         size: how many instances it has now; others may scale it.
         stays: whether its containers stay when the last user goes.
+        waiting: the threads of this process that wait for an instance.
     """
 
     spec: PoolSpec
@@ -208,6 +209,7 @@ class PoolSession:
     users: int
     size: int
     stays: bool = False
+    waiting: set[int] = field(default_factory=set)
 
     def join(self, *, as_it_stands: bool) -> None:
         """See that the pool can be ours and all its instances run; begin it where there is none."""
@@ -224,7 +226,8 @@ class PoolSession:
     def lease(self, timeout: float) -> Iterator[Instance]:
         """See `InstancePool.lease`."""
         self._follow()
-        with lease(self.place.folder, self.size, timeout, self._lend) as (slot, lock, container):
+        place = self.place.folder
+        with lease(place, self.size, timeout, self._lend, self.waiting) as (slot, lock, container):
             try:
                 yield Instance(slot, container, self._name(slot))
             except BaseException:

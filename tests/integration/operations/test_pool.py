@@ -75,12 +75,12 @@ def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
     counts: list[int] = []
     with pool(engine.url, "many", 3) as mine, ExitStack() as stack:
         threads = [
-            threading.Thread(target=lambda: counts.append(hold(mine, marks, 1000)))
+            threading.Thread(target=lambda: counts.append(hold(mine, marks, 600)))
             for _ in range(16)
         ]
         words = [sys.executable, "-m", "tests.fixtures.running.lock_holder", engine.url, str(marks)]
         others: list[subprocess.Popen[str]] = []
-        for what in ("killed", "500", "500"):
+        for what in ("killed", "200", "200"):
             own = tmp_path / f"tmp-{len(others)}"
             own.mkdir()
             options: dict[str, Any] = {
@@ -104,8 +104,8 @@ def test_never_more_than_its_size_never_shared_and_gone_in_the_end(
         assert names(engine, "many") == ["many-pool-0", "many-pool-1", "many-pool-2"]
         assert [state.leased for state in mine.status()] == [False] * 3
     assert (marks / "shared").read_text() == ""
-    assert (counts, elsewhere) == ([1000] * 16, [500] * 2)
-    assert sum(steps(marks)) == 16 * 1000 + 2 * 500 + 1
+    assert (counts, elsewhere) == ([600] * 16, [200] * 2)
+    assert sum(steps(marks)) == 16 * 600 + 2 * 200 + 1
     assert len(steps(marks)) == 3
     assert all(steps(marks))
     assert names(engine, "many") == []

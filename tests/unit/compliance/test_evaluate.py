@@ -95,7 +95,7 @@ def test_a_waiver_for_what_was_not_evaluated_is_not_without_use(tmp_path: Path) 
         (WAIVER.format(rule="x", service="", expires="2027-01-01"), "service must be a text"),
         ("a: b: c\n", "no YAML"),
         ("--- {}\n--- {}\n", "one YAML document"),
-        ("", "one YAML document, not 0"),
+        ("", "one YAML document, not none"),
         ("[]", "must be a mapping"),
     ],
 )
