@@ -46,7 +46,7 @@ def test_no_slot_is_shared_while_the_folder_comes_and_goes(tmp_path: Path) -> No
     def hold() -> None:
         for _ in range(_TURNS):
             try:
-                with member(users), lease(users.parent, 1, 5.0, lambda *_: "ready"):
+                with member(users), lease(users.parent, 1, 5.0, ready, set()):
                     inside[0] += 1
                     wrong.extend(["shared"] * (inside[0] != 1))
                     inside[0] -= 1
@@ -67,6 +67,42 @@ def test_no_slot_is_shared_while_the_folder_comes_and_goes(tmp_path: Path) -> No
     for thread in removers:
         thread.join()
     assert wrong == []
+
+
+def ready(_slot: int, _lock: int) -> str:
+    """A slot needs nothing to be made ready."""
+    return "ready"
+
+
+def test_those_who_wait_look_less_often_the_more_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty threads look no more often together than a few, each still ends in its own time, and
+    none stays counted.
+    """
+    users, waiting = tmp_path / "pool" / "users.lock", set[int]()
+    looks, pauses = [0], list[float]()
+    sleep = time.sleep
+
+    def counted(seconds: float) -> None:
+        looks[0] += 1
+        pauses.append(seconds)
+        sleep(seconds)
+
+    def wait() -> None:
+        with pytest.raises(PoolBusy), lease(users.parent, 1, 1.0, ready, waiting):
+            pass
+
+    monkeypatch.setattr("capacity.operations._pools.leases.time.sleep", counted)
+    with member(users), lease(users.parent, 1, 0, ready, waiting):
+        threads = [threading.Thread(target=wait) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert looks[0] < 400  # 4,000 where each looks a hundred times a second
+    assert max(pauses) > 0.1
+    assert waiting == set()
 
 
 DYING = """
