@@ -163,9 +163,10 @@ class Recommendations:
                 history=history.fingerprint(),
                 settings=self.settings.fingerprint(),
                 code=VERSION,
+                warning=self.data_quality.warning,
             ),
         )
-        write_plan(plan, Path(path), self.data_quality.warning)
+        write_plan(plan, Path(path))
         return plan
 
     @property

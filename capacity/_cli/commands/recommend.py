@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capacity._cli.commands.changes.plan import say_warning
 from capacity._cli.options import (
     AsOf,
     Config,
@@ -266,8 +267,7 @@ def _propose(
 
 def _write_plan(made: Recommendations, out: Path) -> None:
     plan = made.to_plan(out)
-    if warning := made.data_quality.warning:
-        say(f"capacity: {warning}.", err=True)
+    say_warning(plan)
     say(
         f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
         "would do",

@@ -72,7 +72,8 @@ def choose(
     person.
 
     Raises:
-        ChangeRefused: the plan's time is over, or unattended mode is off.
+        ChangeRefused: the plan's time is over, or unattended mode is off or the plan's data
+            not good enough for it.
         InputError: no change fits the glob.
     """
     check_plan(plan, now)
@@ -85,7 +86,7 @@ def choose(
     refused = [Refusal(change, held[change.service]) for change in meant if change.service in held]
     chosen = [change for change in meant if change.service not in held]
     if unattended:
-        check_unattended(settings.unattended, settings.apply.journal, now)
+        check_unattended(plan, settings.unattended, settings.apply.journal, now)
         chosen, waiting = by_itself(plan, chosen, settings.unattended)
         refused += waiting
     return chosen, refused

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from capacity._common.text.printable import visible
 from capacity.changes._apply.preflight import Refusal
 from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import journal_runs
@@ -22,9 +23,9 @@ __all__ = ["by_itself", "check_unattended"]
 _WEEK = timedelta(days=7)
 
 
-def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) -> None:
-    """Refuse to work without a person when the settings do not allow it, or when a change went
-    wrong in the last week.
+def check_unattended(plan: Plan, rules: UnattendedSettings, journal: Path, now: datetime) -> None:
+    """Refuse to work without a person when the settings do not allow it, when the plan was made
+    from data that is not good enough, or when a change went wrong in the last week.
 
     Raises:
         ChangeRefused: with the reason.
@@ -32,6 +33,11 @@ def check_unattended(rules: UnattendedSettings, journal: Path, now: datetime) ->
     if not rules.enabled:
         raise ChangeRefused(
             "Unattended mode is off", "Set unattended.enabled = true, or apply the plan with --yes"
+        )
+    if warning := plan.made_from.warning:
+        raise ChangeRefused(
+            f"The plan is not applied unattended. {visible(warning)}",
+            "Make a new plan then, or read this one and apply it with --yes",
         )
     for run, entries in journal_runs(journal, skip_damaged=True):
         bad = next(

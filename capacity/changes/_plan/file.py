@@ -33,24 +33,24 @@ _CONTROL = re.compile("[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\U0010ffff]
 _HEADER = "# Proposed limit changes. Nothing here has been applied. Delete what you do not want.\n"
 
 
-def plan_text(plan: Plan, warning: str = "") -> str:
-    """The plan as YAML 1.2, under a warning for who reads it."""
+def plan_text(plan: Plan) -> str:
+    """The plan as YAML 1.2, under its warning for who reads it."""
+    warning = plan.made_from.warning
     said = f"# {visible(warning)}.\n" if warning else ""
     return _HEADER + said + yaml_text(plan.model_dump(mode="json", by_alias=True))
 
 
-def write_plan(plan: Plan, path: Path, warning: str = "") -> None:
+def write_plan(plan: Plan, path: Path) -> None:
     """Write the plan.
 
     Args:
         plan: what to write.
         path: of the file.
-        warning: a sentence without its full stop, for who reads the file.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    write_text(path, plan_text(plan, warning))
+    write_text(path, plan_text(plan))
 
 
 def read_plan(path: Path) -> Plan:

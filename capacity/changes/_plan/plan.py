@@ -17,9 +17,11 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -83,6 +85,16 @@ class MadeFrom(_Part):
         {},
         description="Compose file -> SHA-256 of its bytes; a file that differs now is left alone",
     )
+    warning: Sentence = Field(
+        "",
+        description="Why nothing should be done yet, without a full stop; left out where it may",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_warning(self, dump: SerializerFunctionWrapHandler) -> Any:
+        """Plans of versions that knew none keep their bytes and so their ids."""
+        whole = dump(self)
+        return whole if self.warning else {k: v for k, v in whole.items() if k != "warning"}
 
 
 class PlannedChange(_Part):

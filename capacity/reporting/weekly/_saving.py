@@ -79,7 +79,10 @@ def save(
     """
     history, settings = week.history, week.settings
     made_from = MadeFrom(
-        history=history.fingerprint(), settings=settings.fingerprint(), code=VERSION
+        history=history.fingerprint(),
+        settings=settings.fingerprint(),
+        code=VERSION,
+        warning=week.verdict.warning,
     )
     plan = make_plan(
         _chosen_changes(week, only),
@@ -89,7 +92,7 @@ def save(
         made_from=made_from,
     )
     make_folder(folder)
-    write_plan(plan, folder / "plan.yaml", week.verdict.warning)
+    write_plan(plan, folder / "plan.yaml")
     forecast_end = (history.end + pd.Timedelta(week.horizon)).to_pydatetime()
     alerts = alert_rules(_outlooks(week), settings, valid_until=forecast_end)
     write_text(folder / "alerts.yml", alerts)

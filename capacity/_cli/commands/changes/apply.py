@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 
 from capacity._cli.commands.changes import plan
+from capacity._cli.commands.changes.plan import say_warning
 from capacity._cli.commands.changes.rollback_output import Exact, say_back, say_preview
 from capacity._cli.commands.inventory import inventory
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
@@ -90,6 +91,7 @@ def apply(
     if plan is None:
         raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
     read = changes.read_plan(plan)
+    say_warning(read)
     peaks = peaks_from(settings)
     if not yes:
         preview = changes.dry_run(

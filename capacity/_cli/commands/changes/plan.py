@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from capacity.changes import Plan
     from capacity.settings import Settings
 
-__all__ = ["register"]
+__all__ = ["register", "say_warning"]
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan.yaml.")]
 Compose = Annotated[
@@ -40,6 +40,12 @@ def register(app: typer.Typer) -> None:
     for command in (show, diff, validate, emit, commit, units):
         plan_app.command()(command)
     app.add_typer(plan_app, name="plan")
+
+
+def say_warning(plan: Plan) -> None:
+    """Say why nothing should be done yet, where the plan was made from too little data."""
+    if warning := plan.made_from.warning:
+        say(f"capacity: {warning}.", err=True)
 
 
 def _rows(plan: Plan, *, raw: bool) -> list[dict[str, Plain]]:
@@ -72,6 +78,7 @@ def show(plan: PlanFile, as_json: Json = False) -> None:
         f"{read.valid_until:%Y-%m-%d %H:%M}{edited}"
     )
     print_rows(_rows(read, raw=as_json), as_json=as_json, title=title)
+    say_warning(read)
 
 
 def diff(
@@ -137,6 +144,7 @@ def validate(plan: PlanFile, config: Config = None, as_json: Json = False) -> No
         as_json=as_json,
         title="The plan was edited by hand" if is_edited(read) else "The plan is as it was made",
     )
+    say_warning(read)
     if any(row["verdict"] == "refused" for row in rows):
         raise typer.Exit(1)
 

@@ -122,12 +122,12 @@ def test_a_failed_verification_ends_unattended_mode_for_a_week(tmp_path: Path) -
     """It says until when and why; off is off, and a good week is on."""
     now = datetime.now(UTC)
     with pytest.raises(ChangeRefused, match="Unattended mode is off"):
-        check_unattended(UnattendedSettings(), tmp_path, now)
-    check_unattended(RULES, tmp_path, now)
+        check_unattended(plan_of(), UnattendedSettings(), tmp_path, now)
+    check_unattended(plan_of(), RULES, tmp_path, now)
     run_of(tmp_path, "shop/web", [Kind.DONE, Kind.BAD, Kind.UNDOING, Kind.UNDONE])
     with pytest.raises(ChangeRefused, match=r"off until .*shop/web.*it was killed"):
-        check_unattended(RULES, tmp_path, now)
-    check_unattended(RULES, tmp_path, now + timedelta(days=8))
+        check_unattended(plan_of(), RULES, tmp_path, now)
+    check_unattended(plan_of(), RULES, tmp_path, now + timedelta(days=8))
     assert "it was killed" in failure_cooldowns(tmp_path, now, 72)["shop/web"]
 
 

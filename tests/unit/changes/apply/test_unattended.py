@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,15 @@ def test_unattended_mode_is_off_for_exactly_a_week(tmp_path: Path) -> None:
         journal.write(Kind.FINISHED, state="finished")
     for moment in (failed, failed + WEEK - MINUTE):
         with pytest.raises(ChangeRefused, match="Unattended mode is off until"):
-            check_unattended(RULES, tmp_path, moment)
-    check_unattended(RULES, tmp_path, failed + WEEK)
+            check_unattended(plan_of(), RULES, tmp_path, moment)
+    check_unattended(plan_of(), RULES, tmp_path, failed + WEEK)
+
+
+def test_a_plan_of_too_little_data_is_not_applied_unattended(tmp_path: Path) -> None:
+    """What it says of itself is the reason; a person may still apply it."""
+    plan = plan_of(warning="Not good enough to act on: no samples")
+    with pytest.raises(ChangeRefused, match=r"not applied unattended\. Not good enough to act on"):
+        check_unattended(plan, RULES, tmp_path, datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,22 @@ def test_the_published_schema_is_that_of_the_model() -> None:
     assert json.loads(SCHEMA.read_text()) == plan_schema()
 
 
+def test_a_warning_is_part_of_a_plan_and_none_leaves_no_trace(tmp_path: Path) -> None:
+    """It stands on top for who reads the file and comes back with the plan; without one the bytes
+    and the id are those of versions that knew none.
+    """
+    path = tmp_path / "plan.yaml"
+    warned = MADE.model_copy(update={"warning": "Not good enough to act on: 1 day"})
+    plan = make_plan([], hosts={}, as_of=NOW, valid_until=NOW, made_from=warned)
+    write_plan(plan, path)
+    assert "\n# Not good enough to act on: 1 day.\n" in path.read_text()
+    assert read_plan(path) == plan
+    assert not is_edited(plan)
+    assert "warning" not in plan_text(ONE)
+    bare = make_plan([], hosts={}, as_of=NOW, valid_until=NOW, made_from=MADE)
+    assert bare.plan_id != plan.plan_id
+
+
 def test_a_person_may_edit_and_delete(tmp_path: Path) -> None:
     """The plan still reads, says that it was edited, and its id is no longer that of its
     content.
