@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from capacity._common.files import cause_of
 from capacity.errors import InputError, SettingsError, WorkError
 
 if TYPE_CHECKING:
     from capacity._monitor.evaluate import MonitorTargets
 
 __all__ = ["serve"]
+
+_BACKLOG = 128
 
 
 def serve(watched: MonitorTargets, ready: Callable[[str], object]) -> None:
@@ -46,26 +50,37 @@ def serve(watched: MonitorTargets, ready: Callable[[str], object]) -> None:
     watch = Monitor(watched)
     config = uvicorn.Config(
         make_app(watch),
-        host=chosen.host,
-        port=chosen.port,
         log_level="warning",
         access_log=False,
         server_header=False,
         http=BoundedProtocol,
         ws="none",
     )
-    ready(f"http://{chosen.host}:{chosen.port}")
-    with _told_to_end():
+    with _told_to_end(), closing(_listening(chosen.host, chosen.port)) as listening:
+        ready(f"http://{chosen.host}:{listening.getsockname()[1]}")
         watch.start()
         try:
-            uvicorn.Server(config).run()
-        except SystemExit as error:  # uvicorn's way to say that it could not bind
-            raise WorkError(
-                f"Cannot listen at {chosen.host}:{chosen.port}",
-                "Is another monitor running? Choose another --port",
-            ) from error
+            uvicorn.Server(config).run([listening])
         finally:
             watch.stop()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens at the first address of a host, of `localhost` at 127.0.0.1; uvicorn
+    would log in words of its own that a port is taken.
+
+    Raises:
+        WorkError: the port cannot be listened at.
+    """
+    try:
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, place = min(places, key=lambda found: found[0] != socket.AF_INET)
+        return socket.create_server(place[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise WorkError(
+            f"Cannot listen at {host}:{port}: {cause_of(error)}",
+            "Is another monitor running? Choose another --port or --host",
+        ) from error
 
 
 def _check_paths(watched: MonitorTargets) -> None:

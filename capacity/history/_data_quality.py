@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from capacity._common.text.counting import counted
 from capacity.history._history import History
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.model import Signal
@@ -64,7 +65,7 @@ def data_quality(history: History) -> DataQuality:
     quality = history.coverage()
     dropped = int(quality["dropped"].sum())
     if dropped > _FEW_DROPPED * quality["dropped"].size * len(history.memory.index):
-        besides.append(f"{dropped} samples cannot be true and were dropped")
+        besides.append(f"{counted(dropped, 'sample')} cannot be true, and dropped")
     level = "fair" if besides and found.level == "good" else found.level
     return DataQuality(level, found.against, found.needed, tuple(besides))
 

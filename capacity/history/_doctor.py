@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from capacity._common.files import write_text
 from capacity._common.history_milestones import history_milestones
+from capacity._common.text.counting import counted
 from capacity.errors import CapacityError
 from capacity.history._archive.archive import Archive
 from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
@@ -266,7 +267,11 @@ def _containers(
         checks = [DoctorCheck("containers", "warn", seen, advice)]
     else:
         checks = [
-            DoctorCheck("containers", "ok", f"{total:.0f} containers of {len(found)} services")
+            DoctorCheck(
+                "containers",
+                "ok",
+                f"{counted(total, 'container')} of {counted(len(found), 'service')}",
+            )
         ]
     return [*checks, _reach(source, series, settings, now)]
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capacity._common.text.counting import counted
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.history._quality import last_seen, quality
 from capacity.history._validity import DroppedSamples
@@ -366,8 +367,8 @@ class History:
     def __repr__(self) -> str:
         last = self.last_sample
         return (
-            f"<History {self.source}: {len(self.services)} services, {self.start:%Y-%m-%d %H:%M} "
-            f"to {self.end:%Y-%m-%d %H:%M} UTC"
+            f"<History {self.source}: {counted(len(self.services), 'service')}, "
+            f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} UTC"
             f" every {int(self.step.total_seconds())} s, last sample {last:%Y-%m-%d %H:%M}>"
             if last is not None
             else f"<History {self.source}: empty>"

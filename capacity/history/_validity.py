@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from capacity._common.text.counting import counted
 from capacity.history._metrics.signals import CATALOGUE, SignalScope
 from capacity.model import Resource, Signal
 
@@ -111,7 +112,7 @@ def dropped_notes(dropped: tuple[DroppedSamples, ...]) -> tuple[str, ...]:
         more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
         total = sum(entry.count for entry in those)
         notes.append(
-            f"{total} samples of {signal} were dropped, since they cannot be true "
+            f"{counted(total, 'sample')} of {signal} dropped, which cannot be true "
             f"({reason.text}): {names}{more}."
         )
     return tuple(notes)

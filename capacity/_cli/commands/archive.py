@@ -9,6 +9,7 @@ import typer
 
 from capacity._cli.options import Config, Json, Quiet, settings_of
 from capacity._cli.printing import print_rows, say
+from capacity._common.text.counting import counted
 from capacity.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def verify(
     if damaged or as_json:
         print_rows(damaged, as_json=as_json, title=f"Damaged in {path}")
     if not quiet and not as_json:
-        say(f"{read} files read, {len(damaged)} damaged")
+        say(f"{counted(read, 'file')} read, {len(damaged)} damaged")
     if damaged:
         raise typer.Exit(1)
 

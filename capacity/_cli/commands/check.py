@@ -99,7 +99,10 @@ class _Asked:
 def check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Compose files or folders with them; default this folder."),
+        typer.Argument(
+            help="Compose files or folders with them; default this folder where nothing else is "
+            "named."
+        ),
     ] = None,
     rules: Annotated[
         list[str] | None,
@@ -121,7 +124,11 @@ def check(
         str, typer.Option("--format", help="table, json, sarif, junit or markdown.")
     ] = "table",
     engine: Annotated[
-        bool, typer.Option("--engine", help="Look at what runs on the Engines of the settings too.")
+        bool,
+        typer.Option(
+            "--engine",
+            help="Look at what runs on the Engines of the settings, beside PATHS that are named.",
+        ),
     ] = False,
     snapshot: Annotated[
         Path | None,

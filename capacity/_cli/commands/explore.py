@@ -45,7 +45,9 @@ def explore(
             "notebooks",
         )
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(place)])  # noqa: S606 - this very interpreter
+    # in a container everybody is root; it listens at loopback, and asks for a token
+    root = ["--allow-root"] if os.geteuid() == 0 else []
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *root, str(place)])  # noqa: S606 - this very interpreter
 
 
 def register(app: typer.Typer) -> None:

@@ -11,6 +11,7 @@ import typer
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import Plain
+from capacity._common.text.counting import counted
 
 if TYPE_CHECKING:
     from capacity._compose.drift import Drift
@@ -89,7 +90,7 @@ def _show_inventory(found: Inventory) -> None:
         }
         for container in found.containers
     ]
-    title = f"{len(rows)} containers on {len(found.hosts)} hosts"
+    title = f"{counted(len(rows), 'container')} on {counted(len(found.hosts), 'host')}"
     print_rows(rows, as_json=False, title=title, units={"cpus": "cores"})
     for host in found.hosts:
         if host.unlimited:

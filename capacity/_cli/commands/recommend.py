@@ -30,6 +30,7 @@ from capacity._cli.options import (
     with_scheduler,
 )
 from capacity._cli.printing import print_rows, print_table, say, show_text
+from capacity._common.text.counting import counted
 from capacity._common.text.suggest import no_such_service
 from capacity.errors import InputError
 
@@ -269,8 +270,8 @@ def _write_plan(made: Recommendations, out: Path) -> None:
     plan = made.to_plan(out)
     say_warning(plan)
     say(
-        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows what it "
-        "would do",
+        f"capacity: {counted(len(plan.changes), 'change')} in {out}; `capacity apply {out}` shows "
+        "what it would do",
         err=True,
     )
 
@@ -307,6 +308,8 @@ def _budget(budget: str | None, signal: str, policy: str) -> float | None:
     in.
     """
     from capacity import _api
+    from capacity._common.setting_values import LEAST_MEMORY
+    from capacity.model import Resource
 
     if budget is None:
         return None
@@ -320,6 +323,12 @@ def _budget(budget: str | None, signal: str, policy: str) -> float | None:
         raise InputError(
             f"A budget of {budget} allows no limit",
             "Give a size above zero, such as 64g, or cores for cpu",
+        )
+    memory = _api.resource_of(signal) is Resource.MEMORY
+    if amount is not None and memory and amount < LEAST_MEMORY:
+        raise InputError(
+            f"A budget of {budget} is {amount:,.0f} bytes, less than any container has",
+            f"Give it a unit, such as {budget.rstrip('bB ')}g",
         )
     return amount
 

@@ -26,6 +26,7 @@ from capacity._cli.options import (
 )
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import Plain
+from capacity._common.text.counting import counted
 from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def sample_make(
 
     written = make_sample(folder)
     size = sum(path.stat().st_size for path in written)
-    say(f"{len(written)} files, {size / 1e6:.1f} MB in {folder}")
+    say(f"{counted(len(written), 'file')}, {size / 1e6:.1f} MB in {folder}")
 
 
 def sample_services(as_json: Json = False) -> None:

@@ -90,18 +90,22 @@ def crontab_block(program: Program, zone: str) -> str:
 
 
 def compose_service(program: Program, zone: str, image: str) -> str:
-    """A Compose file with one service that runs the jobs when they are due."""
+    """A Compose file with one service that runs the jobs when they are due; it sees the settings
+    file that the program is given, if any.
+    """
     parse_zone(zone)
-    config = {"CAPACITY_SCHEDULE__ZONE": zone}
+    zone_alone = {"CAPACITY_SCHEDULE__ZONE": zone}
+    volumes: list[str | dict[str, str | bool]] = ["capacity:/var/lib/capacity"]
+    if program.config is not None:
+        source = str(program.config).replace("$", "$$")  # Compose would look for variables
+        target = "/app/capacity.toml"
+        volumes.append({"type": "bind", "source": source, "target": target, "read_only": True})
     service = {
         "image": image,
         "command": ["schedule", "serve"],
         "restart": "unless-stopped",
-        "environment": config,
-        "volumes": [
-            "capacity:/var/lib/capacity",
-            f"{program.folder}/capacity.toml:/app/capacity.toml:ro",
-        ],
+        "environment": zone_alone,
+        "volumes": volumes,
         "mem_limit": "1g",
         "cpus": 1.0,
         "security_opt": ["no-new-privileges:true"],

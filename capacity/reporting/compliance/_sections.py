@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capacity._common.runbooks import runbook_html
+from capacity._common.text.counting import counted
 from capacity.compliance import Severity, Status
 from capacity.reporting._html.formatting import long_table, pairs
 from capacity.reporting._html.html import (
@@ -41,18 +42,18 @@ def header(week: ComplianceReview) -> Html:
     facts = [
         ("Score", f"{score} of what was evaluated, weighted by severity"),
         ("Evaluations", ", ".join(f"{counts[status]} {status}" for status in Status)),
-        ("Broken", f"{len(report.failing())} findings, {grave} critical or high"),
+        ("Broken", f"{counted(len(report.failing()), 'finding')}, {grave} critical or high"),
         (
             "Fleet",
             (
-                f"{len(history.services)} services up to {history.end:%d %b %Y %H:%M} UTC, from "
-                f"{history.source}"
+                f"{counted(len(history.services), 'service')} up to "
+                f"{history.end:%d %b %Y %H:%M} UTC, from {history.source}"
             ),
         ),
     ]
     verdict = "bad" if grave else "warn" if report.failing() or report.unread else "good"
     said = (
-        f"{grave} findings cannot wait"
+        f"{counted(grave, 'finding')} cannot wait"
         if grave
         else "Nothing critical"
         if report.failing()
@@ -130,7 +131,7 @@ def failing(week: ComplianceReview) -> Html:
         if mine:
             parts.append(
                 Html(
-                    f"<h3>{severity.capitalize()}: {len(mine)} findings, to be fixed "
+                    f"<h3>{severity.capitalize()}: {counted(len(mine), 'finding')}, to be fixed "
                     f"{DEADLINES[severity]}</h3>"
                 )
             )

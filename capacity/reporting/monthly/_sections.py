@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from capacity._common.text.counting import counted
 from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Reason, Resource
 from capacity.reporting._html.formatting import (
@@ -44,7 +45,10 @@ def header(month: MonthlyReview) -> Html:
     history, columns = month.week.history, month.columns
     freed = {resource: _freed(month, resource) for resource in Resource}
     facts = [
-        ("Fleet", f"{len(history.services)} services, {int(history.running().sum())} running"),
+        (
+            "Fleet",
+            f"{counted(len(history.services), 'service')}, {int(history.running().sum())} running",
+        ),
         (
             "Window",
             f"{history.start:%d %b %Y} to {history.end:%d %b %Y} UTC, from {history.source}",

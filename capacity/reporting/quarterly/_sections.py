@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from capacity._common.text.counting import counted
 from capacity.model import Resource
 from capacity.reporting._analysis.runway import FULL
 from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table, pairs
@@ -36,7 +37,10 @@ def header(quarter: QuarterlyReview) -> Html:
     )
     score = quarter.compliance.report.score
     facts = [
-        ("Fleet", f"{len(history.services)} services, {int(history.running().sum())} running"),
+        (
+            "Fleet",
+            f"{counted(len(history.services), 'service')}, {int(history.running().sum())} running",
+        ),
         ("Window", f"{history.start:%d %b %Y} to {history.end:%d %b %Y} UTC, {history.source}"),
         ("History", _history(quarter)),
         ("First host to fill", _first(quarter)),

@@ -367,7 +367,9 @@ def test_as_a_process(project: Path, tmp_path: Path) -> None:
                 timeout=60,
             )
             assert again.returncode == 1
-            assert "Cannot listen" in again.stderr
+            taken = f"capacity: Cannot listen at 127.0.0.1:{port}: Address already in use"
+            assert again.stderr.startswith(taken)
+            assert again.stderr.count("\n") == 1
             (project / "compose.yaml").write_text(COMPOSE.replace("8080:80", "10080:80", 1))
             wait_for(
                 lambda: any(body["status"] == "resolved" for body in bodies) or None,

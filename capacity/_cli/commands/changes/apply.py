@@ -18,6 +18,7 @@ from capacity._cli.commands.inventory import inventory
 from capacity._cli.options import Config, Json, Quiet, progress_of, settings_of
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import PlainMapping
+from capacity._common.text.counting import counted
 from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError
 
@@ -247,7 +248,9 @@ def _say_result(result: Any, *, as_json: bool) -> None:
 
 
 def rollback(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run, or the beginning of its name.")
+    ] = "",
     yes: Annotated[
         bool, typer.Option("--yes/--dry-run", help="Do it; without it only say what would go back.")
     ] = False,
@@ -263,6 +266,8 @@ def rollback(
     from capacity import changes
     from capacity.operations._emergency.journal import folder_of
 
+    if not run:
+        raise InputError("No run is named", "Name one of those that `capacity journal` lists")
     settings = settings_of(config, None)
     folder = folder_of(settings, run)
     if not yes:
@@ -317,7 +322,7 @@ def journal(
         }
         for adjustment in found
     ]
-    print_rows(rows, as_json=False, title=f"{len(rows)} entries")
+    print_rows(rows, as_json=False, title=counted(len(rows), "entry"))
 
 
 def _change(adjustment: AppliedChange) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capacity._cli.printing import say
+from capacity._common.text.counting import counted
 
 if TYPE_CHECKING:
     from capacity.model import Change
@@ -43,7 +44,7 @@ def write_live_plan(
     )
     write_plan(plan, out)
     say(
-        f"capacity: {len(plan.changes)} changes in {out}; `capacity apply {out}` shows them at "
-        "work",
+        f"capacity: {counted(len(plan.changes), 'change')} in {out}; `capacity apply {out}` shows "
+        "them at work",
         err=True,
     )

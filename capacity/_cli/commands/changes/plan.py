@@ -12,6 +12,7 @@ import typer
 from capacity._cli.options import Config, Json, settings_of
 from capacity._cli.printing import print_rows, say
 from capacity._common.plain_data import Plain
+from capacity._common.text.counting import counted
 from capacity.errors import StorageError
 from capacity.model import ServiceKey
 
@@ -114,7 +115,7 @@ def diff(
                 else None,
             }
         )
-    print_rows(rows, as_json=as_json, title=f"{len(rows)} differences")
+    print_rows(rows, as_json=as_json, title=counted(len(rows), "difference"))
     if rows:
         raise typer.Exit(1)
 

@@ -38,6 +38,9 @@ def say_preview(found: Sequence[RollbackPreview], run: str, *, as_json: bool) ->
         for preview in found
     ]
     print_rows(rows, as_json=as_json, title=f"Dry run: run {run} rolled back")
+    if not rows:
+        _say_nothing_left(run)
+        return
     say("Nothing was changed; --yes does it.", err=True)
 
 
@@ -57,8 +60,14 @@ def say_back(done: Sequence[StepResult], run: str, *, as_json: bool) -> None:
         for outcome in done
     ]
     print_rows(rows, as_json=as_json, title=f"Run {run} rolled back")
+    if not rows:
+        _say_nothing_left(run)
     if any(outcome.state == StepState.FAILED for outcome in done):
         raise ChangeRefused(
             "Not everything could be brought back",
             "The table says what and why; fix that and run it again",
         )
+
+
+def _say_nothing_left(run: str) -> None:
+    say(f"capacity: nothing of run {run} is in force any more that could go back", err=True)

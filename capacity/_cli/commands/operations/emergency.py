@@ -150,6 +150,12 @@ def restart(
     if not wanted:
         raise InputError("No service is named", "Name them, or set operations.critical")
     done = restart_critical(settings, wanted, dry_run=not yes)
+    if not done:
+        say(
+            f"capacity: {' and '.join(wanted)} run{'s' * (len(wanted) == 1)}; only what is down is "
+            "started, `docker compose restart` is for what runs",
+            err=True,
+        )
     _say(done, yes=yes, as_json=as_json, title="Services that were down")
 
 

@@ -21,6 +21,7 @@ from capacity._cli.options import (
     settings_of,
 )
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.text.counting import counted
 from capacity.errors import InputError
 from capacity.model import StepState
 
@@ -222,7 +223,7 @@ def migrate(
         show_text(json.dumps(asdict(done), indent=1))
     else:
         limits = f"limits {format_memory(done.memory_before)} -> {format_memory(done.memory_after)}"
-        say(f"{len(done.stopped)} containers -> pool {name} of {done.size}; {limits}")
+        say(f"{counted(len(done.stopped), 'container')} -> pool {name} of {done.size}; {limits}")
         for note in done.notes:
             say(note)
     say(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 
 from capacity._cli.options import Config, Json, Quiet, settings_of
 from capacity._cli.printing import print_rows, say, show_text
+from capacity._common.text.counting import counted
 from capacity.errors import CapacityError, InputError
 
 if TYPE_CHECKING:
@@ -71,7 +73,10 @@ def install(
         from capacity.operations._schedule.render import crontab_block
 
         place.install_crontab(crontab_block(program, settings.schedule.zone))
-        say(f"The crontab of this user runs {len(jobs)} jobs; what never ran is due at once")
+        say(
+            f"The crontab of this user runs {counted(len(jobs), 'job')}; what never ran is due at "
+            "once"
+        )
     else:
         from capacity.operations._schedule.render import systemd_units
 
@@ -250,6 +255,9 @@ def _rendered(kind: str, jobs: list[Job], program: Program, settings: Settings) 
     if kind == "cron":
         return render.crontab_block(program, zone)
     if kind == "compose":
+        found = program.folder / "capacity.toml"
+        if program.config is None and found.is_file():
+            program = replace(program, config=found)
         return render.compose_service(program, zone, "capacity")
     units = render.systemd_units(jobs, program, zone)
     return "\n".join(f"# {name}\n{text}" for name, text in units.items())

@@ -11,6 +11,7 @@ import pandas as pd
 
 from capacity import sizing
 from capacity._common.plotting import plot_frontier
+from capacity._common.text.counting import counted
 from capacity.model import Action, Resource, Signal
 from capacity.reporting._html.figures import figure
 from capacity.reporting._html.formatting import AMOUNT, NAMES, PRINT, long_table, table_rows
@@ -53,7 +54,7 @@ def beside_samples(said: str, struck: tuple[float, float], resource: Resource) -
     if said == "-" or not (kills or minutes):
         return said
     held = f"{minutes:,.0f} min {'throttled' if resource is Resource.CPU else 'at its limit'}"
-    beside = f"{kills:.0f} kill{'s' if kills != 1 else ''}" if kills else held
+    beside = counted(kills, "kill") if kills else held
     return f"{said} in samples, but {beside}" if said in {"never", "0"} else f"{said}, and {beside}"
 
 

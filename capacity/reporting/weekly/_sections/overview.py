@@ -11,6 +11,7 @@ import pandas as pd
 
 from capacity._common.plotting import plot_heatmap, plot_stack
 from capacity._common.runbooks import runbook_url
+from capacity._common.text.counting import counted
 from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Action, Reason, Resource, Signal
 from capacity.reporting._analysis.host_limits import limit_sums
@@ -44,7 +45,10 @@ def header(week: WeeklyReview) -> Html:
     quality = history.coverage()
     running = int(history.running().sum())
     facts = [
-        ("Fleet", f"{len(history.services)} services, {running} running, on {_hosts(week)}"),
+        (
+            "Fleet",
+            f"{counted(len(history.services), 'service')}, {running} running, on {_hosts(week)}",
+        ),
         *([("Only", week.services)] if week.services else []),
         (
             "Window",

@@ -132,10 +132,27 @@ def test_without_a_systemd_session_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_the_compose_service_is_one_that_compose_loads(tmp_path: Path) -> None:
-    """With limits, a health check and bounded logs of its own."""
-    (tmp_path / "compose.yaml").write_text(compose_service(Program(tmp_path), "UTC", "capacity"))
-    service = load_project([tmp_path / "compose.yaml"]).services["capacity-schedule"]
-    assert service is not None
+    """With limits, a health check and bounded logs of its own; it sees a settings file where there
+    is one, whatever the folder is called.
+    """
+    config = tmp_path / "a $HOME: b" / "capacity.toml"
+    for chosen in (None, config):
+        text = compose_service(Program(tmp_path, config=chosen), "UTC", "capacity")
+        (tmp_path / "compose.yaml").write_text(text)
+        project = load_project([tmp_path / "compose.yaml"])
+        assert project.services["capacity-schedule"] is not None
+        mounts = project.model["services"]["capacity-schedule"]["volumes"]
+        seen = [mount["source"] for mount in mounts if mount["type"] == "bind"]
+        assert seen == ([str(chosen)] if chosen else [])
+
+
+def test_the_compose_service_is_shown_with_the_settings_of_its_folder(tmp_path: Path) -> None:
+    """A file that is not there would become a folder, and stop it."""
+    bare = capacity_here("schedule", "show", "--as", "compose", folder=tmp_path)
+    assert "capacity.toml" not in bare.stdout
+    (tmp_path / "capacity.toml").write_text('[schedule]\nzone = "Asia/Tokyo"\n')
+    done = capacity_here("schedule", "show", "--as", "compose", folder=tmp_path)
+    assert f'"source": "{tmp_path}/capacity.toml"' in done.stdout
 
 
 def test_a_run_is_remembered_and_a_failure_keeps_its_words(tmp_path: Path) -> None:
