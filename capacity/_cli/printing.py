@@ -19,6 +19,9 @@ from capacity._common.text.printable import visible
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console, Group
+    from rich.table import Table
+    from rich.text import Text
 
 __all__ = [
     "VisibleFormatter",
@@ -29,6 +32,10 @@ __all__ = [
     "say_crash",
     "show_text",
 ]
+
+_WIDE = 200  # columns of a file or a pipe
+_WIDEST = 10_000
+_LONG = 24  # characters of a cell that is a text, and may stand on several lines
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -115,18 +122,61 @@ def print_rows(
     if not rows:
         say(f"{title}: nothing" if title else "nothing")
         return
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.text import Text
+
+    headers = [
+        name.replace("_", " ") + (f" ({units[name]})" if units and name in units else "")
+        for name in rows[0]
+    ]
+    # Text: a service's name is no markup
+    cells = [
+        [Text("-" if cell is None else visible(str(cell))) for cell in row.values()] for row in rows
+    ]
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE)
+    console.print(Text(visible(title), style="table.title"))
+    console.print(_fitting(console, headers, cells))
+
+
+def _fitting(
+    console: Console, headers: Sequence[str], cells: Sequence[Sequence[Text]]
+) -> Table | Group:
+    """A table where a console has room for one with whole words, paragraphs otherwise."""
+    from rich.console import Group
+    from rich.measure import Measurement
+    from rich.padding import Padding
+    from rich.text import Text
+
+    unbounded = console.options.update(width=_WIDEST)
+    for tight in (False, True):
+        table = _as_table(headers, cells, tight=tight)
+        if Measurement.get(console, unbounded, table).minimum <= console.width:
+            return table
+    parts: list[Text | Padding] = []
+    for first, *rest in cells:
+        facts = [Text(f"{name}: ") + cell for name, cell in zip(headers[1:], rest, strict=True)]
+        parts += [first, Padding(Text("; ").join(facts), (0, 0, 0, 2))]
+    return Group(*parts)
+
+
+def _as_table(headers: Sequence[str], cells: Sequence[Sequence[Text]], *, tight: bool) -> Table:
+    """A table whose columns of short cells do not wrap, and of the others none within a word."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(visible(title), style="table.title"), box=SIMPLE_HEAD)
-    for position, name in enumerate(rows[0]):
-        unit = f" ({units[name]})" if units and name in units else ""
-        table.add_column(f"{name}{unit}", no_wrap=position == 0, overflow="fold")
-    for row in rows:
-        # Text: a service's name is no markup
-        table.add_row(*(Text("-" if cell is None else visible(str(cell))) for cell in row.values()))
-    console = Console()
-    wide = console if console.is_terminal else Console(width=200)
-    wide.print(table)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0) if tight else (0, 1), pad_edge=not tight)
+    for position, header in enumerate(headers):
+        named = Text(header.replace(" ", "\n") if tight else header)
+        whole = max(row[position].cell_len for row in cells)
+        wraps = position > 0 and whole > _LONG
+        words = (
+            [word.cell_len for row in cells for word in row[position].split()] if wraps else [whole]
+        )
+        least = max(*words, *(line.cell_len for line in named.split()))
+        table.add_column(named, no_wrap=not wraps, min_width=least, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    return table

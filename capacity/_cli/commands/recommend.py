@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["recommend"]
 
 _FORMS = ("table", "json", "csv", "markdown", "prometheus")
-_BRIEF = ["action", "reason", "current", "limit", "observed_peak", "peak_high", "breach_after"]
+_BRIEF = ["action", "reason", "current", "limit", "observed_peak", "breach_after"]
 
 
 def recommend(

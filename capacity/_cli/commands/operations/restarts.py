@@ -23,6 +23,7 @@ from capacity._cli.options import (
 from capacity._cli.printing import print_rows, say, show_text
 from capacity._common.plain_data import Plain
 from capacity._common.runbooks import runbook_url
+from capacity._common.text.counting import counted
 from capacity.errors import NoHistory, SourceError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def restarts(
         say(f"No restart loops, and nothing that cannot start{where}.")
     else:
         down = sum(loop.cannot_start for loop in loops)
-        title = f"{len(loops) - down} restart loops, {down} cannot start"
+        title = f"{counted(len(loops) - down, 'restart loop')}, {down} cannot start"
         print_rows([_loop_row(loop) for loop in loops], as_json=False, title=title)
         _say_more(loops, settings.report.runbooks)
     if loops or silent or missing:
@@ -102,7 +103,7 @@ def _show_measured(history: Any, settings: Settings, *, as_json: bool) -> None:
         }
         for service, row in history.restarting(settings.operations.restart_limit).iterrows()
     ]
-    title = f"{len(rows)} restart loops, by metrics alone"
+    title = f"{counted(len(rows), 'restart loop')}, by metrics alone"
     units = dict.fromkeys(("last day", "worst hour"), "restarts")
     print_rows(rows, as_json=as_json, title=title, units=units)
     if rows:
