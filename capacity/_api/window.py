@@ -12,6 +12,7 @@ import pandas as pd
 
 from capacity._api.arguments import parse_time
 from capacity._api.servers import bring
+from capacity._common.history_milestones import history_milestones
 from capacity._common.progress import Progress
 from capacity._common.text.addresses import with_scheme
 from capacity._common.text.lengths_of_time import parse_length
@@ -21,6 +22,7 @@ from capacity.errors import InputError, NoHistory, SettingsError
 from capacity.history._archive.archive import Archive, SourceRecord, plain_address
 from capacity.history._history import History
 from capacity.history._load import load_history
+from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._sample.generate import SAMPLE_END, SAMPLE_START, load_sample
 from capacity.model import Signal
 from capacity.settings._load import COLLECTED, Settings, override
@@ -162,7 +164,9 @@ def prepare_window(
     alone = source is None and not settings.servers() and bool(archive.sources())
     if offline or alone or (source is not None and "://" not in source):
         names = _archived(archive, source, settings)
-        return ArchivedWindow(",".join(names), end - span, end)
+        begun = _milestones(archive, names, settings, end)
+        notes = (begun,) if begun else ()
+        return ArchivedWindow(",".join(names), end - span, end, notes, begun)
     if source is not None:
         settings = _with_address(settings, source)
     brought = bring(
@@ -176,6 +180,24 @@ def prepare_window(
     )
     name = ",".join(brought.sources)
     return ArchivedWindow(name, end - span, end, brought.notes, brought.milestones)
+
+
+def _milestones(archive: Archive, names: list[str], settings: Settings, end: pd.Timestamp) -> str:
+    """What archived samples that are less than a day old will be enough for."""
+    step = CATALOGUE[Signal.MEMORY].step(settings.report.step)
+    known = [record for name in names if (record := archive.source(name)) is not None]
+    queries = [(each.name, each.queries.get(str(Signal.MEMORY))) for each in known]
+    begun = [
+        archive.begins(name, Signal.MEMORY, query, step, after=end - pd.Timedelta(days=2))
+        for name, query in queries
+        if query is not None
+    ]
+    yesterday = (end - pd.Timedelta(days=1)).timestamp()
+    found = [first for first in begun if first is not None and first > yesterday]
+    if not found or len(found) < len(names):
+        return ""
+    wanted = settings.report.window_days
+    return history_milestones(min(found), end.timestamp(), settings.report.step, wanted)
 
 
 def _archived(archive: Archive, source: str | None, settings: Settings) -> list[str]:

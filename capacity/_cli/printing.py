@@ -157,7 +157,7 @@ def _fitting(
     parts: list[Text | Padding] = []
     for first, *rest in cells:
         facts = [Text(f"{name}: ") + cell for name, cell in zip(headers[1:], rest, strict=True)]
-        parts += [first, Padding(Text("; ").join(facts), (0, 0, 0, 2))]
+        parts += [first, Padding(Text("; ").join(facts), (0, 0, 0, 2), expand=False)]
     return Group(*parts)
 
 
@@ -170,12 +170,10 @@ def _as_table(headers: Sequence[str], cells: Sequence[Sequence[Text]], *, tight:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0) if tight else (0, 1), pad_edge=not tight)
     for position, header in enumerate(headers):
         named = Text(header.replace(" ", "\n") if tight else header)
-        whole = max(row[position].cell_len for row in cells)
-        wraps = position > 0 and whole > _LONG
-        words = (
-            [word.cell_len for row in cells for word in row[position].split()] if wraps else [whole]
-        )
-        least = max(*words, *(line.cell_len for line in named.split()))
+        column = [row[position] for row in cells]
+        wraps = position > 0 and max(text.cell_len for text in column) > _LONG
+        parts = [part for text in column for part in (text.split(" ") if wraps else [text])]
+        least = max(part.cell_len for part in [*parts, *named.split()])
         table.add_column(named, no_wrap=not wraps, min_width=least, overflow="fold")
     for row in cells:
         table.add_row(*row)

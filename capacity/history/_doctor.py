@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from capacity._common.files import write_text
@@ -15,9 +16,10 @@ from capacity.history._archive.archive import Archive
 from capacity.history._fetch.first_samples import days_back, first_sample, memory_series
 from capacity.history._metrics.profiles import POD_LABELS, Profile, find_profile, profiles_in
 from capacity.history._metrics.query_rendering import label_name, render_query
-from capacity.history._metrics.signals import Query, SignalScope, choose_query
+from capacity.history._metrics.signals import CATALOGUE, Query, SignalScope, choose_query
 from capacity.history._prometheus.client import PrometheusSource
 from capacity.model import Signal
+from capacity.settings._load import COLLECTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,8 @@ __all__ = ["DoctorCheck", "examine"]
 
 _SKEW = 30.0  # seconds between this clock and the server's that are worth a word
 _RECENT = 3600
+_LATE = 3  # steps without a sample from which on the collector seems to have ended
+_COLLECT = "Let `capacity collect` or `capacity monitor --collect` run"
 _MOSTLY = 0.5  # containers without memory from here on mean that the signal is of no use
 _VERSIONS = (
     ("cadvisor_version_info", "cadvisorVersion", ""),
@@ -58,7 +62,7 @@ def examine(settings: Settings) -> list[DoctorCheck]:
     raised.
     """
     servers = settings.servers() or {"": settings}
-    checks = [_archive(settings.archive.path)]
+    checks = [_archive(settings.archive.path), *_collected(settings)]
     for name, its in servers.items():
         checks += [
             replace(check, what=f"{name}: {check.what}") if name else check
@@ -76,14 +80,45 @@ def _archive(path: Path) -> DoctorCheck:
         return DoctorCheck("archive", "fail", error.message, error.hint)
     except OSError as error:
         return DoctorCheck("archive", "fail", str(error), "Correct archive.path or its permissions")
-    return DoctorCheck("archive", "ok", f"{path} holds {len(sources)} sources")
+    return DoctorCheck("archive", "ok", f"{path} holds {counted(len(sources), 'source')}")
+
+
+def _collected(settings: Settings) -> list[DoctorCheck]:
+    """How far the collector's samples reach, where it has ever run."""
+    archive, step = Archive(settings.archive.path), settings.report.step
+    width = CATALOGUE[Signal.MEMORY].step(step)
+    try:
+        record = archive.source(COLLECTED)
+        query = record.queries.get(str(Signal.MEMORY)) if record is not None else None
+        if query is None:
+            return []
+        day = datetime.min.replace(tzinfo=UTC)
+        first = archive.begins(COLLECTED, Signal.MEMORY, query, width, after=day)
+        last = archive.ends(COLLECTED, Signal.MEMORY, query, width)
+    except CapacityError as error:
+        return [DoctorCheck("collector", "fail", error.message, error.hint or "")]
+    if first is None or last is None:
+        return [DoctorCheck("collector", "warn", "nothing is sampled yet", _COLLECT)]
+    now, wanted = time.time(), settings.report.window_days
+    seen = f"samples from {_moment(first)} to {_moment(last)}"
+    if now - last > _LATE * step:
+        return [DoctorCheck("collector", "warn", f"{seen}, none since", _COLLECT)]
+    milestones = history_milestones(first, now, step, wanted)
+    return [DoctorCheck("collector", "warn" if milestones else "ok", seen, milestones)]
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _server(settings: Settings) -> list[DoctorCheck]:
     if settings.prometheus.url is None:
+        if Archive(settings.archive.path).source(COLLECTED) is not None:
+            seen = "no metrics server is set; the collector's samples are used"
+            return [DoctorCheck("server", "ok", seen)]
         hint = (
-            "Give --source URL, or set prometheus.url or [sources]; "
-            "`capacity report weekly --sample` needs none"
+            "Give --source URL, or set prometheus.url or [sources]; `capacity collect` measures "
+            "without one, `capacity report weekly --sample` needs neither"
         )
         return [DoctorCheck("server", "warn", "no metrics server is set", hint)]
     try:

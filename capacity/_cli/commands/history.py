@@ -30,7 +30,7 @@ from capacity._cli.options import (
 from capacity._cli.printing import print_rows, print_table, say, show_text
 from capacity._common.plain_data import Plain
 from capacity._common.text.suggest import no_such_service
-from capacity.errors import InputError, NoHistory
+from capacity.errors import CapacityError, InputError, NoHistory
 from capacity.model import Resource
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def doctor(config: Config = None, source: Source = None, as_json: Json = False) 
     from capacity.history._doctor import examine
 
     settings = settings_of(config, source)
-    checks = [*examine(settings), *_readers(config)]
+    checks = [*examine(settings), *_engines(settings), *_readers(config)]
     rows = [
         {"check": check.what, "status": check.status, "seen": check.seen, "advice": check.advice}
         for check in checks
@@ -54,6 +54,30 @@ def doctor(config: Config = None, source: Source = None, as_json: Json = False) 
     print_rows(rows, as_json=as_json, title="capacity doctor")
     if any(check.status == "fail" for check in checks):
         raise typer.Exit(1)
+
+
+def _engines(settings: Settings) -> list[DoctorCheck]:
+    """Which Engines answer; none is needed for reports from a metrics server."""
+    from capacity._docker.engine import connect_all
+    from capacity.history._doctor import DoctorCheck
+
+    needed = "Needed by check --engine, apply, collect and monitor alone. "
+    try:
+        with connect_all(settings.engine) as (engines, unreachable):
+            checks = []
+            for name, engine in engines.items():
+                host = engine.host
+                seen = (
+                    f"{'Podman' if host.podman else 'Docker'} {host.version}, cgroup v{host.cgroup}"
+                )
+                kind = f", {host.kind}" if host.kind else ""
+                checks.append(DoctorCheck(f"engine {name}", "ok", f"{seen}{kind}"))
+            for name, why in unreachable.items():
+                advice = f"{needed}Correct [engine] or this user's rights"
+                checks.append(DoctorCheck(f"engine {name}", "warn", why, advice))
+            return checks
+    except CapacityError as error:
+        return [DoctorCheck("engine", "warn", error.message, f"{needed}{error.hint or ''}")]
 
 
 def _readers(config: Path | None) -> list[DoctorCheck]:
@@ -89,6 +113,7 @@ def fetch(
 ) -> None:
     """Fill the archive from a metrics server, or from a file."""
     from capacity import _api
+    from capacity.history._prometheus.client import no_server
 
     settings = settings_of(config, None)
     if file is not None:
@@ -105,6 +130,8 @@ def fetch(
             "notes": list(done.notes),
         }
     else:
+        if source is None and not settings.servers():
+            raise no_server()
         progress = progress_of(quiet=quiet or as_json)
         ready = _api.prepare_window(
             settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress

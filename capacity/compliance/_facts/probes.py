@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from capacity._common.plain_data import PlainMapping
 from capacity.compliance._facts.alert_receiver import LABEL, open_receiver
 from capacity.compliance._facts.monitoring import Alerting, Delivery, Monitoring, Restarts, Target
-from capacity.errors import BadAnswer, QueryRefused, SettingsError, SourceError
+from capacity.errors import BadAnswer, QueryRefused, SourceError
 
 if TYPE_CHECKING:
     from capacity.history._prometheus.transport import Transport
@@ -41,13 +41,11 @@ def probe_prometheus(
         SourceError: none of them answers at all.
     """
     from capacity.history._joined_sources import host_names
+    from capacity.history._prometheus.client import no_server
 
     servers = settings.servers()
     if not servers:
-        raise SettingsError(
-            "No metrics server is named",
-            "Give --source URL, or set prometheus.url or [sources] in capacity.toml",
-        )
+        raise no_server()
     found: list[Monitoring] = []
     notes: list[str] = []
     failed: list[SourceError] = []

@@ -20,6 +20,7 @@ import re
 import stat
 import zlib
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -216,6 +217,40 @@ class Archive:
             path.stem
             for path in self._folder(source, signal, query, step).glob("????-??-??.parquet")
         )
+
+    def begins(
+        self, source: str, signal: Signal, query: str, step: int, *, after: datetime
+    ) -> float | None:
+        """Unix seconds of the oldest sample stored; None where there is none, and where its day
+        begins before `after`.
+
+        Raises:
+            StorageError: the day cannot be read.
+        """
+        days = self.days(source, signal, query, step)
+        if not days or datetime.fromisoformat(days[0]).replace(tzinfo=UTC) < after:
+            return None
+        found = self._sampled(source, signal, query, step, days[0])
+        return found[0] if found else None
+
+    def ends(self, source: str, signal: Signal, query: str, step: int) -> float | None:
+        """Unix seconds of the newest sample stored; None where there is none.
+
+        Raises:
+            StorageError: the day cannot be read.
+        """
+        days = self.days(source, signal, query, step)
+        found = self._sampled(source, signal, query, step, days[-1]) if days else []
+        return found[-1] if found else None
+
+    def _sampled(self, source: str, signal: Signal, query: str, step: int, day: str) -> list[float]:
+        """When anything was sampled on a day, Unix seconds."""
+        midnight = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        stored = self.read(source, signal, query, step, midnight.date())
+        if stored is None:
+            return []
+        places = np.flatnonzero(np.isfinite(stored.block.values).any(axis=0))
+        return [midnight.timestamp() + float(place) * step for place in places]
 
     def rows_before(self, source: str, signal: Signal, query: str, step: int, end: date) -> int:
         """Rows of the newest stored day up to `end`; 0 where there is none to be read."""

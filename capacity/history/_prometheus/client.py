@@ -43,6 +43,15 @@ class Range:
         return self.start + (self.points - 1) * self.step
 
 
+def no_server() -> SettingsError:
+    """What to say where nothing tells which metrics server to ask."""
+    return SettingsError(
+        "No metrics server is named",
+        "Give --source URL, or set prometheus.url or [sources] in capacity.toml; "
+        "`capacity collect` measures without one",
+    )
+
+
 class PrometheusSource:
     """Asks one server, at most `max_in_flight` range queries at a time.
 
@@ -54,10 +63,7 @@ class PrometheusSource:
 
     def __init__(self, settings: PrometheusSettings) -> None:
         if settings.url is None:
-            raise SettingsError(
-                "No metrics server is named",
-                "Give --source URL, or set prometheus.url or [sources] in capacity.toml",
-            )
+            raise no_server()
         self._transport = Transport(settings)
         self._in_flight = settings.max_in_flight
         self.address = self._transport.address

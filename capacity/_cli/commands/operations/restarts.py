@@ -137,7 +137,6 @@ def loops_of(
     rules = settings.operations
     seconds = _api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
     sized: dict[str, float] = {}
-    counted: dict[str, float] = {}
     days: dict[str, float] = {}
     if history is not None:
         with suppress(NoHistory):  # no memory samples: twice as much it is
@@ -150,7 +149,7 @@ def loops_of(
         }
         hours = max(1, -(-int(seconds) // 3600))
         limit = RestartLimit(minutes=seconds / 60)
-        counted = {
+        seen = {
             str(service): float(limit.at_least(count))
             for service, count in history[Signal.RESTARTS].tail(hours).sum().items()
         }
@@ -163,7 +162,7 @@ def loops_of(
             load_causes(rules.causes),
             more_than=rules.more_than if more_than is None else more_than,
             window=seconds,
-            known=Known(sized, moves, counted, days),
+            known=Known(sized, moves, seen, days),
         )
         return loops, sorted(unreachable)
 
