@@ -92,7 +92,10 @@ def load_sample(start: pd.Timestamp | None = None, end: pd.Timestamp | None = No
         replicas={service.key: 1 for service in FLEET},
         queries=dict.fromkeys(frames, "(made by capacity sample make)"),
         notes=(
-            "The sample fleet is simulated: its values come from a generator, not from containers.",
+            (
+                "The sample fleet is simulated: its values come from a generator, not containers, "
+                "and no Engine runs what the commands name."
+            ),
         ),
     )
     start, end = max(start or SAMPLE_START, SAMPLE_START), min(end or SAMPLE_END, SAMPLE_END)

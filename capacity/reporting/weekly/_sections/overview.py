@@ -142,7 +142,13 @@ def fleet(week: WeeklyReview) -> Html:
         Column("Resource"),
         Column("Size", number=True, unit=AMOUNT),
         Column("Used, p95", number=True, unit=AMOUNT),
-        Column("Used, peak", number=True, unit=AMOUNT),
+        Column(
+            "Used, peak",
+            number=True,
+            unit=AMOUNT,
+            help="Of the whole host, with what runs outside of containers; the charts below add up "
+            "containers alone",
+        ),
         Column("Limits in force", number=True, unit=AMOUNT),
         Column(
             "Over 90%",
@@ -338,8 +344,8 @@ def _stack(week: WeeklyReview, resource: Resource) -> Html:
         lambda axes: plot_stack(parts, signal=resource.usage, total=total, axes=axes),
         alt=f"Stacked {NAMES[resource]} of the fleet over the window, at most {top}{of}; largest: "
         f"{', '.join(largest)}.",
-        caption=f"Fleet {NAMES[resource]}, at most {top}{of}; the dashed line is what the hosts "
-        "have.",
+        caption=f"Fleet {NAMES[resource]}, all containers together: at most {top}{of}; the dashed "
+        "line is what the hosts have.",
         size=(9, 3.2),
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from capacity._common.text.counting import counted
 from capacity._common.text.units import count_cores, format_memory
 from capacity.model import Action, Resource
 from capacity.reporting._analysis.runway import FULL
@@ -55,7 +56,10 @@ def _risk(week: WeeklyReview) -> tuple[str, str, str]:
     urgent = sum(decision.level == "bad" for decision in week.decisions)
     return (
         "Risk",
-        f"{urgent} urgent, {len(week.risks)} limits in reach",
+        (
+            f"{urgent} of {counted(len(week.decisions), 'decision')} urgent, "
+            f"{counted(len(week.risks), 'limit')} in reach"
+        ),
         f"of {sum(week.unthreatened.values()) + len(week.risks)} limits in force",
     )
 
