@@ -29,6 +29,7 @@ def write_live_plan(
 
     from capacity._common.version import VERSION
     from capacity.changes import MadeFrom, make_plan, write_plan
+    from capacity.changes._journal.adjustments import failure_cooldowns
 
     now = datetime.now(UTC).replace(microsecond=0)
     once = {
@@ -43,6 +44,9 @@ def write_live_plan(
         made_from=made_from,
     )
     write_plan(plan, out)
+    held = failure_cooldowns(settings.apply.journal, now, settings.apply.cooldown_hours)
+    for service in sorted({change.service for change in plan.changes} & held.keys()):
+        say(f"capacity: {service} is {held[service]}", err=True)
     say(
         f"capacity: {counted(len(plan.changes), 'change')} in {out}; `capacity apply {out}` shows "
         "them at work",

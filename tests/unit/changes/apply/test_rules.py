@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from capacity._cli.commands.changes.live_plan import write_live_plan
 from capacity._common.files import digest
 from capacity._compose.edit.files import undo_text
 from capacity.changes import (
@@ -22,6 +23,7 @@ from capacity.changes import (
     edit_compose,
     failure_cooldowns,
     promised_outcomes,
+    read_plan,
 )
 from capacity.changes._apply.unattended import by_itself, check_unattended
 from capacity.changes._apply.windows import check_window
@@ -30,7 +32,7 @@ from capacity.changes._journal.models import Kind
 from capacity.changes._journal.runs import find_run
 from capacity.errors import ChangeRefused, EditRefused, InputError, SettingsError
 from capacity.model import Reason, Resource, Setting
-from capacity.settings import UnattendedSettings
+from capacity.settings import Settings, UnattendedSettings, override
 from tests.fixtures.running.fleet import MIB, cpus, memory, other, plan_of, project
 
 MONDAY = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -269,3 +271,19 @@ def test_a_raise_of_one_and_a_lowering_of_another_have_their_place() -> None:
     assert placed["a/a", Setting.CPUS] == (2, "medium")
     assert placed["a/a", Setting.ENVIRONMENT] == (3, "high")
     assert placed["a/a", Setting.CPU_RESERVATION] == (2, "low")
+
+
+def test_a_plan_of_what_runs_says_what_is_held_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A change that has just failed is proposed again as long as its cause is there, and would be
+    refused.
+    """
+    run_of(tmp_path, "shop/web", [Kind.DONE, Kind.BAD, Kind.UNDOING, Kind.UNDONE])
+    settings = override(Settings(), "apply__journal", tmp_path)
+    changes = [memory(name, 64, 128) for name in ("shop/db", "shop/web")]
+    write_live_plan(settings, tmp_path / "plan.yaml", changes, {})
+    told = capsys.readouterr().err.splitlines()
+    assert len(read_plan(tmp_path / "plan.yaml").changes) == 2
+    assert [line for line in told if "held back until" in line] == told[:1]
+    assert told[0].startswith("capacity: shop/web is held back until")
