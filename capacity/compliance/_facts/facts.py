@@ -113,12 +113,13 @@ class Facts:
     @cached_property
     def pairs(self) -> tuple[tuple[str, DeclaredService], ...]:
         """`project/service` and service, sorted; a service that two folders declare under one name
-        is there twice.
+        is there twice, one that a provider brings up not at all: it has no container.
         """
         found = (
             DeclaredService(str(ServiceKey(project.name, name)), service, project)
             for project in self.projects
             for name, service in project.services.items()
+            if "provider" not in service.model
         )
         return tuple(
             (declared.key, declared)

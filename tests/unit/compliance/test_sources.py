@@ -180,6 +180,16 @@ def test_a_job_that_is_awaited_to_its_end_needs_no_health_check(tmp_path: Path) 
     }
 
 
+@pytest.mark.parametrize("check", sorted(checks()))
+def test_what_a_provider_brings_up_has_no_container_to_judge(tmp_path: Path, check: str) -> None:
+    """Neither its image nor its limits are the project's; the services that need it are judged."""
+    web = "  web: {image: a, depends_on: [db]}\n"
+    text = f"{web}  db: {{provider: {{type: cloud, options: {{size: 256}}}}}}\n"
+    subjects = found(check, declared(tmp_path, shop=text))
+    alone = found(check, declared(tmp_path / "alone", shop="  web: {image: a}\n"))
+    assert subjects == alone
+
+
 @pytest.mark.parametrize(
     ("device", "status"),
     [("/var/run/docker.sock", Status.FAIL), ("/run", Status.FAIL), ("/srv/data", Status.PASS)],
