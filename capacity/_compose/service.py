@@ -110,11 +110,12 @@ class Service:
     _tree: Map = field(repr=False, compare=False)
     _origin: Origin | None = field(repr=False, compare=False)
 
-    def where(self, path: str = "") -> Origin | None:
+    def where(self, path: str | tuple[str, ...] = "") -> Origin | None:
         """Where a value such as `deploy.resources.limits.memory` stands; without a path, the
-        service itself.
+        service itself. A path of which a key has a dot in it is given as its keys.
         """
-        return where(self._tree, path.split(".")) if path else self._origin
+        keys = path.split(".") if isinstance(path, str) else [*path]
+        return where(self._tree, keys) if path else self._origin
 
 
 def make_service(name: str, tree: Map, model: ServiceModel) -> Service:

@@ -11,6 +11,7 @@ from typing import Any
 from capacity._compose.load.dotenv import read_env_file
 from capacity._compose.load.interpolate import Variables
 from capacity._compose.load.merge import go_text
+from capacity._compose.yaml.nodes import Origin
 from capacity._compose.yaml.tree import Items, Map
 from capacity.errors import ComposeError
 
@@ -156,17 +157,27 @@ def _read_env_files(service: Map, variables: Variables) -> None:
     """Values of env files below those of `environment`; a later file wins over an earlier one."""
     found: dict[str, str] = {}
     origin = service.origin("env_file")
-    for item in service.pop("env_file", None) or []:
+    origins: dict[str, Origin | None] = {}
+    for item, place in _located(service, "env_file"):
         path = Path(item["path"])
         try:
             if item["required"] is True or (item["path"] and path.exists()):
-                found.update(read_env_file(path, {**found, **variables}, item.get("format") or ""))
+                said = read_env_file(path, {**found, **variables}, item.get("format") or "")
+                found.update(said)
+                origins.update(dict.fromkeys(said, place))
         except ComposeError as error:
             raise ComposeError(f"{origin}: {error.message}", error.hint, origin=origin) from error
     if found:
         own = service.get("environment") or Map()
-        merged = Map({**found, **own}, own.origins)
+        merged = Map({**found, **own}, {**origins, **own.origins})
         service.put("environment", merged, service.origin("environment"))
+
+
+def _located(service: Map, key: str) -> list[tuple[Any, Origin | None]]:
+    """A list taken out of the service: its items, each with its own place or the list's."""
+    items, whole = service.pop(key, None) or [], service.origin(key)
+    places = getattr(items, "origins", [None] * len(items))
+    return [(item, place or whole) for item, place in zip(items, places, strict=True)]
 
 
 def _read_label_files(service: Map) -> None:
@@ -175,16 +186,20 @@ def _read_label_files(service: Map) -> None:
     """
     found: dict[str, str] = {}
     origin = service.origin("label_file")
-    for name in service.pop("label_file", None) or []:
+    origins: dict[str, Origin | None] = {}
+    for name, place in _located(service, "label_file"):
         try:
-            found.update(read_env_file(Path(name), found))
+            said = read_env_file(Path(name), found)
+            found.update(said)
+            origins.update(dict.fromkeys(said, place))
         except ComposeError as error:
             raise ComposeError(
                 f"{origin}: {error.message}", "Create it, one NAME=value a line", origin=origin
             ) from error
     if found:
         own = service.get("labels") or Map()
-        service.put("labels", Map({**found, **own}, own.origins), service.origin("labels"))
+        merged = Map({**found, **own}, {**origins, **own.origins})
+        service.put("labels", merged, service.origin("labels"))
 
 
 def _name_resources(model: Map, section: str, project: str) -> None:

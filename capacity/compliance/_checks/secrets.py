@@ -47,12 +47,13 @@ def _declared(
     }
     found = [name for name, value in values.items() if looks_secret(name, value)]
     for name in found:
-        place = Evidence.at(declared.where(f"environment.{name}", "environment"), name, _WANTED)
+        origin = declared.where(("environment", name), "environment")
+        place = Evidence.at(origin, name, _WANTED)
         yield failed(key, f"has a secret in its environment: {name}", place)
     open_ones = [name for name, value in values.items() if not value and sounds_secret(name)]
     if open_ones and not found and not seen:
-        place = Evidence.at(declared.where(f"environment.{open_ones[0]}", "environment"))
-        cause = f"{', '.join(open_ones)} has its value from elsewhere, which is not known here"
+        place = Evidence.at(declared.where(("environment", open_ones[0]), "environment"))
+        cause = f"the files give {', '.join(open_ones)} no value; it may come from elsewhere"
         yield unknown(key, cause, place)
     elif not found:
         none = Evidence.at(declared.where("environment"), "none", _WANTED)

@@ -33,7 +33,7 @@ class DeclaredService:
     service: Service
     project: Project
 
-    def where(self, *paths: str) -> Origin | None:
+    def where(self, *paths: str | tuple[str, ...]) -> Origin | None:
         """The first of the places that stands in a file; the service itself where none does."""
         found = (self.service.where(path) for path in paths)
         return next((place for place in found if place is not None), None) or self.service.where()

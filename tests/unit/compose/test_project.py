@@ -64,6 +64,21 @@ def test_a_merged_value_has_the_place_of_its_anchor() -> None:
     assert origin.line == 3
 
 
+def test_what_a_file_brings_has_the_place_that_names_the_file(tmp_path: Path) -> None:
+    """Variables and labels of files stand at the last file that has them, own ones at their own."""
+    (tmp_path / "one").write_text("A=1\nB=1\nC=1\n")
+    (tmp_path / "two").write_text("B=2\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services:\n  a:\n    image: a\n"
+        "    env_file:\n      - one\n      - path: two\n    environment:\n      C: 3\n"
+        "    label_file:\n      - one\n      - two\n    labels:\n      C: 3\n"
+    )
+    service = load_project(tmp_path, environment={}).services["a"]
+    keys = [(where, name) for where in ("environment", "labels") for name in "ABC"]
+    lines = [origin.line if (origin := service.where(key)) else 0 for key in keys]
+    assert lines == [5, 6, 8, 10, 11, 13]
+
+
 def test_profiles_switch_services_on() -> None:
     """Without a profile only services without one; a star stands for all."""
     path = COMPOSE / "single" / "profiles.yaml"

@@ -1,0 +1,50 @@
+"""Findings stand in the line to edit: the one marked with `# *` in the texts below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from capacity.compliance import Status
+from tests.fixtures.fleets.compliance_fleets import declared, run
+
+MARK = "# *"
+
+
+def marked_and_found(folder: Path, check: str, body: str, status: Status) -> tuple[int, set[int]]:
+    """The marked line of a service's body, and the lines of its findings."""
+    text = f"  web:\n    image: a:1\n{body}"
+    known = declared(folder, shop=text)
+    lines = (folder / "shop" / "compose.yaml").read_text().splitlines()
+    (line,) = (number for number, said in enumerate(lines, 1) if MARK in said)
+    findings = run(check, known).findings
+    return line, {finding.line for finding in findings if finding.status is status}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    env_file: secret.env  # *\n",
+        "    env_file:\n      - more.env\n      - secret.env  # *\n    environment: {A: b}\n",
+        "    env_file: [{path: secret.env}]  # *\n    environment:\n      A: b\n",
+        "    env_file: secret.env\n    environment:\n      A: b\n      DB_PASSWORD: own  # *\n",
+        "    environment:\n      A: b\n      db.password: own  # *\n",
+        "    environment:\n      - A=b\n      - spring.datasource.password=own  # *\n",
+    ],
+)
+def test_a_secret_stands_where_the_variable_comes_from(tmp_path: Path, body: str) -> None:
+    """In its own line, also with dots in its name, or in that of the file it comes from."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "secret.env").write_text("MODE=slow\nDB_PASSWORD=hunter2\n")
+    (tmp_path / "shop" / "more.env").write_text("MODE=slow\n")
+    line, found = marked_and_found(tmp_path, "environment-secrets", body, Status.FAIL)
+    assert found == {line}
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "db.password"])
+def test_a_variable_without_a_value_stands_in_its_own_line(tmp_path: Path, name: str) -> None:
+    """The files alone cannot tell what it holds."""
+    body = f"    environment:\n      A: b\n      {name}:  # *\n"
+    line, found = marked_and_found(tmp_path, "environment-secrets", body, Status.NOT_EVALUATED)
+    assert found == {line}
