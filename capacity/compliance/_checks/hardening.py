@@ -7,7 +7,7 @@ Each is judged by the compose file and by the containers; either one can break t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 from pydantic import Field
@@ -20,6 +20,13 @@ from capacity.compliance._rules.registry import check
 from capacity.compliance._verdicts import Evidence, Verdict, failed, passed, unknown
 from capacity.model import Setting, Value
 
+_Path = str | tuple[str, ...]
+
+
+def _items(key: str, texts: Iterable[str], is_wrong: Callable[[str], object]) -> tuple[str, ...]:
+    """The places of the wrong items of a list."""
+    return tuple(f"{key}.{number}" for number, text in enumerate(texts) if is_wrong(text))
+
 
 def _judge(
     facts: Facts,
@@ -30,6 +37,7 @@ def _judge(
     threshold: str,
     good: str,
     look: str,
+    place: Callable[[DeclaredService], tuple[_Path, ...]] = lambda _: (),
     causes: Callable[[Service | HardeningProfile], tuple[str, ...]] = lambda _: (),
 ) -> Iterator[Verdict]:
     """Verdicts from two functions that name the fault, or give nothing.
@@ -37,31 +45,33 @@ def _judge(
     Args:
         facts: what is known.
         declared: the fault of a declared service.
-        live: the fault of a container whose posture is known.
+        live: that of a container whose posture is known.
         paths: where in the service it stands, the first that is there.
         threshold: what is allowed.
         good: what is said of those without fault.
         look: what of `docker inspect` shows it.
+        place: where the fault itself stands, for lists and services with several such keys.
         causes: the name of each fault, for waivers.
     """
     for key, pair in facts.pairs:
         fault = declared(pair)
-        evidence = Evidence.at(pair.where(*paths), fault or good, threshold)
+        where = pair.where(*(place(pair) if fault else ()), *paths)
+        evidence = Evidence.at(where, fault or good, threshold)
         if fault:
             yield failed(key, fault, evidence, causes(pair.service))
         else:
             yield passed(key, good, evidence)
-    for key in facts.live:
-        for container in facts.live[key]:
-            name = container.container.name
-            query = f"docker inspect -f '{{{{.HostConfig.{look}}}}}' {name}"
-            shown = Evidence(threshold=threshold, query=query, host=container.container.host)
-            if container.posture is None:
-                yield unknown(key, f"{name}: the Engine was not asked for it", shown)
-            elif fault := live(container):
-                yield failed(key, f"{name} {fault}", shown, causes(container.posture))
-            else:
-                yield passed(key, f"{name} {good}", shown)
+    pairs = ((key, container) for key, found in facts.live.items() for container in found)
+    for key, container in pairs:
+        name = container.container.name
+        query = f"docker inspect -f '{{{{.HostConfig.{look}}}}}' {name}"
+        shown = Evidence(threshold=threshold, query=query, host=container.container.host)
+        if container.posture is None:
+            yield unknown(key, f"{name}: the Engine was not asked for it", shown)
+        elif fault := live(container):
+            yield failed(key, f"{name} {fault}", shown, causes(container.posture))
+        else:
+            yield passed(key, f"{name} {good}", shown)
 
 
 @check("privileged", "files", "engine")
@@ -70,8 +80,11 @@ def privileged(
 ) -> Iterator[Verdict]:
     """No container is privileged, nor has one of the `capabilities` that amount to it."""
 
+    def plain(name: str) -> str:
+        return name.upper().removeprefix("CAP_")
+
     def causes(profile: Service | HardeningProfile) -> tuple[str, ...]:
-        names = {name.upper().removeprefix("CAP_") for name in profile.cap_add}
+        names = {*map(plain, profile.cap_add)}
         found = tuple(name for name in capabilities if name in names)
         return ("privileged", *found) if profile.privileged else found
 
@@ -90,6 +103,11 @@ def privileged(
         good="is not privileged",
         look="Privileged}} {{.HostConfig.CapAdd",
         causes=causes,
+        place=lambda fact: (
+            ("privileged",)
+            if fact.service.privileged
+            else _items("cap_add", fact.service.cap_add, lambda name: plain(name) in capabilities)
+        ),
     )
 
 
@@ -116,15 +134,19 @@ def host_namespaces(facts: Facts) -> Iterator[Verdict]:
         threshold="namespaces of its own",
         good="has processes, shared memory and users of its own",
         look="PidMode}} {{.HostConfig.IpcMode}} {{.HostConfig.UsernsMode",
+        place=lambda fact: tuple(
+            key for key in ("pid", "ipc", "userns_mode") if fact.service.model.get(key) == "host"
+        ),
     )
 
 
 @check("confined", "files", "engine")
 def confined(facts: Facts) -> Iterator[Verdict]:
     """No container runs without the seccomp filter or the AppArmor profile of the Engine."""
+    unconfined = re.compile(r"[a-z]+[:=]unconfined").fullmatch
 
     def of_options(options: tuple[str, ...]) -> str:
-        found = [text for text in options if re.fullmatch(r"[a-z]+[:=]unconfined", text)]
+        found = [text for text in options if unconfined(text)]
         return f"switches protection off: {', '.join(found)}" if found else ""
 
     yield from _judge(
@@ -135,6 +157,7 @@ def confined(facts: Facts) -> Iterator[Verdict]:
         threshold="no security_opt that is unconfined",
         good="keeps the Engine's seccomp filter and AppArmor profile",
         look="SecurityOpt}} {{.HostConfig.MaskedPaths",
+        place=lambda fact: _items("security_opt", fact.service.security_opt, unconfined),
     )
 
 
@@ -159,7 +182,7 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
 def docker_socket(facts: Facts) -> Iterator[Verdict]:
     """No container can reach the Engine's socket; mounting it read-only protects nothing."""
 
-    def of_paths(paths: Iterator[str]) -> str:
+    def of_paths(paths: Iterable[str]) -> str:
         found = next((path for path in paths if is_docker_socket(path)), "")
         return f"mounts {found}, which gives it the Engine" if found else ""
 
@@ -168,34 +191,39 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
         lambda fact: (
             "asks for the Engine's socket"
             if fact.service.model.get("use_api_socket")
-            else of_paths(_host_paths(fact))
+            else of_paths(path for _, path in _host_paths(fact))
         ),
-        lambda fact: of_paths(iter(fact.posture.mounts)) if fact.posture else "",
-        paths=("volumes",),
+        lambda fact: of_paths(fact.posture.mounts) if fact.posture else "",
+        paths=("use_api_socket", "volumes"),
         threshold="no mount of the Engine's socket",
         good="cannot reach the Engine",
         look="Binds",
+        place=lambda fact: (
+            ("use_api_socket",)
+            if fact.service.model.get("use_api_socket")
+            else tuple(place for place, path in _host_paths(fact) if is_docker_socket(path))
+        ),
     )
 
 
-def _host_paths(declared: DeclaredService) -> Iterator[str]:
-    """The host's paths that a service mounts: by binds, by named volumes that bind one, and as
-    configs and secrets.
+def _host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
+    """The host's paths that a service mounts, each with its place in the service: by binds, by
+    named volumes that bind one, and as configs and secrets.
     """
     model = declared.project.model
-    for volume in declared.service.volumes:
-        if volume.type == "bind":
-            yield volume.source
-        elif volume.source:
-            options = (model.get("volumes", {}).get(volume.source) or {}).get("driver_opts") or {}
-            yield str(options.get("device") or "")
+    for number, volume in enumerate(declared.service.volumes):
+        path = volume.source
+        if volume.type != "bind":
+            options = (model.get("volumes", {}).get(path) or {}).get("driver_opts") or {}
+            path = str(options.get("device") or "")
+        yield f"volumes.{number}", path
     service = declared.service.model
-    for given, resources in (
-        (service.get("configs", []), model.get("configs", {})),
-        (service.get("secrets", []), model.get("secrets", {})),
+    for key, given, resources in (
+        ("configs", service.get("configs", []), model.get("configs", {})),
+        ("secrets", service.get("secrets", []), model.get("secrets", {})),
     ):
-        for item in given:
-            yield resources.get(item.get("source", ""), {}).get("file", "")
+        for number, item in enumerate(given):
+            yield f"{key}.{number}", resources.get(item.get("source", ""), {}).get("file", "")
 
 
 @check("pids-limit", "files", "engine")
@@ -227,12 +255,13 @@ def ulimits(
 ) -> Iterator[Verdict]:
     """No container raises one of the `bounded` ulimits above `most` or sets it to unlimited."""
 
-    def of_ulimits(limits: Value) -> str:
+    def high(limits: Value) -> dict[str, str]:
         said = limits if isinstance(limits, dict) else {}
-        high = {name: text for name in bounded if _is_above(text := str(said.get(name, 0)), most)}
-        return (
-            "sets " + ", ".join(f"{name} to {text}" for name, text in high.items()) if high else ""
-        )
+        return {name: text for name in bounded if _is_above(text := str(said.get(name, 0)), most)}
+
+    def of_ulimits(limits: Value) -> str:
+        found = [f"{name} to {text}" for name, text in high(limits).items()]
+        return f"sets {', '.join(found)}" if found else ""
 
     yield from _judge(
         facts,
@@ -242,6 +271,10 @@ def ulimits(
         threshold=f"at most {most}",
         good=f"does not raise {' or '.join(bounded)} above {most}",
         look="Ulimits",
+        place=lambda fact: tuple(
+            ("ulimits", name)
+            for name in high(declared_setting(fact.service.model, Setting.ULIMITS))
+        ),
     )
 
 
@@ -255,7 +288,7 @@ def _is_above(ulimit: str, most: int) -> bool:
 def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     """No process can gain privileges that its parent did not have."""
 
-    def of_options(options: tuple[str, ...]) -> str:
+    def of_options(options: Iterable[str]) -> str:
         ways = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
         return "" if ways & set(options) else "lets processes gain privileges"
 
@@ -267,6 +300,11 @@ def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
         threshold="security_opt no-new-privileges:true",
         good="lets no process gain privileges",
         look="SecurityOpt",
+        place=lambda fact: _items(
+            "security_opt",
+            fact.service.security_opt,
+            lambda text: text.startswith("no-new-privileges"),
+        ),
     )
 
 

@@ -18,7 +18,7 @@ def marked_and_found(folder: Path, check: str, body: str, status: Status) -> tup
     known = declared(folder, shop=text)
     lines = (folder / "shop" / "compose.yaml").read_text().splitlines()
     (line,) = (number for number, said in enumerate(lines, 1) if MARK in said)
-    findings = run(check, known).findings
+    findings = [found for found in run(check, known).findings if found.subject == "shop/web"]
     return line, {finding.line for finding in findings if finding.status is status}
 
 
@@ -47,4 +47,41 @@ def test_a_variable_without_a_value_stands_in_its_own_line(tmp_path: Path, name:
     """The files alone cannot tell what it holds."""
     body = f"    environment:\n      A: b\n      {name}:  # *\n"
     line, found = marked_and_found(tmp_path, "environment-secrets", body, Status.NOT_EVALUATED)
+    assert found == {line}
+
+
+@pytest.mark.parametrize(
+    ("check", "body"),
+    [
+        ("privileged", "    cap_add:\n      - CHOWN\n      - cap_sys_admin  # *\n"),
+        ("privileged", "    privileged: false\n    cap_add:\n      - CHOWN\n      - ALL  # *\n"),
+        ("privileged", "    cap_add:\n      - ALL\n    privileged: true  # *\n"),
+        ("host-namespaces", "    pid: service:db\n    ipc: host  # *\n"),
+        ("host-namespaces", "    ipc: private\n    userns_mode: host  # *\n"),
+        ("confined", "    security_opt:\n      - seccomp:mine\n      - apparmor=unconfined  # *\n"),
+        (
+            "no-new-privileges",
+            "    security_opt:\n      - seccomp:mine\n      - no-new-privileges:false  # *\n",
+        ),
+        ("ulimits", "    ulimits:\n      nofile: 1024\n      nproc: -1  # *\n"),
+        ("ulimits", "    ulimits:\n      memlock: -1\n      nofile: {soft: 1, hard: -1}  # *\n"),
+        ("docker-socket", "    volumes:\n      - /srv:/srv\n      - /var/run:/var/run  # *\n"),
+        ("docker-socket", "    volumes:\n      - /srv:/srv\n      - socket:/socket  # *\n"),
+        (
+            "docker-socket",
+            "    volumes:\n      - /srv:/srv\n    configs:\n      - c\n      - s  # *\n",
+        ),
+        ("docker-socket", "    volumes: ['/srv:/srv']\n    use_api_socket: true  # *\n"),
+    ],
+)
+def test_a_fault_of_several_keys_or_items_stands_at_its_own(
+    tmp_path: Path, check: str, body: str
+) -> None:
+    """Not at the first item of the list, nor at a key beside it that is in order."""
+    rest = (
+        "  db: {image: 'b:1'}\n"
+        "volumes:\n  socket: {driver_opts: {type: none, o: bind, device: /run/docker.sock}}\n"
+        "configs:\n  c: {file: /etc/c}\n  s: {file: /run/docker.sock}\n"
+    )
+    line, found = marked_and_found(tmp_path, check, body + rest, Status.FAIL)
     assert found == {line}
