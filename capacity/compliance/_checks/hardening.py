@@ -165,16 +165,25 @@ def confined(facts: Facts) -> Iterator[Verdict]:
 def host_network(facts: Facts) -> Iterator[Verdict]:
     """No container shares the host's network."""
     fault = "shares the network of its host"
+
+    def host_networks(declared: DeclaredService) -> tuple[_Path, ...]:
+        """The service's networks that are the Engine's `host`, whatever the project calls them."""
+        known = declared.project.model.get("networks", {})
+        return tuple(
+            ("networks", name)
+            for name in declared.service.networks
+            if (known.get(name) or {}).get("name") == "host"
+        )
+
     yield from _judge(
         facts,
-        lambda fact: (
-            fault if fact.service.network_mode == "host" or "host" in fact.service.networks else ""
-        ),
+        lambda fact: fault if fact.service.network_mode == "host" or host_networks(fact) else "",
         lambda fact: fault if fact.posture and fact.posture.network_mode == "host" else "",
         paths=("network_mode", "networks"),
         threshold="a network of its own",
         good="has a network of its own",
         look="NetworkMode",
+        place=host_networks,
     )
 
 

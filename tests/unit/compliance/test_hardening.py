@@ -145,6 +145,28 @@ def test_restart_policies(tmp_path: Path, policy: str, ok: bool) -> None:
     assert found("restart-bounded", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
 
 
+@pytest.mark.parametrize(
+    ("network", "ok"),
+    [
+        ("outside: {external: true, name: host}", False),
+        ("host: {external: true}", False),
+        ("host: {driver: bridge}", True),
+        ("host:", True),
+        ("outside: {external: true, name: hosts}", True),
+        ("default: {external: true, name: host}", False),
+    ],
+)
+def test_the_name_on_the_engine_makes_a_network_the_hosts(
+    tmp_path: Path, network: str, ok: bool
+) -> None:
+    """A project may call it anything, and may call a network of its own `host`."""
+    key = network.partition(":")[0]
+    text = f"  web:\n    image: a:1\n    networks:\n      - {key}\nnetworks:\n  {network}\n"
+    facts = declared(tmp_path, shop=text)
+    assert found("host-network", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
+    assert [finding.line for finding in run("host-network", facts).failing()] == [6] * (not ok)
+
+
 def test_a_folder_with_the_socket_in_it_counts(tmp_path: Path) -> None:
     """Mounting /var/run or the whole root gives the Engine away as well."""
     services = "".join(
