@@ -34,8 +34,8 @@ ANY_HOST = ""
 class PortClaim:
     """A port of a host that a service wants.
 
-    `first` and `last` are one port, or a range of which the Engine takes any. `running` ones are of
-    containers.
+    `first` and `last` are one port, or a range of which the Engine takes any; both are 0 where it
+    takes any port that is free. `running` ones are of containers.
     """
 
     service: str
@@ -66,6 +66,9 @@ class PortClaim:
         """As people write it: `127.0.0.1:8080/tcp`."""
         ports = self.ports
         address = f"[{self.address}]" if ":" in self.address else self.address
+        if not self.last:
+            of_address = f" of {address}" if address else ""
+            return f"{self.target}/{self.protocol} on a port{of_address} that the Engine chooses"
         return f"{address + ':' if address else ''}{ports}/{self.protocol}"
 
     @property
@@ -97,7 +100,7 @@ def _declared(facts: Facts) -> Iterator[PortClaim]:
             continue
         for host in sorted({live.container.host for live in facts.running(key)}) or [ANY_HOST]:
             for number, port in enumerate(pair.service.ports):
-                span = _ports(port.published) if port.published else None
+                span = _ports(port.published or "0")
                 if span is not None and port.mode in {"ingress", "host"}:
                     origin = pair.where(f"ports.{number}", "ports")
                     first, last = span

@@ -152,6 +152,30 @@ def test_range_reserved_and_address(tmp_path: Path) -> None:
         }, check
 
 
+@pytest.mark.parametrize(
+    ("port", "text"),
+    [
+        ("80", "80/tcp on a port that the Engine chooses"),
+        ("0:80", "80/tcp on a port that the Engine chooses"),
+        ("53/udp", "53/udp on a port that the Engine chooses"),
+        ("0.0.0.0::80", "80/tcp on a port of 0.0.0.0 that the Engine chooses"),
+        ("127.0.0.1::80", "80/tcp on a port of 127.0.0.1 that the Engine chooses"),
+    ],
+)
+def test_a_port_that_the_engine_chooses(tmp_path: Path, port: str, text: str) -> None:
+    """It is outside of any range, open to all without an address, and in nobody's way."""
+    facts = declared(tmp_path, shop=service("web", "127.0.0.1:10000:1", port))
+    (outside,) = run("port-range", facts).failing()
+    assert outside.verdict.message == f"publishes {text}, outside 10000-10999"
+    assert outside.line == 7
+    said = [finding.verdict.message for finding in run("port-address", facts).failing()]
+    wild = [f"publishes {text} on every address of the host"]
+    assert said == ([] if "127.0.0.1" in port else wild)
+    for check in ("port-conflicts", "port-reserved"):
+        assert found(check, facts) == {"shop/web": Status.PASS}
+    assert not propose_ports(facts, [rule("port-range")])
+
+
 def test_moves_leave_one_and_the_gateways(tmp_path: Path) -> None:
     """The gateway keeps its port, the others get free ones of the range, the same ones at every
     run.
