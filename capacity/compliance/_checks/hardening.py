@@ -344,6 +344,8 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
             return ""
         if name == "on-failure" and tries.isdigit() and 0 < int(tries) <= most:
             return ""
+        if tries and name != "on-failure":
+            return f"declares {policy}, which the Engine refuses: only on-failure has tries"
         return (
             f"restarts without bound ({policy})"
             if not tries

@@ -145,6 +145,16 @@ def test_restart_policies(tmp_path: Path, policy: str, ok: bool) -> None:
     assert found("restart-bounded", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
 
 
+@pytest.mark.parametrize("condition", ["any", "always", "unless-stopped"])
+def test_tries_of_a_policy_that_has_none(tmp_path: Path, condition: str) -> None:
+    """The Engine takes a number of tries with on-failure alone, so the container is not created."""
+    policy = f"{{condition: {condition}, max_attempts: 3}}"
+    text = f"  web:\n    image: a:1\n    deploy: {{restart_policy: {policy}}}\n"
+    (failing,) = run("restart-bounded", declared(tmp_path, shop=text)).failing()
+    name = "always" if condition == "any" else condition
+    assert failing.verdict.message.startswith(f"declares {name}:3, which the Engine refuses: ")
+
+
 @pytest.mark.parametrize(
     ("network", "ok"),
     [
