@@ -132,7 +132,7 @@ def host_namespaces(facts: Facts) -> Iterator[Verdict]:
         ),
         paths=("pid", "ipc", "userns_mode"),
         threshold="namespaces of its own",
-        good="has processes, shared memory and users of its own",
+        good="does not ask for its host's processes, shared memory or users",
         look="PidMode}} {{.HostConfig.IpcMode}} {{.HostConfig.UsernsMode",
         place=lambda fact: tuple(
             key for key in ("pid", "ipc", "userns_mode") if fact.service.model.get(key) == "host"
@@ -155,7 +155,7 @@ def confined(facts: Facts) -> Iterator[Verdict]:
         lambda fact: of_options(fact.posture.security_opt) if fact.posture else "",
         paths=("security_opt",),
         threshold="no security_opt that is unconfined",
-        good="keeps the Engine's seccomp filter and AppArmor profile",
+        good="has no option that switches protection off",
         look="SecurityOpt}} {{.HostConfig.MaskedPaths",
         place=lambda fact: _items("security_opt", fact.service.security_opt, unconfined),
     )
@@ -181,7 +181,7 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
         lambda fact: fault if fact.posture and fact.posture.network_mode == "host" else "",
         paths=("network_mode", "networks"),
         threshold="a network of its own",
-        good="has a network of its own",
+        good="does not ask for the network of its host",
         look="NetworkMode",
         place=host_networks,
     )
@@ -205,7 +205,7 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
         lambda fact: of_paths(fact.posture.mounts) if fact.posture else "",
         paths=("use_api_socket", "volumes"),
         threshold="no mount of the Engine's socket",
-        good="cannot reach the Engine",
+        good="does not mount the Engine's socket",
         look="Binds",
         place=lambda fact: (
             ("use_api_socket",)

@@ -177,6 +177,27 @@ def test_the_name_on_the_engine_makes_a_network_the_hosts(
     assert [finding.line for finding in run("host-network", facts).failing()] == [6] * (not ok)
 
 
+@pytest.mark.parametrize(
+    ("check", "body"),
+    [
+        ("host-network", "network_mode: service:db"),
+        ("host-network", "network_mode: none"),
+        ("host-namespaces", "pid: service:db"),
+        ("confined", "privileged: true"),
+        ("docker-socket", "privileged: true"),
+    ],
+)
+def test_a_pass_says_no_more_than_was_looked_at(tmp_path: Path, check: str, body: str) -> None:
+    """What shares with another service, or is privileged, has nothing of its own and no filter."""
+    text = f"  web:\n    image: a:1\n    {body}\n  db: {{image: 'b:1'}}\n"
+    said = {
+        finding.subject: finding.verdict.message
+        for finding in run(check, declared(tmp_path, shop=text)).findings
+        if finding.status is Status.PASS
+    }
+    assert not any(word in said["shop/web"] for word in ("own", "keeps", "cannot"))
+
+
 def test_a_folder_with_the_socket_in_it_counts(tmp_path: Path) -> None:
     """Mounting /var/run or the whole root gives the Engine away as well."""
     services = "".join(
