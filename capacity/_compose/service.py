@@ -74,6 +74,11 @@ class Healthcheck:
         """Whether it switches off what the image brings; both spellings mean the same."""
         return self.disable or self.test[:1] == ("NONE",)
 
+    @property
+    def has_no_command(self) -> bool:
+        """Whether nothing stands behind CMD or CMD-SHELL, such as of a variable without a value."""
+        return bool(self.test) and not self.off and not any(map(str.strip, self.test[1:]))
+
 
 @dataclass(frozen=True)
 class Service:

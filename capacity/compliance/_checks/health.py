@@ -28,9 +28,8 @@ def health_check(facts: Facts) -> Iterator[Verdict]:
     jobs = _awaited_jobs(facts)
     for key in sorted({*facts.declared, *facts.live}):
         service = facts.declared.get(key)
-        evidence = Evidence.at(
-            service.where("healthcheck") if service else None, "none", "a health check"
-        )
+        where = service.where("healthcheck.test", "healthcheck") if service else None
+        evidence = Evidence.at(where, "none", "a health check")
         known = {
             live.container.name: live.posture.has_health_check
             for live in facts.live.get(key, ())
@@ -40,6 +39,8 @@ def health_check(facts: Facts) -> Iterator[Verdict]:
         check = service.service.healthcheck if service else None
         if key in jobs:
             yield passed(key, "is a job that others wait for to end", evidence)
+        elif check is not None and check.has_no_command:
+            yield failed(key, "declares a health check without a command", evidence)
         elif bare and check is not None and not check.off:
             yield failed(key, f"declares a health check, and {bare[0]} runs without", evidence)
         elif bare or (check is not None and check.off and not known):

@@ -53,6 +53,8 @@ def test_a_variable_without_a_value_stands_in_its_own_line(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("check", "body"),
     [
+        ("health-check", "    healthcheck:\n      interval: 5s\n      test: ''  # *\n"),
+        ("health-check", "    healthcheck:\n      interval: 5s\n      test: [NONE]  # *\n"),
         ("privileged", "    cap_add:\n      - CHOWN\n      - cap_sys_admin  # *\n"),
         ("privileged", "    privileged: false\n    cap_add:\n      - CHOWN\n      - ALL  # *\n"),
         ("privileged", "    cap_add:\n      - ALL\n    privileged: true  # *\n"),

@@ -153,6 +153,11 @@ def test_a_secret_in_a_variable_is_known_of_the_container(
         ("healthcheck: {test: [NONE]}", None, Status.FAIL),
         ("healthcheck: {test: [CMD, ok]}", {}, Status.FAIL),
         ("healthcheck: {test: [CMD, ok]}", {"Test": ["NONE"]}, Status.FAIL),
+        ("healthcheck: {test: '${NOWHERE_SET}'}", None, Status.FAIL),
+        ("healthcheck: {test: [CMD-SHELL, ' ']}", {"Test": ["CMD-SHELL", " "]}, Status.FAIL),
+        ("healthcheck: {test: [CMD]}", None, Status.FAIL),
+        ("healthcheck: {test: [CMD], disable: true}", None, Status.FAIL),
+        ("healthcheck: {test: 'exit 0'}", None, Status.PASS),
     ],
 )
 def test_a_health_check_comes_from_file_or_image(
