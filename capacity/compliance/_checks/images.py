@@ -10,7 +10,9 @@ from capacity.compliance._verdicts import Evidence, Verdict, failed, passed
 
 _MOVING = (
     *("latest", "nightly", "edge", "main", "master", "dev", "develop"),
-    *("stable", "release", "current", "rolling"),
+    *("stable", "release", "current", "rolling", "mainline", "lts"),
+    *("beta", "canary", "unstable", "testing", "snapshot"),
+    *("alpine", "slim"),  # a base alone: that of the latest version
 )
 
 

@@ -219,7 +219,12 @@ def test_a_folder_with_the_socket_in_it_counts(tmp_path: Path) -> None:
         ("nginx:stable-alpine", False),
         ("x:release-1.4", True),
         ("x:main-3fa91c2", True),
-        ("x:mainline", True),
+        ("x:mainframe", True),
+        ("redis:7-alpine", True),
+        ("redis:alpine3.20", True),
+        ("nginx:alpine-slim", False),
+        ("nginx:mainline-alpine", False),
+        ("debian:bookworm", True),
         *((f"x:{tag}", False) for tag in _MOVING),
     ],
 )
