@@ -14,20 +14,22 @@ from collections.abc import Iterable
 __all__ = ["MOST_READ", "looks_secret", "redact", "redact_lines", "sounds_secret"]
 
 _NAME = re.compile(
-    r"(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|SECRET|SECRETS|TOKEN|APIKEY|API_KEY|ACCESS_KEY|PRIVATE_KEY|SECRET_KEY|AUTH_KEY"
-    r"|ENCRYPTION_KEY|CREDENTIAL|CREDENTIALS)(?:_|\d|$)"
-    r"|PASSWORD|SECRET_?KEY|APIKEY",
+    r"(?:^|_)(?:PASS|PASSWD|PASSWORD|PASSPHRASE|PWD|SECRET|SECRETS|TOKEN|APIKEY|CREDENTIALS?"
+    r"|(?:API|ACCESS|ACCOUNT|AUTH|ENCRYPTION|HMAC|MASTER|PRIVATE|SECRET|SHARED|SIGNING)_KEYS?)"
+    r"(?:_|\d|$)"
+    r"|PASSWORD|SECRET_?KEY|APIKEY|(?:CLIENT|JWT)SECRET|(?:^|_)PW$",
     re.IGNORECASE,
 )
 # what is said about a secret, and is none: its length, its realm, where it is
 _ABOUT = (
-    "AGE ALG ALGO ALGORITHM ALGORITHMS ALLOWED ATTEMPTS AUDIENCE BACKEND BUDGET BYTES "
+    "AGE ALG ALGO ALGORITHM ALGORITHMS ALLOWED ARN ATTEMPTS AUDIENCE AUTHENTICATION BACKEND "
+    "BUDGET BYTES "
     "CACHE CHARS CHARSET CHECK CLAIM CLAIMS CLASS COLUMN COMPLEXITY COST COUNT DAYS DIR "
     "DISABLED DRIVER DURATION EMAIL ENABLED ENCODING ENDPOINT ENGINE EXP EXPIRATION "
     "EXPIRE EXPIRES EXPIRY FIELD FIELDS FILE FLOW FORMAT FREQUENCY GRACE HASHER HASHERS "
     "HEADER HINT HISTORY HOST HOURS ID INTERVAL ISSUER ITERATIONS KEYWORD KIND LABEL "
     "LEEWAY LEN LENGTH LEVEL LIFETIME LIMIT LIMITS LOCATION LOGIN MANAGER MAX MAXIMUM "
-    "METHOD MIN MINIMUM MINUTES MODE MS NAME NAMESPACE PARAM PARAMETER PATH PATTERN "
+    "METHOD MIN MINIMUM MINUTES MODE MOUNT MS NAME NAMESPACE PARAM PARAMETER PATH PATTERN "
     "PERIOD PER_MINUTE POLICY PORT PREFERENCE PREFIX PROVIDER QUOTA RATE REALM RECOVERY "
     "REFRESH REGEX REGION RENEWAL REQUIRED REQUIREMENTS RESET RETRIES REUSE ROTATION "
     "ROUNDS RULES SCHEME SCOPE SCOPES SEC SECONDS SECS SERVER SERVICE SIZE SOURCE STORAGE "
@@ -52,7 +54,9 @@ _RANDOM = re.compile(
     r"|(?=(?:\D*\d){4})(?!.*[A-Za-z]{8})(?:[a-z0-9]{32,}|[A-Z0-9]{32,})"  # no words
 )
 """A value that only a generator of keys makes."""
-_SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1"}
+_SWITCHES = {"", "true", "false", "yes", "no", "on", "off", "0", "1", "null", "none"}
+_PLACE = re.compile(r"/run/secrets/[^\s:@]+")
+"""Where a secret is mounted, which is where it should be."""
 _TOKENS = (
     r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",  # a JSON web token
     r"\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}",  # GitHub, GitLab
@@ -63,11 +67,18 @@ _TOKENS = (
 )
 """Tokens that tell what they are by their shape, wherever they stand."""
 
+_WEBHOOK = (
+    r"(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks)/"
+)
+"""An address that whoever knows it may write to."""
+
 _SHAPES = re.compile(
     "|".join(
         (
             r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY",
             *_TOKENS,
+            rf"{_WEBHOOK}\w",
+            r"\$(?:apr1|[156])\$(?:rounds=\d+\$)?[./\w]+\$[./\w]{20,}",  # of htpasswd or shadow
             r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@",  # an address with a password in it
             r"(?i:(?:^|[;\s?&])(?:password|passwd|pwd)\s*=\s*[^;\s&]+)",  # or another connection
         )
@@ -118,7 +129,7 @@ _SECRETS = tuple(
         r"(\w+://)[^\s/:@]{8,}(?=@)",
         r"(jdbc:oracle:\w+:[^/\s]+/)[^@\s]+",
         r"(\b[\w.-]+:)[^\s@/:]+(?=@[\w(\[])",
-        r"((?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/)\S+",
+        rf"({_WEBHOOK})\S+",
         *(rf"()(?:{token})" for token in _TOKENS),
         r"()(?<![\w/+])(?=[\w/+]{0,39}[A-Z])(?=[\w/+]{0,39}[a-z])(?=[\w/+]{0,39}[0-9/+])[A-Za-z0-9/+]{40}(?![\w/+])",
         r"()[A-Za-z0-9+/]{60,}={0,2}",
@@ -136,7 +147,8 @@ def looks_secret(name: str, value: str | None) -> bool:
         return False
     if _SHAPES.search(value) or (_RANDOM.fullmatch(value) and not _PUBLIC.search(name)):
         return True
-    return sounds_secret(name) and value.strip().lower() not in _SWITCHES
+    said = value.strip()
+    return sounds_secret(name) and said.lower() not in _SWITCHES and not _PLACE.fullmatch(said)
 
 
 def sounds_secret(name: str) -> bool:

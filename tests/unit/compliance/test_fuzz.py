@@ -308,6 +308,27 @@ def test_webhook_bodies(body: bytes) -> None:
         ("GPG_KEY", "E3FF2839C048B25C084DEBE9B26995E310250568", False),
         ("NODE_ID", "9f86d081884c7d659a2feaa0c55ad015", False),
         ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", False),
+        *(
+            (f"X_{name}_KEY", "x1", True)
+            for name in ("MASTER", "SIGNING", "HMAC", "SHARED", "ACCOUNT")
+        ),
+        ("API_KEYS", "x1,x2", True),
+        ("JWTSECRET", "x1", True),
+        ("BIND_PW", "x1", True),
+        ("PW_BROWSERS", "chromium", False),
+        ("NOTIFY", "https://hooks.slack.com/services/T0/B0/x", True),
+        ("NOTIFY", "https://discord.com/api/webhooks/1/x", True),
+        ("NOTIFY", "https://hooks.example.com/services/x", False),
+        ("USERS", "admin:$apr1$H6uskkkW$IgXLP6ewTrSuBkTrqE8wj/", True),
+        ("USERS", "admin:$6$rounds=5000$salt$" + "a" * 86, True),
+        ("PRICE", "$6$7", False),
+        ("MAIL_PASSWORD", "null", False),
+        ("MAIL_PASSWORD", "None", False),
+        ("ADMIN_PASSWORD", "/run/secrets/admin", False),
+        ("ADMIN_PASSWORD", "/run/secrets/admin x1", True),
+        ("JWT_SECRET_ARN", "arn:aws:secretsmanager:x", False),
+        ("PASSWORD_AUTHENTICATION", "internal", False),
+        ("VAULT_SECRET_MOUNT", "kv", False),
         ("MESSAGE", "a-long-name-of-a-thing-that-is-plain-text", False),
     ],
 )
