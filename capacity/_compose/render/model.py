@@ -169,6 +169,7 @@ class ServiceModel(TypedDict, total=False):
     use_api_socket: bool
     user: str
     volumes: list[RenderedVolume]
+    volumes_from: list[str]
 
 
 class Resource(TypedDict, total=False):

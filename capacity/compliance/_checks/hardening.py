@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -26,6 +27,15 @@ _Path = str | tuple[str, ...]
 def _items(key: str, texts: Iterable[str], is_wrong: Callable[[str], object]) -> tuple[str, ...]:
     """The places of the wrong items of a list."""
     return tuple(f"{key}.{number}" for number, text in enumerate(texts) if is_wrong(text))
+
+
+def _owner(declared: DeclaredService, key: str) -> DeclaredService:
+    """The service whose namespace it is: of `service:NAME` the other one, which never leads back:
+    a circle of services is not loaded.
+    """
+    kind, _, name = str(declared.service.model.get(key) or "").partition(":")
+    other = declared.project.services.get(name) if kind == "service" else None
+    return declared if other is None else _owner(replace(declared, service=other), key)
 
 
 def _judge(
@@ -61,17 +71,27 @@ def _judge(
             yield failed(key, fault, evidence, causes(pair.service))
         else:
             yield passed(key, good, evidence)
-    pairs = ((key, container) for key, found in facts.live.items() for container in found)
-    for key, container in pairs:
-        name = container.container.name
-        query = f"docker inspect -f '{{{{.HostConfig.{look}}}}}' {name}"
-        shown = Evidence(threshold=threshold, query=query, host=container.container.host)
-        if container.posture is None:
-            yield unknown(key, f"{name}: the Engine was not asked for it", shown)
-        elif fault := live(container):
-            yield failed(key, f"{name} {fault}", shown, causes(container.posture))
-        else:
-            yield passed(key, f"{name} {good}", shown)
+    for key, containers in facts.live.items():
+        for container in containers:
+            query = f"docker inspect -f '{{{{.HostConfig.{look}}}}}' {container.container.name}"
+            shown = Evidence(threshold=threshold, query=query, host=container.container.host)
+            yield _judge_live(key, container, live, shown, good, causes)
+
+
+def _judge_live(
+    key: str,
+    container: RunningContainer,
+    live: Callable[[RunningContainer], str],
+    shown: Evidence,
+    good: str,
+    causes: Callable[[Service | HardeningProfile], tuple[str, ...]],
+) -> Verdict:
+    name = container.container.name
+    if container.posture is None:
+        return unknown(key, f"{name}: the Engine was not asked for it", shown)
+    if fault := live(container):
+        return failed(key, f"{name} {fault}", shown, causes(container.posture))
+    return passed(key, f"{name} {good}", shown)
 
 
 @check("privileged", "files", "engine")
@@ -115,6 +135,10 @@ def privileged(
 def host_namespaces(facts: Facts) -> Iterator[Verdict]:
     """No container shares the processes, the shared memory or the users of its host."""
     names = ("processes (pid)", "shared memory (ipc)", "users (userns_mode)")
+    keys = ("pid", "ipc", "userns_mode")
+
+    def modes_of(declared: DeclaredService) -> list[object]:
+        return [_owner(declared, key).service.model.get(key) for key in keys]
 
     def of_modes(*modes: object) -> str:
         found = [name for name, mode in zip(names, modes, strict=True) if mode == "host"]
@@ -122,20 +146,18 @@ def host_namespaces(facts: Facts) -> Iterator[Verdict]:
 
     yield from _judge(
         facts,
-        lambda fact: of_modes(
-            fact.service.pid, fact.service.ipc, fact.service.model.get("userns_mode")
-        ),
+        lambda fact: of_modes(*modes_of(fact)),
         lambda fact: (
             of_modes(fact.posture.pid_mode, fact.posture.ipc_mode, fact.posture.userns_mode)
             if fact.posture
             else ""
         ),
-        paths=("pid", "ipc", "userns_mode"),
+        paths=keys,
         threshold="namespaces of its own",
         good="does not ask for its host's processes, shared memory or users",
         look="PidMode}} {{.HostConfig.IpcMode}} {{.HostConfig.UsernsMode",
         place=lambda fact: tuple(
-            key for key in ("pid", "ipc", "userns_mode") if fact.service.model.get(key) == "host"
+            key for key, mode in zip(keys, modes_of(fact), strict=True) if mode == "host"
         ),
     )
 
@@ -175,9 +197,15 @@ def host_network(facts: Facts) -> Iterator[Verdict]:
             if (known.get(name) or {}).get("name") == "host"
         )
 
+    def of_service(declared: DeclaredService) -> str:
+        owner = _owner(declared, "network_mode")
+        if owner.service.network_mode != "host" and not host_networks(owner):
+            return ""
+        return fault if owner is declared else f"{fault} through {owner.service.name}"
+
     yield from _judge(
         facts,
-        lambda fact: fault if fact.service.network_mode == "host" or host_networks(fact) else "",
+        of_service,
         lambda fact: fault if fact.posture and fact.posture.network_mode == "host" else "",
         paths=("network_mode", "networks"),
         threshold="a network of its own",
@@ -217,7 +245,7 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
 
 def _host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
     """The host's paths that a service mounts, each with its place in the service: by binds, by
-    named volumes that bind one, and as configs and secrets.
+    named volumes that bind one, as configs and secrets, and with the volumes of another service.
     """
     model = declared.project.model
     for number, volume in enumerate(declared.service.volumes):
@@ -233,6 +261,11 @@ def _host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
     ):
         for number, item in enumerate(given):
             yield f"{key}.{number}", resources.get(item.get("source", ""), {}).get("file", "")
+    for number, source in enumerate(service.get("volumes_from", [])):
+        other = declared.project.services.get(source.partition(":")[0])
+        if other is not None and not source.startswith("container:"):
+            for _, path in _host_paths(replace(declared, service=other)):
+                yield f"volumes_from.{number}", path
 
 
 @check("pids-limit", "files", "engine")

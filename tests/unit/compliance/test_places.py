@@ -73,6 +73,14 @@ def test_a_variable_without_a_value_stands_in_its_own_line(tmp_path: Path, name:
             "docker-socket",
             "    volumes:\n      - /srv:/srv\n    configs:\n      - c\n      - s  # *\n",
         ),
+        (
+            "docker-socket",
+            "    volumes:\n      - /srv:/srv\n    volumes_from:\n      - open:ro  # *\n",
+        ),
+        ("docker-socket", "    volumes_from:\n      - db\n      - behind  # *\n"),
+        ("host-network", "    network_mode: service:open  # *\n"),
+        ("host-network", "    network_mode: service:behind  # *\n"),
+        ("host-namespaces", "    pid: service:db\n    ipc: service:behind  # *\n"),
         ("docker-socket", "    volumes: ['/srv:/srv']\n    use_api_socket: true  # *\n"),
     ],
 )
@@ -82,6 +90,9 @@ def test_a_fault_of_several_keys_or_items_stands_at_its_own(
     """Not at the first item of the list, nor at a key beside it that is in order."""
     rest = (
         "  db: {image: 'b:1'}\n"
+        "  open: {image: 'b:1', network_mode: host, ipc: host, volumes: ['/run:/run']}\n"
+        "  behind: {image: 'b:1', network_mode: 'service:open', ipc: 'service:open',"
+        " volumes_from: [open]}\n"
         "volumes:\n  socket: {driver_opts: {type: none, o: bind, device: /run/docker.sock}}\n"
         "configs:\n  c: {file: /etc/c}\n  s: {file: /run/docker.sock}\n"
     )
