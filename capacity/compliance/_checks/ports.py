@@ -79,7 +79,7 @@ def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
         yield failed(key, f"publishes {text!r}, which is no port", shown, (str(text),))
     faults = {}
     for clash in port_conflicts(port_claims(facts)):
-        names = list(dict.fromkeys(f"{other.owner} with {other.text}" for other in clash.others))
+        names = list(dict.fromkeys(_rival(clash.claim, other) for other in clash.others))
         cause = (
             f"so does {_some(names)}"
             if names
@@ -87,6 +87,12 @@ def no_port_conflicts(facts: Facts) -> Iterator[Verdict]:
         )
         faults[clash.claim] = f"wants {clash.claim.text}, {cause}"
     yield from _every(facts, faults, "one service a port", "shares no host port")
+
+
+def _rival(claim: PortClaim, other: PortClaim) -> str:
+    if other.service == claim.service:
+        return f"the same service for its port {other.target}"
+    return f"{other.owner} with {other.text}"
 
 
 def _some(names: list[str]) -> str:

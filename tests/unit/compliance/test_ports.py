@@ -99,6 +99,17 @@ def test_the_message_names_line_and_rival(tmp_path: Path) -> None:
     assert (first.line, first.verdict.message) == (7, "wants 8080/tcp, so does b/two with 8080/tcp")
 
 
+def test_a_service_that_wants_one_port_for_two_of_its_own(tmp_path: Path) -> None:
+    """It is its own rival, and each line names the other port."""
+    failing = run(
+        "port-conflicts", declared(tmp_path, a=service("one", "8080:80", "8080:81"))
+    ).failing()
+    assert [(finding.line, finding.verdict.message) for finding in failing] == [
+        (6, "wants 8080/tcp, so does the same service for its port 81"),
+        (7, "wants 8080/tcp, so does the same service for its port 80"),
+    ]
+
+
 def test_a_declared_port_and_another_containers(tmp_path: Path) -> None:
     """What runs holds its port against what is about to be started; a service's own container does
     not.
