@@ -29,7 +29,7 @@ Path = tuple[str, ...]
 
 
 class Map(dict[str, Any]):
-    """A dict with the origin of each key's value."""
+    """A dict with the origin of each key's value; that of a service is where its name stands."""
 
     __slots__ = ("origins",)
 
@@ -112,7 +112,8 @@ def _map(node: Mapping, path: Path, above: tuple[int, ...]) -> Map:
                 "Quote it",
                 origin=key.origin,
             )
-        result.put(name, build(value, (*path, name), above), value.origin)
+        origin = key.origin if path == ("services",) else value.origin  # at its name
+        result.put(name, build(value, (*path, name), above), origin)
     return result
 
 

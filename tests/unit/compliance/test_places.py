@@ -98,3 +98,25 @@ def test_a_fault_of_several_keys_or_items_stands_at_its_own(
     )
     line, found = marked_and_found(tmp_path, check, body + rest, Status.FAIL)
     assert found == {line}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "  web:  # *\n    image: a:1\n",
+        "  web:  # *\n\n    # the shop\n\n    image: a:1\n",
+        "  web: {image: 'a:1'}  # *\n",
+        "  db: &base\n    image: a:1\n  web:  # *\n    <<: *base\n",
+        "  db: &base\n    image: a:1\n  web: *base  # *\n",
+        "  db:\n    image: a:1\n  web:  # *\n    extends: db\n",
+        "  ? web  # *\n  : image: a:1\n",
+    ],
+)
+def test_what_a_service_lacks_stands_at_its_name(tmp_path: Path, text: str) -> None:
+    """Whatever stands first below the name, or is merged into it."""
+    known = declared(tmp_path, shop=text)
+    lines = (tmp_path / "shop" / "compose.yaml").read_text().splitlines()
+    (line,) = (number for number, said in enumerate(lines, 1) if MARK in said)
+    for check in ("memory-limit-declared", "cpu-limit", "pids-limit", "health-check"):
+        found = [item for item in run(check, known).findings if item.subject == "shop/web"]
+        assert [finding.line for finding in found] == [line]
