@@ -326,13 +326,17 @@ def _is_above(ulimit: str, most: int) -> bool:
     return hard < 0 or hard > most
 
 
+_ON = re.compile(r"no-new-privileges(?:[:=](?:1|[tT]|true|True|TRUE))?")
+"""What the Engine takes for a yes; the last one that is said counts."""
+
+
 @check("no-new-privileges", "files", "engine")
 def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
     """No process can gain privileges that its parent did not have."""
 
     def of_options(options: Iterable[str]) -> str:
-        ways = {"no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"}
-        return "" if ways & set(options) else "lets processes gain privileges"
+        said = [text for text in options if text.startswith("no-new-privileges")]
+        return "" if said and _ON.fullmatch(said[-1]) else "lets processes gain privileges"
 
     yield from _judge(
         facts,
@@ -346,7 +350,7 @@ def no_new_privileges(facts: Facts) -> Iterator[Verdict]:
             "security_opt",
             fact.service.security_opt,
             lambda text: text.startswith("no-new-privileges"),
-        ),
+        )[-1:],
     )
 
 

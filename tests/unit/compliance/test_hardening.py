@@ -145,6 +145,29 @@ def test_restart_policies(tmp_path: Path, policy: str, ok: bool) -> None:
     assert found("restart-bounded", facts) == {"shop/web": Status.PASS if ok else Status.FAIL}
 
 
+@pytest.mark.parametrize(
+    ("options", "ok"),
+    [
+        *(
+            ([f"no-new-privileges{said}"], True)
+            for said in ("", ":true", "=true", ":1", "=T", ":TRUE")
+        ),
+        *(([f"no-new-privileges{said}"], False) for said in (":false", "=0", ":", ":yes", ":tRUE")),
+        (["no-new-privileges:false", "no-new-privileges:true"], True),
+        (["no-new-privileges:true", "no-new-privileges:false"], False),
+        (["seccomp:mine"], False),
+    ],
+)
+def test_what_the_engine_takes_for_no_new_privileges(
+    tmp_path: Path, options: list[str], ok: bool
+) -> None:
+    """Declared and live, in each spelling; of two the last one counts."""
+    status = {"shop/web": Status.PASS if ok else Status.FAIL}
+    facts = declared(tmp_path, shop=f"  web: {{image: 'a:1', security_opt: {options}}}\n")
+    assert found("no-new-privileges", facts) == status
+    assert found("no-new-privileges", live(container("web", SecurityOpt=options))) == status
+
+
 @pytest.mark.parametrize("condition", ["any", "always", "unless-stopped"])
 def test_tries_of_a_policy_that_has_none(tmp_path: Path, condition: str) -> None:
     """The Engine takes a number of tries with on-failure alone, so the container is not created."""
