@@ -27,6 +27,7 @@ __all__ = ["LimitHits", "add_baselines", "add_replay", "find_limit_hits"]
 _TOUCHING = 0.01  # share of a memory limit within which a sample is at it
 _LINGERS = pd.Timedelta("2h")
 _MINUTE = pd.Timedelta("1min")
+_SERVICES = 128  # looked at together
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,33 @@ def find_limit_hits(
         throttled: for CPU: share of throttled periods, times x services. A service is held where
             too many were.
     """
+    frames = (usage, kills, throttled)
+    names = sorted({str(name) for frame in frames if frame is not None for name in frame.columns})
+    parts = [
+        _hits_of(frozenset(names[begin : begin + _SERVICES]), limits, *frames)
+        for begin in range(0, max(len(names), 1), _SERVICES)
+    ]
+    rows = pd.concat(parts, ignore_index=True).reindex(
+        columns=["service", "time", "ceiling", "kills", "minutes"]
+    )
+    return LimitHits(rows.fillna({"kills": 0.0, "minutes": 0.0}))
+
+
+def _hits_of(
+    services: frozenset[str],
+    limits: pd.DataFrame,
+    usage: pd.DataFrame,
+    kills: pd.DataFrame | None,
+    throttled: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Those of some services: limits at every sample of a whole fleet would take as much room as
+    its samples, several times.
+    """
+    usage = usage.loc[:, usage.columns.isin(services)]
+    kills, throttled = (
+        frame if frame is None else frame.loc[:, frame.columns.isin(services)]
+        for frame in (kills, throttled)
+    )
     parts = [] if kills is None else [_strikes(kills, limits, kills > 0, "kills")]
     if throttled is None:
         in_force = _at(limits, usage.index, usage.columns)
@@ -104,10 +132,7 @@ def find_limit_hits(
         parts.append(
             _strikes(_minutes(throttled), limits, throttled > THROTTLED_TOO_MUCH, "minutes")
         )
-    rows = pd.concat(parts, ignore_index=True).reindex(
-        columns=["service", "time", "ceiling", "kills", "minutes"]
-    )
-    return LimitHits(rows.fillna({"kills": 0.0, "minutes": 0.0}))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _strikes(

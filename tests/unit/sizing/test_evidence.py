@@ -88,3 +88,18 @@ def test_changes_are_counted_from_the_tolerance_on() -> None:
     assert churn([100.0, 106.0, 106.0, 106.0, 106.0]) == 0.25
     assert churn([100.0, 96.0, 92.0, 88.0, 84.0]) == 0.25
     assert churn([100.0, 104.0, 100.0, 86.0, 100.0], tolerance=0.0) == 1.0
+
+
+def test_a_large_fleet_is_told_as_each_service_alone() -> None:
+    """Kills, minutes at the limit and throttling of 300 services, looked at together."""
+    rng = np.random.default_rng(5)
+    names = [f"a/{number}" for number in range(300)]
+    usage = pd.DataFrame(rng.choice([50.0, 99.5], (48, 300)) * MIB, HOURS, names)
+    limits = pd.DataFrame(100 * MIB, HOURS, names)
+    rare = pd.DataFrame(rng.random((48, 300)) < 0.2, HOURS, names).astype(float)
+    for events in ({"kills": rare}, {"throttled": rare}):
+        whole = find_limit_hits(usage, limits, **events)
+        for name in names[::37]:
+            alone = {kind: frame[[name]] for kind, frame in events.items()}
+            each = find_limit_hits(usage[[name]], limits[[name]], **alone)
+            assert whole.under(name, 90 * MIB) == each.under(name, 90 * MIB) != (0.0, 0.0)
