@@ -14,7 +14,11 @@ from capacity._docker.responses import ContainerAnswer, HostConfig, Volumes
 
 __all__ = ["HardeningProfile", "is_docker_socket", "read_hardening_profile", "volume_devices"]
 
-_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock")
+_SOCKETS = tuple(
+    f"{folder}/{name}"
+    for folder in ("/run", "/var/run")
+    for name in ("docker.sock", "podman/podman.sock", "containerd/containerd.sock")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +138,9 @@ def is_docker_socket(path: str) -> bool:
     """
     if not path:
         return False
-    path = "/" + posixpath.normpath(path).strip("/")
+    path = "/" + posixpath.normpath(path.replace("\\", "/")).strip("/")
     folder = path.rstrip("/") + "/"
+    ends = ("/docker.sock", "/podman.sock", "/containerd.sock", "/pipe/docker_engine")
     return any(socket == path or socket.startswith(folder) for socket in _SOCKETS) or path.endswith(
-        "/docker.sock"
+        ends
     )

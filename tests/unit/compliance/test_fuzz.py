@@ -313,6 +313,12 @@ def test_webhook_bodies(body: bytes) -> None:
             for name in ("MASTER", "SIGNING", "HMAC", "SHARED", "ACCOUNT")
         ),
         ("API_KEYS", "x1,x2", True),
+        *((f"{name}_KEY", "x1", True) for name in ("JWT", "SESSION", "COOKIE")),
+        ("TRAEFIK_BASIC_AUTH", "admin:x1", True),
+        ("GITHUB_PAT", "x1", True),
+        ("SSH_PASSWORD_AUTH", "keyboard-interactive", False),
+        ("NEXT_PUBLIC_TOKEN", "x1", False),
+        ("VITE_API_KEY", "x1", False),
         ("JWTSECRET", "x1", True),
         ("BIND_PW", "x1", True),
         ("PW_BROWSERS", "chromium", False),

@@ -9,6 +9,7 @@ import pytest
 
 from capacity.compliance import Status
 from capacity.compliance._checks.images import _MOVING
+from capacity.compliance._facts.hardening_profile import is_docker_socket
 from tests.fixtures.fleets.compliance_fleets import container, declared, found, live, run
 
 CASES: dict[str, tuple[str | None, str | None, dict[str, Any] | None, dict[str, Any] | None]] = {
@@ -368,3 +369,26 @@ def test_the_socket_by_other_ways(tmp_path: Path, rest: str) -> None:
         "shop/db": Status.PASS,
         "shop/web": Status.FAIL,
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "gives_away"),
+    [
+        ("/var/run/docker.sock", True),
+        ("/run/user/1000/docker.sock", True),
+        ("/run/podman/podman.sock", True),
+        ("/run/user/1000/podman/podman.sock", True),
+        ("/run/containerd/containerd.sock", True),
+        ("/run/podman", True),
+        ("/var/run/", True),
+        ("/", True),
+        ("//./pipe/docker_engine", True),
+        (r"\\.\pipe\docker_engine", True),
+        ("/run/postgres/postgres.sock", False),
+        ("/srv/docker.socket", False),
+        ("", False),
+    ],
+)
+def test_sockets_of_engines(path: str, gives_away: bool) -> None:
+    """Of Docker, Podman and containerd, of the system and of a user, alone or in their folder."""
+    assert is_docker_socket(path) is gives_away
