@@ -117,7 +117,7 @@ def test_any_answer_is_read_or_refused() -> None:
 
     with (
         engine_that(answer) as url,
-        connect("far", Address(url), EngineSettings(timeout=2)) as far,
+        connect("far", Address(url), EngineSettings(timeout=0.2)) as far,
     ):
 
         @settings(max_examples=150)
