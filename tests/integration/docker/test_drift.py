@@ -9,7 +9,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,25 +17,9 @@ from capacity._compose import drift, load_project
 from capacity._docker import snapshot
 from capacity.errors import ComposeError
 from capacity.model import Setting
-from tests.fixtures.paths import COMPOSE
 from tests.fixtures.running.fleet import IMAGE, Fleet, fleet
 from tests.fixtures.running.servers import require
 
-KEPT = (
-    "mem_limit",
-    "memswap_limit",
-    "mem_reservation",
-    "cpus",
-    "cpu_quota",
-    "cpu_period",
-    "cpuset",
-    "pids_limit",
-    "restart",
-    "deploy",
-    "scale",
-    "healthcheck",
-    "ulimits",
-)
 MEMORY: list[dict[str, Any]] = [
     {},
     {"mem_limit": "64m", "memswap_limit": "128m", "mem_reservation": "32m"},
@@ -78,6 +61,7 @@ POLICIES: list[dict[str, Any]] = [
     {"scale": 2, "deploy": {"resources": {"limits": {"pids": 100}}}},
     {"healthcheck": {"disable": True}, "ulimits": {"nproc": 99}},
     {"ulimits": {"nofile": {"soft": 64, "hard": 128}, "core": 0, "memlock": -1}},
+    {"ulimits": {"nofile": 0, "nproc": {"soft": 0, "hard": 1}}},
     {"ulimits": {"nofile": {"soft": 64, "hard": 64}, "memlock": {"soft": -1, "hard": -1}}},
 ]
 
@@ -130,21 +114,6 @@ def test_every_home_of_every_setting(shop: Fleet) -> None:
     shop.clear()
 
 
-def test_the_corpus(shop: Fleet) -> None:
-    """What the services of all public-style files say of limits and restarts."""
-    services: dict[str, dict[str, Any]] = {}
-    folders = [*(COMPOSE / "projects").iterdir(), *(COMPOSE / "stacks").iterdir()]
-    for place in [*(COMPOSE / "single").glob("*.yaml"), *folders]:
-        for name, model in _models(place).items():
-            kept = {key: model[key] for key in KEPT if model.get(key)}
-            if kept and not {"0,1", "0-3", "1-3"} & {kept.get("cpuset")}:
-                services[f"{place.stem}-{name}".lower()] = _small(kept)
-    assert len(services) > 20
-    created(shop, "corpus", services)
-    assert drift(snapshot(shop.settings().engine)) == []
-    shop.clear()
-
-
 def test_ulimits_and_replicas_apart(shop: Fleet) -> None:
     """Other numbers than the files say are found, with the place that says it."""
     limited = {"scale": 2, "ulimits": {"nofile": {"soft": 64, "hard": 128}}}
@@ -162,29 +131,3 @@ def test_ulimits_and_replicas_apart(shop: Fleet) -> None:
     assert len(found) == 3
     assert all("compose.yaml" in row.where for row in found)
     shop.clear()
-
-
-def _models(place: Path) -> dict[str, Any]:
-    try:
-        return dict(load_project(place, environment={}, profiles=["*"]).model["services"])
-    except ComposeError:  # some need the environment of the agreement test
-        return {}
-
-
-def _small(model: dict[str, Any]) -> dict[str, Any]:
-    """Without more replicas, cores and devices than this machine has."""
-    deploy = model.get("deploy") or {}
-    reserved = (deploy.get("resources") or {}).get("reservations") or {}
-    for key in ("devices", "generic_resources"):
-        reserved.pop(key, None)
-    deploy["replicas"] = min(deploy.get("replicas", 1), 2)
-    for key in ("mode", "endpoint_mode", "placement"):
-        deploy.pop(key, None)
-    limits = (deploy.get("resources") or {}).get("limits") or {}
-    for holder in (limits, model):
-        if float(holder.get("cpus") or 0) > 1:
-            holder["cpus"] = "1" if holder is limits else 1
-    (model.get("healthcheck") or {}).pop("start_interval", None)  # newer Engines only
-    if model.get("scale"):
-        model["scale"] = deploy["replicas"] = 1
-    return model
