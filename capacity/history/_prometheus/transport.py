@@ -35,6 +35,7 @@ from capacity._common.bounded_http import (
 )
 from capacity.errors import BadAnswer, Denied, QueryRefused, SourceError, Unreachable
 from capacity.history._archive.archive import plain_address
+from capacity.history._prometheus.in_flight import InFlight
 from capacity.history._prometheus.session import session_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = ["Parameter", "Transport", "plain_address"]
 _AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_BODY = 200  # characters of a foreign answer that are worth showing
 _MOST_OF_AN_ERROR = 2**22  # bytes
+_SLOW = 0.25  # share of the read timeout from which on an answer means that the server has enough
 _LONGEST_WAIT = 30.0  # seconds of a Retry-After that are worth waiting for
 
 
@@ -67,6 +69,7 @@ class Transport:
         self.settings = settings
         self.address = plain_address(str(settings.url))
         self.session = session_of(settings)
+        self.in_flight = InFlight(settings.max_in_flight)
         self._quiet_until = 0.0  # of the monotonic clock: the server told all threads to wait
 
     def get(
@@ -93,8 +96,10 @@ class Transport:
                 sleep=sleep_using_event(stopped),
                 reraise=True,
             ):
-                with attempt:
+                with attempt, self.in_flight.place(stopped) as placed:
                     self._await_quiet(stopped)
+                    if not placed:
+                        raise self._not_again()
                     return self._once(path, params)
         except _Passing as failure:
             raise failure.error from failure.__cause__
@@ -104,9 +109,10 @@ class Transport:
         """Leave the server alone for as long as it has told any thread to."""
         while (wait := self._quiet_until - time.monotonic()) > 0:
             if stopped.wait(wait):
-                raise _Passing(
-                    Unreachable(f"{self.address} was not asked again", "Run it again to go on")
-                )
+                raise self._not_again()
+
+    def _not_again(self) -> Exception:
+        return _Passing(Unreachable(f"{self.address} was not asked again", "Run it again to go on"))
 
     def _once(self, path: str, params: Mapping[str, Parameter]) -> bytes:
         began = time.monotonic()
@@ -118,10 +124,16 @@ class Transport:
             raise BadAnswer(f"The answer of {self.address} {error}", hint) from error
         # requests' own errors are OSErrors, those of unreadable certificates are plain ones
         except OSError as error:
+            self.in_flight.overloaded()  # or gone, which is no reason to ask more at once either
             if deadline.passed:
                 raise self._too_long(time.monotonic() - began) from error
             raise self._explain(error) from error
-        self._rest(time.monotonic() - began)
+        spent = time.monotonic() - began
+        self._rest(spent)
+        if response.status_code in _AGAIN or spent > _SLOW * self.settings.read_timeout:
+            self.in_flight.overloaded()
+        else:
+            self.in_flight.went_well()
         if response.status_code == requests.codes.ok:
             _refuse_html(response, self.address)
             return body

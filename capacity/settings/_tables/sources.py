@@ -61,7 +61,11 @@ class PrometheusSettings(Table):
         900.0, gt=0, le=86_400, description="Seconds that a whole answer may take once it has begun"
     )
     max_in_flight: int = Field(
-        2, ge=1, le=8, description="Range queries the server may have to work on at once"
+        2,
+        ge=1,
+        le=8,
+        description="Range queries the server may have to work on at once; fewer while it is slow "
+        "or overloaded",
     )
     attempts: int = Field(
         4, ge=1, le=10, description="How often a request is tried when the network or a proxy fails"
