@@ -183,7 +183,11 @@ def prepare_window(
 
 
 def _milestones(archive: Archive, names: list[str], settings: Settings, end: pd.Timestamp) -> str:
-    """What archived samples that are less than a day old will be enough for."""
+    """What a collector's samples of less than a day will be enough for; what does not go on will
+    never be enough.
+    """
+    if names != [COLLECTED]:
+        return ""
     step = CATALOGUE[Signal.MEMORY].step(settings.report.step)
     known = [record for name in names if (record := archive.source(name)) is not None]
     queries = [(each.name, each.queries.get(str(Signal.MEMORY))) for each in known]

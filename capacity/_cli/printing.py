@@ -123,6 +123,7 @@ def print_rows(
         say(f"{title}: nothing" if title else "nothing")
         return
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.text import Text
 
     headers = [
@@ -134,10 +135,15 @@ def print_rows(
         [Text("-" if cell is None else visible(str(cell))) for cell in row.values()] for row in rows
     ]
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
-    console.print(Text(visible(title), style="table.title"))
-    console.print(_fitting(console, headers, cells))
+    if title:
+        console.print(Text(visible(title), style="table.title"))
+    if console.is_terminal:
+        console.print(_fitting(console, headers, cells))
+        return
+    # in a file or a pipe a row stays a row
+    table = _as_table(headers, cells, tight=False)
+    least = Measurement.get(console, console.options.update(width=_WIDEST), table).minimum
+    Console(width=max(_WIDE, least)).print(table)
 
 
 def _fitting(

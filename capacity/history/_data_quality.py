@@ -65,7 +65,7 @@ def data_quality(history: History) -> DataQuality:
     quality = history.coverage()
     dropped = int(quality["dropped"].sum())
     if dropped > _FEW_DROPPED * quality["dropped"].size * len(history.memory.index):
-        besides.append(f"{counted(dropped, 'sample')} cannot be true, and dropped")
+        besides.append(f"{counted(dropped, 'sample')} dropped, which cannot be true")
     level = "fair" if besides and found.level == "good" else found.level
     return DataQuality(level, found.against, found.needed, tuple(besides))
 

@@ -62,11 +62,12 @@ def examine(settings: Settings) -> list[DoctorCheck]:
     raised.
     """
     servers = settings.servers() or {"": settings}
-    checks = [_archive(settings.archive.path), *_collected(settings)]
+    collected = _collected(settings)
+    checks = [_archive(settings.archive.path), *collected]
     for name, its in servers.items():
         checks += [
             replace(check, what=f"{name}: {check.what}") if name else check
-            for check in _server(its)
+            for check in _server(its, collects=bool(collected))
         ]
     return checks
 
@@ -98,7 +99,9 @@ def _collected(settings: Settings) -> list[DoctorCheck]:
     except CapacityError as error:
         return [DoctorCheck("collector", "fail", error.message, error.hint or "")]
     if first is None or last is None:
-        return [DoctorCheck("collector", "warn", "nothing is sampled yet", _COLLECT)]
+        return [
+            DoctorCheck("collector", "warn", f"nothing is sampled every {step} s yet", _COLLECT)
+        ]
     now, wanted = time.time(), settings.report.window_days
     seen = f"samples from {_moment(first)} to {_moment(last)}"
     if now - last > _LATE * step:
@@ -111,9 +114,9 @@ def _moment(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _server(settings: Settings) -> list[DoctorCheck]:
+def _server(settings: Settings, *, collects: bool) -> list[DoctorCheck]:
     if settings.prometheus.url is None:
-        if Archive(settings.archive.path).source(COLLECTED) is not None:
+        if collects:
             seen = "no metrics server is set; the collector's samples are used"
             return [DoctorCheck("server", "ok", seen)]
         hint = (

@@ -61,7 +61,7 @@ def _engines(settings: Settings) -> list[DoctorCheck]:
     from capacity._docker.engine import connect_all
     from capacity.history._doctor import DoctorCheck
 
-    needed = "Needed by check --engine, apply, collect and monitor alone. "
+    needed = "Needed by what looks at containers or changes them, not by reports. "
     try:
         with connect_all(settings.engine) as (engines, unreachable):
             checks = []
@@ -113,11 +113,12 @@ def fetch(
 ) -> None:
     """Fill the archive from a metrics server, or from a file."""
     from capacity import _api
+    from capacity.history._archive.archive import Archive
     from capacity.history._prometheus.client import no_server
+    from capacity.settings._load import COLLECTED
 
     settings = settings_of(config, None)
     if file is not None:
-        from capacity.history._archive.archive import Archive
         from capacity.history._archive.importing import import_frame
 
         done = import_frame(
@@ -131,7 +132,10 @@ def fetch(
         }
     else:
         if source is None and not settings.servers():
-            raise no_server()
+            if Archive(settings.archive.path).source(COLLECTED) is None:
+                raise no_server()
+            say("capacity: no metrics server is named; the collector fills the archive", err=True)
+            return
         progress = progress_of(quiet=quiet or as_json)
         ready = _api.prepare_window(
             settings, source=source, as_of=as_of, window=window, refresh=refresh, progress=progress

@@ -327,8 +327,8 @@ def _budget(budget: str | None, signal: str, policy: str) -> float | None:
     memory = _api.resource_of(signal) is Resource.MEMORY
     if amount is not None and memory and amount < LEAST_MEMORY:
         raise InputError(
-            f"A budget of {budget} is {amount:,.0f} bytes, less than any container has",
-            f"Give it a unit, such as {budget.rstrip('bB ')}g",
+            f"A budget of {budget} is {amount:,.0f} bytes, less than one container needs",
+            f"Give it a unit, such as {budget}g" if budget.isdigit() else "Give more, such as 64g",
         )
     return amount
 

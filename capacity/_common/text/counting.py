@@ -8,4 +8,5 @@ __all__ = ["counted"]
 def counted(number: float, noun: str) -> str:
     """`1 service`, `2 services`, `0 entries`; the noun is given for one of them."""
     several = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
-    return f"{number:.0f} {noun if number == 1 else several}"
+    whole = round(number)
+    return f"{whole} {noun if whole == 1 else several}"

@@ -42,8 +42,9 @@ _HARMLESS = re.compile(
     rf"_(?:{'|'.join(_ABOUT.split())})$"
     r"|^(?:MAX|MIN|NUM|ALLOW|ENABLE|DISABLE|USE|REQUIRE|SHOW|HIDE|SKIP)_"
     r"|^(?:PWD|OLDPWD)$"
-    # what these build into a page that everybody may read
-    r"|^(?:NEXT_PUBLIC|NUXT_PUBLIC|REACT_APP|VITE|PUBLIC|EXPO_PUBLIC|GATSBY)_",
+    # keys that these build into a page are meant for everybody; a password there is a fault
+    r"|^(?:NEXT_PUBLIC|NUXT_PUBLIC|REACT_APP|VITE|EXPO_PUBLIC|GATSBY)_(?!\w*(?:PASS|PRIVATE|SECRET))"
+    r"(?:\w*_)?(?:KEY|TOKEN)$",
     re.IGNORECASE,
 )
 _PUBLIC = re.compile(

@@ -30,12 +30,15 @@ def _items(key: str, texts: Iterable[str], is_wrong: Callable[[str], object]) ->
 
 
 def _owner(declared: DeclaredService, key: str) -> DeclaredService:
-    """The service whose namespace it is: of `service:NAME` the other one, which never leads back:
-    a circle of services is not loaded.
-    """
-    kind, _, name = str(declared.service.model.get(key) or "").partition(":")
-    other = declared.project.services.get(name) if kind == "service" else None
-    return declared if other is None else _owner(replace(declared, service=other), key)
+    """The service whose namespace it is: of `service:NAME` the other one, and so on."""
+    known = {declared.service.name}
+    while True:
+        kind, _, name = str(declared.service.model.get(key) or "").partition(":")
+        other = declared.project.services.get(name) if kind == "service" else None
+        if other is None or name in known:
+            return declared
+        known.add(name)
+        declared = replace(declared, service=other)
 
 
 def _judge(
@@ -244,13 +247,35 @@ def docker_socket(facts: Facts) -> Iterator[Verdict]:
 
 
 def _host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
-    """The host's paths that a service mounts, each with its place in the service: by binds, by
-    named volumes that bind one, as configs and secrets, and with the volumes of another service.
+    """The host's paths that a service mounts, each with its place in the service; those of the
+    services whose volumes it takes stand at that.
     """
+    yield from _own_host_paths(declared)
+    for number, source in enumerate(declared.service.model.get("volumes_from", [])):
+        for lender in _lenders(declared, source):
+            for _, path in _own_host_paths(lender):
+                yield f"volumes_from.{number}", path
+
+
+def _lenders(declared: DeclaredService, source: str) -> Iterator[DeclaredService]:
+    """The service that volumes are taken from, and those that it takes some from, each once."""
+    waiting, known = [source], set[str]()
+    while waiting:
+        name = waiting.pop()
+        other = declared.project.services.get(name.partition(":")[0])
+        if other is None or other.name in known or name.startswith("container:"):
+            continue
+        known.add(other.name)
+        yield replace(declared, service=other)
+        waiting += other.model.get("volumes_from", [])
+
+
+def _own_host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
+    """By binds, by named volumes that bind one, and as configs and secrets."""
     model = declared.project.model
     for number, volume in enumerate(declared.service.volumes):
         path = volume.source
-        if volume.type != "bind":
+        if volume.type not in {"bind", "npipe"}:
             options = (model.get("volumes", {}).get(path) or {}).get("driver_opts") or {}
             path = str(options.get("device") or "")
         yield f"volumes.{number}", path
@@ -261,11 +286,6 @@ def _host_paths(declared: DeclaredService) -> Iterator[tuple[str, str]]:
     ):
         for number, item in enumerate(given):
             yield f"{key}.{number}", resources.get(item.get("source", ""), {}).get("file", "")
-    for number, source in enumerate(service.get("volumes_from", [])):
-        other = declared.project.services.get(source.partition(":")[0])
-        if other is not None and not source.startswith("container:"):
-            for _, path in _host_paths(replace(declared, service=other)):
-                yield f"volumes_from.{number}", path
 
 
 @check("pids-limit", "files", "engine")
@@ -377,7 +397,7 @@ def restart_bounded(facts: Facts, *, most: Annotated[int, Field(ge=1)] = 5) -> I
 
     def of_policy(policy: str) -> str:
         name, _, tries = policy.partition(":")
-        if name in {"", "no"}:
+        if name in {"", "no"} and not tries:
             return ""
         if name == "on-failure" and tries.isdigit() and 0 < int(tries) <= most:
             return ""

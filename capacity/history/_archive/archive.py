@@ -227,11 +227,12 @@ class Archive:
         Raises:
             StorageError: the day cannot be read.
         """
-        days = self.days(source, signal, query, step)
-        if not days or datetime.fromisoformat(days[0]).replace(tzinfo=UTC) < after:
-            return None
-        found = self._sampled(source, signal, query, step, days[0])
-        return found[0] if found else None
+        for day in self.days(source, signal, query, step):
+            if datetime.fromisoformat(day).replace(tzinfo=UTC) < after:
+                return None
+            if found := self._sampled(source, signal, query, step, day):
+                return found[0]
+        return None
 
     def ends(self, source: str, signal: Signal, query: str, step: int) -> float | None:
         """Unix seconds of the newest sample stored; None where there is none.
@@ -239,9 +240,10 @@ class Archive:
         Raises:
             StorageError: the day cannot be read.
         """
-        days = self.days(source, signal, query, step)
-        found = self._sampled(source, signal, query, step, days[-1]) if days else []
-        return found[-1] if found else None
+        for day in reversed(self.days(source, signal, query, step)):
+            if found := self._sampled(source, signal, query, step, day):
+                return found[-1]
+        return None
 
     def _sampled(self, source: str, signal: Signal, query: str, step: int, day: str) -> list[float]:
         """When anything was sampled on a day, Unix seconds."""

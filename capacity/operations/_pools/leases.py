@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 _PAUSE = 0.01  # seconds before what somebody else has is tried again
+_MOST_PAUSES = 5  # or those who wait would lose to those who come
 _RETRY = 1.0  # seconds before a slot that could not be made ready is tried again
 _OURS = 0o700
 _LONGEST = 128  # bytes of a note
@@ -238,7 +239,7 @@ def lease(
         if (left := end - time.monotonic()) <= 0:
             raise _none_free(slots, timeout, cause) from cause
         with _counted(waiting) as others:
-            time.sleep(min(_PAUSE * others, left))
+            time.sleep(min(_PAUSE * min(others, _MOST_PAUSES), left))
 
 
 @contextmanager

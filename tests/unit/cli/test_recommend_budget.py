@@ -64,3 +64,15 @@ def test_why_says_what_a_service_got_of_a_budget(tmp_path: Path) -> None:
     assert raw[0]["budget"]["least_because"] == "largest step down"
     alone = json.loads(capacity_here(*wanted[:4], "--json", folder=tmp_path).stdout)
     assert alone[0]["budget"] is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "hint"), [("56", "such as 56g"), ("512k", "such as 64g"), ("5m", "such as 64g")]
+)
+def test_a_budget_below_what_a_container_needs_is_refused(
+    tmp_path: Path, budget: str, hint: str
+) -> None:
+    """With the unit that a plain number lacks, or a larger one."""
+    done = capacity_here("recommend", "--sample", "--budget", budget, folder=tmp_path)
+    assert done.returncode == 2
+    assert hint in done.stderr

@@ -76,9 +76,23 @@ def test_a_window_says_what_its_first_day_is_enough_for(
     assert window.end <= pd.Timestamp.now(tz="UTC")
 
 
-def test_a_fetch_without_a_server_is_refused(tmp_path: Path) -> None:
-    """Also where the archive holds what a collector measured: nothing was fetched."""
+def test_a_fetch_without_a_server_says_that_it_has_nothing_to_do(tmp_path: Path) -> None:
+    """Beside a collector that is no failure, as the nightly job runs it; without one it is."""
+    refused = capacity_here("fetch", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "No metrics server is named" in refused.stderr
     collected(tmp_path, time.time() - STEP)
     done = capacity_here("fetch", folder=tmp_path)
-    assert done.returncode == 2
-    assert "No metrics server is named" in done.stderr
+    assert done.returncode == 0
+    assert "the collector fills the archive" in done.stderr
+
+
+def test_a_damaged_first_day_hides_no_other(tmp_path: Path) -> None:
+    """The doctor goes on to the next day that has samples."""
+    now = time.time()
+    settings = collected(tmp_path, now - 3 * DAY, now - 2 * DAY, now - STEP)
+    first = min((tmp_path / "archive" / "collected").rglob("*.parquet"))
+    first.write_bytes(b"damaged")
+    said = checks_of(settings)["collector"].seen
+    assert said.startswith("samples from ")
+    assert said == checks_of(settings)["collector"].seen

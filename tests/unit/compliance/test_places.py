@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from capacity.compliance import Status
-from tests.fixtures.fleets.compliance_fleets import declared, run
+from tests.fixtures.fleets.compliance_fleets import declared, found, run
 
 MARK = "# *"
 
@@ -18,7 +18,7 @@ def marked_and_found(folder: Path, check: str, body: str, status: Status) -> tup
     known = declared(folder, shop=text)
     lines = (folder / "shop" / "compose.yaml").read_text().splitlines()
     (line,) = (number for number, said in enumerate(lines, 1) if MARK in said)
-    findings = [found for found in run(check, known).findings if found.subject == "shop/web"]
+    findings = [each for each in run(check, known).findings if each.subject == "shop/web"]
     return line, {finding.line for finding in findings if finding.status is status}
 
 
@@ -120,3 +120,33 @@ def test_what_a_service_lacks_stands_at_its_name(tmp_path: Path, text: str) -> N
     for check in ("memory-limit-declared", "cpu-limit", "pids-limit", "health-check"):
         found = [item for item in run(check, known).findings if item.subject == "shop/web"]
         assert [finding.line for finding in found] == [line]
+
+
+def test_services_that_lead_back_to_each_other_end(tmp_path: Path) -> None:
+    """A circle of namespaces, which Compose reads, blinds no fleet."""
+    text = "".join(
+        f"  {own}: {{image: 'a:1', userns_mode: 'service:{other}'}}\n"
+        for own, other in (("a", "b"), ("b", "a"))
+    )
+    facts = declared(tmp_path, shop=text)
+    assert found("host-namespaces", facts) == dict.fromkeys(("shop/a", "shop/b"), Status.PASS)
+
+
+def test_layers_of_lent_volumes_are_looked_at_once(tmp_path: Path) -> None:
+    """Two services a layer, each with the volumes of both below: billions of ways."""
+    lines = ["  a0: {image: 'a:1', volumes: ['/run:/run']}", "  b0: {image: 'a:1'}"]
+    lines += [
+        f"  {name}{layer}: {{image: 'a:1', volumes_from: [a{layer - 1}, b{layer - 1}]}}"
+        for layer in range(1, 30)
+        for name in "ab"
+    ]
+    verdicts = found("docker-socket", declared(tmp_path, shop="\n".join(lines) + "\n"))
+    assert [name for name, status in verdicts.items() if status is Status.PASS] == ["shop/b0"]
+    assert len(verdicts) == 60
+
+
+def test_the_pipe_of_windows_is_a_socket(tmp_path: Path) -> None:
+    """In Compose's long form, as it has to be written."""
+    mount = "{type: npipe, source: '\\\\.\\pipe\\docker_engine', target: '\\\\.\\pipe\\x'}"
+    text = f"  a: {{image: 'a:1', volumes: [{mount}]}}\n"
+    assert found("docker-socket", declared(tmp_path, shop=text)) == {"shop/a": Status.FAIL}

@@ -92,7 +92,8 @@ def apply(
     if plan is None:
         raise InputError("No plan is named", "Name a plan.yaml, or give --resume")
     read = changes.read_plan(plan)
-    say_warning(read)
+    if not unattended:  # which it is refused for
+        say_warning(read)
     peaks = peaks_from(settings)
     if not yes:
         preview = changes.dry_run(
