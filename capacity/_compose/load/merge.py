@@ -133,7 +133,9 @@ def _merge_maps(base: Map, over: Map, path: Path) -> Map:
     for name, value in over.items():
         origin = over.origin(name)
         if name in base and not name.startswith("x-"):
-            merged = merge_models(base[name], value, (*path, name), origin)
+            here = (*path, name)
+            known = _as_list(base[name], here, base.origin(name))
+            merged = merge_models(known, _as_list(value, here, origin), here, origin)
             base.put(
                 name,
                 merged,
@@ -142,6 +144,13 @@ def _merge_maps(base: Map, over: Map, path: Path) -> Map:
         else:
             base.put(name, value, origin)
     return base
+
+
+def _as_list(value: Any, path: Path, origin: Origin | None) -> Any:
+    """A text in place of a list as one of one item, which keeps the place of the text."""
+    if isinstance(value, str) and any(matches(path, pattern) for pattern in _LISTED):
+        return Items([value], [origin])
+    return value
 
 
 def _is_hollow(base: Any, over: Any) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from capacity.compliance import Status
+from capacity.compliance._facts.collect import from_files
 from tests.fixtures.fleets.compliance_fleets import declared, found, run
 
 MARK = "# *"
@@ -120,6 +121,20 @@ def test_what_a_service_lacks_stands_at_its_name(tmp_path: Path, text: str) -> N
     for check in ("memory-limit-declared", "cpu-limit", "pids-limit", "health-check"):
         found = [item for item in run(check, known).findings if item.subject == "shop/web"]
         assert [finding.line for finding in found] == [line]
+
+
+def test_a_file_that_an_override_names_in_short_stands_there(tmp_path: Path) -> None:
+    """A text in place of a list has a place of its own, in whichever file."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "a.env").write_text("A=b\n")
+    (folder / "b.env").write_text("DB_PASSWORD=x1\n")
+    base = "services:\n  web:\n    image: a:1\n    env_file:\n      - a.env\n"
+    (folder / "compose.yaml").write_text(base)
+    (folder / "compose.override.yaml").write_text("services:\n  web:\n    env_file: b.env\n")
+    report = run("environment-secrets", from_files([folder]))
+    (finding,) = [each for each in report.findings if each.status is Status.FAIL]
+    assert (Path(finding.file).name, finding.line) == ("compose.override.yaml", 3)
 
 
 def test_services_that_lead_back_to_each_other_end(tmp_path: Path) -> None:
