@@ -163,10 +163,7 @@ def prepare_window(
     # with no server to ask, what was imported or collected is what there is
     alone = source is None and not settings.servers() and bool(archive.sources())
     if offline or alone or (source is not None and "://" not in source):
-        names = _archived(archive, source, settings)
-        begun = _milestones(archive, names, settings, end)
-        notes = (begun,) if begun else ()
-        return ArchivedWindow(",".join(names), end - span, end, notes, begun)
+        return _from_archive(archive, source, settings, end - span, end)
     if source is not None:
         settings = _with_address(settings, source)
     brought = bring(
