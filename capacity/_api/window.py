@@ -179,26 +179,30 @@ def prepare_window(
     return ArchivedWindow(name, end - span, end, brought.notes, brought.milestones)
 
 
-def _milestones(archive: Archive, names: list[str], settings: Settings, end: pd.Timestamp) -> str:
-    """What a collector's samples of less than a day will be enough for; what does not go on will
-    never be enough.
+def _from_archive(
+    archive: Archive, source: str | None, settings: Settings, start: pd.Timestamp, end: pd.Timestamp
+) -> ArchivedWindow:
+    """A window of what is there."""
+    names = _archived(archive, source, settings)
+    begun = _milestones(archive, settings, end) if names == [COLLECTED] else ""
+    return ArchivedWindow(",".join(names), start, end, (begun,) if begun else (), begun)
+
+
+def _milestones(archive: Archive, settings: Settings, end: pd.Timestamp) -> str:
+    """What a collector's samples of less than a day will be enough for; other archives do not grow
+    by themselves.
     """
-    if names != [COLLECTED]:
+    record = archive.source(COLLECTED)
+    query = record.queries.get(str(Signal.MEMORY)) if record is not None else None
+    if query is None:
         return ""
     step = CATALOGUE[Signal.MEMORY].step(settings.report.step)
-    known = [record for name in names if (record := archive.source(name)) is not None]
-    queries = [(each.name, each.queries.get(str(Signal.MEMORY))) for each in known]
-    begun = [
-        archive.begins(name, Signal.MEMORY, query, step, after=end - pd.Timedelta(days=2))
-        for name, query in queries
-        if query is not None
-    ]
-    yesterday = (end - pd.Timedelta(days=1)).timestamp()
-    found = [first for first in begun if first is not None and first > yesterday]
-    if not found or len(found) < len(names):
+    before = end - pd.Timedelta(days=2)
+    first = archive.begins(COLLECTED, Signal.MEMORY, query, step, after=before)
+    if first is None or first <= (end - pd.Timedelta(days=1)).timestamp():
         return ""
     wanted = settings.report.window_days
-    return history_milestones(min(found), end.timestamp(), settings.report.step, wanted)
+    return history_milestones(first, end.timestamp(), settings.report.step, wanted)
 
 
 def _archived(archive: Archive, source: str | None, settings: Settings) -> list[str]:
