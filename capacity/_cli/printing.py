@@ -126,10 +126,7 @@ def print_rows(
     from rich.measure import Measurement
     from rich.text import Text
 
-    headers = [
-        name.replace("_", " ") + (f" ({units[name]})" if units and name in units else "")
-        for name in rows[0]
-    ]
+    headers = [_header(name, (units or {}).get(name, "")) for name in rows[0]]
     # Text: a service's name is no markup
     cells = [
         [Text("-" if cell is None else visible(str(cell))) for cell in row.values()] for row in rows
@@ -144,6 +141,13 @@ def print_rows(
     table = _as_table(headers, cells, tight=False)
     least = Measurement.get(console, console.options.update(width=_WIDEST), table).minimum
     Console(width=max(_WIDE, least)).print(table)
+
+
+def _header(name: str, unit: str) -> str:
+    """The name of a column for people, with its unit where the cells do not say it."""
+    if name.endswith("_mib"):
+        name, unit = name.removesuffix("_mib"), "MiB"
+    return name.replace("_", " ") + (f" ({unit})" if unit else "")
 
 
 def _fitting(

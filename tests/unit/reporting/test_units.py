@@ -50,7 +50,7 @@ def without_unit(tables: list[PageTable]) -> list[str]:
     for table in tables:
         for number, heading in enumerate(table.headings):
             bare = [cell for cell in table.column(number) if BARE.fullmatch(cell)]
-            said = heading.unit or heading.name in COUNTS or heading.name.endswith("_mib")
+            said = heading.unit or heading.name in COUNTS
             if bare and not said:
                 found.append(f"{table.caption}: {heading.name}: {bare[0]}")
     return found
