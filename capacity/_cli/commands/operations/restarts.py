@@ -137,6 +137,7 @@ def loops_of(
     rules = settings.operations
     seconds = _api.parse_length(window).total_seconds() if window else rules.window_minutes * 60
     sized: dict[str, float] = {}
+    seen: dict[str, float] = {}
     days: dict[str, float] = {}
     if history is not None:
         with suppress(NoHistory):  # no memory samples: twice as much it is
