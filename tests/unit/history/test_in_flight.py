@@ -10,12 +10,23 @@ from hypothesis import strategies as st
 
 from capacity.history._prometheus.client import PrometheusSource, Range
 from capacity.history._prometheus.in_flight import InFlight
-from capacity.settings import Settings, override
+from capacity.settings import PrometheusSettings
 from tests.fixtures.running.web_server import Answer, web
 
-MOST = 4
+MOST, ASKED = 4, 60
 SLOW, FAST = 8, 16
 """Requests from which on the server is in trouble, and well again."""
+
+
+def answers_of(url: str, read_timeout: float = 180.0) -> int:
+    """How many queries a server answers that has four to work on at once."""
+    chosen = {"url": url, "max_in_flight": MOST, "read_timeout": read_timeout}
+    source = PrometheusSource(PrometheusSettings.model_validate(chosen))
+    try:
+        asked = [Range("up", 60 * number, 60, 1) for number in range(ASKED)]
+        return len(list(source.ranges(asked)))
+    finally:
+        source.close()
 
 
 @given(st.integers(1, 8), st.lists(st.booleans(), max_size=60))
@@ -80,14 +91,7 @@ def test_a_slow_server_is_asked_less_at_once_and_later_as_much_as_before() -> No
         return Answer(seconds=0.7 if SLOW <= number < FAST else 0.15)
 
     with web(answer) as server:
-        settings = override(Settings(), "prometheus__url", server.url)
-        settings = override(settings, "prometheus__read_timeout", 2.0)
-        source = PrometheusSource(override(settings, "prometheus__max_in_flight", MOST).prometheus)
-        try:
-            asked = [Range("up", 60 * number, 60, 1) for number in range(60)]
-            assert len(list(source.ranges(asked))) == 60
-        finally:
-            source.close()
+        assert answers_of(server.url, read_timeout=2.0) == ASKED
     assert max(seen[SLOW : SLOW + MOST]) == MOST
     assert seen[SLOW + MOST : FAST] == [1] * (FAST - SLOW - MOST)
     assert max(seen[FAST:]) == max(seen) == MOST
@@ -102,12 +106,6 @@ def test_a_server_that_refuses_for_a_while_still_answers_everything() -> None:
         return Answer()
 
     with web(answer) as server:
-        settings = override(Settings(), "prometheus__url", server.url)
-        source = PrometheusSource(override(settings, "prometheus__max_in_flight", MOST).prometheus)
-        try:
-            asked = [Range("up", 60 * number, 60, 1) for number in range(60)]
-            assert len(list(source.ranges(asked))) == 60
-        finally:
-            source.close()
-    assert len(server.paths) == 60 + FAST - SLOW
+        assert answers_of(server.url) == ASKED
+    assert len(server.paths) == ASKED + FAST - SLOW
     assert server.at_once <= MOST

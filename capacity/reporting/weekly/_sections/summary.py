@@ -102,6 +102,6 @@ def _changed(week: WeeklyReview) -> tuple[str, str, str]:
     came = len(set(now) - set(then))
     return (
         "Changed",
-        f"{limits} limits, {came} new services",
+        f"{counted(limits, 'limit')}, {counted(came, 'new service')}",
         f"since {week.previous.folder.name}",
     )
