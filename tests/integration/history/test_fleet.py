@@ -112,7 +112,9 @@ def test_every_signal_of_a_real_fleet(tmp_path: Path, monkeypatch: pytest.Monkey
     assert 0 < history["host_memory"].max().max() < history["host_memory_total"].max().max()
     assert history.host_size("memory").notna().all()
     assert 0.15 < history["core_busy"].max().max() <= 1
-    assert history["up"].iloc[-2].to_list() == [1, 1]
+    # on a busy machine a scrape may come too late
+    assert len(history["up"].columns) == 2
+    assert (history["up"].iloc[-2] > 0.5).all()
 
     assert [what for what, check in checks.items() if check.status == "fail"] == []
     assert checks["containers"].status == "warn"  # one has no Compose labels
