@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal

@@ -58,7 +58,8 @@ from capacity.forecasting._models.pooled_quantiles import Bins, Tally
 from capacity.forecasting._peak_forecast import PeakForecast, predicted_peaks
 from capacity.forecasting._quantiles import Floats
 from capacity.history import History
-from capacity.history._archive.archive import Archive, SourceRecord
+from capacity.history._archive.archive import Archive
+from capacity.history._archive.records import SourceRecord
 from capacity.history._data_quality import judged
 from capacity.history._history import WholeFleet
 from capacity.history._load import ArchivedFleet, look_through, services_lately

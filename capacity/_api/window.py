@@ -19,7 +19,8 @@ from capacity._common.text.lengths_of_time import parse_length
 from capacity._common.text.printable import visible
 from capacity._common.text.suggest import closest_names
 from capacity.errors import InputError, NoHistory, SettingsError
-from capacity.history._archive.archive import Archive, SourceRecord, plain_address
+from capacity.history._archive.archive import Archive
+from capacity.history._archive.records import SourceRecord, plain_address
 from capacity.history._history import History
 from capacity.history._load import load_history
 from capacity.history._metrics.signals import CATALOGUE

@@ -16,7 +16,8 @@ import numpy as np
 from capacity._collect.step_transfer import ClosedStep, read_step
 from capacity._collect.steps import COLLECTED, StepValue, step_end
 from capacity.errors import CapacityError
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._metrics.signals import CATALOGUE
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capacity._common.text.escape import from_csv_cell
-from capacity.history._archive.archive import plain_address
+from capacity.history._archive.records import plain_address
 from capacity.model import Resource
 from capacity.reporting._render.files import EVERY_LIMIT, PEAK_P95
 from capacity.reporting._runs import ReportRun, list_reports

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from capacity.errors import NoHistory
-from capacity.history._archive.archive import Archive, SourceRecord
+from capacity.history._archive.archive import Archive
+from capacity.history._archive.records import SourceRecord
 from capacity.history._history import History, usage_frame
 from capacity.history._joined_sources import Freshness, host_names, join_blocks, name_hosts
 from capacity.history._metrics.signals import CATALOGUE, SignalQuery, SignalScope

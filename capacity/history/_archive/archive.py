@@ -16,22 +16,27 @@ import hashlib
 import json
 import logging
 import os
-import re
 import stat
 import zlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capacity._common.file_lock import file_lock
-from capacity._common.files import read_bounded, storage_error, sweep, write_atomically
+from capacity._common.files import read_bounded, storage_error, sweep, write_text
 from capacity._common.plain_data import Plain, PlainMapping
 from capacity.errors import InputError, Locked
 from capacity.history._archive.daily_peaks import read_daily_peaks
 from capacity.history._archive.parquet import Damaged, read_block, read_footer, write_block
+from capacity.history._archive.records import (
+    MOST_OF_A_RECORD,
+    SourceRecord,
+    parse_record,
+    plain_address,
+    record_text,
+)
 from capacity.history._service_series import SeriesBlock
 
 if TYPE_CHECKING:
@@ -45,42 +50,18 @@ if TYPE_CHECKING:
 __all__ = [
     "SETTLE",
     "Archive",
-    "SourceRecord",
     "StoredDay",
     "check_regular",
     "folder_name",
-    "plain_address",
     "read_day",
-    "source_name",
 ]
 
 SETTLE = 3600  # seconds after midnight: late scrapes and compaction are done by then
 _FORMAT = 1
 _DAY = 86_400
 _LONGEST_WAIT = 30.0  # seconds; a record is written in a moment
-_MOST_OF_A_RECORD = 2**22  # bytes
 
 _log = logging.getLogger("capacity")
-
-
-@dataclass(frozen=True)
-class SourceRecord:
-    """What an archive knows of a source, enough to work without it.
-
-    Attributes:
-        name: folder in the archive.
-        url: address without credentials; empty for imported and collected history.
-        kind: prometheus, victoriametrics, thanos, mimir, import or collect.
-        scrape_interval: seconds between scrapes, which sets how far rates look back; 0 while
-            nothing was scraped yet.
-        queries: signal -> PromQL text used last.
-    """
-
-    name: str
-    url: str
-    kind: str
-    scrape_interval: int
-    queries: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -145,14 +126,7 @@ class Archive:
             if known is not None:
                 source = replace(source, queries={**known.queries, **source.queries})
             if known != source:
-                text = (
-                    json.dumps({"format": _FORMAT, **asdict(source)}, indent=2, sort_keys=True)
-                    + "\n"
-                )
-                write_atomically(
-                    self.path / source.name / "source.json",
-                    lambda path: path.write_text(text, encoding="utf-8"),
-                )
+                write_text(self.path / source.name / "source.json", record_text(source))
         return source
 
     def read(
@@ -297,14 +271,12 @@ class Archive:
 
     def _read_record(self, file: Path) -> SourceRecord | None:
         try:
-            fields = json.loads(read_bounded(file, _MOST_OF_A_RECORD))
-            fields.pop("format")
-            return _record(fields, file.parent.name)
+            return parse_record(read_bounded(file, MOST_OF_A_RECORD), file.parent.name)
         except FileNotFoundError:
             return None
         except PermissionError as error:
             raise storage_error(file, error) from error
-        except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
+        except (ValueError, OSError):
             _log.warning("%s is unreadable; the source counts as new", file)
             return None
 
@@ -345,21 +317,6 @@ def folder_name(signal: str, step: int, query: str) -> str:
     return f"{signal}-{step}s-{digest}"
 
 
-def _record(fields: dict[str, Any], folder: str) -> SourceRecord:
-    """The record of a folder.
-
-    Raises:
-        ValueError, TypeError: it is none, or that of another folder, where days would be written.
-    """
-    record = SourceRecord(**fields)
-    texts = (record.name, record.url, record.kind, *record.queries, *record.queries.values())
-    if record.name != folder or not all(isinstance(text, str) for text in texts):
-        raise ValueError("it is of another source")
-    if type(record.scrape_interval) is not int or not 0 <= record.scrape_interval <= _DAY:
-        raise ValueError("its scrape interval is none")
-    return record
-
-
 def _held(lock: Path, holder: str) -> Locked:
     return Locked(
         f"{lock} is held by {holder or 'another process'}, for more than {_LONGEST_WAIT:.0f} s",
@@ -381,22 +338,3 @@ def _checksum(block: SeriesBlock, meta: PlainMapping) -> int:
         [rest, block.names, block.hosts, block.replicas, list(block.values.shape)], sort_keys=True
     )
     return zlib.crc32(np.ascontiguousarray(block.values).data, zlib.crc32(text.encode()))
-
-
-def plain_address(url: str) -> str:
-    """The address without credentials, query and trailing slash: fit for messages and file
-    names.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url.rpartition("@")[2]
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
-
-
-def source_name(address: str, kind: str) -> str:
-    """Folder name of a source: readable, and different for each address and kind of server."""
-    digest = hashlib.sha256(f"{kind} {address}".encode()).hexdigest()[:8]
-    readable = re.sub(r"[^a-zA-Z0-9.-]+", "-", address.partition("://")[2]).strip("-.")[:60]
-    return f"{readable}-{kind}-{digest}"

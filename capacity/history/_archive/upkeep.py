@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property
 from pathlib import Path
 
-from capacity._common.files import storage_error
-from capacity._common.plain_data import PlainMapping
-from capacity.errors import InputError, StorageError
-from capacity.history._archive.archive import Archive, check_regular, folder_name, read_day
+from capacity.errors import StorageError
+from capacity.history._archive.archive import Archive, check_regular
 from capacity.history._archive.daily_peaks import SUMMARY
+from capacity.history._archive.folders import (
+    DayFile,
+    DaysFolder,
+    check_day,
+    find_folders,
+    readable_archive,
+)
 from capacity.history._archive.parquet import Damaged, Footer, read_block, read_footer
 
 __all__ = [
@@ -25,9 +27,6 @@ __all__ = [
     "prune_archive",
     "verify_archive",
 ]
-
-_FOLDER = re.compile(r"(?P<signal>[a-z0-9_-]+)-(?P<step>[0-9]{1,6})s-[0-9a-f]{8}")
-_DAY_FILE = re.compile(r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})\.parquet(?P<aside>\.damaged)?")
 
 
 @dataclass(frozen=True)
@@ -92,40 +91,6 @@ class PrunedDays:
     size: int
 
 
-@dataclass(frozen=True)
-class _DayFile:
-    path: Path
-    day: date
-    aside: bool
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """Days of one query for a signal of a source."""
-
-    path: Path
-    signal: str
-    step: int
-
-    @property
-    def source(self) -> str:
-        return self.path.parent.name
-
-    @cached_property
-    def files(self) -> tuple[_DayFile, ...]:
-        """By day; names that are no day's are somebody else's."""
-        found = []
-        for path in sorted(self.path.iterdir()):
-            name = _DAY_FILE.fullmatch(path.name)
-            try:
-                day = date.fromisoformat(name["day"]) if name else None
-            except ValueError:
-                day = None
-            if name and day:
-                found.append(_DayFile(path, day, bool(name["aside"])))
-        return tuple(found)
-
-
 def archive_status(path: Path, source: str | None = None) -> tuple[ArchiveStatus, ...]:
     """What an archive holds, by source, signal and query. Of each file only the footer is read.
 
@@ -137,11 +102,11 @@ def archive_status(path: Path, source: str | None = None) -> tuple[ArchiveStatus
         InputError: there is no such archive or source.
         StorageError: it cannot be read.
     """
-    with _readable(path):
+    with readable_archive(path):
         queries = {record.name: record.queries for record in Archive(path).sources()}
         return tuple(
             _status(folder, queries.get(folder.source, {}).get(folder.signal))
-            for folder in _folders(path, source)
+            for folder in find_folders(path, source)
         )
 
 
@@ -161,8 +126,8 @@ def verify_archive(path: Path, source: str | None = None) -> Iterator[DamagedFil
     Raises:
         InputError, StorageError: as of `archive_status`.
     """
-    with _readable(path):
-        folders = _folders(path, source)
+    with readable_archive(path):
+        folders = find_folders(path, source)
         for name in sorted({folder.path.parent for folder in folders}):
             record = Archive(path).source(name.name)
             lost = DamagedFile(name / "source.json", "it is missing or no record of this source")
@@ -190,8 +155,8 @@ def prune_archive(
         StorageError: a file cannot be removed; those before it are gone.
     """
     pruned = []
-    with _readable(path):
-        for folder in _folders(path, source):
+    with readable_archive(path):
+        for folder in find_folders(path, source):
             old = tuple(file.path for file in folder.files if file.day < before)
             if not old:
                 continue
@@ -205,53 +170,7 @@ def prune_archive(
     return tuple(pruned)
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """What fails in the block is told of the archive.
-
-    Raises:
-        InputError: there is no archive.
-        StorageError: what failed.
-    """
-    try:
-        if not path.is_dir():
-            raise InputError(f"There is no archive {path}", "Run `capacity fetch` first")
-        yield
-    except OSError as error:
-        raise storage_error(Path(error.filename or path), error) from error
-
-
-def _folders(archive: Path, source: str | None) -> list[_Folder]:
-    """Folders of days, by source, signal and query.
-
-    Raises:
-        InputError: there is no such source.
-    """
-    sources = sorted(place.name for place in archive.iterdir() if _is_source(place))
-    if source is not None and source not in sources:
-        held = ", ".join(sources) or "nothing"
-        raise InputError(
-            f"The archive {archive} has no source {source!r} (it holds {held})",
-            "Name one of these with --source",
-        )
-    found = []
-    for name in sources if source is None else [source]:
-        for place in sorted((archive / name).iterdir()):
-            named = _FOLDER.fullmatch(place.name)
-            if named and place.is_dir():
-                found.append(_Folder(place, named["signal"], int(named["step"])))
-    return found
-
-
-def _is_source(place: Path) -> bool:
-    """Whether a folder of an archive is of a source: it has a record, or days without one."""
-    return place.is_dir() and (
-        (place / "source.json").exists()
-        or any(_FOLDER.fullmatch(inside.name) for inside in place.iterdir())
-    )
-
-
-def _status(folder: _Folder, query: str | None) -> ArchiveStatus:
+def _status(folder: DaysFolder, query: str | None) -> ArchiveStatus:
     """The state of one folder; `query` is what its source asks now."""
     days, rows, size, damaged, current = [], [], 0, 0, False
     for file in folder.files:
@@ -297,22 +216,16 @@ def _gaps(days: list[date]) -> tuple[date, ...]:
     return tuple(sorted({days[0] + timedelta(days=index) for index in range(span)} - {*days}))
 
 
-def _fault(folder: _Folder, file: _DayFile) -> DamagedFile | None:
+def _fault(folder: DaysFolder, file: DayFile) -> DamagedFile | None:
     if file.aside:
         return DamagedFile(file.path, "it was set aside when a run found it damaged")
-    expected: PlainMapping = {
-        "signal": folder.signal,
-        "step": folder.step,
-        "day": file.day.isoformat(),
-    }
     try:
-        _, meta = read_day(file.path, expected)
+        check_day(file.path, folder, file.day)
     except FileNotFoundError:  # another run has set it aside or pruned it
         return None
     except (Damaged, StorageError) as error:
         return DamagedFile(file.path, str(error))
-    here = folder_name(folder.signal, folder.step, str(meta.get("query"))) == folder.path.name
-    return None if here else DamagedFile(file.path, "it holds another query")
+    return None
 
 
 def _summary_fault(path: Path) -> DamagedFile | None:

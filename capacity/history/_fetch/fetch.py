@@ -16,7 +16,8 @@ import pandas as pd
 
 from capacity._common.progress import Progress, Silent
 from capacity.errors import BadAnswer, SourceError
-from capacity.history._archive.archive import SETTLE, Archive, SourceRecord, StoredDay, source_name
+from capacity.history._archive.archive import SETTLE, Archive, StoredDay
+from capacity.history._archive.records import SourceRecord, source_name
 from capacity.history._fetch.failures import DayTask, Failures
 from capacity.history._load import day_key, unix_time, utc_days
 from capacity.history._metrics.profiles import Profile, find_profile

@@ -34,7 +34,7 @@ from capacity._common.bounded_http import (
     read_body,
 )
 from capacity.errors import BadAnswer, Denied, QueryRefused, SourceError, Unreachable
-from capacity.history._archive.archive import plain_address
+from capacity.history._archive.records import plain_address
 from capacity.history._prometheus.in_flight import InFlight
 from capacity.history._prometheus.session import session_of
 

@@ -83,7 +83,7 @@ def _places(settings: Settings, history: History | None) -> list[Callable[[], _F
 
 def _servers(settings: Settings, source: str) -> list[Settings]:
     """The metrics servers that history is of, each as settings whose `prometheus` is that one."""
-    from capacity.history._archive.archive import plain_address
+    from capacity.history._archive.records import plain_address
     from capacity.settings import override
 
     if "://" in source:

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity._cli.printing import VisibleFormatter, print_rows, say, say_block, show_text
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment

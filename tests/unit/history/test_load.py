@@ -11,7 +11,8 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._history import History
 from capacity.history._load import _assemble, load_history
 from capacity.history._service_series import SeriesBlock

@@ -25,8 +25,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capacity.errors import InputError, StorageError
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
 from capacity.history._archive.parquet import read_block, write_block
+from capacity.history._archive.records import SourceRecord
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.running.servers import Command

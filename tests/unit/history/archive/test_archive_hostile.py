@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from capacity.errors import InputError, Locked, StorageError
 from capacity.history._archive import archive as _archive
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 

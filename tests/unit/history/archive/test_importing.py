@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from capacity._api import open_history
 from capacity.errors import InputError, NoHistory
-from capacity.history._archive.archive import Archive, SourceRecord
+from capacity.history._archive.archive import Archive
 from capacity.history._archive.importing import Imported, import_frame
+from capacity.history._archive.records import SourceRecord
 from capacity.model import Signal
 from capacity.settings import Settings, override
 from tests.fixtures.frames import times_of

@@ -22,7 +22,8 @@ from capacity.history import (
     prune_archive,
     verify_archive,
 )
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here

@@ -18,7 +18,8 @@ import pytest
 
 from capacity._common.bundled import bundled
 from capacity.changes import read_plan
-from capacity.history._archive.archive import Archive, SourceRecord, StoredDay
+from capacity.history._archive.archive import Archive, StoredDay
+from capacity.history._archive.records import SourceRecord
 from capacity.history._service_series import SeriesBlock
 from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment
