@@ -68,7 +68,10 @@ _TOKENS = (
     r"\bxox[a-z]-[\w-]{10,}",  # Slack
     r"\bsk-[\w-]{16,}|\b[sprw]k_(?:live|test)_\w{10,}",  # OpenAI, Anthropic, Stripe
     r"\bAIza[\w-]{30,}|\bnpm_\w{30,}|\bhf_\w{20,}|\bdckr_pat_[\w-]{20,}",
-    r"\bSG\.[\w-]{10,}\.[\w-]{10,}|\bA[SK]IA[0-9A-Z]{16}(?::\S+)?|\$2[aby]\$\d\d\$\S{20,}",
+    r"\bSG\.[\w-]{10,}\.[\w-]{10,}|\bA[SK]IA[0-9A-Z]{16}(?::\S+)?",
+    r"\$2[aby]\$\d\d\$\S{20,}|\$argon2(?:id|i|d)\$\S{20,}",  # hashes of passwords: of programs,
+    r"\$(?:apr1|[15-7]|g?y|md5)\$(?:[\w=,./]+\$)?[./\w]+\$[./\w]{20,}",  # of htpasswd and shadow,
+    r"\{(?:S?SHA\d*|S?MD5|CRYPT|PBKDF2\S{0,20})\}[\w+/=.$-]{16,}",  # and of LDAP
 )
 """Tokens that tell what they are by their shape, wherever they stand."""
 
@@ -83,7 +86,6 @@ _SHAPES = re.compile(
             r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY",
             *_TOKENS,
             rf"{_WEBHOOK}\w",
-            r"\$(?:apr1|[156])\$(?:rounds=\d+\$)?[./\w]+\$[./\w]{20,}",  # of htpasswd or shadow
             r"[a-z][a-z0-9+.-]*://[^\s/:@]*:[^\s/@]+@",  # an address with a password in it
             r"(?i:(?:^|[;\s?&])(?:password|passwd|pwd)\s*=\s*[^;\s&]+)",  # or another connection
         )
@@ -140,6 +142,8 @@ _SECRETS = tuple(
         r"()[A-Za-z0-9+/]{60,}={0,2}",
     )
 )
+_ASSIGNED = re.compile(rf"(?<![\w.-])([A-Za-z_][\w.-]{{0,99}})({_IS})\\?({_VALUE})")
+"""A name with its value."""
 
 
 def looks_secret(name: str, value: str | None) -> bool:
@@ -172,8 +176,17 @@ def redact(line: str) -> str:
     )
     for secret in _SECRETS:
         line = secret.sub(rf"\g<1>{_HIDDEN}", line)
+    line = _ASSIGNED.sub(_hidden, line)
     line = "".join(letter if letter.isprintable() else " " for letter in line).strip()
     return line if len(line) <= _LONGEST else line[:_LONGEST] + " ..."
+
+
+def _hidden(assigned: re.Match[str]) -> str:
+    """A name, with its value unless that would be a secret of the environment."""
+    name, sign, value = assigned.groups()
+    if not looks_secret(re.sub(r"[.-]", "_", name), value.strip("\\\"'")):
+        return assigned[0]
+    return f"{name}{sign}{_HIDDEN}"
 
 
 def redact_lines(lines: Iterable[str]) -> list[str]:
