@@ -18,7 +18,7 @@ from capacity._docker.usage import container_usage
 from capacity.changes._journal.adjustments import AppliedChange
 from capacity.model import Change, Reason, Setting
 from capacity.sizing import Placement, ServiceType, place
-from capacity.sizing._placement import imbalance
+from capacity.sizing._placement import imbalance, is_even
 from capacity.sizing._service_types import type_of
 
 __all__ = ["Applied", "Balance", "applied", "balance", "measure_load"]
@@ -27,7 +27,8 @@ _HOUR = pd.Timedelta("1h")
 _LONGEST = 168  # hours compared on each side: a whole week has every hour of it
 
 
-_BALANCED_FROM = 4  # cores
+_BALANCED_FROM = 4  # cores; below them no rule asks for balance, and categories alone decide
+_LEAST_GAIN = 0.05  # of the imbalance: less is not worth a change to every service
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ class Balance:
         measured: busy share of each core over the window; empty without metrics.
         measured_imbalance: standard deviation over mean of that; None without metrics.
         placement: proposed cores.
-        changes: what would bring it about; none where it would not pass for even.
+        changes: what would bring it about; none where it would not pass for even, or would bring
+            nothing.
+        worthwhile: whether the cores as measured leave something to gain, or were not measured.
         applied: what the last applied balance has brought; None where there is none, or no metrics
             on both sides of it.
     """
@@ -72,6 +75,7 @@ class Balance:
     measured_imbalance: float | None
     placement: Placement
     changes: tuple[Change, ...]
+    worthwhile: bool = True
     applied: Applied | None = None
 
 
@@ -119,23 +123,33 @@ def balance(
         here = pd.Series({key: _share(inventory, key, host.name) for key in running}, dtype=float)
         mine = load.reindex(list(running)).astype(float) * here
         placement = place(mine, kinds, host.cores, ranges=ranges, pinned=fixed)
-        changes = _moves(placement, running, host.cores)
         shares = _cores_of(busy, host.name, host.hostname)
         cores = shares.mean()
         uneven = _uneven(cores) if len(cores) else None
+        # who gives a category cores of its own wants that, whatever is gained
+        gain = any((ranges or {}).values()) or _gains(cores, placement, host.cores)
+        changes = _moves(placement, running, host.cores) if gain else ()
         brought = applied(
             shares,
             [adjustment for adjustment in known if adjustment.host in {host.name, host.hostname}],
         )
-        found.append(Balance(host.name, cores, uneven, placement, changes, brought))
+        found.append(Balance(host.name, cores, uneven, placement, changes, gain, brought))
     return found
+
+
+def _gains(measured: pd.Series[float], placement: Placement, cores: int) -> bool:
+    """Whether a placement is worth its changes, against how busy the cores are now."""
+    if measured.empty or cores < _BALANCED_FROM:
+        return True
+    now = _uneven(measured)
+    even = is_even(now, float(measured.max()))
+    return not even and placement.imbalance <= now - _LEAST_GAIN
 
 
 def _moves(
     placement: Placement, running: Mapping[str, Container], cores: int
 ) -> tuple[Change, ...]:
     """Changes to the cores of a placement, where it is even."""
-    # below four cores no rule asks for balance, and categories alone decide
     if not placement.even and cores >= _BALANCED_FROM:
         return ()
     return tuple(

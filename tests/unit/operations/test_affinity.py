@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from capacity._docker.containers import Inventory
 from capacity.changes._journal.adjustments import AppliedChange
-from capacity.operations._affinity import applied
+from capacity.operations._affinity import applied, balance
+from capacity.sizing import TYPES
+from tests.fixtures.fleets.containers import HOST, container
 
 AT = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
@@ -91,3 +96,45 @@ def test_the_last_run_counts_from_its_first_to_its_last_change() -> None:
     assert found is not None
     assert (found.run, found.hours, found.at) == ("new", 168, AT + timedelta(hours=3))
     assert found.after.to_dict() == pytest.approx({"h/0": 0.5, "h/1": 0.5})
+
+
+LOADS = st.lists(st.floats(0, 1.5), min_size=4, max_size=12)
+SHARES = st.lists(st.floats(0, 1), min_size=HOST.cores, max_size=HOST.cores)
+
+
+def cores_busy(shares: list[float]) -> pd.DataFrame:
+    """Two hours of the host's cores."""
+    times = pd.date_range("2026-11-20", periods=2, freq="1h", tz="UTC")
+    names = [f"machine/{core}" for core in range(len(shares))]
+    return pd.DataFrame([shares, shares], times, names)
+
+
+def running(loads: list[float]) -> tuple[Inventory, pd.Series[float]]:
+    """A database, a gateway, and services of no special kind, with their load in cores."""
+    names = ["postgres", "kong", *(f"web{number}" for number in range(len(loads) - 2))]
+    containers = tuple(container(name, "shop") for name in names)
+    return Inventory((HOST,), containers), pd.Series(loads, [f"shop/{name}" for name in names])
+
+
+@given(LOADS, SHARES)
+def test_no_change_without_a_gain(loads: list[float], shares: list[float]) -> None:
+    """Services get other cores only where the cores are then used more evenly than now."""
+    inventory, load = running(loads)
+    (found,) = balance(inventory, load, TYPES, busy=cores_busy(shares))
+    assert found.measured_imbalance is not None
+    if found.changes:
+        assert found.worthwhile
+        assert found.measured_imbalance > found.placement.imbalance
+    if max(shares) - min(shares) < 0.01 and min(shares) > 0.2:
+        assert not found.changes
+    apart = balance(inventory, load, TYPES, ranges={"standard": "0-1"}, busy=cores_busy(shares))
+    assert apart[0].worthwhile
+
+
+def test_even_cores_stay_as_they_are() -> None:
+    """Busy and even is nothing to change; one core that does it all is."""
+    inventory, load = running([0.8, 0.8, *[0.8 / 3] * 6])
+    (even,) = balance(inventory, load, TYPES, busy=cores_busy([0.8, 0.8, 0.7, 0.8]))
+    (uneven,) = balance(inventory, load, TYPES, busy=cores_busy([0.95, 0.1, 0.1, 0.1]))
+    assert (even.changes, even.worthwhile) == ((), False)
+    assert len(uneven.changes) == 8
