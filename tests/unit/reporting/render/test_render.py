@@ -25,7 +25,7 @@ from capacity.model import Signal
 from tests.fixtures.commands import capacity_here, environment
 from tests.fixtures.documents.notebooks import read_notebook
 from tests.fixtures.documents.pages import has_only_its_own_script
-from tests.fixtures.running.servers import require
+from tests.fixtures.running.servers import require, wait_for
 
 ODD_NAMES = (
     "shop/<script>alert(1)</script>",
@@ -283,9 +283,11 @@ def test_an_unusable_output_folder_is_refused_before_any_work(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [1.0, 2.0, 3.5])
-def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) -> None:
-    """Ctrl-C is one line and exit code 130; the last finished report stays as it was."""
+@pytest.mark.parametrize("into", [None, 0.0, 1.2], ids=["before it", "as it begins", "within it"])
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, into: float | None) -> None:
+    """Ctrl-C is one line and exit code 130, `into` the notebook's run or before it; the last
+    finished report stays as it was.
+    """
     week = tmp_path / "reports" / "2026-W48"
     week.mkdir(parents=True)
     (week / "weekly-resources.html").write_text("the last one")
@@ -298,7 +300,12 @@ def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, after: float) 
         text=True,
         start_new_session=True,
     )
-    time.sleep(after)
+    if into is None:
+        time.sleep(1.0)
+    else:
+        begun = "the run's folder"
+        wait_for(lambda: list((tmp_path / "reports").glob(".making-*")), begun)
+        time.sleep(into)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
