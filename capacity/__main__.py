@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from capacity._common.interrupts import is_interrupt
+
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
@@ -24,7 +26,9 @@ def main() -> None:
     try:
         from capacity import _cli
         from capacity._cli.printing import say_crash
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not is_interrupt(error):
+            raise
         sys.stderr.write("capacity: interrupted before anything was done\n")  # noqa: TID251 - ours
         sys.stderr.flush()
         os._exit(130)

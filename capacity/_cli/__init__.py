@@ -27,6 +27,7 @@ from capacity._cli.commands import (
 )
 from capacity._cli.commands.changes import apply
 from capacity._cli.printing import VisibleFormatter, say, say_block
+from capacity._common.interrupts import is_interrupt
 from capacity.errors import CapacityError
 
 __all__ = ["app", "main"]
@@ -44,7 +45,11 @@ class _Root(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
+        except (CapacityError, TyperException, typer.Exit):
+            raise
+        except BaseException as error:
+            if not is_interrupt(error):
+                raise
             raise _Interrupted("; ".join(getattr(error, "__notes__", []))) from error
 
 

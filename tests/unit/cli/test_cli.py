@@ -259,6 +259,32 @@ except KeyboardInterrupt:
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
 
 
+def test_an_interrupt_that_became_another_error_is_one_still() -> None:
+    """Python 3.11 makes a `RuntimeError` of a Ctrl-C that comes while a class is made, as in the
+    import of a large library.
+    """
+    code = """
+import sys
+from capacity import history
+from capacity.__main__ import main
+class Late:
+    def __set_name__(self, owner, name):
+        raise KeyboardInterrupt
+def archive_status(path, source):
+    class Made:
+        field = Late()
+history.archive_status = archive_status
+sys.argv = ["capacity", "archive", "status"]
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("capacity: interrupted")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_run_is_compared_with_an_earlier_one(recommended: str, tmp_path: Path) -> None:
     """`--against` prints nothing for the same run, and each other limit for another; a budget that
     gives less than what was seen is told.
