@@ -139,10 +139,11 @@ def balance(
 
 def _gains(measured: pd.Series[float], placement: Placement, cores: int) -> bool:
     """Whether a placement is worth its changes, against how busy the cores are now."""
-    if measured.empty or cores < _BALANCED_FROM:
+    known = measured.dropna()
+    if known.empty or cores < _BALANCED_FROM:
         return True
-    now = _uneven(measured)
-    even = is_even(now, float(measured.max()))
+    now = _uneven(known)
+    even = is_even(now, float(known.max()))
     return not even and placement.imbalance <= now - _LEAST_GAIN
 
 

@@ -21,8 +21,6 @@ __all__ = [
     "DaysFolder",
     "check_day",
     "find_folders",
-    "folder_of",
-    "is_source",
     "readable_archive",
 ]
 
@@ -96,7 +94,7 @@ def find_folders(archive: Path, source: str | None) -> list[DaysFolder]:
     Raises:
         InputError: there is no such source.
     """
-    sources = sorted(place.name for place in archive.iterdir() if is_source(place))
+    sources = sorted(place.name for place in archive.iterdir() if _is_source(place))
     if source is not None and source not in sources:
         held = ", ".join(sources) or "nothing"
         raise InputError(
@@ -106,20 +104,20 @@ def find_folders(archive: Path, source: str | None) -> list[DaysFolder]:
     found = []
     for name in sources if source is None else [source]:
         for place in sorted((archive / name).iterdir()):
-            folder = folder_of(place)
+            folder = _folder_of(place)
             if folder is not None and place.is_dir():
                 found.append(folder)
     return found
 
 
-def folder_of(place: Path) -> DaysFolder | None:
+def _folder_of(place: Path) -> DaysFolder | None:
     """What a folder holds, by its name alone; None where that is none of an archive's."""
     named = _FOLDER.fullmatch(place.name)
     return DaysFolder(place, named["signal"], int(named["step"])) if named else None
 
 
-def check_day(path: Path, folder: DaysFolder, day: date) -> PlainMapping:
-    """The meta of a day's file, read whole with its checksums, if it belongs into a folder.
+def check_day(path: Path, folder: DaysFolder, day: date) -> None:
+    """Read a day's file whole, with its checksums, against the folder it belongs into.
 
     Raises:
         Damaged: it does not, or it is none.
@@ -130,10 +128,9 @@ def check_day(path: Path, folder: DaysFolder, day: date) -> PlainMapping:
     _, meta = read_day(path, expected)
     if folder_name(folder.signal, folder.step, str(meta.get("query"))) != folder.path.name:
         raise Damaged("it holds another query")
-    return meta
 
 
-def is_source(place: Path) -> bool:
+def _is_source(place: Path) -> bool:
     """Whether a folder of an archive is of a source: it has a record, or days without one."""
     return place.is_dir() and (
         (place / "source.json").exists()

@@ -138,3 +138,11 @@ def test_even_cores_stay_as_they_are() -> None:
     (uneven,) = balance(inventory, load, TYPES, busy=cores_busy([0.95, 0.1, 0.1, 0.1]))
     assert (even.changes, even.worthwhile) == ((), False)
     assert len(uneven.changes) == 8
+
+
+def test_a_core_that_was_not_measured_hides_no_imbalance() -> None:
+    """The others tell how uneven the cores are."""
+    inventory, load = running([0.8, 0.8, *[0.8 / 3] * 6])
+    busy_cores = cores_busy([0.95, 0.1, 0.1, float("nan")])
+    (found,) = balance(inventory, load, TYPES, busy=busy_cores)
+    assert len(found.changes) == 8

@@ -111,7 +111,7 @@ def _show_balance(inventory: Inventory, balance: Balance) -> None:
     if not placed.even:
         say(f"{balance.host}: {placed.advice}")
     elif not balance.worthwhile:
-        say(f"{balance.host}: these cores would be no evener than now, so nothing is changed")
+        say(f"{balance.host}: the cores would be used no more evenly, so nothing is changed")
     if balance.applied is not None:
         title = _core_title(balance.applied)
         print_rows(_core_rows(balance.applied), as_json=False, title=title)
